@@ -1,0 +1,3 @@
+"""Delivers the traces of AI agents from disk to where people read them: whole, once, and without their secrets."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,132 @@
+"""The frozen values that pass from stage to stage; the type says how far the data has come.
+
+Offsets and lengths are bytes of the (decompressed) source; times are seconds since the epoch, UTC.
+Paths are `str` from `os.fsdecode` (surrogateescape), so that every name a file system allows survives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Compression = Literal["none", "gzip", "zstd"]
+
+CHUNK_BYTES = 1 << 20
+"""The grid on which files are cut into chunks: a chunk holds the lines whose first byte lies in the k-th MiB."""
+
+TAIL_BYTES = 4096
+"""How much of a file's beginning, and of what stands before an offset, is hashed to know the file again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A place in a segment, and a keyed digest of the up to 4 KiB before it (empty at offset 0): proof that it is still that place."""
+
+    offset: int
+    digest: bytes
+
+
+BEGINNING = Checkpoint(0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One physical file in one generation. The id is unique in the journal; the path is only a label."""
+
+    id: int
+    source: str
+    path: str
+    device: int
+    inode: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line that does not pass: [start, end) in its segment, without its newline. `digest` is keyed, None where the bytes were never held."""
+
+    start: int
+    end: int
+    reason: str
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole lines as read: `data` is the segment's bytes [start, end).
+
+    `data` is empty and `refused` has one entry where a line longer than the source allows was passed over. `torn` marks a last line without
+    newline whose writer is known to be gone. `next` is the checkpoint at `end`.
+    """
+
+    segment: Segment
+    start: int
+    end: int
+    data: bytes = field(repr=False)
+    next: Checkpoint
+    torn: bool = False
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Validated and redacted lines, each ended by a newline. Only `sanitize` makes one, and only a Clean may reach a sink, a log or a screen.
+
+    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` and `repaired` count lines.
+    """
+
+    segment: Segment
+    start: int
+    end: int
+    data: bytes = field(repr=False)
+    lines: int
+    refused: tuple[Refusal, ...] = ()
+    cuts: tuple[tuple[str, int], ...] = ()
+    blank: int = 0
+    repaired: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a batch takes of one segment: [start, end). `digest` is keyed over the source bytes, `tail` is the checkpoint digest at `end`."""
+
+    segment: int
+    start: int
+    end: int
+    digest: bytes
+    tail: bytes
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One object or request body: encoded bytes, ready to send. `name` is the object's name below the sink's prefix.
+
+    `planned` are the SHA-256 digests under which this object may already lie at the destination: of this content and, after an
+    upgrade came between plan and repeat, of what was planned before.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+    sha256: bytes
+    records: int
+    media_type: str = "application/x-ndjson"
+    compression: Compression = "none"
+    planned: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is sent together under one id. Objects first, then the manifest (stores only).
+
+    `time` is the plan's time (whole seconds since the epoch): a repeat has the same. `fingerprint` names all that shaped the bytes
+    (program, rules, format, compression). `lines` and `size_bytes` count what was encoded, before compression.
+    """
+
+    id: str
+    time: int
+    objects: tuple[Payload, ...]
+    manifest: Payload | None
+    lines: int
+    size_bytes: int
+    fingerprint: str

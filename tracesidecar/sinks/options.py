@@ -1,0 +1,33 @@
+"""The configuration that every sink has in common; a sink's own Options extends it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tracesidecar.model import Compression
+from tracesidecar.units import Seconds, Size
+
+
+class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a batch is closed: whichever is reached first. `bytes` counts before compression; `idle` is time without a new line."""
+
+    bytes: Size = msgspec.field(default_factory=lambda: Size.parse("32MiB"))
+    lines: int = 100_000
+    age: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("60s"))
+    idle: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("10s"))
+
+
+class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[sink]]` block, without what is peculiar to its type."""
+
+    name: str
+    type: str
+    format: Literal["raw"] = "raw"
+    compression: Compression = "gzip"
+    content: Literal["full"] = "full"
+    batch: BatchLimits = msgspec.field(default_factory=BatchLimits)
+    required: bool = True
+    sources: tuple[str, ...] = ()
+    start: Literal["beginning", "now"] | None = None
