@@ -1,0 +1,82 @@
+"""Clean lines into the bytes of an object: newline-delimited JSON, compressed as it comes in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import zstandard
+from isal import isal_zlib
+
+from tracesidecar.model import Compression
+
+BLOCK_BYTES = 1 << 20
+"""The compressor is fed blocks of exactly this size, so that the output does not depend on how the lines came in."""
+
+EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class _Plain:
+    def compress(self, data: bytes, /) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+def _compressor(compression: Compression) -> _Compressor:
+    if compression == "gzip":  # RFC 1952 with an mtime of 0: the same lines give the same bytes
+        return isal_zlib.compressobj(level=1, wbits=31)
+    if compression == "zstd":
+        return zstandard.ZstdCompressor(level=1).compressobj()
+    return _Plain()
+
+
+class LinesEncoder:
+    """Lines in, one compressed body out; deterministic for the same lines however they are cut into pieces."""
+
+    def __init__(self, compression: Compression) -> None:
+        self._compressor = _compressor(compression)
+        self._waiting = bytearray()
+        self._done: list[bytes] = []
+        self.encoded_bytes = 0
+
+    def add(self, data: bytes) -> None:
+        """Take whole lines."""
+        self._waiting += data
+        while len(self._waiting) >= BLOCK_BYTES:
+            block = bytes(memoryview(self._waiting)[:BLOCK_BYTES])
+            del self._waiting[:BLOCK_BYTES]
+            self._keep(self._compressor.compress(block))
+
+    def finish(self) -> bytes:
+        """Close the body and return it; the encoder is spent."""
+        self._keep(self._compressor.compress(bytes(self._waiting)))
+        self._keep(self._compressor.flush())
+        return b"".join(self._done)
+
+    def _keep(self, encoded: bytes) -> None:
+        if encoded:
+            self._done.append(encoded)
+            self.encoded_bytes += len(encoded)
+
+
+def encode_lines(data: bytes, compression: Compression) -> bytes:
+    """Encode one body at once."""
+    encoder = LinesEncoder(compression)
+    encoder.add(data)
+    return encoder.finish()
+
+
+def decode_lines(content: bytes, compression: Compression) -> bytes:
+    """Undo `encode_lines`: the newline-delimited JSON of a body that this program made."""
+    if compression == "gzip":
+        return isal_zlib.decompress(content, wbits=31)
+    if compression == "zstd":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    return content
