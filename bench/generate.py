@@ -1,0 +1,84 @@
+"""Makes trace lines of an agent that never lived: about 733 bytes a line, 1.5 % of them with a planted secret; the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+import string
+import sys
+from collections.abc import Callable, Iterator
+
+SECRET_SHARE = 0.015
+
+_TEXT = (
+    "the agent reads a file and writes what it found there into another file before it runs the tests again because one of them failed "
+    "with an error about a missing column in the table of orders so it opens the migration adds the column and asks for review while "
+    "the build server waits for the lock that an older job still holds then everything passes except a slow check of the documentation "
+    "where links point to pages that moved last week which is easy to mend by hand or with a small script that follows each redirect"
+)
+_WORDS = _TEXT.split()
+_TOOLS = ("read_file", "write_file", "run_tests", "search", "list_directory", "apply_patch")
+_ALPHANUMERIC = string.ascii_letters + string.digits
+_CHUNK_LINES = 2048
+
+
+def _drawn(rng: random.Random, alphabet: str, length: int) -> str:
+    return "".join(rng.choices(alphabet, k=length))
+
+
+# Each credential is put together from pieces here, so that no scanner of source code takes this file for a leak.
+_SECRETS: tuple[Callable[[random.Random], str], ...] = (
+    lambda rng: "aws access key " + "AK" + "IA" + _drawn(rng, string.ascii_uppercase + "234567", 16),
+    lambda rng: "git push with " + "gh" + "p_" + _drawn(rng, _ALPHANUMERIC, 36),
+    lambda rng: "export DB_PASS" + "WORD=" + _drawn(rng, _ALPHANUMERIC, 18),
+    lambda rng: "Authorization: Bea" + "rer " + _drawn(rng, _ALPHANUMERIC, 40),
+    lambda rng: "postgres" + "://app:" + _drawn(rng, _ALPHANUMERIC, 16) + "@db.internal:5432/orders",
+)
+
+
+def _prose(rng: random.Random, words: int) -> str:
+    return " ".join(rng.choices(_WORDS, k=words))
+
+
+def _identifier(rng: random.Random) -> str:
+    return f"{rng.getrandbits(128):032x}"
+
+
+def _message(rng: random.Random, text: str) -> str:
+    return (
+        f'{{"type":"assistant","id":"msg-{_identifier(rng)}","parent":"msg-{_identifier(rng)}","time":"2026-05-{rng.randint(1, 28):02d}T'
+        f'{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}:{rng.randint(0, 59):02d}.{rng.randint(0, 999):03d}Z",'
+        f'"message":{{"role":"assistant","model":"example-model","content":[{{"type":"text","text":"{text}"}}],'
+        f'"usage":{{"input_tokens":{rng.randint(100, 90000)},"output_tokens":{rng.randint(1, 4000)}}}}}}}'
+    )
+
+
+def _tool_result(rng: random.Random, text: str) -> str:
+    return (
+        f'{{"type":"tool_result","id":"call-{_identifier(rng)}","session":"{_identifier(rng)}","tool":"{rng.choice(_TOOLS)}",'
+        f'"input":{{"path":"/workspace/src/{rng.choice(_WORDS)}/{rng.choice(_WORDS)}.py","limit":{rng.randint(1, 2000)}}},'
+        f'"output":"{text}","duration_ms":{rng.randint(1, 90000)},"is_error":{rng.choice(("true", "false"))}}}'
+    )
+
+
+def lines(seed: int, *, secret_share: float = SECRET_SHARE) -> Iterator[bytes]:
+    """Yield lines without end, each without its newline; every line is one JSON object."""
+    rng = random.Random(seed)
+    while True:
+        text = _prose(rng, int(rng.expovariate(1 / 76)) + 14).replace(" so ", "\\nso ")
+        if rng.random() < secret_share:
+            text = f"{text[: len(text) // 2].rstrip(chr(92))} {rng.choice(_SECRETS)(rng)} {_prose(rng, 8)}"
+        yield rng.choice((_message, _tool_result))(rng, text).encode()
+
+
+def write(path: str, size_bytes: int, seed: int) -> int:
+    """Write whole lines into `path` until `size_bytes` are reached; return how many bytes that were."""
+    source = lines(seed)
+    written = 0
+    with open(path, "wb") as file:
+        while written < size_bytes:
+            written += file.write(b"".join(next(source) + b"\n" for _ in range(_CHUNK_LINES)))
+    return written
+
+
+if __name__ == "__main__":
+    print(write(sys.argv[1], int(float(sys.argv[2]) * 1e6), seed=1), "bytes")

@@ -1,0 +1,127 @@
+"""One whole tracesidecar process, started and measured from outside: CPU and memory as the kernel accounts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DEADLINE_SECONDS = 120.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CONFIGURATION = """
+state_directory = "{home}/state"
+[daemon]
+listen = "{listen}"
+[[source]]
+name = "bench"
+include = ["{traces}/**/*.jsonl"]
+[[sink]]
+name = "lake"
+type = "directory"
+path = "{home}/lake"
+compression = "gzip"
+"""
+
+
+class Failed(Exception):
+    """The program did not do what was to be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one finished process took."""
+
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def configuration(home: str, traces: str, *, listen: str = "") -> str:
+    """Write a configuration with one directory sink below `home` and return its path."""
+    os.makedirs(home, exist_ok=True)
+    path = os.path.join(home, "bench.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(_CONFIGURATION.format(home=home, traces=traces, listen=listen))
+    return path
+
+
+def _command(*arguments: str) -> list[str]:
+    return [os.path.join(os.path.dirname(sys.executable), "tracesidecar"), *arguments]
+
+
+def ship_once(path: str) -> Cost:
+    """Run `ship --once` to its end; raise Failed when it does not exit with 0."""
+    child = subprocess.Popen(_command("ship", "--once", "--config", path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise Failed(f"ship --once ended with {child.returncode}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+
+
+class Daemon:
+    """A running `tracesidecar run`, and when it logged which event first."""
+
+    def __init__(self, path: str, *, notices: bool = True) -> None:
+        environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info"} | ({} if notices else {"TRACESIDECAR_NOTICES": "off"})
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            _command("run", "--config", path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True
+        )
+        self._seen: dict[str, float] = {}
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._follow, daemon=True)
+        self._reader.start()
+
+    def _follow(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if not line.startswith("{"):
+                continue
+            with self._news:
+                self._seen.setdefault(json.loads(line)["event"], time.monotonic() - self._started)
+                self._news.notify_all()
+
+    def seconds_until(self, event: str) -> float:
+        """Return how long after the process was started it logged `event`; raise Failed when it does not."""
+        with self._news:
+            if not self._news.wait_for(lambda: event in self._seen, DEADLINE_SECONDS):
+                raise Failed(f"no event {event}; seen: {', '.join(self._seen) or 'nothing'}")
+            return self._seen[event]
+
+    def resident_bytes(self) -> int:
+        """Return the resident set now."""
+        with open(f"/proc/{self._process.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_seconds(self) -> float:
+        """Return the user and system time used so far."""
+        with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def stop(self) -> None:
+        """Ask for a drain, and insist when it takes too long."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(DEADLINE_SECONDS)
+
+
+@contextlib.contextmanager
+def running(path: str, *, notices: bool = True) -> Iterator[Daemon]:
+    """Run the daemon for the length of the block."""
+    daemon = Daemon(path, notices=notices)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()

@@ -1,0 +1,210 @@
+"""`make bench`: the whole process on generated and on real lines, as one table of medians; names no machine."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import socket
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bench import generate
+from bench.process import DEADLINE_SECONDS, Daemon, Failed, configuration, running, ship_once
+
+REAL_LINES = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "corpora", "real-agent-lines.jsonl.gz")
+FIRST_READ = "pipeline.first_read"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much is measured: a quick run has the same rows with less behind them.
+
+    A full window is longer than the 30 s in which even the quietest file is looked at once.
+    """
+
+    repeats: int
+    generated_bytes: int
+    real_bytes: int
+    quiet_files: int
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: all values of one measurement, in `unit`, against its goal."""
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+    goal: float
+    is_floor: bool = False
+
+    def reached(self) -> bool:
+        """Tell whether the median is as good as its goal."""
+        median = statistics.median(self.values)
+        return median >= self.goal if self.is_floor else median <= self.goal
+
+    def text(self) -> str:
+        """Write the row as a line of the table."""
+        sign = "≥" if self.is_floor else "≤"
+        spread = f"{min(self.values):.2f} - {max(self.values):.2f}"
+        verdict = "yes" if self.reached() else "NO"
+        return f"{self.name:44} {statistics.median(self.values):9.2f}  {spread:18} {self.unit:18} {sign} {self.goal:<6g} {verdict}"
+
+
+def _speed(folder: str, title: str, goal: float, settings: Settings) -> list[Row]:
+    traces = os.path.join(folder, "traces")
+    size = sum(entry.stat().st_size for entry in os.scandir(traces))
+    speeds, peaks = [], []
+    for turn in range(settings.repeats):
+        with tempfile.TemporaryDirectory(dir=folder) as home:
+            path = configuration(home, traces)
+            cost = ship_once(path)
+        speeds.append(size / 1e6 / cost.cpu_seconds)
+        peaks.append(cost.peak_bytes / (1 << 20))
+        print(f"  {title}, run {turn + 1}: {speeds[-1]:.0f} MB per CPU second", file=sys.stderr)
+    return [
+        Row(f"ship --once, {title}, {size / 1e6:.0f} MB", "MB per CPU second", tuple(speeds), goal, is_floor=True),
+        Row(f"peak memory, {title}", "MiB", tuple(peaks), 120),
+    ]
+
+
+def generated(folder: str, settings: Settings) -> list[Row]:
+    """Measure speed and peak memory on generated lines."""
+    os.makedirs(os.path.join(folder, "traces"))
+    for number in range(4):
+        generate.write(os.path.join(folder, "traces", f"{number}.jsonl"), settings.generated_bytes // 4, seed=number)
+    return _speed(folder, "generated lines", 150, settings)
+
+
+def real(folder: str, settings: Settings) -> list[Row]:
+    """Measure speed and peak memory on the real lines: one set of 8.6 MB, repeated, since there are no more."""
+    if not os.path.exists(REAL_LINES):
+        print("  real lines: not there, no row", file=sys.stderr)
+        return []
+    with gzip.open(REAL_LINES) as file:
+        content = file.read()
+    os.makedirs(os.path.join(folder, "traces"))
+    for number in range(max(1, settings.real_bytes // len(content))):
+        with open(os.path.join(folder, "traces", f"{number}.jsonl"), "wb") as copy:
+            copy.write(content)
+    return _speed(folder, "real lines", 90, settings)
+
+
+def _one_small_file(folder: str) -> str:
+    traces = os.path.join(folder, "traces")
+    os.makedirs(traces)
+    generate.write(os.path.join(traces, "one.jsonl"), 1, seed=1)
+    return traces
+
+
+def start(folder: str, settings: Settings) -> list[Row]:
+    """Measure the time from the start of the process to its first read, and what it holds in memory once it idles."""
+    traces = _one_small_file(folder)
+    cold, warm, idle = [], [], []
+    for turn in range(settings.repeats):
+        home = os.path.join(folder, f"home-{turn}")
+        with running(configuration(home, traces)) as daemon:
+            cold.append(daemon.seconds_until(FIRST_READ))
+        generate.write(os.path.join(traces, f"next-{turn}.jsonl"), 1, seed=turn)
+        port = _free_port()
+        with running(configuration(home, traces, listen=f"127.0.0.1:{port}")) as daemon:
+            warm.append(daemon.seconds_until(FIRST_READ))
+            _wait_until_quiet(daemon, port)
+            idle.append(daemon.resident_bytes() / (1 << 20))
+    return [
+        Row("start to first read, warm", "s", tuple(warm), 0.7),
+        Row("start to first read, first time", "s", tuple(cold), 1.5),
+        Row("idle memory, directory sink, metrics on", "MiB", tuple(idle), 60),
+    ]
+
+
+def idle(folder: str, settings: Settings) -> list[Row]:
+    """Measure what quiet files cost, once with change notices and once by polling alone, side by side."""
+    traces = os.path.join(folder, "traces")
+    source = generate.lines(1)
+    for number in range(settings.quiet_files):
+        where = os.path.join(traces, f"{number % 100:02d}")
+        os.makedirs(where, exist_ok=True)
+        with open(os.path.join(where, f"{number}.jsonl"), "wb") as file:
+            file.write(next(source) + b"\n")
+
+    def measure(*, notices: bool) -> tuple[float, ...]:
+        port = _free_port()
+        path = configuration(os.path.join(folder, f"home-{notices}"), traces, listen=f"127.0.0.1:{port}")
+        with running(path, notices=notices) as daemon:
+            daemon.seconds_until(FIRST_READ)
+            _wait_until_quiet(daemon, port, settings.quiet_files)
+            return _percent_of_a_core(daemon, settings)
+
+    with ThreadPoolExecutor(2) as pool:
+        noticed, polled = pool.submit(measure, notices=True), pool.submit(measure, notices=False)
+        return [
+            Row(f"idle, {settings.quiet_files} quiet files, notices", "% of a core", noticed.result(), 1),
+            Row(f"idle, {settings.quiet_files} quiet files, polling", "% of a core", polled.result(), 3),
+        ]
+
+
+def _percent_of_a_core(daemon: Daemon, settings: Settings) -> tuple[float, ...]:
+    values = []
+    for _ in range(settings.repeats):
+        before, began = daemon.cpu_seconds(), time.monotonic()
+        time.sleep(settings.window_seconds)
+        values.append(100 * (daemon.cpu_seconds() - before) / (time.monotonic() - began))
+    return tuple(values)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _metric(port: int, name: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
+
+
+def _wait_until_quiet(daemon: Daemon, port: int, lines: int = 1) -> None:
+    """Wait until `lines` are delivered and a further second of the process costs next to nothing."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        before = daemon.cpu_seconds()
+        time.sleep(1.0)
+        if daemon.cpu_seconds() - before < 0.1 and _metric(port, "tracesidecar_delivered_lines_total") >= lines:
+            return
+    raise Failed("the daemon did not come to rest")
+
+
+MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {"generated": generated, "real": real, "start": start, "idle": idle}
+
+
+def main() -> int:
+    """Print the table; return 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("rows", nargs="*", help=f"which measurements: {', '.join(MEASUREMENTS)}; all when none is named")
+    parser.add_argument("--quick", action="store_true", help="less data and fewer repeats, to see a tendency")
+    options = parser.parse_args()
+    unknown = set(options.rows) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
+    settings = Settings(2, 60_000_000, 60_000_000, 2_000, 5.0) if options.quick else Settings(5, 300_000_000, 200_000_000, 10_000, 31.0)
+    rows: list[Row] = []
+    for name in options.rows or MEASUREMENTS:
+        with tempfile.TemporaryDirectory(prefix="tracesidecar-bench-") as folder:
+            rows += MEASUREMENTS[name](folder, settings)
+    print(f"{'':44} {'median':>9}  {'lowest - highest':18} {'':18} goal     reached")
+    print("\n".join(row.text() for row in rows))
+    return 0 if all(row.reached() for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
