@@ -1,0 +1,74 @@
+"""Batches for the contract tests, made by hand: no part of the pipeline is needed to try a sink."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
+from tracesidecar.model import Batch, Compression, Payload
+
+PLAN_TIME = 1_790_000_000
+
+ODD_VALUES: tuple[object, ...] = (
+    {"text": "naïve \u2028 line \u2029 separators \u0085 and \x7f"},
+    {"nul": "a\x00b", "controls": "".join(map(chr, range(32)))},
+    {"astral": "\U0001f469\U0001f3fd\u200d\U0001f4bb \U0001d518", "rtl": "\u202eabc", "bom": "\ufeffx"},
+    {"long": "x" * 65536},
+    {"backslashes": '\\\\" \\u0000 \\n'},
+    {"": None, " ": [1e300, -0.0, 12345678901234567890123, True]},
+)
+
+ODD_LINES: tuple[bytes, ...] = (
+    *(json.dumps(value, separators=(",", ":")).encode() for value in ODD_VALUES),
+    *(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() for value in ODD_VALUES),
+    b"[" * 200 + b"]" * 200,
+    b'"a lone string"',
+    b"0",
+    b'{"a":1,"a":2}',
+    b'{"spaced" :  "\\ud83d\\ude00"}',
+)
+
+
+def lines_of(count: int, size_bytes: int = 80, mark: str = "line") -> list[bytes]:
+    """Make distinct JSON lines of about one size; every seventh is a repeat of its neighbour, as real traces have them."""
+    lines: list[bytes] = []
+    for number in range(count):
+        filler = hashlib.sha256(f"{mark}{number}".encode()).hexdigest() * (size_bytes // 64 + 1)
+        line = json.dumps({"n": number, "mark": mark, "text": filler[:size_bytes]}, separators=(",", ":")).encode()
+        lines.append(lines[-1] if number % 7 == 6 else line)
+    return lines
+
+
+def payload_of(name: str, lines: Sequence[bytes], compression: Compression) -> Payload:
+    """Encode lines as one object."""
+    content = encode_lines(b"".join(line + b"\n" for line in lines), compression)
+    return Payload(name=name, content=content, sha256=hashlib.sha256(content).digest(), records=len(lines), compression=compression)
+
+
+def batch_of(lines: Sequence[bytes], *, batch_id: str = "b00000001", compression: Compression = "gzip", with_manifest: bool = False) -> Batch:
+    """Make a batch of one object, as the pipeline names it."""
+    name = f"raw/v1/dt=2026-09-21/host-20260921T141320Z-{batch_id}{EXTENSIONS[compression]}"
+    payload = payload_of(name, lines, compression)
+    return Batch(
+        id=batch_id,
+        time=PLAN_TIME,
+        objects=(payload,),
+        manifest=manifest_of(batch_id, payload) if with_manifest else None,
+        lines=len(lines),
+        size_bytes=sum(len(line) + 1 for line in lines),
+        fingerprint="test",
+    )
+
+
+def manifest_of(batch_id: str, payload: Payload) -> Payload:
+    """Make a manifest beside one object."""
+    content = json.dumps({"objects": [payload.name], "sha256": payload.sha256.hex()}).encode()
+    return Payload(
+        name=f"_manifest/v1/dt=2026-09-21/{batch_id}.json",
+        content=content,
+        sha256=hashlib.sha256(content).digest(),
+        records=0,
+        media_type="application/json",
+    )

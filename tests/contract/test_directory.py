@@ -1,0 +1,164 @@
+"""What the directory sink promises beyond the contract that all sinks share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.batches import batch_of, lines_of
+from tracesidecar.errors import SinkHalted
+from tracesidecar.sinks import directory, durable
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "srv" / "lake"
+
+
+@pytest.fixture
+async def sink(lake: Path) -> AsyncIterator[directory.DirectorySink]:
+    async with directory.build(directory.Options(name="lake", type="directory", path=str(lake))) as sink:
+        yield sink
+
+
+def files(lake: Path) -> list[Path]:
+    return sorted(path for path in lake.rglob("*") if path.is_file())
+
+
+async def test_an_object_and_its_manifest_lie_under_their_names_and_nothing_else_is_left(lake: Path, sink: directory.DirectorySink) -> None:
+    batch = batch_of(lines_of(100), with_manifest=True)
+    assert batch.manifest is not None
+    await sink.send(batch)
+    assert files(lake) == sorted([lake / batch.objects[0].name, lake / batch.manifest.name])
+    assert (lake / batch.objects[0].name).read_bytes() == batch.objects[0].content
+
+
+async def test_modes_are_exact_whatever_the_umask(lake: Path, sink: directory.DirectorySink) -> None:
+    batch = batch_of(lines_of(1))
+    before = os.umask(0o077)
+    try:
+        await sink.send(batch)
+    finally:
+        os.umask(before)
+    path = lake / batch.objects[0].name
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (lake, path.parent, path.parent.parent)} == {0o750}
+
+
+async def test_a_name_with_other_content_halts_and_is_not_touched(lake: Path, sink: directory.DirectorySink) -> None:
+    batch = batch_of(lines_of(10))
+    path = lake / batch.objects[0].name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"somebody else's")
+    with pytest.raises(SinkHalted, match="other_content"):
+        await sink.send(batch)
+    assert files(lake) == [path]
+    assert path.read_bytes() == b"somebody else's"
+
+
+async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(lake: Path, sink: directory.DirectorySink) -> None:
+    earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
+    await sink.send(earlier)
+    payload = replace(later.objects[0], planned=(earlier.objects[0].sha256, later.objects[0].sha256))
+    await sink.send(replace(later, objects=(payload,)))
+    assert [path.read_bytes() for path in files(lake)] == [earlier.objects[0].content]
+
+
+async def test_the_manifest_comes_only_after_the_objects(lake: Path, sink: directory.DirectorySink) -> None:
+    batch = batch_of(lines_of(10), with_manifest=True)
+    obstacle = lake / batch.objects[0].name
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_bytes(b"other")
+    with pytest.raises(SinkHalted):
+        await sink.send(batch)
+    assert files(lake) == [obstacle]
+
+
+async def test_leftovers_of_a_crash_are_removed_at_start_and_those_of_the_living_are_not(lake: Path) -> None:
+    folder = lake / "raw"
+    folder.mkdir(parents=True)
+    dead, living = folder / f".dead{durable.LEFTOVER_SUFFIX}", folder / f".living{durable.LEFTOVER_SUFFIX}"
+    dead.write_bytes(b"half")
+    living.write_bytes(b"half")
+    with living.open() as held:
+        assert durable.mark_in_use(held.fileno())
+        async with directory.build(directory.Options(name="lake", type="directory", path=str(lake))):
+            assert files(lake) == [living]
+
+
+async def test_exists_knows_names_below_the_path(sink: directory.DirectorySink) -> None:
+    batch = batch_of(lines_of(3))
+    name = batch.objects[0].name
+    assert not await sink.exists(name)
+    await sink.send(batch)
+    assert await sink.exists(name)
+    assert not await sink.exists(f"{name}/below-a-file")
+
+
+def test_a_file_system_without_hard_links_gets_a_rename_that_does_not_replace(tmp_path: Path) -> None:
+    source, target = tmp_path / "new", tmp_path / "there"
+    source.write_bytes(b"new")
+    target.write_bytes(b"there")
+    with pytest.raises(FileExistsError):
+        durable.rename_to_free_name(str(source), str(target))
+    durable.rename_to_free_name(str(source), str(tmp_path / "free"))
+    assert (target.read_bytes(), (tmp_path / "free").read_bytes()) == (b"there", b"new")
+
+
+FULL_DISK = """
+import asyncio, os, subprocess, sys
+from tests.contract.batches import batch_of, lines_of
+from tracesidecar.errors import RetryLater
+from tracesidecar.sinks import directory
+
+async def main(path):
+    batch = batch_of(lines_of(2000), compression="none")
+    sink = directory.build(directory.Options(name="lake", type="directory", path=path))
+    with open(f"{path}/ballast", "wb") as ballast:
+        ballast.write(bytes(400_000))
+    async with sink:
+        try:
+            await sink.send(batch)
+        except RetryLater as error:
+            print(error.reason, sorted(os.listdir(path)), sum(len(names) for _, _, names in os.walk(path)))
+        os.unlink(f"{path}/ballast")
+        await sink.send(batch)
+        print(len(open(f"{path}/{batch.objects[0].name}", "rb").read().splitlines()))
+    subprocess.run(["mount", "-o", "remount,ro", path], check=True)
+    try:
+        await sink.__aenter__()
+    except RetryLater as error:
+        print(error.reason)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_full_disk_and_a_read_only_one_are_for_later(tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine allows no mount namespace")
+    mount = 'mount -t tmpfs -o size=512k tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-Urm", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, FULL_DISK]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["no_space ['ballast', 'raw'] 1", "2000", "read_only"]
+
+
+async def test_the_digest_that_is_compared_is_of_the_whole_file(lake: Path, sink: directory.DirectorySink) -> None:
+    batch = batch_of(lines_of(100))
+    await sink.send(batch)
+    path = lake / batch.objects[0].name
+    path.write_bytes(batch.objects[0].content[:-1])
+    assert hashlib.sha256(path.read_bytes()).digest() != batch.objects[0].sha256
+    with pytest.raises(SinkHalted):
+        await sink.send(batch)

@@ -1,0 +1,101 @@
+"""What the stdout sink promises beyond the contract that all sinks share."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.batches import batch_of, lines_of
+from tracesidecar.errors import SinkHalted
+from tracesidecar.sinks import stdout
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    yield reading, writing
+    for descriptor in (reading, writing):
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue  # the test closed it
+
+
+def read_all(descriptor: int, size_bytes: int) -> bytes:
+    data = b""
+    while len(data) < size_bytes:
+        data += os.read(descriptor, 1000)
+    return data
+
+
+@pytest.mark.parametrize("is_blocking", [True, False])
+async def test_a_slow_reader_gets_every_line_whole(pipe: tuple[int, int], is_blocking: bool) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, is_blocking)
+    batch = batch_of(lines_of(500), compression="none")
+    content = batch.objects[0].content
+    async with stdout.StdoutSink(writing) as sink:
+        received, _ = await asyncio.gather(asyncio.to_thread(read_all, reading, len(content)), sink.send(batch))
+    assert received == content
+
+
+async def test_a_reader_that_has_gone_stops_the_sink(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    async with stdout.StdoutSink(writing) as sink:
+        os.close(reading)
+        with pytest.raises(SinkHalted, match="closed"):
+            await sink.send(batch_of(lines_of(5), compression="none"))
+
+
+async def test_a_closed_descriptor_stops_the_sink_at_its_start(pipe: tuple[int, int]) -> None:
+    os.close(pipe[1])
+    with pytest.raises(SinkHalted, match="closed"):
+        await stdout.StdoutSink(pipe[1]).__aenter__()
+
+
+async def test_a_send_that_was_cut_off_goes_on_where_it_stopped(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    batch = batch_of(lines_of(500), compression="none")
+    content = batch.objects[0].content
+    async with stdout.StdoutSink(writing) as sink:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(sink.send(batch), timeout=0.3)  # nobody reads: the pipe fills up
+        received, _ = await asyncio.gather(asyncio.to_thread(read_all, reading, len(content)), sink.send(batch))
+    assert received == content
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_compression_is_refused_with_the_key_to_remove(compression: str) -> None:
+    with pytest.raises(ValueError, match="compression"):
+        stdout.Options(name="out", type="stdout", compression=compression)
+
+
+STUCK = """
+import asyncio
+from tests.contract.batches import batch_of, lines_of
+from tracesidecar.sinks import stdout
+
+async def main():
+    async with stdout.build(stdout.Options(name="out", type="stdout")) as sink:
+        try:
+            await asyncio.wait_for(sink.send(batch_of(lines_of(5000), compression="none")), timeout=0.3)
+        except TimeoutError:
+            pass
+
+asyncio.run(main())
+"""
+
+
+def test_a_stuck_reader_does_not_keep_the_process_from_ending() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.wait(timeout=30) == 0
