@@ -13,16 +13,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tracesidecar import config
+from tracesidecar.config.load import load
 
 PROJECT = Path(__file__).resolve().parents[2]
 UNIT = PROJECT / "systemd" / "tracesidecar.service"
 MANIFESTS = sorted((PROJECT / "deploy" / "kubernetes").glob("*.yaml"))
 DRAIN_DEADLINE_SECONDS = 25
 
-needs_systemd = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None and "CI" not in os.environ, reason="systemd-analyze is not installed here"
-)
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None and "CI" not in os.environ, reason="systemd-analyze is not installed here")
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -92,6 +90,6 @@ def test_the_configuration_in_the_config_map_is_accepted(tmp_path: Path) -> None
     (settings,) = (document for document in documents(PROJECT / "deploy" / "kubernetes" / "sidecar.yaml") if document["kind"] == "ConfigMap")
     path = tmp_path / "config.toml"
     path.write_text(settings["data"]["config.toml"])
-    loaded = config.load(str(path), {})
+    loaded = load(str(path), {})
     assert [sink.type for sink in loaded.configuration.sink] == ["s3"]
     assert loaded.configuration.daemon.drain_deadline == DRAIN_DEADLINE_SECONDS
