@@ -1,0 +1,135 @@
+"""The command line: find the command, import only its module, turn errors into exit codes.
+
+argparse, not typer: the daemon starts through here and must not pay for what draws and completes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, Protocol, cast
+
+from tracesidecar import __version__
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.errors import ConfigurationError, StateError, StateLocked, TraceSidecarError
+
+COMMANDS = {
+    "run": "follow and ship until told to stop (the service)",
+    "ship": "ship --once: ship all that is there now, then exit",
+    "exec": "exec -- CMD: start an agent, ship while it runs, drain after it",
+    "init": "write a commented configuration for what is found on this machine",
+    "check-config": "say what is wrong with the configuration, and where",
+    "status": "say what each sink has delivered and what is still to come",
+    "explain": "say where each byte range of a file is, per sink",
+    "quarantine": "list the refused lines, or show one",
+    "scan": "dry run over files: lines, invalid lines, secrets per rule",
+    "redact": "stdin to stdout by the rules of the configuration",
+    "config-schema": "print the JSON Schema of the configuration",
+    "demo": "run a tiny agent that writes traces with planted secrets",
+    "version": "print the version",
+}
+
+
+class Command(Protocol):
+    """What a command's module offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's own arguments."""
+        ...
+
+    def execute(self, arguments: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments: argparse.Namespace | None = None
+    try:
+        command, arguments = _parse(words)
+        return command.execute(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return _end_quietly()
+    except TraceSidecarError as error:
+        return _refuse(error, as_json=getattr(arguments, "json", False))
+    except Exception as error:  # noqa: BLE001 - the one place where a bug ends; its message may quote trace content, so only its frames are told
+        return _confess(error)
+
+
+def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
+    """Read `--config` and the command, then let the command's module read the rest."""
+    head, name, rest = _split(words)
+    overview = _overview()
+    given = overview.parse_args(head)
+    if given.version:
+        name = name or "version"
+    if name is None:
+        overview.print_help(sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    if name not in COMMANDS:
+        overview.error(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+    command = cast("Command", importlib.import_module(f"tracesidecar.cli.{name.replace('-', '_')}"))
+    parser = _Parser(prog=f"tracesidecar {name}", description=COMMANDS[name])
+    parser.add_argument("--config", metavar="FILE", default=given.config, help="the configuration; see tracesidecar --help")
+    command.add_arguments(parser)
+    return command, parser.parse_args(rest)
+
+
+def _split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] == "--config" else 1
+    return words[:at], words[at] if at < len(words) else None, words[at + 1 :]
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(len(name) for name in COMMANDS) + 2
+    listing = "\n".join(f"  {name:<{width}}{summary}" for name, summary in COMMANDS.items())
+    parser = _Parser(
+        prog="tracesidecar",
+        usage="tracesidecar [--config FILE] COMMAND …",
+        description=f"commands:\n{listing}",
+        epilog="Without --config: $TRACESIDECAR_CONFIG, ./tracesidecar.toml, /etc/tracesidecar/config.toml, else the embedded default.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help="the configuration, before or after the command")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def _refuse(error: TraceSidecarError, *, as_json: bool) -> int:
+    """Say in one sentence what a person must mend."""
+    print(f"tracesidecar: {error}", file=sys.stderr)  # noqa: T201
+    if isinstance(error, StateLocked):
+        if as_json:
+            print('{"reason":"locked"}')  # noqa: T201
+        return ExitCode.LEFT_BEHIND
+    return ExitCode.CONFIGURATION if isinstance(error, ConfigurationError | StateError) else ExitCode.UNEXPECTED
+
+
+def _confess(error: Exception) -> int:
+    from tracesidecar.logs import frames
+
+    where = "".join(f"\n  {frame}" for frame in frames(error))
+    print(f"tracesidecar {__version__}: unexpected {type(error).__name__}, which is a bug{where}", file=sys.stderr)  # noqa: T201
+    return ExitCode.UNEXPECTED
+
+
+def _end_quietly() -> int:
+    """The reader of our output has gone (`| head`): let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.BROKEN_PIPE

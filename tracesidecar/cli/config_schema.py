@@ -1,0 +1,19 @@
+"""`config-schema`: the JSON Schema of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+
+from tracesidecar.cli.output import print_json
+from tracesidecar.config.json_schema import json_schema
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take `--json` as every reading command does; there is no other form."""
+    parser.add_argument("--json", action="store_true", help="the default")
+
+
+def execute(_arguments: argparse.Namespace) -> int:
+    """Print it."""
+    print_json(json_schema())
+    return 0

@@ -1,0 +1,69 @@
+"""What commands print: one JSON document, a line, or something drawn; colour only for a person who wants it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Print one document on stdout; names that are not UTF-8 come out as escapes."""
+    json.dump(document, sys.stdout, indent=2 if sys.stdout.isatty() else None)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def print_line(text: str = "") -> None:
+    """Print one line on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console to draw on; importing rich costs too much for commands that do not."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    has_colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    width = None if stream.isatty() else 160
+    return Console(file=stream, color_system="auto" if has_colour else None, width=width, highlight=False, markup=False, force_terminal=stream.isatty())
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Draw a table on stdout; numbers stand on the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    cells = [list(row) for row in rows]
+    for index, name in enumerate(columns):
+        is_number = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    console().print(table)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for a person: `1.5 MiB`."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time for a person: `42 s`, `3 min`, `5 h`, `2 d`."""
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

@@ -1,0 +1,130 @@
+"""Turn a table into an option struct and collect every mistake on the way, instead of stopping at the first."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Collection
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
+
+import msgspec
+
+from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.config.wording import allowed, found, nearest, one_of
+from tracesidecar.units import Seconds, Secret, Size
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Invalid(Exception):
+    """The value could not be made; the reasons are among the decoder's problems."""
+
+
+class Decoder:
+    """Decodes tables; `interpolated` are the keys whose text came from outside: it is never shown, and may stand for a number."""
+
+    def __init__(self, interpolated: Collection[KeyPath] = ()) -> None:
+        self.problems: list[Problem] = []
+        self._interpolated = interpolated
+
+    def struct(self, kind: type[S], table: object, path: KeyPath) -> S:
+        """Decode one table; raise Invalid when anything in it was wrong."""
+        if not isinstance(table, dict):
+            raise self._invalid(path, f"expected a table, found {found(table)}")
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        tag = kind.__struct_config__.tag_field
+        is_complete = True
+        values: dict[str, object] = {}
+        for key in table.keys() - fields.keys() - {tag}:
+            self.problems.append(Problem((*path, key), unknown_key(key, tuple(fields))))
+            is_complete = False
+        for name, field in fields.items():
+            try:
+                if name in table:
+                    values[field.name] = self.value(field.type, table[name], (*path, name))
+                elif field.required:
+                    self.problems.append(Problem(path, f'the key "{name}" is missing; it takes {allowed(field.type)}'))
+                    is_complete = False
+            except Invalid:
+                is_complete = False
+        if not is_complete:
+            raise Invalid
+        return self._build(kind, values, path)
+
+    def value(self, kind: object, value: object, path: KeyPath) -> object:
+        """Decode one value: tables and lists of tables key by key, everything else in one go."""
+        choices = _structs(kind)
+        if choices and isinstance(value, dict):
+            return self.struct(self._choose(choices, value, path), value, path)
+        if get_origin(kind) is tuple and (choices := _structs(get_args(kind)[0])) and isinstance(value, list):
+            return self._structs(choices, value, path)
+        return self._leaf(kind, value, path)
+
+    def _structs(self, choices: list[type[msgspec.Struct]], tables: list[object], path: KeyPath) -> tuple[msgspec.Struct, ...]:
+        decoded = []
+        for index, table in enumerate(tables):
+            try:
+                decoded.append(self.struct(self._choose(choices, table, (*path, index)), table, (*path, index)))
+            except Invalid:
+                continue
+        if len(decoded) < len(tables):
+            raise Invalid
+        return tuple(decoded)
+
+    def _choose(self, choices: list[type[msgspec.Struct]], table: object, path: KeyPath) -> type[msgspec.Struct]:
+        if len(choices) == 1 or not isinstance(table, dict):
+            return choices[0]
+        tag_field = cast("str", choices[0].__struct_config__.tag_field)
+        by_tag = {choice.__struct_config__.tag: choice for choice in choices}
+        if tag_field not in table:
+            raise self._invalid(path, f'the key "{tag_field}" is missing; it takes {one_of(by_tag)}')
+        written = table[tag_field]
+        if written not in by_tag:
+            raise self._invalid((*path, tag_field), f"expected {one_of(by_tag)}, found {found(written)}")
+        return by_tag[written]
+
+    def _leaf(self, kind: object, value: object, path: KeyPath) -> object:
+        is_interpolated = path in self._interpolated
+        try:
+            return msgspec.convert(value, cast("type[object]", kind), strict=not is_interpolated, dec_hook=read_custom)
+        except msgspec.ValidationError:
+            is_shown = not is_interpolated and "Secret" not in str(kind)
+            raise self._invalid(path, f"expected {allowed(kind)}, found {_culprit(value, is_shown=is_shown)}") from None
+
+    def _build(self, kind: type[S], values: dict[str, Any], path: KeyPath) -> S:
+        try:
+            return kind(**values)
+        except ValueError as error:  # said by the struct's own __post_init__, in words made for people
+            words = str(error)
+            first = words.split(" ", 1)[0].strip("\"'`:,")
+            raise self._invalid((*path, first) if first in kind.__struct_fields__ else path, words) from error
+
+    def _invalid(self, path: KeyPath, message: str) -> Invalid:
+        self.problems.append(Problem(path, message))
+        return Invalid()
+
+
+def read_custom(kind: type, value: object) -> object:
+    """Decode the value types of `units` (msgspec's dec_hook)."""
+    if kind in (Size, Seconds, Secret) and isinstance(value, str):
+        return kind(value) if kind is Secret else kind.parse(value)  # type: ignore[attr-defined]
+    raise ValueError("expected a string")
+
+
+def unknown_key(key: str, known: tuple[str, ...]) -> str:
+    """Say that a key does not exist, and which one is nearest or which ones do."""
+    near = nearest(key, known)
+    hint = f'did you mean "{near}"? ' if near else ""
+    return f"unknown key; {hint}allowed are {', '.join(known)}"
+
+
+def _structs(kind: object) -> list[type[msgspec.Struct]]:
+    parts = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return [part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)]
+
+
+def _culprit(value: object, *, is_shown: bool) -> str:
+    """Name the value, or the first element of a list that is no string."""
+    if isinstance(value, list):
+        odd = [item for item in value if not isinstance(item, str)]
+        return f"a list with {found(odd[0], is_shown=is_shown)} in it" if odd else "a list with another string in it"
+    return found(value, is_shown=is_shown)

@@ -1,0 +1,92 @@
+"""Replace `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}` in the strings of a document; nothing else is replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tracesidecar.config.problems import KeyPath, Problem
+
+_REFERENCE = re.compile(r"\$?\$\{([^}]*)\}?")
+_ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_ALLOWED = "allowed are ${env:NAME}, ${env:NAME:-default} and ${file:PATH}; a literal ${ is written $${"
+_FILE_LIMIT = 64 * 1024
+
+
+@dataclass(slots=True)
+class Interpolated:
+    """The document with its references replaced, where they stood, and what went wrong. Values stay out of every message."""
+
+    document: dict[str, object]
+    paths: set[KeyPath] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def interpolate(document: Mapping[str, object], environ: Mapping[str, str], folder: str) -> Interpolated:
+    """Replace the references in all strings; a relative file is looked for in `folder`."""
+    result = Interpolated({})
+    resolver = _Resolver(environ, folder, result)
+    result.document = {key: resolver.walk(value, (key,)) for key, value in document.items()}
+    return result
+
+
+class _Unresolved(Exception):
+    """Why a reference has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolver:
+    environ: Mapping[str, str]
+    folder: str
+    result: Interpolated
+
+    def walk(self, value: object, path: KeyPath) -> object:
+        if isinstance(value, str):
+            return self.text(value, path) if "${" in value else value
+        if isinstance(value, list):
+            return [self.walk(item, (*path, index)) for index, item in enumerate(value)]
+        if isinstance(value, dict):
+            return {key: self.walk(item, (*path, key)) for key, item in value.items()}
+        return value
+
+    def text(self, value: str, path: KeyPath) -> str:
+        self.result.paths.add(path)
+        try:
+            return _REFERENCE.sub(self.replace, value)
+        except _Unresolved as error:
+            self.result.problems.append(Problem(path, str(error)))
+            return ""
+
+    def replace(self, match: re.Match[str]) -> str:
+        written = match.group()
+        if written.startswith("$$"):
+            return written[1:]
+        if not written.endswith("}"):
+            raise _Unresolved(f"a ${{ is not closed by }}; {_ALLOWED}")
+        reference = match.group(1)
+        if variable := _ENV.fullmatch(reference):
+            return self.variable(variable.group(1), variable.group(2))
+        if reference.startswith("file:") and len(reference) > len("file:"):
+            return self.file(reference.removeprefix("file:"))
+        raise _Unresolved(f"a reference of another kind stands here; {_ALLOWED}")
+
+    def variable(self, name: str, default: str | None) -> str:
+        value = self.environ.get(name)
+        if value is None and default is None:
+            raise _Unresolved(f"the environment variable {name} is not set; set it, or give a default with ${{env:{name}:-default}}")
+        return value or default or ""
+
+    def file(self, name: str) -> str:
+        path = os.path.join(self.folder, name)
+        try:
+            with open(path, encoding="utf-8") as file:
+                content = file.read(_FILE_LIMIT + 1)
+        except UnicodeDecodeError:
+            raise _Unresolved(f"the file {path} is not UTF-8 text") from None
+        except OSError as error:
+            raise _Unresolved(f"the file {path} cannot be read: {error.strerror}") from error
+        if len(content) > _FILE_LIMIT:
+            raise _Unresolved(f"the file {path} is longer than 64 KiB, which no credential is")
+        return content.rstrip("\r\n")

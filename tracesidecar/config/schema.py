@@ -1,0 +1,54 @@
+"""The whole configuration as one frozen value; each part owns the options it understands."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tracesidecar.collect.options import SourceOptions
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.units import Seconds, Size
+
+
+class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[daemon]` block. `listen` is `host:port`, `unix:PATH` or empty for off; `memory_limit` bounds the buffers."""
+
+    drain_deadline: Seconds = Seconds(25.0)
+    memory_limit: Size = Size(48 << 20)
+    listen: str = "127.0.0.1:9464"
+    poll_interval: Seconds = Seconds(1.0)
+    held_limit: Size = Size(10 << 30)
+
+    def __post_init__(self) -> None:
+        if self.poll_interval < 0.05:
+            raise ValueError('poll_interval must be at least "50ms"')
+        if self.memory_limit < 4 << 20:
+            raise ValueError('memory_limit must be at least "4MiB"')
+        if not (self.listen == "" or self.listen.startswith("unix:") or _is_host_and_port(self.listen)):
+            raise ValueError('listen must be "host:port", "unix:PATH" or "" (off)')
+
+
+class QuarantineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[quarantine]` block."""
+
+    seal_to: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.seal_to is not None:
+            raise ValueError("seal_to is not supported by this version: refused lines are kept by reference only; remove the key")
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a run depends on. Each element of `sink` is the Options of its type."""
+
+    state_directory: str
+    daemon: DaemonOptions = msgspec.field(default_factory=DaemonOptions)
+    source: tuple[SourceOptions, ...]
+    redaction: RedactionOptions = msgspec.field(default_factory=RedactionOptions)
+    quarantine: QuarantineOptions = msgspec.field(default_factory=QuarantineOptions)
+    sink: tuple[SinkOptions, ...]
+
+
+def _is_host_and_port(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and int(port) < 65536
