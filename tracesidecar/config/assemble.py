@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tracesidecar.collect.options import SourceOptions
 from tracesidecar.config.decode import Decoder, Invalid, unknown_key
 from tracesidecar.config.places import absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.config.resolve import PathResolver
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.config.wording import found, nearest, one_of
-from tracesidecar.collect.options import SourceOptions
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
@@ -31,7 +32,8 @@ class Assembler:
         before = len(self._decoder.problems)
         for key in document.keys() - set(_KEYS):
             self._problem((key,), unknown_key(key, _KEYS))
-        document = {**document, **self._with_absolute_paths(document)}
+        resolver = PathResolver(self._folder, self._environ, self._decoder.problems)
+        document = resolver.document(document)
         parts: dict[str, object] = {key: self._table(document, key) for key in _TABLES if key in document}
         parts["state_directory"] = self._state_directory(document)
         parts["source"] = self._blocks(document, "source", "what to follow")
@@ -43,7 +45,7 @@ class Assembler:
 
     def _table(self, document: Mapping[str, object], key: str) -> object:
         try:
-            return self._decoder.struct(_TABLES[key], document[key], (key,))
+            return self._decoder.value(_TABLES[key], document[key], (key,))
         except Invalid:
             return None
 
@@ -90,23 +92,3 @@ class Assembler:
             return self._decoder.struct(sink_type.load().Options, block, path)
         except Invalid:
             return None
-
-    def _with_absolute_paths(self, document: Mapping[str, object]) -> dict[str, object]:
-        """Resolve what names a place: includes, excludes that begin with a place, `hold_directory`, and each sink's `path`."""
-        resolved: dict[str, object] = {}
-        for key, names in (("source", ("include", "exclude", "hold_directory")), ("sink", ("path",))):
-            blocks = document.get(key)
-            if isinstance(blocks, list):
-                resolved[key] = [self._resolve(block, names) if isinstance(block, dict) else block for block in blocks]
-        return resolved
-
-    def _resolve(self, block: Mapping[str, object], names: tuple[str, ...]) -> dict[str, object]:
-        places = {name: self._place(block[name], is_exclude=name == "exclude") for name in names if name in block}
-        return {**block, **places}
-
-    def _place(self, value: object, *, is_exclude: bool) -> object:
-        if isinstance(value, list):
-            return [self._place(item, is_exclude=is_exclude) for item in value]
-        if not isinstance(value, str) or not value or (is_exclude and not value.startswith(("./", "../", "~/"))):
-            return value
-        return absolute(value, self._folder, self._environ)

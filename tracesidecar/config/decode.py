@@ -105,9 +105,11 @@ class Decoder:
 
 def read_custom(kind: type, value: object) -> object:
     """Decode the value types of `units` (msgspec's dec_hook)."""
-    if kind in (Size, Seconds, Secret) and isinstance(value, str):
-        return kind(value) if kind is Secret else kind.parse(value)  # type: ignore[attr-defined]
-    raise ValueError("expected a string")
+    if not isinstance(value, str):
+        raise TypeError("expected a string")
+    if kind is Secret:
+        return Secret(value)
+    return kind.parse(value) if issubclass(kind, Size | Seconds) else value
 
 
 def unknown_key(key: str, known: tuple[str, ...]) -> str:
@@ -123,8 +125,9 @@ def _structs(kind: object) -> list[type[msgspec.Struct]]:
 
 
 def _culprit(value: object, *, is_shown: bool) -> str:
-    """Name the value, or the first element of a list that is no string."""
-    if isinstance(value, list):
-        odd = [item for item in value if not isinstance(item, str)]
-        return f"a list with {found(odd[0], is_shown=is_shown)} in it" if odd else "a list with another string in it"
+    """Name the value, or the first thing in a list or table that is no string."""
+    if isinstance(value, list | dict):
+        odd = [item for item in (value.values() if isinstance(value, dict) else value) if not isinstance(item, str)]
+        inside = found(odd[0], is_shown=is_shown) if odd else "another string"
+        return f"{found(value)} with {inside} in it"
     return found(value, is_shown=is_shown)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from tracesidecar.collect.options import SourceOptions
+from tracesidecar.collect.glob import Exclusions
 from tracesidecar.config.places import is_pattern, is_within, watched_directory
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.config.wording import nearest, one_of
+from tracesidecar.encode.jsonl import EXTENSIONS
+from tracesidecar.errors import ConfigurationError
+from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.re2_patterns import checked_pattern
+from tracesidecar.sanitize.rules import active_rules, load_catalogue
 
 
 def contradictions(configuration: Configuration) -> Iterator[Problem]:
@@ -23,6 +29,8 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
             yield from (Problem(path, message) for message in _watched(pattern, configuration))
         if not source.include:
             yield Problem(("source", index, "include"), "the list is empty; it takes at least one path or pattern")
+    yield from _own_output(configuration)
+    yield from _redaction(configuration.redaction)
     if trouble := _unusable(configuration.state_directory):
         yield Problem(("state_directory",), trouble)
 
@@ -54,6 +62,38 @@ def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:
                 hint = f'; did you mean "{near}"?' if near else ""
                 message = f'sink "{sink.name}" names the source "{name}", which does not exist: expected {one_of(known)}{hint}'
                 yield Problem(("sink", index, "sources", position), message)
+
+
+def _own_output(configuration: Configuration) -> Iterator[Problem]:
+    """A sink whose objects are matched by an include would be fed with its own output without end."""
+    for index, sink in enumerate(configuration.sink):
+        folder = getattr(sink, "path", None)
+        if sink.type != "directory" or not isinstance(folder, str):
+            continue
+        produced = f"{folder}/raw/v1/dt=2026-01-31/host-20260131T000000Z-0{EXTENSIONS[sink.compression]}"
+        for source in configuration.source:
+            include = next((pattern for pattern in source.include if produced in Exclusions((pattern,))), None)
+            if include is not None and produced not in Exclusions(source.exclude):
+                message = f'what this sink writes to "{folder}" is matched by "{include}" of source "{source.name}"; keep them apart, or exclude it'
+                yield Problem(("sink", index, "path"), message)
+
+
+def _redaction(options: RedactionOptions) -> Iterator[Problem]:
+    """Let the redaction judge its own options; the rule catalogue is read only when the options speak of it."""
+    if options == RedactionOptions(hmac_key=options.hmac_key, allow=options.allow, test=options.test, pii=options.pii is True):
+        return
+    try:
+        catalogue = load_catalogue()
+        active_rules(catalogue, options)
+        KeyMatcher(catalogue.keys, options.key_names)
+    except ConfigurationError as error:
+        key, _, message = str(error).partition(": ")
+        yield Problem(tuple(key.split(".")), message)
+    for index, rule in enumerate(options.rule):
+        try:
+            checked_pattern(rule.regex, where="regex")
+        except ConfigurationError as error:
+            yield Problem(("redaction", "rule", index, "regex"), str(error).removeprefix("regex: "))
 
 
 def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:

@@ -62,7 +62,7 @@ def found(value: object, *, is_shown: bool = True) -> str:
 
 def one_of(names: Iterable[object]) -> str:
     """Write `one of "a", "b"`, or just `"a"`."""
-    quoted = [f'"{name}"' for name in names]
+    quoted = [f'"{name}"' for name in dict.fromkeys(names)]
     return quoted[0] if len(quoted) == 1 else f"one of {', '.join(quoted)}"
 
 
