@@ -1,0 +1,57 @@
+"""The destinations under the contract: a new sink joins by one fixture, named in `PLACES` or `NETWORK_PLACES`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.places import SECRET, Endpoint, Folder, NetworkPlace, OutputFile, Place
+from tests.servers.receiving import ReceivingServer
+from tests.servers.toxiproxy import Toxiproxy, toxiproxy
+
+__all__ = ["toxiproxy"]
+
+NETWORK_PLACES = ("http_place",)
+PLACES = ("directory_place", "stdout_place", *NETWORK_PLACES)
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest) -> Place:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=NETWORK_PLACES)
+def network_place(request: pytest.FixtureRequest) -> NetworkPlace:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def directory_place(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "lake")
+
+
+@pytest.fixture
+def stdout_place(tmp_path: Path) -> Iterator[OutputFile]:
+    place = OutputFile(tmp_path / "out")
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
+    receiver = ReceivingServer(tmp_path)
+    receiver.server.start()
+    yield receiver
+    receiver.server.stop()
+
+
+@pytest.fixture
+def http_place(tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy) -> Iterator[Endpoint]:
+    credentials = tmp_path / "token"
+    with toxiproxy.before(receiver.port) as way:
+        place = Endpoint(receiver, way, credentials)
+        credentials.write_text(place.credentials_with(SECRET))
+        place.accept_only(SECRET)
+        yield place

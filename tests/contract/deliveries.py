@@ -1,0 +1,37 @@
+"""Delivery as the daemon does it, with pauses short enough for a test, and a hook for what the world does meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tracesidecar.errors import RetryLater
+from tracesidecar.ship.deliver import Delivery, RetryPolicy
+from tracesidecar.sinks.sink import Sink
+
+PATIENCE = 200
+
+
+@dataclass
+class World:
+    """Hears of each retry; after the second it mends what is broken."""
+
+    mend: Callable[[], object] = lambda: None
+    errors: list[RetryLater] = field(default_factory=list)
+
+    def attempted(self, seconds: float, outcome: str) -> None:
+        """The outcome is not what these tests ask for."""
+
+    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+        self.errors.append(error)
+        if len(self.errors) == 2:
+            self.mend()
+        assert len(self.errors) < PATIENCE, error
+
+    def circuit(self, *, is_open: bool) -> None:
+        """The circuit is not what these tests ask for."""
+
+
+def delivery(sink: Sink, world: World | None = None) -> Delivery:
+    """Put retry and bisection around a sink."""
+    return Delivery(sink, world or World(), RetryPolicy(first_seconds=0.02, limit_seconds=0.1))

@@ -1,0 +1,140 @@
+"""A destination under test: how to make a sink for it, and what has arrived there."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tests.servers.receiving import ReceivingServer
+from tests.servers.toxiproxy import FaultyWay
+from tracesidecar.model import Compression
+from tracesidecar.sinks import directory, http, http_auth, stdout
+from tracesidecar.sinks.registry import SINK_TYPES, Promise
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+SECRET = "first-secret-0123456789"
+
+
+class Place(Protocol):
+    """What the contract needs to know of every destination."""
+
+    type: str
+    compression: Compression
+
+    def sink(self) -> Sink:
+        """Make a fresh sink for it."""
+        ...
+
+    def lines(self) -> list[bytes]:
+        """Read back every record that it has taken, by the destination's own means; a repeat that it can tell counts once."""
+        ...
+
+
+class NetworkPlace(Place, Protocol):
+    """A destination that is a server behind a fault proxy, with credentials in a file."""
+
+    way: FaultyWay
+    credentials: Path
+
+    def credentials_with(self, secret: str) -> str:
+        """What `credentials` has to hold for a secret."""
+        ...
+
+    def accept_only(self, secret: str) -> None:
+        """Have the server take this secret and no other from now on; at first it takes `SECRET`."""
+        ...
+
+    def start_server(self) -> None:
+        """Start the server, or start it again."""
+        ...
+
+    def stop_server(self) -> None:
+        """Stop the server; what it has stays."""
+        ...
+
+    def writes(self) -> int:
+        """Count the objects or requests that it has kept."""
+        ...
+
+
+def promise(place: Place) -> Promise:
+    """What the registry says of the sink's type."""
+    return SINK_TYPES[place.type].promise
+
+
+@dataclass
+class Folder:
+    """The directory sink's."""
+
+    path: Path
+    type: str = "directory"
+    compression: Compression = "gzip"
+
+    def sink(self) -> Sink:
+        return directory.build(directory.Options(name="lake", type="directory", path=str(self.path)))
+
+    def lines(self) -> list[bytes]:
+        objects = sorted(self.path.rglob("*.jsonl.gz"))
+        return [line for path in objects for line in gzip.decompress(path.read_bytes()).split(b"\n")[:-1]]
+
+
+@dataclass
+class OutputFile:
+    """The stdout sink's: a file where the descriptor points to."""
+
+    path: Path
+    type: str = "stdout"
+    compression: Compression = "none"
+
+    def __post_init__(self) -> None:
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def sink(self) -> Sink:
+        return stdout.StdoutSink(self._descriptor)
+
+    def lines(self) -> list[bytes]:
+        return self.path.read_bytes().split(b"\n")[:-1]
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass
+class Endpoint:
+    """The HTTP sink's."""
+
+    receiver: ReceivingServer
+    way: FaultyWay
+    credentials: Path
+    type: str = "http"
+    compression: Compression = "gzip"
+    secret: str = SECRET
+
+    def sink(self) -> Sink:
+        url = f"http://127.0.0.1:{self.way.port}/ingest"
+        auth = http_auth.Bearer(token_file=str(self.credentials))
+        return http.build(http.Options(name="web", type="http", url=url, auth=auth, timeout=Seconds(2), connect_timeout=Seconds(1)))
+
+    def lines(self) -> list[bytes]:
+        return self.receiver.kept_lines()
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.secret = secret
+        self.receiver.order(authorization=f"Bearer {secret}")
+
+    def writes(self) -> int:
+        return sum(request.kept for request in self.receiver.requests())
+
+    def start_server(self) -> None:
+        self.receiver.server.start()
+        self.accept_only(self.secret)
+
+    def stop_server(self) -> None:
+        self.receiver.server.stop()

@@ -1,0 +1,143 @@
+"""What every sink promises, each against its real server, as far as the promise of its class goes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.contract.batches import ODD_LINES, batch_of, lines_of
+from tests.contract.deliveries import World, delivery
+from tests.contract.places import SECRET, NetworkPlace, Place, promise
+from tracesidecar.errors import RetryLater
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "real-agent-lines.jsonl.gz"
+
+
+async def test_a_batch_arrives_whole_in_order_and_equal(place: Place) -> None:
+    first, second = lines_of(3000), lines_of(3000, mark="second")
+    async with place.sink() as sink:
+        await sink.send(batch_of(first, batch_id="b1", compression=place.compression))
+        await sink.send(batch_of(second, batch_id="b2", compression=place.compression))
+    assert place.lines() == first + second
+
+
+async def test_real_lines_arrive_equal(place: Place) -> None:
+    if not CORPUS.exists() and os.environ.get("CI") != "true":
+        pytest.skip("the corpus of real lines is not beside this checkout")
+    lines = gzip.decompress(CORPUS.read_bytes()).split(b"\n")[:-1]
+    async with place.sink() as sink:
+        await sink.send(batch_of(lines, compression=place.compression))
+    assert place.lines() == lines
+
+
+async def test_odd_lines_arrive_equal(place: Place) -> None:
+    async with place.sink() as sink:
+        await sink.send(batch_of(ODD_LINES, compression=place.compression))
+    assert place.lines() == list(ODD_LINES)
+
+
+async def test_the_same_batch_twice_is_there_once_where_the_destination_can_tell(place: Place) -> None:
+    lines = lines_of(100)
+    batch = batch_of(lines, compression=place.compression)
+    for _ in range(2):
+        async with place.sink() as sink:
+            await sink.send(batch)
+            await sink.send(batch)
+    assert place.lines() == lines * (4 if promise(place) == "none" else 1)
+
+
+async def test_a_server_that_is_down_at_start_is_waited_for(network_place: NetworkPlace) -> None:
+    lines = lines_of(100)
+    network_place.stop_server()
+    world = World(mend=network_place.start_server)
+    sink = network_place.sink()
+    await delivery(sink, world).connect()
+    assert await delivery(sink, world).send(batch_of(lines)) == ()
+    await sink.__aexit__(None, None, None)
+    assert len(world.errors) >= 2
+    assert network_place.lines() == lines
+
+
+async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: NetworkPlace) -> None:
+    lines = lines_of(300)
+    world = World(mend=network_place.start_server)
+    async with network_place.sink() as sink:
+        await delivery(sink).send(batch_of(lines[:100], batch_id="b1"))
+        network_place.stop_server()
+        await delivery(sink, world).send(batch_of(lines[100:200], batch_id="b2"))
+        await delivery(sink).send(batch_of(lines[200:], batch_id="b3"))
+    assert len(world.errors) >= 2
+    assert network_place.lines() == lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "direction", "attributes"),
+    [
+        pytest.param("reset_peer", "upstream", {"timeout": 0}, id="before the request"),
+        pytest.param("limit_data", "upstream", {"bytes": 20_000}, id="in the middle of the body"),
+        pytest.param("limit_data", "downstream", {"bytes": 1}, id="after it is stored and before the answer"),
+    ],
+)
+async def test_a_connection_that_is_cut_costs_at_most_a_repeat(network_place: NetworkPlace, kind: str, direction: str, attributes: dict[str, int]) -> None:
+    lines = lines_of(5000)
+    batch = batch_of(lines)
+    assert len(batch.objects[0].content) > 40_000
+    async with network_place.sink() as sink:
+        with network_place.way.fault(kind, direction, **attributes), pytest.raises(RetryLater):
+            await sink.send(batch)
+        assert await delivery(sink).send(batch) == ()
+    assert network_place.lines() == lines
+
+
+async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_again_with_the_same_id(network_place: NetworkPlace) -> None:
+    lines = lines_of(100)
+    batch = batch_of(lines)
+    async with network_place.sink() as sink:
+        started = time.monotonic()
+        with network_place.way.fault("timeout", "downstream", timeout=0), pytest.raises(RetryLater, match="timeout"):
+            await sink.send(batch)
+        assert 1.0 <= time.monotonic() - started < 10.0
+        assert network_place.writes() == 1
+        await sink.send(batch)
+    assert network_place.lines() == lines
+
+
+async def test_a_server_that_answers_one_byte_at_a_time_is_left_after_the_timeout(network_place: NetworkPlace) -> None:
+    batch = batch_of(lines_of(100))
+    async with network_place.sink() as sink:
+        with network_place.way.fault("slicer", "downstream", average_size=1, size_variation=0, delay=500_000), pytest.raises(RetryLater):
+            await asyncio.wait_for(sink.send(batch), timeout=30)
+        await sink.send(batch)
+    assert network_place.lines() == lines_of(100)
+
+
+async def test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk(network_place: NetworkPlace) -> None:
+    lines, wrong = lines_of(100), "wrong-secret-9876543210"
+    network_place.credentials.write_text(network_place.credentials_with(wrong))
+    world = World(mend=lambda: network_place.credentials.write_text(network_place.credentials_with(SECRET)))
+    sink = network_place.sink()
+    await delivery(sink, world).connect()
+    await delivery(sink, world).send(batch_of(lines))
+    await sink.__aexit__(None, None, None)
+    assert network_place.lines() == lines
+    said = "\n".join(map(str, world.errors))
+    assert len(world.errors) >= 2
+    assert "127.0.0.1" in said
+    assert "credentials" in said
+    assert wrong not in said
+
+
+async def test_credentials_that_are_rotated_while_running_are_read_again(network_place: NetworkPlace) -> None:
+    lines, later = lines_of(200), "later-secret-5555555555"
+    world = World(mend=lambda: network_place.credentials.write_text(network_place.credentials_with(later)))
+    async with network_place.sink() as sink:
+        await sink.send(batch_of(lines[:100], batch_id="b1"))
+        network_place.accept_only(later)
+        await delivery(sink, world).send(batch_of(lines[100:], batch_id="b2"))
+    assert len(world.errors) >= 2
+    assert network_place.lines() == lines

@@ -1,0 +1,80 @@
+"""Start a real server as a process on loopback, wait until it listens, and stop exactly that one."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.servers.provision import GO_SERVERS, is_ci
+
+START_SECONDS = 30.0
+
+
+def require(server: str) -> Path:
+    """Return the server's binary; without it the test is skipped at a desk and fails in CI."""
+    binary = GO_SERVERS[server].binary
+    if binary.exists():
+        return binary
+    reason = f"the server {server} is not built: run `make servers` (needs Go)"
+    if is_ci():
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """Find a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
+    """Wait until the condition holds; fail after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {condition}")
+        time.sleep(0.01)
+
+
+class Server:
+    """A process that listens on `port`. Its output goes to `log`."""
+
+    def __init__(self, command: Sequence[str | Path], port: int, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.port = port
+        self._command = [str(word) for word in command]
+        self._log = log
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return when it accepts connections."""
+        with self._log.open("ab") as log:
+            self._process = process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=None if self._environment is None else dict(self._environment)
+            )
+
+        def is_up() -> bool:
+            if process.poll() is not None:
+                pytest.fail(f"{self._command[0]} ended with {process.returncode}: {self._log.read_text(errors='replace')[-2000:]}")
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        eventually(is_up)
+
+    def stop(self) -> None:
+        """End it; it may be started again on the same port."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None

@@ -1,0 +1,106 @@
+"""An HTTP server that keeps every request on disk and answers as it is told; run as a process of its own.
+
+`PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"}, …]} are used up one by one by requests
+that write; then {"authorization", "poison", "record_limit_bytes"} decide. `POST /_token` is an OAuth2 token endpoint. `kept` in the
+file of requests says whether the answer was a 2xx, and so whether the server has taken the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from tracesidecar.encode.jsonl import decode_lines
+
+
+class Receiver:
+    """The server's state."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store.open("ab", buffering=0)
+        self._control: dict[str, object] = {}
+        self._tokens = 0
+
+    async def control(self, request: web.Request) -> web.Response:
+        """Take new orders."""
+        self._control = json.loads(await request.read())
+        return web.Response(status=204)
+
+    async def token(self, request: web.Request) -> web.Response:
+        """Give an access token to the right client: a new one each time."""
+        form = dict(await request.post())
+        client = base64.b64encode(b"client+id:client%2Fsecret").decode()
+        if request.headers.get("Authorization") != f"Basic {client}" or form.get("grant_type") != "client_credentials":
+            return web.json_response({"error": "invalid_client"}, status=401)
+        self._tokens += 1
+        lifetime = self._control.get("token_seconds", 3600)
+        return web.json_response({"access_token": f"token-{self._tokens}", "token_type": "Bearer", "expires_in": lifetime})
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Keep a request and answer it."""
+        body = await request.read()
+        answers = self._control.get("answers")
+        is_scripted = isinstance(answers, list) and bool(answers) and request.method != "HEAD"
+        answer = answers.pop(0) if is_scripted else {"status": self._status(request, body)}
+        record = {
+            "method": request.method,
+            "path": request.path_qs,
+            "headers": dict(request.headers),
+            "body": base64.b64encode(body).decode(),
+            "status": answer["status"],
+            "kept": 200 <= answer["status"] < 300,
+        }
+        self._store.write(json.dumps(record).encode() + b"\n")
+        await asyncio.sleep(answer.get("delay_seconds", 0))
+        return web.Response(status=answer["status"], headers=answer.get("headers"), body=answer.get("body", "").encode())
+
+    def _status(self, request: web.Request, body: bytes) -> int:
+        wanted = self._control.get("authorization")
+        if wanted is not None and request.headers.get("Authorization") != wanted:
+            return 401
+        if request.method == "HEAD":
+            return 405
+        plain = decode_lines(body, request.headers.get("Content-Encoding", "none"))
+        limit = self._control.get("record_limit_bytes")
+        if limit is not None and any(len(line) > limit for line in plain.split(b"\n")):
+            return 413
+        poison = self._control.get("poison")
+        return 400 if poison is not None and poison.encode() in plain else 204
+
+
+def tls_context(certificate: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:
+    """Serve TLS when there is a certificate; ask clients for theirs when there is a CA for them."""
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=None if client_ca is None else str(client_ca))
+    context.load_cert_chain(certificate)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--client-ca", type=Path)
+    arguments = parser.parse_args()
+    receiver = Receiver(arguments.store)
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_put("/_control", receiver.control)
+    app.router.add_post("/_token", receiver.token)
+    app.router.add_route("*", "/{path:.*}", receiver.take)
+    context = tls_context(arguments.certificate, arguments.client_ca)
+    web.run_app(app, host="127.0.0.1", port=arguments.port, ssl_context=context, auto_decompress=False, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The tests' side of the receiver: start it, give it orders, read what it has kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.processes import Server, free_port
+from tracesidecar.encode.jsonl import decode_lines
+
+RECEIVER = Path(__file__).with_name("receiver.py")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it arrived; `body` is as sent, `kept` whether it was answered with 2xx."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+    kept: bool
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        return self.headers.get("Idempotency-Key", "")
+
+    @property
+    def plain(self) -> bytes:
+        """The body without its compression."""
+        return decode_lines(self.body, self.headers.get("Content-Encoding", "none"))  # type: ignore[arg-type]
+
+
+class ReceivingServer:
+    """A receiver process with its file of requests; both survive a restart on the same port."""
+
+    def __init__(self, folder: Path, *, certificate: Path | None = None, client_ca: Path | None = None) -> None:
+        self.port = free_port()
+        self._store = folder / "requests.jsonl"
+        self._scheme = "http" if certificate is None else "https"
+        tls = [] if certificate is None else ["--certificate", certificate]
+        tls += [] if client_ca is None else ["--client-ca", client_ca]
+        self.server = Server([sys.executable, RECEIVER, "--port", str(self.port), "--store", self._store, *tls], self.port, folder / "log")
+
+    @property
+    def url(self) -> str:
+        """Where it takes requests when nothing is between."""
+        return f"{self._scheme}://127.0.0.1:{self.port}/ingest"
+
+    def order(self, **control: object) -> None:
+        """Say how to answer from now on."""
+        data = json.dumps(control).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_control", data, method="PUT")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def requests(self, method: str = "POST") -> list[Request]:
+        """Read what arrived, in order."""
+        if not self._store.exists():
+            return []
+        records = [json.loads(line) for line in self._store.read_bytes().splitlines()]
+        return [Request(**{**record, "body": base64.b64decode(record["body"])}) for record in records if record["method"] == method]
+
+    def kept_lines(self) -> list[bytes]:
+        """Read the records that it has taken, once for each idempotency key, as a server would that honours them."""
+        kept = {request.key: request.plain for request in self.requests() if request.kept}
+        return [line for body in kept.values() for line in body.split(b"\n")[:-1]]

@@ -1,0 +1,79 @@
+"""What an HTTP answer or failure means for the batch: yes, try later, or a judgment of its content."""
+
+from __future__ import annotations
+
+import ssl
+from http import HTTPStatus
+
+import aiohttp
+
+from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.sinks.retry_after import retry_after
+
+CREDENTIALS_REFUSED = frozenset({401, 403})
+
+_REJECTIONS = {400: "bad_request", 413: "too_large", 422: "unprocessable"}
+
+_LATER = {
+    401: ("credentials", "it refuses the credentials: mend auth, or the file that it names"),
+    403: ("denied", "the credentials are not allowed to write there: mend auth, or what they may do"),
+    404: ("not_found", "nothing takes records there: check url"),
+    405: ("not_found", "it takes no POST there: check url"),
+    407: ("proxy", "the proxy wants credentials: mend HTTPS_PROXY"),
+    408: ("timeout", "it waited too long for the request"),
+    415: ("media_type", "it does not take this body: check body and compression"),
+    429: ("throttled", "it asks us to slow down"),
+}
+
+
+def judge(status: int, retry_after_header: str | None, where: str) -> None:
+    """Return for a yes. `where` names the destination; nothing that the server wrote is repeated."""
+    if 200 <= status < 300:
+        return
+    said = f"{where} answered {status} {_phrase(status)}"
+    if status in _REJECTIONS:
+        raise Rejected(_REJECTIONS[status], said)
+    reason, advice = _LATER.get(status, _by_class(status))
+    raise RetryLater(reason, f"{said}: {advice}", after_seconds=retry_after(retry_after_header))
+
+
+def failure(error: Exception, where: str) -> RetryLater:
+    """Name what went wrong before there was an answer. No text of the library: it may quote the URL."""
+    if isinstance(error, TimeoutError):
+        return RetryLater("timeout", f"{where} did not answer in time; it may have stored the batch, which keeps its id")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return RetryLater("proxy", f"the proxy before {where} answered {error.status} {_phrase(error.status)}; check HTTPS_PROXY")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return RetryLater("dns", f"the name of {where} could not be resolved; check url and the resolver")
+    if (reason := _tls_reason(error)) is not None:
+        return RetryLater("tls", f"TLS with {where} failed: {reason}; check tls and the server's certificate")
+    said = getattr(error, "strerror", None) or type(error).__name__
+    return RetryLater("network", f"the connection to {where} failed: {said}")
+
+
+def _by_class(status: int) -> tuple[str, str]:
+    if 300 <= status < 400:
+        return "redirected", "redirects are not followed with data in hand: set url to the final address"
+    if status >= 500:
+        return "unavailable", "it is in trouble itself"
+    return "status", "this is neither a yes nor a judgment of the content: check url and what the destination expects"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(no standard meaning)"
+
+
+def _tls_reason(error: BaseException | None) -> str | None:
+    while error is not None:
+        if isinstance(error, aiohttp.ServerFingerprintMismatch):
+            return "the fingerprint does not match"
+        for cause in (error, getattr(error, "certificate_error", None), getattr(error, "os_error", None)):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return str(cause.verify_message)
+            if isinstance(cause, ssl.SSLError):
+                return str(cause.reason or "the handshake was broken off").lower().replace("_", " ")
+        error = error.__cause__ or error.__context__
+    return None

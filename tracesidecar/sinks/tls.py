@@ -1,0 +1,56 @@
+"""The client's side of TLS: own CA, client certificate, and files that are read again when they change."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+import msgspec
+
+
+class TlsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`tls = { … }` of a sink. Files are PEM; `key_file` may be left out when `cert_file` holds both."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_hostname: str | None = None
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file is given without cert_file")
+
+
+class ClientContext:
+    """Makes the SSL context, again whenever one of its files has changed."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        self._options = options
+        self._seen: tuple[object, ...] = ()
+        self._context: ssl.SSLContext | None = None
+
+    def current(self) -> ssl.SSLContext:
+        """Return the context for a new connection. Blocks on the disk; raises OSError (ssl.SSLError is one) when a file cannot be used."""
+        seen = tuple(_identity(path) for path in (self._options.ca_file, self._options.cert_file, self._options.key_file))
+        if self._context is None or seen != self._seen:
+            self._context, self._seen = _context(self._options), seen
+        return self._context
+
+
+def _context(options: TlsOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if options.cert_file:
+        context.load_cert_chain(options.cert_file, options.key_file)
+    return context
+
+
+def _identity(path: str | None) -> tuple[int, int, int, int] | None:
+    if path is None:
+        return None
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
