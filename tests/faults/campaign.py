@@ -1,0 +1,127 @@
+"""Writers that go on writing while the daemon between them and its destinations is killed again and again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.faults import writer
+from tests.servers.processes import eventually
+
+PROJECT = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("driver.py")
+PROGRAM = Path(sys.executable).with_name("tracesidecar")
+WRITERS = 4
+FILES = 40
+POINTS = ("read", "planned", "sending", "sent", "committing", "rotating")
+DEADLINE_SECONDS = 60
+CONNECTED = b'"event": "sink.connected"'
+_CONFIGURATION = """
+state_directory = "{folder}/state"
+
+[daemon]
+listen = ""
+poll_interval = "200ms"
+
+[[source]]
+name = "agent"
+include = ["{folder}/traces/*.jsonl", "{folder}/traces/*.jsonl.*"]
+max_line = "256KiB"
+copy_grace = "500ms"
+"""
+BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
+
+
+class Campaign:
+    """One folder of traces, four writer processes, one configuration; at most one daemon at a time."""
+
+    def __init__(self, folder: Path, lines: list[bytes], sinks: str, environment: dict[str, str], seed: int) -> None:
+        self._rng = random.Random(seed)
+        self._environment = {**os.environ, **environment, "LOG_FORMAT": "json", "HOME": str(folder)}
+        self._log = folder / "daemon.log"
+        self._configuration = folder / "tracesidecar.toml"
+        self._configuration.write_text(_CONFIGURATION.format(folder=folder) + sinks)
+        self._sinks = sinks.count("[[sink]]")
+        (folder / "traces").mkdir()
+        self._writers = [self._start_writer(folder, number, lines[number::WRITERS]) for number in range(WRITERS)]
+
+    def _start_writer(self, folder: Path, number: int, lines: list[bytes]) -> subprocess.Popen[bytes]:
+        source = folder / f"lines-{number}"
+        source.write_bytes(b"".join(line + b"\n" for line in lines))
+        names = [f"agent-{number}-{name}" for name in range(FILES // WRITERS)]
+        command = [sys.executable, writer.__file__, source, folder / "traces", str(number), *names]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for process in self._writers:
+            process.kill()
+            process.wait()
+
+    def release(self, lines: int) -> None:
+        """Let the writers write so many more lines, without waiting for them."""
+        for process in self._writers:
+            assert process.stdin is not None
+            process.stdin.write(b"%d\n" % (lines // WRITERS + 1))
+
+    def finish_writing(self) -> None:
+        """Let the writers write what they have left, and wait for their end."""
+        self.release(1_000_000)
+        for process in self._writers:
+            process.communicate(timeout=DEADLINE_SECONDS)
+            assert process.returncode == 0
+
+    def _start(self, *command: str | Path) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=self._environment, cwd=PROJECT)
+
+    def kill_at_random(self) -> None:
+        """Run the daemon for a random while, at times too short to come to anything, and kill it."""
+        daemon = self._start(PROGRAM, "run", "--config", self._configuration)
+        try:
+            daemon.wait(self._rng.uniform(0.2, 2.5))
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+        assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
+
+    def kill_at(self, point: str) -> None:
+        """Run the daemon until it kills itself at one of the first times it comes to the named point."""
+        daemon = self._start(sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), self._configuration)
+        try:
+            daemon.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            daemon.kill()
+            raise AssertionError(f"the daemon never came to the point {point}: {self.end_of_log()}") from error
+        assert daemon.returncode == -signal.SIGKILL, self.end_of_log()
+
+    def drain(self) -> None:
+        """Run the daemon, and tell it to stop once all its sinks are connected; it must leave with everything delivered."""
+        before = self._log.read_bytes().count(CONNECTED)
+        daemon = self._start(PROGRAM, "run", "--config", self._configuration)
+        eventually(lambda: self._log.read_bytes().count(CONNECTED) >= before + self._sinks or daemon.poll() is not None)
+        daemon.terminate()
+        assert daemon.wait(DEADLINE_SECONDS) == 0, self.end_of_log()
+
+    def ship_once(self) -> None:
+        """Ship what a finished writer left."""
+        assert self._start(PROGRAM, "ship", "--once", "--config", self._configuration).wait(DEADLINE_SECONDS) == 0, self.end_of_log()
+
+    def quarantined(self) -> Counter[int]:
+        """Count the lengths of the lines in quarantine, as `quarantine list` tells them."""
+        command = [PROGRAM, "quarantine", "list", "--json", "--config", self._configuration]
+        listed = json.loads(subprocess.run(command, capture_output=True, check=True, env=self._environment, cwd=PROJECT).stdout)
+        return Counter(line["end"] - line["start"] for line in listed["lines"])
+
+    def end_of_log(self) -> str:
+        """What the daemon said last."""
+        return self._log.read_text(errors="replace")[-3000:]

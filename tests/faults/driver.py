@@ -1,0 +1,35 @@
+"""The daemon in a process that kills itself when it comes to a named point for the N-th time.
+
+usage: driver.py POINT N CONFIGURATION
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from tracesidecar import daemon
+from tracesidecar.config.load import load
+
+
+def killing_at(point: str, times: int) -> Callable[[str], None]:
+    """Make an observer that lets the process pass the point `times - 1` times; the points are called from more than one thread."""
+    left = times
+    lock = threading.Lock()
+
+    def at(reached: str) -> None:
+        nonlocal left
+        if reached == point:
+            with lock:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    return at
+
+
+if __name__ == "__main__":
+    sys.exit(daemon.run(load(sys.argv[3], os.environ), at=killing_at(sys.argv[1], int(sys.argv[2]))))

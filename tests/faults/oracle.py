@@ -1,0 +1,66 @@
+"""What must have arrived, as multisets: each line judged and redacted alone, by the product's own sanitizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+from tests.faults.material import MAX_LINE
+from tracesidecar.model import BEGINNING, Chunk, Segment
+from tracesidecar.sanitize.options import RedactionOptions
+
+_Item = TypeVar("_Item", bound=Hashable)
+_ANYWHERE = Segment(id=1, source="oracle", path="oracle.jsonl", device=1, inode=1, generation=1)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Delivered lines as they must look at the destination, and the lengths of the refused ones as written."""
+
+    delivered: Counter[bytes] = field(default_factory=Counter)
+    refused: Counter[int] = field(default_factory=Counter)
+
+
+def expect(lines: Iterable[bytes], cache_directory: str | None = None) -> Expected:
+    """Judge each line on its own; whatever neighbours, chunks and restarts it had must make no difference."""
+    sanitizer = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
+    expected = Expected()
+    for line in lines:
+        if len(line) > MAX_LINE:
+            expected.refused[len(line)] += 1
+            continue
+        clean = sanitizer(Chunk(_ANYWHERE, 0, len(line) + 1, line + b"\n", BEGINNING))
+        expected.delivered.update(clean.data.split(b"\n")[:-1])
+        expected.refused.update(refusal.end - refusal.start for refusal in clean.refused)
+    return expected
+
+
+def differences(what: str, expected: Counter[_Item], found: Counter[_Item]) -> list[str]:
+    """Say what is missing and what is there too often; a line is named by length and digest, never shown."""
+    missing, surplus = expected - found, found - expected
+    return [
+        f"{what}: {title} {sum(counter.values())} of {sum(expected.values())}: {', '.join(_name(item) for item in list(counter)[:5])}"
+        for title, counter in (("missing", missing), ("too many", surplus))
+        if counter
+    ]
+
+
+def _name(item: Hashable) -> str:
+    if isinstance(item, bytes):
+        return f"{len(item)} bytes, sha256 {hashlib.sha256(item).hexdigest()[:12]}"
+    return str(item)
+
+
+def once_per_key(requests: Iterable[tuple[str, bytes]]) -> tuple[Counter[bytes], list[str]]:
+    """Count the lines of HTTP bodies, each Idempotency-Key once; and name the keys that came with different bodies."""
+    bodies: dict[str, bytes] = {}
+    changed = []
+    for key, body in requests:
+        if bodies.setdefault(key, body) != body:
+            changed.append(f"http: key {key} came with another body")
+    return Counter(line for body in bodies.values() for line in body.split(b"\n")[:-1]), changed

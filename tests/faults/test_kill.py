@@ -1,0 +1,99 @@
+"""Killed with SIGKILL at any moment, the daemon delivers every line once (over HTTP: again only under its key) and refuses every bad one once."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import POINTS, Campaign
+from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
+from tests.faults.oracle import differences, expect, once_per_key
+from tests.servers.receiving import ReceivingServer
+
+BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a campaign is."""
+
+    valid: int
+    refused: int
+    random_kills: int
+    rounds_of_points: int
+
+    @property
+    def kills(self) -> int:
+        return self.random_kills + self.rounds_of_points * len(POINTS)
+
+
+SHORT = Size(valid=1200, refused=60, random_kills=8, rounds_of_points=1)
+LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=5)
+
+
+def lines_of(objects: Iterable[bytes]) -> Counter[bytes]:
+    """Count the lines of gzip objects."""
+    return Counter(line for content in objects for line in gzip.decompress(content).split(b"\n")[:-1])
+
+
+def lake_objects(lake: Path) -> list[bytes]:
+    return [path.read_bytes() for path in lake.glob("raw/v1/**/*.jsonl.gz")]
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
+    """A server that has a request before it answers, at times half a second before: a killed sender does not know."""
+    folder = tmp_path / "receiver"
+    folder.mkdir()
+    receiver = ReceivingServer(folder)
+    receiver.server.start()
+    rng = random.Random(7)
+    receiver.order(answers=[{"status": rng.choice((204, 204, 204, 503)), "delay_seconds": rng.random() ** 4 / 2} for _ in range(4000)])
+    yield receiver
+    receiver.server.stop()
+
+
+def run(folder: Path, size: Size, receiver: ReceivingServer) -> list[str]:
+    """Kill as often as the size says, drain, and tell every difference between what was written and what arrived."""
+    seed = size.kills
+    lines = mixed(valid_lines(size.valid, seed), refused_lines(size.refused), seed)
+    expected = expect(lines)
+    sinks = f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{folder}/lake"\n{BATCH}'
+    sinks += f'[[sink]]\nname = "hook"\ntype = "http"\nurl = "{receiver.url}"\n{BATCH}'
+    moments = [*POINTS * size.rounds_of_points, *[""] * size.random_kills]
+    random.Random(seed).shuffle(moments)
+    with Campaign(folder, lines, sinks, {}, seed) as campaign:
+        for point in moments:
+            campaign.release(len(lines) // size.kills)
+            if point:
+                campaign.kill_at(point)
+            else:
+                campaign.kill_at_random()
+        campaign.finish_writing()
+        campaign.drain()
+        campaign.ship_once()
+        quarantined = campaign.quarantined()
+    http, changed = once_per_key((request.key, request.plain) for request in receiver.requests() if request.kept)
+    return [
+        *differences("lake", expected.delivered, lines_of(lake_objects(folder / "lake"))),
+        *differences("http", expected.delivered, http),
+        *differences("quarantine", expected.refused, quarantined),
+        *changed,
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_daemon_loses_and_repeats_nothing(tmp_path: Path, receiver: ReceivingServer) -> None:
+    assert run(tmp_path, SHORT, receiver) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_daemon_killed_more_than_a_hundred_times_loses_and_repeats_nothing(tmp_path: Path, receiver: ReceivingServer) -> None:
+    assert run(tmp_path, LONG, receiver) == []

@@ -1,0 +1,68 @@
+"""One writer process: appends lines to files that rotate by renaming, as many at a time as standard input asks for.
+
+usage: writer.py LINES FOLDER SEED NAME...    (LINES: a file of lines; each number read from standard input releases that many of them)
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+
+PAUSE_SECONDS = 0.02
+_GENERATION_LINES = (8, 24)
+
+
+class RotatingFile:
+    """`name.jsonl`, its elder generations `name.jsonl.1` and up, none of them ever deleted."""
+
+    def __init__(self, path: str, rng: random.Random) -> None:
+        self._path = path
+        self._rng = rng
+        self._generations = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._left = self._rng.randint(*_GENERATION_LINES)
+
+    def _rotate(self) -> None:
+        os.close(self._file)
+        for number in range(self._generations, 0, -1):
+            os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+        os.rename(self._path, f"{self._path}.1")
+        self._generations += 1
+        self._open()
+
+    def append(self, line: bytes) -> None:
+        """Write one line, now and then in two pieces with time between them."""
+        whole = line + b"\n"
+        cut = self._rng.randrange(len(whole)) if self._rng.random() < 0.3 else 0
+        if cut:
+            self._write(whole[:cut])
+            time.sleep(self._rng.random() * PAUSE_SECONDS)
+        self._write(whole[cut:])
+        self._left -= 1
+        if self._left == 0:
+            self._rotate()
+
+    def _write(self, piece: bytes) -> None:
+        while piece:
+            piece = piece[os.write(self._file, piece) :]
+
+
+def main(source: str, folder: str, seed: str, *names: str) -> None:
+    """Write released lines to files drawn at random until standard input ends."""
+    rng = random.Random(seed)
+    with open(source, "rb") as file:
+        lines = iter(file.read().split(b"\n")[:-1])
+    files = [RotatingFile(os.path.join(folder, f"{name}.jsonl"), rng) for name in names]
+    for released in sys.stdin:
+        for _, line in zip(range(int(released)), lines, strict=False):
+            rng.choice(files).append(line)
+            time.sleep(rng.random() * PAUSE_SECONDS)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
