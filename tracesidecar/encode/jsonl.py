@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Protocol
 
 import zstandard
@@ -43,8 +44,7 @@ class LinesEncoder:
     def __init__(self, compression: Compression) -> None:
         self._compressor = _compressor(compression)
         self._waiting = bytearray()
-        self._done: list[bytes] = []
-        self.encoded_bytes = 0
+        self._body = io.BytesIO()  # getvalue() hands its buffer over without a copy
 
     def add(self, data: bytes) -> None:
         """Take whole lines."""
@@ -52,18 +52,19 @@ class LinesEncoder:
         while len(self._waiting) >= BLOCK_BYTES:
             block = bytes(memoryview(self._waiting)[:BLOCK_BYTES])
             del self._waiting[:BLOCK_BYTES]
-            self._keep(self._compressor.compress(block))
+            self._body.write(self._compressor.compress(block))
+
+    @property
+    def encoded_bytes(self) -> int:
+        """How much the body takes so far."""
+        return self._body.tell() + len(self._waiting)
 
     def finish(self) -> bytes:
         """Close the body and return it; the encoder is spent."""
-        self._keep(self._compressor.compress(bytes(self._waiting)))
-        self._keep(self._compressor.flush())
-        return b"".join(self._done)
-
-    def _keep(self, encoded: bytes) -> None:
-        if encoded:
-            self._done.append(encoded)
-            self.encoded_bytes += len(encoded)
+        self._body.write(self._compressor.compress(bytes(self._waiting)))
+        self._body.write(self._compressor.flush())
+        self._waiting.clear()
+        return self._body.getvalue()
 
 
 def encode_lines(data: bytes, compression: Compression) -> bytes:

@@ -66,13 +66,14 @@ class RefusedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One sink with everything that stands around it."""
+    """One sink with everything that stands around it. `tried` is set once the destination has answered, well or badly, or not in time."""
 
     sink: Sink
     events: DeliveryEvents
     retry: RetryPolicy = RetryPolicy()
     circuit: Circuit = field(default_factory=Circuit)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connect(self) -> None:
         """Enter the sink, however long it is away."""
@@ -107,6 +108,8 @@ class Delivery:
                 self.events.attempted(time.monotonic() - started, "ok")
                 self._close()
                 return
+            finally:
+                self.tried.set()
 
     async def _wait(self, error: RetryLater) -> None:
         circuit = self.circuit

@@ -1,0 +1,116 @@
+"""Put the parts together as the configuration says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+import msgspec
+
+from tracesidecar import __version__
+from tracesidecar.collect.collector import Collector
+from tracesidecar.collect.notices import Notices
+from tracesidecar.config.schema import Configuration
+from tracesidecar.daemon.observe import RouteEvents
+from tracesidecar.errors import ConfigurationError
+from tracesidecar.metrics import Metrics
+from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.pipeline.pieces import Pieces
+from tracesidecar.pipeline.pipeline import Pipeline
+from tracesidecar.pipeline.route import Route
+from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.ship.batch import BatchForm
+from tracesidecar.ship.deliver import Delivery
+from tracesidecar.ship.journal import Journal
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import SINK_TYPES
+
+CACHE_BYTES = 8 << 20
+
+
+class Assembly:
+    """The parts of one configuration, over one journal. Routes are made one by one, so that a reload can change a single sink."""
+
+    def __init__(self, configuration: Configuration, journal: Journal, metrics: Metrics, *, notices: Notices | None, at: Callable[[str], None]) -> None:
+        self.configuration = configuration
+        self._journal = journal
+        self._metrics = metrics
+        state, daemon = configuration.state_directory, configuration.daemon
+        self.sanitizer = Sanitizer(configuration.redaction, cache_directory=os.path.join(state, "cache"))
+        self.collector = Collector(
+            configuration.source,
+            journal,
+            key=journal.key,
+            held_directory=os.path.join(state, "held"),
+            held_limit=daemon.held_limit,
+            poll_interval=daemon.poll_interval,
+            notices=notices,
+            at=at,
+        )
+        self._cache_bytes = CACHE_BYTES if len(configuration.sink) > 1 else 0
+        self._cache_bytes = min(self._cache_bytes, daemon.memory_limit // 4)
+        sources = {source.name: source for source in configuration.source}
+        pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes)
+        routes = [self.route(options) for options in configuration.sink]
+        self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, routes=routes, at=at)
+
+    def route(self, options: SinkOptions) -> Route:
+        """Make one sink's way. Raises ConfigurationError where the name stood for another destination and nothing says what is meant."""
+        kind = SINK_TYPES[options.type]
+        module = kind.load()
+        self._begin(options, module.destination(options))
+        daemon = self.configuration.daemon
+        form = BatchForm(
+            sink=options.name,
+            host=host_name(),
+            compression=options.compression,
+            is_store=kind.stores,
+            fingerprint=fingerprint(self.configuration, options, self.sanitizer.version),
+            rules=self.sanitizer.version,
+            labels={source.name: source.labels for source in self.configuration.source},
+        )
+        delivery = Delivery(module.build(options), RouteEvents(options.name, self._metrics))
+        share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
+        return Route(options, delivery, form, self._journal.offsets(options.name), share, progressed_at=time.monotonic())
+
+    def _begin(self, options: SinkOptions, destination: str) -> None:
+        before = self._journal.destination(options.name)
+        if before == destination:
+            return
+        if before is not None and options.start is None:
+            raise ConfigurationError(
+                f'sink "{options.name}" used to deliver to {before} and is now to deliver to {destination}: say start = "beginning" '
+                '(deliver everything that is still on disk to the new place) or start = "now", or give the sink another name'
+            )
+        reached = self._ends(options) if options.start == "now" else {}
+        self._journal.begin_sink(options.name, destination, reached)
+
+    def _ends(self, options: SinkOptions) -> dict[int, Checkpoint]:
+        """The end of the last whole line of every segment that is there now."""
+        self.collector.scan(time.monotonic(), full=True)
+        ends = {}
+        for segment, view in self.collector.segments().items():
+            if not options.sources or view.segment.source in options.sources:
+                at = BEGINNING
+                while (chunk := self.collector.read(segment, at)) is not None and chunk.end <= view.size:
+                    at = chunk.next
+                ends[segment] = at
+        return ends
+
+
+def host_name() -> str:
+    """This host's name as it may stand in an object's name."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "host"
+
+
+def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) -> str:
+    """Name all that shapes the bytes of a sink's batches: a repeat with the same fingerprint has the same bytes."""
+    sources: Mapping[str, tuple[bool, int]] = {source.name: (source.repair, int(source.max_line)) for source in configuration.source}
+    compressor = {"gzip": version("isal"), "zstd": version("zstandard"), "none": ""}[options.compression]
+    what = (__version__, rules, options.format, options.compression, compressor, sorted(sources.items()))
+    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

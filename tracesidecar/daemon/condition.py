@@ -1,0 +1,122 @@
+"""How the service is: lag, memory, trouble, readiness. Computed now and then, read by the health pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+import msgspec
+
+from tracesidecar import __version__
+from tracesidecar.daemon.observe import RouteEvents
+from tracesidecar.metrics import Metrics
+from tracesidecar.pipeline.pipeline import Pipeline
+from tracesidecar.pipeline.route import Route
+from tracesidecar.ship.journal import Journal
+
+STALL_SECONDS = 120.0
+"""With something to deliver and nothing delivered for so long (and three times the batch age), a sink is not ready."""
+
+
+class SinkCondition(msgspec.Struct, frozen=True):
+    """One sink's part of /status. Lag counts bytes on disk that the destination does not have; `trouble` is empty while all is well."""
+
+    name: str
+    state: str
+    required: bool
+    lag_bytes: int
+    lag_seconds: float
+    retries: int
+    trouble: str
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """The document of /status."""
+
+    version: str
+    is_ready: bool
+    why_not: tuple[str, ...]
+    files: int
+    segments: int
+    held_bytes: int
+    at_risk_bytes: int
+    memory_bytes: int
+    sinks: tuple[SinkCondition, ...]
+
+
+@dataclass(slots=True)
+class _Known:
+    retries: int = 0
+    state: str = ""
+
+
+class Observer:
+    """Looks at a pipeline and keeps the gauges and the journal's sink states true."""
+
+    def __init__(self, pipeline: Pipeline, metrics: Metrics, journal: Journal) -> None:
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._journal = journal
+        self._noted: dict[str, _Known] = {}
+
+    async def look(self) -> Condition:
+        """Take stock; cost goes with what is behind, not with what is there."""
+        condition = await self._pipeline.work(self._take_stock)
+        for sink in condition.sinks:
+            known = self._noted.setdefault(sink.name, _Known())
+            if (known.retries, known.state) != (sink.retries, sink.state):
+                fresh = sink.retries - known.retries if sink.retries >= known.retries else sink.retries
+                self._noted[sink.name] = _Known(sink.retries, sink.state)
+                await asyncio.to_thread(self._journal.note_sink, sink.name, retries=fresh, state=sink.state)
+        return condition
+
+    def _take_stock(self) -> Condition:
+        pipeline, metrics = self._pipeline, self._metrics
+        now, scan = pipeline.clock(), pipeline.last_scan
+        sinks = tuple(self._sink(route, now) for route in pipeline.routes.values())
+        why_not = tuple(reason for route, sink in zip(pipeline.routes.values(), sinks, strict=True) if (reason := _stalled(route, sink, now)))
+        if scan is None:
+            why_not = ("the first look at the files is not over", *why_not)
+        files: Counter[tuple[str, str]] = Counter()
+        at_risk = 0
+        for segment, view in pipeline.collector.segments().items():
+            files[view.segment.source, view.state] += 1
+            if view.protection == "none":
+                at_risk += max((self._behind(route, segment) for route in pipeline.routes.values()), default=0)
+        for (source, state), count in files.items():
+            metrics.files.labels(source, state).set(count)
+        memory = sum(route.held_bytes for route in pipeline.routes.values()) + pipeline.cached_bytes
+        held = scan.held_bytes if scan else 0
+        metrics.held_bytes.set(held)
+        metrics.at_risk_bytes.set(at_risk)
+        metrics.memory_used.set(memory)
+        return Condition(__version__, not why_not, why_not, scan.files if scan else 0, sum(files.values()), held, at_risk, memory, sinks)
+
+    def _behind(self, route: Route, segment: int) -> int:
+        view = self._pipeline.collector.segments().get(segment)
+        if view is None or segment not in route.behind_since:
+            return 0
+        committed = route.committed.get(segment)
+        return max(0, view.size - (committed.offset if committed else 0))
+
+    def _sink(self, route: Route, now: float) -> SinkCondition:
+        lag = sum(self._behind(route, segment) for segment in route.behind_since)
+        seconds = now - min(route.behind_since.values()) if lag else 0.0
+        self._metrics.lag_bytes.labels(route.name).set(lag)
+        self._metrics.lag_seconds.labels(route.name).set(seconds)
+        events = route.delivery.events
+        retries, trouble = (events.retries, events.trouble) if isinstance(events, RouteEvents) else (0, "")
+        return SinkCondition(route.name, route.state, route.options.required, lag, round(seconds, 1), retries, trouble)
+
+
+def _stalled(route: Route, sink: SinkCondition, now: float) -> str:
+    """Why this sink keeps the service from being ready, empty when it does not."""
+    patience = max(STALL_SECONDS, 3 * route.options.batch.age)
+    if not sink.required:
+        return ""
+    if sink.state == "halted":
+        return f"sink {sink.name} is halted: see the log"
+    if sink.lag_bytes and now - route.progressed_at > patience and sink.lag_seconds > patience:
+        return f"sink {sink.name} has delivered nothing for {now - route.progressed_at:.0f} s with {sink.lag_bytes} bytes to deliver"
+    return ""

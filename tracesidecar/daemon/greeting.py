@@ -1,0 +1,37 @@
+"""What the daemon says first: what it found, where the result lies, how to look at it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+
+from tracesidecar import __version__
+from tracesidecar.collect.records import SegmentView
+from tracesidecar.config.schema import Configuration
+from tracesidecar.logs import printable
+from tracesidecar.sinks.registry import SINK_TYPES
+
+
+def greeting(configuration: Configuration, path: str | None, views: Mapping[int, SegmentView]) -> list[str]:
+    """Lines for a person, after the first look at the files."""
+    found = Counter(view.segment.source for view in views.values())
+    lines = [f"tracesidecar {__version__} · {'configuration ' + path if path else 'no configuration: the embedded default, nothing leaves this machine'}"]
+    for source in configuration.source:
+        count = found[source.name]
+        lines.append(f"  {'follows' if count else 'watches'}  {source.name:<12} {count:>6} files   {', '.join(map(_short, source.include))}")
+    for sink in configuration.sink:
+        lines.append(f"  ships to {sink.name:<12} {_short(SINK_TYPES[sink.type].load().destination(sink))}")
+        folder = getattr(sink, "path", None)
+        if isinstance(folder, str):
+            lines.append(f"  look:    gzip -dc {shlex.quote(_short(folder))}/raw/v1/dt=*/*.gz | head")
+    if not found:
+        lines.append("  nothing found yet: it is shipped as soon as it is written. To see it work: tracesidecar demo (in another terminal, same folder)")
+    return lines
+
+
+def _short(path: str) -> str:
+    home = os.path.expanduser("~")
+    text = printable(path)
+    return "~" + text.removeprefix(home) if home != "/" and text.startswith(home + "/") else text

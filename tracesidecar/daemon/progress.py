@@ -1,0 +1,68 @@
+"""A live line of progress on a terminal, which log lines do not tear."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TextIO
+
+from tracesidecar.daemon.condition import Observer
+from tracesidecar.metrics import Metrics
+
+CLEAR = "\r\x1b[2K"
+
+
+class ProgressLine:
+    """A text stream with one more line below everything that is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._line = ""
+
+    def show(self, line: str) -> None:
+        """Replace the line."""
+        self._line = line
+        self._stream.write(CLEAR + line)
+        self._stream.flush()
+
+    def write(self, text: str) -> int:
+        """Write above the line."""
+        self._stream.write((CLEAR if self._line else "") + text + (self._line if text.endswith("\n") else ""))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream below."""
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """Leave the last line standing."""
+        if self._line:
+            self._stream.write("\n")
+            self._line = ""
+            self._stream.flush()
+
+
+async def show_progress(line: ProgressLine, observer: Observer, metrics: Metrics) -> None:
+    """Keep the line true, once a second, until cancelled."""
+    while True:
+        condition = await observer.look()
+        lag = max((sink.lag_bytes for sink in condition.sinks), default=0)
+        trouble = next((f" · {sink.name}: {sink.trouble}" for sink in condition.sinks if sink.trouble), "")
+        delivered = _total(metrics, "delivered_lines_total")
+        cut, refused = _total(metrics, "redactions_total"), _total(metrics, "quarantined_lines_total")
+        text = f"{condition.files:,} files · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {size(lag)} to go{trouble}"
+        line.show(text[:200])
+        await asyncio.sleep(1.0)
+
+
+def _total(metrics: Metrics, name: str) -> int:
+    return int(sum(sample.value for family in metrics.registry.collect() for sample in family.samples if sample.name == f"tracesidecar_{name}"))
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError

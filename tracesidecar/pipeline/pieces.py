@@ -1,0 +1,144 @@
+"""Read and clean a chunk once for all sinks that walk side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tracesidecar.collect.collector import Collector
+from tracesidecar.collect.options import SourceOptions
+from tracesidecar.metrics import Metrics
+from tracesidecar.model import Checkpoint, Chunk, Clean, Range, Refusal
+from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.ship.batch import Piece
+
+
+class Pieces:
+    """Clean pieces of segments, with a cache bounded in bytes. For one thread."""
+
+    def __init__(
+        self, collector: Collector, sanitizer: Sanitizer, sources: Mapping[str, SourceOptions], *, key: bytes, metrics: Metrics, cache_bytes: int
+    ) -> None:
+        self._collector = collector
+        self._sanitizer = sanitizer
+        self._sources = sources
+        self._key = key
+        self._metrics = metrics
+        self._limit = cache_bytes
+        self._cache: OrderedDict[tuple[int, int], Piece] = OrderedDict()
+        self._counted: dict[int, int] = {}
+        self._labels: dict[tuple[int, str], str] = {}
+        self.cached_bytes = 0
+
+    def next(self, segment: int, at: Checkpoint, *, final: bool) -> Piece | None:
+        """The piece that begins at the checkpoint; None when no whole line is there now."""
+        cached = self._cache.get((segment, at.offset))
+        if cached is not None:
+            return cached
+        chunk = self._collector.read(segment, at, final=final)
+        if chunk is None:
+            return None
+        piece = self._piece(chunk)
+        self._count(piece.clean)
+        self._remember(piece)
+        return piece
+
+    def again(self, planned: Range, at: Checkpoint) -> list[Piece] | None:
+        """The pieces of a planned range once more, `at` its beginning; None where its bytes are gone or are not what they were."""
+        view = self._collector.segments().get(planned.segment)
+        if view is None:
+            return None
+        if planned.digest == self._digest().digest():  # a line over the limit: it was passed over, not held
+            chunk = self._collector.read(planned.segment, at)
+            return [self._piece(chunk)] if chunk is not None and chunk.end == planned.end and not chunk.data else None
+        parts = self._collector.read_range(planned.segment, planned.start, planned.end)
+        if parts is None:
+            return None
+        pieces, start, digest = [], planned.start, self._digest()
+        for part in parts:
+            digest.update(part)
+            end = start + len(part)
+            tail = planned.tail if end == planned.end else b""
+            pieces.append(self._piece(Chunk(view.segment, start, end, part, Checkpoint(end, tail), torn=not part.endswith(b"\n"))))
+            start = end
+        return pieces if digest.digest() == planned.digest and start == planned.end else None
+
+    def places(self, piece: Piece, wanted: Mapping[int, str]) -> list[Refusal]:
+        """Where the accepted lines with these indexes stand: index in the piece → reason."""
+        clean = piece.clean
+        parts = self._collector.read_range(clean.segment.id, clean.start, clean.end) if wanted else None
+        if parts is None:
+            return []
+        data = b"".join(parts)
+        spans = accepted(data, clean)
+        return [
+            Refusal(clean.start + a, clean.start + b, reason, hmac.digest(self._key, data[a:b], "sha256"))
+            for a, b, reason in ((*spans[index], reason) for index, reason in sorted(wanted.items()))
+        ]
+
+    def label(self, segment: int, path: str) -> str:
+        """The path as it may leave the machine."""
+        key = (segment, path)
+        if key not in self._labels:
+            if len(self._labels) > 4096:
+                self._labels.clear()
+            self._labels[key] = self._sanitizer.text(path.encode("utf-8", "backslashreplace").decode("utf-8"))
+        return self._labels[key]
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
+        self.cached_bytes = 0
+
+    def _digest(self) -> hmac.HMAC:
+        return hmac.new(self._key, digestmod=hashlib.sha256)
+
+    def _piece(self, chunk: Chunk) -> Piece:
+        clean = self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair)
+        if clean.refused:
+            clean = replace(clean, refused=tuple(self._with_digest(chunk, refusal) for refusal in clean.refused))
+        return Piece(clean, hmac.digest(self._key, chunk.data, "sha256"), chunk.next)
+
+    def _with_digest(self, chunk: Chunk, refusal: Refusal) -> Refusal:
+        if refusal.digest is not None or not chunk.data:
+            return refusal
+        line = chunk.data[refusal.start - chunk.start : refusal.end - chunk.start]
+        return replace(refusal, digest=hmac.digest(self._key, line, "sha256"))
+
+    def _remember(self, piece: Piece) -> None:
+        self._cache[piece.clean.segment.id, piece.clean.start] = piece
+        self.cached_bytes += len(piece.clean.data)
+        while self.cached_bytes > self._limit and self._cache:
+            _, old = self._cache.popitem(last=False)
+            self.cached_bytes -= len(old.clean.data)
+
+    def _count(self, clean: Clean) -> None:
+        segment, counted = clean.segment, self._counted.get(clean.segment.id, 0)
+        if clean.end <= counted:
+            return  # a sink that lags reads it again
+        self._counted[segment.id] = clean.end
+        metrics = self._metrics
+        metrics.read_bytes.labels(segment.source).inc(clean.end - clean.start)
+        metrics.lines.labels(segment.source).inc(clean.lines)
+        if clean.blank:
+            metrics.blank_lines.labels(segment.source).inc(clean.blank)
+        if clean.repaired:
+            metrics.repaired_lines.labels(segment.source).inc(clean.repaired)
+        for refusal in clean.refused:
+            metrics.quarantined_lines.labels(segment.source, refusal.reason).inc()
+        for rule, count in clean.cuts:
+            metrics.redactions.labels(rule).inc(count)
+
+
+def accepted(data: bytes, clean: Clean) -> list[tuple[int, int]]:
+    """[start, end) within `data` of every line that passed, in order: all but the refused and the blank ones."""
+    skipped = {refusal.start - clean.start for refusal in clean.refused}
+    spans, offset = [], 0
+    for line in data.split(b"\n"):
+        if line.strip(b" \t\r") and offset not in skipped:
+            spans.append((offset, offset + len(line)))
+        offset += len(line) + 1
+    return spans

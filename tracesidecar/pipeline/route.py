@@ -1,0 +1,83 @@
+"""Where one sink is in every segment, and which segments have something for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.ship.batch import BatchForm
+from tracesidecar.ship.deliver import Delivery
+from tracesidecar.sinks.options import SinkOptions
+
+
+@dataclass(slots=True)
+class Route:
+    """One sink's own way through the files.
+
+    `committed` is what the journal has; `reading` runs ahead of it while a batch fills; `ready` are segments that may have more, in
+    turn, with the time since when. `target` limits a drain to what was there when it began: segment → size in bytes.
+    """
+
+    options: SinkOptions
+    delivery: Delivery
+    form: BatchForm
+    committed: dict[int, Checkpoint]
+    buffer_bytes: int
+    reading: dict[int, Checkpoint] = field(default_factory=dict)
+    ready: OrderedDict[int, float] = field(default_factory=OrderedDict)
+    behind_since: dict[int, float] = field(default_factory=dict)
+    target: dict[int, int] | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    progressed_at: float = 0.0
+    state: str = "connecting"
+    held_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """The sink's name."""
+        return self.options.name
+
+    def takes(self, source: str) -> bool:
+        """Tell whether the sink wants this source."""
+        return not self.options.sources or source in self.options.sources
+
+    def cursor(self, segment: int) -> Checkpoint:
+        """Where to read next."""
+        return self.reading.get(segment) or self.committed.get(segment, BEGINNING)
+
+    def offer(self, segment: int, now: float) -> None:
+        """There may be something new in the segment."""
+        if segment not in self.ready:
+            self.ready[segment] = now
+        self.behind_since.setdefault(segment, now)
+
+    def read_all(self, segment: int) -> None:
+        """Nothing whole is left to read in the segment for now."""
+        if segment not in self.reading:
+            self.behind_since.pop(segment, None)
+
+    def advance(self, reached: Mapping[int, Checkpoint], now: float) -> None:
+        """The journal has these checkpoints now."""
+        self.progressed_at = now
+        for segment, checkpoint in reached.items():
+            self.committed[segment] = checkpoint
+            if self.reading.get(segment) == checkpoint:
+                del self.reading[segment]
+            if segment in self.ready:
+                self.behind_since[segment] = self.ready[segment]
+            else:
+                self.behind_since.pop(segment, None)
+
+    def rewind(self, now: float) -> None:
+        """Forget what was read and not committed: it is read again."""
+        for segment in self.reading:
+            self.offer(segment, now)
+        self.reading.clear()
+        self.held_bytes = 0
+
+    def is_over(self, segment: int) -> bool:
+        """In a drain: what was there when it began has been read."""
+        return self.target is not None and self.cursor(segment).offset >= self.target.get(segment, 0)

@@ -1,0 +1,53 @@
+"""What is written down before anything is sent, so that a repeat is the same or is known not to be."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from tracesidecar.model import Range
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedObject:
+    """An object's name below the sink's prefix, and the SHA-256 digests under which it may already lie there."""
+
+    name: str
+    sha256: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One batch of one sink, before it is sent. `time` is in whole seconds since the epoch; `ranges` are in the order of the lines."""
+
+    id: str
+    sink: str
+    time: int
+    host: str
+    fingerprint: str
+    lines: int
+    ranges: tuple[Range, ...]
+    objects: tuple[PlannedObject, ...]
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """The plan as the journal keeps it."""
+    return msgspec.msgpack.encode(plan)
+
+
+def decode_plan(body: bytes) -> Plan:
+    """Undo `encode_plan`."""
+    return msgspec.msgpack.decode(body, type=Plan)
+
+
+def object_name(host: str, at: int, batch_id: str, extension: str) -> str:
+    """`raw/v1/dt=2026-11-21/host-20261121T101112Z-<batch id>.jsonl.gz`: names sort by time, and each is used once."""
+    moment = time.gmtime(at)
+    return f"raw/v1/dt={time.strftime('%Y-%m-%d', moment)}/{host}-{time.strftime('%Y%m%dT%H%M%SZ', moment)}-{batch_id}{extension}"
+
+
+def manifest_name(at: int, batch_id: str) -> str:
+    """`_manifest/v1/dt=2026-11-21/<batch id>.json`."""
+    return f"_manifest/v1/dt={time.strftime('%Y-%m-%d', time.gmtime(at))}/{batch_id}.json"
