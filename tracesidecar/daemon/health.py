@@ -68,7 +68,10 @@ def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHand
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             page = pages.get(path)
-            answer = page() if page else Answer(404, b"try /metrics, /livez, /readyz or /status\n")
+            try:
+                answer = page() if page else Answer(404, b"try /metrics, /livez, /readyz or /status\n")
+            except (TimeoutError, RuntimeError):  # the event loop or the worker thread does not answer, or is closing
+                answer = Answer(503, b"the daemon does not answer in time\n")
             self.send_response(answer.status)
             self.send_header("Content-Type", CONTENT_TYPES.get(path, "text/plain; charset=utf-8"))
             self.send_header("Content-Length", str(len(answer.body)))

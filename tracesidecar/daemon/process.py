@@ -123,15 +123,16 @@ class Daemon:
 
     async def _beside(self, beside: Callable[[Daemon], Awaitable[None]]) -> None:
         await beside(self)
+        self._handle_signals()
         self.service.pipeline.writers_are_gone = True
         self._is_stopping = True
         self.service.stop.set()
 
     async def _announce(self) -> None:
-        await self.service.first_scan.wait()
+        await self.service.pipeline.first_scan.wait()
+        self.started.set()
         for route in tuple(self.service.pipeline.routes.values()):
             await route.delivery.tried.wait()
-        self.started.set()
         self._notifier.send("READY=1", "STATUS=running")
         views = self._assembly.collector.segments()
         if self._mode.progress is not None:
@@ -209,14 +210,11 @@ class Daemon:
         return asyncio.run_coroutine_threadsafe(self.observer.look(), self._loop).result(ANSWER_SECONDS)
 
     def _metrics_page(self) -> Answer:
-        self._condition()
+        self._condition()  # brings the gauges up to date
         return Answer(200, self.metrics.exposition())
 
     def _live_page(self) -> Answer:
-        try:
-            self._condition()
-        except TimeoutError:
-            return Answer(503, b"the worker has not answered in time\n")
+        self._condition()
         return Answer(200, b"ok\n")
 
     def _ready_page(self) -> Answer:

@@ -58,7 +58,7 @@ class Pipeline:
         self.routes: dict[str, Route] = {route.name: route for route in routes}
         self.clock = clock
         self.last_scan: Scan | None = None
-        self.scanned_at = 0.0
+        self.first_scan = asyncio.Event()
         self.writers_are_gone = False
         self.has_read = False
         self._pieces = pieces
@@ -90,6 +90,7 @@ class Pipeline:
         if scan.changed:
             for route in self.routes.values():
                 route.news.set()
+        self.first_scan.set()
         return scan
 
     def _scan(self, now: float, *, full: bool) -> Scan:
@@ -101,7 +102,7 @@ class Pipeline:
             for route in self.routes.values():
                 if view is not None and route.takes(view.segment.source):
                     route.offer(segment, now)
-        self.last_scan, self.scanned_at = scan, now
+        self.last_scan = scan
         return scan
 
     def _offer_all(self, route: Route) -> None:
@@ -151,6 +152,7 @@ class Pipeline:
         route.state = "connecting"
         await route.delivery.connect()
         try:
+            await self.first_scan.wait()
             await self.work(self._offer_all, route)
             route.state = "running"
             route.progressed_at = self.clock()

@@ -46,7 +46,6 @@ class Service:
         self.wake = asyncio.Event()
         self.stop = asyncio.Event()
         self.quit = asyncio.Event()
-        self.first_scan = asyncio.Event()
         self._poll_seconds = poll_seconds
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -92,7 +91,6 @@ class Service:
         while True:
             try:
                 await self.pipeline.scan()
-                self.first_scan.set()
             except (sqlite3.Error, OSError) as error:
                 log.error("collect.scan_failed", kind=type(error).__name__, problem=getattr(error, "strerror", None) or str(error))
             await self._news()
