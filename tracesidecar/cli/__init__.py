@@ -14,6 +14,7 @@ from typing import NoReturn, Protocol, cast
 
 from tracesidecar import __version__
 from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain, print_json
 from tracesidecar.errors import ConfigurationError, StateError, StateLocked, TraceSidecarError
 
 COMMANDS = {
@@ -83,7 +84,7 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
     if name not in COMMANDS:
         overview.error(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
     command = cast("Command", importlib.import_module(f"tracesidecar.cli.{name.replace('-', '_')}"))
-    parser = _Parser(prog=f"tracesidecar {name}", description=COMMANDS[name])
+    parser = _Parser(prog=f"tracesidecar {name}", description=COMMANDS[name], allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", default=given.config, help="the configuration; see tracesidecar --help")
     command.add_arguments(parser)
     return command, parser.parse_args(rest)
@@ -101,6 +102,7 @@ def _overview() -> argparse.ArgumentParser:
     listing = "\n".join(f"  {name:<{width}}{summary}" for name, summary in COMMANDS.items())
     parser = _Parser(
         prog="tracesidecar",
+        allow_abbrev=False,
         usage="tracesidecar [--config FILE] COMMAND …",
         description=f"commands:\n{listing}",
         epilog="Without --config: $TRACESIDECAR_CONFIG, ./tracesidecar.toml, /etc/tracesidecar/config.toml, else the embedded default.",
@@ -113,10 +115,10 @@ def _overview() -> argparse.ArgumentParser:
 
 def _refuse(error: TraceSidecarError, *, as_json: bool) -> int:
     """Say in one sentence what a person must mend."""
-    print(f"tracesidecar: {error}", file=sys.stderr)  # noqa: T201
+    complain(f"tracesidecar: {error}")
     if isinstance(error, StateLocked):
         if as_json:
-            print('{"reason":"locked"}')  # noqa: T201
+            print_json({"reason": "locked", "message": str(error)})
         return ExitCode.LEFT_BEHIND
     return ExitCode.CONFIGURATION if isinstance(error, ConfigurationError | StateError) else ExitCode.UNEXPECTED
 
@@ -125,7 +127,7 @@ def _confess(error: Exception) -> int:
     from tracesidecar.logs import frames
 
     where = "".join(f"\n  {frame}" for frame in frames(error))
-    print(f"tracesidecar {__version__}: unexpected {type(error).__name__}, which is a bug{where}", file=sys.stderr)  # noqa: T201
+    complain(f"tracesidecar {__version__}: unexpected {type(error).__name__}, which is a bug{where}")
     return ExitCode.UNEXPECTED
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain
 from tracesidecar.config.load import load
 
 
@@ -20,7 +20,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Load the configuration and hand over to the daemon."""
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
-        print("tracesidecar exec: no command was given; write: tracesidecar exec -- CMD [ARG…]", file=sys.stderr)  # noqa: T201
+        complain("tracesidecar exec: no command was given; write: tracesidecar exec -- CMD [ARG…]")
         return ExitCode.USAGE
     loaded = load(arguments.config, os.environ)
     from tracesidecar import daemon

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
-
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one document on stdout; names that are not UTF-8 come out as escapes."""
@@ -24,6 +22,11 @@ def print_json(document: Mapping[str, object]) -> None:
 def print_line(text: str = "") -> None:
     """Print one line on stdout."""
     sys.stdout.write(text + "\n")
+
+
+def complain(text: str) -> None:
+    """Print one line on stderr."""
+    sys.stderr.write(text + "\n")
 
 
 def console(*, stderr: bool = False) -> Console:

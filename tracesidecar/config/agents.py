@@ -44,7 +44,17 @@ AGENTS = (
         ),
         exclude=("**/history.jsonl", "**/journal.jsonl"),
     ),
-    Agent("codex", ".codex", ("sessions/**/rollout-*.jsonl", "archived_sessions/rollout-*.jsonl"), variable="CODEX_HOME"),
+    Agent(
+        "codex",
+        ".codex",
+        (
+            "sessions/**/rollout-*.jsonl",
+            "sessions/**/rollout-*.jsonl.zst",
+            "archived_sessions/rollout-*.jsonl",
+            "archived_sessions/rollout-*.jsonl.zst",
+        ),
+        variable="CODEX_HOME",
+    ),
     Agent(
         "copilot",
         ".copilot",

@@ -20,9 +20,7 @@ _CUSTOM: dict[object, dict[str, Any]] = {
 def json_schema() -> dict[str, Any]:
     """Build it from the option structs, with one alternative a sink type."""
     options = {name: sink_type.load().Options for name, sink_type in sorted(SINK_TYPES.items())}
-    roots, definitions = msgspec.json.schema_components(
-        [Configuration, *options.values()], schema_hook=_CUSTOM.__getitem__, ref_template="#/$defs/{name}"
-    )
+    roots, definitions = msgspec.json.schema_components([Configuration, *options.values()], schema_hook=_CUSTOM.__getitem__, ref_template="#/$defs/{name}")
     document = definitions["Configuration"]
     document["properties"]["state_directory"]["description"] = "default $STATE_DIRECTORY, else the user's state directory"
     document["required"] = ["source", "sink"]

@@ -116,3 +116,11 @@ def _syntax(error: tomli.TOMLDecodeError) -> str:
     if error.msg.startswith("Invalid value"):
         return f"not valid TOML: no value that TOML knows stands in column {error.colno}; a text needs quotes"
     return f"not valid TOML in column {error.colno}: {error.msg}"
+
+
+def load_to_read(path: str | None, environ: Mapping[str, str]) -> Configuration:
+    """Load for a command that ships nothing: what only matters for shipping, such as an unreadable directory, does not stop it."""
+    inspection = inspect(path, environ)
+    if inspection.configuration is None:
+        raise ConfigurationError(str(inspection.problems[0]))
+    return inspection.configuration
