@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.places import SECRET, Endpoint, Folder, NetworkPlace, OutputFile, Place
+from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
 from tests.servers.receiving import ReceivingServer
+from tests.servers.stores import SECRET, ObjectStore, ignorant_store, object_store
 from tests.servers.toxiproxy import Toxiproxy, toxiproxy
 
-__all__ = ["toxiproxy"]
+__all__ = ["ignorant_store", "object_store", "toxiproxy"]
 
-NETWORK_PLACES = ("http_place",)
+NETWORK_PLACES = ("http_place", "s3_place")
 PLACES = ("directory_place", "stdout_place", *NETWORK_PLACES)
 
 
@@ -54,4 +55,13 @@ def http_place(tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy) 
         place = Endpoint(receiver, way, credentials)
         credentials.write_text(place.credentials_with(SECRET))
         place.accept_only(SECRET)
+        yield place
+
+
+@pytest.fixture
+def s3_place(tmp_path: Path, object_store: ObjectStore, toxiproxy: Toxiproxy) -> Iterator[BucketPlace]:
+    credentials = tmp_path / "credentials"
+    with toxiproxy.before(object_store.port) as way:
+        place = BucketPlace(object_store, way, credentials)
+        credentials.write_text(place.credentials_with(SECRET))
         yield place

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.servers.receiving import ReceivingServer
+from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay
 from tracesidecar.model import Compression
-from tracesidecar.sinks import directory, http, http_auth, stdout
+from tracesidecar.sinks import directory, http, http_auth, s3, stdout
 from tracesidecar.sinks.registry import SINK_TYPES, Promise
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
-
-SECRET = "first-secret-0123456789"
 
 
 class Place(Protocol):
@@ -138,3 +137,47 @@ class Endpoint:
 
     def stop_server(self) -> None:
         self.receiver.server.stop()
+
+
+@dataclass
+class BucketPlace:
+    """The S3 sink's."""
+
+    store: ObjectStore
+    way: FaultyWay
+    credentials: Path
+    type: str = "s3"
+    compression: Compression = "gzip"
+
+    def options(self, **changes: object) -> s3.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "endpoint_url": f"http://127.0.0.1:{self.way.port}",
+            "credentials_file": str(self.credentials),
+            "timeout": Seconds(3),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return s3.Options(name="lake", type="s3", bucket=BUCKET, prefix="agents", path_style=True, **given)  # type: ignore[arg-type]
+
+    def sink(self) -> Sink:
+        return s3.build(self.options())
+
+    def lines(self) -> list[bytes]:
+        objects = sorted((key, content) for key, content in self.store.objects().items() if key.endswith(".jsonl.gz"))
+        return [line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
+
+    def writes(self) -> int:
+        return sum(key.endswith(".jsonl.gz") for key in self.store.objects())
+
+    def credentials_with(self, secret: str) -> str:
+        return f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.store.accept_only(secret)
+
+    def start_server(self) -> None:
+        self.store.start()
+
+    def stop_server(self) -> None:
+        self.store.stop()

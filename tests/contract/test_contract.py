@@ -12,7 +12,8 @@ import pytest
 
 from tests.contract.batches import ODD_LINES, batch_of, lines_of
 from tests.contract.deliveries import World, delivery
-from tests.contract.places import SECRET, NetworkPlace, Place, promise
+from tests.contract.places import NetworkPlace, Place, promise
+from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "real-agent-lines.jsonl.gz"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from http import HTTPStatus
 
 import aiohttp
 
 from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.sinks import tls
 from tracesidecar.sinks.retry_after import retry_after
 
 CREDENTIALS_REFUSED = frozenset({401, 403})
@@ -45,7 +45,7 @@ def failure(error: Exception, where: str) -> RetryLater:
         return RetryLater("proxy", f"the proxy before {where} answered {error.status} {_phrase(error.status)}; check HTTPS_PROXY")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RetryLater("dns", f"the name of {where} could not be resolved; check url and the resolver")
-    if (reason := _tls_reason(error)) is not None:
+    if (reason := tls.why_it_failed(error)) is not None:
         return RetryLater("tls", f"TLS with {where} failed: {reason}; check tls and the server's certificate")
     said = getattr(error, "strerror", None) or type(error).__name__
     return RetryLater("network", f"the connection to {where} failed: {said}")
@@ -64,16 +64,3 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "(no standard meaning)"
-
-
-def _tls_reason(error: BaseException | None) -> str | None:
-    while error is not None:
-        if isinstance(error, aiohttp.ServerFingerprintMismatch):
-            return "the fingerprint does not match"
-        for cause in (error, getattr(error, "certificate_error", None), getattr(error, "os_error", None)):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return str(cause.verify_message)
-            if isinstance(cause, ssl.SSLError):
-                return str(cause.reason or "the handshake was broken off").lower().replace("_", " ")
-        error = error.__cause__ or error.__context__
-    return None

@@ -38,6 +38,18 @@ class ClientContext:
         return self._context
 
 
+def why_it_failed(error: BaseException | None) -> str | None:
+    """Find what OpenSSL said among the causes of an error; None when TLS was not the trouble."""
+    while error is not None:
+        for cause in (error, getattr(error, "certificate_error", None), getattr(error, "os_error", None)):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return str(cause.verify_message)
+            if isinstance(cause, ssl.SSLError):
+                return str(cause.reason or "the handshake was broken off").lower().replace("_", " ")
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _context(options: TlsOptions) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=options.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

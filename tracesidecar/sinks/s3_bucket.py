@@ -1,0 +1,209 @@
+"""The calls that a sink makes of one bucket. The only module that knows boto3; everything here blocks, and nothing is tried twice."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tracesidecar.sinks import tls
+from tracesidecar.sinks.retry_after import retry_after
+from tracesidecar.sinks.s3_options import Options
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+READ_TIMEOUT_SECONDS = 60.0
+
+
+class S3Failure(Exception):
+    """A call that was not answered with success: the error's code and status (0 without an answer); never the server's own message."""
+
+    def __init__(self, code: str, status: int = 0, *, after_seconds: float | None = None, tls_reason: str | None = None) -> None:
+        super().__init__(f"{code} ({status})" if status else code)
+        self.code = code
+        self.status = status
+        self.after_seconds = after_seconds
+        self.tls_reason = tls_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store says of an object: metadata keys in lower case, `checksum` as it gives it (base64) or None."""
+
+    size_bytes: int
+    checksum: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that is still open."""
+
+    key: str
+    upload_id: str
+    initiated: datetime
+
+
+class Bucket:
+    """One bucket; the client is made at the first call and again after `renew`."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._made: BaseClient | None = None
+
+    def renew(self) -> None:
+        """Read the credentials again for the next call."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        if self._made is not None:
+            self._made.close()
+            self._made = None
+
+    def put(self, key: str, content: bytes, *, media_type: str, metadata: Mapping[str, str], conditionally: bool) -> str | None:
+        """Put an object in one request; return the checksum that the store gives for it."""
+        checksum = checksum_of(content)
+        condition = {"IfNoneMatch": "*"} if conditionally else {}
+        answer = self._call(
+            "put_object",
+            Key=key,
+            Body=content,
+            ChecksumSHA256=checksum,
+            ContentType=media_type,
+            Metadata=dict(metadata),
+            **condition,
+        )
+        return _text(answer.get("ChecksumSHA256"))
+
+    def open_upload(self, key: str, *, media_type: str, metadata: Mapping[str, str]) -> str:
+        """Begin a multipart upload; return its id."""
+        answer = self._call("create_multipart_upload", Key=key, ContentType=media_type, Metadata=dict(metadata), ChecksumAlgorithm="SHA256")
+        return str(answer["UploadId"])
+
+    def put_part(self, key: str, upload_id: str, number: int, content: bytes) -> dict[str, object]:
+        """Put one part; return what `complete_upload` has to say about it."""
+        checksum = checksum_of(content)
+        answer = self._call("upload_part", Key=key, UploadId=upload_id, PartNumber=number, Body=content, ChecksumSHA256=checksum)
+        if answer.get("ChecksumSHA256", checksum) != checksum:
+            raise S3Failure("BadDigest", 200)
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[Mapping[str, object]], *, conditionally: bool) -> str | None:
+        """Make the object of its parts; return the checksum of checksums that the store gives for it."""
+        condition = {"IfNoneMatch": "*"} if conditionally else {}
+        answer = self._call("complete_multipart_upload", Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, **condition)
+        return _text(answer.get("ChecksumSHA256"))
+
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Throw away an open upload and its parts."""
+        self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        """List the open uploads below a prefix."""
+        markers: dict[str, object] = {}
+        while True:
+            answer = self._call("list_multipart_uploads", Prefix=prefix, **markers)
+            for upload in answer.get("Uploads", ()):
+                yield Upload(upload["Key"], upload["UploadId"], upload["Initiated"])
+            if not answer.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+
+    def head(self, key: str) -> Stored | None:
+        """Ask for an object without its content; None when there is none."""
+        try:
+            answer = self._call("head_object", Key=key, ChecksumMode="ENABLED")
+        except S3Failure as failure:
+            if failure.status == 404 and failure.code in {"404", "NoSuchKey", "NotFound"}:
+                return None
+            raise
+        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        return Stored(int(answer["ContentLength"]), _text(answer.get("ChecksumSHA256")), metadata)
+
+    def _call(self, operation: str, **arguments: object) -> dict[str, Any]:  # the shape of each answer is the SDK's
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        try:
+            answer: dict[str, Any] = getattr(self._client(), operation)(Bucket=self._options.bucket, **arguments)
+        except ClientError as error:
+            raise _refusal(error.response) from None  # its message is the server's, and may hold the key id
+        except ResponseParserError:
+            raise S3Failure("UnreadableAnswer") from None
+        except BotoCoreError as error:
+            raise S3Failure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
+        except OSError as error:
+            raise S3Failure(error.strerror or type(error).__name__) from error
+        return answer
+
+    def _client(self) -> BaseClient:
+        if self._made is None:
+            self._made = _make_client(self._options)
+        return self._made
+
+
+def checksum_of(content: bytes) -> str:
+    """Return the SHA-256 as S3 writes it."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def checksum_of_parts(parts: Sequence[Mapping[str, object]]) -> str:
+    """Return the checksum of a multipart object: of the checksums of its parts, and how many they are."""
+    digests = b"".join(base64.b64decode(str(part["ChecksumSHA256"])) for part in parts)
+    return f"{checksum_of(digests)}-{len(parts)}"
+
+
+def _make_client(options: Options) -> BaseClient:
+    import boto3
+    from botocore.config import Config
+    from botocore.credentials import SharedCredentialProvider
+    from botocore.exceptions import NoCredentialsError
+
+    keys = (options.access_key, options.secret_key, options.session_token)
+    if options.credentials_file is not None:
+        found = SharedCredentialProvider(creds_filename=options.credentials_file, profile_name=options.profile).load()
+        if found is None:
+            raise NoCredentialsError
+        keys = (found.access_key, found.secret_key, found.token)
+    session = boto3.session.Session()
+    return session.client(
+        "s3",
+        region_name=options.region or session.region_name or "us-east-1",
+        endpoint_url=options.endpoint_url,
+        verify=options.tls.ca_file or options.tls.verify,
+        aws_access_key_id=keys[0] and str(keys[0]),
+        aws_secret_access_key=keys[1] and str(keys[1]),
+        aws_session_token=keys[2] and str(keys[2]),
+        config=Config(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            s3={"addressing_style": "path"} if options.path_style else {},
+            connect_timeout=options.connect_timeout,
+            read_timeout=min(options.timeout, READ_TIMEOUT_SECONDS),
+            client_cert=_client_certificate(options.tls),
+            request_checksum_calculation="when_required",
+            max_pool_connections=2,
+        ),
+    )
+
+
+def _client_certificate(options: tls.TlsOptions) -> str | tuple[str, str] | None:
+    if options.cert_file and options.key_file:
+        return options.cert_file, options.key_file
+    return options.cert_file
+
+
+def _refusal(response: Mapping[str, Any]) -> S3Failure:
+    about = response.get("ResponseMetadata", {})
+    code = re.sub(r"[^A-Za-z0-9._-]", "", str(response.get("Error", {}).get("Code", "")))[:64]
+    status = int(about.get("HTTPStatusCode", 0))
+    return S3Failure(code or "Unknown", status, after_seconds=retry_after(about.get("HTTPHeaders", {}).get("retry-after")))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
