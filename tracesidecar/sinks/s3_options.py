@@ -34,10 +34,10 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
     credentials_file: str | None = None
     profile: str = "default"
     tls: TlsOptions = msgspec.field(default_factory=TlsOptions)
-    multipart_above: Size = Size(64 << 20)
-    part_size: Size = Size(16 << 20)
-    timeout: Seconds = Seconds(120)
-    connect_timeout: Seconds = Seconds(10)
+    multipart_above: Size = msgspec.field(default_factory=lambda: Size.parse("64MiB"))
+    part_size: Size = msgspec.field(default_factory=lambda: Size.parse("16MiB"))
+    timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("120s"))
+    connect_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("10s"))
 
     def __post_init__(self) -> None:
         if _BUCKET.fullmatch(self.bucket) is None:
