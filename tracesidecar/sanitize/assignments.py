@@ -1,0 +1,120 @@
+"""Assignments in text (`KEY=value`, YAML, INI, code, escaped JSON): found from the sensitive word, judged by key and value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.keys import KeyMatcher, words_of
+from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
+from tracesidecar.sanitize.scanning import Engine, Pattern
+from tracesidecar.sanitize.values import KeyClass, is_secret
+
+RULE = "kv-assignment"
+LONGEST_VALUE = 4096
+_CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
+_QUOTES = b"\"'`"
+
+WORDS = (
+    r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key|priv(?:ate)?[_. -]?key"
+    r"|account[_. -]?key|auth[_. -]?key|service[_. -]?key|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key|master[_. -]?key|license[_. -]?key"
+    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|art-api|[_-]pass|\bpass|[_-]pw|\bpw|credentials?|creds"
+    r"|auth|cookie|dsn|connection[_. -]?string)"
+)
+"""Where an assignment may have its sensitive word."""
+
+
+class Assignments:
+    """Looks at each occurrence of a sensitive word, so that a text of nothing but such words stays linear."""
+
+    def __init__(self, engine: Engine, keys: KeyMatcher, own_words: Iterable[str] = ()) -> None:
+        self._keys = keys
+        self._words = engine.scanner("words", [Pattern(0, WORDS), *(Pattern(0, word) for word in own_words)])
+
+    def spans(self, text: bytes) -> list[Span]:
+        """Return the values to cut, in order."""
+        found: list[Span] = []
+        done = 0
+        for end, _ in self._words.hits(text):
+            if end > done:
+                span = self._value_behind(text, end)
+                if span is not None:
+                    found.append((*span, RULE))
+                    done = span[1]
+        return found
+
+    def _value_behind(self, text: bytes, word_end: int) -> tuple[int, int] | None:
+        match = patterns.ASSIGNMENT_REST.match(text, word_end)
+        if match is None:
+            return None
+        start, end = match.span(2)
+        name_start = _name_start(text, word_end)
+        if text[max(0, name_start - len(MARKER_START)) : name_start] == MARKER_START_BYTES:
+            return None
+        head = text[name_start:start]
+        name = patterns.NAME_AT.match(head)
+        key = name.group(0).decode("utf-8", "ignore").strip() if name else ""
+        key_class = self._keys.classify(key)
+        operator = match.group(1).decode()
+        if key_class is None or not _operator_fits(text, name_start, head, operator):
+            return None
+        is_quoted = head[-1:] in _QUOTES
+        end = _value_end(text, start, end, is_quoted=is_quoted)
+        value = text[start:end].decode("utf-8", "ignore")
+        if not value or MARKER_START in value or _is_code(text, head, value, end, operator, is_quoted=is_quoted):
+            return None
+        if is_quoted and key_class is KeyClass.STRONG and not _may_be_a_key(key, value):
+            return None
+        if not is_secret(value, key_class, quoted=is_quoted, operator=operator):
+            return None
+        if not is_quoted and end - start > LONGEST_VALUE - 96:
+            rest = patterns.BARE_VALUE_REST.match(text, start)
+            end = rest.end() if rest else end
+        return start, end
+
+
+def _name_start(text: bytes, word_end: int) -> int:
+    before = patterns.NAME_BEFORE.search(text[max(0, word_end - 64) : word_end])
+    start = word_end - len(before.group(0) if before else b"")
+    if start and text[start - 1 : start] == b" " and patterns.TWO_WORD_NAME.search(text[max(0, word_end - 24) : word_end]):
+        first = patterns.NAME_BEFORE.search(text[max(0, start - 65) : start - 1])
+        start -= len(first.group(0) if first else b"") + 1
+    return start
+
+
+def _operator_fits(text: bytes, name_start: int, head: bytes, operator: str) -> bool:
+    if operator in {",", "("}:
+        return head[-1:] in _QUOTES and b"\n" not in head and b"\r" not in head
+    if operator == ">":
+        return name_start > 0 and text[name_start - 1 : name_start] == b"<"
+    return b"\n" not in head and b"\r" not in head
+
+
+def _value_end(text: bytes, start: int, end: int, *, is_quoted: bool) -> int:
+    if is_quoted:
+        if end - start > LONGEST_VALUE:  # up to the next quote, so that all values together stay linear
+            rest = patterns.QUOTED_REST.match(text, start)
+            end = rest.end() if rest else end
+    else:
+        word = patterns.BARE_VALUE.match(text[start:end])
+        end = start + (word.end() if word else 0)
+        value = text[start:end]
+        while (closer := value[-1:]) in _CLOSERS and value.count(closer) > value.count(_CLOSERS[closer]):
+            value = value[:-1]
+        end = start + len(value)
+    return start + len(text[start:end].rstrip(b" \t,;.)"))
+
+
+def _is_code(text: bytes, head: bytes, value: str, end: int, operator: str, *, is_quoted: bool) -> bool:
+    if not is_quoted and patterns.CALL_OR_INDEX.match(value + text[end : end + 1].decode("latin-1")):
+        return True
+    if operator == ">" and patterns.CLOSING_TAG.match(text[end : end + 80]) is None:
+        return True
+    return is_quoted and (value.startswith(("${", "#{", "{{")) or (head[-1:] == b"`" and "${" in value))
+
+
+def _may_be_a_key(key: str, value: str) -> bool:
+    """A short quoted word under `..._key` names a key: `sort_key = "name"`."""
+    if words_of(key)[-1:] != ("key",):
+        return True
+    return len(value) >= 8 and (len(value) >= 20 or any(c.isdigit() for c in value))

@@ -1,0 +1,55 @@
+"""Where in a chunk something may have to be cut: three scans of all its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracesidecar.sanitize import anchors
+from tracesidecar.sanitize.anchors import Anchor, Role
+from tracesidecar.sanitize.rules import Rule
+from tracesidecar.sanitize.scanning import HIT_LIMIT, Engine, Hit, Pattern, Scanner, TooManyHits
+
+_RUN_STEP = 4096
+_RUN_LENGTH = 37
+
+
+class Candidates:
+    """The chunk databases; a hit's id is an index into `roles`."""
+
+    def __init__(self, rules: Sequence[Rule], engine: Engine, own_names: Sequence[str] = ()) -> None:
+        kinds = [*anchors.rule_anchors(rules), *anchors.keyword_anchors(own_names), *anchors.encoded_anchors()]
+        self._anchors = _scanner(engine, "anchors", kinds, 0)
+        numeric = anchors.numeric_anchor()
+        self._numeric = _scanner(engine, "numeric", [numeric], len(kinds)) if any(rule.anchor == "numeric" for rule in rules) else None
+        kinds.append(numeric)
+        self._runs = engine.scanner("base64-runs", [Pattern(0, anchors.BASE64_RUN)])
+        text = anchors.base64_text_anchor()
+        self._base64 = _scanner(engine, "base64-text", [text], len(kinds))
+        kinds.append(text)
+        self.roles: tuple[Role, ...] = tuple(kind.role for kind in kinds)
+
+    def hits(self, data: bytes) -> list[Hit]:
+        """Return the hits in order; raise TooManyHits when there are too many to look at one by one."""
+        found = self._anchors.hits(data)
+        if self._numeric is not None:
+            found += self._numeric.hits(data)
+        self._add_base64(data, found)
+        if len(found) > HIT_LIMIT:
+            raise TooManyHits
+        found.sort()
+        return found
+
+    def _add_base64(self, data: bytes, found: list[Hit]) -> None:
+        """Look for base64 of text only around long runs of its characters: the automaton for it is slow."""
+        position, size = 0, len(data)
+        while position < size:
+            end = self._runs.first_end(data, position)
+            if end is None:
+                return
+            start = end - _RUN_LENGTH
+            position = min(size, start + _RUN_STEP)
+            found += [(start + hit, kind) for hit, kind in self._base64.hits(data[start : position + 24])]
+
+
+def _scanner(engine: Engine, name: str, kinds: Sequence[Anchor], first: int) -> Scanner:
+    return engine.scanner(name, [Pattern(i, pattern) for i, kind in enumerate(kinds, first) for pattern in kind.patterns])

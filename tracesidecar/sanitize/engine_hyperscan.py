@@ -1,0 +1,100 @@
+"""The fast engine: Hyperscan (Vectorscan) databases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import hyperscan
+
+from tracesidecar.sanitize.database_cache import DatabaseCache
+from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
+
+
+class HyperscanScanner:
+    """One compiled database. Not for two threads at once (the scratch space is shared; Hyperscan refuses, it does not err)."""
+
+    def __init__(self, database: hyperscan.Database) -> None:
+        self._scan = database.scan
+
+    def hits(self, data: bytes) -> list[Hit]:
+        """Every place where a pattern ends; raise TooManyHits past HIT_LIMIT."""
+        found: list[Hit] = []
+        add = found.append
+
+        def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool | None:
+            add((end, pattern))
+            return True if len(found) > HIT_LIMIT else None
+
+        try:
+            self._scan(data, match_event_handler=on_match)
+        except hyperscan.ScanTerminated as stopped:
+            raise TooManyHits from stopped
+        return found
+
+    def first_hits(self, data: bytes) -> dict[int, int]:
+        """Each pattern that occurs, with the end of its first match."""
+        found: dict[int, int] = {}
+
+        def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            found.setdefault(pattern, end)
+
+        self._scan(data, match_event_handler=on_match)
+        return found
+
+    def first_end(self, data: bytes, start: int) -> int | None:
+        """The end of the first hit behind `start`, None without one."""
+        found: list[int] = []
+
+        def on_match(_pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+            found.append(end)
+            return True
+
+        try:
+            self._scan(memoryview(data)[start:], match_event_handler=on_match)
+        except hyperscan.ScanTerminated:
+            return start + found[0]
+        return None
+
+
+class HyperscanEngine:
+    """Compiles databases, or takes them from the cache."""
+
+    name = "hyperscan"
+
+    def __init__(self, cache_directory: str | None = None) -> None:
+        self._cache = DatabaseCache(cache_directory)
+
+    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False) -> Scanner:
+        """Compile `patterns`; with `once` each reports its first match only."""
+        flags = hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_SINGLEMATCH if once else 0)
+        key = _digest(patterns, flags)
+        stored = self._cache.load(name, key)
+        database = _loaded(stored) if stored is not None else None
+        if database is not None:
+            return HyperscanScanner(database)
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database.compile(
+            expressions=[pattern.expression.encode() for pattern in patterns],
+            ids=[pattern.id for pattern in patterns],
+            elements=len(patterns),
+            flags=[flags] * len(patterns),
+        )
+        self._cache.store(name, key, hyperscan.dumpb(database))
+        return HyperscanScanner(database)
+
+
+def _loaded(stored: bytes) -> hyperscan.Database | None:
+    """The database, None when another build of the library wrote it."""
+    try:
+        database = hyperscan.loadb(stored, hyperscan.HS_MODE_BLOCK)
+        database.scratch = hyperscan.Scratch(database)  # loadb leaves it out, and a scan needs it
+    except hyperscan.error:
+        return None
+    return database
+
+
+def _digest(patterns: Sequence[Pattern], flags: int) -> str:
+    content = repr((version("hyperscan"), flags, [tuple(pattern) for pattern in patterns]))
+    return hashlib.sha256(content.encode()).hexdigest()

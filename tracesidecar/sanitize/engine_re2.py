@@ -1,0 +1,50 @@
+"""The engine for platforms without a Hyperscan wheel: google-re2 alone. It finds the same and takes far longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from tracesidecar.sanitize.re2_patterns import Re2Pattern
+from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
+
+
+class Re2Scanner:
+    """One automaton for all the patterns that share an id."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        ordered = sorted(patterns, key=lambda pattern: pattern.id)
+        self._patterns = [(key, _union(group)) for key, group in groupby(ordered, key=lambda pattern: pattern.id)]
+
+    def hits(self, data: bytes) -> list[Hit]:
+        """Where the patterns match; raise TooManyHits past HIT_LIMIT."""
+        found: list[Hit] = []
+        for key, pattern in self._patterns:
+            for match in pattern.finditer(data):
+                found.append((match.span()[1], key))
+                if len(found) > HIT_LIMIT:
+                    raise TooManyHits
+        return found
+
+    def first_hits(self, data: bytes) -> dict[int, int]:
+        """Each pattern that occurs; RE2's first match need not be the one that ends first, so no offset is promised."""
+        return {key: 0 for key, pattern in self._patterns if pattern.search(data) is not None}
+
+    def first_end(self, data: bytes, start: int) -> int | None:
+        """The end of the first match behind `start`, None without one."""
+        ends = [match.span()[1] for _, pattern in self._patterns if (match := pattern.search(data, start)) is not None]
+        return min(ends, default=None)
+
+
+class Re2Engine:
+    """Makes scanners; each automaton is built on first use."""
+
+    name = "re2"
+
+    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False) -> Scanner:  # noqa: ARG002 - the interface
+        """Join the patterns of each id."""
+        return Re2Scanner(patterns)
+
+
+def _union(patterns: Iterable[Pattern]) -> Re2Pattern:
+    return Re2Pattern("|".join(f"(?:{pattern.expression})" for pattern in patterns), is_binary=True)

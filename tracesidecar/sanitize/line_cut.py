@@ -1,0 +1,187 @@
+"""One line under the knife: its raw bytes, its hits, and the edits that will be spliced into it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.sanitize.markers import MARKER_START, Marker, Span
+from tracesidecar.sanitize.text_rules import TextRules
+from tracesidecar.sanitize.values import KeyClass, is_secret
+from tracesidecar.sanitize.views import Views
+
+KEY_NAME_RULE = "key-name"
+DEEPEST_NEST = 8
+"""JSON in strings is parsed down to this level; below, a string is only text."""
+
+_HIT_SLACK = 3
+"""An anchor may end on the quote, colon or blank behind the string that it is about."""
+
+
+class Edit(NamedTuple):
+    """Raw bytes [start, end) are replaced by `new`, cut by `rules`."""
+
+    start: int
+    end: int
+    new: bytes
+    rules: tuple[str, ...]
+
+
+class Edited(NamedTuple):
+    """A line after its edits, and the edits in order (none: the line is the same object)."""
+
+    line: bytes
+    edits: Sequence[Edit]
+
+
+class Toolbox(NamedTuple):
+    """What every cut needs."""
+
+    rules: TextRules
+    views: Views
+    keys: KeyMatcher
+    marker: Marker
+    nested: Callable[[bytes, int], Edited]
+    """Redact a JSON text that stands inside a string, at the given level."""
+
+
+class Heat(NamedTuple):
+    """Where in a line to look: sorted ends of all hits, and of those on encoded views. None: everywhere."""
+
+    hits: Sequence[int] | None
+    encoded: Sequence[int] | None
+
+    def touches(self, start: int, end: int) -> bool:
+        """True when a hit may be about raw[start:end]."""
+        return _touches(self.hits, start, end)
+
+    def touches_encoded(self, start: int, end: int) -> bool:
+        """True when a hit on an encoded view may be about raw[start:end]."""
+        return _touches(self.encoded, start, end)
+
+
+EVERYWHERE = Heat(None, None)
+
+
+def _touches(ends: Sequence[int] | None, start: int, end: int) -> bool:
+    if ends is None:
+        return True
+    first = bisect_right(ends, start)
+    return first < len(ends) and ends[first] <= end + _HIT_SLACK
+
+
+class LineCut:
+    """Collects the edits of one line."""
+
+    def __init__(self, tools: Toolbox, raw: bytes, heat: Heat, nest: int) -> None:
+        self.tools = tools
+        self.raw = raw
+        self.heat = heat
+        self.edits: list[Edit] = []
+        self._nest = nest
+
+    def spliced(self) -> Edited:
+        """Return the line with all edits made; every other byte stays as it was."""
+        if not self.edits:
+            return Edited(self.raw, ())
+        pieces: list[bytes] = []
+        last = 0
+        edits = sorted(self.edits)
+        for start, end, new, _ in edits:
+            pieces += (self.raw[last:start], new)
+            last = end
+        pieces.append(self.raw[last:])
+        return Edited(b"".join(pieces), edits)
+
+    def is_secret(self, value: str, key_class: KeyClass) -> bool:
+        """Judge a value under a key; what is marked or allowed already is none."""
+        return is_secret(value, key_class) and not value.startswith(MARKER_START) and not self.tools.rules.is_allowed(value)
+
+    def replace(self, start: int, end: int, rule: str, secret: bytes, kept: str = "") -> None:
+        """Put a string with a marker in the place of raw[start:end], behind the text that is `kept`."""
+        new = kept.encode() + self.tools.marker.mark(rule, secret)
+        self.edits.append(Edit(start, end, msgspec.json.encode(new.decode()), (rule,)))
+
+    def string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
+        """Cut in the string token raw[start:end], whose decoded text is given, below a key of this class."""
+        if key_class is not None and self.is_secret(text, key_class):
+            self._replace_below_key(text, start, end)
+            return
+        if not self.heat.touches(start, end) and "\\" not in text:
+            return
+        content = text.encode()
+        if self._nest < DEEPEST_NEST and self._cut_nested(content, start, end):
+            return
+        spans = self.tools.rules.spans(content)
+        rest = self.tools.marker.cut(content, spans) if spans else content
+        seen = self.tools.views.cut(rest) if self._has_views(rest, start, end) else None
+        if seen is not None:
+            rules = (*(rule for _, _, rule in spans), *seen.rules)
+            self.edits.append(Edit(start, end, msgspec.json.encode(seen.text.decode()), rules))
+        elif spans:
+            self._cut_spans(content, start, end, spans)
+
+    def _replace_below_key(self, text: str, start: int, end: int) -> None:
+        scheme = patterns.SCHEME.match(text)
+        kept = scheme.group(0) if scheme else ""
+        secret = text[len(kept) :]
+        if not secret.startswith(MARKER_START):
+            self.replace(start, end, KEY_NAME_RULE, secret.encode(), kept)
+
+    def _cut_nested(self, content: bytes, start: int, end: int) -> bool:
+        """Redact JSON inside the string; False when there is none."""
+        if content.lstrip()[:1] not in {b"{", b"["} or len(content) < 2:
+            return False
+        try:
+            msgspec.json.decode(content, type=msgspec.Raw)
+        except msgspec.DecodeError:
+            return False
+        edited = self.tools.nested(content, self._nest + 1)
+        if edited.edits:
+            rules = tuple(rule for edit in edited.edits for rule in edit.rules)
+            self.edits.append(Edit(start, end, msgspec.json.encode(edited.line.decode()), rules))
+        return True
+
+    def _has_views(self, content: bytes, start: int, end: int) -> bool:
+        if self.heat.touches_encoded(start, end) or b"\\u" in content:
+            return True
+        return (b"&" in content and patterns.NAMED_ENTITY.search(content) is not None) or patterns.PERCENT_EQUALS.search(content) is not None
+
+    def _cut_spans(self, content: bytes, start: int, end: int, spans: Sequence[Span]) -> None:
+        """Cut decoded spans out of the raw string: escapes before and behind stay as they were written."""
+        body = self.raw[start + 1 : end - 1]
+        to_raw = raw_offsets(body)
+        for low, high, rule in spans:
+            marker = self.tools.marker.mark(rule, content[low:high])
+            self.edits.append(Edit(start + 1 + to_raw(low), start + 1 + to_raw(high), marker, (rule,)))
+
+
+def raw_offsets(body: bytes) -> Callable[[int], int]:
+    """Map offsets in the UTF-8 bytes of a decoded string to offsets in its raw body."""
+    if b"\\" not in body:
+        return int
+    decoded_ends, raw_ends, shift = [0], [0], 0
+    for escape in patterns.ESCAPE.finditer(body):
+        shift += len(escape.group(0)) - _decoded_size(escape.group(0))
+        decoded_ends.append(escape.end() - shift)
+        raw_ends.append(escape.end())
+
+    def to_raw(offset: int) -> int:
+        at = bisect_right(decoded_ends, offset) - 1
+        return raw_ends[at] + offset - decoded_ends[at]
+
+    return to_raw
+
+
+def _decoded_size(escape: bytes) -> int:
+    if len(escape) == 2:
+        return 1
+    if len(escape) == 12:
+        return 4  # a surrogate pair
+    code = int(escape, 0)
+    return 1 if code < 0x80 else 2 if code < 0x800 else 3

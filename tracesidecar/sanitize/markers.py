@@ -1,0 +1,52 @@
+"""What stands in the place of a secret."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+
+MARKER_START = "[REDACTED:"
+MARKER_START_BYTES = MARKER_START.encode()
+
+Span = tuple[int, int, str]
+"""[start, end) in the UTF-8 bytes of a text, and the rule that cuts it."""
+
+
+class Marker:
+    """Writes `[REDACTED:<rule>]`, with a key `[REDACTED:<rule>:<8 hex of HMAC-SHA256>]`: the same secret has the same tag, and no tag can be guessed back."""
+
+    def __init__(self, key: str | None = None) -> None:
+        self._key = key.encode() if key else None
+
+    def mark(self, rule: str, secret: bytes) -> bytes:
+        """Return the marker for a secret that `rule` cut."""
+        if self._key is None:
+            return f"{MARKER_START}{rule}]".encode()
+        tag = hmac.new(self._key, secret, sha256).hexdigest()[:8]
+        return f"{MARKER_START}{rule}:{tag}]".encode()
+
+    def cut(self, text: bytes, spans: Sequence[Span]) -> bytes:
+        """Replace each span (sorted, apart from each other) by its marker."""
+        pieces: list[bytes] = []
+        last = 0
+        for start, end, rule in spans:
+            pieces += (text[last:start], self.mark(rule, text[start:end]))
+            last = end
+        pieces.append(text[last:])
+        return b"".join(pieces)
+
+
+def merged(spans: list[Span]) -> list[Span]:
+    """Sort spans and join those that overlap, under the name of the first."""
+    if len(spans) < 2:
+        return spans
+    spans.sort(key=lambda span: (span[0], -span[1]))
+    joined = [spans[0]]
+    for start, end, rule in spans[1:]:
+        first, last, name = joined[-1]
+        if start >= last:
+            joined.append((start, end, rule))
+        elif end > last:
+            joined[-1] = (first, end, name)
+    return joined

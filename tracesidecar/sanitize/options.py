@@ -1,0 +1,38 @@
+"""What the `[redaction]` table of a configuration may say."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tracesidecar.units import Secret
+
+
+class OwnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rule of the user: RE2 syntax, matched against each string and each key. `group` is the part to cut (0: all of it)."""
+
+    id: str
+    regex: str
+    group: int = 0
+
+
+class RedactionTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A line (or any text) and what must become of it; `check-config` runs these."""
+
+    input: str
+    expected: str
+
+
+class RedactionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Secrets are cut unless `disable` names their rule; personal data is cut only when `pii` says so.
+
+    `pii = true` means the PII rules that are on by default, a list names the rules. `allow` holds exact values that are never cut,
+    `key_names` further names of credentials (as words: `internal_pass_code` also means `internalPassCode`).
+    """
+
+    pii: bool | tuple[str, ...] = False
+    disable: tuple[str, ...] = ()
+    hmac_key: Secret | None = None
+    allow: tuple[str, ...] = ()
+    key_names: tuple[str, ...] = ()
+    rule: tuple[OwnRule, ...] = ()
+    test: tuple[RedactionTest, ...] = ()

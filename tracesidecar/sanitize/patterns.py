@@ -1,0 +1,92 @@
+"""Every Python pattern that touches untrusted text: fixed, and linear in its input (a test proves it on a megabyte).
+
+Rules run in Hyperscan and RE2, which are linear by construction; these few only look at what is near a hit or has been bounded before.
+"""
+
+from __future__ import annotations
+
+import re
+
+# -- keys
+CAMEL_START = re.compile(r"([a-z0-9])([A-Z])")
+CAMEL_END = re.compile(r"([A-Z])([A-Z][a-z])")
+NOT_WORD = re.compile(r"[^a-z0-9]+")
+SIMPLE_KEY = re.compile(rb"[A-Za-z0-9_.\-]+")
+
+# -- values
+PLACEHOLDER = re.compile(
+    r"(?i)(?:\*{3,}|x{3,}|\.{3,}|-{3,}|_{3,}|#{3,}"
+    r"|<(?:your|my|insert|the|an?|redacted|secret|token|password|passwd|api|key|masked|hidden|removed|value)?[-_ a-zA-Z0-9]{0,40}>"
+    r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]|\[[A-Z_]{2,40}\]"
+    r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
+    r"|null|none|nil|undefined|true|false|yes|no|n/a|redacted|hidden|masked|required|optional|string|str|bytes|number|int|bool|boolean|any|object"
+    r"|empty|unset|missing|invalid|expired|unknown|(?:your|my|insert|enter|replace|change)[-_ ][-_ a-z0-9]{2,40})\Z"
+)
+TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.-]+")
+UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+CODE_START = re.compile(r"(?:await|new|self|this|os|process|env|config|settings|args|kwargs)\b[\s.(\[]", re.ASCII)
+IDENTIFIER_CHAIN = re.compile(r"(?:[A-Za-z_$][\w$]*(?:\??\.|::|->))+[A-Za-z_$][\w$]*\(?\)?", re.ASCII)
+PLAIN_WORD = re.compile(r"[A-Za-z][a-z]*[.,]?")
+LETTERS_ONLY = re.compile(r"[A-Za-z_.\-/]+")
+FILE_SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|js|ts|py|css|md)$")
+SCHEME = re.compile(r"(?i)(?:bearer|basic|digest|token|negotiate|aws4-hmac-sha256)[ \t]+")
+AUTHORIZATION_SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac|sharedkey|oauth)[ \t]+")
+
+# -- markers, ours only
+MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
+
+# -- gates of single rules
+FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
+PAIR_NAME = re.compile(rb"(?i)name(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)")
+SQL_VERB = re.compile(rb"(?i)\b(?:create|alter|set|grant|identified)\b")
+SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
+BLOB = re.compile(rb"[A-Za-z0-9+/]{256,}")
+
+# -- assignments in text
+ASSIGNMENT_REST = re.compile(
+    rb"""[A-Za-z0-9_.-]{0,40}(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`])?[ \t]{0,8}"""
+    rb"""(?:\??:?[ \t]{0,4}(?:string|String|str|char\*?|text|auto|SecretStr|Optional\[str\])[ \t]{1,4})?"""
+    rb"""(=>|::?:?=|\?=|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}(?:[\r\n]{1,2}[ \t]{0,40})?@?(?:\\{0,7}["'`])?"""
+    rb"""([^ \t\r\n"'`\\,;&<>()\[\]{}|][^\r\n"'`\\]{2,4096})"""
+)
+NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.-]*\Z")
+NAME_AT = re.compile(rb"(?:[A-Za-z0-9_.\- ]|\xc3\xb1)*")
+TWO_WORD_NAME = re.compile(
+    rb"(?i)(?:(?:api|access|priv|private|account|auth|service|client|sign|signing|encrypt|encryption|master|license|app|db|database) key"
+    rb"|(?:db|database|key) pass|connection string)\Z"
+)
+QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
+BARE_VALUE = re.compile(rb"[^ \t,;&\"'<>]+")
+BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
+CALL_OR_INDEX = re.compile(r"[A-Za-z_$][\w$.]*[(\[]", re.ASCII)
+CLOSING_TAG = re.compile(rb"[ \t\r\n]*</")
+
+# -- raw JSON near a hit
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STRING_OR_NUMBER = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
+ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|u[0-9a-fA-F]{4}|.)")
+COLON = re.compile(rb"[ \t]*:[ \t]*")
+BEFORE_STRING = re.compile(rb"[{\[,:][ \t]*\Z")
+PLAIN_KEY_BEFORE = re.compile(rb'"([A-Za-z0-9_.\- /$@]{0,80})"[ \t]*:[ \t]*\Z')
+KEY_REST = re.compile(rb'[A-Za-z0-9_.\- ]{0,60}"[ \t]*:[ \t]*(?:("[^"\\]*(?:\\.[^"\\]*)*")|([\[{])|([-0-9])|[tfn])')
+NESTED_KEY_REST = re.compile(rb'[A-Za-z0-9_.\- ]{0,60}(\\{1,15}")[ \t]*:(?:[ \t]|\\+[nrt])*(.)')
+NESTED_KEY_BEFORE = re.compile(rb'\\"([A-Za-z0-9_.\- ]{1,72})\Z')
+PAIR_BEFORE = re.compile(rb'(?:"(name|Name|key|header)\\*"[ \t]*:|(\[)|,)[ \t]*\\*\Z')
+EMAIL_AFTER = re.compile(rb"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}")
+EMAIL_BEFORE = re.compile(rb"(?:[A-Za-z0-9][A-Za-z0-9._%+-]{0,63})?\Z")
+OLD_VAULT_TOKEN = re.compile(rb"(?:\b|_|\\[nrtbf]|m)s\.[A-Za-z0-9]{24}\b")
+PERCENT_EQUALS = re.compile(rb"%3[dD]")
+NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
+
+# -- encoded views of a text
+BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{24,65536}={0,2}")
+UNICODE_ESCAPES = re.compile(r"(?:\\{1,16}u[0-9a-fA-F]{4})+")
+UNICODE_ESCAPE_DIGITS = re.compile(r"u([0-9a-fA-F]{4})")
+PERCENT_RUN = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+ENTITY = re.compile(r"&#x?[0-9a-fA-F]{1,6};|&(?:amp|quot|lt|gt|apos);")
+ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
+INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
+
+# -- repair
+NOT_A_NUMBER = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|-?Infinity|NaN', re.DOTALL)
+SURROGATE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL)

@@ -1,0 +1,43 @@
+"""Where in a line something stands, in words: the path of keys and indexes, such as `messages[2].content`."""
+
+from __future__ import annotations
+
+from tracesidecar.sanitize import patterns
+
+
+def key_path(line: bytes, offset: int) -> str:
+    """Return the path to the value (or the key) at a byte offset of a valid JSON line; "" for the whole."""
+    path: list[str | int] = []
+    position = 0
+    while position <= offset:
+        byte = line[position : position + 1]
+        if not byte:
+            break
+        if byte == b'"':
+            match = patterns.STRING.match(line, position)
+            end = match.end() if match else len(line)
+            colon = patterns.COLON.match(line, end)
+            if colon is not None and path:
+                path[-1] = line[position + 1 : end - 1].decode("utf-8", "replace")
+            position = end
+            continue
+        _step(path, byte)
+        position += 1
+    return "".join(_piece(each, is_first=i == 0) for i, each in enumerate(path))
+
+
+def _step(path: list[str | int], byte: bytes) -> None:
+    if byte == b"{":
+        path.append("")
+    elif byte == b"[":
+        path.append(0)
+    elif byte in {b"}", b"]"}:
+        path.pop()
+    elif byte == b"," and isinstance(path[-1], int):
+        path[-1] += 1
+
+
+def _piece(step: str | int, *, is_first: bool) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return step if is_first else f".{step}"

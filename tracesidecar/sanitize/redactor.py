@@ -1,0 +1,172 @@
+"""A chunk of valid lines in, the same lines without secrets out; every byte that is no secret stays as it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tracesidecar.sanitize.anchors import Role, own_word
+from tracesidecar.sanitize.candidates import Candidates
+from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.sanitize.line_cut import EVERYWHERE, Edited, Heat, LineCut, Toolbox
+from tracesidecar.sanitize.markers import Marker
+from tracesidecar.sanitize.nearby import NotPlain, cut_nearby
+from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
+from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.rules import Rule, Vocabulary
+from tracesidecar.sanitize.scanning import Engine, Hit, TooManyHits
+from tracesidecar.sanitize.text_rules import TextRules
+from tracesidecar.sanitize.views import Views
+from tracesidecar.sanitize.walk import cut_tree
+from tracesidecar.sanitize.windows import Verifier
+
+
+class Failed(NamedTuple):
+    """A line [start, end) of the given data that is held back."""
+
+    start: int
+    end: int
+    reason: Reason
+
+
+class Redacted(NamedTuple):
+    """What became of a chunk; `data` lacks the failed lines."""
+
+    data: bytes
+    cuts: Counter[str]
+    failed: list[Failed]
+
+
+class Policy(NamedTuple):
+    """What to cut and how to mark it: the options, checked."""
+
+    rules: Sequence[Rule]
+    vocabulary: Vocabulary
+    own: OwnRules = NO_OWN_RULES
+    key_names: Sequence[str] = ()
+    allowed: frozenset[str] = frozenset()
+    hmac_key: str | None = None
+
+
+class Redactor:
+    """Redacts chunks. For one thread at a time."""
+
+    def __init__(self, policy: Policy, engine: Engine) -> None:
+        keys = KeyMatcher(policy.vocabulary, policy.key_names)
+        own_words = [own_word(name) for name in policy.key_names]
+        rules = TextRules(policy.rules, engine, keys, own=policy.own, own_words=own_words, allowed=policy.allowed)
+        self.marker = Marker(policy.hmac_key)
+        self.rules = rules
+        self.views = Views(rules, self.marker)
+        self._own = policy.own
+        self._candidates = Candidates(policy.rules, engine, policy.key_names)
+        self._roles = self._candidates.roles
+        self._verifier = Verifier(rules, keys, self._roles)
+        self._tools = Toolbox(rules, self.views, keys, self.marker, self._nested)
+
+    def redact(self, data: bytes) -> Redacted:
+        """Redact whole lines, each ended by a newline. Never raises for what the data holds: a line that cannot be redacted is held back."""
+        cuts: Counter[str] = Counter()
+        failed: list[Failed] = []
+        pieces: list[bytes] = []
+        position = 0
+        for start, end, hits in self._suspects(data):
+            try:
+                edited = self._line(data, start, end, hits)
+            except Exception as error:  # noqa: BLE001 - fail closed: whatever went wrong, this line does not pass
+                failed.append(Failed(start, end, Reason.TOO_DEEP if isinstance(error, RecursionError) else Reason.REDACTION_FAILED))
+                pieces.append(data[position:start])
+                position = min(end + 1, len(data))
+                continue
+            if edited is not None and edited.edits:
+                cuts.update(rule for edit in edited.edits for rule in edit.rules)
+                pieces += (data[position:start], edited.line)
+                position = end
+        if not pieces:
+            return Redacted(data, cuts, failed)
+        pieces.append(data[position:])
+        return Redacted(b"".join(pieces), cuts, failed)
+
+    def redact_line(self, line: bytes) -> Edited:
+        """Redact one line (without its newline) and say what was done; may raise anything."""
+        suspect = next(iter(self._suspects(line)), None)
+        edited = self._line(line, 0, len(line), suspect[2]) if suspect is not None else None
+        return edited if edited is not None else Edited(line, ())
+
+    def _suspects(self, data: bytes) -> list[tuple[int, int, Sequence[Hit] | None]]:
+        """Lines to look at, with their hits (None: all of the line), as [start, end) without the newline."""
+        try:
+            hits = self._candidates.hits(data)
+        except Exception:  # noqa: BLE001 - too many, or a scan failed: each line for itself, so that a failure costs one line
+            return [(start, end, None) for start, end in _lines(data)]
+        suspects = _by_line(data, hits)
+        return self._with_own(data, suspects) if self._own else suspects
+
+    def _with_own(self, data: bytes, suspects: list[tuple[int, int, Sequence[Hit] | None]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
+        """Add the lines in which a rule of the user matches: no anchor can be derived from any regex, so each line is asked."""
+        by_start = {start: (start, end, hits) for start, end, hits in suspects}
+        for start, end in _lines(data):
+            if self._own.may_match(data[start:end]):
+                by_start[start] = (start, end, None)
+        return [by_start[start] for start in sorted(by_start)]
+
+    def _line(self, data: bytes, start: int, end: int, hits: Sequence[Hit] | None) -> Edited | None:
+        if hits is None:
+            return self._cut(data[start:end], None, 0)
+        if not self._verifier.confirms(data, start, end, hits):
+            return None
+        return self._cut(data[start:end], [(at - start, kind) for at, kind in hits], 0)
+
+    def _cut(self, raw: bytes, hits: Sequence[Hit] | None, nest: int) -> Edited:
+        if hits is None:
+            return self._walked(raw, EVERYWHERE, nest)
+        heat = Heat([at for at, _ in hits], [at for at, kind in hits if self._roles[kind] is Role.ENCODED])
+        if nest == 0:
+            line = LineCut(self._tools, raw, heat, nest)
+            try:
+                cut_nearby(line, hits, self._roles)
+            except NotPlain:
+                return self._walked(raw, heat, nest)
+            return line.spliced()
+        return self._walked(raw, heat, nest)
+
+    def _walked(self, raw: bytes, heat: Heat, nest: int) -> Edited:
+        line = LineCut(self._tools, raw, heat, nest)
+        cut_tree(line)
+        return line.spliced()
+
+    def _nested(self, text: bytes, nest: int) -> Edited:
+        if self._own:
+            return self._cut(text, None, nest)
+        try:
+            hits: Sequence[Hit] | None = self._candidates.hits(text)
+        except TooManyHits:
+            hits = None
+        return self._cut(text, hits, nest)
+
+
+def _lines(data: bytes) -> list[tuple[int, int]]:
+    """[start, end) of each line, without its newline."""
+    lines, start = [], 0
+    for line in data.split(b"\n"):
+        if line:
+            lines.append((start, start + len(line)))
+        start += len(line) + 1
+    return lines
+
+
+def _by_line(data: bytes, hits: Sequence[Hit]) -> list[tuple[int, int, Sequence[Hit] | None]]:
+    suspects: list[tuple[int, int, Sequence[Hit] | None]] = []
+    i, total = 0, len(hits)
+    while i < total:
+        at = hits[i][0]
+        start = data.rfind(b"\n", 0, at - 1) + 1
+        end = data.find(b"\n", at - 1)
+        if end < 0:
+            end = len(data)
+        first = i
+        while i < total and hits[i][0] <= end + 1:
+            i += 1
+        suspects.append((start, end, hits[first:i]))
+    return suspects

@@ -1,0 +1,27 @@
+"""The two mistakes of known producers that a source may ask to mend: NaN and lone surrogates. Nothing else is ever repaired."""
+
+from __future__ import annotations
+
+import re
+
+from tracesidecar.sanitize import patterns
+
+
+def without_nan(line: bytes) -> bytes:
+    """Replace NaN, Infinity and -Infinity outside of strings by null."""
+    return patterns.NOT_A_NUMBER.sub(lambda match: match.group(1) or b"null", line)
+
+
+def without_lone_surrogates(line: bytes) -> bytes:
+    r"""Replace each surrogate escape without a partner by `\ufffd`."""
+    return patterns.SURROGATE.sub(_paired_or_replaced, line)
+
+
+def repaired(line: bytes) -> bytes:
+    """Return the line with both mended."""
+    return without_lone_surrogates(without_nan(line))
+
+
+def _paired_or_replaced(match: re.Match[bytes]) -> bytes:
+    escape = match.group(0)
+    return rb"\ufffd" if len(escape) == 6 and escape[2:3] in b"dD" and escape[1:2] == b"u" else escape

@@ -1,0 +1,127 @@
+"""The door between what was read and what may leave: chunks in, clean out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+
+from tracesidecar.model import Chunk, Clean, Refusal
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.own_rules import OwnRules
+from tracesidecar.sanitize.places import key_path
+from tracesidecar.sanitize.redactor import Policy, Redactor
+from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, load_catalogue
+from tracesidecar.sanitize.scanning import choose_engine
+from tracesidecar.sanitize.validate import Validated, reason_against, validate
+
+REVISION = 1
+"""Raised with each change of this package that changes what is cut or how it is marked."""
+
+
+class Finding(NamedTuple):
+    """A cut that a rule would make, and where: the path of keys to it (itself redacted). Never a value."""
+
+    rule: str
+    path: str
+
+
+class Sanitizer:
+    """Validates and redacts. For one thread at a time; the same options make the same bytes."""
+
+    def __init__(self, options: RedactionOptions, *, cache_directory: str | None = None, digest_key: bytes | None = None) -> None:
+        """Compile the rules, or take them from `cache_directory`; raise ConfigurationError for options that cannot be.
+
+        `digest_key` gives refusals their keyed digest.
+        """
+        catalogue = load_catalogue()
+        engine = choose_engine(cache_directory)
+        policy = Policy(
+            rules=active_rules(catalogue, options),
+            vocabulary=catalogue.keys,
+            own=OwnRules(options.rule, taken=(rule.id for rule in catalogue.rule)),
+            key_names=options.key_names,
+            allowed=frozenset(options.allow),
+            hmac_key=options.hmac_key,
+        )
+        self._redactor = Redactor(policy, engine)
+        self._digest_key = digest_key
+        self.engine = engine.name
+        self.rules = tuple(rule.id for rule in policy.rules)
+        self.version = _fingerprint(options)
+
+    def __call__(self, chunk: Chunk, *, repair: bool = False) -> Clean:
+        """Return what of the chunk may leave, and why the rest may not."""
+        valid = validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
+        redacted = self._redactor.redact(valid.data)
+        refused = list(valid.refused)
+        for failed in redacted.failed:
+            start = _original(valid, failed.start)
+            newline = chunk.data.find(b"\n", start)
+            refused.append((start, newline if newline >= 0 else len(chunk.data), failed.reason))
+        return Clean(
+            segment=chunk.segment,
+            start=chunk.start,
+            end=chunk.end,
+            data=redacted.data,
+            lines=valid.lines - len(redacted.failed),
+            refused=(*chunk.refused, *(self._refusal(chunk, *each) for each in sorted(refused))),
+            cuts=tuple(sorted(redacted.cuts.items())),
+            blank=valid.blank,
+            repaired=valid.repaired,
+        )
+
+    def redact_line(self, line: bytes) -> bytes | Reason:
+        """Redact one line (with or without its newline), or say why it is refused."""
+        line = line.rstrip(b"\r\n")
+        reason = reason_against(line)
+        if reason is not None:
+            return reason
+        redacted = self._redactor.redact(line + b"\n")
+        return redacted.failed[0].reason if redacted.failed else redacted.data[:-1]
+
+    def report(self, line: bytes) -> tuple[Finding, ...] | Reason:
+        """Say which rules would cut the line and where, or why it would be refused."""
+        line = line.rstrip(b"\r\n")
+        reason = reason_against(line)
+        if reason is not None:
+            return reason
+        try:
+            edits = self._redactor.redact_line(line).edits
+            return tuple(Finding(rule, self.text(key_path(line, edit.start))) for edit in edits for rule in edit.rules)
+        except Exception:  # noqa: BLE001 - what would be held back has no findings, and an error may quote the line
+            return Reason.REDACTION_FAILED
+
+    def text(self, text: str) -> str:
+        """Redact free text, such as a path that becomes a label."""
+        content = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+        try:
+            spans = self._redactor.rules.spans(content)
+            cut = self._redactor.marker.cut(content, spans)
+            seen = self._redactor.views.cut(cut)
+        except Exception:  # noqa: BLE001 - fail closed
+            return "[REDACTED:text]"
+        if seen is not None:
+            return seen.text.decode()
+        return cut.decode() if spans else text
+
+    def _refusal(self, chunk: Chunk, start: int, end: int, reason: Reason) -> Refusal:
+        digest = hashlib.blake2b(chunk.data[start:end], key=self._digest_key, digest_size=16).digest() if self._digest_key else None
+        return Refusal(chunk.start + start, chunk.start + end, reason.value, digest)
+
+
+def _original(valid: Validated, offset: int) -> int:
+    """Where in the chunk the accepted line began that begins at `offset` of the valid data."""
+    if valid.starts is None:
+        return offset
+    return valid.starts[valid.data.count(b"\n", 0, offset)]
+
+
+def _fingerprint(options: RedactionOptions) -> str:
+    settings = msgspec.structs.replace(options, hmac_key=None, test=())
+    digest = hashlib.sha256(repr((REVISION, settings)).encode() + catalogue_bytes())
+    if options.hmac_key:
+        digest.update(hashlib.pbkdf2_hmac("sha256", options.hmac_key.encode(), b"tracesidecar redaction key", 10_000))
+    return digest.hexdigest()[:32]

@@ -1,0 +1,57 @@
+"""Many patterns over many bytes: the interface to the two engines that can do it in linear time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+HIT_LIMIT = 1 << 17
+"""More hits than this in one scan are not collected: memory stays bounded whatever the input."""
+
+
+class Pattern(NamedTuple):
+    """An expression and the id that its hits carry; several patterns may share one."""
+
+    id: int
+    expression: str
+
+
+Hit = tuple[int, int]
+"""(end offset, pattern id)."""
+
+
+class TooManyHits(Exception):
+    """The scan was stopped: look at everything instead."""
+
+
+class Scanner(Protocol):
+    """A set of patterns, ready to run over bytes."""
+
+    def hits(self, data: bytes) -> list[Hit]:
+        """Every place where a pattern ends; raise TooManyHits past HIT_LIMIT."""
+
+    def first_hits(self, data: bytes) -> dict[int, int]:
+        """Each pattern that occurs, with an offset at or before which no match of it ends (0 when unknown)."""
+
+    def first_end(self, data: bytes, start: int) -> int | None:
+        """The end of the first hit behind `start`, None without one."""
+
+
+class Engine(Protocol):
+    """Turns patterns into a scanner."""
+
+    name: str
+
+    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False) -> Scanner:
+        """Compile `patterns` for bytes (a dot also means a newline); `once`: only `first_hits` will be asked."""
+
+
+def choose_engine(cache_directory: str | None) -> Engine:
+    """Hyperscan where it can be loaded, else RE2 alone, which finds the same and is slower."""
+    try:
+        from tracesidecar.sanitize.engine_hyperscan import HyperscanEngine
+    except ImportError:
+        from tracesidecar.sanitize.engine_re2 import Re2Engine
+
+        return Re2Engine()
+    return HyperscanEngine(cache_directory)

@@ -1,0 +1,74 @@
+"""The value gate: whether what stands under a sensitive key is a secret, or a placeholder, code, prose or a count."""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import log2
+
+from tracesidecar.sanitize import patterns
+
+_CODE_WORDS = "await new this self async function lambda return typeof yield not if else for in is and or as from import def class const let var self. cls"
+CODE_WORDS = frozenset(_CODE_WORDS.split())
+
+
+class KeyClass(Enum):
+    """How much a key says about its value: STRONG cuts anything but a placeholder, WEAK what looks like a token, MAYBE one long mixed token."""
+
+    STRONG = "strong"
+    WEAK = "weak"
+    MAYBE = "maybe"
+
+
+_LOG2 = [0.0, *(log2(k) for k in range(1, 512))]
+
+
+def entropy(text: str) -> float:
+    """Shannon bits a character."""
+    size = len(text)
+    if not size:
+        return 0.0
+    counts = map(text.count, set(text))
+    if size < len(_LOG2):
+        return log2(size) - sum(k * _LOG2[k] for k in counts) / size
+    return log2(size) - sum(k * log2(k) for k in counts) / size
+
+
+def is_placeholder(text: str) -> bool:
+    """True for `***`, `<your-key>`, `$NAME`, `null`, an earlier redaction and the like."""
+    return patterns.PLACEHOLDER.match(text) is not None
+
+
+def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator: str = "=") -> bool:
+    """Judge a value; `quoted` says that it is a whole string (a JSON value or between quotes in text)."""
+    text = value.strip()
+    if not text or is_placeholder(text):
+        return False
+    if key_class is KeyClass.MAYBE:
+        return _is_one_long_token(text)
+    if key_class is KeyClass.STRONG:
+        return quoted or _is_more_than_code(text, operator)
+    return _looks_random(text)
+
+
+def _is_one_long_token(text: str) -> bool:
+    if len(text) < 24 or patterns.TOKEN_CHARACTERS.fullmatch(text) is None or patterns.UUID.fullmatch(text) is not None:
+        return False
+    return any(c.isdigit() for c in text) and any(c.isalpha() for c in text) and entropy(text) >= 3.0
+
+
+def _is_more_than_code(text: str, operator: str) -> bool:
+    if text in CODE_WORDS or len(text) < 4 or text[0] in "$<{(" or text.endswith(("(", "{", "[")):
+        return False
+    if patterns.CODE_START.match(text + " ") is not None and not any(c.isdigit() for c in text):
+        return False
+    if patterns.IDENTIFIER_CHAIN.fullmatch(text) is not None:
+        return False
+    # prose, as in: the password: must be long
+    return not (operator == ":" and patterns.PLAIN_WORD.fullmatch(text) is not None)
+
+
+def _looks_random(text: str) -> bool:
+    if len(text) < 8 or any(c.isspace() for c in text) or patterns.IDENTIFIER_CHAIN.fullmatch(text) is not None:
+        return False
+    bits = entropy(text)
+    return bits >= 2.5 and not (bits < 3.6 and patterns.LETTERS_ONLY.fullmatch(text) is not None)
