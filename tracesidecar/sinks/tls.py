@@ -41,11 +41,12 @@ class ClientContext:
 def why_it_failed(error: BaseException | None) -> str | None:
     """Find what OpenSSL said among the causes of an error; None when TLS was not the trouble."""
     while error is not None:
-        for cause in (error, getattr(error, "certificate_error", None), getattr(error, "os_error", None)):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return str(cause.verify_message)
-            if isinstance(cause, ssl.SSLError):
-                return str(cause.reason or "the handshake was broken off").lower().replace("_", " ")
+        if message := getattr(error, "verify_message", None):
+            return str(message)
+        if isinstance(error, ssl.SSLError) and getattr(error, "reason", None):
+            return str(error.reason).lower().replace("_", " ")
+        if type(error).__name__ == "CertificateError":  # urllib3 compares the names itself
+            return "the certificate is for another host"
         error = error.__cause__ or error.__context__
     return None
 
