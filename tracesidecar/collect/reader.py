@@ -1,0 +1,148 @@
+"""Chunks of a segment, each proven to be the segment's own after it was read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from tracesidecar.collect.access import Opened
+from tracesidecar.collect.compressed import ArchiveError, ArchiveFile
+from tracesidecar.collect.files import File
+from tracesidecar.collect.lines import Cut, Cutter
+from tracesidecar.collect.records import LossReason, SegmentView
+from tracesidecar.collect.turn import Parts
+from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, Refusal
+
+_READABLE = ("live", "deleted")
+
+
+class Reader:
+    """Reads, then verifies: what was truncated or rewritten under our hands is never delivered as what it was before."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._cutter = Cutter(parts.identity.key)
+
+    def read(self, file: File, at: Checkpoint, *, final: bool) -> Chunk | None:
+        """Return the chunk at a checkpoint, or None."""
+        if file.state not in _READABLE or file.id in self._parts.turn.broken:
+            return None
+        try:
+            return self._read(file, at, final=final)
+        except ArchiveError as error:
+            self._break(file, error.trouble)
+        except OSError:
+            self._break(file, "changed")
+        return None
+
+    def read_range(self, file: File, start: int, end: int) -> Iterator[bytes] | None:
+        """Return the pieces of a range, or None."""
+        opened = self._parts.access.open(file, start) if file.state in _READABLE else None
+        if opened is None or (isinstance(opened, ArchiveFile) is False and opened.size() < end):
+            return None
+        return self._pieces(file, start, end)
+
+    def is_read_to_end(self, file: File) -> bool:
+        """Tell whether nothing more is known to come of what has been read."""
+        if file.compression == "none":
+            return file.reach_offset >= file.length
+        opened = self._parts.access.open(file, file.reach_offset)
+        return isinstance(opened, ArchiveFile) and opened.is_complete and opened.size() <= file.reach_offset
+
+    def views(self) -> Mapping[int, SegmentView]:
+        """Return a view of every segment."""
+        return _Views(self._parts, self)
+
+    def view(self, file: File) -> SegmentView:
+        """Return a segment as it is now."""
+        segment = file.segment(self._parts.sources[file.source].name)
+        gone = file.state == "deleted" or (file.compression != "none" and self._is_whole_archive(file))
+        return SegmentView(segment, file.state, file.length, gone, self._parts.access.protection(file), file.compression)
+
+    def _read(self, file: File, at: Checkpoint, *, final: bool) -> Chunk | None:
+        opened = self._parts.access.open(file, max(0, at.offset - TAIL_BYTES))
+        if opened is None:
+            self._parts.pace.restless[file.id] = file
+            return None
+        if isinstance(opened, ArchiveFile):
+            opened.keep_from(max(0, at.offset - TAIL_BYTES))
+        max_line = self._parts.sources[file.source].max_line
+        cut = self._cutter.cut(opened, file.id, at.offset, max_line=max_line, final=final)
+        if cut is None:
+            self._check_end(file, opened, at)
+            return None
+        place = self._parts.identity.checkpoint(opened, cut.end)
+        if (reason := self._doubt(file, opened, at, cut)) is not None:
+            self._break(file, reason)
+            return None
+        file.advance(place)
+        return self._chunk(file, at, cut, place)
+
+    def _chunk(self, file: File, at: Checkpoint, cut: Cut, place: Checkpoint) -> Chunk:
+        segment = file.segment(self._parts.sources[file.source].name)
+        if cut.digest is None:
+            return Chunk(segment, at.offset, cut.end, cut.data, place, cut.torn)
+        refusal = Refusal(at.offset, cut.end - (not cut.torn), "too_long", cut.digest)
+        return Chunk(segment, at.offset, cut.end, b"", place, cut.torn, (refusal,))
+
+    def _doubt(self, file: File, opened: Opened, at: Checkpoint, cut: Cut) -> LossReason | None:
+        """Compare, after reading, what stands in the file with what was read and with what is known of it."""
+        identity = self._parts.identity
+        if not isinstance(opened, ArchiveFile):
+            descriptor = self._parts.access.descriptors.get(file.id)
+            status = os.fstat(descriptor) if descriptor is not None else None
+            if status is None or status.st_size < cut.end:
+                return "truncated"
+            last = cut.data[-TAIL_BYTES:]
+            if last and opened.pread(len(last), cut.end - len(last)) != last:
+                return "changed"
+            if status.st_ctime_ns != file.changed_ns and not identity.begins_with(opened, file.prefix):
+                return "changed"
+        return None if identity.stands_at(opened, at) else "changed"
+
+    def _check_end(self, file: File, opened: Opened, at: Checkpoint) -> None:
+        if not isinstance(opened, ArchiveFile) and opened.size() < at.offset:
+            self._break(file, "truncated")
+
+    def _break(self, file: File, reason: LossReason) -> None:
+        """Have the next turn look into it."""
+        self._cutter.forget(file.id)
+        self._parts.turn.broken[file.id] = reason
+
+    def _pieces(self, file: File, start: int, end: int) -> Iterator[bytes]:
+        max_line = self._parts.sources[file.source].max_line
+        while start < end:
+            opened = self._parts.access.open(file, start)
+            if opened is None:
+                return
+            if isinstance(opened, ArchiveFile):
+                opened.keep_from(start)
+            cut = self._cutter.cut(opened, -file.id, start, max_line=max_line, final=True)
+            if cut is None:
+                return
+            yield cut.data[: end - start]
+            start = cut.end
+
+    def _is_whole_archive(self, file: File) -> bool:
+        opened = self._parts.access.open(file, file.reach_offset)
+        return isinstance(opened, ArchiveFile) and opened.is_complete
+
+
+class _Views(Mapping[int, SegmentView]):
+    def __init__(self, parts: Parts, reader: Reader) -> None:
+        self._parts = parts
+        self._reader = reader
+
+    def __getitem__(self, segment: int) -> SegmentView:
+        file = self._parts.files.get(segment)
+        if file is None or file.state == "new":
+            raise KeyError(segment)
+        return self._reader.view(file)
+
+    def __iter__(self) -> Iterator[int]:
+        return (file.id for file in self._parts.files if file.state != "new")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+

@@ -1,0 +1,153 @@
+"""Whether a new file is a segment of its own, or goes on where another one ended: copies, compressed copies, restored files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tracesidecar.collect.access import Access, Opened
+from tracesidecar.collect.files import Catalogue, Directory, File
+from tracesidecar.collect.identity import Identity
+from tracesidecar.collect.options import SourceOptions
+from tracesidecar.model import TAIL_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A segment that has lost its file, or whose file has lost its name, and since when."""
+
+    file: File
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A new file that may be a copy of `original` in progress: it held `size` bytes, all the original's, when it last grew."""
+
+    file: File
+    original: int
+    size: int
+    since: float
+
+
+class Takeovers:
+    """Knows the orphans and the waiting files, and compares."""
+
+    def __init__(self, sources: Sequence[SourceOptions], files: Catalogue, access: Access, identity: Identity) -> None:
+        self._sources = sources
+        self._files = files
+        self._access = access
+        self._identity = identity
+        self._index: _PrefixIndex | None = None
+        self.orphans: dict[int, Orphan] = {}
+        self.waiting: dict[int, Wait] = {}
+
+    def begin_turn(self) -> None:
+        """Forget what was only true of the last turn."""
+        self._index = None
+
+    def forget(self, file: File) -> None:
+        """Forget a file."""
+        self.orphans.pop(file.id, None)
+        self.waiting.pop(file.id, None)
+
+    def orphan(self, file: File, now: float) -> None:
+        """Look for an heir of this file from now on."""
+        self.orphans.setdefault(file.id, Orphan(file, now))
+
+    def grace(self, file: File) -> float:
+        """Return how long a copy of the file, or its end, is waited for, in seconds."""
+        return float(self._sources[file.source].copy_grace)
+
+    def expired(self, now: float) -> list[File]:
+        """Return the orphans that no heir was found for in time."""
+        return [orphan.file for orphan in self.orphans.values() if now - orphan.since >= self.grace(orphan.file)]
+
+    def match(self, candidate: Opened, head: bytes) -> File | None:
+        """Return the orphan that goes on in this file: the one with the most in common."""
+        digests: dict[int, bytes] = {}
+        found: list[File] = []
+        for orphan in self.orphans.values():
+            file = orphan.file
+            length = file.prefix_length
+            if not length or length > len(head):
+                continue
+            digest = digests.get(length) or digests.setdefault(length, self._identity.digest(head[:length]))
+            if digest == file.prefix_digest and self._goes_on(file, candidate):
+                found.append(file)
+        return max(found, key=lambda file: file.reach_offset, default=None)
+
+    def original(self, file: File, candidate: Opened, head: bytes) -> File | None:
+        """Return the live file that this one may be becoming a copy of."""
+        former = self.waiting.get(file.id)
+        if former is not None:
+            known = self._files.get(former.original)
+            return known if known is not None and known.state == "live" and self._copies(file, candidate, known) else None
+        if self._index is None:
+            self._index = _PrefixIndex(self._files, self._identity)
+        return next((known for known in self._index.alike(file, head) if self._copies(file, candidate, known)), None)
+
+    def wait(self, file: File, original: File, size: int, now: float) -> bool:
+        """Let a possible copy wait; False when it has waited long enough."""
+        former = self.waiting.get(file.id)
+        if former is None or former.size != size:
+            self.waiting[file.id] = Wait(file, original.id, size, now)
+            return True
+        return now - former.since < self.grace(file)
+
+    def is_spent(self, file: File, size: int) -> bool:
+        """Tell whether this was seen to be a copy of a file that has since ended and that had been read as far as the copy goes."""
+        wait = self.waiting.get(file.id)
+        if wait is None or wait.size != size or wait.original not in self.orphans:
+            return False
+        return self.orphans[wait.original].file.reach_offset >= size
+
+    def _goes_on(self, file: File, candidate: Opened) -> bool:
+        place = file.reach
+        if file.state == "deleted":  # what is left of it can be read: the heir must have all of it
+            rest = self._access.open(file)
+            place = place if rest is None else self._identity.checkpoint(rest, file.length)
+        return self._identity.stands_at(candidate, place)
+
+    def _copies(self, file: File, candidate: Opened, original: File) -> bool:
+        source = self._access.open(original)
+        if source is None or source.size() == 0:
+            return False
+        if file.compression != "none" or original.compression != "none":
+            return file.compression != original.compression
+        size = candidate.size()
+        start = max(0, size - TAIL_BYTES)
+        return size <= source.size() and source.pread(size - start, start) == candidate.pread(size - start, start)
+
+
+class _PrefixIndex:
+    """The live files of before this turn, by their first bytes. Short files are compared within their directory only."""
+
+    def __init__(self, files: Iterable[File], identity: Identity) -> None:
+        self._identity = identity
+        self._alike: dict[tuple[Directory | None, bytes], list[File]] = {}
+        self._lengths: dict[Directory | None, set[int]] = {}
+        self._short: dict[Directory, list[File]] = {}
+        for file in files:
+            if file.state == "live":
+                place = None if file.prefix_length == TAIL_BYTES else file.directory
+                self._alike.setdefault((place, file.prefix_digest), []).append(file)
+                self._lengths.setdefault(place, set()).add(file.prefix_length)
+
+    def alike(self, file: File, head: bytes) -> Iterable[File]:
+        for place in (None, file.directory):
+            for length in self._lengths.get(place, ()):
+                if length <= len(head):
+                    yield from self._alike.get((place, self._identity.digest(head[:length])), ())
+        if len(head) < TAIL_BYTES:
+            yield from (other for other in file.directory.files if other.state == "live" and _is_named_after(file.name, other.name))
+
+
+def _is_named_after(name: str, original: str) -> bool:
+    return name != original and name.startswith(original.partition(".")[0])
+
+
+def is_rotated_name(name: str, original: str) -> bool:
+    """Tell whether a name is what rotation makes of another: `a.jsonl.1`, `a.jsonl-20261121.gz`."""
+    return name.startswith(original) and name[len(original) : len(original) + 1] in {".", "-", "_", "~"}
+
