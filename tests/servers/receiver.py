@@ -1,7 +1,7 @@
 """An HTTP server that keeps every request on disk and answers as it is told; run as a process of its own.
 
 `PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"}, …]} are used up one by one by requests
-that write; then {"authorization", "poison", "record_limit_bytes"} decide. `POST /_token` is an OAuth2 token endpoint. `kept` in the
+that write ({"every_method": true}: by all requests); then {"authorization", "poison", "record_limit_bytes"} decide. `POST /_token` is an OAuth2 token endpoint. `kept` in the
 file of requests says whether the answer was a 2xx, and so whether the server has taken the records.
 """
 
@@ -46,7 +46,7 @@ class Receiver:
         """Keep a request and answer it."""
         body = await request.read()
         answers = self._control.get("answers")
-        is_scripted = isinstance(answers, list) and bool(answers) and request.method != "HEAD"
+        is_scripted = isinstance(answers, list) and bool(answers) and (request.method != "HEAD" or self._control.get("every_method"))
         answer = answers.pop(0) if is_scripted else {"status": self._status(request, body)}
         record = {
             "method": request.method,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,7 @@ class ObjectStore:
         (folder / "root" / BUCKET).mkdir(parents=True)
         self.port = free_port()
         self.secret = SECRET
-        self._folder = folder
+        self.folder = folder
         self._certificate = certificate
         self._scheme = "http" if certificate is None else "https"
         self._server: Server | None = None
@@ -38,7 +40,7 @@ class ObjectStore:
 
     def start(self) -> None:
         """Start the process."""
-        self._server = Server(self.command(), self.port, self._folder / "log", self.environment())
+        self._server = Server(self.command(), self.port, self.folder / "log", self.environment())
         self._server.start()
 
     def stop(self) -> None:
@@ -56,7 +58,9 @@ class ObjectStore:
         """Say how versitygw is started."""
         tls: list[str | Path] = [] if self._certificate is None else ["--cert", self._certificate, "--key", self._certificate]
         address = f"127.0.0.1:{self.port}"
-        return [require("versitygw"), "--quiet", "--keep-alive", "--port", address, *tls, "posix", "--sidecar", self._sidecar(), self._folder / "root"]
+        binary, users, metadata = require("versitygw"), self._made("users"), self._made("metadata")
+        gateway = [binary, "--quiet", "--keep-alive", "--port", address, "--iam-dir", users, *tls]
+        return [*gateway, "posix", "--sidecar", metadata, self.folder / "root"]
 
     def environment(self) -> dict[str, str]:
         """Say who may come in."""
@@ -83,8 +87,19 @@ class ObjectStore:
         """List the keys of multipart uploads that are open."""
         return [upload["Key"] for upload in self.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())]
 
-    def _sidecar(self) -> Path:
-        folder = self._folder / "metadata"
+    def add_user(self, access_key: str, secret: str) -> None:
+        """Add a user that may do nothing yet."""
+        admin = [require("versitygw"), "admin", "--access", ACCESS_KEY, "--secret", self.secret, "--endpoint-url", self.url]
+        subprocess.run([*admin, "create-user", "--access", access_key, "--secret", secret, "--role", "user"], check=True, capture_output=True)
+
+    def allow(self, access_key: str, actions: list[str]) -> None:
+        """Allow a user these actions on every object, and nothing else."""
+        statement = {"Effect": "Allow", "Principal": {"AWS": [access_key]}, "Action": actions, "Resource": [f"arn:aws:s3:::{BUCKET}/*"]}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.client().put_bucket_policy(Bucket=BUCKET, Policy=policy)
+
+    def _made(self, name: str) -> Path:
+        folder = self.folder / name
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -95,7 +110,7 @@ class IgnorantStore(ObjectStore):
     def command(self) -> list[str | Path]:
         """Say how rclone is started."""
         address, keys = f"127.0.0.1:{self.port}", f"{ACCESS_KEY},{self.secret}"
-        return [Path(sys.executable).with_name("rclone"), "serve", "s3", "--addr", address, "--auth-key", keys, self._folder / "root"]
+        return [Path(sys.executable).with_name("rclone"), "serve", "s3", "--addr", address, "--auth-key", keys, self.folder / "root"]
 
 
 @pytest.fixture

@@ -135,9 +135,7 @@ class HttpSink:
             raise failure(error, "the token endpoint") from error
 
     async def _start(self, method: str, url: URL, headers: dict[str, str], content: bytes | None, server_hostname: str | None) -> aiohttp.ClientResponse:
-        context: ssl.SSLContext | bool = True
-        if url.scheme == "https":
-            context = await asyncio.to_thread(self._tls.current)
+        context = await self._context() if url.scheme == "https" else True
         return await self._entered().request(
             method,
             url,
@@ -148,6 +146,13 @@ class HttpSink:
             server_hostname=server_hostname,
             proxy=_proxy(url),
         )
+
+    async def _context(self) -> ssl.SSLContext:
+        try:
+            return await asyncio.to_thread(self._tls.current)
+        except OSError as error:
+            file = f" {error.filename}" if error.filename else ""
+            raise RetryLater("tls", f"a file of tls{file} cannot be used: {error.strerror}; mend ca_file, cert_file, key_file") from error
 
     def _open_session(self) -> aiohttp.ClientSession:
         options = self._options
