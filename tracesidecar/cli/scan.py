@@ -51,7 +51,7 @@ def _document(findings: Iterable[Findings]) -> dict[str, object]:
             "path": printable(found.path),
             "lines": found.lines,
             "bytes": found.bytes,
-            "invalid_lines": found.invalid_lines,
+            "invalid_lines": [{"line": line, "reason": reason} for line, reason in found.invalid_lines],
             "invalid": dict(found.invalid),
             "secrets": dict(found.secrets),
             "pii": dict(found.pii),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 
 from tracesidecar.collect.glob import Exclusions
@@ -14,7 +15,7 @@ from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.re2_patterns import checked_pattern
+from tracesidecar.sanitize.own_rules import OwnRules
 from tracesidecar.sanitize.rules import active_rules, load_catalogue
 
 
@@ -40,7 +41,7 @@ def absent_directories(configuration: Configuration) -> Iterator[Problem]:
     for index, source in enumerate(configuration.source):
         for position, pattern in enumerate(source.include):
             directory = watched_directory(pattern)
-            if not os.path.lexists(directory):
+            if not os.path.exists(directory):
                 message = f'the directory "{directory}" of source "{source.name}" does not exist (yet)'
                 yield Problem(("source", index, "include", position), message)
 
@@ -82,18 +83,21 @@ def _redaction(options: RedactionOptions) -> Iterator[Problem]:
     """Let the redaction judge its own options; the rule catalogue is read only when the options speak of it."""
     if options == RedactionOptions(hmac_key=options.hmac_key, allow=options.allow, test=options.test, pii=options.pii is True):
         return
+    catalogue = load_catalogue()
     try:
-        catalogue = load_catalogue()
         active_rules(catalogue, options)
         KeyMatcher(catalogue.keys, options.key_names)
     except ConfigurationError as error:
         key, _, message = str(error).partition(": ")
         yield Problem(tuple(key.split(".")), message)
+    taken = [rule.id for rule in catalogue.rule]
     for index, rule in enumerate(options.rule):
         try:
-            checked_pattern(rule.regex, where="regex")
+            OwnRules((rule,), taken)
         except ConfigurationError as error:
-            yield Problem(("redaction", "rule", index, "regex"), str(error).removeprefix("regex: "))
+            message = str(error).partition(": ")[2]
+            yield Problem(("redaction", "rule", index, "id" if message.startswith("the id") else "regex"), message)
+        taken.append(rule.id)
 
 
 def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:
@@ -107,15 +111,25 @@ def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:
 
 
 def _unreadable(pattern: str) -> Iterator[str]:
-    directory = watched_directory(pattern)
-    if not is_pattern(pattern) and os.path.isdir(pattern):
-        yield f'"{pattern}" is a directory; write which files are meant, such as "{pattern}/**/*.jsonl"'
-    elif os.path.lexists(directory) and not os.path.isdir(directory):
-        yield f'"{directory}" is not a directory'
-    elif is_pattern(pattern) and os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
-        yield f'the directory "{directory}" cannot be read by this user; grant it read and search permission'
-    elif not is_pattern(pattern) and os.path.exists(pattern) and not os.access(pattern, os.R_OK):
-        yield f'the file "{pattern}" cannot be read by this user; grant it read permission'
+    """Judge the directory before the first wildcard, or the one file; what does not exist yet is no mistake."""
+    is_file = not is_pattern(pattern)
+    place = pattern if is_file else watched_directory(pattern)
+    kind = "file" if is_file else "directory"
+    try:
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        yield f'"{place}" cannot be there: something above it is not a directory'
+    except OSError as error:
+        yield f'the {kind} "{place}" cannot be read: {error.strerror}'
+    else:
+        if is_file and stat.S_ISDIR(mode):
+            yield f'"{place}" is a directory; write which files are meant, such as "{place}/**/*.jsonl"'
+        elif not is_file and not stat.S_ISDIR(mode):
+            yield f'"{place}" is not a directory'
+        elif not os.access(place, os.R_OK if is_file else os.R_OK | os.X_OK):
+            yield f'the {kind} "{place}" cannot be read by this user; grant it read{"" if is_file else " and search"} permission'
 
 
 def _unusable(directory: str) -> str | None:

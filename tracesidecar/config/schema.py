@@ -13,11 +13,11 @@ from tracesidecar.units import Seconds, Size
 class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The `[daemon]` block. `listen` is `host:port`, `unix:PATH` or empty for off; `memory_limit` bounds the buffers."""
 
-    drain_deadline: Seconds = Seconds(25.0)
-    memory_limit: Size = Size(48 << 20)
+    drain_deadline: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("25s"))
+    memory_limit: Size = msgspec.field(default_factory=lambda: Size.parse("48MiB"))
     listen: str = "127.0.0.1:9464"
-    poll_interval: Seconds = Seconds(1.0)
-    held_limit: Size = Size(10 << 30)
+    poll_interval: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("1s"))
+    held_limit: Size = msgspec.field(default_factory=lambda: Size.parse("10GiB"))
 
     def __post_init__(self) -> None:
         if self.poll_interval < 0.05:
