@@ -37,15 +37,14 @@ include = ["{folder}/traces/*.jsonl", "{folder}/traces/*.jsonl.*"]
 max_line = "256KiB"
 copy_grace = "500ms"
 """
-BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
 
 
 class Campaign:
     """One folder of traces, four writer processes, one configuration; at most one daemon at a time."""
 
-    def __init__(self, folder: Path, lines: list[bytes], sinks: str, environment: dict[str, str], seed: int) -> None:
+    def __init__(self, folder: Path, lines: list[bytes], sinks: str, seed: int) -> None:
         self._rng = random.Random(seed)
-        self._environment = {**os.environ, **environment, "LOG_FORMAT": "json", "HOME": str(folder)}
+        self._environment = {**os.environ, "LOG_FORMAT": "json", "HOME": str(folder)}
         self._log = folder / "daemon.log"
         self._configuration = folder / "tracesidecar.toml"
         self._configuration.write_text(_CONFIGURATION.format(folder=folder) + sinks)
@@ -120,7 +119,7 @@ class Campaign:
         """Count the lengths of the lines in quarantine, as `quarantine list` tells them."""
         command = [PROGRAM, "quarantine", "list", "--json", "--config", self._configuration]
         listed = json.loads(subprocess.run(command, capture_output=True, check=True, env=self._environment, cwd=PROJECT).stdout)
-        return Counter(line["end"] - line["start"] for line in listed["lines"])
+        return Counter(line["end"] - line["start"] for line in listed["quarantine"])
 
     def end_of_log(self) -> str:
         """What the daemon said last."""

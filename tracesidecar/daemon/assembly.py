@@ -41,7 +41,7 @@ class Assembly:
         self._journal = journal
         self._metrics = metrics
         state, daemon = configuration.state_directory, configuration.daemon
-        self.sanitizer = Sanitizer(configuration.redaction, cache_directory=os.path.join(state, "cache"))
+        self.sanitizer = Sanitizer(configuration.redaction, cache_directory=os.path.join(state, "cache"), digest_key=journal.key)
         self.collector = Collector(
             configuration.source,
             journal,
@@ -58,6 +58,7 @@ class Assembly:
         pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes)
         routes = [self.route(options) for options in configuration.sink]
         self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, routes=routes, at=at)
+        self.pipeline.settle(tuple(self.collector.segments()))
 
     def route(self, options: SinkOptions) -> Route:
         """Make one sink's way. Raises ConfigurationError where the name stood for another destination and nothing says what is meant."""

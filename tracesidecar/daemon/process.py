@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from tracesidecar.collect.glob import Pattern
 from tracesidecar.collect.notices import Notices
 from tracesidecar.config.load import Loaded, load
 from tracesidecar.config.schema import Configuration
@@ -109,8 +110,9 @@ class Daemon:
 
     def _assemble(self) -> None:
         configuration = self.configuration
-        roots = () if self._mode.once or os.environ.get("TRACESIDECAR_NOTICES") == "off" else configuration.source
-        self.notices = Notices(roots, wake=self._wake) if roots else None
+        wants_notices = not self._mode.once and os.environ.get("TRACESIDECAR_NOTICES") != "off"
+        roots = {Pattern.parse(glob).root for source in configuration.source for glob in source.include}
+        self.notices = Notices(sorted(roots), wake=self._wake) if wants_notices else None
         self._assembly = Assembly(configuration, self._journal, self.metrics, notices=self.notices, at=self._mode.at)
         self.service = Service(self._assembly.pipeline, poll_seconds=configuration.daemon.poll_interval)
         self.observer = Observer(self._assembly.pipeline, self.metrics, self._journal)

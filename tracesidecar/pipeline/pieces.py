@@ -6,9 +6,9 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
 
 from tracesidecar.collect.collector import Collector
+from tracesidecar.collect.identity import Identity
 from tracesidecar.collect.options import SourceOptions
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Checkpoint, Chunk, Clean, Range, Refusal
@@ -26,6 +26,7 @@ class Pieces:
         self._sanitizer = sanitizer
         self._sources = sources
         self._key = key
+        self._identity = Identity(key)
         self._metrics = metrics
         self._limit = cache_bytes
         self._cache: OrderedDict[tuple[int, int], Piece] = OrderedDict()
@@ -75,7 +76,7 @@ class Pieces:
         data = b"".join(parts)
         spans = accepted(data, clean)
         return [
-            Refusal(clean.start + a, clean.start + b, reason, hmac.digest(self._key, data[a:b], "sha256"))
+            Refusal(clean.start + a, clean.start + b, reason, self._identity.digest(data[a:b]))
             for a, b, reason in ((*spans[index], reason) for index, reason in sorted(wanted.items()))
         ]
 
@@ -98,15 +99,7 @@ class Pieces:
 
     def _piece(self, chunk: Chunk) -> Piece:
         clean = self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair)
-        if clean.refused:
-            clean = replace(clean, refused=tuple(self._with_digest(chunk, refusal) for refusal in clean.refused))
         return Piece(clean, hmac.digest(self._key, chunk.data, "sha256"), chunk.next)
-
-    def _with_digest(self, chunk: Chunk, refusal: Refusal) -> Refusal:
-        if refusal.digest is not None or not chunk.data:
-            return refusal
-        line = chunk.data[refusal.start - chunk.start : refusal.end - chunk.start]
-        return replace(refusal, digest=hmac.digest(self._key, line, "sha256"))
 
     def _remember(self, piece: Piece) -> None:
         self._cache[piece.clean.segment.id, piece.clean.start] = piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar, cast
 
@@ -262,7 +262,11 @@ class Pipeline:
         """Worker thread: the journal has it, so the source may let go of it."""
         route.advance(reached, self.clock())
         route.held_bytes = 0
-        for segment in reached:
+        self.settle(reached)
+
+    def settle(self, segments: Iterable[int]) -> None:
+        """Worker thread: tell the collector how far every sink that must have a segment has come."""
+        for segment in segments:
             self.collector.settled(segment, self._required_offset(segment))
 
     def _required_offset(self, segment: int) -> int:

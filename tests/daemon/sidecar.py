@@ -1,0 +1,129 @@
+"""Drive the installed program as its users do: a configuration, a process, what lies in the lake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import msgspec
+
+from tests.servers.processes import eventually, free_port
+from tracesidecar.encode.jsonl import decode_lines
+
+PROGRAM = Path(sys.executable).with_name("tracesidecar")
+LAKE = '[[sink]]\nname = "lake"\ntype = "directory"\npath = "{lake}"\nbatch = {{ age = "500ms", idle = "100ms" }}\n'
+
+
+class Sidecar:
+    """One folder with traces, lake, state and configuration; at most one daemon."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.traces = folder / "traces"
+        self.lake = folder / "lake"
+        self.state = folder / "state"
+        self.config = folder / "tracesidecar.toml"
+        self.port = free_port()
+        self.log = folder / "log.jsonl"
+        self.traces.mkdir()
+        self.configure(LAKE.format(lake=self.lake))
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def configure(self, sinks: str, source: str = "", daemon: str = "", more: str = "") -> None:
+        """Write the configuration: sinks and whatever else a test needs."""
+        self.config.write_text(
+            f'state_directory = "{self.state}"\n[daemon]\nlisten = "127.0.0.1:{self.port}"\npoll_interval = "200ms"\n{daemon}\n'
+            f'[[source]]\nname = "agent"\ninclude = ["{self.traces}/**/*.jsonl"]\ncopy_grace = "500ms"\n{source}\n{sinks}\n{more}\n'
+        )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What the program sees: no configuration of the person who runs the tests."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "TRACESIDECAR_", "LOG_"))}
+        return {**kept, "HOME": str(self.folder), "LOG_FORMAT": "json", **more}
+
+    def call(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+        """Run one command to its end."""
+        command = [str(PROGRAM), "--config", str(self.config), *words]
+        return subprocess.run(command, input=stdin, capture_output=True, env=self.environment(**environment), cwd=self.folder, timeout=120, check=False)
+
+    def ship(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        """`ship --once`."""
+        return self.call("ship", "--once", *words)
+
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start the daemon."""
+        with self.log.open("ab") as log:
+            command = [str(PROGRAM), "--config", str(self.config), *(words or ("run",))]
+            self.daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self.environment(**environment), cwd=self.folder)
+        return self.daemon
+
+    def wait_for_event(self, event: str, times: int = 1) -> None:
+        """Wait until the log has the event so many times."""
+        eventually(lambda: sum(record.get("event") == event for record in self.events()) >= times or self.has_ended())
+
+    def has_ended(self) -> bool:
+        """The daemon is gone."""
+        return self.daemon is not None and self.daemon.poll() is not None
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        assert self.daemon is not None
+        self.daemon.send_signal(number)
+        return self.daemon.wait(60)
+
+    def kill(self) -> None:
+        """End the daemon if it still runs."""
+        if self.daemon is not None and self.daemon.poll() is None:
+            self.daemon.kill()
+            self.daemon.wait()
+
+    def events(self) -> list[dict[str, object]]:
+        """What the daemon logged."""
+        return [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")] if self.log.exists() else []
+
+    def objects(self) -> list[Path]:
+        """The data objects of the lake."""
+        return sorted(self.lake.glob("raw/v1/dt=*/*.jsonl*"))
+
+    def lines(self) -> list[bytes]:
+        """Every line in the lake."""
+        return [line for path in self.objects() for line in decode_lines(path.read_bytes(), "gzip").splitlines()]
+
+    def arrives(self, count: int) -> None:
+        """Wait until the lake has so many lines."""
+        eventually(lambda: len(self.lines()) >= count or self.has_ended())
+
+    def get(self, page: str) -> tuple[int, bytes]:
+        """Ask a health page."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def quarantined(self) -> list[dict[str, object]]:
+        """What `quarantine list --json` tells."""
+        document = msgspec.json.decode(self.call("quarantine", "list", "--json").stdout)
+        return list(document["quarantine"])
+
+
+def numbered(first: int, count: int, **more: object) -> list[bytes]:
+    """So many different lines."""
+    return [json.dumps({"n": n, "text": f"line {n}", **more}).encode() for n in range(first, first + count)]
+
+
+def body(lines: list[bytes]) -> bytes:
+    """Lines as a file holds them."""
+    return b"".join(line + b"\n" for line in lines)
+
+
+def append(path: Path, lines: list[bytes]) -> None:
+    """Write whole lines at the end of a file."""
+    with path.open("ab") as file:
+        file.write(body(lines))

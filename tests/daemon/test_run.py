@@ -1,0 +1,257 @@
+"""`run`: follow, drain, reload, tell how it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+from collections import Counter
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.servers.processes import eventually
+from tests.servers.receiving import ReceivingServer
+
+
+@pytest.mark.parametrize("notices", ["on", "off"])
+def test_lines_are_followed_through_rotation_while_it_runs(sidecar: Sidecar, notices: str) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'exclude = ["{sidecar.traces}/none/**"]')
+    path = sidecar.traces / "a.jsonl"
+    sidecar.start(TRACESIDECAR_NOTICES=notices)
+    append(path, numbered(0, 10))
+    sidecar.arrives(10)
+    append(path, numbered(10, 10))
+    path.rename(sidecar.traces / "a.jsonl.1")
+    append(path, numbered(20, 10))
+    sidecar.arrives(30)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 30))
+
+
+def test_sigterm_flushes_what_waits_for_its_batch(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake).replace("500ms", "1h").replace("100ms", "1h"))
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.wait_for_event("pipeline.first_read")
+    assert sidecar.objects() == []
+    assert sidecar.stop() == 0
+    assert sidecar.lines() == numbered(0, 10)
+
+
+def test_a_drain_does_not_wait_for_a_dead_sink_beyond_its_deadline(sidecar: Sidecar) -> None:
+    sidecar.configure('[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n', daemon='drain_deadline = "1s"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.wait_for_event("sink.retry")
+    assert sidecar.stop() == 75
+    assert any(event["event"] == "drain.left_behind" and event["sink"] == "far" for event in sidecar.events())
+
+
+def test_a_second_sigterm_stops_at_once(sidecar: Sidecar) -> None:
+    sidecar.configure('[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n', daemon='drain_deadline = "10m"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    daemon = sidecar.start()
+    sidecar.wait_for_event("sink.retry")
+    daemon.terminate()
+    sidecar.wait_for_event("service.draining")
+    assert sidecar.stop() == 75
+
+
+def test_a_sink_that_comes_back_gets_everything_without_a_restart(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n')
+    receiver.server.stop()
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.wait_for_event("sink.retry")
+    receiver.server.start()
+    eventually(lambda: len([line for line in receiver.kept_lines() if line]) >= 10)
+    assert sidecar.stop() == 0
+
+
+def test_sighup_takes_a_new_sink_and_refuses_a_broken_file(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    daemon = sidecar.start()
+    sidecar.arrives(10)
+    sidecar.config.write_text(sidecar.config.read_text() + "\nnonsense = [")
+    daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.refused")
+    second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
+    daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.done")
+    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    sidecar.arrives(20)
+    assert sidecar.stop() == 0
+    assert sidecar.lines() == numbered(0, 20)
+    sidecar.lake = sidecar.folder / "second"
+    assert sidecar.lines() == numbered(0, 20)
+
+
+def test_a_reload_that_changes_one_sink_leaves_the_other_running(sidecar: Sidecar) -> None:
+    second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    daemon = sidecar.start()
+    sidecar.wait_for_event("sink.connected", 2)
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + second.replace("500ms", "700ms"))
+    daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.done")
+    sidecar.wait_for_event("sink.connected", 3)
+    assert Counter(event["sink"] for event in sidecar.events() if event["event"] == "sink.connected") == {"lake": 1, "second": 2}
+    assert sidecar.stop() == 0
+
+
+def test_the_health_pages_tell_how_it_is(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.arrives(10)
+    sidecar.wait_for_event("service.ready")
+    assert sidecar.get("/livez") == (200, b"ok\n")
+    assert sidecar.get("/readyz") == (200, b"ok\n")
+    eventually(lambda: b'tracesidecar_delivered_lines_total{sink="lake"} 10.0' in sidecar.get("/metrics")[1])
+    status = json.loads(sidecar.get("/status")[1])
+    assert [(sink["name"], sink["state"], sink["lag_bytes"]) for sink in status["sinks"]] == [("lake", "running", 0)]
+    assert sidecar.get("/else")[0] == 404
+
+
+def test_the_health_pages_answer_on_a_unix_socket(sidecar: Sidecar) -> None:
+    path = sidecar.folder / "health.sock"
+    sidecar.config.write_text(sidecar.config.read_text().replace(f"127.0.0.1:{sidecar.port}", f"unix:{path}"))
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert client.makefile("rb").read().endswith(b"ok\n")
+
+
+def test_a_taken_port_is_a_warning_and_not_the_end(sidecar: Sidecar) -> None:
+    with socket.create_server(("127.0.0.1", sidecar.port)):
+        append(sidecar.traces / "a.jsonl", numbered(0, 10))
+        sidecar.start()
+        sidecar.arrives(10)
+        assert sidecar.stop() == 0
+    assert any(event["event"] == "health.address_taken" for event in sidecar.events())
+
+
+def test_systemd_is_told_ready_status_watchdog_and_stopping(sidecar: Sidecar) -> None:
+    address = sidecar.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(30)
+        sidecar.start(NOTIFY_SOCKET=str(address), WATCHDOG_USEC="300000")
+        told: set[str] = set()
+        while not {"READY=1", "WATCHDOG=1"} <= told or not any(word.startswith("STATUS=") for word in told):
+            told |= set(manager.recv(4096).decode().split("\n"))
+        assert sidecar.stop() == 0
+        while "STOPPING=1" not in told:
+            told |= set(manager.recv(4096).decode().split("\n"))
+
+
+def test_a_deleted_files_last_line_is_taken_when_it_is_whole_and_quarantined_when_it_is_not(sidecar: Sidecar) -> None:
+    whole, torn = sidecar.traces / "whole.jsonl", sidecar.traces / "torn.jsonl"
+    whole.write_bytes(b'{"n": 1}\n{"n": 2}')
+    torn.write_bytes(b'{"n": 3}\n{"n": ')
+    sidecar.start()
+    sidecar.arrives(2)
+    whole.unlink()
+    torn.unlink()
+    sidecar.arrives(3)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter([b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'])
+    assert [line["reason"] for line in sidecar.quarantined()] == ["truncated"]
+
+
+def test_status_and_explain_read_beside_the_running_daemon(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.arrives(10)
+    eventually(lambda: json.loads(sidecar.call("status", "--json").stdout)["sinks"][0]["delivered_lines"] == 10)
+    explained = json.loads(sidecar.call("explain", str(sidecar.traces / "a.jsonl"), "--json").stdout)
+    assert "delivered" in json.dumps(explained)
+    assert sidecar.stop() == 0
+
+
+def test_exec_keeps_the_agents_exit_code_and_ships_its_last_line(sidecar: Sidecar) -> None:
+    script = f'printf \'{{"n": 1}}\\n{{"n": 2}}\' > {sidecar.traces}/a.jsonl; exit 7'
+    sidecar.configure(LAKE.format(lake=sidecar.lake), daemon="")
+    ended = sidecar.call("exec", "--", "sh", "-c", script)
+    assert ended.returncode == 7, ended.stderr
+    assert sidecar.lines() == [b'{"n": 1}', b'{"n": 2}']
+
+
+def test_exec_passes_signals_on_and_drains_after_the_agent(sidecar: Sidecar) -> None:
+    script = f"trap 'echo \"{{\\\"n\\\": 2}}\" >> {sidecar.traces}/a.jsonl; exit 0' TERM; echo '{{\"n\": 1}}' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done"
+    sidecar.start("exec", "--", "sh", "-c", script)
+    sidecar.arrives(1)
+    assert sidecar.stop() == 0
+    assert sidecar.lines() == [b'{"n": 1}', b'{"n": 2}']
+
+
+def test_exec_of_a_command_that_is_not_there_is_127(sidecar: Sidecar) -> None:
+    assert sidecar.call("exec", "--", "no-such-command-here").returncode == 127
+
+
+def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.config.unlink()
+    sidecar.lake = sidecar.folder / ".local/share/tracesidecar/lake"
+    command = ["run"]
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    with sidecar.log.open("ab") as log:
+        program = str(Path(sys.executable).with_name("tracesidecar"))
+        sidecar.daemon = subprocess.Popen([program, *command], stderr=log, env=sidecar.environment(), cwd=sidecar.folder)
+    sidecar.arrives(10)
+    assert sidecar.stop() == 0
+    assert str(sidecar.lake) in sidecar.log.read_text()
+
+
+def test_sources_of_one_sink_do_not_reach_another(sidecar: Sidecar) -> None:
+    other = sidecar.folder / "other"
+    other.mkdir()
+    sinks = LAKE.format(lake=sidecar.lake) + 'sources = ["agent"]\n' + LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    sidecar.configure(sinks, more=f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\n')
+    append(sidecar.traces / "a.jsonl", numbered(0, 5))
+    append(other / "b.jsonl", numbered(100, 5))
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(0, 5)
+    sidecar.lake = sidecar.folder / "second"
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 5) + numbered(100, 5))
+
+
+def test_a_full_disk_under_the_lake_is_waited_for(sidecar: Sidecar) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    import subprocess
+
+    sidecar.lake.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(sidecar.lake)], check=False).returncode != 0:
+        pytest.skip("this kernel lets nobody mount a tmpfs here")
+    try:
+        filler = sidecar.lake / "filler"
+        filler.write_bytes(b"x" * 61_000)
+        append(sidecar.traces / "a.jsonl", numbered(0, 3000))
+        sidecar.start()
+        sidecar.wait_for_event("sink.retry")
+        filler.unlink()
+        sidecar.arrives(3000)
+        assert sidecar.stop() == 0
+        assert sidecar.lines() == numbered(0, 3000)
+    finally:
+        sidecar.kill()
+        subprocess.run(["umount", str(sidecar.lake)], check=True)
+
+
+def test_requests_to_the_health_pages_do_not_fill_the_log(sidecar: Sidecar) -> None:
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    before = len(sidecar.log.read_bytes())
+    for _ in range(20):
+        urllib.request.urlopen(f"http://127.0.0.1:{sidecar.port}/livez", timeout=10).close()
+    assert len(sidecar.log.read_bytes()) == before

@@ -1,0 +1,147 @@
+"""`ship --once`: all that is there, once, with an exit code that can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import msgspec
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.receiving import ReceivingServer
+from tracesidecar.ship import lock
+
+
+def test_every_line_arrives_once_in_order_and_a_second_run_adds_nothing(sidecar: Sidecar) -> None:
+    lines = numbered(0, 5000)
+    append(sidecar.traces / "a.jsonl", lines)
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == lines
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == lines
+
+
+def test_what_comes_later_is_shipped_by_the_next_run_alone(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.ship()
+    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    append(sidecar.traces / "b.jsonl", numbered(100, 10))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 20) + numbered(100, 10))
+
+
+def test_a_torn_last_line_waits_and_is_not_left_behind(sidecar: Sidecar) -> None:
+    (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\n{"n":')
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [b'{"n":1}']
+    append(sidecar.traces / "a.jsonl", [b"2}"])
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [b'{"n":1}', b'{"n":2}']
+
+
+def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbours_arrive(sidecar: Sidecar) -> None:
+    (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\nnot json\n{"n":2}\n{"n":NaN}\n\n{"n":3}\n')
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+    refused = sidecar.quarantined()
+    assert [(line["start"], line["end"], line["reason"]) for line in refused] == [(8, 16, "not_json"), (25, 34, "nan")]
+    assert sidecar.ship("--strict").returncode == 0, "what an earlier run refused is not held against this one"
+
+
+def test_strict_tells_that_something_was_refused(sidecar: Sidecar) -> None:
+    (sidecar.traces / "a.jsonl").write_bytes(b"not json\n")
+    assert sidecar.ship("--strict").returncode == 65
+
+
+def test_nothing_to_do_is_done(sidecar: Sidecar) -> None:
+    (sidecar.traces / "empty.jsonl").touch()
+    assert sidecar.ship().returncode == 0
+    assert sidecar.objects() == []
+
+
+def test_a_dead_sink_leaves_a_list_and_exit_75(sidecar: Sidecar) -> None:
+    sidecar.configure('[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n', daemon='drain_deadline = "2s"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    ended = sidecar.ship("--json")
+    assert ended.returncode == 75
+    outcome = json.loads(ended.stdout)
+    assert outcome["reason"] == "left_behind"
+    [left] = outcome["left"]
+    assert (left["sink"], left["offset"], left["size"]) == ("far", 0, len(body(numbered(0, 3))))
+
+
+def test_one_dead_sink_does_not_keep_another_from_its_data(sidecar: Sidecar) -> None:
+    dead = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + dead, daemon='drain_deadline = "2s"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 3000))
+    assert sidecar.ship().returncode == 75
+    assert sidecar.lines() == numbered(0, 3000)
+
+
+def test_a_state_directory_in_use_is_exit_75_with_the_reason(sidecar: Sidecar) -> None:
+    lock.prepare(str(sidecar.state))
+    with lock.locked(str(sidecar.state)):
+        ended = sidecar.ship("--json")
+    assert ended.returncode == 75
+    assert json.loads(ended.stdout)["reason"] == "locked"
+    assert b"in use by process" in ended.stderr
+
+
+def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
+    secret = "ghp_" + "aB3" * 12
+    append(sidecar.traces / "a.jsonl", [json.dumps({"cmd": f"export GITHUB_TOKEN={secret}"}).encode(), f"broken {secret}".encode()])
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [b'{"cmd": "export GITHUB_TOKEN=[REDACTED:github-token]"}']
+    everything = [path for root in (sidecar.lake, sidecar.state) for path in root.rglob("*") if path.is_file()]
+    assert [path for path in everything if secret.encode() in path.read_bytes()] == []
+
+
+def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
+    import hashlib
+
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    sidecar.ship()
+    [path] = sidecar.lake.glob("_manifest/v1/dt=*/*.json")
+    manifest = msgspec.json.decode(path.read_bytes())
+    [data], [described] = sidecar.objects(), manifest["objects"]
+    assert sidecar.lake / described["name"] == data
+    assert described["sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
+    assert described["rows"] == 100
+    [covered] = manifest["ranges"]
+    assert (covered["start"], covered["end"], covered["lines"]) == (0, len(body(numbered(0, 100))), 100)
+    assert manifest["rules"]
+
+
+def test_a_record_that_the_destination_refuses_is_quarantined_with_its_exact_place(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')
+    receiver.order(poison="line 700")
+    lines = [b"", b"broken", *numbered(0, 1000)]
+    append(sidecar.traces / "a.jsonl", lines)
+    assert sidecar.ship().returncode == 0
+    kept = [line for line in receiver.kept_lines() if line]
+    assert Counter(kept) == Counter(line for line in numbered(0, 1000) if b"line 700" not in line)
+    at = body(lines).index(b'{"n": 700,')
+    refused = {(line["sink"], line["start"], line["reason"]) for line in sidecar.quarantined()}
+    assert refused == {(None, 1, "not_json"), ("far", at, "bad_request")}
+
+
+def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "now"\n')
+    sidecar.ship()
+    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    sidecar.ship()
+    assert sidecar.lines() == numbered(10, 10)
+
+
+def test_a_changed_destination_under_an_old_name_is_refused_until_it_is_said_what_is_meant(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.ship()
+    sidecar.lake = sidecar.folder / "elsewhere"
+    sidecar.configure(LAKE.format(lake=sidecar.lake))
+    ended = sidecar.ship()
+    assert ended.returncode == 78
+    assert b"used to deliver to" in ended.stderr
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "beginning"\n')
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(0, 10)
