@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.request
 from collections import Counter
 
 import pytest
 
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, numbered
 from tests.servers.processes import eventually
 from tests.servers.receiving import ReceivingServer
 
@@ -199,17 +200,14 @@ def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(s
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.config.unlink()
     sidecar.lake = sidecar.folder / ".local/share/tracesidecar/lake"
-    command = ["run"]
-    import subprocess
-    import sys
-    from pathlib import Path
-
     with sidecar.log.open("ab") as log:
-        program = str(Path(sys.executable).with_name("tracesidecar"))
-        sidecar.daemon = subprocess.Popen([program, *command], stderr=log, env=sidecar.environment(), cwd=sidecar.folder)
+        sidecar.daemon = subprocess.Popen([PROGRAM, "run"], stderr=log, env=sidecar.environment(), cwd=sidecar.folder)
     sidecar.arrives(10)
+    sidecar.wait_for_event("service.ready")
     assert sidecar.stop() == 0
-    assert str(sidecar.lake) in sidecar.log.read_text()
+    [ready] = [event for event in sidecar.events() if event["event"] == "service.ready"]
+    assert str(sidecar.lake) in ready["destinations"]["lake"]
+    assert ready["files"]["traces"] == 1
 
 
 def test_sources_of_one_sink_do_not_reach_another(sidecar: Sidecar) -> None:
@@ -228,8 +226,6 @@ def test_sources_of_one_sink_do_not_reach_another(sidecar: Sidecar) -> None:
 def test_a_full_disk_under_the_lake_is_waited_for(sidecar: Sidecar) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
-    import subprocess
-
     sidecar.lake.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(sidecar.lake)], check=False).returncode != 0:
         pytest.skip("this kernel lets nobody mount a tmpfs here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 
@@ -97,8 +98,6 @@ def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
 
 
 def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
-    import hashlib
-
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
     sidecar.ship()
     [path] = sidecar.lake.glob("_manifest/v1/dt=*/*.json")

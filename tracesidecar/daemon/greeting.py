@@ -6,6 +6,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tracesidecar import __version__
 from tracesidecar.collect.records import SegmentView
@@ -14,19 +15,33 @@ from tracesidecar.logs import printable
 from tracesidecar.sinks.registry import SINK_TYPES
 
 
-def greeting(configuration: Configuration, path: str | None, views: Mapping[int, SegmentView]) -> list[str]:
-    """Lines for a person, after the first look at the files."""
-    found = Counter(view.segment.source for view in views.values())
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the first look found: files per source, and where each sink delivers to."""
+
+    files: dict[str, int]
+    destinations: dict[str, str]
+
+
+def findings(configuration: Configuration, views: Mapping[int, SegmentView]) -> Findings:
+    """Take stock after the first look at the files."""
+    count = Counter(view.segment.source for view in views.values())
+    destinations = {sink.name: SINK_TYPES[sink.type].load().destination(sink) for sink in configuration.sink}
+    return Findings({source.name: count[source.name] for source in configuration.source}, destinations)
+
+
+def greeting(configuration: Configuration, path: str | None, found: Findings) -> list[str]:
+    """Lines for a person."""
     lines = [f"tracesidecar {__version__} · {'configuration ' + path if path else 'no configuration: the embedded default, nothing leaves this machine'}"]
     for source in configuration.source:
-        count = found[source.name]
+        count = found.files[source.name]
         lines.append(f"  {'follows' if count else 'watches'}  {source.name:<12} {count:>6} files   {', '.join(map(_short, source.include))}")
     for sink in configuration.sink:
-        lines.append(f"  ships to {sink.name:<12} {_short(SINK_TYPES[sink.type].load().destination(sink))}")
+        lines.append(f"  ships to {sink.name:<12} {_short(found.destinations[sink.name])}")
         folder = getattr(sink, "path", None)
         if isinstance(folder, str):
             lines.append(f"  look:    gzip -dc {shlex.quote(_short(folder))}/raw/v1/dt=*/*.gz | head")
-    if not found:
+    if not any(found.files.values()):
         lines.append("  nothing found yet: it is shipped as soon as it is written. To see it work: tracesidecar demo (in another terminal, same folder)")
     return lines
 

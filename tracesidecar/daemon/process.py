@@ -20,7 +20,7 @@ from tracesidecar.config.load import Loaded, load
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.assembly import Assembly
 from tracesidecar.daemon.condition import Condition, Observer
-from tracesidecar.daemon.greeting import greeting
+from tracesidecar.daemon.greeting import findings, greeting
 from tracesidecar.daemon.health import Answer, HealthServer
 from tracesidecar.daemon.notify import Notifier
 from tracesidecar.daemon.progress import ProgressLine, show_progress
@@ -136,10 +136,11 @@ class Daemon:
         for route in tuple(self.service.pipeline.routes.values()):
             await route.delivery.tried.wait()
         self._notifier.send("READY=1", "STATUS=running")
-        views = self._assembly.collector.segments()
+        found = findings(self.configuration, self._assembly.collector.segments())
         if self._mode.progress is not None:
-            self._mode.progress.write("\n".join(greeting(self.configuration, self._path, views)) + "\n")
-        log.info("service.ready", configuration=self._path or "embedded default", segments=len(views))
+            self._mode.progress.write("\n".join(greeting(self.configuration, self._path, found)) + "\n")
+        else:
+            log.info("service.ready", configuration=self._path or "embedded default", files=found.files, destinations=found.destinations)
 
     async def _look_regularly(self) -> None:
         while True:

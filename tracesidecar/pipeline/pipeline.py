@@ -169,7 +169,7 @@ class Pipeline:
         builder = await self._fill(route)
         if builder.is_empty:
             return route.target is None
-        built = await self.work(builder.close, int(time.time()))
+        built = await self.work(builder.close, time.time())
         await self._ship(route, built)
         return True
 

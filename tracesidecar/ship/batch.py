@@ -144,10 +144,10 @@ class BatchBuilder:
         else:
             self._described.append(new)
 
-    def close(self, at: int, again: Plan | None = None) -> Built:
-        """Close the batch at a time in whole seconds since the epoch, under a new id; or as a repeat of the plan `again`."""
-        form, batch_id = self._form, again.id if again else secrets.token_hex(8)
-        host, at = (again.host, again.time) if again else (form.host, at)
+    def close(self, now: float, again: Plan | None = None) -> Built:
+        """Close the batch at a time in seconds since the epoch, under a new id; or as a repeat of the plan `again`."""
+        form, batch_id = self._form, again.id if again else _new_id(now)
+        host, at = (again.host, again.time) if again else (form.host, int(now))
         payload = self._payload(object_name(host, at, batch_id, EXTENSIONS[form.compression]) if form.is_store else "", again)
         manifest = self._manifest(batch_id, host, at, payload, again) if form.is_store else None
         objects = tuple(PlannedObject(x.name, x.planned) for x in (payload, manifest) if x is not None)
@@ -172,6 +172,11 @@ class BatchBuilder:
         content = msgspec.json.encode(manifest) + b"\n"
         sha256 = hashlib.sha256(content).digest()
         return Payload(manifest_name(at, batch_id), content, sha256, 1, media_type="application/json", planned=_planned(sha256, again, 1))
+
+
+def _new_id(now: float) -> str:
+    """16 hex digits: the fraction of the second, so that the names of one second sort by time too, then chance."""
+    return f"{int(now % 1 * 65536):04x}{secrets.token_hex(6)}"
 
 
 def _planned(sha256: bytes, again: Plan | None, index: int) -> tuple[bytes, ...]:
