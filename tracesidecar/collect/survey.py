@@ -55,7 +55,8 @@ class Survey:
         suspects = [parts.files.get(segment) for segment in parts.turn.broken]
         deleted = [orphan.file for orphan in parts.takeovers.orphans.values() if orphan.file.state == "deleted"]
         for file in {file.id: file for file in [*suspects, *deleted] if file is not None}.values():
-            self.verify(file)
+            if file.state in ("live", "deleted"):
+                self.verify(file)
         parts.turn.broken.clear()
 
     def rename(self, file: File, place: Place) -> None:
@@ -109,7 +110,7 @@ class Survey:
                 self._lose_name(file)
             return
         status = os.fstat(descriptor)
-        reason = parts.turn.broken.get(file.id) or self._verdict(file, opened, status)
+        reason = parts.turn.broken.pop(file.id, None) or self._verdict(file, opened, status)
         if reason is None:
             self._accept(file, opened, status)
         elif reason in ("corrupt", "bomb") or file.state == "deleted":
