@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -94,14 +96,16 @@ class Campaign:
         assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
 
     def kill_at(self, point: str) -> None:
-        """Run the daemon until it kills itself at one of the first times it comes to the named point."""
+        """Let the writers go on until the daemon kills itself at one of the first times it comes to the named point."""
         daemon = self._start(sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), self._configuration)
-        try:
-            daemon.wait(DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            daemon.kill()
-            raise AssertionError(f"the daemon never came to the point {point}: {self.end_of_log()}") from error
-        assert daemon.returncode == -signal.SIGKILL, self.end_of_log()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while daemon.poll() is None and time.monotonic() < deadline:
+            self.release(WRITERS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(0.1)
+        daemon.kill()
+        assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
+        assert time.monotonic() < deadline, f"the daemon never came to the point {point}: {self.end_of_log()}"
 
     def drain(self) -> None:
         """Run the daemon, and tell it to stop once all its sinks are connected; it must leave with everything delivered."""
@@ -117,8 +121,10 @@ class Campaign:
 
     def quarantined(self) -> Counter[int]:
         """Count the lengths of the lines in quarantine, as `quarantine list` tells them."""
-        command = [PROGRAM, "quarantine", "list", "--json", "--config", self._configuration]
-        listed = json.loads(subprocess.run(command, capture_output=True, check=True, env=self._environment, cwd=PROJECT).stdout)
+        command = [PROGRAM, "--config", self._configuration, "quarantine", "list", "--json"]
+        answer = subprocess.run(command, capture_output=True, check=False, env=self._environment, cwd=PROJECT)
+        assert answer.returncode == 0, answer.stderr.decode()
+        listed = json.loads(answer.stdout)
         return Counter(line["end"] - line["start"] for line in listed["quarantine"])
 
     def end_of_log(self) -> str:

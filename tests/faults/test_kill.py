@@ -15,8 +15,12 @@ from tests.faults.campaign import POINTS, Campaign
 from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
 from tests.faults.oracle import differences, expect, once_per_key
 from tests.servers.receiving import ReceivingServer
+from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore, object_store
 
-BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
+__all__ = ["object_store"]
+
+
+BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }'
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Size:
         return self.random_kills + self.rounds_of_points * len(POINTS)
 
 
-SHORT = Size(valid=1200, refused=60, random_kills=8, rounds_of_points=1)
+SHORT = Size(valid=2000, refused=90, random_kills=8, rounds_of_points=1)
 LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=5)
 
 
@@ -59,18 +63,28 @@ def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
     receiver.server.stop()
 
 
-def run(folder: Path, size: Size, receiver: ReceivingServer) -> list[str]:
+def sinks(lake: Path, store: ObjectStore, receiver: ReceivingServer) -> str:
+    """Configure one sink of each kind, with small batches."""
+    place = f'bucket = "{BUCKET}"\nregion = "us-east-1"\nendpoint_url = "{store.url}"\npath_style = true'
+    keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"'
+    blocks = (
+        f'name = "lake"\ntype = "directory"\npath = "{lake}"',
+        f'name = "hook"\ntype = "http"\nurl = "{receiver.url}"',
+        f'name = "archive"\ntype = "s3"\n{place}\n{keys}',
+    )
+    return "".join(f"[[sink]]\n{block}\n{BATCH}\n" for block in blocks)
+
+
+def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer) -> list[str]:
     """Kill as often as the size says, drain, and tell every difference between what was written and what arrived."""
     seed = size.kills
     lines = mixed(valid_lines(size.valid, seed), refused_lines(size.refused), seed)
     expected = expect(lines)
-    sinks = f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{folder}/lake"\n{BATCH}'
-    sinks += f'[[sink]]\nname = "hook"\ntype = "http"\nurl = "{receiver.url}"\n{BATCH}'
     moments = [*POINTS * size.rounds_of_points, *[""] * size.random_kills]
     random.Random(seed).shuffle(moments)
-    with Campaign(folder, lines, sinks, {}, seed) as campaign:
+    with Campaign(folder, lines, sinks(folder / "lake", store, receiver), seed) as campaign:
         for point in moments:
-            campaign.release(len(lines) // size.kills)
+            campaign.release(len(lines) // size.kills // 2)
             if point:
                 campaign.kill_at(point)
             else:
@@ -82,6 +96,7 @@ def run(folder: Path, size: Size, receiver: ReceivingServer) -> list[str]:
     http, changed = once_per_key((request.key, request.plain) for request in receiver.requests() if request.kept)
     return [
         *differences("lake", expected.delivered, lines_of(lake_objects(folder / "lake"))),
+        *differences("s3", expected.delivered, lines_of(content for name, content in store.objects().items() if name.endswith(".jsonl.gz"))),
         *differences("http", expected.delivered, http),
         *differences("quarantine", expected.refused, quarantined),
         *changed,
@@ -89,11 +104,11 @@ def run(folder: Path, size: Size, receiver: ReceivingServer) -> list[str]:
 
 
 @pytest.mark.timeout(120)
-def test_a_killed_daemon_loses_and_repeats_nothing(tmp_path: Path, receiver: ReceivingServer) -> None:
-    assert run(tmp_path, SHORT, receiver) == []
+def test_a_killed_daemon_loses_and_repeats_nothing(tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer) -> None:
+    assert run(tmp_path, SHORT, object_store, receiver) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_daemon_killed_more_than_a_hundred_times_loses_and_repeats_nothing(tmp_path: Path, receiver: ReceivingServer) -> None:
-    assert run(tmp_path, LONG, receiver) == []
+def test_a_daemon_killed_more_than_a_hundred_times_loses_and_repeats_nothing(tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer) -> None:
+    assert run(tmp_path, LONG, object_store, receiver) == []

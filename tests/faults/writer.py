@@ -1,4 +1,4 @@
-"""One writer process: appends lines to files that rotate by renaming, as many at a time as standard input asks for.
+"""One writer process: appends lines to files that rotate, as many at a time as standard input asks for.
 
 usage: writer.py LINES FOLDER SEED NAME...    (LINES: a file of lines; each number read from standard input releases that many of them)
 """
@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 import time
 
 PAUSE_SECONDS = 0.02
-_GENERATION_LINES = (8, 24)
+_GENERATION_LINES = (4, 20)
 
 
 class RotatingFile:
-    """`name.jsonl`, its elder generations `name.jsonl.1` and up, none of them ever deleted."""
+    """`name.jsonl`, its elder generations `name.jsonl.1` and up, none of them ever deleted.
 
-    def __init__(self, path: str, rng: random.Random) -> None:
+    A file rotates by renaming or, where `copies`, by copy and truncation (no line falls between the two: the copier is the writer).
+    """
+
+    def __init__(self, path: str, rng: random.Random, *, copies: bool) -> None:
         self._path = path
+        self._copies = copies
         self._rng = rng
         self._generations = 0
         self._open()
@@ -31,7 +36,11 @@ class RotatingFile:
         os.close(self._file)
         for number in range(self._generations, 0, -1):
             os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
-        os.rename(self._path, f"{self._path}.1")
+        if self._copies:
+            shutil.copyfile(self._path, f"{self._path}.1")
+            os.truncate(self._path, 0)
+        else:
+            os.rename(self._path, f"{self._path}.1")
         self._generations += 1
         self._open()
 
@@ -57,7 +66,7 @@ def main(source: str, folder: str, seed: str, *names: str) -> None:
     rng = random.Random(seed)
     with open(source, "rb") as file:
         lines = iter(file.read().split(b"\n")[:-1])
-    files = [RotatingFile(os.path.join(folder, f"{name}.jsonl"), rng) for name in names]
+    files = [RotatingFile(os.path.join(folder, f"{name}.jsonl"), rng, copies=number % 3 == 2) for number, name in enumerate(names)]
     for released in sys.stdin:
         for _, line in zip(range(int(released)), lines, strict=False):
             rng.choice(files).append(line)
