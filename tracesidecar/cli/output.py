@@ -41,17 +41,19 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Draw a table on stdout; numbers stand on the right."""
-    from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     cells = [list(row) for row in rows]
     for index, name in enumerate(columns):
         is_number = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in cells:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console().print(table)
+    drawn = console()
+    drawn.print(title, style="bold", soft_wrap=True)
+    drawn.print(table)
+    drawn.print()
 
 
 def size(count: int) -> str:

@@ -59,6 +59,7 @@ class Standing:
 
 def standing(configuration: Configuration, journal: Journal, now: float) -> Standing:
     """Take stock at `now`, in seconds since the epoch."""
+    running = is_running(configuration.state_directory)
     segments = journal.load_segments()
     sizes = {segment.id: size_now(segment) for segment in segments}
     offsets = {sink.name: {id_: at.offset for id_, at in journal.offsets(sink.name).items()} for sink in configuration.sink}
@@ -69,7 +70,7 @@ def standing(configuration: Configuration, journal: Journal, now: float) -> Stan
         mine = [segment for segment in segments if takes(options, segment.source)]
         lag, seconds = _lag(mine, sizes, offsets[options.name], rows.get(options.name), now)
         count = sum(lines for (source, sink, _), lines in quarantined.items() if sink in ("", options.name) and takes(options, source))
-        sinks.append(_sink(options, rows.get(options.name), count, lag, seconds))
+        sinks.append(_sink(options, rows.get(options.name), count, lag, seconds, is_stopped=running is False))
     lost = {source.name: 0 for source in configuration.source}
     for loss in journal.losses():
         lost[loss.source] = lost.get(loss.source, 0) + loss.bytes
@@ -84,7 +85,7 @@ def standing(configuration: Configuration, journal: Journal, now: float) -> Stan
         )
         for name, lost_bytes in lost.items()
     )
-    return Standing(is_running(configuration.state_directory), tuple(sinks), sources)
+    return Standing(running, tuple(sinks), sources)
 
 
 def takes(sink: SinkOptions, source: str) -> bool:
@@ -143,14 +144,15 @@ def _at_risk(configuration: Configuration, segments: Iterator[SegmentRecord], si
     return total
 
 
-def _sink(options: SinkOptions, row: SinkRow | None, quarantined: int, lag: int, seconds: float) -> SinkStanding:
+def _sink(options: SinkOptions, row: SinkRow | None, quarantined: int, lag: int, seconds: float, *, is_stopped: bool) -> SinkStanding:
     sink_type = SINK_TYPES[options.type]
+    state = (row.state if row else "") or "not started"
     return SinkStanding(
         name=options.name,
         type=options.type,
         promise=sink_type.promise,
         destination=sink_type.load().destination(options),
-        state=(row.state if row else "") or "not started",
+        state="stopped" if row and is_stopped else state,
         delivered_lines=row.lines if row else 0,
         delivered_bytes=row.bytes if row else 0,
         batches=row.batches if row else 0,

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 from tracesidecar.cli.output import duration, print_json, print_line, print_table, size
-from tracesidecar.cli.standing import Standing, standing
+from tracesidecar.cli.standing import SinkStanding, Standing, standing
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.protection import MEANING, Protection, expected_protection
 from tracesidecar.config.schema import Configuration
@@ -47,11 +47,8 @@ def _document(now: Standing, configuration: Configuration) -> dict[str, object]:
 def _tell(now: Standing, configuration: Configuration) -> None:
     running = {True: "running", False: "not running", None: "not known to run"}[now.is_running]
     print_line(f"{running}, state in {printable(configuration.state_directory)}")
-    columns = ("sink", "state", "lines", "delivered", "behind", "for", "retries", "refused", "promise")
-    rows = [
-        (s.name, s.state, s.delivered_lines, size(s.delivered_bytes), size(s.lag_bytes), duration(s.lag_seconds), s.retries, s.quarantined, s.promise)
-        for s in now.sinks
-    ]
+    columns = ("sink", "state", "lines", "delivered", "behind", "retries", "refused", "promise")
+    rows = [(s.name, s.state, s.delivered_lines, size(s.delivered_bytes), _behind(s), s.retries, s.quarantined, s.promise) for s in now.sinks]
     print_table("Sinks", columns, rows)
     meaning = {name: MEANING[kind] for name, kind in _protection(configuration).items()}
     print_table(
@@ -59,6 +56,10 @@ def _tell(now: Standing, configuration: Configuration) -> None:
         ("source", "files", "size", "at risk", "lost", "refused", "unsent files are"),
         [(s.name, s.files, size(s.bytes), size(s.at_risk_bytes), size(s.lost_bytes), s.quarantined, meaning.get(s.name, "")) for s in now.sources],
     )
+
+
+def _behind(sink: SinkStanding) -> str:
+    return f"{size(sink.lag_bytes)} for {duration(sink.lag_seconds)}" if sink.lag_bytes else "nothing"
 
 
 def _protection(configuration: Configuration) -> dict[str, Protection]:
