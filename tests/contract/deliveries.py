@@ -14,9 +14,10 @@ PATIENCE = 200
 
 @dataclass
 class World:
-    """Hears of each retry; after the second it mends what is broken."""
+    """Hears of each retry; after some of them it mends what is broken."""
 
     mend: Callable[[], object] = lambda: None
+    mended_after: int = 2
     errors: list[RetryLater] = field(default_factory=list)
 
     def attempted(self, seconds: float, outcome: str) -> None:
@@ -24,14 +25,14 @@ class World:
 
     def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.errors.append(error)
-        if len(self.errors) == 2:
+        if len(self.errors) == self.mended_after:
             self.mend()
-        assert len(self.errors) < PATIENCE, error
+        assert len(self.errors) < self.mended_after + PATIENCE, error
 
     def circuit(self, *, is_open: bool) -> None:
         """The circuit is not what these tests ask for."""
 
 
-def delivery(sink: Sink, world: World | None = None) -> Delivery:
+def delivery(sink: Sink, world: World | None = None, *, longest_pause_seconds: float = 0.1) -> Delivery:
     """Put retry and bisection around a sink."""
-    return Delivery(sink, world or World(), RetryPolicy(first_seconds=0.02, limit_seconds=0.1))
+    return Delivery(sink, world or World(), RetryPolicy(first_seconds=0.02, limit_seconds=longest_pause_seconds))

@@ -76,6 +76,16 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: Ne
     assert network_place.lines() == lines
 
 
+async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: NetworkPlace) -> None:
+    lines = lines_of(10)
+    world = World(mend=network_place.start_server, mended_after=300)
+    async with network_place.sink() as sink:
+        network_place.stop_server()
+        await delivery(sink, world, longest_pause_seconds=0.0).send(batch_of(lines))
+    assert len(world.errors) >= 300
+    assert network_place.lines() == lines
+
+
 @pytest.mark.parametrize(
     ("kind", "direction", "attributes"),
     [

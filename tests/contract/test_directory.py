@@ -162,3 +162,53 @@ async def test_the_digest_that_is_compared_is_of_the_whole_file(lake: Path, sink
     assert hashlib.sha256(path.read_bytes()).digest() != batch.objects[0].sha256
     with pytest.raises(SinkHalted):
         await sink.send(batch)
+
+
+SEND = """
+import asyncio, os, sys
+from tests.contract.batches import batch_of, lines_of
+from tracesidecar.errors import RetryLater
+from tracesidecar.sinks import directory
+
+async def main(path):
+    batch = batch_of(lines_of(10))
+    async with directory.build(directory.Options(name="lake", type="directory", path=path)) as sink:
+        try:
+            await sink.send(batch)
+        except RetryLater as error:
+            print(error.reason, sum(len(names) for _, _, names in os.walk(path)))
+            await sink.send(batch)
+    print(open(f"{path}/{batch.objects[0].name}", "rb").read() == batch.objects[0].content, sum(len(names) for _, _, names in os.walk(path)))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
+    """Send a batch under strace; return what the process printed, and its system calls with the paths that they are about."""
+    if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine has no strace, or does not allow it")
+    log = lake.parent / "strace"
+    command = ["strace", "-f", "-qq", "-y", "-o", str(log), *how, sys.executable, "-c", SEND, str(lake)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout.splitlines(), [line.partition(" ")[2].strip() for line in log.read_text().splitlines()]
+
+
+def test_the_bytes_are_durable_before_the_name_and_the_name_before_the_yes(tmp_path: Path) -> None:
+    printed, calls = traced(tmp_path / "lake", "-e", "trace=?link,?linkat,fsync")
+    assert printed == ["True 1"]
+    named = next(index for index, call in enumerate(calls) if call.startswith("link"))
+    assert durable.LEFTOVER_SUFFIX in next(call for call in reversed(calls[:named]) if call.startswith("fsync"))
+    folders = [tmp_path / "lake" / "raw" / "v1" / "dt=2026-09-21", tmp_path / "lake" / "raw" / "v1", tmp_path / "lake" / "raw", tmp_path / "lake"]
+    synced = [call.partition("<")[2].partition(">")[0] for call in calls[named:] if call.startswith("fsync")]
+    assert synced == [str(folder) for folder in folders]
+
+
+def test_where_hard_links_are_refused_the_name_comes_by_a_rename(tmp_path: Path) -> None:
+    printed, _ = traced(tmp_path / "lake", "-e", "trace=?link,?linkat", "-e", "inject=?link,?linkat:error=EPERM")
+    assert printed == ["True 1"]
+
+
+def test_a_disk_error_while_a_folder_is_made_durable_is_for_later_and_leaves_no_name(tmp_path: Path) -> None:
+    printed, _ = traced(tmp_path / "lake", "-P", str(tmp_path / "lake"), "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1")
+    assert printed == ["io 0", "True 1"]

@@ -174,6 +174,17 @@ async def test_a_wrong_oauth2_client_is_for_later_and_not_named_with_its_secret(
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("held", "said"), [(b"", "empty"), (b"two\nlines", "not one line"), (b"\xff\xfe", "not UTF-8"), (None, "No such file")])
+async def test_a_credential_file_that_holds_none_is_for_later_and_not_quoted(tmp_path: Path, held: bytes | None, said: str) -> None:
+    file = tmp_path / "token"
+    if held is not None:
+        file.write_bytes(held)
+    sink = http.build(options_for("http://127.0.0.1:1/", auth=Bearer(token_file=str(file))))
+    with pytest.raises(RetryLater, match=f"token_file {file}.*{said}") as caught:
+        await sink.__aenter__()
+    assert "two" not in str(caught.value)
+
+
 async def test_a_signature_is_that_of_standard_webhooks(receiver: ReceivingServer) -> None:
     key = b"0123456789abcdef01234567"
     signature = Signature(secret=Secret("whsec_" + base64.b64encode(key).decode()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -288,3 +290,28 @@ def test_options_that_cannot_be_meant_are_refused(changes: dict[str, object]) ->
 
 def test_the_destination_is_endpoint_bucket_and_prefix() -> None:
     assert s3.destination(options_for("http://127.0.0.1:9000")) == "s3:http://127.0.0.1:9000/traces/agents"
+
+
+STUCK = """
+import asyncio, socket
+from tracesidecar.sinks import s3
+from tracesidecar.units import Secret
+
+async def main():
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never says anything
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        sink = s3.build(s3.Options(name="lake", type="s3", bucket="traces", endpoint_url=url, access_key=Secret("a"), secret_key=Secret("b")))
+        try:
+            await asyncio.wait_for(sink.__aenter__(), timeout=1)
+        except TimeoutError:
+            print("given up", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_stuck_store_does_not_keep_the_process_from_ending() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"given up\n"
+        assert process.wait(timeout=10) == 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import trustme
@@ -19,14 +20,6 @@ from tracesidecar.sinks import http, s3
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.tls import ClientContext, TlsOptions
 from tracesidecar.units import Seconds, Secret
-
-
-class TlsServer(Protocol):
-    """Starts a server with a certificate, and makes sinks for it."""
-
-    def running(self, folder: Path, certificate: Path) -> Iterator[int]: ...
-
-    def sink(self, port: int, options: TlsOptions) -> Sink: ...
 
 
 class Receiving:
@@ -71,7 +64,7 @@ def ca(tmp_path: Path) -> trustme.CA:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_certificate_of_our_own_ca_is_believed(server: Receiving, ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_certificate_of_our_own_ca_is_believed(server: Receiving | Storing, ca: trustme.CA, tmp_path: Path) -> None:
     with server.running(tmp_path, written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")) as port:
         async with server.sink(port, TlsOptions(ca_file=str(tmp_path / "ca.pem"))) as sink:
             await sink.send(batch_of(lines_of(10)))
@@ -83,7 +76,7 @@ async def test_a_certificate_of_our_own_ca_is_believed(server: Receiving, ca: tr
     [("unknown CA", "unable to get local issuer certificate"), ("wrong host", "IP address mismatch|for another host"), ("expired", "certificate has expired")],
 )
 async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
-    server: Receiving, case: str, said: str, ca: trustme.CA, tmp_path: Path
+    server: Receiving | Storing, case: str, said: str, ca: trustme.CA, tmp_path: Path
 ) -> None:
     certificate = {
         "unknown CA": lambda: trustme.CA().issue_cert("127.0.0.1"),
@@ -118,6 +111,19 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(ca: tr
         await sink.send(batch_of(lines_of(10)))
     assert receiver.kept_lines() == lines_of(10)
     receiver.server.stop()
+
+
+@pytest.mark.parametrize("kind", ["http", "s3"])
+async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never says anything
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET)}
+        sinks: dict[str, Sink] = {
+            "http": http.build(http.Options(name="web", type="http", url=url, connect_timeout=Seconds(0.5))),
+            "s3": s3.build(s3.Options(name="lake", type="s3", bucket=BUCKET, endpoint_url=url, connect_timeout=Seconds(0.5), **keys)),
+        }
+        with pytest.raises(RetryLater, match="timeout"):
+            await asyncio.wait_for(sinks[kind].__aenter__(), timeout=10)
 
 
 def test_a_context_is_made_anew_only_when_a_file_has_changed(ca: trustme.CA, tmp_path: Path) -> None:

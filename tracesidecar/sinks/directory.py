@@ -6,15 +6,15 @@ import asyncio
 import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Annotated, Self, cast
+from typing import Self, cast
 
 import aiofiles
 import aiofiles.os
-import msgspec
 import structlog
 
 from tracesidecar.errors import RetryLater, SinkHalted
@@ -24,7 +24,7 @@ from tracesidecar.sinks.options import SinkOptions
 
 log = structlog.get_logger(__name__)
 
-Mode = Annotated[str, msgspec.Meta(pattern="^0?[0-7]{3}$")]
+_MODE = re.compile("0?[0-7]{3}")
 
 _ADVICE = {
     errno.ENOSPC: ("no_space", "make room on its file system"),
@@ -40,12 +40,15 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A `[[sink]]` of type `directory`. The modes are exact: the umask does not change them."""
 
     path: str
-    directory_mode: Mode = "0750"
-    file_mode: Mode = "0640"
+    directory_mode: str = "0750"
+    file_mode: str = "0640"
 
     def __post_init__(self) -> None:
         if not self.path:
             raise ValueError("path is empty; give the folder that the objects go to")
+        for key, mode in (("directory_mode", self.directory_mode), ("file_mode", self.file_mode)):
+            if _MODE.fullmatch(mode) is None:
+                raise ValueError(f'{key} is not an octal mode such as "0640"')
 
 
 def build(options: SinkOptions) -> DirectorySink:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
@@ -158,17 +159,22 @@ class _Token(msgspec.Struct):
 
 
 async def _secret(key: str, value: Secret | None, file: str | None) -> str:
-    if value is not None or file is None:
-        return str(value or "")
+    if file is None:
+        secret, where = str(value or ""), key
+    else:
+        secret, where = await _read(file, key), f"{key}_file {file}"
+    if not secret or not secret.isprintable():
+        raise RetryLater("credentials", f"{where} is {'not one line of text' if secret else 'empty'}: put the credential there, alone")
+    return secret
+
+
+async def _read(file: str, key: str) -> str:
     try:
-        return (await asyncio.to_thread(_read, file)).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RetryLater("credentials", f"could not read {key}_file {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-
-
-def _read(file: str) -> str:
-    with open(file, encoding="utf-8") as stream:
-        return stream.read()
+        return (await asyncio.to_thread(Path(file).read_bytes)).decode().strip()
+    except OSError as error:
+        raise RetryLater("credentials", f"could not read {key}_file {file}: {error.strerror}") from error
+    except UnicodeDecodeError:  # not chained: its message quotes the bytes
+        raise RetryLater("credentials", f"{key}_file {file} is not UTF-8 text") from None
 
 
 def _basic(name: str, password: str) -> str:

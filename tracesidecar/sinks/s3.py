@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -19,6 +17,7 @@ from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.s3_answers import is_condition_refused, is_forbidden, is_taken, later
 from tracesidecar.sinks.s3_bucket import Bucket, S3Failure, Stored, checksum_of, checksum_of_parts
 from tracesidecar.sinks.s3_options import Options
+from tracesidecar.sinks.worker import Worker
 
 __all__ = ["Options", "S3Sink", "build", "destination"]
 
@@ -55,13 +54,13 @@ class S3Sink:
         self._options = options
         self._prefix = f"{prefix}/" if (prefix := options.prefix.strip("/")) else ""
         self._bucket = Bucket(options)
-        self._thread: ThreadPoolExecutor | None = None
+        self._worker: Worker | None = None
         self.is_conditional = True
 
     async def __aenter__(self) -> Self:
         if not self._options.tls.verify:
             log.warning("sink.tls_unverified", destination=self._options.where, meaning="anyone on the way can read; set tls.verify")
-        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="s3")
+        self._worker = self._worker or Worker("s3")
         self.is_conditional = await self._in_thread(self._probe)
         if not self.is_conditional:
             log.warning("sink.unconditional", destination=self._options.where, meaning="a repeat replaces its equal; others are not noticed")
@@ -69,9 +68,9 @@ class S3Sink:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
-            self._thread = None
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
         self._bucket.close()
 
     async def send(self, batch: Batch) -> None:
@@ -84,10 +83,11 @@ class S3Sink:
         return await self._in_thread(lambda: self._bucket.head(self._prefix + name)) is not None
 
     async def _in_thread(self, step: Callable[[], T]) -> T:
-        context = contextvars.copy_context()
+        if self._worker is None:
+            raise RuntimeError("the sink is used outside of its async with")
         try:
             async with asyncio.timeout(self._options.timeout):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, context.run, step)
+                return await self._worker.run(step)
         except TimeoutError as error:
             raise RetryLater("timeout", f"{self._options.where} did not answer in time; the object keeps its name") from error
         except S3Failure as failure:
