@@ -71,9 +71,7 @@ class Daemon:
     def __init__(self, path: str, *, notices: bool = True) -> None:
         environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info"} | ({} if notices else {"TRACESIDECAR_NOTICES": "off"})
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            _command("run", "--config", path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True
-        )
+        self._process = subprocess.Popen(_command("run", "--config", path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True)
         self._seen: dict[str, float] = {}
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._follow, daemon=True)
