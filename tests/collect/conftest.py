@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,11 +16,16 @@ def writer() -> Writer:
 
 
 @pytest.fixture
-def follow(tmp_path: pathlib.Path) -> Callable[..., Follower]:
-    def make(**source: object) -> Follower:
-        return Follower(tmp_path, **source)
+def follow(tmp_path: pathlib.Path) -> Iterator[Callable[..., Follower]]:
+    made: list[Follower] = []
 
-    return make
+    def make(**source: object) -> Follower:
+        made.append(Follower(tmp_path, **source))
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.stop()
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ class History:
         self.here: list[bytes] = []
         self.half = b""
         self.rotations = 0
+        self.halves = 0
         self.may_be_lost: set[bytes] = set()
 
     def run(self, steps: list[str]) -> None:
@@ -39,6 +40,7 @@ class History:
         self.catch_up()
         self.append()
         self.follower.turns(9)
+        self.follower.stop()
         arrived, written = self.follower.counted(), Counter(self.writer.written)
         assert not arrived - written, "something arrived twice, or was never written"
         assert set(written - arrived) <= self.may_be_lost, "something is missing"
@@ -56,7 +58,8 @@ class History:
 
     def half_line(self) -> None:
         if not self.half:
-            self.half = b'{"half": '
+            self.halves += 1  # a file rewritten with the very same bytes could not be told from the old one
+            self.half = b'{"half %d": ' % self.halves
             with self.a.open("ab") as file:
                 file.write(self.half)
 

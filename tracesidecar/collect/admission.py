@@ -81,8 +81,12 @@ class Admission:
             self._take(file, is_spent=True)
             return
         original = parts.takeovers.original(file, candidate.opened, candidate.head)
-        if original is None or not parts.takeovers.wait(file, original, size, parts.turn.now):
+        if original is not None and parts.takeovers.wait(file, original, size, parts.turn.now):
+            return
+        if original is None or parts.discovery.is_matched(file):
             self._take(file)
+        else:
+            parts.forget(file)  # somebody's copy, under a name that nobody asked for
 
     def _open(self, file: File) -> _Candidate | None:
         """Open a new file; None while it is empty, unreadable, or an archive that has hardly begun."""
@@ -105,6 +109,7 @@ class Admission:
         opened = parts.access.anew(file)
         if opened is None or not (head := opened.pread(TAIL_BYTES, 0)):
             parts.access.let_go(file)
+            parts.ledger.save_lazily(file)
             return None
         file.prefix_length, file.prefix_digest = len(head), parts.identity.digest(head)
         return _Candidate(file, opened, head, status)

@@ -137,6 +137,7 @@ class Collector:
                 parts.turn.losses.append(parts.loss(file))
             elif file.state in ("ended", "missing", "deleted"):
                 parts.takeovers.orphan(file, parts.turn.now)
+            parts.discovery.recall_rotation(file)
             if file.state in ("ended", "lost"):
                 parts.files.detach(file)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,9 @@ from tracesidecar.collect.options import SourceOptions
 
 _FRESH_NS = 3_000_000_000
 """A directory changed this recently is listed once more: file systems keep time by the tick, or by the second."""
+
+_ROTATED = re.compile(r"(.+)[.\-_][0-9][0-9.:T_-]*(?:\.gz|\.zst)?", re.DOTALL)
+"""What rotation makes of a name: `a.jsonl.1`, `a.jsonl-20261121.gz`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,49 @@ class Discovery:
         name = os.path.basename(path)
         return None if directory is None else Place(directory, name, self._source(directory, name))
 
+    def note_rotation(self, place: Place, modified_ns: int) -> bool:
+        """Remember that a file was rotated away from a name that is followed; False when nobody follows that name."""
+        if self.source_of(place.path) is None:
+            return False
+        rotated = place.directory.rotated
+        rotated[place.name] = min(modified_ns, rotated.get(place.name, modified_ns))
+        return True
+
+    def recall_rotation(self, file: File) -> None:
+        """Note, after a restart, what name a file was rotated away from."""
+        match = _ROTATED.fullmatch(file.name)
+        if file.state in ("ended", "missing"):
+            self.note_rotation(Place(file.directory, file.name, None), file.modified_ns)
+        elif match is not None and not self.is_matched(file):
+            self.note_rotation(Place(file.directory, match.group(1), None), file.modified_ns)
+
+    def is_matched(self, file: File) -> bool:
+        """Tell whether a glob matches the file's name as it is."""
+        return self.source_of(file.path) is not None
+
+    def source_of(self, path: str) -> int | None:
+        """Return the first source whose globs match a path."""
+        sources = sorted(source for (source, _), pattern in self._patterns.items() if pattern.reaches(path))
+        return next((source for source in sources if path not in self._exclusions[source]), None)
+
+    def is_rotated_name(self, name: str, original: str) -> bool:
+        """Tell whether a name is what rotation makes of another."""
+        match = _ROTATED.fullmatch(name)
+        return match is not None and match.group(1) == original
+
+    def rotated(self, directory: Directory, name: str) -> Place | None:
+        """Return the place of a file that came and went under a followed name unseen: rotated like one we know, and written since."""
+        match = _ROTATED.fullmatch(name) if directory.rotated else None
+        since = directory.rotated.get(match.group(1)) if match else None
+        if match is None or since is None:
+            return None
+        try:
+            status = os.stat(os.path.join(directory.path, name), follow_symlinks=False)
+        except OSError:
+            return None
+        is_ours = status.st_mtime_ns >= since and stat.S_ISREG(status.st_mode)
+        return Place(directory, name, self._source(directory, match.group(1))) if is_ours else None
+
     def siblings(self, directory: Directory) -> list[Place]:
         """Return every regular file of a directory, also those that no glob matches."""
         try:
@@ -149,6 +196,7 @@ class Discovery:
         if former := self._elsewhere.pop(path, None):
             for file in list(former.files):
                 self._files.move(file, directory, file.name)
+            directory.rotated = former.rotated
         self._directories[path] = directory
         return directory
 
@@ -236,8 +284,9 @@ class Discovery:
                     return 0
                 return id(file)
         source = self._source(directory, entry.name)
-        if source is not None:
-            findings.unknown.append(Place(directory, entry.name, source))
+        place = self.rotated(directory, entry.name) if source is None else Place(directory, entry.name, source)
+        if place is not None:
+            findings.unknown.append(place)
         return 0
 
     def _source(self, directory: Directory, name: str) -> int | None:

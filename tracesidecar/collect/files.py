@@ -17,7 +17,10 @@ Claims = dict[tuple[int, int], Positions]
 
 @dataclass(slots=True, eq=False)
 class Directory:
-    """A directory that is walked. `changed_ns` is -1 when it must be listed again; one that is `linked` was reached through a symlink."""
+    """A directory that is walked. `changed_ns` is -1 when it must be listed again; one that is `linked` was reached through a symlink.
+
+    `rotated` has the names that files were rotated away from, and when the first of those was last written.
+    """
 
     path: str
     device: int
@@ -27,6 +30,7 @@ class Directory:
     changed_ns: int = -1
     children: dict[str, Directory] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
+    rotated: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

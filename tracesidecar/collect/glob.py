@@ -52,6 +52,16 @@ class Pattern:
         component = self.components[last]
         return component is None or component.match(name) is not None
 
+    def reaches(self, path: str) -> bool:
+        """Tell whether a whole path matches."""
+        if not path.startswith(self.root.rstrip("/") + "/"):
+            return False
+        *directories, name = path.removeprefix(self.root).lstrip("/").split("/")
+        positions = self.start()
+        for directory in directories:
+            positions = self.descend(positions, directory)
+        return self.accepts(positions, name)
+
     def _closed(self, positions: set[int]) -> Positions:
         closed = set(positions)
         for position in positions:
@@ -68,18 +78,8 @@ class Exclusions:
         self._patterns = [Pattern.parse(glob if glob.startswith("/") else f"/**/{glob.removeprefix('./')}") for glob in globs]
 
     def __contains__(self, path: str) -> bool:
-        return any(_reaches(pattern, path) for pattern in self._patterns)
+        return any(pattern.reaches(path) for pattern in self._patterns)
 
     def cover(self, directory: str) -> bool:
         """Tell whether everything below the directory is excluded."""
-        return any(pattern.components[-1] is None and _reaches(pattern, f"{directory}/.") for pattern in self._patterns)
-
-
-def _reaches(pattern: Pattern, path: str) -> bool:
-    if not path.startswith(pattern.root.rstrip("/") + "/"):
-        return False
-    *directories, name = path.removeprefix(pattern.root).lstrip("/").split("/")
-    positions = pattern.start()
-    for directory in directories:
-        positions = pattern.descend(positions, directory)
-    return pattern.accepts(positions, name)
+        return any(pattern.components[-1] is None and pattern.reaches(f"{directory}/.") for pattern in self._patterns)

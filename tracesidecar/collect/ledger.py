@@ -46,9 +46,8 @@ class Ledger:
             self._urgent[file.id] = file
 
     def save_lazily(self, file: File) -> None:
-        """Have the file's record saved some time."""
-        if file.state != "new":
-            self._lazy[file.id] = file
+        """Have the file's record saved some time: of a file that is still empty too, so that it is known should it be rotated while we are down."""
+        self._lazy[file.id] = file
 
     def forget(self, file: File) -> None:
         """Have the file's record removed at the end of this turn."""

@@ -11,7 +11,6 @@ from tracesidecar.collect.compressed import ArchiveError
 from tracesidecar.collect.discover import Place
 from tracesidecar.collect.files import File
 from tracesidecar.collect.records import LossReason
-from tracesidecar.collect.takeover import is_rotated_name
 from tracesidecar.collect.turn import Parts
 from tracesidecar.model import TAIL_BYTES
 
@@ -65,6 +64,9 @@ class Survey:
             return
         old = Place(file.directory, file.name, None)
         self._parts.files.move(file, place.directory, place.name)
+        if file.state == "new" and place.source is None and not self._parts.discovery.is_rotated_name(place.name, old.name):
+            self._parts.forget(file)  # nothing but an inode says that this is the empty file that was there
+            return
         if file.state == "missing":
             file.state = "live"
             self._parts.takeovers.forget(file)
@@ -74,13 +76,12 @@ class Survey:
 
     def follow_rotation(self, old: Place, file: File) -> None:
         """After `file` was rotated away from its name: find the generations that came and went under that name unseen."""
-        parts = self._parts
-        walked = parts.discovery.place(old.path)
-        if walked is None or walked.source is None:
+        discovery = self._parts.discovery
+        if not discovery.note_rotation(old, file.modified_ns):
             return
-        for sibling in parts.discovery.siblings(old.directory):
-            if sibling.source is None and sibling.name != file.name and is_rotated_name(sibling.name, old.name):
-                self._meet_rotated(sibling, file)
+        for sibling in discovery.siblings(old.directory):
+            if sibling.source is None and (place := discovery.rotated(old.directory, sibling.name)) is not None:
+                self._meet(place)
 
     def is_moved_device(self, file: File, place: Place, status: os.stat_result) -> bool:
         """Tell whether a file is one that was known on another device (a reboot renumbers them); it is then followed."""
@@ -203,11 +204,10 @@ class Survey:
             return False
         return (status.st_dev, status.st_ino) == (file.device, file.inode)
 
-    def _meet_rotated(self, sibling: Place, file: File) -> None:
-        """Take a sibling that was written after the file that was rotated away, and that nobody has seen."""
+    def _meet(self, place: Place) -> None:
         try:
-            status = os.stat(sibling.path, follow_symlinks=False)
+            status = os.stat(place.path)
         except OSError:
             return
-        if status.st_mtime_ns >= file.modified_ns and self._parts.files.find(status.st_dev, status.st_ino) is None:
-            self._admission.meet(Place(sibling.directory, sibling.name, file.source), status)
+        if self._parts.files.find(status.st_dev, status.st_ino) is None:
+            self._admission.meet(place, status)

@@ -111,13 +111,19 @@ class Takeovers:
 
     def _copies(self, file: File, candidate: Opened, original: File) -> bool:
         source = self._access.open(original)
-        if source is None or source.size() == 0:
+        if source is None or not _begin_alike(source, candidate):
             return False
         if file.compression != "none" or original.compression != "none":
             return file.compression != original.compression
         size = candidate.size()
         start = max(0, size - TAIL_BYTES)
         return size <= source.size() and source.pread(size - start, start) == candidate.pread(size - start, start)
+
+
+def _begin_alike(one: Opened, other: Opened) -> bool:
+    heads = one.pread(TAIL_BYTES, 0), other.pread(TAIL_BYTES, 0)
+    shared = min(map(len, heads))
+    return shared > 0 and heads[0][:shared] == heads[1][:shared]
 
 
 class _PrefixIndex:
@@ -145,9 +151,3 @@ class _PrefixIndex:
 
 def _is_named_after(name: str, original: str) -> bool:
     return name != original and name.startswith(original.partition(".")[0])
-
-
-def is_rotated_name(name: str, original: str) -> bool:
-    """Tell whether a name is what rotation makes of another: `a.jsonl.1`, `a.jsonl-20261121.gz`."""
-    return name.startswith(original) and name[len(original) : len(original) + 1] in {".", "-", "_", "~"}
-
