@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from tracesidecar.sanitize import anchors
 from tracesidecar.sanitize.anchors import Anchor, Role
+from tracesidecar.sanitize.base64_runs import Base64Runs
 from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.scanning import HIT_LIMIT, Engine, Hit, Pattern, Scanner, TooManyHits
-
-_RUN_STEP = 4096
-_RUN_LENGTH = 37
 
 
 class Candidates:
@@ -22,10 +20,8 @@ class Candidates:
         numeric = anchors.numeric_anchor()
         self._numeric = _scanner(engine, "numeric", [numeric], len(kinds)) if any(rule.anchor == "numeric" for rule in rules) else None
         kinds.append(numeric)
-        self._runs = engine.scanner("base64-runs", [Pattern(0, anchors.BASE64_RUN)])
-        text = anchors.base64_text_anchor()
-        self._base64 = _scanner(engine, "base64-text", [text], len(kinds))
-        kinds.append(text)
+        self._base64 = Base64Runs(engine, len(kinds))
+        kinds.append(anchors.base64_text_anchor())
         self.roles: tuple[Role, ...] = tuple(kind.role for kind in kinds)
 
     def hits(self, data: bytes) -> list[Hit]:
@@ -33,22 +29,11 @@ class Candidates:
         found = self._anchors.hits(data)
         if self._numeric is not None:
             found += self._numeric.hits(data)
-        self._add_base64(data, found)
+        found += self._base64.hits(data)
         if len(found) > HIT_LIMIT:
             raise TooManyHits
         found.sort()
         return found
-
-    def _add_base64(self, data: bytes, found: list[Hit]) -> None:
-        """Look for base64 of text only around long runs of its characters: the automaton for it is slow."""
-        position, size = 0, len(data)
-        while position < size:
-            end = self._runs.first_end(data, position)
-            if end is None:
-                return
-            start = end - _RUN_LENGTH
-            position = min(size, start + _RUN_STEP)
-            found += [(start + hit, kind) for hit, kind in self._base64.hits(data[start : position + 24])]
 
 
 def _scanner(engine: Engine, name: str, kinds: Sequence[Anchor], first: int) -> Scanner:

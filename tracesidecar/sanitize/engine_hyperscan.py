@@ -15,17 +15,19 @@ from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, Too
 class HyperscanScanner:
     """One compiled database. Not for two threads at once (the scratch space is shared; Hyperscan refuses, it does not err)."""
 
-    def __init__(self, database: hyperscan.Database) -> None:
+    def __init__(self, database: hyperscan.Database, limit: int) -> None:
         self._scan = database.scan
+        self._limit = limit
 
     def hits(self, data: bytes) -> list[Hit]:
-        """Every place where a pattern ends; raise TooManyHits past HIT_LIMIT."""
+        """Every place where a pattern ends; raise TooManyHits past the limit."""
         found: list[Hit] = []
         add = found.append
+        limit = self._limit
 
         def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool | None:
             add((end, pattern))
-            return True if len(found) > HIT_LIMIT else None
+            return True if len(found) > limit else None
 
         try:
             self._scan(data, match_event_handler=on_match)
@@ -43,37 +45,24 @@ class HyperscanScanner:
         self._scan(data, match_event_handler=on_match)
         return found
 
-    def first_end(self, data: bytes, start: int) -> int | None:
-        """The end of the first hit behind `start`, None without one."""
-        found: list[int] = []
-
-        def on_match(_pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool:
-            found.append(end)
-            return True
-
-        try:
-            self._scan(memoryview(data)[start:], match_event_handler=on_match)
-        except hyperscan.ScanTerminated:
-            return start + found[0]
-        return None
-
 
 class HyperscanEngine:
     """Compiles databases, or takes them from the cache."""
 
     name = "hyperscan"
+    reports_every_end = True
 
     def __init__(self, cache_directory: str | None = None) -> None:
         self._cache = DatabaseCache(cache_directory)
 
-    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False) -> Scanner:
+    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT) -> Scanner:
         """Compile `patterns`; with `once` each reports its first match only."""
         flags = hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_SINGLEMATCH if once else 0)
         key = _digest(patterns, flags)
         stored = self._cache.load(name, key)
         database = _loaded(stored) if stored is not None else None
         if database is not None:
-            return HyperscanScanner(database)
+            return HyperscanScanner(database, limit)
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         database.compile(
             expressions=[pattern.expression.encode() for pattern in patterns],
@@ -82,7 +71,7 @@ class HyperscanEngine:
             flags=[flags] * len(patterns),
         )
         self._cache.store(name, key, hyperscan.dumpb(database))
-        return HyperscanScanner(database)
+        return HyperscanScanner(database, limit)
 
 
 def _loaded(stored: bytes) -> hyperscan.Database | None:

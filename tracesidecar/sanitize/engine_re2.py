@@ -12,17 +12,18 @@ from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, Too
 class Re2Scanner:
     """One automaton for all the patterns that share an id."""
 
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
+    def __init__(self, patterns: Iterable[Pattern], limit: int) -> None:
+        self._limit = limit
         ordered = sorted(patterns, key=lambda pattern: pattern.id)
         self._patterns = [(key, _union(group)) for key, group in groupby(ordered, key=lambda pattern: pattern.id)]
 
     def hits(self, data: bytes) -> list[Hit]:
-        """Where the patterns match; raise TooManyHits past HIT_LIMIT."""
+        """Where the patterns match; raise TooManyHits past the limit."""
         found: list[Hit] = []
         for key, pattern in self._patterns:
             for match in pattern.finditer(data):
                 found.append((match.span()[1], key))
-                if len(found) > HIT_LIMIT:
+                if len(found) > self._limit:
                     raise TooManyHits
         return found
 
@@ -30,20 +31,16 @@ class Re2Scanner:
         """Each pattern that occurs; RE2's first match need not be the one that ends first, so no offset is promised."""
         return {key: 0 for key, pattern in self._patterns if pattern.search(data) is not None}
 
-    def first_end(self, data: bytes, start: int) -> int | None:
-        """The end of the first match behind `start`, None without one."""
-        ends = [match.span()[1] for _, pattern in self._patterns if (match := pattern.search(data, start)) is not None]
-        return min(ends, default=None)
-
 
 class Re2Engine:
     """Makes scanners; each automaton is built on first use."""
 
     name = "re2"
+    reports_every_end = False
 
-    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False) -> Scanner:  # noqa: ARG002 - the interface
+    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT) -> Scanner:  # noqa: ARG002 - the interface
         """Join the patterns of each id."""
-        return Re2Scanner(patterns)
+        return Re2Scanner(patterns, limit)
 
 
 def _union(patterns: Iterable[Pattern]) -> Re2Pattern:

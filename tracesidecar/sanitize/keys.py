@@ -42,7 +42,7 @@ class KeyMatcher:
 
     def _is_numeric(self, key: str) -> bool:
         """True when a bare number under this key is a secret (a PIN), not a count."""
-        return any(word in self._words.numeric for word in words_of(key))
+        return any(word in self._words.numeric for word in words_of(patterns.MARKER_TEXT.sub("", key)))
 
     def _classify(self, key: str) -> KeyClass | None:
         """None: the key names no credential. A marker inside the key does not count."""

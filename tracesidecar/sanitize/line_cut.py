@@ -183,5 +183,5 @@ def _decoded_size(escape: bytes) -> int:
         return 1
     if len(escape) == 12:
         return 4  # a surrogate pair
-    code = int(escape, 0)
+    code = int.from_bytes(bytes.fromhex(escape[2:].decode()), "big")
     return 1 if code < 0x80 else 2 if code < 0x800 else 3

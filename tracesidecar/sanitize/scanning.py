@@ -28,22 +28,21 @@ class Scanner(Protocol):
     """A set of patterns, ready to run over bytes."""
 
     def hits(self, data: bytes) -> list[Hit]:
-        """Every place where a pattern ends; raise TooManyHits past HIT_LIMIT."""
+        """Every place where a pattern ends; raise TooManyHits past the limit."""
 
     def first_hits(self, data: bytes) -> dict[int, int]:
         """Each pattern that occurs, with an offset at or before which no match of it ends (0 when unknown)."""
-
-    def first_end(self, data: bytes, start: int) -> int | None:
-        """The end of the first hit behind `start`, None without one."""
 
 
 class Engine(Protocol):
     """Turns patterns into a scanner."""
 
     name: str
+    reports_every_end: bool
+    """False: of matches that overlap only the leftmost is reported."""
 
-    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False) -> Scanner:
-        """Compile `patterns` for bytes (a dot also means a newline); `once`: only `first_hits` will be asked."""
+    def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT) -> Scanner:
+        """Compile `patterns` for bytes (a dot also means a newline); `once`: only `first_hits` will be asked; `limit`: how many hits are collected."""
 
 
 def choose_engine(cache_directory: str | None) -> Engine:

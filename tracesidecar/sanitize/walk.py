@@ -10,6 +10,7 @@ import msgspec
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.line_cut import KEY_NAME_RULE, Edit, LineCut
+from tracesidecar.sanitize.markers import MARKER_START
 from tracesidecar.sanitize.values import KeyClass
 
 PAIR_RULE = "pair"
@@ -99,8 +100,12 @@ class _Walk:
         pair = self._pair_class(members)
         cut_names = 0
         for name, value in members:
-            cut_names += self._name(name, cut_names)
-            below = self._below(name, under, members)
+            if self._name(name, cut_names):
+                cut_names += 1
+                key = self._without_secrets(name)
+            else:
+                key = name
+            below = self._below(key, under, members)
             if isinstance(value, str):
                 start, end = self._next()
                 if name in _VALUES and pair is not None and self._line.is_secret(value, pair):
@@ -128,6 +133,11 @@ class _Walk:
             self._line.edits[-1] = Edit(last.start, last.end, new, last.rules)
         return True
 
+    def _without_secrets(self, name: str) -> str:
+        """The name as it will stand: judged so, a second pass comes to the same."""
+        content = name.encode()
+        return self._line.tools.marker.cut(content, self._line.tools.rules.spans(content)).decode()
+
     def _below(self, name: str, under: _Under, members: Collection[Member]) -> _Under:
         key_class = self._keys.classify(name)
         if key_class is None or (name == "token" and any(other in {"logprob", "logprobs", "bytes"} for other, _ in members)):
@@ -147,7 +157,7 @@ class _Walk:
     def _array(self, items: list[Json], under: _Under) -> None:
         if len(items) == 2 and isinstance(items[0], str) and isinstance(items[1], str) and len(items[0]) < 100:
             key_class = self._keys.classify(items[0].lstrip("-"))
-            if key_class is not None and self._line.is_secret(items[1], key_class):
+            if key_class is not None and (self._line.is_secret(items[1], key_class) or items[1].startswith(MARKER_START)):
                 self._value(items[0], _FREE)
                 self._value(items[1], _Under(key_class, is_numeric=False))
                 return

@@ -22,6 +22,7 @@ MANY = 512
 REMEMBERED = 8192
 """Windows known to hold nothing are remembered: agents send the same history again and again."""
 _LEVELS = 5
+_SURE = frozenset({Role.CERTAIN, Role.ENCODED})
 
 Verdict = bool | None
 """True: cut; False: this hit means nothing; None: look at the window."""
@@ -36,8 +37,6 @@ class Verifier:
         self._roles = roles
         self._clear: set[bytes] = set()
         self._checks: dict[Role, Callable[[bytes, int, int, int], Verdict]] = {
-            Role.CERTAIN: _always,
-            Role.ENCODED: _always,
             Role.BOUNDED: _look,
             Role.KEYWORD: self._keyword,
             Role.LOGIN: self._login,
@@ -49,7 +48,7 @@ class Verifier:
 
     def confirms(self, data: bytes, start: int, end: int, hits: Sequence[Hit]) -> bool:
         """False only when no hit in the line `data[start:end]` can lead to a cut."""
-        if len(hits) > MANY:
+        if len(hits) > MANY or any(self._roles[kind] in _SURE for _, kind in hits):
             return True
         windows: list[tuple[int, int]] = []
         for at, kind in hits:
@@ -173,10 +172,6 @@ def _is_secret_string(body: bytes, key_class: KeyClass) -> bool:
         return True
     value = body.decode("utf-8", "replace")
     return is_secret(value, key_class) and not value.startswith(MARKER_START)
-
-
-def _always(_data: bytes, _start: int, _end: int, _at: int) -> Verdict:
-    return True
 
 
 def _look(_data: bytes, _start: int, _end: int, _at: int) -> Verdict:
