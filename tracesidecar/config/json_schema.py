@@ -28,4 +28,4 @@ def json_schema() -> dict[str, Any]:
     for name, root in zip(options, roots[1:], strict=True):
         definitions[root["$ref"].rsplit("/", 1)[1]]["properties"]["type"] = {"const": name}
     del definitions["Configuration"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "tracesidecar", **document, "$defs": definitions}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "tracesidecar", "$defs": definitions}

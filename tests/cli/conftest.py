@@ -1,0 +1,51 @@
+"""The installed program, run as people run it, in a folder and a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("tracesidecar")
+
+
+class Desk:
+    """A person's desk: a working directory with `traces`, a home, no configuration but what a test writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "work"
+        self.home = folder / "home"
+        for made in (self.folder, self.home):
+            made.mkdir()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR"}}
+        return {**kept, "HOME": str(self.home), "LOG_FORMAT": "json", **more}
+
+    def call(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(PROGRAM), *words], input=stdin, capture_output=True, env=self.environment(**environment), cwd=self.folder, timeout=120, check=False
+        )
+        return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def document(self, *words: str) -> Any:
+        """What a reading command prints with `--json`."""
+        done = self.call(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)

@@ -1,0 +1,145 @@
+"""What was shipped, refused and left is told by `status`, `explain`, `quarantine` and `scan`, and never what a line says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.cli.conftest import Desk
+
+SECRET = "correct-horse-battery-9"
+LINES = b'{"n":1}\n{"password":"' + SECRET.encode() + b'"}\nnot json ' + SECRET.encode() + b'\n{"mail":"jane@example.org"}\n'
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A desk where a file with one invalid line has been shipped to a lake."""
+    desk = Desk(tmp_path_factory.mktemp("shipped"))
+    desk.write("traces/a.jsonl", LINES)
+    desk.write(
+        "tracesidecar.toml",
+        'state_directory = "../state"\n[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n',
+    )
+    done = desk.call("ship", "--once")
+    assert done.returncode == 0, done.stderr
+    return desk
+
+
+def test_status_counts_what_each_sink_has(shipped: Desk) -> None:
+    status = shipped.document("status")
+    (sink,) = status["sinks"]
+    facts = {key: sink[key] for key in ("name", "state", "delivered_lines", "quarantined", "lag_bytes", "promise")}
+    assert facts == {"name": "lake", "state": "stopped", "delivered_lines": 3, "quarantined": 1, "lag_bytes": 0, "promise": "exactly once"}
+    (source,) = status["sources"]
+    assert (source["name"], source["files"], source["bytes"], source["at_risk_bytes"]) == ("agent", 1, len(LINES), 0)
+    assert status["running"] is False
+
+
+def test_explain_covers_every_byte_of_the_file(shipped: Desk) -> None:
+    (ranges,) = shipped.document("explain", "traces/a.jsonl")["ranges"]
+    start = LINES.index(b"not json")
+    end = LINES.index(b"\n", start)
+    assert (ranges["sink"], ranges["source"]) == ("lake", "agent")
+    assert [(piece["start"], piece["end"], piece["state"], piece["detail"]) for piece in ranges["pieces"]] == [
+        (0, start, "delivered", ""),
+        (start, end, "quarantined", "not_json"),
+        (end, len(LINES), "delivered", ""),
+    ]
+
+
+def test_explain_shows_what_was_appended_since_as_unread(shipped: Desk) -> None:
+    with (shipped.folder / "traces/b.jsonl").open("wb") as file:
+        file.write(b"1\n")
+    assert shipped.call("ship", "--once").returncode == 0
+    with (shipped.folder / "traces/b.jsonl").open("ab") as file:
+        file.write(b"22\n")
+    (ranges,) = shipped.document("explain", "traces/b.jsonl")["ranges"]
+    assert [(piece["start"], piece["end"], piece["state"]) for piece in ranges["pieces"]] == [(0, 2, "delivered"), (2, 5, "unread")]
+    (sink,) = shipped.document("status")["sinks"]
+    assert sink["lag_bytes"] == 3
+    assert shipped.call("ship", "--once").returncode == 0
+
+
+def test_explain_says_why_it_does_not_know_a_file(shipped: Desk) -> None:
+    shipped.write("other.jsonl", "1\n")
+    shipped.write("traces/new.jsonl", "1\n")
+    assert shipped.call("explain", "other.jsonl").stderr.endswith("is not in the journal: no source includes it\n")
+    done = shipped.call("explain", "traces/new.jsonl")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.endswith('source "agent" includes it, but nothing of it has been read yet\n')
+    (shipped.folder / "traces/new.jsonl").unlink()
+
+
+def test_quarantine_lists_place_and_reason(shipped: Desk) -> None:
+    (entry,) = shipped.document("quarantine", "list")["quarantine"]
+    assert (entry["source"], entry["reason"], entry["sink"]) == ("agent", "not_json", None)
+    assert LINES[entry["start"] : entry["end"]].startswith(b"not json")
+    assert shipped.document("quarantine", "show", str(entry["id"])) == entry
+
+
+def test_an_entry_that_does_not_exist_is_wrong_usage(shipped: Desk) -> None:
+    assert shipped.call("quarantine", "show", "4711").returncode == 64
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("explain", "traces/a.jsonl"), ("quarantine", "list"), ("quarantine", "show", "1"), ("scan", "traces")], ids=" ".join
+)
+def test_no_report_shows_trace_content_or_colour(shipped: Desk, words: tuple[str, ...]) -> None:
+    done = shipped.call(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a.jsonl" in done.stdout or "agent" in done.stdout
+    assert SECRET not in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_reports_on_a_state_directory_that_nothing_used_say_so(desk: Desk) -> None:
+    done = desk.call("status")
+    assert done.returncode == 78
+    assert "nothing has run with this state directory yet" in done.stderr
+
+
+def test_scan_counts_lines_reasons_secrets_and_personal_data(desk: Desk) -> None:
+    desk.write("t/a.jsonl", LINES)
+    desk.write("t/b.jsonl.gz", gzip.compress(LINES))
+    desk.write("t/sub/c.jsonl.zst", zstandard.compress(LINES))
+    desk.write("t/ignored.txt", LINES)
+    report = desk.document("scan", "t")
+    expected = {
+        "lines": 4,
+        "bytes": len(LINES),
+        "invalid_lines": [{"line": 3, "reason": "not_json"}],
+        "invalid": {"not_json": 1},
+        "secrets": {"key-name": 1},
+        "pii": {"email": 1},
+        "trouble": "",
+    }
+    assert report["files"] == [{"path": path, **expected} for path in ("t/a.jsonl", "t/b.jsonl.gz", "t/sub/c.jsonl.zst")]
+    assert report["total"]["lines"] == 12
+
+
+def test_scan_goes_on_after_what_it_cannot_read(desk: Desk) -> None:
+    desk.write("t/a.jsonl.gz", gzip.compress(LINES)[:40])
+    os.mkfifo(desk.folder / "t/b.jsonl")
+    desk.write("t/c.jsonl", LINES)
+    report = desk.document("scan", "t")
+    assert [file["trouble"] for file in report["files"]] == ["damaged archive", "not a regular file", ""]
+    assert report["files"][2]["lines"] == 4
+
+
+def test_scan_of_a_path_that_does_not_exist_is_wrong_usage(desk: Desk) -> None:
+    done = desk.call("scan", "nowhere")
+    assert (done.returncode, done.stderr) == (64, "tracesidecar scan: nowhere does not exist\n")
+
+
+def test_file_names_that_are_not_text_come_out_escaped(desk: Desk) -> None:
+    path = os.fsencode(desk.folder) + b"/t\x1b[31m\xff.jsonl"
+    Path(os.fsdecode(path)).write_bytes(b"1\n")
+    done = desk.call("scan", ".")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert json.loads(desk.call("scan", ".", "--json").stdout)["files"][0]["path"] == "./t\\x1b[31m\\xff.jsonl"
