@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tracesidecar.collect.access import Access
@@ -15,7 +16,7 @@ from tracesidecar.collect.notices import Notices
 from tracesidecar.collect.options import SourceOptions
 from tracesidecar.collect.pace import ROUND_SECONDS, Pace
 from tracesidecar.collect.reader import Reader
-from tracesidecar.collect.records import Scan, SegmentStore, SegmentView
+from tracesidecar.collect.records import Scan, SegmentStore, SegmentView, State
 from tracesidecar.collect.survey import Survey
 from tracesidecar.collect.takeover import Takeovers
 from tracesidecar.collect.turn import Parts, Turn
@@ -124,6 +125,10 @@ class Collector:
         """Return every segment as it is now; views are made when looked up."""
         return self._reader.views()
 
+    def counts(self) -> Mapping[tuple[str, State], int]:
+        """Return how many files each source has in each state."""
+        return Counter((self._parts.sources[file.source].name, file.state) for file in self._parts.files)
+
     def close(self) -> None:
         """Save what is known and close all files; links stay for the next run."""
         self._parts.ledger.flush(0.0, everything=True)
@@ -137,6 +142,8 @@ class Collector:
                 parts.turn.losses.append(parts.loss(file))
             elif file.state in ("ended", "missing", "deleted"):
                 parts.takeovers.orphan(file, parts.turn.now)
+            if file.state == "deleted" and parts.access.descriptor(file) is None:
+                file.state = "missing"  # nothing held it over the restart, so its inode may be another file's by now
             parts.discovery.recall_rotation(file)
             if file.state in ("ended", "lost"):
                 parts.files.detach(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
@@ -78,20 +77,22 @@ class Observer:
         why_not = tuple(reason for route, sink in zip(pipeline.routes.values(), sinks, strict=True) if (reason := _stalled(route, sink, now)))
         if scan is None:
             why_not = ("the first look at the files is not over", *why_not)
-        files: Counter[tuple[str, str]] = Counter()
-        at_risk = 0
-        for segment, view in pipeline.collector.segments().items():
-            files[view.segment.source, view.state] += 1
-            if view.protection == "none":
-                at_risk += max((self._behind(route, segment) for route in pipeline.routes.values()), default=0)
+        files = pipeline.collector.counts()
         for (source, state), count in files.items():
             metrics.files.labels(source, state).set(count)
         memory = sum(route.held_bytes for route in pipeline.routes.values()) + pipeline.cached_bytes
         held = scan.held_bytes if scan else 0
         metrics.held_bytes.set(held)
+        at_risk = self._at_risk()
         metrics.at_risk_bytes.set(at_risk)
         metrics.memory_used.set(memory)
         return Condition(__version__, not why_not, why_not, scan.files if scan else 0, sum(files.values()), held, at_risk, memory, sinks)
+
+    def _at_risk(self) -> int:
+        """Undelivered bytes, by the sink that is furthest behind, of the segments that nothing protects from deletion."""
+        routes, views = self._pipeline.routes.values(), self._pipeline.collector.segments()
+        behind = {segment for route in routes for segment in route.behind_since if segment in views}
+        return sum(max(self._behind(route, segment) for route in routes) for segment in behind if views[segment].protection == "none")
 
     def _behind(self, route: Route, segment: int) -> int:
         view = self._pipeline.collector.segments().get(segment)
