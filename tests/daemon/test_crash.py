@@ -1,0 +1,104 @@
+"""Killed at a named point, and the world changed before the next start."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.receiving import ReceivingServer
+
+DRIVER = Path(__file__).resolve().parents[1] / "faults" / "driver.py"
+
+
+def killed_at(sidecar: Sidecar, point: str) -> None:
+    """Run the daemon until it kills itself at the point."""
+    root = DRIVER.parents[2]
+    with sidecar.log.open("ab") as log:
+        ended = subprocess.run([sys.executable, DRIVER, point, "1", sidecar.config], env=sidecar.environment(), cwd=root, stderr=log, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, sidecar.log.read_text()
+
+
+def events(sidecar: Sidecar, name: str) -> list[dict[str, object]]:
+    return [event for event in sidecar.events() if event["event"] == name]
+
+
+@pytest.mark.parametrize("point", ["read", "planned", "sending", "sent", "committing"])
+def test_a_kill_at_any_point_loses_and_repeats_nothing(sidecar: Sidecar, point: str) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 1000))
+    killed_at(sidecar, point)
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(0, 1000)
+
+
+def test_what_was_sent_before_the_kill_counts_even_if_its_source_was_rewritten_meanwhile(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 100))
+    killed_at(sidecar, "sent")
+    path.write_bytes(body(numbered(500, 100)))
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(0, 100) + numbered(500, 100)
+
+
+def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 100))
+    killed_at(sidecar, "planned")
+    for held in (sidecar.state / "held").rglob("*"):
+        held.unlink()
+    path.write_bytes(body(numbered(500, 100)))
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(500, 100)
+    status = json.loads(sidecar.call("status", "--json").stdout)
+    assert "lost" in json.dumps(status)
+
+
+def test_a_deleted_source_is_repeated_from_the_held_link(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 100))
+    killed_at(sidecar, "planned")
+    path.unlink()
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(0, 100)
+
+
+def test_a_batch_interrupted_before_the_answer_is_repeated_over_http_under_its_own_key(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n')
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    killed_at(sidecar, "sent")
+    append(sidecar.traces / "a.jsonl", numbered(100, 10))
+    assert sidecar.ship().returncode == 0
+    kept = [request for request in receiver.requests() if request.plain.strip()]
+    assert len(kept) == 3
+    assert kept[0].key == kept[1].key != kept[2].key
+    assert kept[0].body == kept[1].body
+    assert kept[2].plain == body(numbered(100, 10))
+
+
+def test_an_upgrade_between_plan_and_repeat_is_accepted_with_a_warning(sidecar: Sidecar) -> None:
+    secret = "gh" + "p_" + "aB3" * 12
+    append(sidecar.traces / "a.jsonl", [json.dumps({"token_was": secret}).encode()])
+    killed_at(sidecar, "sent")
+    sidecar.configure(LAKE.format(lake=sidecar.lake), more='[redaction]\nhmac_key = "another marker"\n')
+    sidecar.start()
+    sidecar.wait_for_event("sink.repeat_differs")
+    sidecar.wait_for_event("service.ready")
+    assert sidecar.stop() == 0
+    assert len(sidecar.lines()) == 1, "what was there under the planned digest is ours"
+
+
+def test_an_object_that_is_not_ours_under_our_name_stops_the_sink_and_says_so(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    killed_at(sidecar, "sent")
+    [planted] = sidecar.objects()
+    planted.chmod(0o644)
+    planted.write_bytes(b"somebody else's")
+    sidecar.start()
+    sidecar.wait_for_event("sink.halted")
+    assert sidecar.stop() == 75
+    assert planted.read_bytes() == b"somebody else's"
