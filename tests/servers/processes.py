@@ -52,6 +52,11 @@ class Server:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it was started and has not been stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it and return when it accepts connections."""
         with self._log.open("ab") as log:

@@ -30,6 +30,7 @@ class Receiver:
     async def control(self, request: web.Request) -> web.Response:
         """Take new orders."""
         self._control = json.loads(await request.read())
+        self._tokens = self._control.get("tokens_given", self._tokens)
         return web.Response(status=204)
 
     async def token(self, request: web.Request) -> web.Response:

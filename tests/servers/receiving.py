@@ -54,6 +54,13 @@ class ReceivingServer:
         """Where it takes requests when nothing is between."""
         return f"{self._scheme}://127.0.0.1:{self.port}/ingest"
 
+    def start_afresh(self) -> None:
+        """Have it run, with nothing kept and no orders."""
+        if not self.server.is_running:
+            self.server.start()
+        self._store.write_bytes(b"")  # the receiver appends
+        self.order(tokens_given=0)
+
     def order(self, **control: object) -> None:
         """Say how to answer from now on."""
         data = json.dumps(control).encode()

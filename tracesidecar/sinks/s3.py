@@ -149,12 +149,9 @@ class S3Sink:
         if stored is None:
             log.warning("sink.repeat_unread", key=key, meaning="the name is taken, and the credentials may not read whether the content is ours")
             return
-        digest = stored.metadata.get(DIGEST_KEY, "")
-        known = {payload.sha256.hex(), *(planned.hex() for planned in payload.planned)}
-        if digest in known or stored.checksum == base64.b64encode(payload.sha256).decode():
-            return
-        said = f"{self._options.where} already has {key} with other content; find out who wrote it, then move it away"
-        raise SinkHalted("other_content", said)
+        if not _is_ours(stored, payload):
+            said = f"{self._options.where} already has {key} with other content; find out who wrote it, then move it away"
+            raise SinkHalted("other_content", said)
 
     def _look(self, key: str) -> Stored | None:
         """Return what is stored under the key, None when that may not be read."""
@@ -183,3 +180,13 @@ class S3Sink:
             self._bucket.abort_upload(key, upload_id)
         except S3Failure as failure:
             log.warning("sink.upload_left_open", key=key, code=failure.code, meaning="its parts cost money until they are aborted")
+
+
+def _is_ours(stored: Stored, payload: Payload) -> bool:
+    """Tell whether what is stored is this payload or one that was planned under its name; our own note of it is not proof enough."""
+    whole = base64.b64encode(payload.sha256).decode()
+    checksum = None if stored.checksum is None or "-" in stored.checksum else stored.checksum  # with a dash it is one of parts
+    noted = stored.metadata.get(DIGEST_KEY)
+    if noted == payload.sha256.hex():
+        return stored.size_bytes == len(payload.content) and checksum in {None, whole}
+    return noted in {planned.hex() for planned in payload.planned} or checksum == whole
