@@ -70,7 +70,7 @@ class Campaign:
             process.wait()
 
     def release(self, lines: int) -> None:
-        """Let the writers write so many more lines, without waiting for them."""
+        """Let the writers write so many more lines, and at least one each, without waiting for them."""
         for process in self._writers:
             assert process.stdin is not None
             process.stdin.write(b"%d\n" % (lines // WRITERS + 1))
@@ -100,7 +100,7 @@ class Campaign:
         daemon = self._start(sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), self._configuration)
         deadline = time.monotonic() + DEADLINE_SECONDS
         while daemon.poll() is None and time.monotonic() < deadline:
-            self.release(WRITERS)
+            self.release(0)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 daemon.wait(0.1)
         daemon.kill()

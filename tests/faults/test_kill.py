@@ -38,7 +38,7 @@ class Size:
 
 
 SHORT = Size(valid=2000, refused=90, random_kills=8, rounds_of_points=1)
-LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=5)
+LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=3)
 
 
 def lines_of(objects: Iterable[bytes]) -> Counter[bytes]:
