@@ -108,6 +108,8 @@ def _value_end(text: bytes, start: int, end: int, *, is_quoted: bool) -> int:
 def _is_code(text: bytes, head: bytes, value: str, end: int, operator: str, *, is_quoted: bool) -> bool:
     if not is_quoted and patterns.CALL_OR_INDEX.match(value + text[end : end + 1].decode("latin-1")):
         return True
+    if operator == "," and patterns.KEY_END.match(text, end):
+        return True
     if operator == ">" and patterns.CLOSING_TAG.match(text[end : end + 80]) is None:
         return True
     return is_quoted and (value.startswith(("${", "#{", "{{")) or (head[-1:] == b"`" and "${" in value))

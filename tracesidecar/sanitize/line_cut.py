@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.escapes import decoded, raw_offsets
 from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.markers import MARKER_START, Marker, Span
+from tracesidecar.sanitize.markers import MARKER_START, Marker, Span, merged
 from tracesidecar.sanitize.text_rules import TextRules
 from tracesidecar.sanitize.values import KeyClass, is_secret
 from tracesidecar.sanitize.views import Views
@@ -117,7 +118,7 @@ class LineCut:
         content = text.encode()
         if self._nest < DEEPEST_NEST and self._cut_nested(content, start, end):
             return
-        spans = self.tools.rules.spans(content)
+        spans = self._spans(content)
         rest = self.tools.marker.cut(content, spans) if spans else content
         seen = self.tools.views.cut(rest) if self._has_views(rest, start, end) else None
         if seen is not None:
@@ -147,6 +148,15 @@ class LineCut:
             self.edits.append(Edit(start, end, msgspec.json.encode(edited.line.decode()), rules))
         return True
 
+    def _spans(self, content: bytes) -> list[Span]:
+        """What to cut; JSON that was cut off is no JSON any more, but its escapes still are."""
+        spans = self.tools.rules.spans(content)
+        if b"\\" in content and content.lstrip()[:1] in {b"{", b"["}:
+            at = raw_offsets(content)
+            inner = self.tools.rules.spans(decoded(content))
+            spans = merged([*spans, *((at(start), at(end), rule) for start, end, rule in inner)])
+        return spans
+
     def _has_views(self, content: bytes, start: int, end: int) -> bool:
         if self.heat.touches_encoded(start, end) or b"\\u" in content:
             return True
@@ -159,29 +169,3 @@ class LineCut:
         for low, high, rule in spans:
             marker = self.tools.marker.mark(rule, content[low:high])
             self.edits.append(Edit(start + 1 + to_raw(low), start + 1 + to_raw(high), marker, (rule,)))
-
-
-def raw_offsets(body: bytes) -> Callable[[int], int]:
-    """Map offsets in the UTF-8 bytes of a decoded string to offsets in its raw body."""
-    if b"\\" not in body:
-        return int
-    decoded_ends, raw_ends, shift = [0], [0], 0
-    for escape in patterns.ESCAPE.finditer(body):
-        shift += len(escape.group(0)) - _decoded_size(escape.group(0))
-        decoded_ends.append(escape.end() - shift)
-        raw_ends.append(escape.end())
-
-    def to_raw(offset: int) -> int:
-        at = bisect_right(decoded_ends, offset) - 1
-        return raw_ends[at] + offset - decoded_ends[at]
-
-    return to_raw
-
-
-def _decoded_size(escape: bytes) -> int:
-    if len(escape) == 2:
-        return 1
-    if len(escape) == 12:
-        return 4  # a surrogate pair
-    code = int.from_bytes(bytes.fromhex(escape[2:].decode()), "big")
-    return 1 if code < 0x80 else 2 if code < 0x800 else 3

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.sanitize.escapes import unescape
 from tracesidecar.sanitize.markers import MARKER_START, Span
 from tracesidecar.sanitize.options import OwnRule
 from tracesidecar.sanitize.re2_patterns import Re2Pattern, checked_pattern
-from tracesidecar.sanitize.unescaping import unescape
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _PIECE = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\\.|.", re.DOTALL)

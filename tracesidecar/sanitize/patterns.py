@@ -59,6 +59,7 @@ QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
 BARE_VALUE = re.compile(rb"[^ \t,;&\"'<>]+")
 BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
 CALL_OR_INDEX = re.compile(r"[A-Za-z_$][\w$.]*[(\[]", re.ASCII)
+KEY_END = re.compile(rb"""\\{0,15}["'`][ \t]{0,8}:""")
 CLOSING_TAG = re.compile(rb"[ \t\r\n]*</")
 
 # -- raw JSON near a hit

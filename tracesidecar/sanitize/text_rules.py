@@ -54,7 +54,7 @@ class TextRules:
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
         first_hits = self._prefilter.first_hits(text) if self._prefilter is not None else {}
-        for i, end in first_hits.items():
+        for i, end in sorted(first_hits.items()):  # the catalogue's order names a span that two rules propose
             if i == self._assignment_rule:
                 continue
             compiled = self._rules[i]

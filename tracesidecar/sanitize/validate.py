@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.repair import repaired, without_lone_surrogates, without_nan
+from tracesidecar.sanitize.repair import repaired, without_lone_surrogates
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ONE = msgspec.json.Decoder(msgspec.Raw)
@@ -96,14 +96,15 @@ def reason_against(line: bytes) -> Reason | None:
     """Say why a line (without newline) does not pass, None when it does."""
     if not line.isascii() and not _is_utf8(line):
         return Reason.INVALID_UTF8
-    reason = _flaw(line)
-    if reason is not Reason.NOT_JSON:
-        return reason
+    flaw = _flaw(line)
+    if flaw is None or flaw is Reason.TOO_DEEP:
+        return flaw
+    # msgspec takes a high surrogate at the end of a string for truncation
     if _flaw(without_lone_surrogates(line)) is None:
         return Reason.LONE_SURROGATE
     if _flaw(repaired(line)) is None:
-        return Reason.NAN if without_nan(line) != line else Reason.LONE_SURROGATE
-    return Reason.TWO_DOCUMENTS if _has_documents(line) else Reason.NOT_JSON
+        return Reason.NAN
+    return Reason.TWO_DOCUMENTS if _has_documents(line) else flaw
 
 
 def _flaw(line: bytes) -> Reason | None:

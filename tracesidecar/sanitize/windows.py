@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.anchors import Role
+from tracesidecar.sanitize.escapes import unescape
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.markers import MARKER_START
 from tracesidecar.sanitize.scanning import Hit
 from tracesidecar.sanitize.text_rules import TextRules
-from tracesidecar.sanitize.unescaping import unescape
 from tracesidecar.sanitize.validators import is_personal_email
 from tracesidecar.sanitize.values import KeyClass, is_secret
 

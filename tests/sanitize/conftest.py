@@ -1,0 +1,36 @@
+"""Sanitizers to ask, their databases compiled once a session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.rules import Catalogue, load_catalogue
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+@pytest.fixture(scope="session")
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("databases"))
+
+
+@pytest.fixture(scope="session")
+def secrets_only(cache_directory: str) -> Sanitizer:
+    return Sanitizer(RedactionOptions(), cache_directory=cache_directory)
+
+
+@pytest.fixture(scope="session")
+def strict(cache_directory: str) -> Sanitizer:
+    """All rules that are on by default, personal data too."""
+    return Sanitizer(RedactionOptions(pii=True), cache_directory=cache_directory)
+
+
+@pytest.fixture(scope="session")
+def everything(cache_directory: str, catalogue: Catalogue) -> Sanitizer:
+    """Every rule of the catalogue."""
+    return Sanitizer(RedactionOptions(pii=tuple(rule.id for rule in catalogue.rule if rule.category == "pii")), cache_directory=cache_directory)
