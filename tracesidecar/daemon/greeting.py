@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,13 +39,21 @@ def greeting(configuration: Configuration, path: str | None, found: Findings) ->
         count = found.files[source.name]
         lines.append(f"  {'follows' if count else 'watches'}  {source.name:<12} {count:>6} files   {', '.join(map(_short, source.include))}")
     for sink in configuration.sink:
-        lines.append(f"  ships to {sink.name:<12} {_short(found.destinations[sink.name])}")
+        lines.append(f"  ships to {sink.name:<12} {_short(found.destinations[sink.name].removeprefix('directory:'))}")
         folder = getattr(sink, "path", None)
         if isinstance(folder, str):
-            lines.append(f"  look:    gzip -dc {shlex.quote(_short(folder))}/raw/v1/dt=*/*.gz | head")
+            plain = shlex.quote(folder) == folder
+            lines.append(f"  look:    gzip -dc {_short(folder) if plain else shlex.quote(folder)}/raw/v1/dt=*/*.gz | head")
     if not any(found.files.values()):
-        lines.append("  nothing found yet: it is shipped as soon as it is written. To see it work: tracesidecar demo (in another terminal, same folder)")
+        lines.append(f"  nothing there yet: what is written is shipped at once. To see it work, in another terminal here: {_program()} demo")
     return lines
+
+
+def _program() -> str:
+    """How this program is called from this folder."""
+    if shutil.which("tracesidecar"):
+        return "tracesidecar"
+    return shlex.quote(os.path.relpath(sys.argv[0]))
 
 
 def _short(path: str) -> str:

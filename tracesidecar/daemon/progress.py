@@ -49,7 +49,8 @@ async def show_progress(line: ProgressLine, observer: Observer, metrics: Metrics
         trouble = next((f" · {sink.name}: {sink.trouble}" for sink in condition.sinks if sink.trouble), "")
         delivered = _total(metrics, "delivered_lines_total")
         cut, refused = _total(metrics, "redactions_total"), _total(metrics, "quarantined_lines_total")
-        text = f"{condition.files:,} files · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {size(lag)} to go{trouble}"
+        files = f"{condition.files:,} {'file' if condition.files == 1 else 'files'}"
+        text = f"{files} · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {size(lag)} to go{trouble}"
         line.show(text[:200])
         await asyncio.sleep(1.0)
 

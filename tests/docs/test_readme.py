@@ -1,0 +1,43 @@
+"""What the README tells is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tracesidecar.cli import COMMANDS
+from tracesidecar.config.load import load
+from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sinks.registry import SINK_TYPES
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+
+
+def refusals() -> str:
+    rows = "\n".join(f"| `{reason.value}` | {reason.meaning} |" for reason in Reason)
+    return f"| reason | meaning |\n|---|---|\n{rows}\n"
+
+
+def test_the_table_of_refused_lines_is_the_codes_own() -> None:
+    [shown] = re.findall(r"<!-- refusals -->\n(.*?)<!-- /refusals -->", README, re.S)
+    assert shown == refusals(), f"put this between the marks:\n{refusals()}"
+
+
+def test_every_command_is_named() -> None:
+    section = README.partition("## Commands")[2].partition("##")[0]
+    assert {name for name in COMMANDS if f"`{name}" not in section} == set()
+
+
+def test_every_sink_is_named_with_its_promise() -> None:
+    section = README.partition("## Destinations")[2].partition("##")[0]
+    assert [name for name, kind in SINK_TYPES.items() if not re.search(rf"\| `{name}`[^|]*\| {kind.promise} \|", section)] == []
+
+
+def test_the_shortest_configuration_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [block] = re.findall(r"```toml\n(.*?)```", README, re.S)
+    path = tmp_path / "tracesidecar.toml"
+    path.write_text(block)
+    loaded = load(str(path), {"HOME": str(tmp_path)})
+    assert [sink.type for sink in loaded.configuration.sink] == ["s3"]
