@@ -82,6 +82,11 @@ MISTAKES = {
         '8: sink.sources: sink "lake" names the source "agnt", which does not exist: expected "agent"; did you mean "agent"?',
     ),
     "an empty include": ('[[source]]\nname = "a"\ninclude = []\n' + SINK, "3: source.include: the list is empty; it takes at least one path or pattern"),
+    "an empty pattern": ('[[source]]\nname = "a"\ninclude = [""]\n' + SINK, "3: source.include: the pattern is empty"),
+    "an empty place": (
+        BOTH.replace('"lake"\n', '""\n').replace('name = ""', 'name = "lake"'),
+        "7: sink.path: path is empty; give the folder that the objects go to",
+    ),
     "a key given twice": ('[[source]]\nname = "a"\nname = "b"\n', "3: this key or table is given a second time (column 11); write it once"),
     "a table given twice": ("[daemon]\n[daemon]\n", "2: this key or table is given a second time (column 8); write it once"),
     "a text without quotes": ("[daemon]\nlisten = off\n", "2: not valid TOML: no value that TOML knows stands in column 10; a text needs quotes"),
@@ -152,6 +157,11 @@ def test_a_file_that_is_not_text_is_refused(folder: Folder) -> None:
     folder.file.write_bytes(b'a = "\xff"\n')
     with pytest.raises(ConfigurationError, match=r"is not UTF-8 text \(byte 5\)"):
         load(str(folder.file), folder.environ)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "[" * 400 + "]" * 400, "a = 1" + "0" * 10_000], ids=["open", "deep", "long number"])
+def test_a_file_made_to_break_the_reader_is_refused(folder: Folder, text: str) -> None:
+    assert folder.inspect(text).problems
 
 
 def test_a_directory_named_as_what_to_follow_is_refused(folder: Folder) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tracesidecar.collect.records import SegmentRecord
 from tracesidecar.config.schema import Configuration
 from tracesidecar.ship.journal import Journal, SinkRow
+from tracesidecar.ship.quarantine import LostBytes
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
 
@@ -57,35 +58,38 @@ class Standing:
     sources: tuple[SourceStanding, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """All that the journal and the file system say, read once."""
+
+    configuration: Configuration
+    is_running: bool | None
+    now: float
+    segments: list[SegmentRecord]
+    sizes: Mapping[int, int]
+    offsets: Mapping[str, Offsets]
+    rows: Mapping[str, SinkRow]
+    quarantined: Mapping[tuple[str, str, str], int]
+    losses: list[LostBytes]
+
+
 def standing(configuration: Configuration, journal: Journal, now: float) -> Standing:
     """Take stock at `now`, in seconds since the epoch."""
-    running = is_running(configuration.state_directory)
     segments = journal.load_segments()
-    sizes = {segment.id: size_now(segment) for segment in segments}
-    offsets = {sink.name: {id_: at.offset for id_, at in journal.offsets(sink.name).items()} for sink in configuration.sink}
-    rows = {row.name: row for row in journal.sinks()}
-    quarantined = journal.quarantine_counts()
-    sinks = []
-    for options in configuration.sink:
-        mine = [segment for segment in segments if takes(options, segment.source)]
-        lag, seconds = _lag(mine, sizes, offsets[options.name], rows.get(options.name), now)
-        count = sum(lines for (source, sink, _), lines in quarantined.items() if sink in ("", options.name) and takes(options, source))
-        sinks.append(_sink(options, rows.get(options.name), count, lag, seconds, is_stopped=running is False))
-    lost = {source.name: 0 for source in configuration.source}
-    for loss in journal.losses():
-        lost[loss.source] = lost.get(loss.source, 0) + loss.bytes
-    sources = tuple(
-        SourceStanding(
-            name,
-            files=sum(segment.source == name and segment.state == "live" for segment in segments),
-            bytes=sum(sizes[segment.id] for segment in segments if segment.source == name),
-            at_risk_bytes=_at_risk(configuration, (segment for segment in segments if segment.source == name), sizes, offsets),
-            quarantined=sum(lines for (source, _, _), lines in quarantined.items() if source == name),
-            lost_bytes=lost_bytes,
-        )
-        for name, lost_bytes in lost.items()
+    books = _Books(
+        configuration,
+        is_running(configuration.state_directory),
+        now,
+        segments,
+        sizes={segment.id: size_now(segment) for segment in segments},
+        offsets={sink.name: {id_: at.offset for id_, at in journal.offsets(sink.name).items()} for sink in configuration.sink},
+        rows={row.name: row for row in journal.sinks()},
+        quarantined=journal.quarantine_counts(),
+        losses=journal.losses(),
     )
-    return Standing(running, tuple(sinks), sources)
+    names = dict.fromkeys([source.name for source in configuration.source] + [segment.source for segment in segments])
+    sinks = tuple(_sink(books, options) for options in configuration.sink)
+    return Standing(books.is_running, sinks, tuple(_source(books, name) for name in names))
 
 
 def takes(sink: SinkOptions, source: str) -> bool:
@@ -123,41 +127,56 @@ def pending(segment: SegmentRecord, size: int, offset: int) -> int:
     return max(0, size - offset)
 
 
-def _lag(segments: Iterable[SegmentRecord], sizes: Mapping[int, int], offsets: Offsets, row: SinkRow | None, now: float) -> tuple[int, float]:
-    behind = {segment.id: segment for segment in segments if pending(segment, sizes[segment.id], offsets.get(segment.id, 0))}
+def _lag(books: _Books, sink: SinkOptions) -> tuple[int, float]:
+    offsets, row = books.offsets[sink.name], books.rows.get(sink.name)
+    left = {segment.id: pending(segment, books.sizes[segment.id], offsets.get(segment.id, 0)) for segment in books.segments if takes(sink, segment.source)}
     committed_at = row.committed_at if row and row.committed_at else 0.0
-    since = min((max(segment.modified_ns / 1e9, committed_at) for segment in behind.values()), default=now)
-    total = sum(pending(segment, sizes[id_], offsets.get(id_, 0)) for id_, segment in behind.items())
-    return total, round(max(0.0, now - since), 1)
+    since = min((max(segment.modified_ns / 1e9, committed_at) for segment in books.segments if left.get(segment.id)), default=books.now)
+    return sum(left.values()), round(max(0.0, books.now - since), 1)
 
 
-def _at_risk(configuration: Configuration, segments: Iterator[SegmentRecord], sizes: Mapping[int, int], offsets: Mapping[str, Offsets]) -> int:
-    required = [sink for sink in configuration.sink if sink.required]
-    folders = [source.hold_directory for source in configuration.source if source.hold_directory]
-    folders.append(os.path.join(configuration.state_directory, "held"))
+def _at_risk(books: _Books, segments: Iterable[SegmentRecord]) -> int:
+    """Count what a required sink has still to get of segments that no hard link holds."""
+    folders = [source.hold_directory for source in books.configuration.source if source.hold_directory]
+    folders.append(os.path.join(books.configuration.state_directory, "held"))
     total = 0
     for segment in segments:
-        reached = (offsets[sink.name].get(segment.id, 0) for sink in required if takes(sink, segment.source))
-        left = pending(segment, sizes[segment.id], min(reached, default=sizes[segment.id]))
+        size = books.sizes[segment.id]
+        required = (sink for sink in books.configuration.sink if sink.required and takes(sink, segment.source))
+        left = pending(segment, size, min((books.offsets[sink.name].get(segment.id, 0) for sink in required), default=size))
         if left and not any(os.path.lexists(os.path.join(folder, f"segment-{segment.id}")) for folder in folders):
             total += left
     return total
 
 
-def _sink(options: SinkOptions, row: SinkRow | None, quarantined: int, lag: int, seconds: float, *, is_stopped: bool) -> SinkStanding:
-    sink_type = SINK_TYPES[options.type]
+def _source(books: _Books, name: str) -> SourceStanding:
+    mine = [segment for segment in books.segments if segment.source == name]
+    return SourceStanding(
+        name,
+        files=sum(segment.state == "live" for segment in mine),
+        bytes=sum(books.sizes[segment.id] for segment in mine),
+        at_risk_bytes=_at_risk(books, mine),
+        quarantined=sum(lines for (source, _, _), lines in books.quarantined.items() if source == name),
+        lost_bytes=sum(loss.bytes for loss in books.losses if loss.source == name),
+    )
+
+
+def _sink(books: _Books, options: SinkOptions) -> SinkStanding:
+    row, sink_type = books.rows.get(options.name), SINK_TYPES[options.type]
+    lag_bytes, lag_seconds = _lag(books, options)
+    refused = (lines for (source, sink, _), lines in books.quarantined.items() if sink in ("", options.name) and takes(options, source))
     state = (row.state if row else "") or "not started"
     return SinkStanding(
         name=options.name,
         type=options.type,
         promise=sink_type.promise,
         destination=sink_type.load().destination(options),
-        state="stopped" if row and is_stopped else state,
+        state="stopped" if row and books.is_running is False else state,
         delivered_lines=row.lines if row else 0,
         delivered_bytes=row.bytes if row else 0,
         batches=row.batches if row else 0,
         retries=row.retries if row else 0,
-        quarantined=quarantined,
-        lag_bytes=lag,
-        lag_seconds=seconds,
+        quarantined=sum(refused),
+        lag_bytes=lag_bytes,
+        lag_seconds=lag_seconds,
     )

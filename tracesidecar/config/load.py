@@ -57,15 +57,16 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> Inspection:
     """Find every mistake of the configuration at once."""
     chosen = find(path, environ)
     if chosen is None:
-        return _judged(None, embedded_default(environ, os.getcwd()), {})
+        return _judged(None, embedded_default(environ, os.getcwd()), None)
     try:
         text = _read(chosen)
-        document = tomli.loads(text)
+        document, lines = tomli.loads(text), locate(text)
     except tomli.TOMLDecodeError as error:
         return _unreadable(chosen, error.lineno, _syntax(error))
     except (OSError, UnicodeDecodeError) as error:
         return _unreadable(chosen, 0, _no_text(error))
-    lines = locate(text)
+    except (RecursionError, ValueError):
+        return _unreadable(chosen, 0, "not a configuration: it is nested too deeply, or a number is too long")
     folder = os.path.dirname(os.path.abspath(chosen))
     interpolated = interpolate(document, environ, folder)
     if interpolated.problems:
@@ -83,13 +84,13 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     return given or next((place for place in SEARCHED if os.path.lexists(place)), None)
 
 
-def _judged(path: str | None, configuration: Configuration, lines: Mapping[KeyPath, int]) -> Inspection:
+def _judged(path: str | None, configuration: Configuration, lines: Mapping[KeyPath, int] | None) -> Inspection:
     file = path or EMBEDDED
     problems = _placed(contradictions(configuration), file, lines)
     return Inspection(path, configuration, problems, _placed(absent_directories(configuration), file, lines) if path else ())
 
 
-def _placed(problems: Iterable[Problem], file: str, lines: Mapping[KeyPath, int]) -> tuple[Finding, ...]:
+def _placed(problems: Iterable[Problem], file: str, lines: Mapping[KeyPath, int] | None) -> tuple[Finding, ...]:
     findings = (place(problem, file, lines) for problem in problems)
     return tuple(sorted(findings, key=lambda finding: (finding.line, finding.key)))
 

@@ -36,9 +36,11 @@ def dotted(path: KeyPath) -> str:
     return ".".join(part for part in path if isinstance(part, str))
 
 
-def place(problem: Problem, file: str, lines: Mapping[KeyPath, int]) -> Finding:
-    """Add file and line: that of the key, or of the nearest block that holds it."""
+def place(problem: Problem, file: str, lines: Mapping[KeyPath, int] | None) -> Finding:
+    """Add file and line: that of the key, or of the nearest block that holds it. `lines` is None where there is no file."""
+    if lines is None:
+        return Finding(file, 0, dotted(problem.path), problem.message)
     path = problem.path
     while path and path not in lines:
         path = path[:-1]
-    return Finding(file, lines.get(path, 1 if lines else 0), dotted(problem.path), problem.message)
+    return Finding(file, lines.get(path, 1), dotted(problem.path), problem.message)

@@ -73,7 +73,7 @@ def _own_output(configuration: Configuration) -> Iterator[Problem]:
             continue
         produced = f"{folder}/raw/v1/dt=2026-01-31/host-20260131T000000Z-0{EXTENSIONS[sink.compression]}"
         for source in configuration.source:
-            include = next((pattern for pattern in source.include if produced in Exclusions((pattern,))), None)
+            include = next((pattern for pattern in source.include if pattern and produced in Exclusions((pattern,))), None)
             if include is not None and produced not in Exclusions(source.exclude):
                 message = f'what this sink writes to "{folder}" is matched by "{include}" of source "{source.name}"; keep them apart, or exclude it'
                 yield Problem(("sink", index, "path"), message)
@@ -115,6 +115,9 @@ def _unreadable(pattern: str) -> Iterator[str]:
     is_file = not is_pattern(pattern)
     place = pattern if is_file else watched_directory(pattern)
     kind = "file" if is_file else "directory"
+    if not pattern:
+        yield "the pattern is empty"
+        return
     try:
         mode = os.stat(place).st_mode
     except FileNotFoundError:
