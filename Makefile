@@ -21,7 +21,7 @@ test-all: $(TESTING) servers check
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(TESTING)
-	$(PY) -m ruff check .
+	$(PY) -m ruff check --no-cache .
 	$(PY) -m mypy
 	$(PY) -m pytest --quiet --no-header -p no:cacheprovider tests/hygiene/test_layering.py
 
