@@ -60,18 +60,19 @@ class S3Sink:
     async def __aenter__(self) -> Self:
         if not self._options.tls.verify:
             log.warning("sink.tls_unverified", destination=self._options.where, meaning="anyone on the way can read; set tls.verify")
-        self._worker = self._worker or Worker("s3")
-        self.is_conditional = await self._in_thread(self._probe)
+        self._worker = Worker("s3")
+        try:
+            self.is_conditional = await self._in_thread(self._probe)
+            await self._in_thread(lambda: self._abort_uploads(self._prefix, datetime.now(UTC) - ORPHANED_AFTER))
+        except BaseException:
+            self._close()
+            raise
         if not self.is_conditional:
             log.warning("sink.unconditional", destination=self._options.where, meaning="a repeat replaces its equal; others are not noticed")
-        await self._in_thread(lambda: self._abort_uploads(self._prefix, datetime.now(UTC) - ORPHANED_AFTER))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
-        self._bucket.close()
+        self._close()
 
     async def send(self, batch: Batch) -> None:
         """Put all objects, then the manifest."""
@@ -81,6 +82,12 @@ class S3Sink:
     async def exists(self, name: str) -> bool:
         """Tell whether an object of that name is there; needs the right to read, and to list for a no."""
         return await self._in_thread(lambda: self._bucket.head(self._prefix + name)) is not None
+
+    def _close(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+        self._bucket.close()
 
     async def _in_thread(self, step: Callable[[], T]) -> T:
         if self._worker is None:
