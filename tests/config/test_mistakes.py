@@ -64,6 +64,10 @@ MISTAKES = {
         BOTH + "batch = {\n" + ' ages = "3s" }\n',
         '9: sink.batch.ages: unknown key; did you mean "age"? allowed are bytes, lines, age, idle',
     ),
+    "a key of the top in the last block": (
+        BOTH + 'state_directory = "state"\n',
+        "8: sink.state_directory: this key belongs to the top of the file, before the first block",
+    ),
     "missing key": ('[[source]]\nname = "a"\n' + SINK, '1: source: the key "include" is missing; it takes a list of strings'),
     "missing sink type": (
         SOURCE + '[[sink]]\nname = "x"\n',

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +55,19 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     drawn.print(title, style="bold", soft_wrap=True)
     drawn.print(table)
     drawn.print()
+
+
+@contextmanager
+def progress(total_bytes: int) -> Iterator[Callable[[int], object]]:
+    """Draw a bar on stderr while in the block when a person looks; yields what to call with each number of bytes done."""
+    if not sys.stderr.isatty():
+        yield lambda count: count
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    with Progress(BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total_bytes)
+        yield lambda count: bar.advance(task, count)
 
 
 def size(count: int) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable
 
 from tracesidecar.cli.examine import Findings, examine, trace_files
 from tracesidecar.cli.exit_codes import ExitCode
-from tracesidecar.cli.output import complain, console, print_json, print_line, print_table, size
+from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress, size
 from tracesidecar.config.load import load_to_read
 from tracesidecar.logs import printable
 
@@ -32,17 +31,17 @@ def execute(arguments: argparse.Namespace) -> int:
     if missing:
         return ExitCode.USAGE
     files = list(trace_files(arguments.path))
-    if sys.stderr.isatty():
-        from rich.progress import track
-
-        findings = list(examine(track(files, "scanning", console=console(stderr=True), transient=True), redaction))
-    else:
-        findings = list(examine(files, redaction))
+    with progress(sum(map(_size, files))) as advance:
+        findings = list(examine(files, redaction, advance))
     if arguments.json:
         print_json(_document(findings))
     else:
         _tell(findings)
     return 0
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
 
 
 def _document(findings: Iterable[Findings]) -> dict[str, object]:

@@ -114,6 +114,8 @@ def read_custom(kind: type, value: object) -> object:
 
 def unknown_key(key: str, known: tuple[str, ...]) -> str:
     """Say that a key does not exist, and which one is nearest or which ones do."""
+    if key == "state_directory":  # written at the end of a file, it falls into the last block
+        return "this key belongs to the top of the file, before the first block"
     near = nearest(key, known)
     hint = f'did you mean "{near}"? ' if near else ""
     return f"unknown key; {hint}allowed are {', '.join(known)}"
