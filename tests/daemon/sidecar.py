@@ -56,6 +56,13 @@ class Sidecar:
         """`ship --once`."""
         return self.call("ship", "--once", *words)
 
+    def ship_measured(self) -> tuple[int, int]:
+        """`ship --once`: exit code, and peak memory in bytes."""
+        process = self.start("ship", "--once")
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return process.returncode, usage.ru_maxrss << 10
+
     def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start the daemon."""
         with self.log.open("ab") as log:

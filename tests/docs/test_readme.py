@@ -21,7 +21,7 @@ def refusals() -> str:
 
 
 def test_the_table_of_refused_lines_is_the_codes_own() -> None:
-    [shown] = re.findall(r"<!-- refusals -->\n(.*?)<!-- /refusals -->", README, re.S)
+    [shown] = re.findall(r"<!-- refusals -->\n(.*?)<!-- /refusals -->", README, re.DOTALL)
     assert shown == refusals(), f"put this between the marks:\n{refusals()}"
 
 
@@ -36,7 +36,7 @@ def test_every_sink_is_named_with_its_promise() -> None:
 
 
 def test_the_shortest_configuration_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [block] = re.findall(r"```toml\n(.*?)```", README, re.S)
+    [block] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     path = tmp_path / "tracesidecar.toml"
     path.write_text(block)
     loaded = load(str(path), {"HOME": str(tmp_path)})

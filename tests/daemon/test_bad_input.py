@@ -1,0 +1,115 @@
+"""Whatever a file holds, nothing stops and the neighbours arrive."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+
+BEFORE, AFTER = numbered(0, 3), numbered(100, 3)
+REFUSED = {
+    "not_json": b"plain text",
+    "two_documents": b'{"a":1} {"b":2}',
+    "invalid_utf8": b'{"a":"\xff\xfe"}',
+    "lone_surrogate": rb'{"a":"\ud800"}',
+    "nan": b'{"a":NaN}',
+    "too_deep": b"[" * 100_000 + b"]" * 100_000,
+}
+ACCEPTED = {
+    "duplicate keys": b'{"a":1,"a":2}',
+    "big integer": b'{"a":123456789012345678901234567890}',
+    "number beyond double": b'{"a":1e400}',
+    "a bare value": b'"text"',
+    "escaped NUL": rb'{"a":"\u0000"}',
+}
+
+
+@pytest.mark.parametrize(("reason", "line"), REFUSED.items(), ids=list(REFUSED))
+def test_a_refused_line_has_its_reason_and_its_neighbours_arrive(sidecar: Sidecar, reason: str, line: bytes) -> None:
+    append(sidecar.traces / "a.jsonl", [*BEFORE, line, *AFTER])
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == BEFORE + AFTER
+    assert [entry["reason"] for entry in sidecar.quarantined()] == [reason]
+
+
+def test_what_is_accepted_passes_byte_for_byte(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", list(ACCEPTED.values()))
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == list(ACCEPTED.values())
+
+
+def test_bom_crlf_and_blank_lines_leave_the_documents(sidecar: Sidecar) -> None:
+    (sidecar.traces / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"n":1}\r\n\r\n\n{"n":2}\r\n')
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [b'{"n":1}', b'{"n":2}']
+    assert sidecar.quarantined() == []
+
+
+def test_a_binary_file_is_quarantined_line_by_line(sidecar: Sidecar) -> None:
+    noise = bytes(range(256)) * 64
+    (sidecar.traces / "noise.jsonl").write_bytes(noise + b"\n")
+    append(sidecar.traces / "a.jsonl", BEFORE)
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == BEFORE
+    assert len(sidecar.quarantined()) == noise.count(b"\n") + 1
+
+
+def test_nul_bytes_of_a_stale_writer_do_not_arrive(sidecar: Sidecar) -> None:
+    (sidecar.traces / "a.jsonl").write_bytes(b"\0" * 50_000 + b'{"n":1}\n{"n":2}\n')
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [b'{"n":2}']
+
+
+def test_a_line_of_one_gibibyte_is_passed_over_in_bounded_memory_and_its_neighbours_arrive(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, BEFORE)
+    start = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b'{"a":"')
+        file.truncate(start + (1 << 30))  # sparse: a hole of NULs, which is no JSON either way
+        file.seek(0, 2)
+        file.write(b'"}\n')
+    append(path, AFTER)
+    code, peak_bytes = sidecar.ship_measured()
+    assert code == 0
+    assert peak_bytes < 200 << 20
+    assert sidecar.lines() == BEFORE + AFTER
+    [entry] = sidecar.quarantined()
+    assert (entry["start"], entry["end"], entry["reason"]) == (start, start + (1 << 30) + 2, "too_long")
+
+
+def test_lines_up_to_the_limit_arrive_and_one_byte_more_does_not(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source='max_line = "2MiB"')
+
+    def line(size: int) -> bytes:
+        return b'{"a":"' + b"x" * (size - 8) + b'"}'
+
+    sizes = [8, 65_535, 65_536, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 2 << 20, (2 << 20) + 1]
+    lines = [entry for size in sizes for entry in (line(size), json.dumps({"after": size}).encode())]
+    append(sidecar.traces / "a.jsonl", lines)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(entry for entry in lines if len(entry) <= 2 << 20)
+    assert [entry["reason"] for entry in sidecar.quarantined()] == ["too_long"]
+
+
+def test_a_line_of_sixty_four_mebibytes_arrives(sidecar: Sidecar) -> None:
+    big = b'{"a":"' + b"word " * ((64 << 20) // 5 - 3) + b'"}'
+    append(sidecar.traces / "a.jsonl", [*BEFORE, big, *AFTER])
+    code, peak_bytes = sidecar.ship_measured()
+    assert code == 0
+    assert peak_bytes < (48 + 4 * 64 + 60) << 20, "memory_limit, four times the line, and the program itself"
+    assert sidecar.lines() == [*BEFORE, big, *AFTER]
+
+
+def test_odd_file_names_are_shipped(sidecar: Sidecar) -> None:
+    names = [b"with space.jsonl", b"new\nline.jsonl", b"\xff\xfe.jsonl", b"-dash.jsonl", b"x" * 249 + b".jsonl"]
+    for number, name in enumerate(names):
+        append(Path(os.fsdecode(os.fsencode(sidecar.traces) + b"/" + name)), numbered(number, 1))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, len(names)))
+    assert sidecar.call("status", "--json").returncode == 0
