@@ -32,6 +32,7 @@ class History:
         self.rotations = 0
         self.halves = 0
         self.may_be_lost: set[bytes] = set()
+        self.is_known = False
 
     def run(self, steps: list[str]) -> None:
         for step in steps:
@@ -65,6 +66,7 @@ class History:
 
     def turn(self) -> None:
         self.follower.turn()
+        self.is_known |= bool(self.here)
 
     def restart(self) -> None:
         self.follower.restart()
@@ -77,12 +79,14 @@ class History:
 
     def rename(self) -> None:
         self._end_half()
+        self._meet()
         if self.here:
             self.a.rename(self._rotated())
             self.here = []
 
     def copytruncate(self) -> None:
         self._end_half()
+        self._meet()
         if self.here:
             shutil.copyfile(self.a, self._rotated())
             self._emptied()
@@ -93,7 +97,7 @@ class History:
             self.turn()
             self._rotated(".gz").write_bytes(gzip.compress(self.a.read_bytes()))
             self.a.unlink()
-            self.here = []
+            self.here, self.is_known = [], False
 
     def truncate(self) -> None:
         if self.here:
@@ -106,7 +110,7 @@ class History:
         if self.here:
             self.turn()
             self.a.unlink()
-            self.here = []
+            self.here, self.is_known = [], False
 
     def move_away(self) -> None:
         self._end_half()
@@ -114,7 +118,12 @@ class History:
             self.turn()
             self.a.rename(self.away / str(self.rotations))
             self.rotations += 1
-            self.here = []
+            self.here, self.is_known = [], False
+
+    def _meet(self) -> None:
+        """After the last file under the name was removed for good, nothing tells that a file which rotates at once unseen was ours."""
+        if not self.is_known:
+            self.turn()
 
     def _rotated(self, suffix: str = "") -> pathlib.Path:
         self.rotations += 1

@@ -44,7 +44,8 @@ class Access:
         kept = self.descriptors.get(file.id)
         if kept is not None:
             return kept
-        for path in (file.path, self.held.path(file.id)):
+        name = None if file.state == "deleted" else file.path  # the inode may be reused under the same name once nothing holds it
+        for path in (name, self.held.path(file.id)):
             descriptor = self._open_same(file, path) if path else None
             if descriptor is not None:
                 self.descriptors.keep(file.id, descriptor)

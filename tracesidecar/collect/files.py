@@ -83,7 +83,8 @@ class File:
 
     def note(self, status: os.stat_result) -> None:
         """Take over what a stat says, after the content has been verified."""
-        self.device, self.inode = status.st_dev, status.st_ino
+        if (self.device, self.inode) != (status.st_dev, status.st_ino):  # else keep the numbers that are shared with the catalogue
+            self.device, self.inode = status.st_dev, status.st_ino
         self.size, self.modified_ns, self.changed_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
         if self.compression == "none":
             self.length = status.st_size

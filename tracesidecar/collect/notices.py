@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 
 from watchdog.events import (
@@ -37,6 +38,8 @@ class Notices(FileSystemEventHandler):
         self._watched: dict[str, tuple[int, ObservedWatch]] = {}
         self._directories = list(directories)
         self.trouble = ""
+        # A directory that fills while it is being watched; watchdog says so in a thousand words and goes on rightly.
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         self._observer.start()
         self.renew()
 
