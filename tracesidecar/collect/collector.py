@@ -51,9 +51,10 @@ class Collector:
         hidden = [held_directory, *(source.hold_directory for source in sources if source.hold_directory)]
         discovery = Discovery(sources, files, hidden=hidden)
         identity = Identity(key)
-        takeovers = Takeovers(sources, files, access, identity)
+        pace = Pace(files)
+        takeovers = Takeovers(sources, files, access, identity, pace.restless)
         ledger = Ledger(store, sources)
-        self._parts = Parts(sources, files, access, discovery, identity, ledger, takeovers, Pace(files), Turn(), at)
+        self._parts = Parts(sources, files, access, discovery, identity, ledger, takeovers, pace, Turn(), at)
         self._admission = Admission(self._parts)
         self._survey = Survey(self._parts, self._admission)
         self._reader = Reader(self._parts)
@@ -69,7 +70,7 @@ class Collector:
         """Take one turn of discovery. `full` looks at everything, whatever change notices say (the last scan before a drain)."""
         parts, turn = self._parts, self._parts.turn
         turn.begin(now)
-        parts.takeovers.begin_turn()
+        parts.takeovers.begin_turn(now)
         if self._is_first:
             self._resume()
         is_searching = self._rounds.visit(now, full=full)
@@ -151,7 +152,8 @@ class Collector:
             turn.warn("held_limit", "", "deleted files that sinks have not finished take more space than held_limit; they are kept")
         else:
             turn.warned.discard(("held_limit", ""))
+        warnings, turn.warnings = tuple(turn.warnings), []
         return Scan(
-            tuple(turn.changed), tuple(turn.added), tuple(turn.losses), tuple(turn.warnings),
+            tuple(turn.changed), tuple(turn.added), tuple(turn.losses), warnings,
             len(parts.files), len(parts.takeovers.waiting), turn.refused, held_bytes,
         )  # fmt: skip

@@ -31,8 +31,8 @@ class Reader:
             return self._read(file, at, final=final)
         except ArchiveError as error:
             self._break(file, error.trouble)
-        except OSError:
-            self._break(file, "changed")
+        except OSError as error:
+            self._parts.turn.warn("unreadable", file.path, f"reading failed ({error.strerror}): it is tried again")
         return None
 
     def read_range(self, file: File, start: int, end: int) -> Iterator[bytes] | None:

@@ -45,8 +45,6 @@ class Survey:
             elif file.state in ("live", "missing"):
                 file.device = status.st_dev  # a reboot may have renumbered it; the digests tell
                 self.verify(file)
-        elif file.id in self._parts.pace.restless and self._parts.discovery.is_watched(file.directory):
-            del self._parts.pace.restless[file.id]
 
     def look_at_deleted(self) -> None:
         """See whether deleted files have grown, and what it was that readers found broken."""
@@ -157,6 +155,8 @@ class Survey:
         if time.time_ns() - status.st_ctime_ns < _FRESH_NS:
             file.changed_ns = -1
             parts.pace.restless[file.id] = file
+        elif parts.discovery.is_watched(file.directory):
+            parts.pace.restless.pop(file.id, None)
         if file.prefix_length < TAIL_BYTES and (file.length > file.prefix_length or file.compression != "none"):
             self._extend_prefix(file, opened)
         if file.settled < file.length:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tracesidecar.collect.access import Access, Opened
 from tracesidecar.collect.files import Catalogue, Directory, File
 from tracesidecar.collect.identity import Identity
 from tracesidecar.collect.options import SourceOptions
 from tracesidecar.model import TAIL_BYTES
+
+_INDEX_SECONDS = 30.0
+"""How long the index of all beginnings serves; files that have changed since have one of their own."""
+
+_SEPARATOR = re.compile(r"[.\-_~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +40,24 @@ class Wait:
 class Takeovers:
     """Knows the orphans and the waiting files, and compares."""
 
-    def __init__(self, sources: Sequence[SourceOptions], files: Catalogue, access: Access, identity: Identity) -> None:
+    def __init__(self, sources: Sequence[SourceOptions], files: Catalogue, access: Access, identity: Identity, restless: Mapping[int, File]) -> None:
+        """`restless` are the files that change, or have lately: where an original that is being copied is sure to be."""
         self._sources = sources
         self._files = files
         self._access = access
         self._identity = identity
+        self._restless = restless
         self._index: _PrefixIndex | None = None
+        self._recent: _PrefixIndex | None = None
+        self._indexed_at = 0.0
         self.orphans: dict[int, Orphan] = {}
         self.waiting: dict[int, Wait] = {}
 
-    def begin_turn(self) -> None:
+    def begin_turn(self, now: float) -> None:
         """Forget what was only true of the last turn."""
-        self._index = None
+        self._recent = None
+        if now - self._indexed_at >= _INDEX_SECONDS:
+            self._index, self._indexed_at = None, now
 
     def forget(self, file: File) -> None:
         """Forget a file."""
@@ -85,7 +98,10 @@ class Takeovers:
             return known if known is not None and known.state == "live" and self._copies(file, candidate, known) else None
         if self._index is None:
             self._index = _PrefixIndex(self._files, self._identity)
-        return next((known for known in self._index.alike(file, head) if self._copies(file, candidate, known)), None)
+        if self._recent is None:
+            self._recent = _PrefixIndex(self._restless.values(), self._identity)
+        alike = chain(self._recent.alike(file, head), self._index.alike(file, head))
+        return next((known for known in alike if known.state == "live" and self._copies(file, candidate, known)), None)
 
     def wait(self, file: File, original: File, size: int, now: float) -> bool:
         """Let a possible copy wait; False when it has waited long enough."""
@@ -127,27 +143,25 @@ def _begin_alike(one: Opened, other: Opened) -> bool:
 
 
 class _PrefixIndex:
-    """The live files of before this turn, by their first bytes. Short files are compared within their directory only."""
+    """Live files by their first bytes. Short ones are compared within their directory only, and by name where the new file is shorter still."""
 
     def __init__(self, files: Iterable[File], identity: Identity) -> None:
         self._identity = identity
         self._alike: dict[tuple[Directory | None, bytes], list[File]] = {}
         self._lengths: dict[Directory | None, set[int]] = {}
-        self._short: dict[Directory, list[File]] = {}
+        self._named: dict[tuple[Directory, str], list[File]] = {}
         for file in files:
             if file.state == "live":
                 place = None if file.prefix_length == TAIL_BYTES else file.directory
                 self._alike.setdefault((place, file.prefix_digest), []).append(file)
                 self._lengths.setdefault(place, set()).add(file.prefix_length)
+                self._named.setdefault((file.directory, file.name.partition(".")[0]), []).append(file)
 
-    def alike(self, file: File, head: bytes) -> Iterable[File]:
+    def alike(self, file: File, head: bytes) -> Iterator[File]:
         for place in (None, file.directory):
             for length in self._lengths.get(place, ()):
                 if length <= len(head):
                     yield from self._alike.get((place, self._identity.digest(head[:length])), ())
         if len(head) < TAIL_BYTES:
-            yield from (other for other in file.directory.files if other.state == "live" and _is_named_after(file.name, other.name))
-
-
-def _is_named_after(name: str, original: str) -> bool:
-    return name != original and name.startswith(original.partition(".")[0])
+            for cut in _SEPARATOR.finditer(file.name):
+                yield from self._named.get((file.directory, file.name[: cut.start()]), ())

@@ -31,9 +31,9 @@ class Turn:
     refused: int = 0
 
     def begin(self, now: float) -> None:
-        """Start with empty findings."""
+        """Start with empty findings; what readers warned of since the last turn stays."""
         self.now = now
-        self.changed, self.added, self.losses, self.warnings, self.candidates = {}, [], [], [], {}
+        self.changed, self.added, self.losses, self.candidates = {}, [], [], {}
 
     def warn(self, kind: WarningKind, path: str, sentence: str) -> bool:
         """Say something once; False when it has been said."""
