@@ -17,14 +17,14 @@ EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zs
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: bytearray | memoryview, /) -> bytes: ...
 
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytes, /) -> bytes:
-        return data
+    def compress(self, data: bytearray | memoryview, /) -> bytes:
+        return bytes(data)
 
     def flush(self) -> bytes:
         return b""
@@ -43,27 +43,31 @@ class LinesEncoder:
 
     def __init__(self, compression: Compression) -> None:
         self._compressor = _compressor(compression)
-        self._waiting = bytearray()
+        self._block = bytearray(BLOCK_BYTES)
+        self._filled = 0
         self._body = io.BytesIO()  # getvalue() hands its buffer over without a copy
 
     def add(self, data: bytes) -> None:
         """Take whole lines."""
-        self._waiting += data
-        while len(self._waiting) >= BLOCK_BYTES:
-            block = bytes(memoryview(self._waiting)[:BLOCK_BYTES])
-            del self._waiting[:BLOCK_BYTES]
-            self._body.write(self._compressor.compress(block))
+        rest = memoryview(data)
+        while len(rest) >= BLOCK_BYTES - self._filled:
+            room = BLOCK_BYTES - self._filled
+            self._block[self._filled :] = rest[:room]
+            self._body.write(self._compressor.compress(self._block))
+            self._filled, rest = 0, rest[room:]
+        self._block[self._filled : self._filled + len(rest)] = rest
+        self._filled += len(rest)
 
     @property
     def encoded_bytes(self) -> int:
-        """How much the body takes so far."""
-        return self._body.tell() + len(self._waiting)
+        """How much memory the body takes so far."""
+        return self._body.tell() + BLOCK_BYTES
 
     def finish(self) -> bytes:
         """Close the body and return it; the encoder is spent."""
-        self._body.write(self._compressor.compress(bytes(self._waiting)))
+        self._body.write(self._compressor.compress(memoryview(self._block)[: self._filled]))
         self._body.write(self._compressor.flush())
-        self._waiting.clear()
+        self._block = bytearray()
         return self._body.getvalue()
 
 
