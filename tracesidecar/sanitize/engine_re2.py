@@ -8,6 +8,9 @@ from itertools import groupby
 from tracesidecar.sanitize.re2_patterns import Re2Pattern
 from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
 
+_LONG_MATCH = 24
+"""Hyperscan reports every end of a match, RE2 the last one: behind so many bytes it gets one of the earlier ends too."""
+
 
 class Re2Scanner:
     """One automaton for all the patterns that share an id."""
@@ -22,7 +25,10 @@ class Re2Scanner:
         found: list[Hit] = []
         for key, pattern in self._patterns:
             for match in pattern.finditer(data):
-                found.append((match.span()[1], key))
+                start, end = match.span()
+                found.append((end, key))
+                if end - start > _LONG_MATCH:
+                    found.append((start + _LONG_MATCH, key))
                 if len(found) > self._limit:
                     raise TooManyHits
         return found

@@ -22,6 +22,8 @@ MANY = 512
 REMEMBERED = 8192
 """Windows known to hold nothing are remembered: agents send the same history again and again."""
 _LEVELS = 5
+_DEEP = b"\\" * 16
+"""So many backslashes mean JSON nested beyond the levels looked at here."""
 _SURE = frozenset({Role.CERTAIN, Role.ENCODED})
 
 Verdict = bool | None
@@ -66,7 +68,7 @@ class Verifier:
     def _window_matches(self, window: bytes) -> bool:
         if window in self._clear:
             return False
-        if b"\\u" in window or patterns.PERCENT_EQUALS.search(window):
+        if b"\\u" in window or _DEEP in window or patterns.PERCENT_EQUALS.search(window):
             return True
         text = window
         for _ in range(_LEVELS):  # each level of JSON inside JSON looks different to the rules

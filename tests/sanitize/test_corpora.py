@@ -1,0 +1,79 @@
+"""Labelled corpora and real lines: recall, and what must not be touched."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import re
+from collections import Counter
+from types import ModuleType
+
+import pytest
+
+from tests.sanitize.lines import SHARED, chunk_of, corpus, labelled, placements, texts_of
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+BENIGN_SHARE = 0.98
+
+
+def is_absent(row: dict[str, str], value: object) -> bool:
+    visible = {row["secret"], json.dumps(row["secret"])[1:-1]}
+    return not any(secret in text for text in texts_of(value) for secret in visible)
+
+
+def found(sanitizer: Sanitizer, row: dict[str, str], line: bytes) -> bool:
+    out = sanitizer.redact_line(line)
+    assert isinstance(out, bytes), row["id"]
+    return is_absent(row, json.loads(out))
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    corpus("redaction-dev.jsonl.gz")
+    spec = importlib.util.spec_from_file_location("redact_ref", SHARED / "reference" / "redact_ref.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["redaction-dev.jsonl.gz", "redaction-dev2.jsonl.gz"])
+def test_no_secret_is_missed_that_the_reference_finds(secrets_only: Sanitizer, reference: ModuleType, name: str) -> None:
+    oracle = reference.Redactor(pii=False)
+    rows = [row for row in labelled(name) if row["secret"] and row["tier"] in {"secret", "high", "medium"}]
+    worse = []
+    for row in rows:
+        if is_absent(row, oracle.redact_json({"out": row["text"]})[0]) and not found(secrets_only, row, json.dumps({"out": row["text"]}).encode()):
+            worse.append(row["id"])
+    assert worse == []
+
+
+def test_the_placement_of_a_secret_does_not_matter(strict: Sanitizer) -> None:
+    rows = [row for row in labelled("redaction-dev.jsonl.gz") if row["secret"] and row["tier"] == "secret"]
+    recall: Counter[str] = Counter()
+    for row in rows:
+        recall.update(place for place, line in placements(row["text"]) if found(strict, row, line))
+    assert min(recall.values()) >= 0.95 * len(rows)
+    assert max(recall.values()) - min(recall.values()) <= 0.01 * len(rows)
+
+
+def test_benign_rows_are_untouched(strict: Sanitizer) -> None:
+    rows = [row for row in labelled("redaction-dev.jsonl.gz") if not row["secret"] and row["tier"] == "benign"]
+    assert len(rows) > 50
+    touched = [row["id"] for row in rows if strict.redact_line(line := json.dumps({"out": row["text"]}).encode()) != line]
+    assert len(touched) <= (1 - BENIGN_SHARE) * len(rows)
+
+
+def test_real_lines_lose_only_what_was_judged(secrets_only: Sanitizer) -> None:
+    lines = gzip.decompress(corpus("real-agent-lines.jsonl.gz").read_bytes())
+    clean = secrets_only(chunk_of(lines))
+    assert (clean.lines, clean.refused) == (lines.count(b"\n"), ())
+    assert dict(clean.cuts).keys() <= {"kv-assignment"}
+    assert sum(count for _, count in clean.cuts) <= 6
+    changed = [(old, new) for old, new in zip(lines.split(b"\n"), clean.data.split(b"\n"), strict=True) if old != new]
+    for old, new in changed:
+        kept = re.split(rb"\[REDACTED:[a-z-]+\]", new)
+        assert old.startswith(kept[0])
+        assert old.endswith(kept[-1])

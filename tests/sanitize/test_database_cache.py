@@ -1,0 +1,61 @@
+"""Compiled databases survive a restart, and damage does not matter."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import stat
+
+from tracesidecar.sanitize.database_cache import DatabaseCache
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+LINE = json.dumps({"out": "key AKIA" + "Q7LPMN5HFZKE2345", "password": "x y"}).encode()
+CUT = b'{"out": "key [REDACTED:aws-access-key-id]", "password": "[REDACTED:key-name]"}'
+
+
+def stored(directory: pathlib.Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_a_second_start_reads_what_the_first_compiled(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "cache"
+    assert Sanitizer(RedactionOptions(), cache_directory=str(directory)).redact_line(LINE) == CUT
+    first = {path.name: path.stat().st_ino for path in directory.iterdir()}
+    assert first
+    assert Sanitizer(RedactionOptions(), cache_directory=str(directory)).redact_line(LINE) == CUT
+    assert {path.name: path.stat().st_ino for path in directory.iterdir()} == first
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in directory.iterdir())
+
+
+def test_damaged_files_are_compiled_again(tmp_path: pathlib.Path) -> None:
+    Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
+    whole = stored(tmp_path)
+    for damage in (lambda content: content[: len(content) // 2], lambda content: b"", lambda content: content[:100] + b"\0\0\0" + content[103:]):
+        for path in tmp_path.iterdir():
+            path.write_bytes(damage(path.read_bytes()))
+        assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
+        assert stored(tmp_path).keys() == whole.keys()
+
+
+def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -> None:
+    Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
+    for path in tmp_path.iterdir():
+        name, _, key = path.stem.rpartition("-")
+        path.unlink()
+        DatabaseCache(str(tmp_path)).store(name, key, b"not a database")
+    assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
+
+
+def test_another_rule_set_takes_the_place_of_the_last(tmp_path: pathlib.Path) -> None:
+    Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
+    count = len(list(tmp_path.iterdir()))
+    Sanitizer(RedactionOptions(disable=("jwt",)), cache_directory=str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == count
+
+
+def test_a_directory_that_cannot_be_written_costs_only_time(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert Sanitizer(RedactionOptions(), cache_directory=os.fspath(tmp_path / "file" / "below")).redact_line(LINE) == CUT

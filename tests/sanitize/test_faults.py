@@ -1,0 +1,114 @@
+"""Whatever fails inside, the line is held back and its neighbours arrive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.sanitize.lines import SEGMENT, chunk_of
+from tracesidecar.model import Clean
+from tracesidecar.sanitize import line_cut, nearby, redactor, sanitizer, text_rules, walk
+from tracesidecar.sanitize.candidates import Candidates
+from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize.scanning import TooManyHits
+from tracesidecar.sanitize.text_rules import TextRules
+from tracesidecar.sanitize.views import Views
+from tracesidecar.sanitize.windows import Verifier
+
+KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
+GOOD = b'{"ok":"plain words"}\n'
+SECRETS = {
+    "leaf": {"out": f"key {KEY_ID}"},
+    "key": {"password": KEY_ID},
+    "pair": [["Authorization", f"Bearer {KEY_ID}"]],
+    "nested": {"a": json.dumps({"b": KEY_ID})},
+    "encoded": {"o": KEY_ID[:6] + "\x1b[0m" + KEY_ID[6:]},
+    "name": {KEY_ID: 1},
+    "assignment": {"cmd": f"export DB_PASSWORD={KEY_ID}"},
+}
+STAGES: dict[str, tuple[object, str]] = {
+    "scan of the chunk": (Candidates, "hits"),
+    "verification": (Verifier, "confirms"),
+    "rules": (TextRules, "spans"),
+    "views": (Views, "cut"),
+    "near cut": (redactor, "cut_nearby"),
+    "tree": (redactor, "cut_tree"),
+    "splice": (line_cut.LineCut, "spliced"),
+    "string": (line_cut.LineCut, "string"),
+    "decoding": (nearby, "_decoded"),
+    "walking": (walk, "_tree"),
+    "merging": (text_rules, "merged"),
+}
+
+
+def failing(*_args: object, **_options: object) -> object:
+    raise RuntimeError("a stage failed")
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_fails_lets_no_secret_pass(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str, kind: str) -> None:
+    monkeypatch.setattr(*STAGES[stage], failing)
+    bad = json.dumps(SECRETS[kind]).encode()
+    clean = secrets_only(chunk_of(GOOD + bad + b"\n" + GOOD))
+    assert KEY_ID.encode() not in clean.data
+    assert KEY_ID[6:].encode() not in clean.data
+    if stage != "scan of the chunk":  # without it every line is walked, and a plain one may be held back with the rest
+        assert clean.data.startswith(GOOD)
+        assert clean.data.endswith(GOOD)
+    for refusal in clean.refused:
+        assert refusal.reason == Reason.REDACTION_FAILED
+
+
+def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+    monkeypatch.setattr(TextRules, "spans", failing)
+    bad = json.dumps(SECRETS["leaf"]).encode()
+    data = GOOD + b"\r\nnot json\n" + GOOD + bad + b"\r\n" + GOOD
+    clean = secrets_only(chunk_of(data, start=1000))
+    assert [(data[r.start - 1000 : r.end - 1000], r.reason) for r in clean.refused] == [(b"not json", "not_json"), (bad + b"\r", "redaction_failed")]
+    assert (clean.data, clean.lines, clean.blank) == (GOOD * 3, 3, 1)
+
+
+def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(monkeypatch: pytest.MonkeyPatch, cache_directory: str) -> None:
+    monkeypatch.setattr(KeyMatcher, "_classify", failing)
+    broken = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
+    clean = broken(chunk_of(b'{"password":"correct horse"}\n' + GOOD))
+    assert (clean.data, [r.reason for r in clean.refused]) == (GOOD, ["redaction_failed"])
+
+
+def test_more_hits_than_can_be_kept_are_walked_instead(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+    def too_many(*_args: object) -> object:
+        raise TooManyHits
+
+    lines = [json.dumps(value).encode() for value in SECRETS.values()]
+    chunk = chunk_of(b"\n".join(lines) + b"\n")
+    expected = secrets_only(chunk)
+    monkeypatch.setattr(Candidates, "hits", too_many)
+    assert secrets_only(chunk).data == expected.data
+
+
+def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer) -> None:
+    line = b"[" * 700 + b'["Authorization","Bearer abcdef123"]' + b"]" * 700
+    clean = secrets_only(chunk_of(line + b"\n" + GOOD))
+    assert (clean.data, [r.reason for r in clean.refused]) == (GOOD, ["too_deep"])
+
+
+@pytest.mark.parametrize(
+    "call", [lambda s: s.text(f"key {KEY_ID}"), lambda s: s.redact_line(b'{"a":"%s"}' % KEY_ID.encode()), lambda s: s.report(b'{"a":"%s"}' % KEY_ID.encode())]
+)
+def test_the_other_doors_fail_closed_too(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, call: Callable[[Sanitizer], object]) -> None:
+    monkeypatch.setattr(TextRules, "spans", failing)
+    assert KEY_ID not in repr(call(secrets_only))
+
+
+def test_values_that_hold_trace_content_do_not_print_it(secrets_only: Sanitizer) -> None:
+    clean = secrets_only(chunk_of(b'{"a":"canary-7"}\n'))
+    assert isinstance(clean, Clean)
+    assert clean.segment is SEGMENT
+    assert "canary-7" not in repr(clean)
+    assert "canary-7" not in repr(sanitizer.validate(b'{"a":"canary-7"}\n'))

@@ -1,0 +1,86 @@
+"""Python's own pattern engine can be made to run for hours; the few patterns that meet untrusted text cannot."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tracesidecar.sanitize import patterns
+
+PATTERNS = {name: value for name, value in vars(patterns).items() if isinstance(value, re.Pattern)}
+BAIT = [
+    '"',
+    "\\",
+    '\\"',
+    "a",
+    "a.",
+    "A",
+    "aA",
+    "1",
+    " ",
+    "=",
+    "a=",
+    "x-",
+    "${",
+    "{{",
+    "[",
+    "<your",
+    "%41",
+    "%",
+    "\\u0041",
+    "&#x41;",
+    "key ",
+    "token",
+    "@a.",
+    "::",
+    "-> a",
+    "name: ",
+    "Bearer ",
+    "\x1b[",
+    "/",
+    "*",
+]
+
+
+# these run over texts of any length; all others match at one place, or in a window of a few hundred bytes
+SEARCHED = {
+    "ANSI",
+    "BASE64_RUN",
+    "BLOB",
+    "CAMEL_END",
+    "CAMEL_START",
+    "ENTITY",
+    "ESCAPE",
+    "INVISIBLE",
+    "MARKER_TEXT",
+    "NAMED_ENTITY",
+    "NOT_A_NUMBER",
+    "NOT_WORD",
+    "PERCENT_EQUALS",
+    "PERCENT_RUN",
+    "STRING_OR_NUMBER",
+    "SURROGATE",
+    "UNICODE_ESCAPES",
+    "UNICODE_ESCAPE_DIGITS",
+}
+
+
+def seconds(name: str, text: str) -> float:
+    pattern = PATTERNS[name]
+    subject: str | bytes = text.encode() if isinstance(pattern.pattern, bytes) else text
+    started = time.process_time()
+    if name in SEARCHED:
+        for _ in pattern.finditer(subject):  # type: ignore[arg-type]
+            pass
+    else:
+        pattern.match(subject)  # type: ignore[arg-type]
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_is_linear_in_its_text(name: str) -> None:
+    for bait in BAIT:
+        small = max(seconds(name, bait * (4096 // len(bait))), 0.0005)
+        assert seconds(name, bait * (65536 // len(bait))) < 64 * small, bait  # sixteen times the text; quadratic would be 256 times the time
