@@ -213,6 +213,21 @@ def test_an_archive_that_ends_too_early_waits_for_its_rest(
     assert follower.losses == []
 
 
+def test_an_archive_read_in_part_is_read_on_after_a_restart(follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    (follower.traces / "a.jsonl.gz").write_bytes(gzip.compress(writer.make(50_000) + b'{"unterminated": 1}'))
+    follower.scan()
+    assert follower.read_chunk(only_segment(follower))
+    follower.restart()
+    follower.open.clear()
+    follower.turns(2)
+    assert follower.counted() == Counter(writer.written)
+    assert follower.torn == [b'{"unterminated": 1}']
+    follower.restart()
+    follower.turns(2)
+    assert len(follower.lines) == len(writer.written)
+
+
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
 def test_a_damaged_archive_is_reported_once_and_the_others_arrive(
     follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer, suffix: str

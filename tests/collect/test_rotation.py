@@ -213,6 +213,28 @@ def test_a_copy_whose_original_stays_is_a_file_of_its_own(follower: Follower, wr
     assert follower.counted() == Counter(writer.written * 2)
 
 
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("include", ["*.jsonl", "*.jsonl*"], ids=["copy-outside-glob", "copy-inside-glob"])
+@pytest.mark.parametrize("lines", [5, 300], ids=["short", "long"])
+def test_copies_into_one_and_the_same_file_are_told_apart(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer, stopped: bool, include: str, lines: int
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/{include}",))
+    a = follower.traces / "a.jsonl"
+
+    def rotate() -> None:
+        writer.append(a, 2)
+        shutil.copyfile(a, follower.traces / "a.jsonl.1")
+        truncate(a)
+        writer.append(a, lines)
+
+    writer.append(a, lines)
+    follower.turn()
+    for _ in range(4):
+        while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
 def test_copytruncate_right_after_the_start_of_a_read_is_not_delivered_as_the_old_file(follower: Follower, writer: Writer) -> None:
     a = follower.traces / "a.jsonl"
     writer.append(a, 10)

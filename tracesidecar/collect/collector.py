@@ -134,6 +134,8 @@ class Collector:
                 parts.takeovers.orphan(file, parts.turn.now)
             if file.state == "deleted" and parts.access.descriptor(file) is None:
                 file.state = "missing"  # nothing held it over the restart, so its inode may be another file's by now
+            if file.state == "live" and file.compression != "none" and not file.is_whole:
+                parts.turn.changed[file.id] = None  # how much is in it was not known yet
             parts.discovery.recall_rotation(file)
             if file.state in ("ended", "lost"):
                 parts.files.detach(file)

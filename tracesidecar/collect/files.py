@@ -37,7 +37,8 @@ class Directory:
 class File:
     """A known file, as it was when last looked at. `reach` is the furthest place read or committed, with the digest of what stands before it.
 
-    `changed_ns` (ctime) is -1 when the file must be verified before it is trusted again. `length` is the decompressed length as far as known.
+    `changed_ns` (ctime) is -1 when the file must be verified before it is trusted again. `length` is the decompressed length as far as known;
+    of an archive it is the whole of it only when `is_whole`.
     """
 
     id: int
@@ -59,6 +60,7 @@ class File:
     state: State = "new"
     compression: Compression = "none"
     loss: LossReason | None = None
+    is_whole: bool = False
 
     @property
     def path(self) -> str:
@@ -97,7 +99,7 @@ class File:
         """Return what the journal keeps."""
         return SegmentRecord(
             self.id, source, self.path, self.device, self.inode, self.generation, self.compression, self.size,
-            self.prefix_length, self.prefix_digest, self.modified_ns, self.changed_ns, self.state, self.loss,
+            self.prefix_length, self.prefix_digest, self.modified_ns, self.changed_ns, self.state, self.loss, self.length, self.is_whole,
         )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class Reader:
             self._break(file, error.trouble)
         except OSError as error:
             self._parts.turn.warn("unreadable", file.path, f"reading failed ({error.strerror}): it is tried again")
+            self._parts.turn.stalled[file.id] = None
         return None
 
     def read_range(self, file: File, start: int, end: int) -> Iterator[bytes] | None:
@@ -44,10 +45,7 @@ class Reader:
 
     def is_read_to_end(self, file: File) -> bool:
         """Tell whether nothing more is known to come of what has been read."""
-        if file.compression == "none":
-            return file.reach_offset >= file.length
-        opened = self._parts.access.open(file, file.reach_offset)
-        return isinstance(opened, ArchiveFile) and opened.is_complete and opened.size() <= file.reach_offset
+        return file.reach_offset >= file.length and (file.is_whole or file.compression == "none")
 
     def views(self) -> Mapping[int, SegmentView]:
         """Return a view of every segment."""
@@ -56,18 +54,20 @@ class Reader:
     def view(self, file: File) -> SegmentView:
         """Return a segment as it is now."""
         segment = file.segment(self._parts.sources[file.source].name)
-        gone = file.state == "deleted" or (file.compression != "none" and self._is_whole_archive(file))
-        return SegmentView(segment, file.state, file.length, gone, self._parts.access.protection(file), file.compression)
+        return SegmentView(segment, file.state, file.length, file.state == "deleted" or file.is_whole, self._parts.access.protection(file), file.compression)
 
     def _read(self, file: File, at: Checkpoint, *, final: bool) -> Chunk | None:
         opened = self._parts.access.open(file, max(0, at.offset - TAIL_BYTES))
         if opened is None:
             self._parts.pace.restless[file.id] = file
+            self._parts.turn.stalled[file.id] = None
             return None
         if isinstance(opened, ArchiveFile):
             opened.keep_from(max(0, at.offset - TAIL_BYTES))
         max_line = self._parts.sources[file.source].max_line
         cut = self._cutter.cut(opened, file.id, at.offset, max_line=max_line, final=final)
+        if isinstance(opened, ArchiveFile):
+            self._note_archive(file, opened)
         if cut is None:
             self._check_end(file, opened, at)
             return None
@@ -123,9 +123,11 @@ class Reader:
             yield cut.data[: end - start]
             start = cut.end
 
-    def _is_whole_archive(self, file: File) -> bool:
-        opened = self._parts.access.open(file, file.reach_offset)
-        return isinstance(opened, ArchiveFile) and opened.is_complete
+    def _note_archive(self, file: File, archive: ArchiveFile) -> None:
+        file.length = max(file.length, archive.size())
+        if archive.is_complete and not file.is_whole:
+            file.is_whole = True
+            self._parts.ledger.save_lazily(file)
 
 
 class _Views(Mapping[int, SegmentView]):

@@ -22,7 +22,8 @@ WarningKind = Literal["unreadable", "refused", "held_limit", "unlinkable", "noti
 class SegmentRecord:
     """What the journal keeps of a segment, to know the file again. `prefix_digest` is keyed over the first `prefix_length` bytes, decompressed.
 
-    `size`, `modified_ns` and `changed_ns` are those of the file as last looked at (compressed files: as they lie on disk).
+    `size`, `modified_ns` and `changed_ns` are those of the file as last looked at (compressed files: as they lie on disk). `length` is what is
+    known of the decompressed length, all of it when an archive `is_whole`.
     """
 
     id: int
@@ -39,6 +40,8 @@ class SegmentRecord:
     changed_ns: int
     state: State
     loss: LossReason | None = None
+    length: int = 0
+    is_whole: bool = False
 
 
 class SegmentStore(Protocol):

@@ -45,6 +45,9 @@ class Survey:
             elif file.state in ("live", "missing"):
                 file.device = status.st_dev  # a reboot may have renumbered it; the digests tell
                 self.verify(file)
+            elif file.state == "spent" and status.st_size != file.size:
+                self._parts.forget(file)
+                self._admission.meet(Place(file.directory, file.name, file.source), status)
 
     def look_at_deleted(self) -> None:
         """See whether deleted files have grown, and what it was that readers found broken."""
@@ -150,6 +153,7 @@ class Survey:
         if file.state == "missing":
             file.state = "live"
             parts.takeovers.forget(file)
+        file.is_whole = file.is_whole and status.st_size == file.size
         file.note(status)
         parts.ledger.save_lazily(file)
         if time.time_ns() - status.st_ctime_ns < _FRESH_NS:

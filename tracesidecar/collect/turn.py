@@ -18,7 +18,7 @@ from tracesidecar.collect.takeover import Takeovers
 
 @dataclass(slots=True)
 class Turn:
-    """The findings of a turn, and what outlasts it: who was warned of what, and which segments readers found `broken`."""
+    """The findings of a turn, and what outlasts it: who was warned of what, and which segments readers found `broken` or could not read."""
 
     now: float = 0.0
     changed: dict[int, None] = field(default_factory=dict)
@@ -26,6 +26,7 @@ class Turn:
     losses: list[Loss] = field(default_factory=list)
     warnings: list[Remark] = field(default_factory=list)
     candidates: dict[int, File] = field(default_factory=dict)
+    stalled: dict[int, None] = field(default_factory=dict)
     broken: dict[int, LossReason] = field(default_factory=dict)
     warned: set[tuple[WarningKind, str]] = field(default_factory=set)
     refused: int = 0
@@ -33,7 +34,8 @@ class Turn:
     def begin(self, now: float) -> None:
         """Start with empty findings; what readers warned of since the last turn stays."""
         self.now = now
-        self.changed, self.added, self.losses, self.candidates = {}, [], [], {}
+        self.changed, self.stalled = self.stalled, {}
+        self.added, self.losses, self.candidates = [], [], {}
 
     def warn(self, kind: WarningKind, path: str, sentence: str) -> bool:
         """Say something once; False when it has been said."""
