@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from tracesidecar.collect.collector import Collector
+from tracesidecar.collect.collector import Collector, ignore
 from tracesidecar.collect.notices import Notices
 from tracesidecar.collect.options import SourceOptions
 from tracesidecar.collect.records import Loss, Remark, Scan, SegmentRecord
@@ -62,11 +62,12 @@ class Follower:
         self.behind = False
         self.notices: Notices | None = None
         self.limit = 1 << 40
+        self.at: Callable[[str], None] = ignore
         self.start()
 
     def start(self) -> None:
         self.collector = Collector(
-            self.sources, self.store, key=KEY, held_directory=str(self.held), held_limit=self.limit, notices=self.notices
+            self.sources, self.store, key=KEY, held_directory=str(self.held), held_limit=self.limit, notices=self.notices, at=self.at
         )  # fmt: skip
         for segment, place in self.store.checkpoints.items():
             self.collector.settled(segment, place.offset)
@@ -74,6 +75,11 @@ class Follower:
 
     def stop(self) -> None:
         self.collector.close()
+
+    def kill(self) -> None:
+        """End as by SIGKILL: the kernel closes the files, nothing is saved."""
+        self.collector._parts.access.close()
+        self.start()
 
     def restart(self) -> None:
         self.stop()

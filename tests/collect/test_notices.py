@@ -105,9 +105,7 @@ def test_changes_that_are_not_announced_are_found_by_the_round_and_end_the_trust
     follower.notices.close()
 
 
-def test_without_watches_to_be_had_polling_does_it(
-    follow: Callable[..., Follower], writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_watches_to_be_had_polling_does_it(follow: Callable[..., Follower], writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "inotify watch limit reached")
 

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.collect.follower import Follower, Writer
+from tracesidecar.collect.collector import ignore
 
-SAFE = ["append", "append", "half", "rename", "copytruncate", "turn", "turn", "restart", "fall_behind", "catch_up"]
+SAFE = ["append", "append", "half", "rename", "copytruncate", "turn", "turn", "restart", "kill", "kill_while_rotating", "fall_behind", "catch_up"]
 RUDE = [*SAFE, "truncate", "delete", "compress", "move_away"]
 
 
@@ -70,6 +71,27 @@ class History:
 
     def restart(self) -> None:
         self.follower.restart()
+
+    def kill(self) -> None:
+        """End without a word: nothing is flushed or closed in order."""
+        self.follower.kill()
+        self.is_known &= bool(self.here)
+
+    def kill_while_rotating(self) -> None:
+        """Die in the next turn that has a rotation to save."""
+
+        def die(moment: str) -> None:
+            if moment == "rotating":
+                raise KeyboardInterrupt
+
+        self.follower.at = die
+        self.follower.kill()
+        try:
+            self.follower.turn()
+        except KeyboardInterrupt:
+            self.follower.at = ignore
+        self.follower.at = ignore
+        self.kill()
 
     def fall_behind(self) -> None:
         self.follower.behind = True

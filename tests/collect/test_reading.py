@@ -229,9 +229,7 @@ def test_an_archive_read_in_part_is_read_on_after_a_restart(follow: Callable[...
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
-def test_a_damaged_archive_is_reported_once_and_the_others_arrive(
-    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer, suffix: str
-) -> None:
+def test_a_damaged_archive_is_reported_once_and_the_others_arrive(follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer, suffix: str) -> None:
     follower = follow(include=(f"{tmp_path}/traces/*",))
     pack = gzip.compress if suffix == "gz" else zstandard.compress
     damaged = bytearray(pack(b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() + b"\n" for n in range(40_000))))

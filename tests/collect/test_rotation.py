@@ -205,7 +205,6 @@ def test_a_copy_whose_original_stays_is_a_file_of_its_own(follower: Follower, wr
     writer.append(a, lines)
     follower.turn()
 
-
     def copy() -> None:
         shutil.copyfile(a, follower.traces / "b.jsonl")
 
@@ -460,4 +459,53 @@ def test_a_file_replaced_by_rename_with_the_same_content_and_more_goes_on(follow
     writer.append(copy, 5)
     copy.rename(a)
     follower.turns()
+    exactly(follower, writer)
+
+
+def test_ten_renames_between_two_turns_lose_and_repeat_nothing(follower: Follower, writer: Writer) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 5)
+    follower.turn()
+    for _ in range(10):
+        writer.append(a, 5)
+        for number in range(10, 0, -1):
+            name = follower.traces / f"a.jsonl.{number}"
+            if name.exists():
+                name.rename(follower.traces / f"a.jsonl.{number + 1}")
+        a.rename(follower.traces / "a.jsonl.1")
+    writer.append(a, 5)
+    follower.turns()
+    exactly(follower, writer)
+
+
+def test_a_writer_that_does_not_append_leaves_a_hole_that_is_a_line_of_its_own(follower: Follower, writer: Writer) -> None:
+    """After copytruncate its next write lands at the old offset; the NULs before it make that one line invalid, and no other."""
+    a = follower.traces / "a.jsonl"
+    with a.open("wb", buffering=0) as stale:
+        stale.write(writer.make(50))
+        follower.turn()
+        shutil.copyfile(a, follower.traces / "a.jsonl.1")
+        truncate(a)
+        stale.write(writer.make(3))
+        follower.turns()
+    assert [line.lstrip(b"\0") for line in follower.lines] == writer.written
+    assert sum(line.startswith(b"\0") for line in follower.lines) == 1
+
+
+@RUNNING_OR_STOPPED
+def test_only_numbered_siblings_of_a_rotated_file_are_taken(follower: Follower, writer: Writer, stopped: bool) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+
+    def rotate() -> None:
+        writer.append(a, 10)
+        for name in ("a.jsonl.bak", "a.jsonl.swp", "b.jsonl.1", "notes.txt"):
+            (follower.traces / name).write_bytes(b'{"not": "ours"}\n')
+        shutil.copyfile(a, follower.traces / "a.jsonl.20200101")
+        os.utime(follower.traces / "a.jsonl.20200101", (1, 1))
+        a.rename(follower.traces / "a.jsonl.1")
+        writer.append(a, 10)
+
+    while_(stopped, follower, rotate)
     exactly(follower, writer)

@@ -33,9 +33,7 @@ class Admission:
     def meet(self, place: Place, status: os.stat_result, *, generation: int = 0) -> None:
         """Register a file whose inode is not known; it is decided about at the end of the turn."""
         parts = self._parts
-        identifier = parts.ledger.new_id(parts.files)
-        file = File(identifier, place.source or 0, place.directory, place.name, status.st_dev, status.st_ino, generation)
-        parts.files.add(file)
+        file = self._new(place, status, place.source or 0, generation)
         parts.turn.candidates[file.id] = file
 
     def decide(self) -> None:
@@ -62,6 +60,13 @@ class Admission:
         """Tell whether a segment is about to be given up: everything is listed before that."""
         expired = self._parts.takeovers.expired(self._parts.turn.now)
         return any(file.state != "deleted" and file.settled < file.length for file in expired)
+
+    def _new(self, place: Place, status: os.stat_result, source: int, generation: int) -> File:
+        parts, directory = self._parts, place.directory
+        device = directory.device if directory.device == status.st_dev else status.st_dev
+        file = File(parts.ledger.new_id(parts.files), source, directory, place.name, device, status.st_ino, generation)
+        parts.files.add(file)
+        return file
 
     def _decide(self, file: File) -> None:
         parts = self._parts
@@ -111,7 +116,8 @@ class Admission:
             parts.access.let_go(file)
             parts.ledger.save_lazily(file)
             return None
-        file.prefix_length, file.prefix_digest = len(head), parts.identity.digest(head)
+        file.prefix_length = file.size if file.size == len(head) else len(head)
+        file.prefix_digest = parts.identity.digest(head)
         return _Candidate(file, opened, head, status)
 
     def _take(self, file: File, *, is_spent: bool = False) -> None:
@@ -174,9 +180,7 @@ class Admission:
         is_young = any(status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans)
         if not is_young or parts.files.find(status.st_dev, status.st_ino) is not None:
             return
-        identifier = parts.ledger.new_id(parts.files)
-        file = File(identifier, orphans[0].source, sibling.directory, sibling.name, status.st_dev, status.st_ino, 0)
-        parts.files.add(file)
+        file = self._new(sibling, status, orphans[0].source, 0)
         try:
             candidate = self._open(file)
             orphan = None if candidate is None else parts.takeovers.match(candidate.opened, candidate.head)

@@ -103,7 +103,7 @@ class Collector:
         file = self._parts.files.get(segment)
         if file is None:
             return
-        file.settled = max(file.settled, offset)
+        file.settle(offset)
         if file.settled < file.length:
             return
         if file.state == "lost":

@@ -37,6 +37,8 @@ class Directory:
 class File:
     """A known file, as it was when last looked at. `reach` is the furthest place read or committed, with the digest of what stands before it.
 
+    Equal numbers and digests are the same object: of a small file that is done, most are equal, and there are very many of those.
+
     `changed_ns` (ctime) is -1 when the file must be verified before it is trusted again. `length` is the decompressed length as far as known;
     of an archive it is the whole of it only when `is_whole`.
     """
@@ -80,16 +82,24 @@ class File:
     def advance(self, place: Checkpoint) -> None:
         """Note that the file has been read up to a place."""
         if place.offset > self.reach_offset:
-            self.reach_offset, self.reach_digest = place.offset, place.digest
             self.length = max(self.length, place.offset)
+            self.reach_offset = self.length if place.offset == self.length else place.offset
+            self.reach_digest = self.prefix_digest if place.digest == self.prefix_digest else place.digest
+
+    def settle(self, offset: int) -> None:
+        """Note that every sink that must have the file has it up to here."""
+        if offset > self.settled:
+            self.settled = self.reach_offset if offset == self.reach_offset else offset
 
     def note(self, status: os.stat_result) -> None:
         """Take over what a stat says, after the content has been verified."""
         if (self.device, self.inode) != (status.st_dev, status.st_ino):  # else keep the numbers that are shared with the catalogue
             self.device, self.inode = status.st_dev, status.st_ino
-        self.size, self.modified_ns, self.changed_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        self.modified_ns, self.changed_ns = status.st_mtime_ns, status.st_ctime_ns
+        if self.size != status.st_size:
+            self.size = status.st_size
         if self.compression == "none":
-            self.length = status.st_size
+            self.length = self.size
 
     def segment(self, source: str) -> Segment:
         """Return the value that goes along with the bytes."""

@@ -54,15 +54,13 @@ class HeldLinks:
             return False
         return True
 
-    def can_link(self, directory: str, status: os.stat_result) -> bool:
-        """Tell whether a link has not been refused for files of this mount and owner."""
-        return (directory, status.st_dev, status.st_uid) not in self._refused
-
     def release(self, segment: int) -> bool:
         """Remove the segment's link; False when there was none."""
         path = self._paths.pop(segment, None)
         if path is None:
             return False
+        if not self._paths:
+            self._paths.clear()  # gives back the table
         try:
             os.unlink(path)
         except FileNotFoundError:

@@ -34,6 +34,12 @@ class Pace:
         if time.time_ns() - changed_ns > _LATE_NS:
             self._distrusted_until = now + DISTRUST_SECONDS
 
+    def rest(self, file: File) -> None:
+        """Count a file among the quiet ones."""
+        self.restless.pop(file.id, None)
+        if not self.restless:
+            self.restless.clear()  # gives back the table that a first scan of very many files has left
+
     def share(self, now: float) -> list[File]:
         """Return the part of the files whose turn it is: all of them once in `ROUND_SECONDS`."""
         elapsed = min(now - self._last, ROUND_SECONDS)

@@ -146,5 +146,3 @@ class _Views(Mapping[int, SegmentView]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-

@@ -15,7 +15,7 @@ spent: a copy that holds nothing new."""
 
 LossReason = Literal["deleted", "truncated", "changed", "corrupt", "bomb"]
 Protection = Literal["link", "descriptor", "none"]
-WarningKind = Literal["unreadable", "refused", "held_limit", "unlinkable", "notices"]
+WarningKind = Literal["unreadable", "refused", "held_limit", "notices"]
 
 
 @dataclass(frozen=True, slots=True)

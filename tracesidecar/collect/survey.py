@@ -160,7 +160,7 @@ class Survey:
             file.changed_ns = -1
             parts.pace.restless[file.id] = file
         elif parts.discovery.is_watched(file.directory):
-            parts.pace.restless.pop(file.id, None)
+            parts.pace.rest(file)
         if file.prefix_length < TAIL_BYTES and (file.length > file.prefix_length or file.compression != "none"):
             self._extend_prefix(file, opened)
         if file.settled < file.length:
