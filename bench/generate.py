@@ -1,4 +1,7 @@
-"""Makes trace lines of an agent that never lived: about 733 bytes a line, 1.5 % of them with a planted secret; the same for the same seed."""
+"""Makes trace lines of an agent that never lived: about 733 bytes a line, 1.5 % of them with a planted secret; the same for the same seed.
+
+The text comes in runs of words, as prose and code do: gzip -1 packs it about 1 : 4.8 (words drawn one by one: 1 : 3.1, which no trace is).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ _TEXT = (
     "where links point to pages that moved last week which is easy to mend by hand or with a small script that follows each redirect"
 )
 _WORDS = _TEXT.split()
+_RUN_WORDS = 4
+_RUNS = [" ".join(_WORDS[start : start + _RUN_WORDS]) for start in range(len(_WORDS))]
 _TOOLS = ("read_file", "write_file", "run_tests", "search", "list_directory", "apply_patch")
 _ALPHANUMERIC = string.ascii_letters + string.digits
 _CHUNK_LINES = 2048
@@ -36,7 +41,9 @@ _SECRETS: tuple[Callable[[random.Random], str], ...] = (
 
 
 def _prose(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choices(_WORDS, k=words))
+    """Put together runs of the text until there are enough words."""
+    starts = [rng.randrange(len(_WORDS) - _RUN_WORDS) for _ in range(words // _RUN_WORDS + 1)]
+    return " ".join(_RUNS[start] for start in starts)
 
 
 def _identifier(rng: random.Random) -> str:
@@ -64,7 +71,7 @@ def lines(seed: int, *, secret_share: float = SECRET_SHARE) -> Iterator[bytes]:
     """Yield lines without end, each without its newline; every line is one JSON object."""
     rng = random.Random(seed)
     while True:
-        text = _prose(rng, int(rng.expovariate(1 / 76)) + 14).replace(" so ", "\\nso ")
+        text = _prose(rng, int(rng.expovariate(1 / 75)) + 14).replace(" so ", "\\nso ")
         if rng.random() < secret_share:
             text = f"{text[: len(text) // 2].rstrip(chr(92))} {rng.choice(_SECRETS)(rng)} {_prose(rng, 8)}"
         yield rng.choice((_message, _tool_result))(rng, text).encode()
