@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
 
@@ -12,6 +10,7 @@ from tracesidecar.collect.identity import Identity
 from tracesidecar.collect.options import SourceOptions
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Checkpoint, Chunk, Clean, Range, Refusal
+from tracesidecar.pipeline.range_digest import RangeDigest
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.ship.batch import Piece
 
@@ -52,13 +51,13 @@ class Pieces:
         view = self._collector.segments().get(planned.segment)
         if view is None:
             return None
-        if planned.digest == self._digest().digest():  # a line over the limit: it was passed over, not held
+        if planned.digest == RangeDigest(self._key).digest():  # a line over the limit: it was passed over, not held
             chunk = self._collector.read(planned.segment, at)
             return [self._piece(chunk)] if chunk is not None and chunk.end == planned.end and not chunk.data else None
         parts = self._collector.read_range(planned.segment, planned.start, planned.end)
         if parts is None:
             return None
-        pieces, start, digest = [], planned.start, self._digest()
+        pieces, start, digest = [], planned.start, RangeDigest(self._key)
         for part in parts:
             digest.update(part)
             end = start + len(part)
@@ -94,12 +93,11 @@ class Pieces:
         self._cache.clear()
         self.cached_bytes = 0
 
-    def _digest(self) -> hmac.HMAC:
-        return hmac.new(self._key, digestmod=hashlib.sha256)
-
     def _piece(self, chunk: Chunk) -> Piece:
         clean = self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair)
-        return Piece(clean, hmac.digest(self._key, chunk.data, "sha256"), chunk.next)
+        digest = RangeDigest(self._key)
+        digest.update(chunk.data)
+        return Piece(clean, digest.digest(), chunk.next)
 
     def _remember(self, piece: Piece) -> None:
         self._cache[piece.clean.segment.id, piece.clean.start] = piece
