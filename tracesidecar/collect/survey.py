@@ -38,7 +38,7 @@ class Survey:
         if status.st_ino != file.inode:
             self._lose_name(file)
         elif status.st_ctime_ns != file.changed_ns or status.st_size != file.size or status.st_dev != file.device:
-            if not announced:
+            if not announced and (file.changed_ns >= 0 or status.st_size != file.size):  # to look twice at a fresh one is no surprise
                 self._parts.pace.distrust(self._parts.turn.now, status.st_ctime_ns)
             if file.state == "new":
                 self._parts.turn.candidates[file.id] = file
