@@ -38,7 +38,8 @@ class Survey:
         if status.st_ino != file.inode:
             self._lose_name(file)
         elif status.st_ctime_ns != file.changed_ns or status.st_size != file.size or status.st_dev != file.device:
-            if not announced and (file.changed_ns >= 0 or status.st_size != file.size):  # to look twice at a fresh one is no surprise
+            if not announced and file.modified_ns and (status.st_mtime_ns, status.st_size) != (file.modified_ns, file.size):
+                # not its first look, and more than our own links, which move only the ctime
                 self._parts.pace.distrust(self._parts.turn.now, status.st_ctime_ns)
             if file.state == "new":
                 self._parts.turn.candidates[file.id] = file
