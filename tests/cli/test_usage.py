@@ -104,3 +104,11 @@ def test_a_light_command_loads_nothing_heavy(desk: Desk) -> None:
     program = "import sys; from tracesidecar.cli import main; main(['version']); print(sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=desk.folder, check=True)
     assert not {"rich", "hyperscan", "re2", "aiohttp", "boto3", "watchdog", "prometheus_client", "tomli", "asyncio"} & set(eval(done.stdout.splitlines()[1]))
+
+
+def test_the_configuration_may_be_named_behind_a_commands_own_words(desk: Desk) -> None:
+    path = str(desk.folder / "nowhere.toml")
+    for words in (("quarantine", "--config", path, "list"), ("quarantine", "list", "--json", "--config", path)):
+        said = desk.call(*words)
+        assert said.returncode == 78, said.stderr
+        assert "nowhere.toml" in said.stderr

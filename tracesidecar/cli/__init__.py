@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
     """Read `--config` and the command, then let the command's module read the rest."""
-    head, name, rest = _split(words)
+    head, name, rest = _split(_config_first(words))
     overview = _overview()
     given = overview.parse_args(head)
     if given.version:
@@ -88,6 +88,20 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
     parser.add_argument("--config", metavar="FILE", default=given.config, help="the configuration; see tracesidecar --help")
     command.add_arguments(parser)
     return command, parser.parse_args(rest)
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """Move `--config FILE` to the front, wherever it stands among our own words; an agent's command line keeps its own."""
+    end = next((at for at, word in enumerate(words) if word in {"exec", "--"}), len(words))
+    found: list[str] = []
+    others: list[str] = []
+    ours = iter(words[:end])
+    for word in ours:
+        if word == "--config":
+            found += [word, *([value] if (value := next(ours, None)) is not None else [])]
+        else:
+            (found if word.startswith("--config=") else others).append(word)
+    return found + others + words[end:]
 
 
 def _split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
