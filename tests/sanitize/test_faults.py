@@ -35,7 +35,7 @@ STAGES: dict[str, tuple[object, str]] = {
     "scan of the chunk": (Candidates, "hits"),
     "verification": (Verifier, "confirms"),
     "rules": (TextRules, "spans"),
-    "views": (Views, "cut"),
+    "views": (Views, "spans"),
     "near cut": (redactor, "cut_nearby"),
     "tree": (redactor, "cut_tree"),
     "splice": (line_cut.LineCut, "spliced"),

@@ -26,6 +26,9 @@ class Role(Enum):
     PHONE = auto()
     OLD_VAULT = auto()
     NUMERIC = auto()
+    PACKED = auto()
+    BEGUN = auto()
+    SPLIT = auto()
 
 
 class Anchor(NamedTuple):
@@ -48,15 +51,26 @@ def _words(text: str) -> list[str]:
 _OPERATOR = r"['`\\=:.,)\]>|?!+(]"
 _END = r"(?:" + _OPERATOR + r'|"[ \t]?:|[ \t]{1,2}[=:|>+.!?(,]|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)'
 
+_VENDOR_END = (
+    r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|org|account|user|default))?(?:['`\\=]|\"?[ \t]?[:=]|[ \t]{1,4}[:=?]))"
+)
 _KEY_WORDS = _words(
-    "api access priv private account auth service client sign signing crypt encrypt encryption decrypt decryption cryption master "
+    "api access activation authentication priv private account auth service client sign signing crypt encrypt encryption decrypt decryption cryption master "
     "license licence app application db database secret subscription storage shared ssh deploy consumer hmac webhook aes rsa dsa ecdsa "
     "gpg pgp function functions functionapp ingest ingestion write admin root bot"
 )
 _TOKENS_WORDS = _words("access refresh auth api bearer session id secret security csrf xsrf oauth device personal deploy push")
 _PAIRS = (
     "amz signature,goog signature,hub signature,webhook signature,hmac signature,request signature,client assertion,code verifier,connection str,conn str,"
-    "connect str"
+    "connect str,sonar login"
+)
+_VENDORS = _words(
+    "adafruit adobe airbrake alchemy algolia alphavantage artifactory asana assemblyai beamer bittrex bugsnag cloudant "
+    "codecov cohere coinbase confluent contentful datadog deepgram droneci elevenlabs etherscan etsy fastly finicity "
+    "finnhub flickr freshbooks gitter gocardless honeycomb infura jfrog kraken kucoin launchdarkly linkedin looker "
+    "mailchimp mailgun mapbox mattermost meraki messagebird mistral netlify newrelic nytimes okta openweathermap opsgenie "
+    "pagerduty plaid privateai rapidapi rollbar sendbird sendgrid snyk softlayer sonarqube sourcegraph splunk squarespace "
+    "sumologic travisci trello twitch twitter wandb weatherapi yandex zendesk "
 )
 _SHORT_WORDS = "pwd|creds|psk|jwt|otp|cvv2?|cvc|dsn|sas"
 
@@ -94,7 +108,7 @@ def _credential_words() -> Sequence[Anchor]:
     )
     tail = "(?:Va|St|Ra|Ha|Pr|De|Te|Li|He|Da|Co|Pa|Ol|Ne|Cu|Se|To|Ke|En|Ma|Di|Ba)"
     return (
-        Anchor("rare", Role.KEYWORD, _any_case(*rare)),
+        Anchor("rare", Role.KEYWORD, _any_case(*rare, "p(?:sw|ssw|asw)(?:or?s?d|r?d)")),
         Anchor(
             "pwd",
             Role.KEYWORD,
@@ -162,6 +176,7 @@ def _surroundings() -> Sequence[Anchor]:
         Anchor("login", Role.LOGIN, (r"(?i)\blogin[ \t\\][^ \t\\]",)),
         Anchor("basic", Role.KEYWORD, (r"(?i)basic[ \t]{1,4}[A-Za-z0-9+/]{12}",)),
         Anchor("query", Role.KEYWORD, (query, r"(?i)(?:token|key|sig|signature|pwd|pass|auth)%3d")),
+        Anchor("vendor", Role.KEYWORD, tuple(rf"(?i){vendor}{_VENDOR_END}" for vendor in _VENDORS)),
         Anchor("escaped-slash", Role.KEYWORD, (r"[A-Za-z0-9+/_=-]{6}\\/[A-Za-z0-9+/_=-]{6}",)),
         Anchor("amazon-header", Role.KEYWORD, _any_case("x-amz-security-token")),
     )
@@ -179,6 +194,7 @@ def numeric_anchor() -> Anchor:
         (
             (
                 r"(?:^|[^0-9A-Zac-eg-mo-qsu-z_]|\\u[0-9a-fA-F]{4})(?:"
+                r"1[0-9]{3}[ -]?[0-9]{5}[ -]?[0-9]{6}\b|[0-8][0-9]{2}(?:[0-9]{2}-[0-9]{4}|-[0-9]{6})\b|"
                 r"[2-6][0-9]{3}[ -]?(?:[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}|[0-9]{6}[ -]?[0-9]{4,5})\b|"
                 r"[0-8][0-9]{2}[-. ][0-9]{2}[-. ][0-9]{4}\b|"
                 r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2}[ -]?[A-Z0-9]{2})"
@@ -190,14 +206,25 @@ def numeric_anchor() -> Anchor:
 def encoded_anchors() -> list[Anchor]:
     """Return the signs of an encoded view; their lines go to the redactor without further questions."""
     signs = {
-        "unicode": r"\\u00(?:2[b-fB-F]|3[0-9aAdD]|[46][0-9a-fA-F]|[57][0-9aAfF])",
-        "percent": r"(?:%[2-7][0-9A-Fa-f]){3}",
-        "entity": r"&#x?[0-9a-fA-F]{2,6};",
-        "ansi": r"(?:\\u001[bB]|\x1b)\[",
-        "invisible": r"\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad|\\u(?:200[b-fB-F]|2060|[fF][eE][fF][fF]|00[aA][dD])",
-        "compatible": r"\xef[\xbc\xbd][\x80-\xbf]|\\u[fF][fF][0-5]|\xf0\x9d[\x90-\x9f]|\\u[dD]835",
+        "unicode": r"\\u(?:00(?:2[b-fB-F]|3[0-9aAdD]|[46][0-9a-fA-F]|[57][0-9aAfF])|\{[0-9a-fA-F]{2,6}\})",
+        "bytes": r"(?:\\x[2-7][0-9a-fA-F]\\{1,16}){2}x[2-7]",
+        "percent": r"(?:%(?:25)?[2-7][0-9A-Fa-f]){3}",
+        "quoted-printable": r"(?:=[2-7][0-9A-F]){3}",
+        "entity": r"&(?:amp;)?#x?[0-9a-fA-F]{2,6};",
+        "ansi": r"(?:\\u001[bB]|\x1b)[\[(\]]",
+        "overstruck": r"[A-Za-z0-9_]\\{1,16}(?:b|u0008)[A-Za-z0-9_]{1,2}\\",
+        "invisible": (
+            r"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|[A-Za-z0-9](?:\xcd\x8f|\xd8\x9c|\xe1\xa0\x8e|\xef\xb8[\x80-\x8f])[A-Za-z0-9]|"
+            r"[A-Za-z0-9_-]\\{1,16}u(?:00[01][0-79a-fA-F]|007[fF])[A-Za-z0-9_-]|"
+            r"\\u(?:200[b-fB-F]|202[a-eA-E]|206[0-9a-fA-F]|[fF][eE](?:[fF][fF]|0[0-9a-fA-F])|00[aA][dD]|034[fF]|061[cC]|180[eE])"
+        ),
+        "compatible": (
+            r"\xef[\xbc\xbd][\x80-\xbf]|\\u[fF][fF][0-5]|\xf0\x9d[\x90-\x9f]|\\u[dD]835|"
+            r"(?:(?:\xe2(?:\x91[\xa0-\xbf]|\x92[\x80-\xbf]|\x93[\x80-\xbf]|\x81[\xb0-\xbf]|\x82[\x80-\x8f]))[A-Za-z0-9]?){3}|(?:\\{1,16}u(?:24[6-9a-fA-F]|20[78]).[A-Za-z0-9]?){3}"
+        ),
     }
-    return [Anchor(name, Role.ENCODED, (pattern,)) for name, pattern in signs.items()]
+    packed = Anchor("packed", Role.PACKED, ("H4sIA", "QlpoO", "(?:eAF|eF[4-7]|eJ[w-z]|eN[o-r])[A-Za-z0-9+/_-]{5}"))
+    return [*(Anchor(name, Role.ENCODED, (pattern,)) for name, pattern in signs.items()), packed]
 
 
 BASE64_RUN = "[A-Za-z0-9+/_-]{37}"

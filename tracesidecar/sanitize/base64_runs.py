@@ -5,10 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import accumulate
 
-from tracesidecar.sanitize import anchors
+from tracesidecar.sanitize import anchors, patterns
+from tracesidecar.sanitize.anchors import Role
 from tracesidecar.sanitize.scanning import Engine, Hit, Pattern, Scanner, TooManyHits
 
 _RUN_LENGTH = 37
+_PACKED_LENGTH = 8
 _PART_BYTES = 1 << 16
 _MANY = 128
 """The gate fires once a character of a run behind its 37th: in a part full of images or hashes the automaton alone is cheaper."""
@@ -60,3 +62,9 @@ def _runs(ends: list[int]) -> list[tuple[int, int]]:
         last = end
     runs.append((first - _RUN_LENGTH, last))
     return runs
+
+
+def packed_role(data: bytes, end: int) -> Role | None:
+    """Say what the letters in front of `end` are, with which packed data begins in base64: nothing (None) in the midst of a run."""
+    match = patterns.PACKED_START.search(data, max(0, end - _PACKED_LENGTH - 3), end)
+    return Role.ENCODED if match is not None else None

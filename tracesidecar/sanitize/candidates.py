@@ -6,23 +6,30 @@ from collections.abc import Sequence
 
 from tracesidecar.sanitize import anchors
 from tracesidecar.sanitize.anchors import Anchor, Role
-from tracesidecar.sanitize.base64_runs import Base64Runs
+from tracesidecar.sanitize.base64_runs import Base64Runs, packed_role
 from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.scanning import HIT_LIMIT, Engine, Hit, Pattern, Scanner, TooManyHits
+from tracesidecar.sanitize.tokens import BegunTokens
+
+_SETTLED = (Role.ENCODED, Role.SPLIT)
 
 
 class Candidates:
     """The chunk databases; a hit's id is an index into `roles`."""
 
     def __init__(self, rules: Sequence[Rule], engine: Engine, own_names: Sequence[str] = ()) -> None:
-        kinds = [*anchors.rule_anchors(rules), *anchors.keyword_anchors(own_names), *anchors.encoded_anchors()]
+        self._begun = BegunTokens(rules)
+        kinds = [*anchors.rule_anchors(rules), *anchors.keyword_anchors(own_names), *anchors.encoded_anchors(), *self._begun.anchors()]
         self._anchors = _scanner(engine, "anchors", kinds, 0)
         numeric = anchors.numeric_anchor()
         self._numeric = _scanner(engine, "numeric", [numeric], len(kinds)) if any(rule.anchor == "numeric" for rule in rules) else None
         kinds.append(numeric)
         self._base64 = Base64Runs(engine, len(kinds))
         kinds.append(anchors.base64_text_anchor())
-        self.roles: tuple[Role, ...] = tuple(kind.role for kind in kinds)
+        roles = [kind.role for kind in kinds]
+        self._unsettled = frozenset(i for i, role in enumerate(roles) if role in {Role.BEGUN, Role.PACKED})
+        self._settled = {role: len(roles) + i for i, role in enumerate(_SETTLED)}
+        self.roles: tuple[Role, ...] = (*roles, *_SETTLED)
 
     def hits(self, data: bytes) -> list[Hit]:
         """Return the hits in order; raise TooManyHits when there are too many to look at one by one."""
@@ -32,8 +39,18 @@ class Candidates:
         found += self._base64.hits(data)
         if len(found) > HIT_LIMIT:
             raise TooManyHits
+        if not self._unsettled.isdisjoint([kind for _, kind in found]):
+            found = [hit for each in found if (hit := self._settle(data, each)) is not None]
         found.sort()
         return found
+
+    def _settle(self, data: bytes, hit: Hit) -> Hit | None:
+        """What a hit on a mere beginning means, by what stands around it."""
+        at, kind = hit
+        if kind not in self._unsettled:
+            return hit
+        role = self._begun.break_role(data, at) if self.roles[kind] is Role.BEGUN else packed_role(data, at)
+        return (at, self._settled[role]) if role is not None else None
 
 
 def _scanner(engine: Engine, name: str, kinds: Sequence[Anchor], first: int) -> Scanner:

@@ -18,7 +18,8 @@ from tracesidecar.sanitize.views import Views
 
 KEY_NAME_RULE = "key-name"
 DEEPEST_NEST = 8
-"""JSON in strings is parsed down to this level; below, a string is only text."""
+"""JSON in strings is parsed down to this level; what lies below and may hold a secret is replaced whole."""
+TOO_DEEP_RULE = "too-deep"
 
 _HIT_SLACK = 3
 """An anchor may end on the quote, colon or blank behind the string that it is about."""
@@ -38,6 +39,37 @@ class Edited(NamedTuple):
 
     line: bytes
     edits: Sequence[Edit]
+
+
+def spliced(raw: bytes, edits: Sequence[Edit]) -> Edited:
+    """Make the edits; every other byte stays as it was."""
+    if not edits:
+        return Edited(raw, ())
+    pieces: list[bytes] = []
+    last = 0
+    ordered = sorted(edits)
+    for start, end, new, _ in ordered:
+        pieces += (raw[last:start], new)
+        last = end
+    pieces.append(raw[last:])
+    return Edited(b"".join(pieces), ordered)
+
+
+def chained(first: Edited, second: Edited) -> Edited:
+    """Both edits of a line as one; `second` was made on the line as `first` left it."""
+    if not first.edits:
+        return second
+    return Edited(second.line, [*first.edits, *(_placed_before(first.edits, edit) for edit in second.edits)])
+
+
+def _placed_before(edits: Sequence[Edit], later: Edit) -> Edit:
+    """A later edit with its place in the line before `edits`, as exactly as can be said."""
+    shift = 0
+    for start, end, new, _ in edits:
+        if start + shift >= later.start:
+            break
+        shift += len(new) - (end - start)
+    return Edit(later.start - shift, later.end - shift, later.new, later.rules)
 
 
 class Toolbox(NamedTuple):
@@ -88,16 +120,7 @@ class LineCut:
 
     def spliced(self) -> Edited:
         """Return the line with all edits made; every other byte stays as it was."""
-        if not self.edits:
-            return Edited(self.raw, ())
-        pieces: list[bytes] = []
-        last = 0
-        edits = sorted(self.edits)
-        for start, end, new, _ in edits:
-            pieces += (self.raw[last:start], new)
-            last = end
-        pieces.append(self.raw[last:])
-        return Edited(b"".join(pieces), edits)
+        return spliced(self.raw, self.edits)
 
     def is_secret(self, value: str, key_class: KeyClass) -> bool:
         """Judge a value under a key; what is marked or allowed already is none."""
@@ -116,15 +139,12 @@ class LineCut:
         if not self.heat.touches(start, end) and "\\" not in text:
             return
         content = text.encode()
-        if self._nest < DEEPEST_NEST and self._cut_nested(content, start, end):
+        if self._cut_nested(content, start, end):
             return
-        spans = self._spans(content)
-        rest = self.tools.marker.cut(content, spans) if spans else content
-        seen = self.tools.views.cut(rest) if self._has_views(rest, start, end) else None
-        if seen is not None:
-            rules = (*(rule for _, _, rule in spans), *seen.rules)
-            self.edits.append(Edit(start, end, msgspec.json.encode(seen.text.decode()), rules))
-        elif spans:
+        spans = text_spans(self.tools.rules, content)
+        if self._has_views(content, start, end):
+            spans = merged([*spans, *self.tools.views.spans(content)])
+        if spans:
             self._cut_spans(content, start, end, spans)
 
     def _replace_below_key(self, text: str, start: int, end: int) -> None:
@@ -136,26 +156,16 @@ class LineCut:
 
     def _cut_nested(self, content: bytes, start: int, end: int) -> bool:
         """Redact JSON inside the string; False when there is none."""
-        if content.lstrip()[:1] not in {b"{", b"["} or len(content) < 2:
+        if not is_json_container(content):
             return False
-        try:
-            msgspec.json.decode(content, type=msgspec.Raw)
-        except msgspec.DecodeError:
-            return False
+        if self._nest >= DEEPEST_NEST:
+            self.replace(start, end, TOO_DEEP_RULE, content)
+            return True
         edited = self.tools.nested(content, self._nest + 1)
         if edited.edits:
             rules = tuple(rule for edit in edited.edits for rule in edit.rules)
             self.edits.append(Edit(start, end, msgspec.json.encode(edited.line.decode()), rules))
         return True
-
-    def _spans(self, content: bytes) -> list[Span]:
-        """What to cut; JSON that was cut off is no JSON any more, but its escapes still are."""
-        spans = self.tools.rules.spans(content)
-        if b"\\" in content and content.lstrip()[:1] in {b"{", b"["}:
-            at = raw_offsets(content)
-            inner = self.tools.rules.spans(decoded(content))
-            spans = merged([*spans, *((at(start), at(end), rule) for start, end, rule in inner)])
-        return spans
 
     def _has_views(self, content: bytes, start: int, end: int) -> bool:
         if self.heat.touches_encoded(start, end) or b"\\u" in content:
@@ -169,3 +179,24 @@ class LineCut:
         for low, high, rule in spans:
             marker = self.tools.marker.mark(rule, content[low:high])
             self.edits.append(Edit(start + 1 + to_raw(low), start + 1 + to_raw(high), marker, (rule,)))
+
+
+def is_json_container(content: bytes) -> bool:
+    """True for the text of a JSON object or array."""
+    if content.lstrip()[:1] not in {b"{", b"["} or len(content) < 2:
+        return False
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def text_spans(rules: TextRules, content: bytes) -> list[Span]:
+    """What to cut from a text; JSON that was cut off is no JSON any more, but its escapes still are."""
+    spans = rules.spans(content)
+    if b"\\" in content and content.lstrip()[:1] in {b"{", b"["}:
+        at = raw_offsets(content)
+        inner = rules.spans(decoded(content))
+        spans = merged([*spans, *((at(start), at(end), rule) for start, end, rule in inner)])
+    return spans

@@ -10,17 +10,19 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.anchors import Role
 from tracesidecar.sanitize.line_cut import LineCut
 from tracesidecar.sanitize.scanning import Hit
+from tracesidecar.sanitize.tokens import may_go_on
 from tracesidecar.sanitize.values import KeyClass
 from tracesidecar.sanitize.windows import is_paired
 
 _ESCAPED_QUOTES = 64
 """After so many escaped quotes backwards the walk is cheaper."""
+_KEYWORDS = frozenset({Role.KEYWORD, Role.LOGIN})
 _BACKSLASH = 0x5C
 _QUOTE = 0x22
 
 
 class NotPlain(Exception):
-    """The place needs the whole tree: a pair, an argument list, a container or number under a sensitive key."""
+    """The place needs the whole tree: a pair, an argument list, a container or number under a sensitive key, a secret in pieces."""
 
 
 def cut_nearby(line: LineCut, hits: Sequence[Hit], roles: Sequence[Role]) -> None:
@@ -30,14 +32,14 @@ def cut_nearby(line: LineCut, hits: Sequence[Hit], roles: Sequence[Role]) -> Non
         if at > done:
             if roles[kind] is Role.NUMERIC:
                 raise NotPlain
-            done = _cut_at(line, at, is_keyword=roles[kind] in {Role.KEYWORD, Role.LOGIN})
+            done = _cut_at(line, at, roles[kind])
 
 
-def _cut_at(line: LineCut, at: int, *, is_keyword: bool) -> int:
+def _cut_at(line: LineCut, at: int, role: Role) -> int:
     """Cut the string that the hit is about, and the value when it is a key; return how far the line is settled."""
     raw = line.raw
     start, end = _string_around(raw, at)
-    if is_keyword and is_paired(line.tools.keys, raw, 0, at):
+    if role in _KEYWORDS and is_paired(line.tools.keys, raw, 0, at):
         raise NotPlain
     colon = patterns.COLON.match(raw, end)
     if colon is not None:
@@ -48,7 +50,10 @@ def _cut_at(line: LineCut, at: int, *, is_keyword: bool) -> int:
             raise NotPlain
     elif line.tools.keys.classify(before.group(1).decode()) is not None:
         raise NotPlain
+    count = len(line.edits)
     line.string(_decoded(raw, start, end), start, end, None)
+    if (role is Role.SPLIT and len(line.edits) == count) or may_go_on(raw, start, end):
+        raise NotPlain
     return end
 
 

@@ -11,6 +11,7 @@ import re
 CAMEL_START = re.compile(r"([a-z0-9])([A-Z])")
 CAMEL_END = re.compile(r"([A-Z])([A-Z][a-z])")
 NOT_WORD = re.compile(r"[^a-z0-9]+")
+PASSWORD_MISSPELT = re.compile(r"(?:pa?ss?w(?:or?s?d|r?d)|(?:user|db|root|admin|my|proxy|login|ftp|sql)pwd)\Z")
 SIMPLE_KEY = re.compile(rb"[A-Za-z0-9_.\-]+")
 
 # -- values
@@ -20,24 +21,37 @@ PLACEHOLDER = re.compile(
     r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]|\[[A-Z_]{2,40}\]"
     r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
     r"|null|none|nil|undefined|true|false|yes|no|n/a|redacted|hidden|masked|required|optional|string|str|bytes|number|int|bool|boolean|any|object"
-    r"|empty|unset|missing|invalid|expired|unknown|(?:your|my|insert|enter|replace|change)[-_ ][-_ a-z0-9]{2,40})\Z"
+    r"|empty|unset|missing|invalid|expired|unknown|same-origin|include|omit|(?:your|my|insert|enter|replace|change)[-_ ][-_ a-z0-9]{2,40})\Z"
 )
 TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.-]+")
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 CODE_START = re.compile(r"(?:await|new|self|this|os|process|env|config|settings|args|kwargs)\b[\s.(\[]", re.ASCII)
 IDENTIFIER_CHAIN = re.compile(r"(?:[A-Za-z_$][\w$]*(?:\??\.|::|->))+[A-Za-z_$][\w$]*\(?\)?", re.ASCII)
 PLAIN_WORD = re.compile(r"[A-Za-z][a-z]*[.,]?")
+NOT_WORD_CHARACTER = re.compile(r"[^A-Za-z0-9_]")
+SLUG = re.compile(r"[a-z0-9]+(?:[-._/:][a-z0-9]+)*")
+HOST = re.compile(r"(?:[a-z0-9-]{1,32}\.){1,6}[a-z]{2,6}(?::[0-9]{1,5})?(?:/[a-z0-9/._-]{0,80})?")
+YAML_TAG = re.compile(r"!(?:[A-Za-z]{2,12}::?)?[A-Za-z]{2,16}(?=[ \t\r\n]|\Z)")
 LETTERS_ONLY = re.compile(r"[A-Za-z_.\-/]+")
 FILE_SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|js|ts|py|css|md)$")
 SCHEME = re.compile(r"(?i)(?:bearer|basic|digest|token|negotiate|aws4-hmac-sha256)[ \t]+")
-AUTHORIZATION_SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac|sharedkey|oauth)[ \t]+")
+AUTHORIZATION_SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac|sharedkey|oauth)(?:[ \t]+|$)")
 
 # -- markers, ours only
 MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
 
 # -- gates of single rules
 FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
-PAIR_NAME = re.compile(rb"(?i)name(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)")
+PAIR_NAME = re.compile(rb"(?i)(?:name|key)(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)")
+COMPARED_NAME = re.compile(rb"[!=]==?[ \t]*([A-Za-z0-9_.>-]{1,160})\Z")
+DEFINED_NAME = re.compile(rb"(?i)(?:[#%](?:define|global)|setx?|export)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})")
+NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
+NAMED_ADDRESS = re.compile(rb"(?i)\bip(?:v4)?(?:[ _-]?addr(?:ess)?)?[\"']?(?:[:=]| is)[ \t]{0,4}[\"']?\Z")
+HEX = re.compile(r"[0-9a-fA-F]+")
+KEY_TYPE = re.compile(rb"[\"'`]kty\\{0,15}[\"'`]")
+DIGITS_AND_COLON = re.compile(rb"[0-9]{6,14}:")
+SECRET_KIND = re.compile(rb"\bkind:[ \t]{0,4}[\"']?Secret\b")
+BUILD_SECRET = re.compile(r"(?:id|type|source|src|env|target)=")
 SQL_VERB = re.compile(rb"(?i)\b(?:create|alter|set|grant|identified)\b")
 SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
 BLOB = re.compile(rb"[A-Za-z0-9+/]{256,}")
@@ -47,17 +61,24 @@ ASSIGNMENT_REST = re.compile(
     rb"""[A-Za-z0-9_.-]{0,40}(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`])?[ \t]{0,8}"""
     rb"""(?:\??:?[ \t]{0,4}(?:string|String|str|char\*?|text|auto|SecretStr|Optional\[str\])[ \t]{1,4})?"""
     rb"""(=>|::?:?=|\?=|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}(?:[\r\n]{1,2}[ \t]{0,40})?@?(?:\\{0,7}["'`])?"""
-    rb"""([^ \t\r\n"'`\\,;&<>()\[\]{}|][^\r\n"'`\\]{2,4096})"""
+    rb"""([^ \t\r\n"'`\\,;&<>()\[\]{}|][^\r\n"'`\\]{2,4096}|(?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096})"""
 )
 NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.-]*\Z")
 NAME_AT = re.compile(rb"(?:[A-Za-z0-9_.\- ]|\xc3\xb1)*")
 TWO_WORD_NAME = re.compile(
-    rb"(?i)(?:(?:api|access|priv|private|account|auth|service|client|sign|signing|encrypt|encryption|master|license|app|db|database) key"
+    rb"(?i)(?:(?:api|access|priv|private|account|auth|authentication|activation|secret|service|client|sign|signing|encrypt|encryption|master|license|app|db"
+    rb"|database) key"
     rb"|(?:db|database|key) pass|connection string)\Z"
 )
 QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
-BARE_VALUE = re.compile(rb"[^ \t,;&\"'<>]+")
+# a comma or semicolon inside ends a value only before a blank, a quote or the next `name=`
+BARE_VALUE = re.compile(rb"(?:[^ \t,;&\"'<>]|[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z))+")
 BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
+IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
+EXPRESSION_GOES_ON = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
+LABEL = re.compile(r"[^\W\d_]{2,20}(?:[ '/-][^\W\d_]{1,20}){0,6}[ ]?[?!.:*]{0,3}")
+LABEL_WORD = re.compile(r"[^\W\d_]{2,20}")
+DIRECTORY = re.compile(r"(?:[/~]|[A-Za-z]:[/\\])")
 CALL_OR_INDEX = re.compile(r"[A-Za-z_$][\w$.]*[(\[]", re.ASCII)
 KEY_END = re.compile(rb"""\\{0,15}["'`][ \t]{0,8}:""")
 CLOSING_TAG = re.compile(rb"[ \t\r\n]*</")
@@ -81,12 +102,21 @@ NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 
 # -- encoded views of a text
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{24,65536}={0,2}")
-UNICODE_ESCAPES = re.compile(r"(?:\\{1,16}u[0-9a-fA-F]{4})+")
-UNICODE_ESCAPE_DIGITS = re.compile(r"u([0-9a-fA-F]{4})")
+UNICODE_ESCAPES = re.compile(r"(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))+")
+UNICODE_ESCAPE_DIGITS = re.compile(r"u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})")
+BYTE_ESCAPES = re.compile(r"(?:\\{1,16}x[0-9a-fA-F]{2})+")
+BYTE_ESCAPE_DIGITS = re.compile(r"x([0-9a-fA-F]{2})")
 PERCENT_RUN = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+QUOTED_PRINTABLE = re.compile(r"(?:=[0-9A-F]{2}){3,}|=\r?\n")
 ENTITY = re.compile(r"&#x?[0-9a-fA-F]{1,6};|&(?:amp|quot|lt|gt|apos);")
-ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
-INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
+ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|[()][AB0-2]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\))")
+OVERSTRUCK = re.compile(r"[^\x08]\x08")
+INVISIBLE = re.compile("[\x00-\x07\x0e-\x1a\x7f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+COMPATIBLE = re.compile("[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u2100-\u214f\u2460-\u24ff\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]")
+TOKEN_BREAK = re.compile(rb'[A-Za-z0-9+/_=.-]{0,512}+(?:\\{1,16}(["nr])|("))')
+PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z")
+BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
+LINE_WRAP = re.compile(r"(?<=[A-Za-z0-9+/_=.-])(?:\r\n|\n|\r)[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
 
 # -- repair
 NOT_A_NUMBER = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)|-?Infinity|NaN', re.DOTALL)

@@ -9,14 +9,16 @@ from typing import NamedTuple
 from tracesidecar.sanitize.anchors import Role, own_word
 from tracesidecar.sanitize.candidates import Candidates
 from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.line_cut import EVERYWHERE, Edited, Heat, LineCut, Toolbox
+from tracesidecar.sanitize.line_cut import EVERYWHERE, Edited, Heat, LineCut, Toolbox, chained, spliced
 from tracesidecar.sanitize.markers import Marker
 from tracesidecar.sanitize.nearby import NotPlain, cut_nearby
 from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.rules import Rule, Vocabulary
 from tracesidecar.sanitize.scanning import Engine, Hit, TooManyHits
+from tracesidecar.sanitize.siblings import Siblings
 from tracesidecar.sanitize.text_rules import TextRules
+from tracesidecar.sanitize.tokens import BLOCK_RULES, block_starts, token_prefixes
 from tracesidecar.sanitize.views import Views
 from tracesidecar.sanitize.walk import cut_tree
 from tracesidecar.sanitize.windows import Verifier
@@ -58,7 +60,9 @@ class Redactor:
         rules = TextRules(policy.rules, engine, keys, own=policy.own, own_words=own_words, allowed=policy.allowed)
         self.marker = Marker(policy.hmac_key)
         self.rules = rules
-        self.views = Views(rules, self.marker)
+        tokens = frozenset(rule.id for rule in policy.rules if token_prefixes(rule))
+        self.views = Views(rules, policy.rules)
+        self._siblings = Siblings(rules, self.marker, tokens=tokens, blocks=BLOCK_RULES)
         self._own = policy.own
         self._candidates = Candidates(policy.rules, engine, policy.key_names)
         self._roles = self._candidates.roles
@@ -120,18 +124,23 @@ class Redactor:
 
     def _cut(self, raw: bytes, hits: Sequence[Hit] | None, nest: int) -> Edited:
         if hits is None:
-            return self._walked(raw, EVERYWHERE, nest)
+            return self._walked(raw, EVERYWHERE, nest, None)
         heat = Heat([at for at, _ in hits], [at for at, kind in hits if self._roles[kind] is Role.ENCODED])
         if nest == 0:
             line = LineCut(self._tools, raw, heat, nest)
             try:
                 cut_nearby(line, hits, self._roles)
             except NotPlain:
-                return self._walked(raw, heat, nest)
-            return line.spliced()
-        return self._walked(raw, heat, nest)
+                pass
+            else:
+                return line.spliced()
+        return self._walked(raw, heat, nest, [*(at for at, kind in hits if self._roles[kind] is Role.SPLIT), *block_starts(raw)])
 
-    def _walked(self, raw: bytes, heat: Heat, nest: int) -> Edited:
+    def _walked(self, raw: bytes, heat: Heat, nest: int, begun: Sequence[int] | None) -> Edited:
+        """Cut everywhere; `begun` are the places of secrets that may go on in the next string (None: anywhere)."""
+        if (begun is None or begun) and (edits := self._siblings.edits(raw, begun)):
+            joined = spliced(raw, edits)
+            return chained(joined, self._nested(joined.line, nest))
         line = LineCut(self._tools, raw, heat, nest)
         cut_tree(line)
         return line.spliced()

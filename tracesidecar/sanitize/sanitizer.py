@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar.model import Chunk, Clean, Refusal
+from tracesidecar.sanitize.markers import merged
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.own_rules import OwnRules
 from tracesidecar.sanitize.places import key_path
@@ -17,7 +18,7 @@ from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, load_cata
 from tracesidecar.sanitize.scanning import choose_engine
 from tracesidecar.sanitize.validate import Validated, reason_against, validate
 
-REVISION = 1
+REVISION = 2
 """Raised with each change of this package that changes what is cut or how it is marked."""
 
 
@@ -98,14 +99,10 @@ class Sanitizer:
         """Redact free text, such as a path that becomes a label."""
         content = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
         try:
-            spans = self._redactor.rules.spans(content)
-            cut = self._redactor.marker.cut(content, spans)
-            seen = self._redactor.views.cut(cut)
+            spans = merged([*self._redactor.rules.spans(content), *self._redactor.views.spans(content)])
+            return self._redactor.marker.cut(content, spans).decode() if spans else text
         except Exception:  # noqa: BLE001 - fail closed
             return "[REDACTED:text]"
-        if seen is not None:
-            return seen.text.decode()
-        return cut.decode() if spans else text
 
     def _refusal(self, chunk: Chunk, start: int, end: int, reason: Reason) -> Refusal:
         digest = hashlib.blake2b(chunk.data[start:end], key=self._digest_key, digest_size=16).digest() if self._digest_key else None

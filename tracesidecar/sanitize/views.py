@@ -1,116 +1,100 @@
-"""Encoded views of a text: base64, percent, HTML entities, colours, invisible and look-alike characters."""
+"""Encoded views of a text: where a rule hits in one, what is written there is cut from the text."""
 
 from __future__ import annotations
 
-import base64
-import html
 import re
-import unicodedata
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.markers import Marker, Span
+from tracesidecar.sanitize.decoders import DECODERS, UNWRAPPED, TooMuch, View, base64_content, view_through, written_spans
+from tracesidecar.sanitize.markers import Span, merged
+from tracesidecar.sanitize.re2_patterns import Re2Pattern
+from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.text_rules import TextRules
+from tracesidecar.sanitize.tokens import token_prefixes
 
 BASE64_RULE = "base64"
-
-
-class Seen(NamedTuple):
-    """A text after a cut in one of its views, and the rules that cut."""
-
-    text: bytes
-    rules: tuple[str, ...]
-
-
-def _unicode(match: re.Match[str]) -> str:
-    digits = "".join(patterns.UNICODE_ESCAPE_DIGITS.findall(match.group(0)))
-    return bytes.fromhex(digits).decode("utf-16-be", "replace")
-
-
-def _percent(match: re.Match[str]) -> str:
-    return bytes.fromhex(match.group(0).replace("%", "")).decode("utf-8", "replace")
-
-
-def _entity(match: re.Match[str]) -> str:
-    return html.unescape(match.group(0))
-
-
-def _nothing(_match: re.Match[str]) -> str:
-    return ""
-
-
-_DECODERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (patterns.UNICODE_ESCAPES, _unicode),
-    (patterns.PERCENT_RUN, _percent),
-    (patterns.ENTITY, _entity),
-    (patterns.ANSI, _nothing),
-    (patterns.INVISIBLE, _nothing),
-)
+_ROUNDS = 3
+"""So often are all decoders asked one after another: a percent sign may be written in percent."""
+_SHORTEST_REST = 8
+_DEPTH = 4
+"""Base64 in base64, and packed data in it, is followed so deep."""
 
 
 class Views:
-    """Looks at a text through each decoder; where a rule hits, the decoded text stands in, cut."""
+    """Looks at a text through the decoders, one upon the other, and into base64."""
 
-    def __init__(self, rules: TextRules, marker: Marker) -> None:
+    def __init__(self, rules: TextRules, catalogue: Iterable[Rule]) -> None:
         self._rules = rules
-        self._marker = marker
+        self._tokens = {rule.id: prefixes for rule in catalogue if (prefixes := token_prefixes(rule))}
+        begun = "|".join(sorted({re.escape(prefix) for prefixes in self._tokens.values() for prefix in prefixes}))
+        self._wrapped = Re2Pattern(rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]|[A-Za-z0-9+/_=-]{{40}}[\r\n]" if begun else r"[A-Za-z0-9+/_=-]{40}[\r\n]")
 
-    def cut(self, text: bytes) -> Seen | None:
-        """Return the text after cuts, None when no view holds a secret."""
-        original = text.decode()
-        rules: list[str] = []
-        cut = self._without_base64(original, rules) if len(text) >= 24 else original
-        for decoded in self._decoded(cut):
-            content = decoded.encode("utf-8", "replace")
-            spans = self._rules.spans(content)
-            if spans:
-                return Seen(self._marker.cut(content, spans), (*rules, *_names(spans)))
-        return Seen(cut.encode(), tuple(rules)) if rules else None
+    def spans(self, text: bytes) -> list[Span]:
+        """Return what to cut beyond what the rules find in the text itself, in the text's own bytes, sorted and apart."""
+        return self._spans(text, _DEPTH, {})
 
-    def _decoded(self, text: str) -> list[str]:
-        views = [pattern.sub(decode, text) for pattern, decode in _DECODERS if pattern.search(text)]
-        if not text.isascii():
-            views.append(unicodedata.normalize("NFKC", text))
-        return [view for view in views if view != text]
+    def _spans(self, text: bytes, depth: int, judged: dict[str, bool]) -> list[Span]:
+        source = text.decode("utf-8", "replace")
+        found = [*self._base64_spans(source, depth, judged), *self._wrapped_spans(source, depth, judged)]
+        layers: list[View] = []
+        for _ in range(_ROUNDS):
+            count = len(layers)
+            for decoder in DECODERS:
+                view = view_through(decoder, source)
+                if view is not None:
+                    layers.append(view)
+                    source = view.text
+            if len(layers) == count:
+                break
+            shown = self._rules.spans(source.encode("utf-8", "replace"))
+            shown += [*self._base64_spans(source, depth, judged), *self._wrapped_spans(source, depth, judged)]
+            found += written_spans(layers, shown) if shown else []
+        return merged(found)
 
-    def _without_base64(self, text: str, rules: list[str]) -> str:
-        def replace(match: re.Match[str]) -> str:
+    def _wrapped_spans(self, source: str, depth: int, judged: dict[str, bool]) -> list[Span]:
+        """Tokens and base64 that go on behind the end of a line."""
+        text = source.encode("utf-8", "replace")
+        view = view_through(UNWRAPPED, source) if self._wrapped.search(text) is not None else None
+        if view is None:
+            return []
+        tokens = [span for span in self._rules.spans(view.text.encode("utf-8", "replace")) if span[2] in self._tokens]
+        encoded = self._base64_spans(view.text, depth, judged)
+        alone = self._rules.spans(text) if tokens else []
+        written = written_spans([view], [*tokens, *encoded])
+        return [span for span in written if not any(_ends_in(text, whole, span) for whole in alone)]
+
+    def _base64_spans(self, source: str, depth: int, judged: dict[str, bool]) -> list[Span]:
+        """Runs of base64 with a secret in them; `judged` remembers those that were met in another view."""
+        if not depth or len(source) < 24:
+            return []
+        runs = []
+        for match in patterns.BASE64_RUN.finditer(source):
             run = match.group(0)
-            if not self._hides_a_secret(run, depth=0):
-                return run
-            rules.append(BASE64_RULE)
-            return self._marker.mark(BASE64_RULE, run.encode()).decode()
-
-        return patterns.BASE64_RUN.sub(replace, text)
+            if run not in judged:
+                judged[run] = self._hides_a_secret(run, depth - 1)
+            if judged[run]:
+                runs.append(match.span())
+        if source.isascii():
+            return [(start, end, BASE64_RULE) for start, end in runs]
+        return [(len(source[:start].encode()), len(source[:end].encode()), BASE64_RULE) for start, end in runs]
 
     def _hides_a_secret(self, run: str, depth: int) -> bool:
-        decoded = _base64_text(run)
-        if decoded is None:
-            return False
-        if self._rules.spans(decoded.encode()):
+        try:
+            content = base64_content(run)
+        except TooMuch:
             return True
-        if depth > 0:
+        if content is None:
             return False
-        inner = patterns.BASE64_RUN.findall(decoded)
-        if inner:
-            return any(self._hides_a_secret(each, depth + 1) for each in inner)
-        return any(self._rules.spans(view.encode("utf-8", "replace")) for view in self._decoded(decoded))
+        if self._rules.spans(content.text):
+            return True
+        # packed data in packed data would multiply the work: there, base64 is only followed one level
+        return bool(self._spans(content.text, min(depth, 1) if content.was_packed else depth, {}))
 
 
-def _base64_text(run: str) -> str | None:
-    """The text that a run encodes, None when it is not text; the first 24 characters decide for nearly every run."""
-    standard = run.replace("-", "+").replace("_", "/")
-    try:
-        head = base64.b64decode(standard[:24])
-        if sum(32 <= c < 127 or c >= 128 or c in b"\r\n\t" for c in head) < 17:
-            return None
-        decoded = base64.b64decode(standard + "=" * (-len(standard.rstrip("=")) % 4)).decode("utf-8")
-    except ValueError:
-        return None
-    printable = sum(c.isprintable() or c in "\r\n\t" for c in decoded)
-    return decoded if printable >= 0.95 * len(decoded) else None
-
-
-def _names(spans: Sequence[Span]) -> tuple[str, ...]:
-    return tuple(rule for _, _, rule in spans)
+def _ends_in(text: bytes, whole: Span, joined: Span) -> bool:
+    """True when a token that was found in its line seems to end there: the next line holds a word, or begins with a name."""
+    if whole[0] >= joined[1] or joined[0] >= whole[1]:
+        return False
+    rest = text[whole[1] : joined[1]].strip()
+    return len(rest) < _SHORTEST_REST or text[joined[1] : joined[1] + 1] == b"=" or rest.isalpha() or rest.isdigit()

@@ -26,7 +26,7 @@ REMEMBERED = 8192
 _LEVELS = 5
 _DEEP = b"\\" * 16
 """So many backslashes mean JSON nested beyond the levels looked at here."""
-_SURE = frozenset({Role.CERTAIN, Role.ENCODED})
+_SURE = frozenset({Role.CERTAIN, Role.ENCODED, Role.SPLIT})
 
 Verdict = bool | None
 """True: cut; False: this hit means nothing; None: look at the window."""

@@ -1,0 +1,68 @@
+"""Which rules cut one unbroken token with a known beginning, and how the beginning of one looks that was broken off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.anchors import Anchor, Role
+from tracesidecar.sanitize.rules import Rule
+
+_SHORTEST_PREFIX = 4
+_JWT = "eyJ"
+_WORDS = frozenset({"key-", "API-", "secret_", "://", "sig="})
+"""Beginnings that stand in any text."""
+_HEX = frozenset("0123456789abcdef")
+BLOCK_RULES = frozenset({"private-key-pem", "putty-private-key"})
+"""Rules that cut several lines, which may stand as the items of a list."""
+_BLOCK_STARTS = (b"-----BEGIN", b"PuTTY-User-Key-File")
+_BLOCK_ENDS = (b"-----END", b"Private-MAC", b"Private-Hash")
+
+
+def token_prefixes(rule: Rule) -> tuple[str, ...]:
+    """Return the beginnings by which a broken-off token of this rule is known; none for a rule that cuts more than a token."""
+    if rule.category != "secret" or rule.prefix_ci or rule.is_anchored_elsewhere or r"[ \t]" in rule.regex or "(?s:" in rule.regex or "[^" in rule.regex:
+        return ()
+    return tuple(prefix for prefix in rule.prefix if _is_telling(prefix))
+
+
+def _is_telling(prefix: str) -> bool:
+    if prefix in _WORDS or "/" in prefix or set(prefix) <= _HEX:
+        return False
+    return len(prefix) >= _SHORTEST_PREFIX or prefix == _JWT
+
+
+class BegunTokens:
+    """The beginnings of tokens in raw JSON, and whether what begins there breaks off."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._prefixes = sorted({prefix.encode() for rule in rules for prefix in token_prefixes(rule)}, key=len, reverse=True)
+
+    def anchors(self) -> list[Anchor]:
+        """Return an anchor on literals only: the rest is looked at behind each hit."""
+        return [Anchor("begun", Role.BEGUN, tuple(re.escape(prefix.decode()) for prefix in self._prefixes))] if self._prefixes else []
+
+    def break_role(self, raw: bytes, at: int) -> Role | None:
+        """Say how a token ends whose beginning ends at `at`: with its string, with a line, or (None) as tokens do."""
+        match = patterns.TOKEN_BREAK.match(raw, at)
+        if match is None or not self._begins_a_word(raw, at):
+            return None
+        return Role.ENCODED if match.group(1) in {b"n", b"r"} else Role.SPLIT
+
+    def _begins_a_word(self, raw: bytes, at: int) -> bool:
+        """False for a beginning in small letters in the midst of a word: `openapi_`."""
+        size = next((len(prefix) for prefix in self._prefixes if raw.startswith(prefix, at - len(prefix))), 0)
+        before = raw[max(0, at - size - 2) : at - size]
+        return not (before[-1:].islower() and raw[at - size : at - size + 1].islower()) or before[:1] == b"\\"
+
+
+def block_starts(raw: bytes) -> list[int]:
+    """Return where keys in lines may begin."""
+    return [match.end() for match in patterns.BLOCK_START.finditer(raw)]
+
+
+def may_go_on(raw: bytes, start: int, end: int) -> bool:
+    """True when a key in lines begins in raw[start:end] and does not end there."""
+    begin = max(raw.rfind(block, start, end) for block in _BLOCK_STARTS)
+    return begin >= 0 and not any(raw.find(mark, begin, end) >= 0 for mark in _BLOCK_ENDS)
