@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
-import re
 from collections import Counter
 from types import ModuleType
 
@@ -50,13 +49,29 @@ def test_no_secret_is_missed_that_the_reference_finds(secrets_only: Sanitizer, r
     assert worse == []
 
 
-def test_the_placement_of_a_secret_does_not_matter(strict: Sanitizer) -> None:
-    rows = [row for row in labelled("redaction-dev.jsonl.gz") if row["secret"] and row["tier"] == "secret"]
+@pytest.mark.parametrize(
+    ("name", "tiers", "share"),
+    [
+        ("redaction-dev.jsonl.gz", {"secret"}, 0.98),
+        ("redaction-dev2.jsonl.gz", {"high"}, 0.90),
+        ("redaction-dev2.jsonl.gz", {"high", "medium"}, 0.85),
+    ],
+)
+def test_secrets_are_found_in_every_placement(secrets_only: Sanitizer, name: str, tiers: set[str], share: float) -> None:
+    assert_found_everywhere(secrets_only, [row for row in labelled(name) if row["secret"] and row["tier"] in tiers], share)
+
+
+def test_core_personal_data_is_found_in_every_placement(strict: Sanitizer) -> None:
+    rows = [row for row in labelled("redaction-dev.jsonl.gz") if row["secret"] and row["tier"] == "pii-core"]
+    assert_found_everywhere(strict, rows, 0.90)
+
+
+def assert_found_everywhere(sanitizer: Sanitizer, rows: list[dict[str, str]], share: float) -> None:
     recall: Counter[str] = Counter()
     for row in rows:
-        recall.update(place for place, line in placements(row["text"]) if found(strict, row, line))
-    assert min(recall.values()) >= 0.95 * len(rows)
-    assert max(recall.values()) - min(recall.values()) <= 0.01 * len(rows)
+        recall.update(place for place, line in placements(row["text"]) if found(sanitizer, row, line))
+    assert min(recall.values()) >= share * len(rows)
+    assert max(recall.values()) - min(recall.values()) <= max(1, 0.01 * len(rows))
 
 
 def test_benign_rows_are_untouched(strict: Sanitizer) -> None:
@@ -66,14 +81,9 @@ def test_benign_rows_are_untouched(strict: Sanitizer) -> None:
     assert len(touched) <= (1 - BENIGN_SHARE) * len(rows)
 
 
-def test_real_lines_lose_only_what_was_judged(secrets_only: Sanitizer) -> None:
+def test_real_lines_hold_no_secret_and_stay_as_they_are(secrets_only: Sanitizer) -> None:
     lines = gzip.decompress(corpus("real-agent-lines.jsonl.gz").read_bytes())
     clean = secrets_only(chunk_of(lines))
     assert (clean.lines, clean.refused) == (lines.count(b"\n"), ())
-    assert dict(clean.cuts).keys() <= {"kv-assignment"}
-    assert sum(count for _, count in clean.cuts) <= 6
-    changed = [(old, new) for old, new in zip(lines.split(b"\n"), clean.data.split(b"\n"), strict=True) if old != new]
-    for old, new in changed:
-        kept = re.split(rb"\[REDACTED:[a-z-]+\]", new)
-        assert old.startswith(kept[0])
-        assert old.endswith(kept[-1])
+    assert clean.cuts == ()
+    assert clean.data == lines

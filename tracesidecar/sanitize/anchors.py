@@ -51,9 +51,7 @@ def _words(text: str) -> list[str]:
 _OPERATOR = r"['`\\=:.,)\]>|?!+(]"
 _END = r"(?:" + _OPERATOR + r'|"[ \t]?:|[ \t]{1,2}[=:|>+.!?(,]|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)'
 
-_VENDOR_END = (
-    r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|org|account|user|default))?(?:['`\\=]|\"?[ \t]?[:=]|[ \t]{1,4}[:=?]))"
-)
+_VENDOR_END = r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|org|account|user|default))?(?:['`\\=]|\"?[ \t]?[:=]|[ \t]{1,4}[:=?]))"
 _KEY_WORDS = _words(
     "api access activation authentication priv private account auth service client sign signing crypt encrypt encryption decrypt decryption cryption master "
     "license licence app application db database secret subscription storage shared ssh deploy consumer hmac webhook aes rsa dsa ecdsa "

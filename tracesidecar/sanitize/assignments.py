@@ -16,10 +16,11 @@ _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
 
 WORDS = (
-    r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key|priv(?:ate)?[_. -]?key"
-    r"|account[_. -]?key|auth[_. -]?key|service[_. -]?key|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key|master[_. -]?key|license[_. -]?key"
-    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|art-api|[_-]pass|\bpass|[_-]pw|\bpw|credentials?|creds"
-    r"|auth|cookie|dsn|connection[_. -]?string)"
+    r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key"
+    r"|priv(?:ate)?[_. -]?key|(?:secret|authentication|activation)[_. -]?key|account[_. -]?key|auth[_. -]?key|service[_. -]?key"
+    r"|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key|master[_. -]?key|license[_. -]?key|pa?ss?w(?:or?s?d|r?d)"
+    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|art-api|[_-]pass|\bpass|[_-]pw|\bpw"
+    r"|credentials?|creds|auth|cookie|dsn|connection[_. -]?string|sonar[_.-]login)"
 )
 """Where an assignment may have its sensitive word."""
 
@@ -63,6 +64,8 @@ class Assignments:
         value = text[start:end].decode("utf-8", "ignore")
         if not value or MARKER_START in value or _is_code(text, head, value, end, operator, is_quoted=is_quoted):
             return None
+        if self._is_name(key, value, is_quoted=is_quoted):
+            return None
         if is_quoted and key_class is KeyClass.STRONG and not _may_be_a_key(key, value):
             return None
         if not is_secret(value, key_class, quoted=is_quoted, operator=operator):
@@ -71,6 +74,18 @@ class Assignments:
             rest = patterns.BARE_VALUE_REST.match(text, start)
             end = rest.end() if rest else end
         return start, end
+
+    def _is_name(self, key: str, value: str, *, is_quoted: bool) -> bool:
+        """A label or a variable that names the credential again: `password: "Your password"`, `self.password = new_password`."""
+        if key.lower() in {"pwd", "oldpwd"} and patterns.DIRECTORY.match(value) is not None:  # the shell's PWD
+            return True
+        if is_quoted:
+            return patterns.LABEL.fullmatch(value) is not None and any(self._keys.classify(word) is not None for word in patterns.LABEL_WORD.findall(value))
+        if patterns.IDENTIFIER.fullmatch(value) is None or any(c.isdigit() for c in value):
+            return False
+        return key.endswith(value) or (
+            ("_" in value.strip("_") or value[1:].lower() != value[1:] != value[1:].upper()) and self._keys.classify(value) is not None
+        )
 
 
 def _name_start(text: bytes, word_end: int) -> int:
@@ -107,6 +122,12 @@ def _value_end(text: bytes, start: int, end: int, *, is_quoted: bool) -> int:
 
 def _is_code(text: bytes, head: bytes, value: str, end: int, operator: str, *, is_quoted: bool) -> bool:
     if not is_quoted and patterns.CALL_OR_INDEX.match(value + text[end : end + 1].decode("latin-1")):
+        return True
+    if not is_quoted and value.isalpha() and patterns.EXPRESSION_GOES_ON.match(text, end):
+        return True
+    if len(value) <= 16 and text[end : end + 3] == b"...":  # KEY=sk-... in documentation
+        return True
+    if operator == ":" and value.startswith(":"):  # Type::name
         return True
     if operator == "," and patterns.KEY_END.match(text, end):
         return True

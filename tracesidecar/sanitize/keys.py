@@ -13,6 +13,7 @@ from tracesidecar.sanitize.rules import Vocabulary
 from tracesidecar.sanitize.values import KeyClass
 
 LONGEST_KEY = 256
+_ROOTS = ("password", "passphrase", "passwd", "secret", "apikey", "credential")
 _ODD_CASINGS = ("apikey", "password", "passwd", "secretkey", "accesstoken", "authtoken", "clientsecret", "privatekey")
 _OWN_NAME = re.compile(r"[A-Za-z0-9]+(?:[ _.\-]?[A-Za-z0-9]+)*")
 
@@ -84,7 +85,7 @@ class KeyMatcher:
             return self._key_class(word, previous, is_last=is_last)
         if word == "pass" and is_last:
             return KeyClass.STRONG if previous in lists.pass_prev else KeyClass.WEAK if len(words) == 1 else None
-        if word in {"auth", "dsn"}:
+        if word in {"auth", "dsn"} or (word == "authentication" and is_last):
             return KeyClass.WEAK
         if word in {"string", "str"} and previous in {"connection", "conn", "connect"}:
             return KeyClass.STRONG
@@ -92,7 +93,20 @@ class KeyMatcher:
             return KeyClass.STRONG
         if word == "id" and words[max(0, i - 2) : i] == ("cookie", "session"):
             return KeyClass.STRONG
-        return KeyClass.STRONG if len(word) > 6 and word.endswith(self._glued) else None
+        return KeyClass.STRONG if (len(word) > 6 and word.endswith(self._glued)) or self._is_run_together(word, is_last=is_last) else None
+
+    def _is_run_together(self, word: str, *, is_last: bool) -> bool:
+        """`mysqlpass`, `userpwd`, `secrete`, `passwordhash`, and `pasword` with its letters lost or swapped."""
+        lists = self._words
+        if is_last and word.endswith("pass") and word[:-4] in lists.pass_prev:
+            return True
+        if patterns.PASSWORD_MISSPELT.search(word) is not None:
+            return True
+        root = next((root for root in _ROOTS if word.startswith(root)), None)
+        if root is None:
+            return False
+        tail = word[len(root) :]
+        return tail in lists.tail_value or (len(tail) <= 2 and tail != "ly")
 
     def _token_class(self, word: str, previous: str) -> KeyClass | None:
         lists = self._words
@@ -107,6 +121,8 @@ class KeyMatcher:
         lists = self._words
         if previous in lists.key_prev:
             return KeyClass.STRONG if word == "key" else KeyClass.WEAK
+        if word == "key" and is_last and previous in lists.vendors:
+            return KeyClass.WEAK
         if word == "key" and previous and previous not in lists.key_neg_prev and is_last:
             return KeyClass.MAYBE
         return None

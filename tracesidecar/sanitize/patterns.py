@@ -47,9 +47,9 @@ COMPARED_NAME = re.compile(rb"[!=]==?[ \t]*([A-Za-z0-9_.>-]{1,160})\Z")
 DEFINED_NAME = re.compile(rb"(?i)(?:[#%](?:define|global)|setx?|export)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})")
 NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
 NAMED_ADDRESS = re.compile(rb"(?i)\bip(?:v4)?(?:[ _-]?addr(?:ess)?)?[\"']?(?:[:=]| is)[ \t]{0,4}[\"']?\Z")
+VERSION_BEFORE = re.compile(rb"(?i)(?:[-_v]|\b(?:version|ver|release)[\\\"' :=]{0,16})\Z")
 HEX = re.compile(r"[0-9a-fA-F]+")
 KEY_TYPE = re.compile(rb"[\"'`]kty\\{0,15}[\"'`]")
-DIGITS_AND_COLON = re.compile(rb"[0-9]{6,14}:")
 SECRET_KIND = re.compile(rb"\bkind:[ \t]{0,4}[\"']?Secret\b")
 BUILD_SECRET = re.compile(r"(?:id|type|source|src|env|target)=")
 SQL_VERB = re.compile(rb"(?i)\b(?:create|alter|set|grant|identified)\b")
@@ -116,6 +116,7 @@ COMPATIBLE = re.compile("[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u
 TOKEN_BREAK = re.compile(rb'[A-Za-z0-9+/_=.-]{0,512}+(?:\\{1,16}(["nr])|("))')
 PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z")
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
+BLANK = re.compile(r"\s")
 LINE_WRAP = re.compile(r"(?<=[A-Za-z0-9+/_=.-])(?:\r\n|\n|\r)[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
 
 # -- repair

@@ -63,6 +63,7 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bool_prefix: frozenset[str]
     numeric: frozenset[str]
     exact: frozenset[str]
+    vendors: frozenset[str]
 
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, load_cata
 from tracesidecar.sanitize.scanning import choose_engine
 from tracesidecar.sanitize.validate import Validated, reason_against, validate
 
-REVISION = 2
+REVISION = 3
 """Raised with each change of this package that changes what is cut or how it is marked."""
 
 

@@ -14,11 +14,13 @@ from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
 from tracesidecar.sanitize.re2_patterns import Match, Re2Pattern
 from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.scanning import Engine, Pattern
-from tracesidecar.sanitize.values import entropy, is_placeholder
+from tracesidecar.sanitize.values import entropy, is_mixed, is_placeholder
 
 LOOK_BACK = 700
 """No match with blanks in it begins further before the end of its prefilter's first hit (the widest is `cli-user-password`)."""
 LONG_TEXT = 1500
+ECHOED = 64
+"""Of so many secrets in a text other occurrences are looked for: the time stays linear."""
 
 
 class _Compiled(NamedTuple):
@@ -67,6 +69,8 @@ class TextRules:
         if self._assignment_rule in first_hits or self._has_own_words:
             found += self._assignments.spans(text)
         found += self._own.spans(text)
+        if found:
+            found += _echoes(text, found)
         if self._allowed:
             found = [span for span in found if text[span[0] : span[1]].decode("utf-8", "replace") not in self._allowed]
         return merged(found)
@@ -92,6 +96,27 @@ class TextRules:
             if compiled.gate is None or compiled.gate(Proposal(text_from, low, high, value, text_from[whole[0] : whole[1]])):
                 found.append((start + low, start + high, rule.id))
         return found
+
+
+def _echoes(text: bytes, found: Sequence[Span]) -> list[Span]:
+    """The same secret again in the same text, where nothing names it: `login: Xy7!abcd, password: Xy7!abcd`."""
+    echoes: list[Span] = []
+    known = {start for start, _, _ in found}
+    for value, rule in {text[start:end]: rule for start, end, rule in found[:ECHOED]}.items():
+        if not 7 <= len(value) <= 512 or not is_mixed(value.decode("utf-8", "replace")):
+            continue
+        at = text.find(value)
+        while at >= 0:
+            end = at + len(value)
+            if at not in known and not _is_part_of_a_word(text, at, end):
+                echoes.append((at, end, rule))
+            at = text.find(value, end)
+    return echoes
+
+
+def _is_part_of_a_word(text: bytes, start: int, end: int) -> bool:
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    return (before.isalnum() and text[start : start + 1].isalnum()) or (after.isalnum() and text[end - 1 : end].isalnum())
 
 
 def _cut_part(match: Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:

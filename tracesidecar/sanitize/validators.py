@@ -41,8 +41,9 @@ def is_iban(text: str) -> bool:
 
 def is_ssn(text: str) -> bool:
     """True for area, group and serial that the administration may have issued, with the same separator twice."""
-    area, group, serial = re.split(r"[-. ]", text)
-    if text[3] != text[6] or text in _SPECIMEN_SSNS or len(set(text) - set("-. ")) == 1:
+    digits = re.sub(r"[-. ]", "", text)
+    area, group, serial = digits[:3], digits[3:5], digits[5:]
+    if (len(text) == 11 and text[3] != text[6]) or text in _SPECIMEN_SSNS or len(set(text) - set("-. ")) == 1:
         return False
     return area not in {"000", "666"} and group != "00" and serial != "0000"
 
@@ -53,6 +54,20 @@ def is_public_ip(text: str) -> bool:
         return ipaddress.ip_address(text).is_global
     except ValueError:
         return False
+
+
+def is_ipv6(text: str) -> bool:
+    """True for an address other than the loopback and the unspecified one: local ones carry the hardware address."""
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified)
+
+
+def is_mac(text: str) -> bool:
+    """True unless it is the broadcast address or nothing."""
+    return len(set(text.lower()) - set(":-.")) > 1
 
 
 def is_phone(text: str) -> bool:

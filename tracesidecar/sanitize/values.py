@@ -33,6 +33,20 @@ def entropy(text: str) -> float:
     return log2(size) - sum(k * log2(k) for k in counts) / size
 
 
+def is_identifier_chain(text: str) -> bool:
+    """True for `settings.api_key`, `Token::new()`; no part of it may look like a token (`pat.<22 mixed characters>.<24 more>`)."""
+    if patterns.IDENTIFIER_CHAIN.fullmatch(text) is None:
+        return False
+    return not any(len(part) >= 16 and sum(c.isdigit() for c in part) >= 2 for part in patterns.NOT_WORD_CHARACTER.split(text))
+
+
+def is_mixed(text: str) -> bool:
+    """True for letters with digits or signs, which no word and no name in code is made of."""
+    if len(text) < 6 or any(c.isspace() for c in text) or patterns.SLUG.fullmatch(text) is not None:
+        return False
+    return any(c.isalpha() for c in text) and patterns.LETTERS_ONLY.fullmatch(text) is None
+
+
 def is_placeholder(text: str) -> bool:
     """True for `***`, `<your-key>`, `$NAME`, `null`, an earlier redaction and the like."""
     return patterns.PLACEHOLDER.match(text) is not None
@@ -61,14 +75,15 @@ def _is_more_than_code(text: str, operator: str) -> bool:
         return False
     if patterns.CODE_START.match(text + " ") is not None and not any(c.isdigit() for c in text):
         return False
-    if patterns.IDENTIFIER_CHAIN.fullmatch(text) is not None:
+    if is_identifier_chain(text) or patterns.YAML_TAG.match(text) is not None:
         return False
     # prose, as in: the password: must be long
     return not (operator == ":" and patterns.PLAIN_WORD.fullmatch(text) is not None)
 
 
 def _looks_random(text: str) -> bool:
-    if len(text) < 8 or any(c.isspace() for c in text) or patterns.IDENTIFIER_CHAIN.fullmatch(text) is not None:
+    if len(text) < 8 or any(c.isspace() for c in text) or is_identifier_chain(text) or patterns.HOST.fullmatch(text) is not None:
         return False
     bits = entropy(text)
-    return bits >= 2.5 and not (bits < 3.6 and patterns.LETTERS_ONLY.fullmatch(text) is not None)
+    is_word = patterns.LETTERS_ONLY.fullmatch(text) is not None and not (len(text) >= 22 and text.isalpha() and text.islower())
+    return bits >= 2.5 and not (bits < 3.6 and is_word)
