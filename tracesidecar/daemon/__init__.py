@@ -84,9 +84,8 @@ def _locked(loaded: Loaded, work: Callable[[Journal], Coroutine[Any, Any, DrainR
     with lock.locked(directory):
         journal = Journal.open(directory)
         try:
-            before = journal.quarantine_total()
             result = asyncio.run(work(journal))
-            quarantined = journal.quarantine_total() - before
+            quarantined = journal.newly_refused
         finally:
             journal.close()
     return Outcome("left_behind" if result.left else "", result.left, result.torn, quarantined), LEFT_BEHIND if result.left else 0

@@ -1,29 +1,24 @@
 """The journal: segments, offsets, plans and quarantine in one SQLite file (WAL, synchronous=FULL).
 
-One writer: the process that holds the state directory's lock. Every write is one durable transaction. Any thread may call; calls take turns.
+One writer: the process that holds the state directory's lock; the command line may write beside it what a person wants of refused lines.
+Every write is one durable transaction. Any thread may call; calls take turns.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import os
-import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tracesidecar.collect.records import SegmentRecord
-from tracesidecar.errors import StateError
 from tracesidecar.model import Checkpoint
+from tracesidecar.ship import redrive
+from tracesidecar.ship.database import Database
 from tracesidecar.ship.plan import Plan, decode_plan, encode_plan
 from tracesidecar.ship.quarantine import LostBytes, QuarantinedLine, QuarantineEntry
 from tracesidecar.ship.segments import decode_record, encode_record
-
-SCHEMA_VERSION = b"1"
-FILE_NAME = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,7 @@ class SinkRow:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What a delivered batch changes. `reached` is the furthest checkpoint per segment."""
+    """What a delivered batch changes. `reached` is the furthest checkpoint per segment; `redriven` are the quarantine entries it was made of, if any."""
 
     sink: str
     plan_id: str | None
@@ -51,99 +46,45 @@ class Commit:
     segments: tuple[SegmentRecord, ...] = ()
     lines: int = 0
     bytes: int = 0
+    redriven: tuple[int, ...] = ()
 
 
 class Journal:
     """The open journal of one state directory."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
-        self._db = connection
-        self._path = path
-        self._turn = threading.Lock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows = database.rows
+        self._transaction = database.transaction
+        self.newly_refused = 0
 
     @classmethod
     def open(cls, state_directory: str) -> Journal:
         """Open for writing, creating the journal where there is none. Raises StateError where it cannot be used."""
-        path = os.path.join(state_directory, FILE_NAME)
-        try:
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-                db.execute(f"PRAGMA {pragma}")
-            journal = cls(db, path)
-            journal._create_or_check()
-        except sqlite3.DatabaseError as error:
-            raise StateError(_unusable(path, error)) from error
-        os.chmod(path, 0o600)
-        return journal
+        return cls(Database.open(state_directory))
 
     @classmethod
     def open_to_read(cls, state_directory: str) -> Journal:
         """Open for reading beside a running daemon. Raises StateError where there is none."""
-        path = os.path.join(state_directory, FILE_NAME)
-        if not os.path.exists(path):
-            raise StateError(f"there is no journal at {path}: nothing has run with this state directory yet")
-        try:
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            db.execute("PRAGMA query_only=ON")
-            db.execute("PRAGMA busy_timeout=5000")
-            journal = cls(db, path)
-            journal._check(journal._meta("schema"))
-        except sqlite3.DatabaseError as error:
-            raise StateError(_unusable(path, error)) from error
-        return journal
+        return cls(Database.open_beside(state_directory, "query_only=ON"))
+
+    @classmethod
+    def open_to_ask(cls, state_directory: str) -> Journal:
+        """Open beside a running daemon to say what is wanted of refused lines. Raises StateError where there is none."""
+        return cls(Database.open_beside(state_directory, "synchronous=FULL", "foreign_keys=ON"))
 
     def close(self) -> None:
         """Close the file; nothing is lost by not calling it."""
-        with self._turn:
-            self._db.close()
-
-    # ---------------------------------------------------------------- set-up
-
-    def _create_or_check(self) -> None:
-        if self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("quick_check failed")
-        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-            self._check(self._meta("schema"))
-            return
-        with self._transaction() as db:
-            for statement in importlib.resources.files("tracesidecar.ship").joinpath("schema.sql").read_text("utf-8").split(";\n"):
-                db.execute(statement)
-            values = [("schema", SCHEMA_VERSION), ("key", secrets.token_bytes(32)), ("installation", secrets.token_hex(8).encode())]
-            db.executemany("INSERT INTO meta VALUES (?, ?)", values)
-
-    def _check(self, version: bytes) -> None:
-        if version != SCHEMA_VERSION:
-            raise StateError(
-                f"the journal {self._path} has schema {version.decode(errors='replace')}, this program knows {SCHEMA_VERSION.decode()}: "
-                "run the version of tracesidecar that wrote it, or give this one a state directory of its own"
-            )
-
-    def _meta(self, key: str) -> bytes:
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise sqlite3.DatabaseError(f"meta has no {key}")
-        return bytes(row[0])
+        self._database.close()
 
     @property
     def key(self) -> bytes:
         """The key of this installation, for digests that never leave the state directory."""
-        return self._meta("key")
+        return self._database.meta("key")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._turn:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with self._turn:
-            return self._db.execute(query, values).fetchall()
+    def has_news(self) -> bool:
+        """Tell whether another process has written since the last time this was asked."""
+        return self._database.has_news()
 
     # ---------------------------------------------------------------- what collect asks of its SegmentStore
 
@@ -218,42 +159,80 @@ class Journal:
         """Move the sink's offsets and note what was refused, in one transaction; return how many refused lines are new."""
         now = time.time()
         with self._transaction() as db:
+            redrive.pass_by(db, commit.sink, commit.reached, commit.quarantined)
             _move(db, commit.sink, commit.reached)
             at("committing")
             db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?)", [(r.id, encode_record(r)) for r in commit.segments])
-            before = db.total_changes
-            db.executemany(
-                "INSERT OR IGNORE INTO quarantine (segment, sink, start, end, source, path, generation, reason, digest, at) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                [
-                    (q.segment, q.sink, q.start, q.end, q.source, os.fsencode(q.path), q.generation, q.reason, q.digest, now)
-                    for q in commit.quarantined
-                ],
-            )
-            refused = db.total_changes - before
+            if commit.redriven:
+                refused = redrive.settle(db, commit.sink, commit.redriven, commit.quarantined, now)
+            else:
+                refused = redrive.insert(db, commit.quarantined, now)
             if commit.plan_id is not None:
                 db.execute("DELETE FROM plan WHERE id = ?", (commit.plan_id,))
             db.execute(
                 "UPDATE sink SET lines = lines + ?, bytes = bytes + ?, batches = batches + ?, committed_at = ? WHERE name = ?",
                 (commit.lines, commit.bytes, commit.lines > 0, now, commit.sink),
             )
+        self.newly_refused += refused
         return refused
 
-    # ---------------------------------------------------------------- quarantine and losses
+    # ---------------------------------------------------------------- quarantine
 
     def quarantine(self, entry_id: int | None = None) -> list[QuarantineEntry]:
         """The refused lines, oldest first; or the one of that id."""
-        query = "SELECT id, segment, sink, start, end, source, path, generation, reason, digest, at FROM quarantine"
+        query = _ENTRIES
         rows = self._rows(query + " ORDER BY id") if entry_id is None else self._rows(query + " WHERE id = ?", entry_id)
         return [_entry(row) for row in rows]
 
-    def quarantine_total(self) -> int:
-        """How many lines were ever refused."""
-        return _int(self._rows("SELECT count(*) FROM quarantine")[0][0])
+    def drop_quarantine(self, entries: Iterable[int]) -> None:
+        """Forget refused lines, and what was asked of them."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM quarantine WHERE id = ?", [(entry,) for entry in entries])
+
+    def quarantined_segments(self) -> frozenset[int]:
+        """The segments that alone have the bytes of some refused line."""
+        return frozenset(_int(segment) for (segment,) in self._rows("SELECT DISTINCT segment FROM quarantine WHERE sealed = '' AND NOT gone"))
+
+    def sealed_files(self) -> frozenset[str]:
+        """The files that have refused lines encrypted."""
+        return frozenset(str(name) for (name,) in self._rows("SELECT DISTINCT sealed FROM quarantine WHERE sealed <> ''"))
 
     def quarantine_counts(self) -> dict[tuple[str, str, str], int]:
         """(source, sink, reason) → lines."""
         rows = self._rows("SELECT source, sink, reason, count(*) FROM quarantine GROUP BY source, sink, reason")
         return {(str(source), str(sink), str(reason)): _int(count) for source, sink, reason, count in rows}
+
+    # ---------------------------------------------------------------- redrive
+
+    def ask_redrive(self, wishes: Mapping[int, Iterable[str]]) -> None:
+        """Ask for refused lines (by entry) to be delivered to sinks after all."""
+        with self._transaction() as db:
+            for entry, sinks in wishes.items():
+                redrive.ask(db, entry, sinks)
+
+    def asked(self, sink: str) -> list[QuarantineEntry]:
+        """The refused lines that the sink is to be given after all, oldest first."""
+        query = _ENTRIES + " JOIN redrive r ON r.entry = q.id WHERE r.sink = ? AND r.state = 'asked' ORDER BY q.id"
+        return [_entry(row) for row in self._rows(query, sink)]
+
+    def redrives(self) -> dict[int, tuple[str, ...]]:
+        """Entry → the sinks that have still to take it up."""
+        found: dict[int, tuple[str, ...]] = {}
+        for entry, sink in self._rows("SELECT entry, sink FROM redrive WHERE state = 'asked' ORDER BY entry, sink"):
+            found[_int(entry)] = (*found.get(_int(entry), ()), str(sink))
+        return found
+
+    def refuse_redrive(self, sink: str, reasons: Iterable[tuple[int, str]], gone: Iterable[int]) -> None:
+        """What was asked for does not pass today either (entry, reason), or its bytes are gone."""
+        with self._transaction() as db:
+            redrive.refuse(db, sink, reasons, gone)
+
+    def forget_redrives(self, known: Iterable[str]) -> None:
+        """Drop what was asked of sinks other than the known ones."""
+        with self._transaction() as db:
+            redrive.forget_sinks(db, known)
+
+    # ---------------------------------------------------------------- losses
 
     def record_losses(self, losses: Iterable[LostBytes]) -> None:
         """Note what was gone before it could be read."""
@@ -280,8 +259,14 @@ def _move(db: sqlite3.Connection, sink: str, reached: dict[int, Checkpoint]) -> 
     )
 
 
+_ENTRIES = (
+    "SELECT q.id, q.segment, q.sink, q.start, q.end, q.source, q.path, q.generation, q.reason, q.digest, q.sealed, q.sealed_at, q.at, q.gone "
+    "FROM quarantine q"
+)
+
+
 def _entry(row: tuple[object, ...]) -> QuarantineEntry:
-    id_, segment, sink, start, end, source, path, generation, reason, digest, at = row
+    id_, segment, sink, start, end, source, path, generation, reason, digest, sealed, sealed_at, at, gone = row
     line = QuarantinedLine(
         _int(segment),
         str(sink),
@@ -292,15 +277,10 @@ def _entry(row: tuple[object, ...]) -> QuarantineEntry:
         _int(generation),
         str(reason),
         None if digest is None else _blob(digest),
+        str(sealed),
+        _int(sealed_at),
     )
-    return QuarantineEntry(_int(id_), line, float(at))  # type: ignore[arg-type]
-
-
-def _unusable(path: str, error: sqlite3.DatabaseError) -> str:
-    return (
-        f"the journal {path} cannot be used ({error}): restore it from a backup, or move it away and start with an empty state directory "
-        "(everything that is still on disk is then delivered again)"
-    )
+    return QuarantineEntry(_int(id_), line, float(at), bool(gone))  # type: ignore[arg-type]
 
 
 def _int(value: object) -> int:

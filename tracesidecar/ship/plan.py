@@ -20,7 +20,10 @@ class PlannedObject:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One batch of one sink, before it is sent. `time` is in whole seconds since the epoch; `ranges` are in the order of the lines."""
+    """One batch of one sink, before it is sent. `time` is in whole seconds since the epoch; `ranges` are in the order of the lines.
+
+    `redriven` are the quarantine entries that the batch delivers after all, one a range; such a batch moves no offset.
+    """
 
     id: str
     sink: str
@@ -30,6 +33,7 @@ class Plan:
     lines: int
     ranges: tuple[Range, ...]
     objects: tuple[PlannedObject, ...]
+    redriven: tuple[int, ...] = ()
 
 
 def encode_plan(plan: Plan) -> bytes:

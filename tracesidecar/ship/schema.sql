@@ -27,9 +27,10 @@ CREATE INDEX offset_by_segment ON offset (segment);
 -- what is being sent; gone once committed
 CREATE TABLE plan (id TEXT PRIMARY KEY, sink TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 
--- a refused line; sink is '' where validation refused it
+-- a refused line; sink is '' where validation refused it. sealed names the file that has its bytes encrypted ('' for none), where they begin at
+-- sealed_at of what that file says; gone: the bytes were looked for in the source and are no longer there. An id is never given twice.
 CREATE TABLE quarantine (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     segment INTEGER NOT NULL,
     sink TEXT NOT NULL,
     start INTEGER NOT NULL,
@@ -40,8 +41,19 @@ CREATE TABLE quarantine (
     reason TEXT NOT NULL,
     digest BLOB,
     at REAL NOT NULL,
+    sealed TEXT NOT NULL DEFAULT '',
+    sealed_at INTEGER NOT NULL DEFAULT 0,
+    gone INTEGER NOT NULL DEFAULT 0,
     UNIQUE (segment, start, sink)
 );
+
+-- to which sinks a person wants a refused line delivered after all; state is asked, settled, or refused (once more)
+CREATE TABLE redrive (
+    entry INTEGER NOT NULL REFERENCES quarantine (id) ON DELETE CASCADE,
+    sink TEXT NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (entry, sink)
+) WITHOUT ROWID;
 
 -- bytes that were gone before we could read them
 CREATE TABLE loss (
