@@ -22,7 +22,8 @@ PEM = ["-----BEGIN RSA PRIVATE " + "KEY-----", "MIIEkT4aB3VWojaxyR0ndcs9DIiB3kkp
 ENV = f"AWS_ACCESS_KEY_ID={KEY_ID}"
 
 
-MARKER = re.compile(r"(?:A\x08)?\[REDACTED:[a-z0-9-]+\]\0?")  # a stroke before the first letter and a zero behind the last tell nothing
+# a stroke before the first letter and a zero behind the last tell nothing, nor do lines of base64 without the secret
+MARKER = re.compile(r"(?:A\x08)?(?:[A-Za-z0-9+/]{76}\n)?\[REDACTED:[a-z0-9-]+\]\0?")
 
 
 def b64(content: str | bytes) -> str:
@@ -73,7 +74,7 @@ TEXTS = {
     "wrapped": wrapped(KEY_ID, 10),
     "wrapped and indented": wrapped(LONG, 20, "\r\n    "),
     "wrapped in a mail": wrapped(LONG, 24, "\n> "),
-    "wrapped in three": wrapped(JWT, 60),
+    "wrapped in three": wrapped(JWT, 50),
 }
 
 

@@ -48,6 +48,7 @@ BAIT = [
 SEARCHED = {
     "ANSI",
     "BASE64_RUN",
+    "BLANK",
     "BLOB",
     "BLOCK_START",
     "BYTE_ESCAPES",

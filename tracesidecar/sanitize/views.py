@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.decoders import DECODERS, UNWRAPPED, TooMuch, View, base64_content, view_through, written_spans
+from tracesidecar.sanitize.decoders import DECODERS, TooMuch, View, base64_content, unwrapped, view_through, written_spans
 from tracesidecar.sanitize.markers import Span, merged
 from tracesidecar.sanitize.re2_patterns import Re2Pattern
 from tracesidecar.sanitize.rules import Rule
@@ -55,14 +56,17 @@ class Views:
     def _wrapped_spans(self, source: str, depth: int, judged: dict[str, bool]) -> list[Span]:
         """Tokens and base64 that go on behind the end of a line."""
         text = source.encode("utf-8", "replace")
-        view = view_through(UNWRAPPED, source) if self._wrapped.search(text) is not None else None
-        if view is None:
+        if self._wrapped.search(text) is None:
             return []
-        tokens = [span for span in self._rules.spans(view.text.encode("utf-8", "replace")) if span[2] in self._tokens]
-        encoded = self._base64_spans(view.text, depth, judged)
-        alone = self._rules.spans(text) if tokens else []
-        written = written_spans([view], [*tokens, *encoded])
-        return [span for span in written if not any(_ends_in(text, whole, span) for whole in alone)]
+        known = merged([*self._rules.spans(text), *self._base64_spans(source, depth, judged)])
+        found: list[Span] = []
+        for view in unwrapped(source):
+            tokens = [span for span in self._rules.spans(view.text.encode("utf-8", "replace")) if span[2] in self._tokens]
+            encoded = self._base64_spans(view.text, depth, judged)
+            longer = [span for span in written_spans([view], [*tokens, *encoded]) if _goes_on(text, known, span)]
+            known = merged([*known, *longer])
+            found += longer
+        return found
 
     def _base64_spans(self, source: str, depth: int, judged: dict[str, bool]) -> list[Span]:
         """Runs of base64 with a secret in them; `judged` remembers those that were met in another view."""
@@ -92,9 +96,11 @@ class Views:
         return bool(self._spans(content.text, min(depth, 1) if content.was_packed else depth, {}))
 
 
-def _ends_in(text: bytes, whole: Span, joined: Span) -> bool:
-    """True when a token that was found in its line seems to end there: the next line holds a word, or begins with a name."""
-    if whole[0] >= joined[1] or joined[0] >= whole[1]:
-        return False
-    rest = text[whole[1] : joined[1]].strip()
-    return len(rest) < _SHORTEST_REST or text[joined[1] : joined[1] + 1] == b"=" or rest.isalpha() or rest.isdigit()
+def _goes_on(text: bytes, known: Sequence[Span], joined: Span) -> bool:
+    """False when a token found in lines put together is known already and seems to end there: what is added is a word, or the name of a variable."""
+    start, end, _ = joined
+    last = bisect_left(known, end, key=lambda span: span[0]) - 1
+    if last < 0 or known[last][1] <= start:
+        return True
+    rest = text[known[last][1] : end].strip()
+    return len(rest) >= _SHORTEST_REST and text[end : end + 1] != b"=" and not rest.isalpha() and not rest.isdigit()
