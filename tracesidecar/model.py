@@ -72,7 +72,8 @@ class Chunk:
 class Clean:
     """Validated and redacted lines, each ended by a newline. Only `sanitize` makes one, and only a Clean may reach a sink, a log or a screen.
 
-    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` and `repaired` count lines.
+    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` and `repaired` count lines, `open` the streamed messages
+    that may go on behind `end`: a secret that is split there is not seen.
     """
 
     segment: Segment
@@ -84,6 +85,7 @@ class Clean:
     cuts: tuple[tuple[str, int], ...] = ()
     blank: int = 0
     repaired: int = 0
+    open: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ class Candidates:
         found.sort()
         return found
 
+    def anchor_hits(self, data: bytes) -> list[Hit]:
+        """Return only the hits of anchors that rules bring themselves, and of keywords."""
+        return self._anchors.hits(data)
+
     def _settle(self, data: bytes, hit: Hit) -> Hit | None:
         """What a hit on a mere beginning means, by what stands around it."""
         at, kind = hit

@@ -44,7 +44,7 @@ MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
 FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
 PAIR_NAME = re.compile(rb"(?i)(?:name|key)(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)")
 COMPARED_NAME = re.compile(rb"[!=]==?[ \t]*([A-Za-z0-9_.>-]{1,160})\Z")
-DEFINED_NAME = re.compile(rb"(?i)(?:[#%](?:define|global)|setx?|export)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})")
+DEFINED_NAME = re.compile(rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})")
 NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
 NAMED_ADDRESS = re.compile(rb"(?i)\bip(?:v4)?(?:[ _-]?addr(?:ess)?)?[\"']?(?:[:=]| is)[ \t]{0,4}[\"']?\Z")
 VERSION_BEFORE = re.compile(rb"(?i)(?:[-_v]|\b(?:version|ver|release)[\\\"' :=]{0,16})\Z")
@@ -58,9 +58,10 @@ BLOB = re.compile(rb"[A-Za-z0-9+/]{256,}")
 
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
-    rb"""[A-Za-z0-9_.-]{0,40}(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`])?[ \t]{0,8}"""
-    rb"""(?:\??:?[ \t]{0,4}(?:string|String|str|char\*?|text|auto|SecretStr|Optional\[str\])[ \t]{1,4})?"""
-    rb"""(=>|::?:?=|\?=|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}(?:[\r\n]{1,2}[ \t]{0,40})?@?(?:\\{0,7}["'`])?"""
+    rb"""[A-Za-z0-9_.-]{0,40}(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?[ \t]{0,8}"""
+    rb"""(?:\??:?[ \t]{0,4}(?:&?(?:'static )?str|string|String|char\*?|text|auto|SecretStr|Option(?:al)?[<\[][A-Za-z]{1,10}[>\]])"""
+    rb"""(?:[ \t]{0,2}\|[ \t]{0,2}[A-Za-z]{4,9})?[ \t]{1,4})?"""
+    rb"""(=>|::?:?=|\?\??=|\|\|=|<-|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}(?:[\r\n]{1,2}[ \t]{0,40})?(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
     rb"""([^ \t\r\n"'`\\,;&<>()\[\]{}|][^\r\n"'`\\]{2,4096}|(?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096})"""
 )
 NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.-]*\Z")
@@ -118,6 +119,13 @@ PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJ
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
 BLANK = re.compile(r"\s")
 LINE_WRAP = re.compile(r"(?<=[A-Za-z0-9+/_=.-])(?:\r\n|\n|\r)[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
+
+# -- streamed messages
+STREAM_END = re.compile(
+    rb'"(?:type|sessionUpdate|object|kind|method)"[ ]?:[ ]?"[^"]{0,80}(?:stop|done|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)"'
+    rb'|"done"[ ]?:[ ]?true'
+)
+STREAM_END_KIND = re.compile(r"(?:stop|done|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)\Z")
 
 # -- repair
 NOT_A_NUMBER = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)|-?Infinity|NaN', re.DOTALL)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from tracesidecar.sanitize.anchors import Role, own_word
 from tracesidecar.sanitize.candidates import Candidates
+from tracesidecar.sanitize.deltas import Stream
 from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.line_cut import EVERYWHERE, Edited, Heat, LineCut, Toolbox, chained, spliced
+from tracesidecar.sanitize.line_cut import EVERYWHERE, Edit, Edited, Heat, LineCut, Toolbox, chained, spliced
 from tracesidecar.sanitize.markers import Marker
 from tracesidecar.sanitize.nearby import NotPlain, cut_nearby
 from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.rules import Rule, Vocabulary
 from tracesidecar.sanitize.scanning import Engine, Hit, TooManyHits
+from tracesidecar.sanitize.second_look import SecondLook
 from tracesidecar.sanitize.siblings import Siblings
+from tracesidecar.sanitize.stream_cut import StreamCut
 from tracesidecar.sanitize.text_rules import TextRules
 from tracesidecar.sanitize.tokens import BLOCK_RULES, block_starts, token_prefixes
 from tracesidecar.sanitize.views import Views
 from tracesidecar.sanitize.walk import cut_tree
 from tracesidecar.sanitize.windows import Verifier
+
+
+class StreamFailed(Exception):
+    """The text that a line carries a piece of could not be looked at."""
 
 
 class Failed(NamedTuple):
@@ -67,17 +75,23 @@ class Redactor:
         self._candidates = Candidates(policy.rules, engine, policy.key_names)
         self._roles = self._candidates.roles
         self._verifier = Verifier(rules, keys, self._roles)
+        self._stream_cut = StreamCut(rules, self.views, self.marker)
+        self._second_look = SecondLook(self._sure_edits, self.marker)
         self._tools = Toolbox(rules, self.views, keys, self.marker, self._nested)
 
-    def redact(self, data: bytes) -> Redacted:
-        """Redact whole lines, each ended by a newline. Never raises for what the data holds: a line that cannot be redacted is held back."""
+    def redact(self, data: bytes, streams: Sequence[Stream] = ()) -> Redacted:
+        """Redact whole lines, each ended by a newline, and the texts that are streamed over several of them.
+
+        Never raises for what the data holds: a line that cannot be redacted is held back.
+        """
         cuts: Counter[str] = Counter()
         failed: list[Failed] = []
         pieces: list[bytes] = []
         position = 0
-        for start, end, hits in self._suspects(data):
+        streamed = self._streamed(data, streams) if streams else {}
+        for start, end, hits in self._suspects(data, streamed):
             try:
-                edited = self._line(data, start, end, hits)
+                edited = self._checked(self._streamed_line(data, start, end, streamed[start]) if start in streamed else self._line(data, start, end, hits))
             except Exception as error:  # noqa: BLE001 - fail closed: whatever went wrong, this line does not pass
                 failed.append(Failed(start, end, Reason.TOO_DEEP if isinstance(error, RecursionError) else Reason.REDACTION_FAILED))
                 pieces.append(data[position:start])
@@ -94,18 +108,50 @@ class Redactor:
 
     def redact_line(self, line: bytes) -> Edited:
         """Redact one line (without its newline) and say what was done; may raise anything."""
-        suspect = next(iter(self._suspects(line)), None)
-        edited = self._line(line, 0, len(line), suspect[2]) if suspect is not None else None
+        suspect = next(iter(self._suspects(line, {})), None)
+        edited = self._checked(self._line(line, 0, len(line), suspect[2])) if suspect is not None else None
         return edited if edited is not None else Edited(line, ())
 
-    def _suspects(self, data: bytes) -> list[tuple[int, int, Sequence[Hit] | None]]:
+    def _streamed(self, data: bytes, streams: Sequence[Stream]) -> dict[int, tuple[int, list[Edit] | None]]:
+        """For the start of each line with a part of a streamed secret its end and edits; no edits where finding them failed."""
+        lines: dict[int, tuple[int, list[Edit] | None]] = {}
+        for stream in streams:
+            try:
+                for (start, end), edits in self._stream_cut.edits(data, stream).items():
+                    _, before = lines.setdefault(start, (end, []))
+                    if before is not None:
+                        before += edits
+            except Exception:  # noqa: BLE001 - fail closed: no line of this text passes
+                lines.update((piece.start, (piece.end, None)) for piece in stream.pieces)
+        return lines
+
+    def _streamed_line(self, data: bytes, start: int, end: int, streamed: tuple[int, list[Edit] | None]) -> Edited:
+        if streamed[1] is None:
+            raise StreamFailed
+        edited = spliced(data[start:end], streamed[1])
+        return chained(edited, self._nested(edited.line, 0))
+
+    def _checked(self, edited: Edited | None) -> Edited | None:
+        return self._second_look.checked(edited) if edited is not None else None
+
+    def _sure_edits(self, line: bytes) -> Sequence[Edit]:
+        """What the rules with an anchor of their own would still cut."""
+        hits = [hit for hit in self._candidates.anchor_hits(line) if self._roles[hit[1]] is Role.CERTAIN]
+        return self._cut(line, hits, 0).edits if hits else ()
+
+    def _suspects(self, data: bytes, streamed: Mapping[int, tuple[int, object]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
         """Lines to look at, with their hits (None: all of the line), as [start, end) without the newline."""
         try:
             hits = self._candidates.hits(data)
         except Exception:  # noqa: BLE001 - too many, or a scan failed: each line for itself, so that a failure costs one line
             return [(start, end, None) for start, end in _lines(data)]
         suspects = _by_line(data, hits)
-        return self._with_own(data, suspects) if self._own else suspects
+        if self._own:
+            suspects = self._with_own(data, suspects)
+        if not streamed:
+            return suspects
+        known = {start for start, _, _ in suspects}
+        return sorted((*suspects, *((start, end, None) for start, (end, _) in streamed.items() if start not in known)), key=itemgetter(0))
 
     def _with_own(self, data: bytes, suspects: list[tuple[int, int, Sequence[Hit] | None]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
         """Add the lines in which a rule of the user matches: no anchor can be derived from any regex, so each line is asked."""

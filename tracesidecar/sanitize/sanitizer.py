@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import NamedTuple
 
 import msgspec
 
 from tracesidecar.model import Chunk, Clean, Refusal
+from tracesidecar.sanitize.deltas import Deltas, held_from
 from tracesidecar.sanitize.markers import merged
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.own_rules import OwnRules
@@ -48,15 +50,26 @@ class Sanitizer:
             hmac_key=options.hmac_key,
         )
         self._redactor = Redactor(policy, engine)
+        self._deltas = Deltas(engine)
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
         self.version = _fingerprint(options)
 
-    def __call__(self, chunk: Chunk, *, repair: bool = False) -> Clean:
-        """Return what of the chunk may leave, and why the rest may not."""
+    def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> Clean:
+        """Return what of the chunk may leave, and why the rest may not.
+
+        With `flush=False` the Clean ends before the first line of a message that is still being streamed (its `end` is then smaller than the
+        chunk's, and may be its start): read on from there when there is more, or with `flush=True` when it has waited long enough. The bytes are
+        a function of [start, end) alone: a chunk of exactly these bytes with `flush=True` makes them again.
+        """
         valid = validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
-        redacted = self._redactor.redact(valid.data)
+        streams = self._deltas.streams(valid.data)
+        held = held_from(streams, len(valid.data)) if not flush else None
+        if held is not None:
+            end = _original(valid, held)
+            return self(dataclasses.replace(chunk, end=chunk.start + end, data=chunk.data[:end], torn=False), repair=repair)
+        redacted = self._redactor.redact(valid.data, streams)
         refused = list(valid.refused)
         for failed in redacted.failed:
             start = _original(valid, failed.start)
@@ -72,6 +85,7 @@ class Sanitizer:
             cuts=tuple(sorted(redacted.cuts.items())),
             blank=valid.blank,
             repaired=valid.repaired,
+            open=sum(stream.is_open for stream in streams),
         )
 
     def redact_line(self, line: bytes) -> bytes | Reason:

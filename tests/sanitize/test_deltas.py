@@ -1,0 +1,178 @@
+"""A message that is streamed over many lines is redacted as if it stood in one, and no range ends in the midst of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.sanitize.lines import chunk_of
+from tracesidecar.sanitize import stream_cut
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
+SECRET = "kT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJaLEo0"
+MESSAGE = f"Here it is: {KEY_ID} and\nexport DB_PASSWORD={SECRET}\nplus postgres://app:hunter2xyz@db/x — done, 中文 behind."
+REDACTED = "Here it is: [REDACTED:aws-access-key-id] and\nexport DB_PASSWORD=[REDACTED:kv-assignment]\nplus postgres://app:[REDACTED:url-userinfo]@db/x — done, 中文 behind."
+
+Shape = Callable[[str, int], dict[str, Any]]
+
+SHAPES: dict[str, tuple[Shape, tuple[str | int, ...]]] = {
+    "Anthropic text": (lambda t, i: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": t}}, ("delta", "text")),
+    "Claude Code stream": (
+        lambda t, i: {
+            "type": "stream_event",
+            "session_id": "s1",
+            "uuid": f"u{i}",
+            "event": {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": t}},
+        },
+        ("event", "delta", "partial_json"),
+    ),
+    "OpenAI Responses": (
+        lambda t, i: {"type": "response.output_text.delta", "item_id": "m1", "content_index": 0, "sequence_number": i, "delta": t},
+        ("delta",),
+    ),
+    "OpenAI arguments": (lambda t, i: {"type": "response.function_call_arguments.delta", "item_id": "f1", "delta": t}, ("delta",)),
+    "chat completion": (
+        lambda t, i: {"id": "c1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}]},
+        ("choices", 0, "delta", "content"),
+    ),
+    "tool call of a chat completion": (
+        lambda t, i: {"id": "c1", "object": "chat.completion.chunk", "choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": t}}]}}]},
+        ("choices", 0, "delta", "tool_calls", 0, "function", "arguments"),
+    ),
+    "Codex": (lambda t, i: {"timestamp": f"T{i}", "type": "event_msg", "payload": {"type": "agent_message_delta", "delta": t}}, ("payload", "delta")),
+    "Codex app server": (lambda t, i: {"method": "item/agentMessage/delta", "params": {"threadId": "t", "itemId": "i", "delta": t}}, ("params", "delta")),
+    "ACP": (
+        lambda t, i: {
+            "method": "session/update",
+            "params": {"sessionId": "s", "update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": t}}},
+        },
+        ("params", "update", "content", "text"),
+    ),
+    "Vercel": (lambda t, i: {"type": "text-delta", "id": "t1", "delta": t}, ("delta",)),
+    "Ollama": (lambda t, i: {"model": "m", "message": {"role": "assistant", "content": t}, "done": False}, ("message", "content")),
+    "an id for each event": (lambda t, i: {"id": f"e{i}", "type": "text_delta", "text": t}, ("text",)),
+}
+
+
+def split(text: str, seed: int) -> list[str]:
+    rng, pieces = random.Random(seed), []
+    while text:
+        size = rng.randint(1, 9)
+        pieces.append(text[:size])
+        text = text[size:]
+    return pieces
+
+
+def lines(values: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(value, ensure_ascii=i % 2 == 0).encode() + b"\n" for i, value in enumerate(values))
+
+
+def at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_redacted_pieces_are_the_redacted_message(secrets_only: Sanitizer, name: str, seed: int) -> None:
+    shape, path = SHAPES[name]
+    before = [shape(text, i) for i, text in enumerate(split(MESSAGE, seed))]
+    clean = secrets_only(chunk_of(lines(before)))
+    after = [json.loads(line) for line in clean.data.splitlines()]
+    assert "".join(at(value, path) for value in after) == REDACTED
+    assert clean.cuts == (("aws-access-key-id", 1), ("kv-assignment", 1), ("url-userinfo", 1))
+    for old, new in zip(before, after, strict=True):
+        parent_old, parent_new = at(old, path[:-1]), at(new, path[:-1])
+        parent_old[path[-1]] = parent_new[path[-1]] = None
+        assert old == new
+
+
+def test_messages_that_are_streamed_at_the_same_time_are_told_apart(secrets_only: Sanitizer) -> None:
+    shape = SHAPES["OpenAI Responses"][0]
+    one, two = split(MESSAGE, 1), split("nothing here " * 9, 2)
+    mixed = []
+    for i in range(max(len(one), len(two))):
+        mixed += [{**shape(text, i), "item_id": item} for item, texts in (("a", one), ("b", two)) if i < len(texts) for text in [texts[i]]]
+    after = [json.loads(line) for line in secrets_only(chunk_of(lines(mixed))).data.splitlines()]
+    assert "".join(value["delta"] for value in after if value["item_id"] == "a") == REDACTED
+    assert "".join(value["delta"] for value in after if value["item_id"] == "b") == "nothing here " * 9
+
+
+def test_what_ended_is_not_joined_with_what_follows(secrets_only: Sanitizer) -> None:
+    shape = SHAPES["Anthropic text"][0]
+    stop = {"type": "content_block_stop", "index": 0}
+    data = lines([shape("The password: ", 0), stop, shape("hunter2xyz", 1), shape(" is a word", 2), stop])
+    assert secrets_only(chunk_of(data)).data == data
+
+
+CALM = lines([{"n": i, "text": "a plain line"} for i in range(3)])
+
+
+def streamed(pieces: int) -> bytes:
+    shape = SHAPES["Anthropic text"][0]
+    return lines([shape(text, i) for i, text in enumerate(split(MESSAGE, 4)[:pieces])])
+
+
+def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
+    clean = secrets_only(chunk_of(CALM + streamed(5), start=100), flush=False)
+    assert (clean.start, clean.end, clean.data, clean.lines, clean.open) == (100, 100 + len(CALM), CALM, 3, 0)
+
+
+def test_a_finished_message_is_taken(secrets_only: Sanitizer) -> None:
+    data = CALM + streamed(99) + lines([{"type": "message_stop"}])
+    assert secrets_only(chunk_of(data), flush=False).end == len(data)
+    quiet = CALM + streamed(99) + CALM * 11
+    assert secrets_only(chunk_of(quiet), flush=False).end == len(quiet)
+
+
+def test_with_flush_an_open_message_is_taken_and_counted(secrets_only: Sanitizer) -> None:
+    data = CALM + streamed(5)
+    clean = secrets_only(chunk_of(data), flush=True)
+    assert (clean.end, clean.open) == (len(data), 1)
+
+
+def test_a_message_longer_than_can_be_waited_for_is_taken(secrets_only: Sanitizer) -> None:
+    shape = SHAPES["Anthropic text"][0]
+    data = lines([shape("word " * 200, i) for i in range(300)])
+    clean = secrets_only(chunk_of(data), flush=False)
+    assert (clean.end, clean.open) == (len(data), 1)
+
+
+def test_waiting_tears_no_other_message(secrets_only: Sanitizer) -> None:
+    shape = SHAPES["OpenAI Responses"][0]
+    values = [{**shape("AKIA", 0), "item_id": "a"}, {**shape("x", 1), "item_id": "b"}, {**shape(KEY_ID[4:], 2), "item_id": "a"}]
+    data = CALM + lines([*values, {"type": "response.output_text.done", "item_id": "a", "content_index": 0}])
+    assert secrets_only(chunk_of(data), flush=False).end == len(CALM)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_range_replayed_comes_to_the_same_bytes(secrets_only: Sanitizer, seed: int) -> None:
+    rng = random.Random(seed)
+    values: list[dict[str, Any]] = []
+    for _ in range(rng.randint(1, 6)):
+        shape = rng.choice(list(SHAPES.values()))[0]
+        pieces = [shape(text, i) for i, text in enumerate(split(MESSAGE, rng.random().__hash__()))]
+        values += pieces[: rng.randint(1, len(pieces))]
+        values += rng.choice([[], [{"type": "message_stop"}], [{"plain": KEY_ID}] * 3])
+    data = lines(values) + rng.choice([b"", b"not json\n", b"\n"])
+    first = secrets_only(chunk_of(data, start=77), flush=False)
+    again = secrets_only(chunk_of(data[: first.end - 77], start=77), flush=True)
+    assert again == first
+    rest = secrets_only(chunk_of(data[first.end - 77 :], start=first.end), flush=True)
+    assert KEY_ID.encode() not in first.data + rest.data
+
+
+def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+    def failing(*_args: object) -> object:
+        raise RuntimeError("failed")
+
+    monkeypatch.setattr(stream_cut, "text_spans", failing)
+    clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
+    assert clean.data == CALM * 2
+    assert {refusal.reason for refusal in clean.refused} == {"redaction_failed"}

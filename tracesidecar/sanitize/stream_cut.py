@@ -1,0 +1,88 @@
+"""Secrets in streamed texts: found in all the pieces put together, cut from the lines that hold them."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.deltas import Stream
+from tracesidecar.sanitize.escapes import raw_offsets
+from tracesidecar.sanitize.line_cut import Edit, text_spans
+from tracesidecar.sanitize.markers import Marker, merged
+from tracesidecar.sanitize.text_rules import TextRules
+from tracesidecar.sanitize.views import Views
+
+Line = tuple[int, int]
+"""[start, end) of a line in the chunk."""
+
+
+class StreamCut:
+    """Cuts so that the redacted pieces, put together, are the redacted text."""
+
+    def __init__(self, rules: TextRules, views: Views, marker: Marker) -> None:
+        self._rules = rules
+        self._views = views
+        self._marker = marker
+
+    def edits(self, data: bytes, stream: Stream) -> dict[Line, list[Edit]]:
+        """Return the edits of each line that holds a part; the marker stands in the first, which alone counts."""
+        contents = [piece.text.encode() for piece in stream.pieces]
+        joined = b"".join(contents)
+        spans = merged([*text_spans(self._rules, joined), *self._views.spans(joined)])
+        if not spans:
+            return {}
+        starts = [0, *accumulate(map(len, contents))]
+        edits: dict[Line, list[Edit]] = {}
+        for start, end, rule in spans:
+            new = self._marker.mark(rule, joined[start:end])
+            for i in range(bisect_right(starts, start) - 1, len(contents)):
+                if starts[i] >= end:
+                    break
+                low, high = max(start, starts[i]), min(end, starts[i + 1])
+                if low < high:
+                    piece = stream.pieces[i]
+                    edit = _placed(data[piece.start : piece.end], piece.path, low - starts[i], high - starts[i])
+                    edits.setdefault((piece.start, piece.end), []).append(Edit(*edit, new, (rule,) if new else ()))
+                    new = b""
+        return edits
+
+
+def _placed(raw: bytes, path: Sequence[str | int], low: int, high: int) -> tuple[int, int]:
+    """Where in the raw line the bytes [low, high) of the string at `path` stand."""
+    wanted = _tokens_before(json.loads(raw, object_pairs_hook=_Members), path)
+    for i, match in enumerate(patterns.STRING_OR_NUMBER.finditer(raw)):
+        if i == wanted:
+            to_raw = raw_offsets(raw[match.start() + 1 : match.end() - 1])
+            return match.start() + 1 + to_raw(low), match.start() + 1 + to_raw(high)
+    raise ValueError("tokens and tree disagree")
+
+
+class _Members(list[tuple[str, object]]):
+    """The members of an object, in order, doubles too."""
+
+
+def _tokens_before(value: object, path: Sequence[str | int]) -> int:
+    """How many string and number tokens of the line stand before the value at `path`."""
+    count = 0
+    for step in path:
+        if isinstance(value, _Members):
+            at = max(i for i, (name, _) in enumerate(value) if name == step)  # of two equal names a decoder keeps the last
+            count += sum(1 + _tokens(below) for _, below in value[:at]) + 1
+            value = value[at][1]
+        elif isinstance(value, list) and isinstance(step, int):
+            count += sum(map(_tokens, value[:step]))
+            value = value[step]
+        else:
+            raise ValueError("path and tree disagree")  # noqa: TRY004 - of the data, not of a caller
+    return count
+
+
+def _tokens(value: object) -> int:
+    if isinstance(value, _Members):
+        return sum(1 + _tokens(below) for _, below in value)
+    if isinstance(value, list):
+        return sum(map(_tokens, value))
+    return 0 if value is None or isinstance(value, bool) else 1
