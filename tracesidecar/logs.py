@@ -41,7 +41,8 @@ def configure(stream: LogStream | None = None, environ: Mapping[str, str] = os.e
 
 def frames(error: BaseException) -> list[str]:
     """Where an unexpected error came from: file, line and function of each frame. Never its message, which may quote what was read."""
-    return [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    inner = [frame for part in error.exceptions for frame in frames(part)] if isinstance(error, BaseExceptionGroup) else []
+    return inner + [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
 
 
 def printable(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TextIO
 
 from tracesidecar.daemon.condition import Observer
@@ -20,8 +21,8 @@ class ProgressLine:
 
     def show(self, line: str) -> None:
         """Replace the line."""
-        self._line = line
-        self._stream.write(CLEAR + line)
+        self._line = line[: _columns(self._stream) - 1]  # one that wraps could not be cleared
+        self._stream.write(CLEAR + self._line)
         self._stream.flush()
 
     def write(self, text: str) -> int:
@@ -51,8 +52,15 @@ async def show_progress(line: ProgressLine, observer: Observer, metrics: Metrics
         cut, refused = _total(metrics, "redactions_total"), _total(metrics, "quarantined_lines_total")
         files = f"{condition.files:,} {'file' if condition.files == 1 else 'files'}"
         text = f"{files} · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {size(lag)} to go{trouble}"
-        line.show(text[:200])
+        line.show(text)
         await asyncio.sleep(1.0)
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def _total(metrics: Metrics, name: str) -> int:
