@@ -196,6 +196,12 @@ def test_exec_of_a_command_that_is_not_there_is_127(sidecar: Sidecar) -> None:
     assert sidecar.call("exec", "--", "no-such-command-here").returncode == 127
 
 
+def test_exec_that_is_stopped_before_or_after_its_agent_began_tells_so(sidecar: Sidecar) -> None:
+    sidecar.start("exec", "--", "sleep", "60")
+    sidecar.wait_for_event("service.started")
+    assert sidecar.stop() == 128 + signal.SIGTERM
+
+
 def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.config.unlink()

@@ -14,7 +14,7 @@ class Agent:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
-        self.exit_code = 0
+        self.exit_code = 128 + signal.SIGTERM  # as it stays when we are told to stop before it could start
 
     async def run(self) -> None:
         """Start it and wait for its end; signals that come meanwhile are its own. 127 where it cannot be found, 126 where it cannot be run."""
