@@ -1,0 +1,54 @@
+"""A sink type with a bug: `send` raises what no sink should, as often as its configuration says, and then drops everything.
+
+usage: faulty_sink.py CONFIGURATION    (runs the daemon with the sink type `faulty`)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+from typing import Self, cast
+
+from tracesidecar import daemon
+from tracesidecar.config.load import load
+from tracesidecar.model import Batch
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import SINK_TYPES, SinkType
+
+
+class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often it fails."""
+
+    failures: int = 1
+
+
+class FaultySink:
+    """Its message would be trace content."""
+
+    def __init__(self, options: Options) -> None:
+        self._left = options.failures
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    async def send(self, batch: Batch) -> None:
+        if self._left:
+            self._left -= 1
+            raise ValueError(batch.objects[0].content)
+
+
+def build(options: SinkOptions) -> FaultySink:
+    return FaultySink(cast("Options", options))
+
+
+def destination(options: SinkOptions) -> str:
+    return f"faulty:{options.name}"
+
+
+if __name__ == "__main__":
+    SINK_TYPES["faulty"] = SinkType("faulty_sink", "none")
+    sys.exit(daemon.run(load(sys.argv[1], os.environ)))
