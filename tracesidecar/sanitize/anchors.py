@@ -29,6 +29,7 @@ class Role(Enum):
     PACKED = auto()
     BEGUN = auto()
     SPLIT = auto()
+    DELTA = auto()
 
 
 class Anchor(NamedTuple):
@@ -49,7 +50,9 @@ def _words(text: str) -> list[str]:
 
 # what may follow a sensitive word: an operator, a key's closing quote and colon, or a blank and then an operator
 _OPERATOR = r"['`\\=:.,)\]>|?!+(]"
-_END = r"(?:" + _OPERATOR + r'|"[ \t]?:|[ \t]{1,2}[=:|>+.!?(,]|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)'
+_END = (
+    r"(?:" + _OPERATOR + r'|"[ \t]?:|\[[0-9]{0,4}\]|\\?"\]|[ \t]{1,2}(?:[=:|>+.!?(,{&<]|\\{0,7}["\'])|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)'
+)
 
 _VENDOR_END = r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|org|account|user|default))?(?:['`\\=]|\"?[ \t]?[:=]|[ \t]{1,4}[:=?]))"
 _KEY_WORDS = _words(

@@ -8,7 +8,7 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.keys import KeyMatcher, words_of
 from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
 from tracesidecar.sanitize.scanning import Engine, Pattern
-from tracesidecar.sanitize.values import KeyClass, is_secret
+from tracesidecar.sanitize.values import KeyClass, is_mixed, is_secret
 
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
@@ -140,4 +140,6 @@ def _may_be_a_key(key: str, value: str) -> bool:
     """A short quoted word under `..._key` names a key: `sort_key = "name"`."""
     if words_of(key)[-1:] != ("key",):
         return True
-    return len(value) >= 8 and (len(value) >= 20 or any(c.isdigit() for c in value))
+    return len(value) >= 8 and (
+        len(value) >= 20 or any(c.isdigit() for c in value) or not any(c.isalnum() or c in " _.-" for c in value[1:]) or is_mixed(value)
+    )

@@ -109,10 +109,13 @@ def _is_label(keys: KeyMatcher, value: str) -> bool:
 
 
 def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
-    name = patterns.DEFINED_NAME.match(proposal.match) or patterns.NAME_FIRST.match(proposal.match)
+    defined = patterns.DEFINED_NAME.match(proposal.match)
+    is_defined = defined is not None
+    name = defined or patterns.NAME_FIRST.match(proposal.match)
     if name is None:
         return False
-    is_token = len(proposal.value) >= 16 and proposal.value.isalnum() and any(c.isdigit() for c in proposal.value)
+    is_run = proposal.value.isalnum() or (is_defined and patterns.TOKEN_CHARACTERS.fullmatch(proposal.value) is not None)
+    is_token = len(proposal.value) >= 16 and is_run and sum(c.isdigit() for c in proposal.value) >= 3
     key_class = keys.classify(name.group(1).decode())
     return (key_class is KeyClass.STRONG and (is_token or is_mixed(proposal.value))) or (key_class is KeyClass.WEAK and is_token)
 

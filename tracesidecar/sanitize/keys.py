@@ -84,7 +84,9 @@ class KeyMatcher:
         if word in {"key", "keys"}:
             return self._key_class(word, previous, is_last=is_last)
         if word == "pass" and is_last:
-            return KeyClass.STRONG if previous in lists.pass_prev else KeyClass.WEAK if len(words) == 1 else None
+            if previous in lists.pass_prev or previous in lists.vendors:
+                return KeyClass.STRONG
+            return None if previous in lists.pass_neg_prev else KeyClass.WEAK
         if word in {"auth", "dsn"} or (word == "authentication" and is_last):
             return KeyClass.WEAK
         if word in {"string", "str"} and previous in {"connection", "conn", "connect"}:
