@@ -25,7 +25,7 @@ COMMANDS = {
     "check-config": "say what is wrong with the configuration, and where",
     "status": "say what each sink has delivered and what is still to come",
     "explain": "say where each byte range of a file is, per sink",
-    "quarantine": "list the refused lines, or show one",
+    "quarantine": "list the refused lines, show one, deliver them after all, or forget them",
     "scan": "dry run over files: lines, invalid lines, secrets per rule",
     "redact": "stdin to stdout by the rules of the configuration",
     "config-schema": "print the JSON Schema of the configuration",

@@ -1,90 +1,114 @@
-"""`quarantine list|show ID`: the refused lines, by place and reason; never what they say."""
+"""`quarantine list|show|redrive|drop`: the refused lines, by place and reason, and what is to become of them."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 
 from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, size
+from tracesidecar.cli.refused import Refused, refused
+from tracesidecar.cli.standing import is_running, takes
 from tracesidecar.config.load import load_to_read
-from tracesidecar.logs import printable
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.config.schema import Configuration
 from tracesidecar.ship.journal import Journal
-from tracesidecar.ship.quarantine import QuarantineEntry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `list` and `show`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show")
+    """Declare the four actions."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|redrive|drop")
     listing = actions.add_parser("list", help="all refused lines, oldest first")
     show = actions.add_parser("show", help="one refused line")
-    show.add_argument("id", type=int, metavar="ID")
-    for action in (listing, show):
+    show.add_argument("ids", type=int, nargs=1, metavar="ID")
+    redrive = actions.add_parser("redrive", help="deliver refused lines after all, by today's rules, once; needs the bytes in their file")
+    redrive.add_argument("ids", type=int, nargs="*", metavar="ID")
+    redrive.add_argument("--all", action="store_true", help="all of them")
+    drop = actions.add_parser("drop", help="forget refused lines; a file that was held for them alone is let go")
+    drop.add_argument("ids", type=int, nargs="+", metavar="ID")
+    for action in (listing, show, redrive, drop):
         action.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Read the journal and print."""
+    """Find the entries that are meant, and do it."""
     configuration = load_to_read(arguments.config, os.environ)
-    with closing(Journal.open_to_read(configuration.state_directory)) as journal:
-        entries = journal.quarantine(arguments.id if arguments.action == "show" else None)
-    if arguments.action == "list":
-        return _list(entries, as_json=arguments.json)
-    if not entries:
-        complain(f"tracesidecar quarantine: there is no entry {arguments.id}")
+    if arguments.action == "redrive" and bool(arguments.ids) == arguments.all:
+        complain("tracesidecar quarantine redrive: name the entries, or say --all")
         return ExitCode.USAGE
-    return _show(entries[0], as_json=arguments.json)
+    reads = arguments.action in ("list", "show")
+    state = configuration.state_directory
+    with closing(Journal.open_to_read(state) if reads else Journal.open_to_ask(state)) as journal:
+        entries = refused(configuration, journal)
+        wanted = getattr(arguments, "ids", None) or [found.entry.id for found in entries]
+        if unknown := set(wanted) - {found.entry.id for found in entries}:
+            complain(f"tracesidecar quarantine: there is no entry {', '.join(map(str, sorted(unknown)))}")
+            return ExitCode.USAGE
+        chosen = [found for found in entries if found.entry.id in set(wanted)]
+        if arguments.action == "redrive":
+            return _redrive(configuration, journal, chosen, as_json=arguments.json)
+        if arguments.action == "drop":
+            return _drop(journal, chosen, as_json=arguments.json)
+    return _show(chosen[0], as_json=arguments.json) if arguments.action == "show" else _list(chosen, as_json=arguments.json)
 
 
-def _list(entries: list[QuarantineEntry], *, as_json: bool) -> int:
+def _list(entries: Sequence[Refused], *, as_json: bool) -> int:
     if as_json:
-        print_json({"quarantine": [_document(entry) for entry in entries]})
+        print_json({"quarantine": [found.document for found in entries]})
     elif entries:
-        columns = ("id", "when", "source", "file", "from byte", "to byte", "reason", "refused by")
-        print_table("Refused lines", columns, [_row(entry) for entry in entries])
+        columns = ("id", "when", "source", "file", "from byte", "to byte", "reason", "refused by", "bytes")
+        print_table("Refused lines", columns, [found.row for found in entries])
     else:
-        print_line("no line has been refused")
-    return 0
+        print_line("no line is in quarantine")
+    return ExitCode.DONE
 
 
-def _show(entry: QuarantineEntry, *, as_json: bool) -> int:
-    document = _document(entry)
+def _show(found: Refused, *, as_json: bool) -> int:
     if as_json:
-        print_json(document)
-        return 0
-    for key, value in document.items():
-        print_line(f"{key:<12}{value}")
-    print_line(f"{'length':<12}{size(entry.line.end - entry.line.start)}")
-    return 0
+        print_json(found.document)
+        return ExitCode.DONE
+    for key, value in found.document.items():
+        print_line(f"{key:<12}{', '.join(value) if isinstance(value, list) else value}")
+    print_line(f"{'length':<12}{size(found.entry.line.end - found.entry.line.start)}")
+    return ExitCode.DONE
 
 
-def _row(entry: QuarantineEntry) -> tuple[object, ...]:
-    line = entry.line
-    return entry.id, _when(entry), line.source, printable(line.path), line.start, line.end, line.reason, line.sink or "validation"
+def _redrive(configuration: Configuration, journal: Journal, chosen: Sequence[Refused], *, as_json: bool) -> int:
+    """Write down what is wanted; the process that holds the state directory, or the next one, does it."""
+    wishes, gone, homeless = {}, [], []
+    for found in chosen:
+        line = found.entry.line
+        sinks = [sink.name for sink in configuration.sink if takes(sink, line.source) and line.sink in ("", sink.name)]
+        if found.bytes != "source":
+            gone.append(found.entry.id)
+        elif not sinks:
+            homeless.append(found.entry.id)
+        else:
+            wishes[found.entry.id] = sinks
+    journal.ask_redrive(wishes)
+    running = is_running(configuration.state_directory)
+    if as_json:
+        print_json({"asked": list(wishes), "bytes_gone": gone, "no_sink": homeless, "running": running})
+    else:
+        _tell_redrive(list(wishes), gone, homeless, running=running)
+    return ExitCode.LEFT_BEHIND if gone or homeless else ExitCode.DONE
 
 
-def _document(entry: QuarantineEntry) -> dict[str, object]:
-    line = entry.line
-    return {
-        "id": entry.id,
-        "at": _when(entry),
-        "source": line.source,
-        "path": printable(line.path),
-        "generation": line.generation,
-        "start": line.start,
-        "end": line.end,
-        "reason": line.reason,
-        "meaning": _meaning(line.reason),
-        "sink": line.sink or None,
-    }
+def _tell_redrive(asked: list[int], gone: list[int], homeless: list[int], *, running: bool | None) -> None:
+    for entry in gone:
+        complain(f"{entry}: bytes gone: the file no longer has them, so they cannot be delivered")
+    for entry in homeless:
+        complain(f"{entry}: no sink of the configuration takes it")
+    when = "now" if running else "by the next run or ship --once"
+    print_line(f"{len(asked)} refused line{'' if len(asked) == 1 else 's'} will be delivered {when}, if today's rules let them pass")
 
 
-def _meaning(reason: str) -> str:
-    return next((known.meaning for known in Reason if known == reason), "The destination refused it.")
-
-
-def _when(entry: QuarantineEntry) -> str:
-    return datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _drop(journal: Journal, chosen: Sequence[Refused], *, as_json: bool) -> int:
+    dropped = [found.entry.id for found in chosen]
+    journal.drop_quarantine(dropped)
+    if as_json:
+        print_json({"dropped": dropped})
+    else:
+        print_line(f"forgotten: {', '.join(map(str, dropped))}")
+    return ExitCode.DONE

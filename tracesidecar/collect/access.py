@@ -31,6 +31,7 @@ class Access:
         self._archives: dict[int, list[ArchiveFile]] = {}
         self.held = HeldLinks([held_directory, *(source.hold_directory for source in sources if source.hold_directory)])
         self.descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._drop_archives)
+        self.retained: frozenset[int] = frozenset()
 
     def open(self, file: File, offset: int = 0) -> Opened | None:
         """Return the bytes of a segment, to be read from about `offset` on; None when no way to this very inode is left."""
@@ -80,9 +81,13 @@ class Access:
             self._forgive(file)
 
     def release(self, file: File) -> None:
-        """Remove the link of a file that is finished for now."""
-        if self.held.release(file.id):
+        """Remove the link of a file that is finished for now, unless it is retained."""
+        if file.id not in self.retained and self.held.release(file.id):
             self._forgive(file)
+
+    def outlasts_its_name(self, file: File) -> bool:
+        """Tell whether a finished file without a name is kept all the same: it is retained, and a link holds it."""
+        return file.id in self.retained and self.held.path(file.id) is not None
 
     def let_go(self, file: File) -> None:
         """Close and unlink: nothing more will be read of this inode."""

@@ -51,6 +51,8 @@ class Admission:
         """Drop orphans that are settled, give up others. `searched`: every directory was listed in this turn."""
         parts = self._parts
         for file in parts.takeovers.expired(parts.turn.now):
+            if file.state == "deleted" and parts.access.outlasts_its_name(file):
+                continue
             if file.settled >= file.length and file.id not in parts.turn.changed:
                 parts.forget(file)
             elif file.state != "deleted" and searched:

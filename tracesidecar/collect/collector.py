@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -110,6 +111,18 @@ class Collector:
             self._acknowledge(file)
         elif file.state == "live" and self._reader.is_read_to_end(file):
             self._parts.access.release(file)
+
+    def retain(self, segments: frozenset[int]) -> None:
+        """Keep these readable beyond deletion where a link can be had, settled or not: refused lines in them may be asked for again."""
+        access, files = self._parts.access, self._parts.files
+        before, access.retained = access.retained, segments
+        for segment in segments - before:
+            file = files.get(segment)
+            descriptor = access.descriptor(file) if file is not None else None
+            if file is not None and descriptor is not None:
+                access.protect(file, os.fstat(descriptor))
+        for segment in before - segments:
+            self.settled(segment, 0)
 
     def segments(self) -> Mapping[int, SegmentView]:
         """Return every segment as it is now; views are made when looked up."""

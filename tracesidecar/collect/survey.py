@@ -164,7 +164,7 @@ class Survey:
             parts.pace.rest(file)
         if file.prefix_length < TAIL_BYTES and (file.length > file.prefix_length or file.compression != "none"):
             self._extend_prefix(file, opened)
-        if file.settled < file.length:
+        if file.settled < file.length or file.id in parts.access.retained:
             parts.access.protect(file, status)
 
     def _extend_prefix(self, file: File, opened: Opened) -> None:

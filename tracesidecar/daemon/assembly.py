@@ -58,6 +58,8 @@ class Assembly:
         pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes)
         routes = [self.route(options) for options in configuration.sink]
         self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, routes=routes, at=at)
+        journal.forget_redrives(options.name for options in configuration.sink)
+        self.pipeline.retain_refused()
         self.pipeline.settle(tuple(self.collector.segments()))
 
     def route(self, options: SinkOptions) -> Route:

@@ -11,8 +11,10 @@ from tracesidecar.collect.options import SourceOptions
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Checkpoint, Chunk, Clean, Range, Refusal
 from tracesidecar.pipeline.range_digest import RangeDigest
+from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.ship.batch import Piece
+from tracesidecar.ship.quarantine import QuarantinedLine
 
 
 class Pieces:
@@ -65,6 +67,28 @@ class Pieces:
             pieces.append(self._piece(Chunk(view.segment, start, end, part, Checkpoint(end, tail), torn=not part.endswith(b"\n"))))
             start = end
         return pieces if digest.digest() == planned.digest and start == planned.end else None
+
+    def knows(self, segment: int) -> bool:
+        """Tell whether the segment can still be read, as far as is known."""
+        return segment in self._collector.segments()
+
+    def line(self, line: QuarantinedLine) -> Piece | None:
+        """A refused line once more, by today's rules; None where its bytes are gone or are not what they were."""
+        view = self._collector.segments().get(line.segment)
+        source = self._sources.get(line.source)
+        if view is None or source is None:
+            return None
+        place = Checkpoint(line.end, b"")
+        if line.end - line.start > source.max_line:
+            refusal = Refusal(line.start, line.end, Reason.TOO_LONG.value, line.digest)
+            return Piece(Clean(view.segment, line.start, line.end, b"", 0, (refusal,)), b"", place)
+        data = b"".join(self._collector.read_range(line.segment, line.start, line.end) or ())
+        if self._identity.digest(data) != line.digest:
+            return None
+        digest = RangeDigest(self._key)
+        digest.update(data)
+        clean = self._sanitizer(Chunk(view.segment, line.start, line.end, data + b"\n", place), repair=source.repair)
+        return Piece(clean, digest.digest(), place)
 
     def places(self, piece: Piece, wanted: Mapping[int, str]) -> list[Refusal]:
         """Where the accepted lines with these indexes stand: index in the piece → reason."""

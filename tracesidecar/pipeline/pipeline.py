@@ -17,6 +17,7 @@ from tracesidecar.logs import frames, printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.pieces import Pieces
+from tracesidecar.pipeline.redrive import gather
 from tracesidecar.pipeline.repeat import locate, rebuild, settled_by
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.batch import BatchBuilder, Built
@@ -61,6 +62,7 @@ class Pipeline:
         self.first_scan = asyncio.Event()
         self.writers_are_gone = False
         self.has_read = False
+        self._retained: frozenset[int] = frozenset()
         self._pieces = pieces
         self._at = at
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="work")
@@ -90,8 +92,22 @@ class Pipeline:
         if scan.changed:
             for route in self.routes.values():
                 route.news.set()
+        await self._heed()
         self.first_scan.set()
         return scan
+
+    async def _heed(self) -> None:
+        """Take notice of what the command line has written into the journal."""
+        if await asyncio.to_thread(self.journal.has_news):
+            await self.work(self.retain_refused)
+            for route in self.routes.values():
+                route.is_asked = True
+                route.news.set()
+
+    def retain_refused(self) -> None:
+        """Worker thread: have the collector keep the files that alone have the bytes of refused lines, and let go of the others."""
+        self._retained = self.journal.quarantined_segments()
+        self.collector.retain(self._retained)
 
     def _scan(self, now: float, *, full: bool) -> Scan:
         """Worker thread: look, and offer what may have something new to every sink that takes it."""
@@ -166,9 +182,11 @@ class Pipeline:
 
     async def step(self, route: Route) -> bool:
         """Fill one batch and ship it; False when a drain has nothing left for this sink."""
+        if route.is_asked:
+            await self._redrive(route)
         builder = await self._fill(route)
         if builder.is_empty:
-            return route.target is None
+            return route.target is None or route.is_asked
         built = await self.work(builder.close, time.time())
         await self._ship(route, built)
         return True
@@ -183,7 +201,7 @@ class Pipeline:
             now = self.clock()
             if taken:
                 started, newest = (now if was_empty else started), now
-            elif route.target is not None:
+            elif route.target is not None or (was_empty and route.is_asked):
                 break
             elif was_empty:
                 await route.news.wait()
@@ -224,6 +242,23 @@ class Pipeline:
             log.info("pipeline.first_read")
         self._at("read")
 
+    async def _redrive(self, route: Route) -> None:
+        """Deliver the refused lines that a person asked for, as far as they pass today."""
+        route.is_asked = False
+        asked = await asyncio.to_thread(self.journal.asked, route.name)
+        if not asked:
+            return
+        found = await self.work(gather, asked, route, self._pieces, lambda builder: self._is_full(route, builder))
+        route.is_waiting = found.is_waiting
+        if found.refused or found.gone:
+            await asyncio.to_thread(self.journal.refuse_redrive, route.name, found.refused, found.gone)
+            log.warning("sink.redrive_refused", sink=route.name, refused_again=len(found.refused), bytes_gone=len(found.gone))
+        if not found.builder.is_empty:
+            log.info("sink.redriving", sink=route.name, lines=found.builder.lines)
+            await self._ship(route, await self.work(found.builder.close, time.time()))
+        await self.work(self.retain_refused)
+        route.is_asked = route.is_asked or found.is_cut_off
+
     async def _ship(self, route: Route, built: Built) -> None:
         """Plan, send, commit."""
         refused: tuple[QuarantinedLine, ...] = ()
@@ -248,20 +283,24 @@ class Pipeline:
         lines = batch.lines - refused_by_sink if batch else 0
         size = batch.size_bytes if batch else 0
         plan_id = built.plan.id if batch else None
-        commit = Commit(route.name, plan_id, built.reached, quarantined, lines=lines, bytes=size)
+        commit = Commit(route.name, plan_id, built.reached, quarantined, lines=lines, bytes=size, redriven=built.plan.redriven)
         await asyncio.to_thread(self.journal.commit, commit, self._at)
         for line in quarantined:
             if line.sink:
                 self.metrics.quarantined_lines.labels(line.source, line.reason).inc()
         self.metrics.delivered_lines.labels(route.name).inc(lines)
         self.metrics.delivered_bytes.labels(route.name).inc(size)
-        await self.work(self._advance, route, built.reached)
+        await self.work(self._advance, route, built.reached, quarantined)
         log.debug("sink.committed", sink=route.name, batch=built.plan.id, lines=lines, quarantined=len(quarantined))
 
-    def _advance(self, route: Route, reached: Mapping[int, Checkpoint]) -> None:
-        """Worker thread: the journal has it, so the source may let go of it."""
+    def _advance(self, route: Route, reached: Mapping[int, Checkpoint], refused: Iterable[QuarantinedLine] = ()) -> None:
+        """Worker thread: the journal has it, so the source may let go of it, but for what only it has of refused lines."""
+        if fresh := {line.segment for line in refused if not line.sealed} - self._retained:
+            self._retained |= fresh
+            self.collector.retain(self._retained)
         route.advance(reached, self.clock())
         route.held_bytes = 0
+        route.is_asked = route.is_asked or route.is_waiting
         self.settle(reached)
 
     def settle(self, segments: Iterable[int]) -> None:
@@ -295,7 +334,7 @@ class Pipeline:
         arrived = route.form.is_store and await cast("Store", sink).exists(plan.objects[0].name)
         log.warning("sink.plan_source_changed", sink=route.name, batch=plan.id, arrived=arrived)
         reached = settled_by(plan) if arrived else {}
-        await asyncio.to_thread(self.journal.commit, Commit(route.name, plan.id, reached, ()), self._at)
+        await asyncio.to_thread(self.journal.commit, Commit(route.name, plan.id, reached, (), redriven=plan.redriven if arrived else ()), self._at)
         await self.work(self._advance, route, reached)
 
 

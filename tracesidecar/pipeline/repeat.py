@@ -37,7 +37,7 @@ def rebuild(plan: Plan, form: BatchForm, pieces: Pieces, committed: dict[int, Ch
     found = planned_pieces(plan, pieces, committed)
     if found is None:
         return Rebuilt(None, is_same=False)
-    builder = BatchBuilder(form)
+    builder = BatchBuilder(form, plan.redriven)
     for piece in found:
         builder.add(piece, pieces.label(piece.clean.segment.id, piece.clean.segment.path))
     built = builder.close(plan.time, plan)
@@ -46,6 +46,8 @@ def rebuild(plan: Plan, form: BatchForm, pieces: Pieces, committed: dict[int, Ch
 
 def settled_by(plan: Plan) -> dict[int, Checkpoint]:
     """Where each segment stands once the plan counts as delivered."""
+    if plan.redriven:
+        return {}
     return {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
 
 

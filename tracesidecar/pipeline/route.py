@@ -18,7 +18,8 @@ class Route:
     """One sink's own way through the files.
 
     `committed` is what the journal has; `reading` runs ahead of it while a batch fills; `ready` are segments that may have more, in
-    turn, with the time since when. `target` limits a drain to what was there when it began: segment → size in bytes.
+    turn, with the time since when. `target` limits a drain to what was there when it began: segment → size in bytes. `is_asked`: refused lines may
+    have been asked for; `is_waiting`: some were for which it is too early.
     """
 
     options: SinkOptions
@@ -34,6 +35,8 @@ class Route:
     progressed_at: float = 0.0
     state: str = "connecting"
     held_bytes: int = 0
+    is_asked: bool = True
+    is_waiting: bool = False
 
     @property
     def name(self) -> str:
@@ -47,6 +50,10 @@ class Route:
     def cursor(self, segment: int) -> Checkpoint:
         """Where to read next."""
         return self.reading.get(segment) or self.committed.get(segment, BEGINNING)
+
+    def has_passed(self, segment: int, offset: int) -> bool:
+        """Tell whether the sink has committed beyond an offset."""
+        return segment in self.committed and self.committed[segment].offset > offset
 
     def offer(self, segment: int, now: float) -> None:
         """There may be something new in the segment."""

@@ -11,6 +11,7 @@ import structlog
 from tracesidecar.logs import printable
 from tracesidecar.pipeline.pipeline import Pipeline
 from tracesidecar.pipeline.route import Route
+from tracesidecar.ship.quarantine import QuarantinedLine
 
 log = structlog.get_logger()
 
@@ -143,4 +144,9 @@ class Service:
                 if offset < end and route.takes(view.segment.source):
                     what = LeftBehind(route.name, view.segment.source, printable(view.segment.path), segment, offset, end)
                     (torn if route.state == "drained" else left).append(what)
+            left += [_not_redriven(route.name, entry.line) for entry in self.pipeline.journal.asked(route.name)]
         return DrainResult(tuple(left), tuple(torn))
+
+
+def _not_redriven(sink: str, line: QuarantinedLine) -> LeftBehind:
+    return LeftBehind(sink, line.source, printable(line.path), line.segment, line.start, line.end)

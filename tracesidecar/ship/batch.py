@@ -71,7 +71,10 @@ class _Object(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What stands beside the objects of a batch: enough to prove from the store alone which bytes arrived, and by which rules."""
+    """What stands beside the objects of a batch: enough to prove from the store alone which bytes arrived, and by which rules.
+
+    `redriven`: the ranges are lines that the ranges of earlier batches count as refused.
+    """
 
     version: int
     batch: str
@@ -85,6 +88,7 @@ class Manifest(msgspec.Struct, frozen=True):
     ranges: tuple[_Range, ...]
     cuts: dict[str, int]
     labels: dict[str, dict[str, str]]
+    redriven: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,11 @@ class Built:
 
 
 class BatchBuilder:
-    """The batch of one sink while it fills. Pieces of one segment come in order."""
+    """The batch of one sink while it fills. Pieces of one segment come in order; a batch of `redriven` lines has one quarantine entry a piece."""
 
-    def __init__(self, form: BatchForm) -> None:
+    def __init__(self, form: BatchForm, redriven: tuple[int, ...] = ()) -> None:
         self._form = form
+        self._redriven = redriven
         self._encoder = LinesEncoder(form.compression)
         self._ranges: list[Range] = []
         self._described: list[_Range] = []
@@ -120,6 +125,11 @@ class BatchBuilder:
     def held_bytes(self) -> int:
         """Memory taken by what is encoded so far."""
         return self._encoder.encoded_bytes
+
+    def add_redriven(self, entry: int, piece: Piece, label: str) -> None:
+        """Take a line that was refused before, as a piece."""
+        self.add(piece, label)
+        self._redriven += (entry,)
 
     def add(self, piece: Piece, label: str) -> None:
         """Take a piece; `label` is the segment's path as it may leave the machine."""
@@ -151,9 +161,9 @@ class BatchBuilder:
         payload = self._payload(object_name(host, at, batch_id, EXTENSIONS[form.compression]) if form.is_store else "", again)
         manifest = self._manifest(batch_id, host, at, payload, again) if form.is_store else None
         objects = tuple(PlannedObject(x.name, x.planned) for x in (payload, manifest) if x is not None)
-        plan = Plan(batch_id, form.sink, at, host, form.fingerprint, self.lines, tuple(self._ranges), objects)
+        plan = Plan(batch_id, form.sink, at, host, form.fingerprint, self.lines, tuple(self._ranges), objects, self._redriven)
         batch = Batch(batch_id, at, (payload,), manifest, self.lines, self.size_bytes, form.fingerprint) if self.lines else None
-        return Built(plan, batch, self.reached, tuple(self._quarantined))
+        return Built(plan, batch, {} if self._redriven else self.reached, tuple(self._quarantined))
 
     def _payload(self, name: str, again: Plan | None) -> Payload:
         content = self._encoder.finish()
@@ -167,7 +177,7 @@ class BatchBuilder:
         labels = {source: labels for source, labels in form.labels.items() if source in sources and labels}
         cuts = dict(sorted(self._cuts.items()))
         manifest = Manifest(
-            1, batch_id, form.sink, at, host, __version__, form.rules, form.fingerprint, objects, tuple(self._described), cuts, labels
+            1, batch_id, form.sink, at, host, __version__, form.rules, form.fingerprint, objects, tuple(self._described), cuts, labels, bool(self._redriven)
         )
         content = msgspec.json.encode(manifest) + b"\n"
         sha256 = hashlib.sha256(content).digest()
