@@ -116,6 +116,6 @@ def _shared() -> Sanitizer:
 def test_a_chunk_and_its_lines_alone_come_to_the_same(strict: Sanitizer) -> None:
     lines = [line for example in EXAMPLES for _, line in placements(example)]
     redactor: Redactor = strict._redactor
-    together = redactor.redact(b"\n".join(lines) + b"\n")
+    together = redactor.redact(redactor.scan(b"\n".join(lines) + b"\n"))
     assert together.failed == []
     assert together.data.split(b"\n")[:-1] == [strict.redact_line(line) for line in lines]

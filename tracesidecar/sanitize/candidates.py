@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tracesidecar.sanitize import anchors
 from tracesidecar.sanitize.anchors import Anchor, Role
 from tracesidecar.sanitize.base64_runs import Base64Runs, packed_role
+from tracesidecar.sanitize.deltas import STREAM_SIGNS
 from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.scanning import HIT_LIMIT, Engine, Hit, Pattern, Scanner, TooManyHits
 from tracesidecar.sanitize.tokens import BegunTokens
@@ -19,7 +20,13 @@ class Candidates:
 
     def __init__(self, rules: Sequence[Rule], engine: Engine, own_names: Sequence[str] = ()) -> None:
         self._begun = BegunTokens(rules)
-        kinds = [*anchors.rule_anchors(rules), *anchors.keyword_anchors(own_names), *anchors.encoded_anchors(), *self._begun.anchors()]
+        kinds = [
+            *anchors.rule_anchors(rules),
+            *anchors.keyword_anchors(own_names),
+            *anchors.encoded_anchors(),
+            *self._begun.anchors(),
+            Anchor("delta", Role.DELTA, STREAM_SIGNS),
+        ]
         self._anchors = _scanner(engine, "anchors", kinds, 0)
         numeric = anchors.numeric_anchor()
         self._numeric = _scanner(engine, "numeric", [numeric], len(kinds)) if any(rule.anchor == "numeric" for rule in rules) else None
@@ -27,12 +34,15 @@ class Candidates:
         self._base64 = Base64Runs(engine, len(kinds))
         kinds.append(anchors.base64_text_anchor())
         roles = [kind.role for kind in kinds]
-        self._unsettled = frozenset(i for i, role in enumerate(roles) if role in {Role.BEGUN, Role.PACKED})
+        self._unsettled = frozenset(i for i, role in enumerate(roles) if role in {Role.BEGUN, Role.PACKED, Role.DELTA})
         self._settled = {role: len(roles) + i for i, role in enumerate(_SETTLED)}
         self.roles: tuple[Role, ...] = (*roles, *_SETTLED)
 
-    def hits(self, data: bytes) -> list[Hit]:
-        """Return the hits in order; raise TooManyHits when there are too many to look at one by one."""
+    def hits(self, data: bytes, streamed: list[int] | None = None) -> list[Hit]:
+        """Return the hits in order; raise TooManyHits when there are too many to look at one by one.
+
+        Where a piece of a streamed message may stand is added to `streamed`, in no order.
+        """
         found = self._anchors.hits(data)
         if self._numeric is not None:
             found += self._numeric.hits(data)
@@ -40,6 +50,8 @@ class Candidates:
         if len(found) > HIT_LIMIT:
             raise TooManyHits
         if not self._unsettled.isdisjoint([kind for _, kind in found]):
+            if streamed is not None:
+                streamed += [at for at, kind in found if self.roles[kind] is Role.DELTA]
             found = [hit for each in found if (hit := self._settle(data, each)) is not None]
         found.sort()
         return found
@@ -53,6 +65,8 @@ class Candidates:
         at, kind = hit
         if kind not in self._unsettled:
             return hit
+        if self.roles[kind] is Role.DELTA:
+            return None
         role = self._begun.break_role(data, at) if self.roles[kind] is Role.BEGUN else packed_role(data, at)
         return (at, self._settled[role]) if role is not None else None
 

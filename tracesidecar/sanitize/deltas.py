@@ -8,9 +8,8 @@ from typing import NamedTuple, cast
 import msgspec
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.scanning import Engine, Pattern, TooManyHits
 
-GATE = (r'(?i)delta"', r'(?i)(?:_|[.])chunk"', r'"done":[ ]?false', r'"partial_json"')
+STREAM_SIGNS = (r'(?i)delta"', r'(?i)(?:_|[.])chunk"', r'"done":[ ]?false', r'"partial_json"')
 """A line that carries a piece holds one of these (in its kind of event or the name of a member)."""
 GAP = 32
 """A text that so many lines in a row did not go on with is over."""
@@ -55,10 +54,11 @@ class Piece(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """The pieces of one text, in order; `is_open`: more may come."""
+    """The pieces of one text, in order; `is_open`: more may come; `is_lost`: they could not be told apart, so none may pass."""
 
     pieces: Sequence[Piece]
     is_open: bool
+    is_lost: bool = False
 
 
 class _Event(NamedTuple):
@@ -69,24 +69,18 @@ class _Event(NamedTuple):
     ends: bool
 
 
-class Deltas:
-    """Finds streamed texts in chunks; a chunk without any costs one scan for a few literals."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._gate = engine.scanner("deltas", [Pattern(0, expression) for expression in GATE])
-
-    def streams(self, data: bytes) -> list[Stream]:
-        """Return the streamed texts of two pieces or more, and every open one."""
-        try:
-            hits = [at for at, _ in self._gate.hits(data)]
-        except TooManyHits:
-            hits = [end for _, end in _lines(data, 0, len(data))]
-        if not hits:
-            return []
-        found = _Open()
-        for start, end, is_hit in _around(data, sorted(hits)):
-            found.line(data, start, end, is_hit=is_hit)
+def find_streams(data: bytes, signs: Sequence[int]) -> list[Stream]:
+    """Return the streamed texts of two pieces or more, and every open one; `signs` are the places where STREAM_SIGNS end."""
+    if not signs:
+        return []
+    found = _Open()
+    try:
+        for start, end, has_sign in _around(data, sorted(signs)):
+            found.line(data, start, end, has_sign=has_sign)
         return found.streams()
+    except Exception:  # noqa: BLE001 - fail closed: no line with a sign passes
+        lines = [(start, end) for start, end, has_sign in _around(data, sorted(signs)) if has_sign]
+        return [Stream([Piece(start, end, (), "") for start, end in lines], is_open=False, is_lost=True)]
 
 
 def held_from(streams: Sequence[Stream], size: int) -> int | None:
@@ -113,9 +107,9 @@ class _Open:
         self._done: list[Stream] = []
         self._count = 0
 
-    def line(self, data: bytes, start: int, end: int, *, is_hit: bool) -> None:
+    def line(self, data: bytes, start: int, end: int, *, has_sign: bool) -> None:
         self._count += 1
-        if not is_hit and patterns.STREAM_END.search(data, start, min(end, start + 2048)) is None:
+        if not has_sign and patterns.STREAM_END.search(data, start, min(end, start + 2048)) is None:
             return
         event = _event(data[start:end])
         if event is None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tracesidecar.sanitize.anchors import Role, own_word
 from tracesidecar.sanitize.candidates import Candidates
-from tracesidecar.sanitize.deltas import Stream
+from tracesidecar.sanitize.deltas import Stream, find_streams
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.line_cut import EVERYWHERE, Edit, Edited, Heat, LineCut, Toolbox, chained, spliced
 from tracesidecar.sanitize.markers import Marker
@@ -48,6 +48,14 @@ class Redacted(NamedTuple):
     failed: list[Failed]
 
 
+class Scanned(NamedTuple):
+    """Whole lines, where in them something may have to be cut (None: anywhere), and the messages that are streamed over them."""
+
+    data: bytes
+    hits: Sequence[Hit] | None
+    streams: Sequence[Stream]
+
+
 class Policy(NamedTuple):
     """What to cut and how to mark it: the options, checked."""
 
@@ -79,17 +87,27 @@ class Redactor:
         self._second_look = SecondLook(self._sure_edits, self.marker)
         self._tools = Toolbox(rules, self.views, keys, self.marker, self._nested)
 
-    def redact(self, data: bytes, streams: Sequence[Stream] = ()) -> Redacted:
-        """Redact whole lines, each ended by a newline, and the texts that are streamed over several of them.
+    def scan(self, data: bytes) -> Scanned:
+        """Look at every byte of whole lines, each ended by a newline."""
+        signs: list[int] = []
+        try:
+            hits = self._candidates.hits(data, signs)
+        except Exception:  # noqa: BLE001 - too many, or a scan failed: each line for itself, so that a failure costs one line
+            return Scanned(data, None, find_streams(data, [end for _, end in _lines(data)]))
+        return Scanned(data, hits, find_streams(data, signs))
+
+    def redact(self, scanned: Scanned) -> Redacted:
+        """Redact the lines, and the texts that are streamed over several of them.
 
         Never raises for what the data holds: a line that cannot be redacted is held back.
         """
+        data, _, streams = scanned
         cuts: Counter[str] = Counter()
         failed: list[Failed] = []
         pieces: list[bytes] = []
         position = 0
         streamed = self._streamed(data, streams) if streams else {}
-        for start, end, hits in self._suspects(data, streamed):
+        for start, end, hits in self._suspects(scanned, streamed):
             try:
                 edited = self._checked(self._streamed_line(data, start, end, streamed[start]) if start in streamed else self._line(data, start, end, hits))
             except Exception as error:  # noqa: BLE001 - fail closed: whatever went wrong, this line does not pass
@@ -108,7 +126,7 @@ class Redactor:
 
     def redact_line(self, line: bytes) -> Edited:
         """Redact one line (without its newline) and say what was done; may raise anything."""
-        suspect = next(iter(self._suspects(line, {})), None)
+        suspect = next(iter(self._suspects(self.scan(line), {})), None)
         edited = self._checked(self._line(line, 0, len(line), suspect[2])) if suspect is not None else None
         return edited if edited is not None else Edited(line, ())
 
@@ -139,11 +157,10 @@ class Redactor:
         hits = [hit for hit in self._candidates.anchor_hits(line) if self._roles[hit[1]] is Role.CERTAIN]
         return self._cut(line, hits, 0).edits if hits else ()
 
-    def _suspects(self, data: bytes, streamed: Mapping[int, tuple[int, object]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
+    def _suspects(self, scanned: Scanned, streamed: Mapping[int, tuple[int, object]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
         """Lines to look at, with their hits (None: all of the line), as [start, end) without the newline."""
-        try:
-            hits = self._candidates.hits(data)
-        except Exception:  # noqa: BLE001 - too many, or a scan failed: each line for itself, so that a failure costs one line
+        data, hits, _ = scanned
+        if hits is None:
             return [(start, end, None) for start, end in _lines(data)]
         suspects = _by_line(data, hits)
         if self._own:

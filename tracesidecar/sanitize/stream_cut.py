@@ -19,6 +19,10 @@ Line = tuple[int, int]
 """[start, end) of a line in the chunk."""
 
 
+class StreamLost(Exception):
+    """The pieces of a text could not be told apart."""
+
+
 class StreamCut:
     """Cuts so that the redacted pieces, put together, are the redacted text."""
 
@@ -29,6 +33,8 @@ class StreamCut:
 
     def edits(self, data: bytes, stream: Stream) -> dict[Line, list[Edit]]:
         """Return the edits of each line that holds a part; the marker stands in the first, which alone counts."""
+        if stream.is_lost:
+            raise StreamLost
         contents = [piece.text.encode() for piece in stream.pieces]
         joined = b"".join(contents)
         spans = merged([*text_spans(self._rules, joined), *self._views.spans(joined)])

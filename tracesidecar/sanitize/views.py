@@ -18,6 +18,7 @@ BASE64_RULE = "base64"
 _ROUNDS = 3
 """So often are all decoders asked one after another: a percent sign may be written in percent."""
 _SHORTEST_REST = 8
+_LINES_OF_BASE64 = r"(?:^|[\s>|])[A-Za-z0-9+/]*[G-Zg-z][A-Za-z0-9+/]{39,}\r?\n[ \t>|]*[A-Za-z0-9+/]"
 _DEPTH = 4
 """Base64 in base64, and packed data in it, is followed so deep."""
 
@@ -29,7 +30,7 @@ class Views:
         self._rules = rules
         self._tokens = {rule.id: prefixes for rule in catalogue if (prefixes := token_prefixes(rule))}
         begun = "|".join(sorted({re.escape(prefix) for prefixes in self._tokens.values() for prefix in prefixes}))
-        self._wrapped = Re2Pattern(rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]|[A-Za-z0-9+/_=-]{{40}}[\r\n]" if begun else r"[A-Za-z0-9+/_=-]{40}[\r\n]")
+        self._wrapped = Re2Pattern("|".join([*([rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]"] if begun else []), _LINES_OF_BASE64]))
 
     def spans(self, text: bytes) -> list[Span]:
         """Return what to cut beyond what the rules find in the text itself, in the text's own bytes, sorted and apart."""
