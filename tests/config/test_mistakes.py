@@ -112,7 +112,11 @@ MISTAKES = {
     ),
     "sealing": (
         '[quarantine]\nseal_to = "age1x"\n' + BOTH,
-        "2: quarantine.seal_to: seal_to is not supported by this version: refused lines are kept by reference only; remove the key",
+        "2: quarantine.seal_to: seal_to is not a public key of age: it is what age-keygen prints after 'Public key:' (age1…)",
+    ),
+    "sealing to a private key": (
+        '[quarantine]\nseal_to = "AGE-SECRET-KEY-1X"\n' + BOTH,
+        "2: quarantine.seal_to: seal_to has a private key: keep that elsewhere, and write the public one that belongs to it (age1…)",
     ),
     "a rule that does not exist": (
         '[redaction]\ndisable = ["twilio-kee"]\n' + BOTH,

@@ -37,6 +37,7 @@ HOMES = {
     "prometheus_client": {"tracesidecar.metrics"},
     "aiohttp": {"tracesidecar.sinks.http", "tracesidecar.sinks.http_answers"},
     "aiofiles": {"tracesidecar.sinks.directory", "tracesidecar.sinks.durable"},
+    "pyrage": {"tracesidecar.ship.sealing"},
     "rich": {"tracesidecar.cli"},
     "tomli": {"tracesidecar.config", "tracesidecar.sanitize"},
 }

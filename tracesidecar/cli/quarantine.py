@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -13,7 +14,10 @@ from tracesidecar.cli.refused import Refused, refused
 from tracesidecar.cli.standing import is_running, takes
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
+from tracesidecar.errors import ConfigurationError
+from tracesidecar.logs import printable
 from tracesidecar.ship.journal import Journal
+from tracesidecar.ship.sealing import discard, unseal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="all refused lines, oldest first")
     show = actions.add_parser("show", help="one refused line")
     show.add_argument("ids", type=int, nargs=1, metavar="ID")
+    show.add_argument("--identity", metavar="FILE", help="private keys of age: print what the line says, where it is sealed")
     redrive = actions.add_parser("redrive", help="deliver refused lines after all, by today's rules, once; needs the bytes in their file")
     redrive.add_argument("ids", type=int, nargs="*", metavar="ID")
     redrive.add_argument("--all", action="store_true", help="all of them")
@@ -49,8 +54,12 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.action == "redrive":
             return _redrive(configuration, journal, chosen, as_json=arguments.json)
         if arguments.action == "drop":
-            return _drop(journal, chosen, as_json=arguments.json)
-    return _show(chosen[0], as_json=arguments.json) if arguments.action == "show" else _list(chosen, as_json=arguments.json)
+            return _drop(configuration, journal, chosen, as_json=arguments.json)
+    if arguments.action == "list":
+        return _list(chosen, as_json=arguments.json)
+    if arguments.identity is not None:
+        return _open(configuration, chosen[0], arguments.identity)
+    return _show(chosen[0], as_json=arguments.json)
 
 
 def _list(entries: Sequence[Refused], *, as_json: bool) -> int:
@@ -71,6 +80,24 @@ def _show(found: Refused, *, as_json: bool) -> int:
     for key, value in found.document.items():
         print_line(f"{key:<12}{', '.join(value) if isinstance(value, list) else value}")
     print_line(f"{'length':<12}{size(found.entry.line.end - found.entry.line.start)}")
+    return ExitCode.DONE
+
+
+def _open(configuration: Configuration, found: Refused, identity: str) -> int:
+    """Print what a sealed line says, byte for byte; on a terminal what could steer it is escaped."""
+    line = found.entry.line
+    if not found.is_sealed:
+        complain(f"tracesidecar quarantine show: entry {found.entry.id} is not sealed: its bytes are only in the file, if there")
+        return ExitCode.USAGE
+    try:
+        with open(identity, encoding="utf-8") as file:
+            keys = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the identity file {printable(identity)} cannot be read ({type(error).__name__})") from error
+    content = unseal(configuration.state_directory, line.sealed, line.sealed_at, line.end - line.start, keys)
+    if sys.stdout.isatty():
+        content = printable(os.fsdecode(content)).encode()
+    sys.stdout.buffer.write(content + b"\n")
     return ExitCode.DONE
 
 
@@ -104,9 +131,10 @@ def _tell_redrive(asked: list[int], gone: list[int], homeless: list[int], *, run
     print_line(f"{len(asked)} refused line{'' if len(asked) == 1 else 's'} will be delivered {when}, if today's rules let them pass")
 
 
-def _drop(journal: Journal, chosen: Sequence[Refused], *, as_json: bool) -> int:
+def _drop(configuration: Configuration, journal: Journal, chosen: Sequence[Refused], *, as_json: bool) -> int:
     dropped = [found.entry.id for found in chosen]
     journal.drop_quarantine(dropped)
+    discard(configuration.state_directory, {found.entry.line.sealed for found in chosen} - journal.sealed_files())
     if as_json:
         print_json({"dropped": dropped})
     else:

@@ -17,6 +17,7 @@ from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.own_rules import OwnRules
 from tracesidecar.sanitize.rules import active_rules, load_catalogue
+from tracesidecar.ship.sealing import recipient
 
 
 def contradictions(configuration: Configuration) -> Iterator[Problem]:
@@ -32,6 +33,11 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
             yield Problem(("source", index, "include"), "the list is empty; it takes at least one path or pattern")
     yield from _own_output(configuration)
     yield from _redaction(configuration.redaction)
+    if seal_to := configuration.quarantine.seal_to:
+        try:
+            recipient(seal_to)
+        except ConfigurationError as error:
+            yield Problem(("quarantine", "seal_to"), str(error))
     if trouble := _unusable(configuration.state_directory):
         yield Problem(("state_directory",), trouble)
 

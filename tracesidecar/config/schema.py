@@ -29,13 +29,9 @@ class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class QuarantineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The `[quarantine]` block."""
+    """The `[quarantine]` block. `seal_to` is a public key of age: refused bytes are kept, encrypted to it."""
 
     seal_to: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.seal_to is not None:
-            raise ValueError("seal_to is not supported by this version: refused lines are kept by reference only; remove the key")
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

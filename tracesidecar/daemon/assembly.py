@@ -24,6 +24,7 @@ from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.pipeline.pipeline import Pipeline
 from tracesidecar.pipeline.route import Route
 from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.ship import sealing
 from tracesidecar.ship.batch import BatchForm
 from tracesidecar.ship.deliver import Delivery
 from tracesidecar.ship.journal import Journal
@@ -55,7 +56,9 @@ class Assembly:
         self._cache_bytes = CACHE_BYTES if len(configuration.sink) > 1 else 0
         self._cache_bytes = min(self._cache_bytes, daemon.memory_limit // 4)
         sources = {source.name: source for source in configuration.source}
-        pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes)
+        sealing.sweep(state, journal.sealed_files())
+        vault = sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
+        pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes, vault=vault)
         routes = [self.route(options) for options in configuration.sink]
         self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, routes=routes, at=at)
         journal.forget_redrives(options.name for options in configuration.sink)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tracesidecar.collect.collector import Collector
 from tracesidecar.collect.identity import Identity
@@ -15,14 +15,24 @@ from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.ship.batch import Piece
 from tracesidecar.ship.quarantine import QuarantinedLine
+from tracesidecar.ship.sealing import UNSEALED, Sealed, Vault
 
 
 class Pieces:
     """Clean pieces of segments, with a cache bounded in bytes. For one thread."""
 
     def __init__(
-        self, collector: Collector, sanitizer: Sanitizer, sources: Mapping[str, SourceOptions], *, key: bytes, metrics: Metrics, cache_bytes: int
+        self,
+        collector: Collector,
+        sanitizer: Sanitizer,
+        sources: Mapping[str, SourceOptions],
+        *,
+        key: bytes,
+        metrics: Metrics,
+        cache_bytes: int,
+        vault: Vault | None = None,
     ) -> None:
+        """`vault` is where refused bytes are sealed before anything is said of them."""
         self._collector = collector
         self._sanitizer = sanitizer
         self._sources = sources
@@ -30,6 +40,7 @@ class Pieces:
         self._identity = Identity(key)
         self._metrics = metrics
         self._limit = cache_bytes
+        self._vault = vault
         self._cache: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._counted: dict[int, int] = {}
         self._labels: dict[tuple[int, str], str] = {}
@@ -90,18 +101,24 @@ class Pieces:
         clean = self._sanitizer(Chunk(view.segment, line.start, line.end, data + b"\n", place), repair=source.repair)
         return Piece(clean, digest.digest(), place)
 
-    def places(self, piece: Piece, wanted: Mapping[int, str]) -> list[Refusal]:
-        """Where the accepted lines with these indexes stand: index in the piece → reason."""
+    def places(self, piece: Piece, wanted: Mapping[int, str]) -> tuple[list[Refusal], Sealed]:
+        """Where the accepted lines with these indexes stand (index in the piece → reason), and where their bytes are sealed."""
         clean = piece.clean
         parts = self._collector.read_range(clean.segment.id, clean.start, clean.end) if wanted else None
         if parts is None:
-            return []
+            return [], UNSEALED
         data = b"".join(parts)
         spans = accepted(data, clean)
-        return [
+        refusals = [
             Refusal(clean.start + a, clean.start + b, reason, self._identity.digest(data[a:b]))
             for a, b, reason in ((*spans[index], reason) for index, reason in sorted(wanted.items()))
         ]
+        return refusals, self._sealed(clean.segment.id, clean.start, data, refusals)
+
+    def discard_sealed(self, files: Iterable[str]) -> None:
+        """Remove sealed files whose lines have been delivered; without a vault the next start does."""
+        if self._vault is not None:
+            self._vault.discard(files)
 
     def label(self, segment: int, path: str) -> str:
         """The path as it may leave the machine."""
@@ -121,7 +138,13 @@ class Pieces:
         clean = self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair)
         digest = RangeDigest(self._key)
         digest.update(chunk.data)
-        return Piece(clean, digest.digest(), chunk.next)
+        return Piece(clean, digest.digest(), chunk.next, self._sealed(chunk.segment.id, chunk.start, chunk.data, clean.refused))
+
+    def _sealed(self, segment: int, start: int, data: bytes, refused: Sequence[Refusal]) -> Sealed:
+        """Seal what was refused of `data`; a line that was passed over as too long was never held, and stays a reference."""
+        if self._vault is None or not refused or not data:
+            return UNSEALED
+        return self._vault.seal(segment, [(line.start, data[line.start - start : line.end - start]) for line in refused])
 
     def _remember(self, piece: Piece) -> None:
         self._cache[piece.clean.segment.id, piece.clean.start] = piece

@@ -257,6 +257,7 @@ class Pipeline:
             log.info("sink.redriving", sink=route.name, lines=found.builder.lines)
             await self._ship(route, await self.work(found.builder.close, time.time()))
         await self.work(self.retain_refused)
+        await self.work(self._pieces.discard_sealed, {entry.line.sealed for entry in asked} - self.journal.sealed_files())
         route.is_asked = route.is_asked or found.is_cut_off
 
     async def _ship(self, route: Route, built: Built) -> None:

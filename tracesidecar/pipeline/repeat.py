@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline.pieces import Pieces
-from tracesidecar.ship.batch import BatchBuilder, BatchForm, Built, Piece
+from tracesidecar.ship.batch import BatchBuilder, BatchForm, Built, Piece, quarantined
 from tracesidecar.ship.plan import Plan
 from tracesidecar.ship.quarantine import QuarantinedLine
 
@@ -56,11 +56,8 @@ def locate(plan: Plan, refused: dict[int, str], pieces: Pieces, committed: dict[
     found: list[QuarantinedLine] = []
     first = 0
     for piece in planned_pieces(plan, pieces, committed) or ():
-        segment = piece.clean.segment
         wanted = {index - first: reason for index, reason in refused.items() if first <= index < first + piece.clean.lines}
-        found += [
-            QuarantinedLine(segment.id, plan.sink, r.start, r.end, segment.source, segment.path, segment.generation, r.reason, r.digest)
-            for r in pieces.places(piece, wanted)
-        ]
+        refusals, sealed = pieces.places(piece, wanted)
+        found += [quarantined(piece.clean.segment, plan.sink, refusal, sealed) for refusal in refusals]
         first += piece.clean.lines
     return tuple(found)

@@ -11,18 +11,20 @@ import msgspec
 
 from tracesidecar import __version__
 from tracesidecar.encode.jsonl import EXTENSIONS, LinesEncoder
-from tracesidecar.model import Batch, Checkpoint, Clean, Compression, Payload, Range
+from tracesidecar.model import Batch, Checkpoint, Clean, Compression, Payload, Range, Refusal, Segment
 from tracesidecar.ship.plan import Plan, PlannedObject, manifest_name, object_name
 from tracesidecar.ship.quarantine import QuarantinedLine
+from tracesidecar.ship.sealing import UNSEALED, Sealed
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A clean chunk, with a keyed digest of the bytes it was made from and the checkpoint behind it."""
+    """A clean chunk, with a keyed digest of the bytes it was made from, the checkpoint behind it, and where what was refused of it is sealed."""
 
     clean: Clean
     digest: bytes = field(repr=False)
     next: Checkpoint
+    sealed: Sealed = UNSEALED
 
     @property
     def range(self) -> Range:
@@ -33,10 +35,13 @@ class Piece:
     @property
     def quarantined(self) -> tuple[QuarantinedLine, ...]:
         """The lines of it that validation refused."""
-        segment = self.clean.segment
-        return tuple(
-            QuarantinedLine(segment.id, "", r.start, r.end, segment.source, segment.path, segment.generation, r.reason, r.digest) for r in self.clean.refused
-        )
+        return tuple(quarantined(self.clean.segment, "", refusal, self.sealed) for refusal in self.clean.refused)
+
+
+def quarantined(segment: Segment, sink: str, refusal: Refusal, sealed: Sealed) -> QuarantinedLine:
+    """The row of a refused line."""
+    place = segment.source, segment.path, segment.generation
+    return QuarantinedLine(segment.id, sink, refusal.start, refusal.end, *place, refusal.reason, refusal.digest, *sealed.place(refusal.start))
 
 
 @dataclass(frozen=True, slots=True)
