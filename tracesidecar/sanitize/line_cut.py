@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.allowed_paths import AllowedPaths
 from tracesidecar.sanitize.escapes import decoded, raw_offsets
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.markers import MARKER_START, Marker, Span, merged
@@ -81,6 +82,7 @@ class Toolbox(NamedTuple):
     marker: Marker
     nested: Callable[[bytes, int], Edited]
     """Redact a JSON text that stands inside a string, at the given level."""
+    allowed: AllowedPaths = AllowedPaths()
 
 
 class Heat(NamedTuple):
@@ -120,6 +122,8 @@ class LineCut:
 
     def spliced(self) -> Edited:
         """Return the line with all edits made; every other byte stays as it was."""
+        if self.tools.allowed and not self._nest:
+            self.edits = [edit for edit in self.edits if not self.tools.allowed.hold(self.raw, edit.start)]
         return spliced(self.raw, self.edits)
 
     def is_secret(self, value: str, key_class: KeyClass) -> bool:

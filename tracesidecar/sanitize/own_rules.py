@@ -66,13 +66,24 @@ class OwnRules:
 NO_OWN_RULES = OwnRules()
 
 
+def _of_keyword(keyword: str) -> str:
+    """The keyword as a word of its own, in any case; blanks in it match any run of blanks."""
+    words = r"\s+".join(re.escape(word) for word in keyword.split())
+    return (
+        "(?i)" + (r"\b" if keyword[0].isascii() and keyword[0].isalnum() else "") + words + (r"\b" if keyword[-1].isascii() and keyword[-1].isalnum() else "")
+    )
+
+
 def _compiled(option: OwnRule) -> _Own:
     where = f'redaction.rule "{option.id}"'
-    pattern = checked_pattern(option.regex, where=where)
+    if bool(option.regex) == bool(option.keyword.strip()):
+        raise ConfigurationError(f'{where}: give either a "regex" or a "keyword"')
+    regex = option.regex or _of_keyword(option.keyword.strip())
+    pattern = checked_pattern(regex, where=where)
     if not 0 <= option.group <= pattern.groups:
         raise ConfigurationError(f"{where}: group {option.group} does not exist; the pattern has {pattern.groups}")
     if pattern.search(b"") is not None:
         raise ConfigurationError(f"{where}: the pattern matches the empty text, so it would cut everywhere")
     # the raw line shows no edges of strings: a pattern without its edges matches wherever the whole one does
-    loose = "".join(piece for piece in _PIECE.findall(option.regex) if piece not in _ZERO_WIDTH)
+    loose = "".join(piece for piece in _PIECE.findall(regex) if piece not in _ZERO_WIDTH)
     return _Own(option.id, pattern, checked_pattern(loose, where=where), option.group)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
+from tracesidecar.sanitize.allowed_paths import AllowedPaths
 from tracesidecar.sanitize.anchors import Role, own_word
 from tracesidecar.sanitize.candidates import Candidates
 from tracesidecar.sanitize.deltas import Stream, find_streams
@@ -85,7 +86,7 @@ class Redactor:
         self._verifier = Verifier(rules, keys, self._roles)
         self._stream_cut = StreamCut(rules, self.views, self.marker)
         self._second_look = SecondLook(self._sure_edits, self.marker)
-        self._tools = Toolbox(rules, self.views, keys, self.marker, self._nested)
+        self._tools = Toolbox(rules, self.views, keys, self.marker, self._nested, AllowedPaths(policy.allowed))
 
     def scan(self, data: bytes) -> Scanned:
         """Look at every byte of whole lines, each ended by a newline."""

@@ -118,6 +118,11 @@ def active_rules(catalogue: Catalogue, options: RedactionOptions) -> tuple[Rule,
     return tuple(rule for rule in catalogue.rule if is_on(rule))
 
 
+def disabled_secret_rules(catalogue: Catalogue, options: RedactionOptions) -> tuple[str, ...]:
+    """Return the rules for secrets that `options` switch off: each start says so in the log."""
+    return tuple(rule.id for rule in catalogue.rule if rule.category == "secret" and rule.id in options.disable)
+
+
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     return f'the nearest is "{near[0]}"' if near else f"allowed are {', '.join(sorted(known))}"

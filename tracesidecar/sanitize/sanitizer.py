@@ -17,7 +17,7 @@ from tracesidecar.sanitize.own_rules import OwnRules
 from tracesidecar.sanitize.places import key_path
 from tracesidecar.sanitize.redactor import Policy, Redactor
 from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, load_catalogue
+from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, disabled_secret_rules, load_catalogue
 from tracesidecar.sanitize.scanning import choose_engine
 from tracesidecar.sanitize.validate import Validated, reason_against, validate
 
@@ -55,6 +55,7 @@ class Sanitizer:
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
+        self.disabled_secret_rules = disabled_secret_rules(catalogue, options)
         self.version = _fingerprint(options)
 
     def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> Clean:
