@@ -108,3 +108,10 @@ def test_the_same_secret_again_in_a_text_is_cut_too(secrets_only: Sanitizer) -> 
     assert "Tr0ub4dor" not in secrets_only.text(text)
     plain = 'password="hunters", said the hunters'
     assert secrets_only.text(plain) == 'password="[REDACTED:kv-assignment]", said the hunters'
+
+
+def test_a_version_is_no_address(strict: Sanitizer) -> None:
+    for value in ({"version": "20.31.0.6"}, {"text": "pip install stubs-20.31.0.6 or version 20.31.0.7"}):
+        line = json.dumps(value).encode()
+        assert strict.redact_line(line) == line
+    assert strict.text("peer 20.31.0.6 left") == "peer [REDACTED:ipv4] left"

@@ -110,6 +110,10 @@ STRUCTURES = {
     "arguments": (["run", "--password", "hunter2", "-v"], ["run", "--password", "[REDACTED:argv]", "-v"]),
     "curl": (["curl", "-u", "me:hunter2", "https://x"], ["curl", "-u", "[REDACTED:argv]", "https://x"]),
     "log probabilities": ({"token": "abcdefgh12", "logprob": -0.1}, {"token": "abcdefgh12", "logprob": -0.1}),
+    "JSON Web Key": (
+        {"kty": "RSA", "e": "AQAB", "n": "abc", "d": "kT4aQqyH", "dp": "kT4b"},
+        {"kty": "RSA", "e": "AQAB", "n": "abc", "d": "[REDACTED:key-name]", "dp": "[REDACTED:key-name]"},
+    ),
     "placeholder": ({"password": "<your-password>", "api_key": "${API_KEY}"}, {"password": "<your-password>", "api_key": "${API_KEY}"}),
 }
 

@@ -148,8 +148,15 @@ class LineCut:
         spans = text_spans(self.tools.rules, content)
         if self._has_views(content, start, end):
             spans = merged([*spans, *self.tools.views.spans(content)])
+        if spans and spans[0][2] == "ipv4" and spans[0][1] == len(content) and self._is_version(start):
+            return
         if spans:
             self._cut_spans(content, start, end, spans)
+
+    def _is_version(self, start: int) -> bool:
+        """True for a string under a key such as `version`: 2.31.0.6 is no address there."""
+        before = patterns.PLAIN_KEY_BEFORE.search(self.raw, max(0, start - 96), start)
+        return before is not None and before.group(1).lower().endswith((b"version", b"release"))
 
     def _replace_below_key(self, text: str, start: int, end: int) -> None:
         scheme = patterns.SCHEME.match(text)

@@ -68,6 +68,8 @@ def _cut_member(line: LineCut, start: int, end: int, value: int) -> int:
     if len(line.edits) > count:
         raise NotPlain
     key_class = line.tools.keys.classify(key)
+    if key == "kty":  # of a JSON Web Key; its private parts are siblings
+        raise NotPlain
     if key_class is None:
         return end
     if raw[value] != _QUOTE or key == "token":

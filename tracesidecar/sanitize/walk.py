@@ -17,6 +17,8 @@ PAIR_RULE = "pair"
 FLAG_RULE = "argv"
 _NAMES = ("name", "key", "Name", "header")
 _VALUES = frozenset({"value", "Value", "val"})
+_PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+"""Of a JSON Web Key (RFC 7518, section 6)."""
 _USER_FLAGS = frozenset({"-u", "--user"})
 _USER_CLIENTS = frozenset({"curl", "http", "wget"})
 
@@ -140,6 +142,8 @@ class _Walk:
 
     def _below(self, name: str, under: _Under, members: Collection[Member]) -> _Under:
         key_class = self._keys.classify(name)
+        if name in _PRIVATE_PARTS and any(other == "kty" for other, _ in members):
+            return _Under(KeyClass.STRONG, is_numeric=False)
         if key_class is None or (name == "token" and any(other in {"logprob", "logprobs", "bytes"} for other, _ in members)):
             return under
         if key_class is KeyClass.STRONG:
