@@ -2,6 +2,7 @@
 
 TraceSidecarError
 ├── ConfigurationError      a person must mend the configuration (exit 78)
+├── RedactionError          secrets that were planted to try it pass the redaction: nothing may be shipped (exit 78)
 ├── StateError              the state directory cannot be used (exit 78)
 │   └── StateLocked         another process holds it (exit 75)
 └── SinkError               what a sink may answer to `send`
@@ -21,6 +22,10 @@ class TraceSidecarError(Exception):
 
 class ConfigurationError(TraceSidecarError):
     """One sentence for a person: file, line, key, what was found, what is allowed."""
+
+
+class RedactionError(TraceSidecarError):
+    """The redaction does not cut what it must."""
 
 
 class StateError(TraceSidecarError):

@@ -69,6 +69,7 @@ def test_the_running_daemon_takes_a_request_up_and_only_the_sink_that_refused_ge
     receiver.order(poison="line 2")
     append(sidecar.traces / "a.jsonl", numbered(0, 5))
     sidecar.start()
+    sidecar.wait_for_event("service.ready")
     eventually(lambda: len(sidecar.quarantined()) == 1)
     receiver.order()
     assert redrive(sidecar, "1") == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": True}

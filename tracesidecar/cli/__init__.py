@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, cast
 from tracesidecar import __version__
 from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json
-from tracesidecar.errors import ConfigurationError, StateError, StateLocked, TraceSidecarError
+from tracesidecar.errors import ConfigurationError, RedactionError, StateError, StateLocked, TraceSidecarError
 
 COMMANDS = {
     "run": "follow and ship until told to stop (the service)",
@@ -134,7 +134,7 @@ def _refuse(error: TraceSidecarError, *, as_json: bool) -> int:
         if as_json:
             print_json({"reason": "locked", "message": str(error)})
         return ExitCode.LEFT_BEHIND
-    return ExitCode.CONFIGURATION if isinstance(error, ConfigurationError | StateError) else ExitCode.UNEXPECTED
+    return ExitCode.CONFIGURATION if isinstance(error, ConfigurationError | StateError | RedactionError) else ExitCode.UNEXPECTED
 
 
 def _confess(error: Exception) -> int:

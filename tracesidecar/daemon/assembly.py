@@ -16,6 +16,7 @@ from tracesidecar import __version__
 from tracesidecar.collect.collector import Collector
 from tracesidecar.collect.notices import Notices
 from tracesidecar.config.schema import Configuration
+from tracesidecar.daemon.guard import prove
 from tracesidecar.daemon.observe import RouteEvents
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.metrics import Metrics
@@ -43,6 +44,7 @@ class Assembly:
         self._metrics = metrics
         state, daemon = configuration.state_directory, configuration.daemon
         self.sanitizer = Sanitizer(configuration.redaction, cache_directory=os.path.join(state, "cache"), digest_key=journal.key)
+        prove(self.sanitizer)
         self.collector = Collector(
             configuration.source,
             journal,

@@ -75,6 +75,8 @@ class Observer:
         now, scan = pipeline.clock(), pipeline.last_scan
         sinks = tuple(self._sink(route, now) for route in pipeline.routes.values())
         why_not = tuple(reason for route, sink in zip(pipeline.routes.values(), sinks, strict=True) if (reason := _stalled(route, sink, now)))
+        if pipeline.is_halted:
+            why_not = ("the redaction has failed its test: nothing is shipped, see the log", *why_not)
         if scan is None:
             why_not = ("the first look at the files is not over", *why_not)
         files = pipeline.collector.counts()

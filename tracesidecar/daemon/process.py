@@ -21,6 +21,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.assembly import Assembly
 from tracesidecar.daemon.condition import Condition, Observer
 from tracesidecar.daemon.greeting import findings, greeting
+from tracesidecar.daemon.guard import tell_disabled, watch
 from tracesidecar.daemon.health import Answer, HealthServer
 from tracesidecar.daemon.notify import Notifier
 from tracesidecar.daemon.progress import ProgressLine, show_progress
@@ -89,7 +90,8 @@ class Daemon:
             self.service.stop.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                extras = [tasks.create_task(self._look_regularly()), tasks.create_task(self._announce())]
+                watching = tasks.create_task(watch(self.service, self._assembly.sanitizer))
+                extras = [watching, tasks.create_task(self._look_regularly()), tasks.create_task(self._announce())]
                 if self._notifier.watchdog_seconds:
                     extras.append(tasks.create_task(self._feed_watchdog(self._notifier.watchdog_seconds)))
                 if self._mode.progress is not None:
@@ -113,6 +115,7 @@ class Daemon:
         wants_notices = not self._mode.once and os.environ.get("TRACESIDECAR_NOTICES") != "off"
         roots = {Pattern.parse(glob).root for source in configuration.source for glob in source.include}
         self.notices = Notices(sorted(roots), wake=self._wake) if wants_notices else None
+        tell_disabled(configuration.redaction)
         self._assembly = Assembly(configuration, self._journal, self.metrics, notices=self.notices, at=self._mode.at)
         self.service = Service(self._assembly.pipeline, poll_seconds=configuration.daemon.poll_interval)
         self.observer = Observer(self._assembly.pipeline, self.metrics, self._journal)

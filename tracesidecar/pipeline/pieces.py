@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tracesidecar.collect.collector import Collector
 from tracesidecar.collect.identity import Identity
@@ -98,7 +99,9 @@ class Pieces:
             return None
         digest = RangeDigest(self._key)
         digest.update(data)
-        clean = self._sanitizer(Chunk(view.segment, line.start, line.end, data + b"\n", place), repair=source.repair)
+        clean = self._sanitizer(Chunk(view.segment, line.start, line.end, data + b"\n", place), repair=source.repair, flush=False)
+        if clean.end < line.end:  # a part of a streamed message: what its other parts would tell of it cannot be seen from here
+            clean = replace(clean, end=line.end, refused=(Refusal(line.start, line.end, Reason.REDACTION_FAILED.value, line.digest),))
         return Piece(clean, digest.digest(), place)
 
     def places(self, piece: Piece, wanted: Mapping[int, str]) -> tuple[list[Refusal], Sealed]:

@@ -62,6 +62,7 @@ class Pipeline:
         self.first_scan = asyncio.Event()
         self.writers_are_gone = False
         self.has_read = False
+        self.is_halted = False
         self._retained: frozenset[int] = frozenset()
         self._pieces = pieces
         self._at = at
@@ -145,6 +146,9 @@ class Pipeline:
         """Serve one sink until a drain is over, starting again after a bug in it; returns for good when the sink halts."""
         pause = 1.0
         while True:
+            if self.is_halted:
+                route.state = "halted"
+                return
             try:
                 await self._serve(route)
             except SinkHalted as error:

@@ -86,6 +86,15 @@ class Service:
         await asyncio.wait([task])
         del self.pipeline.routes[name]
 
+    async def halt(self) -> None:
+        """Serve no sink any more: what was being sent is broken off, and what comes later is not begun."""
+        self.pipeline.is_halted = True
+        for task in self._serving.values():
+            task.cancel()
+        await asyncio.gather(*self._serving.values(), return_exceptions=True)
+        for route in self.pipeline.routes.values():
+            route.state = "halted"
+
     # ---------------------------------------------------------------- looking
 
     async def _scan_loop(self) -> None:

@@ -1,0 +1,66 @@
+"""A redaction that cannot be trusted ships nothing, and what is switched off is said."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.servers.processes import eventually
+
+BLIND = """
+import os, sys
+from tracesidecar.cli import main
+from tracesidecar.daemon import guard
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+sees = Sanitizer.redact_line
+Sanitizer.redact_line = lambda self, line: line if os.path.exists(sys.argv[1]) else sees(self, line)
+guard.SELF_TEST_SECONDS = 0.1
+sys.exit(main(sys.argv[2:]))
+"""
+"""The program, going blind as soon as a file exists."""
+
+
+def start(sidecar: Sidecar, switch: Path) -> subprocess.Popen[bytes]:
+    with sidecar.log.open("ab") as log:
+        command = [sys.executable, "-c", BLIND, str(switch), "--config", str(sidecar.config), "run"]
+        sidecar.daemon = subprocess.Popen(command, stderr=log, env=sidecar.environment(), cwd=sidecar.folder)
+    return sidecar.daemon
+
+
+def test_a_redaction_that_lets_planted_secrets_pass_does_not_start(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    assert start(sidecar, sidecar.folder).wait(60) == 78
+    assert b"lets planted secrets pass" in sidecar.log.read_bytes()
+    assert sidecar.lines() == []
+
+
+def test_a_redaction_that_fails_later_stops_all_shipping_and_says_so(sidecar: Sidecar) -> None:
+    switch = sidecar.folder / "switch"
+    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    start(sidecar, switch)
+    sidecar.arrives(3)
+    eventually(lambda: sidecar.get("/readyz")[0] == 200)
+    switch.touch()
+    sidecar.wait_for_event("redaction.failed")
+    eventually(lambda: sidecar.get("/readyz")[0] == 503)
+    assert b"the redaction has failed its test" in sidecar.get("/readyz")[1]
+    append(sidecar.traces / "a.jsonl", numbered(3, 3))
+    second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
+    sidecar.daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.done")
+    assert sidecar.stop() in {75, 78}
+    assert sidecar.lines() == numbered(0, 3)
+    assert not (sidecar.folder / "second").exists()
+
+
+def test_each_rule_for_secrets_that_is_switched_off_is_said_at_each_start(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), more='[redaction]\ndisable = ["twilio-key", "github-token", "email"]\n')
+    for _ in range(2):
+        told = sidecar.ship().stderr
+        assert told.count(b"redaction.rule_disabled") == 2
+        assert b'"rule": "twilio-key"' in told
