@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from tests.collect.follower import Follower, Writer, descriptors
+from tests.collect.follower import Follower, MemoryStore, Writer, descriptors
 from tracesidecar.collect.glob import Exclusions, Pattern
 from tracesidecar.collect.options import SourceOptions
+from tracesidecar.collect.records import SegmentRecord
 
 
 @pytest.mark.parametrize(
@@ -290,4 +292,27 @@ def test_a_missing_source_keeps_its_segments_for_when_it_returns(follower: Follo
     writer.append(a, 3)
     follower.restart()
     follower.turns()
+    assert follower.counted() == Counter(writer.written)
+
+
+class FullStore(MemoryStore):
+    """A store whose disk is full for a while."""
+
+    is_full = False
+
+    def save_segments(self, records: Iterable[SegmentRecord]) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no space left")
+        super().save_segments(records)
+
+
+def test_what_a_turn_found_and_could_not_save_is_handed_over_by_the_next_one(follower: Follower, writer: Writer) -> None:
+    store = follower.store = FullStore()
+    follower.restart()
+    writer.append(follower.traces / "a.jsonl", 3)
+    store.is_full = True
+    with pytest.raises(OSError, match="no space left"):
+        follower.scan()
+    store.is_full = False
+    follower.turn()
     assert follower.counted() == Counter(writer.written)

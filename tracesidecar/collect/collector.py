@@ -167,8 +167,9 @@ class Collector:
             turn.warn("held_limit", "", "deleted files that sinks have not finished take more space than held_limit; they are kept")
         else:
             turn.warned.discard(("held_limit", ""))
-        warnings, turn.warnings = tuple(turn.warnings), []
-        return Scan(
-            tuple(turn.changed), tuple(turn.added), tuple(turn.losses), warnings,
+        scan = Scan(
+            tuple(turn.changed), tuple(turn.added), tuple(turn.losses), tuple(turn.warnings),
             len(parts.files), len(parts.takeovers.waiting), turn.refused, held_bytes,
         )  # fmt: skip
+        turn.end()
+        return scan

@@ -32,10 +32,14 @@ class Turn:
     refused: int = 0
 
     def begin(self, now: float) -> None:
-        """Start with empty findings; what readers warned of since the last turn stays."""
+        """Start; what was found and not handed over stays (saving it failed), and what readers warned of."""
         self.now = now
-        self.changed, self.stalled = self.stalled, {}
-        self.added, self.losses, self.candidates = [], [], {}
+        self.changed |= self.stalled
+        self.stalled, self.candidates = {}, {}
+
+    def end(self) -> None:
+        """Start the next turn with empty findings: these are handed over."""
+        self.changed, self.added, self.losses, self.warnings = {}, [], [], []
 
     def warn(self, kind: WarningKind, path: str, sentence: str) -> bool:
         """Say something once; False when it has been said."""
