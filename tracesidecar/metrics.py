@@ -45,6 +45,11 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(PREFIX + name, text, labels, registry=self.registry)
 
+    def forget_sink(self, name: str) -> None:
+        """Drop the gauges of a sink that is no longer served; its counters stay."""
+        for gauge in (self.lag_bytes, self.lag_seconds, self.circuit_open):
+            gauge.remove(name)
+
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""
         return generate_latest(self.registry)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.processes import eventually
 from tests.servers.receiving import ReceivingServer
 
 DRIVER = Path(__file__).resolve().parents[1] / "faults" / "driver.py"
@@ -102,3 +103,63 @@ def test_an_object_that_is_not_ours_under_our_name_stops_the_sink_and_says_so(si
     sidecar.wait_for_event("sink.halted")
     assert sidecar.stop() == 75
     assert planted.read_bytes() == b"somebody else's"
+
+
+def far(receiver: ReceivingServer, grace: str = "5s") -> tuple[str, str]:
+    """One HTTP sink, and a source that waits so long for what is missing."""
+    return f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n', f'copy_grace = "{grace}"'
+
+
+def configure(sidecar: Sidecar, receiver: ReceivingServer, grace: str) -> None:
+    sinks, source = far(receiver, grace)
+    sidecar.configure(sinks)
+    sidecar.config.write_text(sidecar.config.read_text().replace('copy_grace = "500ms"', source))
+
+
+def let_go(sidecar: Sidecar) -> None:
+    for held in (sidecar.state / "held").iterdir():
+        held.unlink()
+
+
+def test_a_file_that_is_missing_at_the_start_and_found_later_is_repeated_under_its_own_key(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    configure(sidecar, receiver, "1m")
+    path, aside = sidecar.traces / "a.jsonl", sidecar.folder / "aside"
+    append(path, numbered(0, 100))
+    killed_at(sidecar, "sent")
+    let_go(sidecar)
+    path.rename(aside)
+    sidecar.start()
+    sidecar.wait_for_event("sink.plan_waits_for_source")
+    aside.rename(path)
+    eventually(lambda: len(receiver.requests()) >= 2)
+    assert sidecar.stop() == 0
+    first, again = receiver.requests()
+    assert (first.key, first.plain) == (again.key, again.plain)
+
+
+def test_what_is_left_of_a_plan_whose_other_file_was_rewritten_goes_under_its_key(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    configure(sidecar, receiver, "500ms")
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    append(sidecar.traces / "b.jsonl", numbered(200, 100))
+    killed_at(sidecar, "sent")
+    let_go(sidecar)
+    (sidecar.traces / "a.jsonl").write_bytes(body(numbered(500, 100)))
+    assert sidecar.ship().returncode == 0
+    first, again, new = receiver.requests()
+    assert first.key == again.key != new.key
+    assert again.plain == body(numbered(200, 100))
+    assert new.plain == body(numbered(500, 100))
+
+
+def test_a_line_that_the_destination_refuses_after_its_source_was_rewritten_is_quarantined_all_the_same(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    configure(sidecar, receiver, "500ms")
+    receiver.order(answers=[{"status": 503, "headers": {"Retry-After": "2"}}], poison="line 7")
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(7, 1))
+    sidecar.start()
+    sidecar.wait_for_event("sink.retry")
+    path.write_bytes(body(numbered(500, 1)))
+    eventually(sidecar.quarantined)
+    assert sidecar.stop() == 0
+    [entry] = sidecar.quarantined()
+    assert (entry["sink"], entry["start"]) == ("far", 0)

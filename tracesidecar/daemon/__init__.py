@@ -88,7 +88,8 @@ def _locked(loaded: Loaded, work: Callable[[Journal], Coroutine[Any, Any, DrainR
             quarantined = journal.newly_refused
         finally:
             journal.close()
-    return Outcome("left_behind" if result.left else "", result.left, result.torn, quarantined), LEFT_BEHIND if result.left else 0
+    is_complete = result.has_looked and not result.left
+    return Outcome("" if is_complete else "left_behind", result.left, result.torn, quarantined), 0 if is_complete else LEFT_BEHIND
 
 
 def _tell(outcome: Outcome) -> None:
@@ -96,7 +97,7 @@ def _tell(outcome: Outcome) -> None:
         log.info("drain.unfinished_line", sink=torn.sink, path=torn.path, offset=torn.offset, bytes=torn.size - torn.offset)
     for left in outcome.left[:MOST_LISTED]:
         log.error("drain.left_behind", sink=left.sink, path=left.path, offset=left.offset, bytes=left.size - left.offset)
-    if outcome.left:
+    if outcome.reason:
         log.error("drain.incomplete", ranges=len(outcome.left), remedy="it stays on disk and is delivered by the next run with this state directory")
     else:
         log.info("drain.complete", quarantined=outcome.quarantined)

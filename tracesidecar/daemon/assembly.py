@@ -61,17 +61,18 @@ class Assembly:
         sealing.sweep(state, journal.sealed_files())
         vault = sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
         pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes, vault=vault)
-        routes = [self.route(options) for options in configuration.sink]
-        self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, routes=routes, at=at)
+        self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, at=at)
+        for options in sorted(configuration.sink, key=lambda options: options.start == "now"):  # the others have a say in what is still needed
+            self.pipeline.exchange((), [self.route(options)])
         journal.forget_redrives(options.name for options in configuration.sink)
         self.pipeline.retain_refused()
         self.pipeline.settle(tuple(self.collector.segments()))
 
     def route(self, options: SinkOptions) -> Route:
-        """Make one sink's way. Raises ConfigurationError where the name stood for another destination and nothing says what is meant."""
+        """Make one sink's way; in the worker thread, once there is one. Raises ConfigurationError as `refuse_moved` does."""
         kind = SINK_TYPES[options.type]
         module = kind.load()
-        self._begin(options, module.destination(options))
+        self._begin(options)
         daemon = self.configuration.daemon
         form = BatchForm(
             sink=options.name,
@@ -86,21 +87,17 @@ class Assembly:
         share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
         return Route(options, delivery, form, self._journal.offsets(options.name), share, progressed_at=time.monotonic())
 
-    def _begin(self, options: SinkOptions, destination: str) -> None:
-        before = self._journal.destination(options.name)
-        if before == destination:
+    def _begin(self, options: SinkOptions) -> None:
+        refuse_moved(options, self._journal)
+        destination = SINK_TYPES[options.type].load().destination(options)
+        if destination == self._journal.destination(options.name):
             return
-        if before is not None and options.start is None:
-            raise ConfigurationError(
-                f'sink "{options.name}" used to deliver to {before} and is now to deliver to {destination}: say start = "beginning" '
-                '(deliver everything that is still on disk to the new place) or start = "now", or give the sink another name'
-            )
         reached = self._ends(options) if options.start == "now" else {}
         self._journal.begin_sink(options.name, destination, reached)
 
     def _ends(self, options: SinkOptions) -> dict[int, Checkpoint]:
         """The end of the last whole line of every segment that is there now."""
-        self.collector.scan(time.monotonic(), full=True)
+        self.pipeline.look(full=True)
         ends = {}
         for segment, view in self.collector.segments().items():
             if not options.sources or view.segment.source in options.sources:
@@ -109,6 +106,16 @@ class Assembly:
                     at = chunk.next
                 ends[segment] = at
         return ends
+
+
+def refuse_moved(options: SinkOptions, journal: Journal) -> None:
+    """Raise ConfigurationError where the sink's name stood for another destination and nothing says what is meant."""
+    before, now = journal.destination(options.name), SINK_TYPES[options.type].load().destination(options)
+    if before not in (None, now) and options.start is None:
+        raise ConfigurationError(
+            f'sink "{options.name}" used to deliver to {before} and is now to deliver to {now}: say start = "beginning" '
+            '(deliver everything that is still on disk to the new place) or start = "now", or give the sink another name'
+        )
 
 
 def host_name() -> str:

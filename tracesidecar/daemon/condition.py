@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 
 from tracesidecar import __version__
+from tracesidecar.collect.records import State
 from tracesidecar.daemon.observe import RouteEvents
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.pipeline import Pipeline
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.journal import Journal
+
+log = structlog.get_logger()
 
 STALL_SECONDS = 120.0
 """With something to deliver and nothing delivered for so long (and three times the batch age), a sink is not ready."""
@@ -58,30 +63,46 @@ class Observer:
         self._metrics = metrics
         self._journal = journal
         self._noted: dict[str, _Known] = {}
+        self._sinks: set[str] = set()
+        self._counted: set[tuple[str, State]] = set()
 
     async def look(self) -> Condition:
         """Take stock; cost goes with what is behind, not with what is there."""
-        condition = await self._pipeline.work(self._take_stock)
+        return await self._pipeline.work(self._take_stock)
+
+    async def note(self, condition: Condition) -> None:
+        """Have the journal know how the sinks are; one that cannot be written learns it later."""
         for sink in condition.sinks:
-            known = self._noted.setdefault(sink.name, _Known())
-            if (known.retries, known.state) != (sink.retries, sink.state):
-                fresh = sink.retries - known.retries if sink.retries >= known.retries else sink.retries
-                self._noted[sink.name] = _Known(sink.retries, sink.state)
+            known = self._noted.get(sink.name, _Known())
+            if (known.retries, known.state) == (sink.retries, sink.state):
+                continue
+            fresh = sink.retries - known.retries if sink.retries >= known.retries else sink.retries
+            try:
                 await asyncio.to_thread(self._journal.note_sink, sink.name, retries=fresh, state=sink.state)
-        return condition
+            except sqlite3.OperationalError as error:
+                log.warning("journal.unwritable", sink=sink.name, problem=str(error))
+            else:
+                self._noted[sink.name] = _Known(sink.retries, sink.state)
 
     def _take_stock(self) -> Condition:
         pipeline, metrics = self._pipeline, self._metrics
         now, scan = pipeline.clock(), pipeline.last_scan
-        sinks = tuple(self._sink(route, now) for route in pipeline.routes.values())
-        why_not = tuple(reason for route, sink in zip(pipeline.routes.values(), sinks, strict=True) if (reason := _stalled(route, sink, now)))
+        routes = tuple(pipeline.routes.values())
+        sinks = tuple(self._sink(route, now) for route in routes)
+        why_not = tuple(reason for route, sink in zip(routes, sinks, strict=True) if (reason := _stalled(route, sink, now)))
         if pipeline.is_halted:
             why_not = ("the redaction has failed its test: nothing is shipped, see the log", *why_not)
         if scan is None:
             why_not = ("the first look at the files is not over", *why_not)
+        elif now - pipeline.scanned_at > STALL_SECONDS and all(route.target is None for route in routes):
+            why_not = (f"the files could not be looked at for {now - pipeline.scanned_at:.0f} s: see the log", *why_not)
+        for name in self._sinks - pipeline.routes.keys():
+            metrics.forget_sink(name)
+        self._sinks = set(pipeline.routes)
         files = pipeline.collector.counts()
-        for (source, state), count in files.items():
-            metrics.files.labels(source, state).set(count)
+        self._counted |= files.keys()
+        for source, state in self._counted:
+            metrics.files.labels(source, state).set(files.get((source, state), 0))
         memory = sum(route.held_bytes for route in pipeline.routes.values()) + pipeline.cached_bytes
         held = scan.held_bytes if scan else 0
         metrics.held_bytes.set(held)

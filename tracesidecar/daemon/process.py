@@ -18,7 +18,7 @@ from tracesidecar.collect.glob import Pattern
 from tracesidecar.collect.notices import Notices
 from tracesidecar.config.load import Loaded, load
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.assembly import Assembly
+from tracesidecar.daemon.assembly import Assembly, refuse_moved
 from tracesidecar.daemon.condition import Condition, Observer
 from tracesidecar.daemon.greeting import findings, greeting
 from tracesidecar.daemon.guard import tell_disabled, watch
@@ -58,9 +58,11 @@ class Daemon:
         self._mode = mode
         self._notifier = Notifier()
         self._again = False
-        self._is_stopping = False
+        self._is_stopping = mode.once
         self._loop = asyncio.get_running_loop()
         self._background: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
+        self._assembled = asyncio.Event()
 
     async def run(self, beside: Callable[[Daemon], Awaitable[None]] | None = None) -> DrainResult:
         """Run until drained. `beside` runs with the service (the agent of `exec`)."""
@@ -86,7 +88,7 @@ class Daemon:
     async def _generation(self, beside: Callable[[Daemon], Awaitable[None]] | None) -> DrainResult:
         self._assemble()
         pipeline, configuration = self.service.pipeline, self.configuration
-        if self._mode.once or self._is_stopping:
+        if self._is_stopping:
             self.service.stop.set()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -119,6 +121,7 @@ class Daemon:
         self._assembly = Assembly(configuration, self._journal, self.metrics, notices=self.notices, at=self._mode.at)
         self.service = Service(self._assembly.pipeline, poll_seconds=configuration.daemon.poll_interval)
         self.observer = Observer(self._assembly.pipeline, self.metrics, self._journal)
+        self._assembled.set()
         log.info("service.started", engine=self._assembly.sanitizer.engine, rules=self._assembly.sanitizer.version, sinks=[s.name for s in configuration.sink])
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not look at it again
@@ -148,6 +151,7 @@ class Daemon:
     async def _look_regularly(self) -> None:
         while True:
             condition = await self.observer.look()
+            await self.observer.note(condition)
             self._notifier.send(f"STATUS={_status_line(condition)}")
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -172,30 +176,34 @@ class Daemon:
 
     async def _reload(self) -> None:
         """Take over a changed configuration; an invalid one is refused and the old one stays."""
-        try:
-            loaded = await asyncio.to_thread(load, self._path, os.environ)
-            await self._apply(loaded.configuration)
-        except ConfigurationError as error:
-            log.error("reload.refused", problem=str(error))
-            return
-        log.info("reload.done")
+        async with self._reloading:
+            if self._is_stopping:
+                return
+            try:
+                loaded = await asyncio.to_thread(load, self._path, os.environ)
+                await self._apply(loaded.configuration)
+            except ConfigurationError as error:
+                log.error("reload.refused", problem=str(error))
+            else:
+                log.info("reload.done")
 
     async def _apply(self, new: Configuration) -> None:
         change = difference(self.configuration, new)
+        for options in new.sink:
+            refuse_moved(options, self._journal)
         for key in change.fixed:
             log.warning("reload.needs_restart", key=key)
         self.configuration = keep_fixed(self.configuration, new)
         if change.is_core or len(new.sink) != len(self._assembly.configuration.sink):
             self._again = True
+            self._assembled.clear()
             self.service.quit.set()
             self.service.stop.set()
+            await self._assembled.wait()
             return
         self._assembly.configuration = self.configuration
-        for name in change.removed:
-            await self.service.dismiss(name)
-        for options in self.configuration.sink:
-            if options.name in change.added:
-                self.service.serve(self._assembly.route(options))
+        added = [options for options in self.configuration.sink if options.name in change.added]
+        await self.service.exchange(change.removed, lambda: [self._assembly.route(options) for options in added])
 
     # ---------------------------------------------------------------- health pages
 
@@ -213,7 +221,11 @@ class Daemon:
 
     def _condition(self) -> Condition:
         """Health thread: ask the event loop, which asks the worker thread: both are alive when it answers."""
-        return asyncio.run_coroutine_threadsafe(self.observer.look(), self._loop).result(ANSWER_SECONDS)
+        answer = asyncio.run_coroutine_threadsafe(self.observer.look(), self._loop)
+        try:
+            return answer.result(ANSWER_SECONDS)
+        finally:
+            answer.cancel()  # does nothing once it is there; else nobody waits for it any more
 
     def _metrics_page(self) -> Answer:
         self._condition()  # brings the gauges up to date

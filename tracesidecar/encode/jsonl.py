@@ -16,6 +16,11 @@ BLOCK_BYTES = 1 << 20
 EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 
+def compression_of(name: str) -> Compression:
+    """Return how the object of that name is compressed."""
+    return next((compression for compression, extension in EXTENSIONS.items() if name.endswith(extension)), "none")
+
+
 class _Compressor(Protocol):
     def compress(self, data: bytearray | memoryview, /) -> bytes: ...
 

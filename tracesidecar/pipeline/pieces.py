@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tracesidecar.collect.collector import Collector
@@ -66,7 +66,7 @@ class Pieces:
         if view is None:
             return None
         if planned.digest == RangeDigest(self._key).digest():  # a line over the limit: it was passed over, not held
-            chunk = self._collector.read(planned.segment, at)
+            chunk = self._collector.read(planned.segment, at, final=True)
             return [self._piece(chunk)] if chunk is not None and chunk.end == planned.end and not chunk.data else None
         parts = self._collector.read_range(planned.segment, planned.start, planned.end)
         if parts is None:
@@ -104,6 +104,19 @@ class Pieces:
             clean = replace(clean, end=line.end, refused=(Refusal(line.start, line.end, Reason.REDACTION_FAILED.value, line.digest),))
         return Piece(clean, digest.digest(), place)
 
+    def may_come_back(self, planned: Range) -> bool:
+        """Tell whether the range cannot be read now, but perhaps later: its file is missing, or its copy is looked for."""
+        view = self._collector.segments().get(planned.segment)
+        if view is None or view.state in ("lost", "spent"):
+            return False
+        return self._collector.read_range(planned.segment, planned.start, planned.end) is None
+
+    def whole(self, planned: Range, sink: str, reason: str) -> QuarantinedLine:
+        """Quarantine of a range as a whole: its bytes are gone, so that nobody can tell which of its lines it was."""
+        view = self._collector.segments().get(planned.segment)
+        source, path, generation = (view.segment.source, view.segment.path, view.segment.generation) if view else ("", "", 0)
+        return QuarantinedLine(planned.segment, sink, planned.start, planned.end, source, path, generation, reason, None)
+
     def places(self, piece: Piece, wanted: Mapping[int, str]) -> tuple[list[Refusal], Sealed]:
         """Where the accepted lines with these indexes stand (index in the piece → reason), and where their bytes are sealed."""
         clean = piece.clean
@@ -132,10 +145,9 @@ class Pieces:
             self._labels[key] = self._sanitizer.text(path.encode("utf-8", "backslashreplace").decode("utf-8"))
         return self._labels[key]
 
-    def forget(self) -> None:
-        """Empty the cache."""
-        self._cache.clear()
-        self.cached_bytes = 0
+    def forget_all_but(self, known: Container[int]) -> None:
+        """Drop what is remembered of segments that are over."""
+        self._counted = {segment: end for segment, end in self._counted.items() if segment in known}
 
     def _piece(self, chunk: Chunk) -> Piece:
         clean = self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.model import BEGINNING, Checkpoint
@@ -84,6 +84,10 @@ class Route:
             self.offer(segment, now)
         self.reading.clear()
         self.held_bytes = 0
+
+    def forget_all_but(self, known: Container[int]) -> None:
+        """Drop what is remembered of segments that are over."""
+        self.committed = {segment: at for segment, at in self.committed.items() if segment in known}
 
     def is_over(self, segment: int) -> bool:
         """In a drain: what was there when it began has been read."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
+from tracesidecar.collect.records import Scan
 from tracesidecar.logs import printable
+from tracesidecar.model import BEGINNING
 from tracesidecar.pipeline.pipeline import Pipeline
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.quarantine import QuarantinedLine
@@ -33,10 +37,14 @@ class LeftBehind:
 
 @dataclass(frozen=True, slots=True)
 class DrainResult:
-    """`left` was not delivered in time; `torn` are last lines without a newline, which stay where they are."""
+    """`left` was not delivered in time; `torn` are last lines without a newline, which stay where they are.
+
+    `has_looked` tells that the last look at the files was over in time: else there may be more than `left` names.
+    """
 
     left: tuple[LeftBehind, ...]
     torn: tuple[LeftBehind, ...]
+    has_looked: bool
 
 
 class Service:
@@ -50,6 +58,7 @@ class Service:
         self._poll_seconds = poll_seconds
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._has_looked = False
 
     async def run(self, *, drain_seconds: float, whole_backlog: bool = False) -> DrainResult:
         """Work until told to stop, then drain. With `whole_backlog` the deadline is for standing still, not for the whole drain."""
@@ -70,21 +79,25 @@ class Service:
             finally:
                 for task in (scanning, quitting, *self._serving.values()):
                     task.cancel()
-        return self._result()
+        return await self.pipeline.work(self._result)
 
     def serve(self, route: Route) -> None:
         """Begin to serve a sink."""
         if self._tasks is None:
             raise RuntimeError("the service is not running")
-        self.pipeline.routes[route.name] = route
         self._serving[route.name] = self._tasks.create_task(self.pipeline.keep(route))
 
-    async def dismiss(self, name: str) -> None:
-        """Stop serving a sink; what it had not committed is read again by its successor."""
-        task = self._serving.pop(name)
-        task.cancel()
-        await asyncio.wait([task])
-        del self.pipeline.routes[name]
+    async def exchange(self, dismissed: Sequence[str], make: Callable[[], Sequence[Route]]) -> None:
+        """Serve other sinks in place of some. Until the new ones are there, nothing that the old ones still need is let go of."""
+        tasks = [self._serving.pop(name) for name in dismissed]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        added = await self.pipeline.work(make)
+        self.pipeline.exchange(dismissed, added)
+        for route in added:
+            self.serve(route)
 
     async def halt(self) -> None:
         """Serve no sink any more: what was being sent is broken off, and what comes later is not begun."""
@@ -99,11 +112,16 @@ class Service:
 
     async def _scan_loop(self) -> None:
         while True:
-            try:
-                await self.pipeline.scan()
-            except (sqlite3.Error, OSError) as error:
-                log.error("collect.scan_failed", kind=type(error).__name__, problem=getattr(error, "strerror", None) or str(error))
+            await self._scan(full=False)
             await self._news()
+
+    async def _scan(self, *, full: bool) -> Scan | None:
+        """Look; None where that failed, which is tried again: what was found is not lost."""
+        try:
+            return await self.pipeline.scan(full=full)
+        except (sqlite3.OperationalError, OSError) as error:
+            log.error("collect.scan_failed", kind=type(error).__name__, problem=getattr(error, "strerror", None) or str(error))
+            return None
 
     async def _news(self) -> None:
         try:
@@ -118,14 +136,13 @@ class Service:
 
     async def _drain(self, seconds: float, *, whole_backlog: bool) -> None:
         pipeline, loop = self.pipeline, asyncio.get_running_loop()
-        await self._last_look()
-        views = pipeline.collector.segments()
-        target = {segment: view.size for segment, view in views.items()}
+        deadline = loop.time() + seconds
+        await self._last_look(deadline)
+        target = await pipeline.work(self._target)
         for route in pipeline.routes.values():
             route.target = target
             route.news.set()
         log.info("service.draining", files=len(target), deadline_seconds=seconds)
-        deadline = loop.time() + seconds
         while waiting := [task for name, task in self._serving.items() if pipeline.routes[name].options.required and not task.done()]:
             if whole_backlog:
                 deadline = max(deadline, max(route.progressed_at for route in pipeline.routes.values()) + seconds)
@@ -133,14 +150,28 @@ class Service:
                 return
             await asyncio.wait(waiting, timeout=min(deadline - loop.time(), 1.0), return_when=asyncio.FIRST_COMPLETED)
 
-    async def _last_look(self) -> None:
-        """Scan until no new file waits to be known as a copy or as one of its own."""
-        scan = await self.pipeline.scan(full=True)
-        while scan.waiting:
-            await asyncio.sleep(self._poll_seconds / 4)
-            scan = await self.pipeline.scan(full=True)
+    async def _last_look(self, deadline: float) -> None:
+        """Scan until of every file it is known what it is: one of its own or a copy, moved or gone."""
+        loop = asyncio.get_running_loop()
+        while True:
+            scan = await self._scan(full=True)
+            self._has_looked = scan is not None and not scan.waiting and not await self.pipeline.work(self._is_searching)
+            if self._has_looked or loop.time() >= deadline:
+                return
+            await asyncio.sleep(min(self._poll_seconds / 4, max(deadline - loop.time(), 0.0)))
+
+    def _is_searching(self) -> bool:
+        """Worker thread: a file that some sink does not have is gone from its place, and not yet given up."""
+        views = self.pipeline.collector.segments().values()
+        return any(view.state in ("missing", "ended") and self.pipeline.required_offset(view) < view.size for view in views)
+
+    def _target(self) -> dict[int, int]:
+        """Worker thread: where each segment ends now; of an archive that has not been read through, nobody knows."""
+        views = self.pipeline.collector.segments()
+        return {segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize for segment, view in views.items()}
 
     def _result(self) -> DrainResult:
+        """Worker thread: what is there and was not delivered."""
         left: list[LeftBehind] = []
         torn: list[LeftBehind] = []
         views = self.pipeline.collector.segments()
@@ -148,13 +179,19 @@ class Service:
             if not route.options.required:
                 continue
             for segment, view in views.items():
-                end = view.size if route.target is None else route.target.get(segment, view.size)
-                offset = route.committed[segment].offset if segment in route.committed else 0
-                if offset < end and route.takes(view.segment.source):
+                end = view.size if route.target is None else min(view.size, route.target.get(segment, view.size))
+                offset = route.committed.get(segment, BEGINNING).offset
+                if offset < end and route.takes(view.segment.source) and view.state not in ("lost", "spent"):
                     what = LeftBehind(route.name, view.segment.source, printable(view.segment.path), segment, offset, end)
-                    (torn if route.state == "drained" else left).append(what)
+                    (torn if route.state == "drained" and self._is_torn(what) else left).append(what)
             left += [_not_redriven(route.name, entry.line) for entry in self.pipeline.journal.asked(route.name)]
-        return DrainResult(tuple(left), tuple(torn))
+        return DrainResult(tuple(left), tuple(torn), self._has_looked)
+
+    def _is_torn(self, rest: LeftBehind) -> bool:
+        """What is left of the segment is the beginning of one line, and nothing that only cannot be read."""
+        parts = self.pipeline.collector.read_range(rest.segment, rest.offset, rest.size)
+        first = next(parts, None) if parts is not None else None
+        return first is not None and b"\n" not in first
 
 
 def _not_redriven(sink: str, line: QuarantinedLine) -> LeftBehind:

@@ -7,12 +7,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.ship.parts import part, records
 from tracesidecar.sinks.sink import Sink
+
+T = TypeVar("T")
 
 UNANIMOUS = 100
 """So many records refused one by one and none taken: that is a wrong endpoint or format, not so many poisoned lines."""
@@ -92,11 +94,15 @@ class Delivery:
             else:
                 return ()
 
-    async def _until_settled(self, attempt: Callable[[], Awaitable[object]]) -> None:
+    async def ask(self, question: Callable[[str], Awaitable[T]], name: str) -> T:
+        """Ask the sink about an object, however long it is away."""
+        return await self._until_settled(lambda: question(name))
+
+    async def _until_settled(self, attempt: Callable[[], Awaitable[T]]) -> T:
         while True:
             started = time.monotonic()
             try:
-                await attempt()
+                answer = await attempt()
             except RetryLater as error:
                 self.events.attempted(time.monotonic() - started, "retry")
                 await self._wait(error)
@@ -107,7 +113,7 @@ class Delivery:
             else:
                 self.events.attempted(time.monotonic() - started, "ok")
                 self._close()
-                return
+                return answer
             finally:
                 self.tried.set()
 
@@ -164,8 +170,3 @@ def _split(first: int, last: int, error: Rejected, refused: list[RefusedRecord])
     if start <= last:
         spans.append((start, last))
     return spans[::-1]
-
-
-async def deliver(sink: Sink, batch: Batch, *, events: DeliveryEvents, retry: RetryPolicy = RetryPolicy()) -> tuple[RefusedRecord, ...]:
-    """Bring one batch to an entered sink."""
-    return await Delivery(sink, events, retry).send(batch)

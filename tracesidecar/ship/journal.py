@@ -235,10 +235,11 @@ class Journal:
     # ---------------------------------------------------------------- losses
 
     def record_losses(self, losses: Iterable[LostBytes]) -> None:
-        """Note what was gone before it could be read."""
+        """Note what was gone before it could be read, in place of what was noted of the same segment: it is told again after a crash."""
         now = time.time()
         rows = [(x.segment, x.source, os.fsencode(x.path), x.start, x.bytes, x.reason, now) for x in losses]
         with self._transaction() as db:
+            db.executemany("DELETE FROM loss WHERE segment = ?", [row[:1] for row in rows])
             db.executemany("INSERT INTO loss (segment, source, path, start, bytes, reason, at) VALUES (?,?,?,?,?,?,?)", rows)
 
     def losses(self) -> list[LostBytes]:

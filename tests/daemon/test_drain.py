@@ -1,0 +1,83 @@
+"""A drain delivers all that is there, or says what it did not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.processes import eventually
+
+DEAD = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
+
+
+def lost_bytes(sidecar: Sidecar) -> int:
+    status = json.loads(sidecar.call("status", "--json").stdout)
+    return int(status["sources"][0]["lost_bytes"])
+
+
+def test_an_archive_is_shipped_to_its_end_although_nobody_knows_its_length_before(sidecar: Sidecar) -> None:
+    sidecar.config.write_text(sidecar.config.read_text().replace("**/*.jsonl", "**/*.jsonl*"))
+    lines = numbered(0, 100_000)
+    (sidecar.traces / "a.jsonl.gz").write_bytes(gzip.compress(body(lines)))
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == lines
+
+
+def test_bytes_that_were_deleted_before_they_could_be_read_are_lost_and_no_unfinished_line(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD, daemon='drain_deadline = "2s"')
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 10))
+    assert sidecar.ship().returncode == 75
+    for held in (sidecar.state / "held").iterdir():
+        held.unlink()
+    size = path.stat().st_size
+    path.unlink()
+    assert sidecar.ship().returncode == 0
+    assert lost_bytes(sidecar) == size, "the lake has it all, the other sink has nothing of it"
+
+
+def test_what_is_not_decided_before_the_deadline_is_left_behind(sidecar: Sidecar) -> None:
+    sidecar.configure(DEAD, source='copy_grace = "1h"', daemon='drain_deadline = "1s"')
+    sidecar.config.write_text(sidecar.config.read_text().replace('copy_grace = "500ms"\n', ""))
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 10))
+    assert sidecar.ship().returncode == 75
+    for held in (sidecar.state / "held").iterdir():
+        held.unlink()
+    path.unlink()
+    assert sidecar.ship().returncode == 75
+
+
+def test_more_sinks_than_the_memory_has_buffers_for_get_their_lines_one_piece_at_a_time(sidecar: Sidecar) -> None:
+    names = [f"lake{number}" for number in range(5)]
+    sinks = (LAKE.format(lake=sidecar.folder / name).replace('"lake"', f'"{name}"') for name in names)
+    sidecar.configure("".join(sinks), daemon='memory_limit = "4MiB"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    assert sidecar.ship().returncode == 0
+    for name in names:
+        sidecar.lake = sidecar.folder / name
+        assert sidecar.lines() == numbered(0, 10)
+
+
+def test_ship_once_ends_at_the_first_sigterm(sidecar: Sidecar) -> None:
+    sidecar.configure(DEAD, daemon='drain_deadline = "10m"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start("ship", "--once")
+    sidecar.wait_for_event("sink.retry")
+    assert sidecar.stop(signal.SIGTERM) == 75
+
+
+def test_a_deleted_file_that_no_sink_takes_is_let_go_of(sidecar: Sidecar) -> None:
+    other = sidecar.folder / "other"
+    other.mkdir()
+    more = f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\ncopy_grace = "100ms"\n'
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + 'sources = ["agent"]\n', more=more)
+    path = other / "b.jsonl"
+    append(path, numbered(0, 5))
+    sidecar.start()
+    eventually(lambda: list(sidecar.state.glob("held/*")))
+    path.unlink()
+    eventually(lambda: not list(sidecar.state.glob("held/*")))
+    assert sidecar.stop() == 0

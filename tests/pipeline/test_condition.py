@@ -1,0 +1,98 @@
+"""Readiness follows progress, not the mere fact of running; driven by a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.daemon.sidecar import append, numbered
+from tracesidecar.collect.options import SourceOptions
+from tracesidecar.config.schema import Configuration
+from tracesidecar.daemon.assembly import Assembly
+from tracesidecar.daemon.condition import STALL_SECONDS, Condition, Observer
+from tracesidecar.metrics import Metrics
+from tracesidecar.ship.journal import Journal
+from tracesidecar.sinks import directory
+
+
+class Bench:
+    """A pipeline with one sink that nobody serves, and a clock that stands still."""
+
+    def __init__(self, folder: Path) -> None:
+        self.traces = folder / "traces"
+        self.traces.mkdir()
+        state = folder / "state"
+        state.mkdir()
+        sink = directory.Options(name="lake", type="directory", path=str(folder / "lake"))
+        source = SourceOptions(name="agent", include=(f"{self.traces}/*.jsonl",))
+        configuration = Configuration(state_directory=str(state), source=(source,), sink=(sink,))
+        journal, self.metrics = Journal.open(str(state)), Metrics()
+        assembly = Assembly(configuration, journal, self.metrics, notices=None, at=lambda _point: None)
+        self.pipeline = assembly.pipeline
+        self.now = 1000.0
+        self.pipeline.clock = lambda: self.now
+        self.route = self.pipeline.routes["lake"]
+        self.route.progressed_at = self.now
+        self.observer = Observer(self.pipeline, self.metrics, journal)
+
+    async def after(self, seconds: float, *, scan: bool = True) -> Condition:
+        """How it is so many seconds later."""
+        self.now += seconds
+        if scan:
+            await self.pipeline.scan()
+        return await self.observer.look()
+
+
+def test_a_sink_that_delivers_nothing_of_what_waits_is_not_ready(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        append(bench.traces / "a.jsonl", numbered(0, 1))
+        assert (await bench.after(1)).is_ready
+        assert (await bench.after(STALL_SECONDS)).is_ready, "three times the batch age are allowed"
+        late = await bench.after(STALL_SECONDS)
+        assert not late.is_ready
+        assert late.why_not[0].startswith("sink lake has delivered nothing for 241 s")
+
+    asyncio.run(play())
+
+
+def test_a_sink_with_nothing_to_deliver_is_ready_however_long(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        await bench.after(1)
+        assert (await bench.after(100 * STALL_SECONDS)).is_ready
+
+    asyncio.run(play())
+
+
+def test_files_that_could_not_be_looked_at_for_long_are_a_reason(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        await bench.after(1)
+        assert "could not be looked at" in (await bench.after(2 * STALL_SECONDS, scan=False)).why_not[0]
+
+    asyncio.run(play())
+
+
+def test_a_state_that_no_file_is_in_any_more_counts_nothing(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        append(bench.traces / "a.jsonl", numbered(0, 1))
+        await bench.after(1)
+        (bench.traces / "a.jsonl").unlink()
+        await bench.after(1)
+        exposition = bench.metrics.exposition()
+        assert b'files{source="agent",state="live"} 0.0' in exposition
+        assert b'files{source="agent",state="deleted"} 1.0' in exposition
+
+    asyncio.run(play())
+
+
+def test_what_is_remembered_of_segments_that_are_over_is_dropped(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        bench.route.committed = {number: bench.route.cursor(0) for number in range(5000)}
+        await bench.after(1)
+        assert bench.route.committed == {}
+
+    asyncio.run(play())

@@ -1,0 +1,130 @@
+"""Plan, send and commit one batch; and finish what was planned and not committed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ParamSpec, Protocol, TypeVar, cast
+
+import structlog
+
+from tracesidecar.metrics import Metrics
+from tracesidecar.model import Checkpoint
+from tracesidecar.pipeline.pieces import Pieces
+from tracesidecar.pipeline.repeat import is_undecided, locate, rebuild, settled_by
+from tracesidecar.pipeline.route import Route
+from tracesidecar.ship.batch import Built
+from tracesidecar.ship.journal import Commit, Journal
+from tracesidecar.ship.plan import Plan
+from tracesidecar.ship.quarantine import QuarantinedLine
+from tracesidecar.sinks.sink import Store
+
+log = structlog.get_logger()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the journal has of a batch now: how far the sink is, and what was refused."""
+
+    reached: Mapping[int, Checkpoint]
+    quarantined: tuple[QuarantinedLine, ...] = ()
+
+
+PAUSE_SECONDS = 1.0
+"""How long to wait for a journal that cannot be written, or for a file that may come back."""
+
+
+class Worker(Protocol):
+    """Runs a function in the worker thread."""
+
+    async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+class Shipments:
+    """Brings batches to their sinks, with the journal before and after."""
+
+    def __init__(self, journal: Journal, pieces: Pieces, metrics: Metrics, *, work: Worker, at: Callable[[str], None]) -> None:
+        self._journal = journal
+        self._pieces = pieces
+        self._metrics = metrics
+        self._work = work
+        self._at = at
+
+    async def ship(self, route: Route, built: Built) -> Committed:
+        """Plan, send, commit."""
+        refused: tuple[QuarantinedLine, ...] = ()
+        count = 0
+        if built.batch is not None:
+            await self._write(route, self._journal.plan, built.plan)
+            self._at("planned")
+            self._at("sending")
+            records = await route.delivery.send(built.batch)
+            self._at("sent")
+            reasons, count = {record.index: record.reason for record in records}, len(records)
+            refused = await self._work(locate, built.plan, reasons, self._pieces, route.committed) if reasons else ()
+        await self._commit(route, built, built.quarantined + refused, count)
+        return Committed(built.reached, built.quarantined + refused)
+
+    async def repeat(self, route: Route, plan: Plan) -> Committed:
+        """Finish a plan: the same bytes under the same id, or known not to be. Waits while a file of it may still be found again."""
+        while await self._work(is_undecided, plan, self._pieces):
+            log.warning("sink.plan_waits_for_source", sink=route.name, batch=plan.id)
+            await asyncio.sleep(PAUSE_SECONDS)
+        rebuilt = await self._work(rebuild, plan, route.form, self._pieces, route.committed)
+        built = rebuilt.built
+        if built is None or built.batch is None or (rebuilt.is_partial and route.form.is_store):
+            return await self._give_up(route, plan)
+        if not rebuilt.is_same:
+            log.warning("sink.repeat_differs", sink=route.name, batch=plan.id, upgraded=plan.fingerprint != built.plan.fingerprint)
+        log.info("sink.repeating", sink=route.name, batch=plan.id, lines=plan.lines)
+        return await self.ship(route, built)
+
+    async def _give_up(self, route: Route, plan: Plan) -> Committed:
+        """Its source changed: what is already there counts as settled; the rest is read again where it can be, and else reported lost."""
+        arrived = route.form.is_store and await route.delivery.ask(cast("Store", route.delivery.sink).exists, plan.objects[0].name)
+        log.warning("sink.plan_source_changed", sink=route.name, batch=plan.id, arrived=arrived)
+        reached = settled_by(plan) if arrived else {}
+        await self._write(route, self._journal.commit, Commit(route.name, plan.id, reached, (), redriven=plan.redriven if arrived else ()), self._at)
+        return Committed(reached)
+
+    async def _commit(self, route: Route, built: Built, quarantined: tuple[QuarantinedLine, ...], refused_by_sink: int) -> None:
+        batch = built.batch
+        lines = batch.lines - refused_by_sink if batch else 0
+        size = batch.size_bytes if batch else 0
+        plan_id = built.plan.id if batch else None
+        commit = Commit(route.name, plan_id, built.reached, quarantined, lines=lines, bytes=size, redriven=built.plan.redriven)
+        await self._write(route, self._journal.commit, commit, self._at)
+        for line in quarantined:
+            if line.sink:
+                self._metrics.quarantined_lines.labels(line.source, line.reason).inc()
+        self._metrics.delivered_lines.labels(route.name).inc(lines)
+        self._metrics.delivered_bytes.labels(route.name).inc(size)
+        log.debug("sink.committed", sink=route.name, batch=built.plan.id, lines=lines, quarantined=len(quarantined))
+
+    async def _write(self, route: Route, write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Write to the journal. While it cannot be written (its disk is full), the sink waits: nothing is read or sent for it."""
+        while True:
+            try:
+                await _to_the_end(write, *args, **kwargs)
+            except sqlite3.OperationalError as error:
+                route.state = "waiting for the journal"
+                log.error("journal.unwritable", sink=route.name, problem=str(error), remedy="make room for the state directory; it goes on by itself")
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                route.state = "running"
+                return
+
+
+async def _to_the_end(write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a function in a thread. Who is cancelled meanwhile waits for its end: a successor must find the journal as it will stay."""
+    writing = asyncio.get_running_loop().run_in_executor(None, functools.partial(write, *args, **kwargs))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise
