@@ -189,7 +189,7 @@ class Redactor:
     def _cut(self, raw: bytes, hits: Sequence[Hit] | None, nest: int) -> Edited:
         if hits is None:
             return self._walked(raw, EVERYWHERE, nest, None)
-        heat = Heat([at for at, _ in hits], [at for at, kind in hits if self._roles[kind] is Role.ENCODED])
+        heat = self._heat_of(hits)
         if nest == 0:
             line = LineCut(self._tools, raw, heat, nest)
             try:
@@ -204,10 +204,21 @@ class Redactor:
         """Cut everywhere; `begun` are the places of secrets that may go on in the next string (None: anywhere)."""
         if (begun is None or begun) and (edits := self._siblings.edits(raw, begun)):
             joined = spliced(raw, edits)
-            return chained(joined, self._nested(joined.line, nest))
+            return chained(joined, self._walked(joined.line, self._heat(joined.line), nest, ()))
         line = LineCut(self._tools, raw, heat, nest)
         cut_tree(line)
         return line.spliced()
+
+    def _heat(self, raw: bytes) -> Heat:
+        if self._own:
+            return EVERYWHERE
+        try:
+            return self._heat_of(self._candidates.hits(raw))
+        except TooManyHits:
+            return EVERYWHERE
+
+    def _heat_of(self, hits: Sequence[Hit]) -> Heat:
+        return Heat([at for at, _ in hits], [at for at, kind in hits if self._roles[kind] is Role.ENCODED])
 
     def _nested(self, text: bytes, nest: int) -> Edited:
         if self._own:

@@ -157,7 +157,8 @@ def _join(order: Sequence[int], contents: Sequence[bytes], separator: bytes) -> 
 def _pieces(parts: Sequence[_Part], start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """(leaf, from, to) for each part that joined[start:end] touches."""
     first = max(0, bisect_right(parts, start, key=lambda part: part.at) - 1)
-    for part in parts[first:]:
+    for i in range(first, len(parts)):
+        part = parts[i]
         if part.at >= end:
             break
         low, high = max(start, part.at), min(end, part.at + part.size)

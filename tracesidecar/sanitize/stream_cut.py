@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Callable, Sequence
+from itertools import accumulate, islice
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.deltas import Stream
@@ -41,29 +41,31 @@ class StreamCut:
         if not spans:
             return {}
         starts = [0, *accumulate(map(len, contents))]
+        places: dict[int, Callable[[int], int]] = {}
         edits: dict[Line, list[Edit]] = {}
         for start, end, rule in spans:
             new = self._marker.mark(rule, joined[start:end])
             for i in range(bisect_right(starts, start) - 1, len(contents)):
                 if starts[i] >= end:
                     break
-                low, high = max(start, starts[i]), min(end, starts[i + 1])
+                low, high = max(start, starts[i]) - starts[i], min(end, starts[i + 1]) - starts[i]
                 if low < high:
                     piece = stream.pieces[i]
-                    edit = _placed(data[piece.start : piece.end], piece.path, low - starts[i], high - starts[i])
-                    edits.setdefault((piece.start, piece.end), []).append(Edit(*edit, new, (rule,) if new else ()))
+                    if i not in places:
+                        places[i] = _offsets(data[piece.start : piece.end], piece.path)
+                    to_raw = places[i]
+                    edits.setdefault((piece.start, piece.end), []).append(Edit(to_raw(low), to_raw(high), new, (rule,) if new else ()))
                     new = b""
         return edits
 
 
-def _placed(raw: bytes, path: Sequence[str | int], low: int, high: int) -> tuple[int, int]:
-    """Where in the raw line the bytes [low, high) of the string at `path` stand."""
+def _offsets(raw: bytes, path: Sequence[str | int]) -> Callable[[int], int]:
+    """Map offsets in the bytes of the string at `path` to offsets in the raw line."""
     wanted = _tokens_before(json.loads(raw, object_pairs_hook=_Members), path)
-    for i, match in enumerate(patterns.STRING_OR_NUMBER.finditer(raw)):
-        if i == wanted:
-            to_raw = raw_offsets(raw[match.start() + 1 : match.end() - 1])
-            return match.start() + 1 + to_raw(low), match.start() + 1 + to_raw(high)
-    raise ValueError("tokens and tree disagree")
+    match = next(islice(patterns.STRING_OR_NUMBER.finditer(raw), wanted, None))
+    first = match.start() + 1
+    to_raw = raw_offsets(raw[first : match.end() - 1])
+    return lambda offset: first + to_raw(offset)
 
 
 class _Members(list[tuple[str, object]]):
