@@ -6,6 +6,10 @@ import json
 import os
 import pathlib
 import stat
+import subprocess
+import sys
+
+import pytest
 
 from tracesidecar.sanitize.database_cache import DatabaseCache
 from tracesidecar.sanitize.options import RedactionOptions
@@ -59,3 +63,20 @@ def test_another_rule_set_takes_the_place_of_the_last(tmp_path: pathlib.Path) ->
 def test_a_directory_that_cannot_be_written_costs_only_time(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     assert Sanitizer(RedactionOptions(), cache_directory=os.fspath(tmp_path / "file" / "below")).redact_line(LINE) == CUT
+
+
+def test_without_a_child_process_the_database_is_compiled_here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
+    assert stored(tmp_path)
+
+
+def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys; from tracesidecar.sanitize.sanitizer import Sanitizer; from tracesidecar.sanitize.options import RedactionOptions;"
+        "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1]); print(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
+    )
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("no /proc here")
+    cold, warm = (int(subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True).stdout) for _ in range(2))
+    assert cold < warm + 8192

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from tests.sanitize.lines import SEGMENT, chunk_of
 from tracesidecar.model import Clean
-from tracesidecar.sanitize import line_cut, nearby, redactor, sanitizer, text_rules, walk
+from tracesidecar.sanitize import deltas, line_cut, nearby, redactor, sanitizer, text_rules, views, walk
 from tracesidecar.sanitize.candidates import Candidates
 from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.sanitize.markers import Span
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sanitize.scanning import TooManyHits
+from tracesidecar.sanitize.second_look import SecondLook
+from tracesidecar.sanitize.siblings import Siblings
+from tracesidecar.sanitize.stream_cut import StreamCut
 from tracesidecar.sanitize.text_rules import TextRules
 from tracesidecar.sanitize.views import Views
 from tracesidecar.sanitize.windows import Verifier
@@ -29,6 +34,8 @@ SECRETS = {
     "nested": {"a": json.dumps({"b": KEY_ID})},
     "encoded": {"o": KEY_ID[:6] + "\x1b[0m" + KEY_ID[6:]},
     "name": {KEY_ID: 1},
+    "pieces": {"a": KEY_ID[:6], "b": KEY_ID[6:]},
+    "base64": {"d": base64.b64encode(f"AWS_ACCESS_KEY_ID={KEY_ID}".encode()).decode()},
     "assignment": {"cmd": f"export DB_PASSWORD={KEY_ID}"},
 }
 STAGES: dict[str, tuple[object, str]] = {
@@ -43,6 +50,12 @@ STAGES: dict[str, tuple[object, str]] = {
     "decoding": (nearby, "_decoded"),
     "walking": (walk, "_tree"),
     "merging": (text_rules, "merged"),
+    "decoders": (views, "view_through"),
+    "base64": (views, "base64_content"),
+    "second look": (SecondLook, "checked"),
+    "siblings": (Siblings, "edits"),
+    "streams": (deltas, "_event"),
+    "stream cut": (StreamCut, "edits"),
 }
 
 
@@ -58,11 +71,35 @@ def test_a_stage_that_fails_lets_no_secret_pass(monkeypatch: pytest.MonkeyPatch,
     clean = secrets_only(chunk_of(GOOD + bad + b"\n" + GOOD))
     assert KEY_ID.encode() not in clean.data
     assert KEY_ID[6:].encode() not in clean.data
+    assert base64.b64encode(f"AWS_ACCESS_KEY_ID={KEY_ID}".encode()) not in clean.data
     if stage != "scan of the chunk":  # without it every line is walked, and a plain one may be held back with the rest
         assert clean.data.startswith(GOOD)
         assert clean.data.endswith(GOOD)
     for refusal in clean.refused:
         assert refusal.reason == Reason.REDACTION_FAILED
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_fails_lets_no_streamed_secret_pass(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str) -> None:
+    pieces = [json.dumps({"type": "text_delta", "id": "m", "text": text}).encode() for text in (KEY_ID[:7], KEY_ID[7:13], KEY_ID[13:])]
+    monkeypatch.setattr(*STAGES[stage], failing)
+    clean = secrets_only(chunk_of(GOOD + b"\n".join(pieces) + b"\n" + GOOD))
+    joined = "".join(json.loads(line).get("text", "") for line in clean.data.splitlines())
+    assert KEY_ID not in joined
+
+
+def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+    other = "AKIA" + "Z2LPMN5HFZKE9999"
+    line = json.dumps({"a": f"one {KEY_ID} two {other}", "b": 1}).encode()
+    whole = line_cut.LineCut._cut_spans
+
+    def only_the_first(self: line_cut.LineCut, content: bytes, start: int, end: int, spans: Sequence[Span]) -> None:
+        whole(self, content, start, end, spans[:1])
+
+    monkeypatch.setattr(line_cut.LineCut, "_cut_spans", only_the_first)
+    clean = secrets_only(chunk_of(line + b"\n" + GOOD))
+    assert clean.data == b'{"a": "[REDACTED:aws-access-key-id]", "b": 1}\n' + GOOD
+    assert clean.cuts == (("aws-access-key-id", 2),)
 
 
 def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:

@@ -16,6 +16,11 @@ class DatabaseCache:
     def __init__(self, directory: str | None) -> None:
         self._directory = directory
 
+    @property
+    def is_kept(self) -> bool:
+        """True when there is a directory to keep them in."""
+        return self._directory is not None
+
     def load(self, name: str, key: str) -> bytes | None:
         """Return what was stored under this key, None when it is absent or damaged."""
         if self._directory is None:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import hyperscan
 
+from tracesidecar.sanitize.compile_database import compiled, compiled_elsewhere
 from tracesidecar.sanitize.database_cache import DatabaseCache
 from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
 
@@ -63,14 +64,12 @@ class HyperscanEngine:
         database = _loaded(stored) if stored is not None else None
         if database is not None:
             return HyperscanScanner(database, limit)
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(
-            expressions=[pattern.expression.encode() for pattern in patterns],
-            ids=[pattern.id for pattern in patterns],
-            elements=len(patterns),
-            flags=[flags] * len(patterns),
-        )
-        self._cache.store(name, key, hyperscan.dumpb(database))
+        stored = compiled_elsewhere(patterns, flags) if self._cache.is_kept else None
+        database = _loaded(stored) if stored is not None else None
+        if database is None:
+            database = compiled(patterns, flags)
+            stored = hyperscan.dumpb(database)
+        self._cache.store(name, key, stored or b"")
         return HyperscanScanner(database, limit)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.line_cut import Edit
-from tracesidecar.sanitize.markers import Marker
+from tracesidecar.sanitize.markers import Marker, Span
 from tracesidecar.sanitize.text_rules import TextRules
 
 _EDGE = 2048
@@ -57,20 +57,24 @@ class Siblings:
             if places is not None and not any(bisect_right(places, leaf.start) < bisect_right(places, leaf.end) for leaf in group):
                 continue
             contents = [leaf.text.encode() for leaf in group]
+            alone: dict[int, list[Span]] = {}
             for separator, wanted in self._kinds:
                 for parts, joined in _joined(contents, separator, everything_only=bool(separator)):
                     for start, end, rule in self._rules.spans(joined):
                         pieces = list(_pieces(parts, start, end)) if rule in wanted else []
                         leaves = {group[leaf].start for leaf, _, _ in pieces}
-                        if len(leaves) < 2 or leaves & taken or (not separator and self._is_whole_alone(contents, pieces)):
+                        if len(leaves) < 2 or leaves & taken or (not separator and self._is_whole_alone(contents, alone, pieces[0])):
                             continue
                         taken |= leaves
                         edits += self._cut(raw, group, pieces, rule, joined[start:end])
         return edits
 
-    def _is_whole_alone(self, contents: Sequence[bytes], pieces: Sequence[tuple[int, int, int]]) -> bool:
-        leaf, start, end = pieces[0]
-        return any(low < end and start < high for low, high, _ in self._rules.spans(contents[leaf]))
+    def _is_whole_alone(self, contents: Sequence[bytes], alone: dict[int, list[Span]], piece: tuple[int, int, int]) -> bool:
+        """True when the rules cut something in the first piece without its neighbours."""
+        leaf, start, end = piece
+        if leaf not in alone:
+            alone[leaf] = self._rules.spans(contents[leaf])
+        return any(low < end and start < high for low, high, _ in alone[leaf])
 
     def _cut(self, raw: bytes, group: Sequence[Leaf], pieces: Sequence[tuple[int, int, int]], rule: str, secret: bytes) -> list[Edit]:
         edits = []
