@@ -188,3 +188,41 @@ def test_a_daemon_that_was_killed_with_requests_open_takes_them_up_when_it_is_ba
     refusing.arrives(7)
     eventually(lambda: refusing.quarantined() == [])
     assert refusing.stop() == 0
+
+
+def test_a_line_whose_file_cannot_be_reached_is_waited_for(refusing: Sidecar) -> None:
+    away = refusing.folder / "away"
+    append(refusing.traces / "b.jsonl", numbered(6, 1))
+    redrive(refusing)
+    for link in held(refusing):
+        link.unlink()
+    (refusing.traces / "a.jsonl").rename(away)
+    refusing.config.write_text(refusing.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "5m"'))
+    refusing.start()
+    refusing.arrives(7)
+    assert [(entry["redrive"], entry["bytes"]) for entry in refusing.quarantined()] == [(["lake"], "bytes gone")]
+    away.rename(refusing.traces / "a.jsonl")
+    refusing.arrives(8)
+    eventually(lambda: refusing.quarantined() == [])
+    assert refusing.stop() == 0
+
+
+def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+    def event(**body: object) -> bytes:
+        return json.dumps({"type": "stream_event", "event": body, "session_id": "s"}).encode()
+
+    def delta(text: str) -> bytes:
+        return event(type="content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+    secret = "gh" + "p_" + "aB3" * 12
+    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')
+    receiver.order(poison="poison")
+    append(sidecar.traces / "a.jsonl", [*numbered(0, 2), delta("the token is " + secret[:20]), delta(secret[20:] + " poison"), event(type="content_block_stop", index=0), event(type="message_stop")])
+    sidecar.ship()
+    assert len(sidecar.quarantined()) == 1
+    receiver.order()
+    redrive(sidecar)
+    sidecar.ship()
+    [entry] = sidecar.quarantined()
+    assert (entry["reason"], entry["redrive"]) == ("redaction_failed", [])
+    assert not any(secret[20:] in line.decode() for line in receiver.kept_lines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
 from tracesidecar.collect.collector import Collector
 from tracesidecar.collect.identity import Identity
@@ -17,6 +18,13 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.ship.batch import Piece
 from tracesidecar.ship.quarantine import QuarantinedLine
 from tracesidecar.ship.sealing import UNSEALED, Sealed, Vault
+
+
+class Absence(Enum):
+    """Why a line cannot be read: it is not there any more or not what it was, or its file cannot be reached."""
+
+    GONE = auto()
+    FOR_NOW = auto()
 
 
 class Pieces:
@@ -80,23 +88,27 @@ class Pieces:
             start = end
         return pieces if digest.digest() == planned.digest and start == planned.end else None
 
-    def knows(self, segment: int) -> bool:
-        """Tell whether the segment can still be read, as far as is known."""
-        return segment in self._collector.segments()
+    def is_over(self, segment: int) -> bool:
+        """Tell whether nothing of the segment can be read any more."""
+        view = self._collector.segments().get(segment)
+        return view is None or view.state in {"ended", "lost", "spent"}
 
-    def line(self, line: QuarantinedLine) -> Piece | None:
-        """A refused line once more, by today's rules; None where its bytes are gone or are not what they were."""
+    def line(self, line: QuarantinedLine) -> Piece | Absence:
+        """A refused line once more, by today's rules."""
         view = self._collector.segments().get(line.segment)
         source = self._sources.get(line.source)
-        if view is None or source is None:
-            return None
+        if view is None or source is None or self.is_over(line.segment):
+            return Absence.GONE
         place = Checkpoint(line.end, b"")
         if line.end - line.start > source.max_line:
             refusal = Refusal(line.start, line.end, Reason.TOO_LONG.value, line.digest)
             return Piece(Clean(view.segment, line.start, line.end, b"", 0, (refusal,)), b"", place)
-        data = b"".join(self._collector.read_range(line.segment, line.start, line.end) or ())
+        parts = self._collector.read_range(line.segment, line.start, line.end)
+        if parts is None:
+            return Absence.FOR_NOW
+        data = b"".join(parts)
         if self._identity.digest(data) != line.digest:
-            return None
+            return Absence.GONE
         digest = RangeDigest(self._key)
         digest.update(data)
         clean = self._sanitizer(Chunk(view.segment, line.start, line.end, data + b"\n", place), repair=source.repair, flush=False)

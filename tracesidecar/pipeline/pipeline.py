@@ -101,15 +101,17 @@ class Pipeline:
                     route.news.set()
         for warning in scan.warnings:
             log.warning("collect.warning", kind=warning.kind, path=printable(warning.path), problem=warning.sentence)
-        await self._heed()
+        await self._heed(scan)
         self.first_scan.set()
         return scan
 
-    async def _heed(self) -> None:
-        """Take notice of what the command line has written into the journal."""
-        if await asyncio.to_thread(self.journal.has_news):
+    async def _heed(self, scan: Scan) -> None:
+        """Take notice of what the command line has written into the journal, and of files that may have come within reach again."""
+        has_news = await asyncio.to_thread(self.journal.has_news)
+        if has_news:
             await self.work(self.retain_refused)
-            for route in self.routes.values():
+        for route in self.routes.values():
+            if has_news or (route.is_waiting and (scan.changed or scan.losses)):
                 route.is_asked = True
                 route.news.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tracesidecar.pipeline.pieces import Pieces
+from tracesidecar.pipeline.pieces import Absence, Pieces
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.batch import BatchBuilder
 from tracesidecar.ship.quarantine import QuarantineEntry
@@ -15,7 +15,8 @@ from tracesidecar.ship.quarantine import QuarantineEntry
 class Gathered:
     """What is made of the lines asked of one sink. `refused` are (entry, reason of today); `gone` are those whose bytes are no longer there.
 
-    `is_waiting`: the sink has yet to come to some in its ordinary way. `is_cut_off`: the batch is full and there are more.
+    `is_waiting`: the sink has yet to come to some in its ordinary way, or their file cannot be reached now. `is_cut_off`: the batch is full and
+    there are more.
     """
 
     builder: BatchBuilder
@@ -30,16 +31,19 @@ def gather(asked: Sequence[QuarantineEntry], route: Route, pieces: Pieces, is_fu
     builder = BatchBuilder(route.form)
     refused: list[tuple[int, str]] = []
     gone: list[int] = []
-    due = [entry for entry in asked if route.has_passed(entry.line.segment, entry.line.start) or not pieces.knows(entry.line.segment)]
+    due = [entry for entry in asked if route.has_passed(entry.line.segment, entry.line.start) or pieces.is_over(entry.line.segment)]
+    taken = unreachable = 0
     for entry in due:
         if is_full(builder):
             break
+        taken += 1
         piece = pieces.line(entry.line)
-        if piece is None:
+        if piece is Absence.FOR_NOW:
+            unreachable += 1
+        elif isinstance(piece, Absence):
             gone.append(entry.id)
         elif piece.clean.refused:
             refused.append((entry.id, piece.clean.refused[0].reason))
         else:
             builder.add_redriven(entry.id, piece, pieces.label(entry.line.segment, piece.clean.segment.path))
-    is_cut_off = len(gone) + len(refused) + builder.lines < len(due)
-    return Gathered(builder, tuple(refused), tuple(gone), len(due) < len(asked), is_cut_off)
+    return Gathered(builder, tuple(refused), tuple(gone), len(due) - unreachable < len(asked), taken < len(due))
