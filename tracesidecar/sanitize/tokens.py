@@ -11,6 +11,8 @@ from tracesidecar.sanitize.rules import Rule
 
 _SHORTEST_PREFIX = 4
 _JWT = "eyJ"
+_WORD = 3
+"""So many small letters behind a beginning, and nothing else, are a name: `xai-sdk`."""
 _WORDS = frozenset({"key-", "API-", "secret_", "://", "sig="})
 """Beginnings that stand in any text."""
 _HEX = frozenset("0123456789abcdef")
@@ -48,7 +50,10 @@ class BegunTokens:
         match = patterns.TOKEN_BREAK.match(raw, at)
         if match is None or not self._begins_a_word(raw, at):
             return None
-        return Role.ENCODED if match.group(1) in {b"n", b"r"} else Role.SPLIT
+        if match.group(1) in {b"n", b"r"}:
+            return Role.ENCODED
+        tail = raw[at : match.end()].rstrip(b'\\"')
+        return None if len(tail) >= _WORD and tail.isalpha() and tail.islower() else Role.SPLIT
 
     def _begins_a_word(self, raw: bytes, at: int) -> bool:
         """False for a beginning in small letters in the midst of a word: `openapi_`."""

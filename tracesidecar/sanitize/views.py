@@ -50,7 +50,9 @@ class Views:
             if len(layers) == count:
                 break
             shown = self._rules.spans(source.encode("utf-8", "replace"))
-            shown += [*self._base64_spans(source, depth, judged), *self._wrapped_spans(source, depth, judged)]
+            found += written_spans(layers, shown) if shown else []
+        if layers:
+            shown = [*self._base64_spans(source, depth, judged), *self._wrapped_spans(source, depth, judged)]
             found += written_spans(layers, shown) if shown else []
         return merged(found)
 
