@@ -190,15 +190,18 @@ class Redactor:
         if hits is None:
             return self._walked(raw, EVERYWHERE, nest, None)
         heat = self._heat_of(hits)
-        if nest == 0:
-            line = LineCut(self._tools, raw, heat, nest)
-            try:
-                cut_nearby(line, hits, self._roles)
-            except NotPlain:
-                pass
-            else:
-                return line.spliced()
+        if nest == 0 and (edited := self._cut_plain(raw, hits, heat)) is not None:
+            return edited
         return self._walked(raw, heat, nest, [*(at for at, kind in hits if self._roles[kind] is Role.SPLIT), *block_starts(raw)])
+
+    def _cut_plain(self, raw: bytes, hits: Sequence[Hit], heat: Heat) -> Edited | None:
+        """Cut around the hits without decoding the line; None where its shape is not plain."""
+        line = LineCut(self._tools, raw, heat, 0)
+        try:
+            cut_nearby(line, hits, self._roles)
+        except NotPlain:
+            return None
+        return line.spliced()
 
     def _walked(self, raw: bytes, heat: Heat, nest: int, begun: Sequence[int] | None) -> Edited:
         """Cut everywhere; `begun` are the places of secrets that may go on in the next string (None: anywhere)."""
