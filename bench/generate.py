@@ -61,7 +61,7 @@ def _message(rng: random.Random, text: str) -> str:
 
 def _tool_result(rng: random.Random, text: str) -> str:
     return (
-        f'{{"type":"tool_result","id":"call-{_identifier(rng)}","session":"{_identifier(rng)}","tool":"{rng.choice(_TOOLS)}",'
+        f'{{"type":"tool_result","id":"call_{_drawn(rng, _ALPHANUMERIC, 24)}","session":"{_identifier(rng)}","tool":"{rng.choice(_TOOLS)}",'
         f'"input":{{"path":"/workspace/src/{rng.choice(_WORDS)}/{rng.choice(_WORDS)}.py","limit":{rng.randint(1, 2000)}}},'
         f'"output":"{text}","duration_ms":{rng.randint(1, 90000)},"is_error":{rng.choice(("true", "false"))}}}'
     )
