@@ -80,3 +80,15 @@ def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: path
         pytest.skip("no /proc here")
     cold, warm = (int(subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True).stdout) for _ in range(2))
     assert cold < warm + 8192
+
+
+def test_the_databases_are_the_same_whatever_order_this_process_gives_its_sets(tmp_path: pathlib.Path) -> None:
+    program = (
+        "import sys; from tracesidecar.sanitize.options import RedactionOptions; from tracesidecar.sanitize.sanitizer import Sanitizer; "
+        "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1])"
+    )
+    names = []
+    for seed in ("1", "2", "3"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
+        names.append({entry.name: entry.stat().st_mtime_ns for entry in tmp_path.iterdir()})
+    assert names[0] == names[1] == names[2], "each start would compile them anew"

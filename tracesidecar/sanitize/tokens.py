@@ -39,7 +39,8 @@ class BegunTokens:
     """The beginnings of tokens in raw JSON, and whether what begins there breaks off."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._prefixes = sorted({prefix.encode() for rule in rules for prefix in token_prefixes(rule)}, key=len, reverse=True)
+        prefixes = {prefix.encode() for rule in rules for prefix in token_prefixes(rule)}
+        self._prefixes = sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
 
     def anchors(self) -> list[Anchor]:
         """Return an anchor on literals only: the rest is looked at behind each hit."""
