@@ -14,9 +14,11 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tracesidecar"
 LAYERS = (
     {"__init__"},
     {"model", "errors", "units", "logs", "metrics"},
-    {"collect", "sanitize", "encode"},
-    {"sinks"},
+    {"collect", "sanitize", "dialects"},
+    {"encode"},
+    {"sinks", "tables"},
     {"ship"},
+    {"lake"},
     {"config"},
     {"pipeline"},
     {"daemon"},

@@ -1,0 +1,1 @@
+"""What the lines mean: dialects of traces, and the canonical event they become."""

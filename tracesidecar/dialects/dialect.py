@@ -1,0 +1,46 @@
+"""What a dialect offers: how its files are known, and what a line of one becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from tracesidecar.dialects.event import Event
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class UnknownType(Exception):
+    """A line of a type that the dialect does not know. It is shipped as `unknown`, with what its envelope says, and counted by type."""
+
+    def __init__(self, line_type: str, event: Event) -> None:
+        """`line_type` is the native name of the type; `event` has what is known all the same."""
+        super().__init__("a line type that the dialect does not know")
+        self.line_type = line_type
+        self.event = event
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect(Generic[S]):
+    """One way to write traces. All functions are pure but for the state they are handed.
+
+    `recognise(path, line)` is asked of the first lines of a file, one by one, until some dialect says yes. Lines are redacted: what was cut is a
+    marker. `path` is the label of the file (redacted).
+    `begin(path)` makes the state of a file at its beginning; the state is carried from line to line, and kept between two runs as `state` encodes
+    it: keep it small and bounded.
+    `events(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an earlier line said: lineage, ids, cost from
+    prices, shortening, labels, and time and conversation where the line has none are the interpreter's. It may raise UnknownType,
+    msgspec.ValidationError where the line has another shape, and nothing else.
+    `include` and `exclude` are globs of the embedded default (`~` is a home).
+    """
+
+    name: str
+    recognise: Callable[[str, Mapping[str, object]], bool]
+    state: type[S]
+    begin: Callable[[str], S]
+    events: Callable[[bytes, S], Sequence[Event]]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
