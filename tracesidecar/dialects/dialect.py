@@ -32,8 +32,10 @@ class Dialect(Generic[S]):
     `begin(path)` makes the state of a file at its beginning; the state is carried from line to line, and kept between two runs as `state` encodes
     it: keep it small and bounded.
     `events(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an earlier line said: lineage, ids, cost from
-    prices, shortening, labels, and time and conversation where the line has none are the interpreter's. It may raise UnknownType,
+    prices, shortening, labels, and time and conversation where the line has none are the interpreter's. Where a line holds many records, it may give
+    each its own part of the line as `raw`; else the first event of the line gets the line. It may raise UnknownType,
     msgspec.ValidationError where the line has another shape, and nothing else.
+    `bulky` are key paths of values that are not worth their bytes in a row: where they are big, a stub stands for them.
     `include` and `exclude` are globs of the embedded default (`~` is a home).
     """
 
@@ -42,5 +44,6 @@ class Dialect(Generic[S]):
     state: type[S]
     begin: Callable[[str], S]
     events: Callable[[bytes, S], Sequence[Event]]
+    bulky: tuple[tuple[str, ...], ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

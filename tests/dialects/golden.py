@@ -1,0 +1,50 @@
+"""The fixtures of every dialect, and what they become: `python -m tests.dialects.golden` writes it anew, to be looked at in the diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tracesidecar.dialects.interpret import Interpreted, Interpreter, Line, Passage
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def fixtures() -> list[Path]:
+    """Every fixture: `<dialect>/…/<case>.jsonl`."""
+    return sorted(path for path in FIXTURES.rglob("*.jsonl") if path.is_file())
+
+
+def passage(data: bytes, label: str, *, start: int = 0) -> Passage:
+    """The lines of a whole file as the pipeline would hand them over."""
+    lines, offset = [], start
+    rows = data.split(b"\n")
+    count = len(rows) - (not rows[-1])
+    for number, row in enumerate(rows[:count]):
+        if row.strip():
+            lines.append(Line(row, number, offset, len(row)))
+        offset += len(row) + 1
+    return Passage(label, lines, count)
+
+
+def events_of(path: Path) -> list[Interpreted]:
+    """The events of a fixture, read under its path below the dialect's folder."""
+    dialect = path.relative_to(FIXTURES).parts[0]
+    label = "/home/agent/" + path.relative_to(FIXTURES / dialect).as_posix()
+    return Interpreter(host="host-1")(passage(path.read_bytes(), label), None)[0]
+
+
+def golden(events: list[Interpreted]) -> bytes:
+    """One line an event, its dialect first; `raw` is left out, it is the line."""
+    rows = []
+    for dialect, event in events:
+        members = {"dialect": dialect, **msgspec.to_builtins(event)}
+        members.pop("raw", None)
+        rows.append(msgspec.json.encode(members))
+    return b"\n".join(rows) + b"\n"
+
+
+if __name__ == "__main__":
+    for fixture in fixtures():
+        fixture.with_suffix(".golden").write_bytes(golden(events_of(fixture)))

@@ -1,0 +1,64 @@
+"""What each dialect's lines become, column by column, and that no dialect takes another's files for its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.dialects.golden import FIXTURES, events_of, fixtures, golden, passage
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.interpret import Interpreter
+from tracesidecar.dialects.registry import MODULES, every_dialect
+
+REQUIRED = [name for name, column in msgspec.json.schema(Event)["$defs"]["Event"]["properties"].items() if column["required"]]
+
+
+def named(path: Path) -> str:
+    return path.relative_to(FIXTURES).as_posix()
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+def test_a_fixture_becomes_its_golden_events(fixture: Path) -> None:
+    assert golden(events_of(fixture)).decode().splitlines() == fixture.with_suffix(".golden").read_text().splitlines()
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+def test_a_fixture_is_recognised_by_its_dialect(fixture: Path) -> None:
+    expected = named(fixture).split("/")[0]
+    assert {each.dialect for each in events_of(fixture)} <= {expected, "generic"}
+    assert events_of(fixture)[-1].dialect == expected
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+def test_every_event_has_what_is_required_and_an_id_of_its_own(fixture: Path) -> None:
+    events = [each.event for each in events_of(fixture)]
+    for event in events:
+        assert not [column for column in REQUIRED if getattr(event, column) is None]
+    seen: dict[str, str] = {}
+    for event in events:
+        key = event.event_id or ""
+        assert seen.setdefault(key, event.line_sha256 or "") == event.line_sha256, "two different lines share an event id"
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=named)
+def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None:
+    whole = golden(events_of(fixture))
+    label = "/home/agent/" + fixture.relative_to(FIXTURES / named(fixture).split("/")[0]).as_posix()
+    state, found, offset = None, [], 0
+    for row in fixture.read_bytes().splitlines(keepends=True):
+        events, state = Interpreter(host="host-1")(passage(row, label, start=offset), state)
+        found += events
+        offset += len(row)
+    assert golden(found) == whole
+
+
+def test_every_dialect_has_a_fixture() -> None:
+    assert {named(path).split("/")[0] for path in fixtures()} >= set(MODULES)
+
+
+def test_states_are_small_and_names_agree() -> None:
+    for dialect in every_dialect():
+        assert len(msgspec.msgpack.encode(dialect.begin("/x/y.jsonl"))) < 500
+        assert MODULES[dialect.name]
