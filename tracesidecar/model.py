@@ -72,8 +72,8 @@ class Chunk:
 class Clean:
     """Validated and redacted lines, each ended by a newline. Only `sanitize` makes one, and only a Clean may reach a sink, a log or a screen.
 
-    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` and `repaired` count lines, `open` the streamed messages
-    that may go on behind `end`: a secret that is split there is not seen.
+    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` counts lines, `repaired` has where lines began (as `Refusal` has it)
+    that were repaired, `open` counts the streamed messages that may go on behind `end`: a secret that is split there is not seen.
     """
 
     segment: Segment
@@ -84,7 +84,7 @@ class Clean:
     refused: tuple[Refusal, ...] = ()
     cuts: tuple[tuple[str, int], ...] = ()
     blank: int = 0
-    repaired: int = 0
+    repaired: tuple[int, ...] = ()
     open: int = 0
 
 

@@ -157,13 +157,13 @@ def test_a_torn_line_is_taken_when_it_is_complete_and_truncated_when_not() -> No
 )
 def test_repair_replaces_exactly_nan_and_lone_surrogates(line: bytes, mended: bytes) -> None:
     result = validate(GOOD + b"\n" + line + b"\n", repair=True)
-    assert (result.data, result.repaired, result.refused) == (GOOD + b"\n" + mended + b"\n", 1, [])
+    assert (result.data, result.repaired, result.refused) == (GOOD + b"\n" + mended + b"\n", [len(GOOD) + 1], [])
 
 
 @pytest.mark.parametrize("line", [b'{"a":NaN,}', b'{"a":"\xff"}', b'{"a":+Infinity}', b'{"a":NaN1}', b'{"a":1'])
 def test_repair_mends_nothing_else(line: bytes) -> None:
     result = validate(line + b"\n", repair=True)
-    assert (result.lines, result.repaired, len(result.refused)) == (0, 0, 1)
+    assert (result.lines, result.repaired, len(result.refused)) == (0, [], 1)
 
 
 def test_every_reason_has_a_meaning_and_a_label() -> None:

@@ -191,7 +191,7 @@ class Pieces:
         if clean.blank:
             metrics.blank_lines.labels(segment.source).inc(clean.blank)
         if clean.repaired:
-            metrics.repaired_lines.labels(segment.source).inc(clean.repaired)
+            metrics.repaired_lines.labels(segment.source).inc(len(clean.repaired))
         for refusal in clean.refused:
             metrics.quarantined_lines.labels(segment.source, refusal.reason).inc()
         for rule, count in clean.cuts:

@@ -86,7 +86,7 @@ class Sanitizer:
             refused=(*chunk.refused, *(self._refusal(chunk, *each) for each in sorted(refused))),
             cuts=tuple(sorted(redacted.cuts.items())),
             blank=valid.blank,
-            repaired=valid.repaired,
+            repaired=tuple(chunk.start + start for start in valid.repaired),
             open=sum(stream.is_open for stream in scanned.streams),
         )
 

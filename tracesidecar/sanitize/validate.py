@@ -22,7 +22,8 @@ _BLANK = b" \t\r"
 class Validated:
     """The accepted lines, each ended by a newline, and where the others were: (start, end, reason) within the chunk.
 
-    `starts` are the offsets at which the accepted lines began in the chunk, None when `data` is the chunk itself.
+    `starts` are the offsets at which the accepted lines began in the chunk, None when `data` is the chunk itself; `repaired` those of the lines that
+    were repaired.
     """
 
     data: bytes = field(repr=False)
@@ -30,7 +31,7 @@ class Validated:
     starts: list[int] | None = None
     refused: list[tuple[int, int, Reason]] = field(default_factory=list)
     blank: int = 0
-    repaired: int = 0
+    repaired: list[int] = field(default_factory=list)
 
 
 def validate(chunk: bytes, *, is_first: bool = False, is_torn: bool = False, repair: bool = False) -> Validated:
@@ -71,7 +72,8 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
             if reason is not None and is_torn and newline < 0:
                 reason = Reason.TRUNCATED
             if reason is None:
-                result.repaired += mended is not line
+                if mended is not line:
+                    result.repaired.append(position)
                 accepted.append(mended)
                 starts.append(position)
             else:
