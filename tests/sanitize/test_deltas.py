@@ -172,7 +172,7 @@ def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(monkeypatch: p
     def failing(*_args: object) -> object:
         raise RuntimeError("failed")
 
-    monkeypatch.setattr(stream_cut, "text_spans", failing)
+    monkeypatch.setattr(stream_cut, "with_escaped", failing)
     clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
     assert clean.data == CALM * 2
     assert {refusal.reason for refusal in clean.refused} == {"redaction_failed"}

@@ -47,9 +47,7 @@ BAIT = [
 # these run over texts of any length; all others match at one place, or in a window of a few hundred bytes
 SEARCHED = {
     "ANSI",
-    "BASE64_RUN",
     "BLANK",
-    "BLOB",
     "BLOCK_START",
     "BYTE_ESCAPES",
     "BYTE_ESCAPE_DIGITS",

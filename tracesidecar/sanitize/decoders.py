@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import bz2
 import html
 import re
@@ -20,8 +20,12 @@ LARGEST_RATIO = 16
 """Packed data is unpacked up to so many times its size: the work for a line stays in proportion to the line."""
 
 
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_CONTROLS = bytes({*range(32), 127} - set(b"\r\n\t"))
+
+
 class Decoder(NamedTuple):
-    """What it decodes, how, and a character without which there is nothing to decode ("": something beyond ASCII; None: no such character)."""
+    """What it decodes, how, and a text without which there is nothing to decode ("": something beyond ASCII; None: no such text)."""
 
     pattern: re.Pattern[str]
     decode: Callable[[re.Match[str]], str]
@@ -134,8 +138,8 @@ def _nothing(_match: re.Match[str]) -> str:
 
 
 DECODERS: tuple[Decoder, ...] = (
-    Decoder(patterns.UNICODE_ESCAPES, _unicode, "\\"),
-    Decoder(patterns.BYTE_ESCAPES, _bytes, "\\"),
+    Decoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
+    Decoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
     Decoder(patterns.PERCENT_RUN, _percent, "%"),
     Decoder(patterns.QUOTED_PRINTABLE, _quoted_printable, "="),
     Decoder(patterns.ENTITY, _entity, "&"),
@@ -185,25 +189,27 @@ class Content(NamedTuple):
     was_packed: bool
 
 
-def base64_content(run: str) -> Content | None:
+def base64_content(run: bytes) -> Content | None:
     """The text that a run encodes, also packed; None when it is not text. Raise TooMuch when it cannot be looked at whole.
 
     The first 24 characters decide for nearly every run.
     """
-    standard = run.replace("-", "+").replace("_", "/").rstrip("=")
+    standard = run.translate(_STANDARD).rstrip(b"=")
     try:
-        head = base64.b64decode(standard[:24])
+        head = binascii.a2b_base64(standard[:24])
         unpack = next((unpack for magic, unpack in _PACKED if head.startswith(magic)), None)
-        if unpack is None and sum(32 <= c < 127 or c >= 128 or c in b"\r\n\t" for c in head) < 17:
+        if unpack is None and len(head.translate(None, _CONTROLS)) < 17:
             return None
         usable = standard if len(standard) % 4 != 1 else standard[:-1]
-        content = base64.b64decode(usable + "=" * (-len(usable) % 4))
+        content = binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
         return _text(content) if unpack is None else _unpacked(content, unpack)
     except ValueError:
         return None
 
 
 def _text(content: bytes) -> Content | None:
+    if content.isascii():
+        return Content(content, was_packed=False) if len(content.translate(None, _CONTROLS)) >= 0.95 * len(content) else None
     decoded = content.decode("utf-8")
     printable = sum(map(str.isprintable, decoded)) + sum(map(decoded.count, "\r\n\t"))
     return Content(content, was_packed=False) if printable >= 0.95 * len(decoded) else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
@@ -60,16 +61,14 @@ def chained(first: Edited, second: Edited) -> Edited:
     """Both edits of a line as one; `second` was made on the line as `first` left it."""
     if not first.edits:
         return second
-    return Edited(second.line, [*first.edits, *(_placed_before(first.edits, edit) for edit in second.edits)])
+    shifts = [0, *accumulate(len(new) - (end - start) for start, end, new, _ in first.edits)]
+    starts = [edit.start + shift for edit, shift in zip(first.edits, shifts, strict=False)]
+    return Edited(second.line, [*first.edits, *(_placed_before(starts, shifts, edit) for edit in second.edits)])
 
 
-def _placed_before(edits: Sequence[Edit], later: Edit) -> Edit:
-    """A later edit with its place in the line before `edits`, as exactly as can be said."""
-    shift = 0
-    for start, end, new, _ in edits:
-        if start + shift >= later.start:
-            break
-        shift += len(new) - (end - start)
+def _placed_before(starts: Sequence[int], shifts: Sequence[int], later: Edit) -> Edit:
+    """A later edit with its place in the line before earlier ones, as exactly as can be said; they begin at `starts`, each behind its shift."""
+    shift = shifts[bisect_left(starts, later.start)]
     return Edit(later.start - shift, later.end - shift, later.new, later.rules)
 
 
@@ -110,15 +109,21 @@ def _touches(ends: Sequence[int] | None, start: int, end: int) -> bool:
     return first < len(ends) and ends[first] <= end + _HIT_SLACK
 
 
+Known = dict[tuple[int, int, KeyClass | None], list[Edit]]
+"""The edits of strings that were looked at: start, end, and the class of the key above."""
+
+
 class LineCut:
     """Collects the edits of one line."""
 
-    def __init__(self, tools: Toolbox, raw: bytes, heat: Heat, nest: int) -> None:
+    def __init__(self, tools: Toolbox, raw: bytes, heat: Heat, nest: int, known: Known) -> None:
+        """`known` is filled, and saves a second attempt at the same line what the first has done."""
         self.tools = tools
         self.raw = raw
         self.heat = heat
         self.edits: list[Edit] = []
         self._nest = nest
+        self._known = known
 
     def spliced(self) -> Edited:
         """Return the line with all edits made; every other byte stays as it was."""
@@ -137,6 +142,15 @@ class LineCut:
 
     def string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
         """Cut in the string token raw[start:end], whose decoded text is given, below a key of this class."""
+        place = (start, end, key_class)
+        if place in self._known:
+            self.edits += self._known[place]
+            return
+        count = len(self.edits)
+        self._cut_string(text, start, end, key_class)
+        self._known[place] = self.edits[count:]
+
+    def _cut_string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
         if key_class is not None and self.is_secret(text, key_class):
             self._replace_below_key(text, start, end)
             return
@@ -145,9 +159,10 @@ class LineCut:
         content = text.encode()
         if self._cut_nested(content, start, end):
             return
-        spans = text_spans(self.tools.rules, content)
+        plain = self.tools.rules.spans(content)
+        spans = with_escaped(self.tools.rules, content, plain)
         if self._has_views(content, start, end):
-            spans = merged([*spans, *self.tools.views.spans(content)])
+            spans = merged([*spans, *self.tools.views.spans(content, plain)])
         if spans and spans[0][2] == "ipv4" and spans[0][1] == len(content) and self._is_version(start):
             return
         if spans:
@@ -203,11 +218,9 @@ def is_json_container(content: bytes) -> bool:
     return True
 
 
-def text_spans(rules: TextRules, content: bytes) -> list[Span]:
-    """What to cut from a text; JSON that was cut off is no JSON any more, but its escapes still are."""
-    spans = rules.spans(content)
-    if b"\\" in content and content.lstrip()[:1] in {b"{", b"["}:
-        at = raw_offsets(content)
-        inner = rules.spans(decoded(content))
-        spans = merged([*spans, *((at(start), at(end), rule) for start, end, rule in inner)])
-    return spans
+def with_escaped(rules: TextRules, content: bytes, plain: list[Span]) -> list[Span]:
+    """What to cut from a text in which the rules find `plain`; JSON that was cut off is no JSON any more, but its escapes still are."""
+    if b"\\" not in content or content.lstrip()[:1] not in {b"{", b"["}:
+        return plain
+    at = raw_offsets(content)
+    return merged([*plain, *((at(start), at(end), rule) for start, end, rule in rules.spans(decoded(content)))])

@@ -54,7 +54,6 @@ SECRET_KIND = re.compile(rb"\bkind:[ \t]{0,4}[\"']?Secret\b")
 BUILD_SECRET = re.compile(r"(?:id|type|source|src|env|target)=")
 SQL_VERB = re.compile(rb"(?i)\b(?:create|alter|set|grant|identified)\b")
 SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
-BLOB = re.compile(rb"[A-Za-z0-9+/]{256,}")
 
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
@@ -101,14 +100,13 @@ OLD_VAULT_TOKEN = re.compile(rb"(?:\b|_|\\[nrtbf]|m)s\.[A-Za-z0-9]{24}\b")
 PERCENT_EQUALS = re.compile(rb"%3[dD]")
 NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 
-# -- encoded views of a text
-BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{24,65536}={0,2}")
-UNICODE_ESCAPES = re.compile(r"(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))+")
+# -- encoded views of a text; each begins with its literal, which Python's engine looks for far faster than for a repeat or a set
+UNICODE_ESCAPES = re.compile(r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))*")
 UNICODE_ESCAPE_DIGITS = re.compile(r"u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})")
-BYTE_ESCAPES = re.compile(r"(?:\\{1,16}x[0-9a-fA-F]{2})+")
+BYTE_ESCAPES = re.compile(r"\\\\{0,15}x[0-9a-fA-F]{2}(?:\\{1,16}x[0-9a-fA-F]{2})*")
 BYTE_ESCAPE_DIGITS = re.compile(r"x([0-9a-fA-F]{2})")
-PERCENT_RUN = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
-QUOTED_PRINTABLE = re.compile(r"(?:=[0-9A-F]{2}){3,}|=\r?\n")
+PERCENT_RUN = re.compile(r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*")
+QUOTED_PRINTABLE = re.compile(r"=(?:[0-9A-F]{2}(?:=[0-9A-F]{2}){2,}|\r?\n)")
 ENTITY = re.compile(r"&#x?[0-9a-fA-F]{1,6};|&(?:amp|quot|lt|gt|apos);")
 ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|[()][AB0-2]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\))")
 OVERSTRUCK = re.compile(r"[^\x08]\x08")
@@ -118,7 +116,7 @@ TOKEN_BREAK = re.compile(rb'[A-Za-z0-9+/_=.-]{0,512}+(?:\\{1,16}(["nr])|("))')
 PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z")
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
 BLANK = re.compile(r"\s")
-LINE_WRAP = re.compile(r"(?<=[A-Za-z0-9+/_=.-])(?:\r\n|\n|\r)[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
+LINE_WRAP = re.compile(r"[\r\n](?<=[A-Za-z0-9+/_=.-][\r\n])(?:(?<=\r)\n)?[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
 
 # -- streamed messages
 STREAM_END = re.compile(

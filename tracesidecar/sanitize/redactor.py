@@ -12,7 +12,7 @@ from tracesidecar.sanitize.anchors import Role, own_word
 from tracesidecar.sanitize.candidates import Candidates
 from tracesidecar.sanitize.deltas import Stream, find_streams
 from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.line_cut import EVERYWHERE, Edit, Edited, Heat, LineCut, Toolbox, chained, spliced
+from tracesidecar.sanitize.line_cut import EVERYWHERE, Edit, Edited, Heat, Known, LineCut, Toolbox, chained, spliced
 from tracesidecar.sanitize.markers import Marker
 from tracesidecar.sanitize.nearby import NotPlain, cut_nearby
 from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
@@ -188,27 +188,28 @@ class Redactor:
 
     def _cut(self, raw: bytes, hits: Sequence[Hit] | None, nest: int) -> Edited:
         if hits is None:
-            return self._walked(raw, EVERYWHERE, nest, None)
+            return self._walked(raw, EVERYWHERE, nest, None, {})
         heat = self._heat_of(hits)
-        if nest == 0 and (edited := self._cut_plain(raw, hits, heat)) is not None:
+        known: Known = {}
+        if nest == 0 and (edited := self._cut_plain(raw, hits, heat, known)) is not None:
             return edited
-        return self._walked(raw, heat, nest, [*(at for at, kind in hits if self._roles[kind] is Role.SPLIT), *block_starts(raw)])
+        return self._walked(raw, heat, nest, [*(at for at, kind in hits if self._roles[kind] is Role.SPLIT), *block_starts(raw)], known)
 
-    def _cut_plain(self, raw: bytes, hits: Sequence[Hit], heat: Heat) -> Edited | None:
+    def _cut_plain(self, raw: bytes, hits: Sequence[Hit], heat: Heat, known: Known) -> Edited | None:
         """Cut around the hits without decoding the line; None where its shape is not plain."""
-        line = LineCut(self._tools, raw, heat, 0)
+        line = LineCut(self._tools, raw, heat, 0, known)
         try:
             cut_nearby(line, hits, self._roles)
         except NotPlain:
             return None
         return line.spliced()
 
-    def _walked(self, raw: bytes, heat: Heat, nest: int, begun: Sequence[int] | None) -> Edited:
+    def _walked(self, raw: bytes, heat: Heat, nest: int, begun: Sequence[int] | None, known: Known) -> Edited:
         """Cut everywhere; `begun` are the places of secrets that may go on in the next string (None: anywhere)."""
         if (begun is None or begun) and (edits := self._siblings.edits(raw, begun)):
             joined = spliced(raw, edits)
-            return chained(joined, self._walked(joined.line, self._heat(joined.line), nest, ()))
-        line = LineCut(self._tools, raw, heat, nest)
+            return chained(joined, self._walked(joined.line, self._heat(joined.line), nest, (), {}))
+        line = LineCut(self._tools, raw, heat, nest, known)
         cut_tree(line)
         return line.spliced()
 

@@ -119,7 +119,8 @@ class Sanitizer:
         """Redact free text, such as a path that becomes a label."""
         content = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
         try:
-            spans = merged([*self._redactor.rules.spans(content), *self._redactor.views.spans(content)])
+            plain = self._redactor.rules.spans(content)
+            spans = merged([*plain, *self._redactor.views.spans(content, plain)])
             return self._redactor.marker.cut(content, spans).decode() if spans else text
         except Exception:  # noqa: BLE001 - fail closed
             return "[REDACTED:text]"

@@ -10,7 +10,7 @@ from itertools import accumulate, islice
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.deltas import Stream
 from tracesidecar.sanitize.escapes import raw_offsets
-from tracesidecar.sanitize.line_cut import Edit, text_spans
+from tracesidecar.sanitize.line_cut import Edit, with_escaped
 from tracesidecar.sanitize.markers import Marker, merged
 from tracesidecar.sanitize.text_rules import TextRules
 from tracesidecar.sanitize.views import Views
@@ -37,7 +37,8 @@ class StreamCut:
             raise StreamLost
         contents = [piece.text.encode() for piece in stream.pieces]
         joined = b"".join(contents)
-        spans = merged([*text_spans(self._rules, joined), *self._views.spans(joined)])
+        plain = self._rules.spans(joined)
+        spans = merged([*with_escaped(self._rules, joined, plain), *self._views.spans(joined, plain)])
         if not spans:
             return {}
         starts = [0, *accumulate(map(len, contents))]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
-from tracesidecar.sanitize import assignments, patterns
+from tracesidecar.sanitize import assignments
 from tracesidecar.sanitize.assignments import Assignments
 from tracesidecar.sanitize.gates import Gate, Proposal, gates
 from tracesidecar.sanitize.keys import KeyMatcher
@@ -19,6 +21,7 @@ from tracesidecar.sanitize.values import entropy, is_mixed, is_placeholder
 LOOK_BACK = 700
 """No match with blanks in it begins further before the end of its prefilter's first hit (the widest is `cli-user-password`)."""
 LONG_TEXT = 1500
+_BLOB = Re2Pattern("[A-Za-z0-9+/]{256,}")
 ECHOED = 64
 """Of so many secrets in a text other occurrences are looked for: the time stays linear."""
 
@@ -63,7 +66,7 @@ class TextRules:
             spans = self._rule_spans(compiled, text, end)
             if spans and len(text) > 256 and not compiled.rule.in_blob:
                 if blobs is None:
-                    blobs = [match.span() for match in patterns.BLOB.finditer(text)]
+                    blobs = [match.span() for match in _BLOB.finditer(text)]
                 spans = [span for span in spans if not _is_inside(blobs, span)]
             found += spans
         if self._assignment_rule in first_hits or self._has_own_words:
@@ -134,4 +137,5 @@ def _is_real(span: tuple[int, int]) -> bool:
 
 
 def _is_inside(blobs: list[tuple[int, int]], span: Span) -> bool:
-    return any(start <= span[0] and span[1] < end for start, end in blobs)
+    last = bisect_right(blobs, span[0], key=itemgetter(0)) - 1
+    return last >= 0 and span[1] < blobs[last][1]

@@ -40,11 +40,12 @@ class BegunTokens:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         prefixes = {prefix.encode() for rule in rules for prefix in token_prefixes(rule)}
-        self._prefixes = sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
+        self._prefixes = frozenset(prefixes)
+        self._sizes = sorted({len(prefix) for prefix in prefixes}, reverse=True)
 
     def anchors(self) -> list[Anchor]:
         """Return an anchor on literals only: the rest is looked at behind each hit."""
-        return [Anchor("begun", Role.BEGUN, tuple(re.escape(prefix.decode()) for prefix in self._prefixes))] if self._prefixes else []
+        return [Anchor("begun", Role.BEGUN, tuple(sorted(re.escape(prefix.decode()) for prefix in self._prefixes)))] if self._prefixes else []
 
     def break_role(self, raw: bytes, at: int) -> Role | None:
         """Say how a token ends whose beginning ends at `at`: with its string, with a line, or (None) as tokens do."""
@@ -58,7 +59,7 @@ class BegunTokens:
 
     def _begins_a_word(self, raw: bytes, at: int) -> bool:
         """False for a beginning in small letters in the midst of a word: `openapi_`."""
-        size = next((len(prefix) for prefix in self._prefixes if raw.startswith(prefix, at - len(prefix))), 0)
+        size = next((size for size in self._sizes if raw[max(0, at - size) : at] in self._prefixes), 0)
         before = raw[max(0, at - size - 2) : at - size]
         return not (before[-1:].islower() and raw[at - size : at - size + 1].islower()) or before[:1] == b"\\"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.decoders import DECODERS, TooMuch, View, base64_content, unwrapped, view_through, written_spans
 from tracesidecar.sanitize.markers import Span, merged
 from tracesidecar.sanitize.re2_patterns import Re2Pattern
@@ -21,6 +20,8 @@ _SHORTEST_REST = 8
 _LINES_OF_BASE64 = r"(?:^|[\s>|])[A-Za-z0-9+/]*[G-Zg-z][A-Za-z0-9+/]{39,}\r?\n[ \t>|]*[A-Za-z0-9+/]"
 _DEPTH = 4
 """Base64 in base64, and packed data in it, is followed so deep."""
+_SHORTEST_RUN, _LONGEST_RUN = 24, 65536
+_BASE64_RUN = Re2Pattern("[A-Za-z0-9+/_-]{24,}={0,2}")
 
 
 class Views:
@@ -32,13 +33,13 @@ class Views:
         begun = "|".join(sorted({re.escape(prefix) for prefixes in self._tokens.values() for prefix in prefixes}))
         self._wrapped = Re2Pattern("|".join([*([rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]"] if begun else []), _LINES_OF_BASE64]))
 
-    def spans(self, text: bytes) -> list[Span]:
-        """Return what to cut beyond what the rules find in the text itself, in the text's own bytes, sorted and apart."""
-        return self._spans(text, _DEPTH, {})
+    def spans(self, text: bytes, plain: Sequence[Span]) -> list[Span]:
+        """Return what to cut beyond `plain`, which the rules find in the text itself: in the text's own bytes, sorted and apart."""
+        return self._spans(text, plain, _DEPTH, {})
 
-    def _spans(self, text: bytes, depth: int, judged: dict[str, bool]) -> list[Span]:
+    def _spans(self, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]) -> list[Span]:
         source = text.decode("utf-8", "replace")
-        found = [*self._base64_spans(source, depth, judged), *self._wrapped_spans(source, depth, judged)]
+        found = self._run_spans(source, text, plain, depth, judged)
         layers: list[View] = []
         for _ in range(_ROUNDS):
             count = len(layers)
@@ -49,44 +50,44 @@ class Views:
                     source = view.text
             if len(layers) == count:
                 break
-            shown = self._rules.spans(source.encode("utf-8", "replace"))
-            found += written_spans(layers, shown) if shown else []
+            text = source.encode("utf-8", "replace")
+            plain = self._rules.spans(text)
+            found += written_spans(layers, plain) if plain else []
         if layers:
-            shown = [*self._base64_spans(source, depth, judged), *self._wrapped_spans(source, depth, judged)]
+            shown = self._run_spans(source, text, plain, depth, judged)
             found += written_spans(layers, shown) if shown else []
         return merged(found)
 
-    def _wrapped_spans(self, source: str, depth: int, judged: dict[str, bool]) -> list[Span]:
-        """Tokens and base64 that go on behind the end of a line."""
-        text = source.encode("utf-8", "replace")
+    def _run_spans(self, source: str, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]) -> list[Span]:
+        """What stands in base64, and tokens and base64 that go on behind the end of a line; `text` is the source in UTF-8."""
+        encoded = self._base64_spans(text, depth, judged)
         if self._wrapped.search(text) is None:
-            return []
-        known = merged([*self._rules.spans(text), *self._base64_spans(source, depth, judged)])
-        found: list[Span] = []
+            return encoded
+        known = merged([*plain, *encoded])
+        found = encoded
         for view in unwrapped(source):
-            tokens = [span for span in self._rules.spans(view.text.encode("utf-8", "replace")) if span[2] in self._tokens]
-            encoded = self._base64_spans(view.text, depth, judged)
-            longer = [span for span in written_spans([view], [*tokens, *encoded]) if _goes_on(text, known, span)]
+            joined = view.text.encode("utf-8", "replace")
+            tokens = [span for span in self._rules.spans(joined) if span[2] in self._tokens]
+            behind = self._base64_spans(joined, depth, judged)
+            longer = [span for span in written_spans([view], [*tokens, *behind]) if _goes_on(text, known, span)]
             known = merged([*known, *longer])
             found += longer
         return found
 
-    def _base64_spans(self, source: str, depth: int, judged: dict[str, bool]) -> list[Span]:
+    def _base64_spans(self, text: bytes, depth: int, judged: dict[bytes, bool]) -> list[Span]:
         """Runs of base64 with a secret in them; `judged` remembers those that were met in another view."""
-        if not depth or len(source) < 24:
+        if not depth:
             return []
-        runs = []
-        for match in patterns.BASE64_RUN.finditer(source):
-            run = match.group(0)
+        found: list[Span] = []
+        for start, end in _base64_runs(text):
+            run = text[start:end]
             if run not in judged:
                 judged[run] = self._hides_a_secret(run, depth - 1)
             if judged[run]:
-                runs.append(match.span())
-        if source.isascii():
-            return [(start, end, BASE64_RULE) for start, end in runs]
-        return [(len(source[:start].encode()), len(source[:end].encode()), BASE64_RULE) for start, end in runs]
+                found.append((start, end, BASE64_RULE))
+        return found
 
-    def _hides_a_secret(self, run: str, depth: int) -> bool:
+    def _hides_a_secret(self, run: bytes, depth: int) -> bool:
         try:
             content = base64_content(run)
         except TooMuch:
@@ -96,7 +97,16 @@ class Views:
         if self._rules.spans(content.text):
             return True
         # packed data in packed data would multiply the work: there, base64 is only followed one level
-        return bool(self._spans(content.text, min(depth, 1) if content.was_packed else depth, {}))
+        return bool(self._spans(content.text, (), min(depth, 1) if content.was_packed else depth, {}))
+
+
+def _base64_runs(text: bytes) -> Iterator[tuple[int, int]]:
+    for match in _BASE64_RUN.finditer(text):
+        start, end = match.span()
+        for first in range(start, end, _LONGEST_RUN):
+            last = min(first + _LONGEST_RUN, end)
+            if last - first >= _SHORTEST_RUN:
+                yield first, last
 
 
 def _goes_on(text: bytes, known: Sequence[Span], joined: Span) -> bool:
