@@ -107,7 +107,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         _column("Key of one model call: rows with the same are one call", otel="gen_ai.response.id", ecs="gen_ai.response.id", ocsf="api.request.uid"),
     ] = None
     finish_reason: Annotated[
-        str | None, _column("Why the model stopped", otel="gen_ai.response.finish_reasons", ecs="gen_ai.response.finish_reasons", ocsf="status_detail")
+        str | None, _column("Why the model stopped", otel="gen_ai.response.finish_reasons", ecs="tracesidecar.finish_reason", ocsf="status_detail")
     ] = None
     input_tokens: Annotated[
         int | None,
@@ -216,7 +216,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         int | None, _column("Length of the original line", unit="bytes", ecs="tracesidecar.line_bytes", ocsf="raw_data_size", required=True)
     ] = None
     line_sha256: Annotated[str | None, _column("SHA-256 of the redacted line, hexadecimal", ecs="event.hash", ocsf="raw_data_hash", required=True)] = None
-    line_state: Annotated[LineState | None, _column("ok or repaired", ecs="tracesidecar.line_state", ocsf="metadata.log_level", required=True)] = None
+    line_state: Annotated[LineState | None, _column("ok or repaired", ecs="tracesidecar.line_state", ocsf="unmapped.line_state", required=True)] = None
     redaction_count: Annotated[
         int | None, _column("Redaction marks in the line", ecs="tracesidecar.redaction.count", ocsf="unmapped.redaction_count", required=True)
     ] = None
