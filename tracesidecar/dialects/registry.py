@@ -10,7 +10,9 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {
+    "generic": "generic",
+}
 """Name → module, which has its `Dialect` as DIALECT. First come the ones that are known by a path or by names that nobody else uses."""
 
 GENERIC = "generic"

@@ -1,0 +1,176 @@
+"""Lines of any shape as events by configuration: for each column, where in the line its value stands."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
+from typing import Literal, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from tracesidecar.dialects.content import plain_text
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.generic import State, likely_kind
+from tracesidecar.dialects.numbers import count, real
+from tracesidecar.dialects.registry import GENERIC
+from tracesidecar.dialects.times import utc
+from tracesidecar.dialects.tools import tool_type
+from tracesidecar.dialects.values import as_json, text
+from tracesidecar.errors import ConfigurationError
+
+Convert = Callable[[object], object]
+Read = Callable[[object], object]
+
+KINDS = get_args(EventKind)
+_OURS = frozenset(
+    (
+        "event_id",
+        "schema_version",
+        "event_time_source",
+        "ingest_time",
+        "cost_source",
+        "source_file",
+        "source_line",
+        "source_offset",
+        "line_bytes",
+        "line_sha256",
+        "line_state",
+        "redaction_count",
+        "redaction_kinds",
+        "truncated",
+        "supersedes",
+        "raw",
+        "labels",
+    )
+)
+"""Columns that no line decides."""
+_STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d{1,6})\]|\["([^"]+)"\]')
+
+_decode = msgspec.json.Decoder().decode
+
+
+def mapped(fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = None) -> Dialect[State]:
+    """Make a dialect of a field map: column → path of its value in the line, such as `message.content[0].text`.
+
+    A key with dots or brackets is quoted: `attributes["gen_ai.request.model"]`. A value that begins with `=` is a constant: `agent_name = "=my-agent"`.
+    Values take the type of their column: counts and numbers also from text, times of any usual form, arguments and results as JSON strings; what does
+    not fit is None. `native_id` must be unique in its conversation: rows of one id are one row.
+    `event_kinds` translates what stands at `event_kind` (`{"message": "user_message"}`); a kind's own name needs no translation, any other value makes
+    the line an unknown type. Without `event_kind` tokens, tool and role tell. Tokens count as those of one call unless `usage_scope` says otherwise.
+
+    Raise ConfigurationError for a column that is none or is not the line's to decide, for a path that is none, and for a kind that is none.
+    """
+    translated = _checked_kinds(event_kinds or {})
+    types = _column_types()
+    columns = tuple((column, _reader(column, path), types[_checked(column, types)]) for column, path in fields.items() if column != "event_kind")
+    native_kind = _reader("event_kind", fields["event_kind"]) if "event_kind" in fields else None
+
+    def events(line: bytes, _state: State) -> Sequence[Event]:
+        decoded = _decode(line)
+        event = Event(event_kind="unknown")
+        for column, read, convert in columns:
+            setattr(event, column, convert(read(decoded)))
+        _complete(event)
+        name = "untyped" if native_kind is None else (text(native_kind(decoded)) or "untyped")
+        kind = likely_kind(event) if native_kind is None else translated.get(name)
+        if kind is None:
+            raise UnknownType(name, event)
+        event.event_kind = kind
+        return (event,)
+
+    return Dialect(name=GENERIC, recognise=lambda _path, _line: True, state=State, begin=lambda _path: State(), events=events)
+
+
+def _complete(event: Event) -> None:
+    if event.cost_usd is not None:
+        event.cost_source = "recorded"
+    if event.usage_scope is None and (event.input_tokens is not None or event.output_tokens is not None):
+        event.usage_scope = "call"
+    if event.tool_type is None:
+        event.tool_type = tool_type(event.tool_name)
+
+
+def _checked_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
+    for native, kind in event_kinds.items():
+        if kind not in KINDS:
+            raise ConfigurationError(f'event_kinds: "{native}" is mapped to "{kind}", which is no event kind{_nearest(kind, KINDS)}')
+    return cast("dict[str, EventKind]", {**{kind: kind for kind in KINDS}, **event_kinds})
+
+
+def _checked(column: str, types: Mapping[str, Convert]) -> str:
+    if column in _OURS:
+        raise ConfigurationError(f'fields: the column "{column}" cannot be mapped: it does not come from the line\'s content')
+    if column not in types:
+        raise ConfigurationError(f'fields: "{column}" is no column of the event{_nearest(column, types)}')
+    return column
+
+
+def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0)
+    return f'; the nearest is "{near[0]}"' if near else ""
+
+
+def _reader(column: str, path: str) -> Read:
+    if path.startswith("="):
+        constant = path[1:]
+        return lambda _decoded: constant
+    steps = _steps(column, path)
+
+    def read(value: object) -> object:
+        for step in steps:
+            if isinstance(step, str) and isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(step, int) and isinstance(value, list) and step < len(value):
+                value = value[step]
+            else:
+                return None
+        return value
+
+    return read
+
+
+def _steps(column: str, path: str) -> tuple[str | int, ...]:
+    steps: list[str | int] = []
+    place = 0
+    while place < len(path) and (step := _STEP.match(path, place)) and (steps or path[0] != "."):
+        key, index, quoted = step.groups()
+        steps.append(int(index) if index else key or quoted)
+        place = step.end()
+    if not steps or place < len(path):
+        raise ConfigurationError(f'fields: {column} = "{path}" is no path; paths look like a.b[0].c, or a["key.with.dots"], and constants like =text')
+    return tuple(steps)
+
+
+def _column_types() -> dict[str, Convert]:
+    special: dict[str, Convert] = {"event_time": utc, "text": plain_text, "tool_arguments": as_json, "tool_result": as_json, "outcome": _outcome}
+    types = {column: _converter(hint) for column, hint in get_type_hints(Event).items() if column not in _OURS}
+    return {**types, **special}
+
+
+def _converter(hint: object) -> Convert:
+    kinds = [each for each in get_args(hint) if each is not NoneType]
+    by_type: dict[object, Convert] = {int: count, float: real, bool: _claim}
+    if kinds and get_origin(kinds[0]) is Literal:
+        allowed = get_args(kinds[0])
+        return lambda value: value if value in allowed else None
+    return by_type.get(kinds[0], _scalar) if kinds else _scalar
+
+
+def _scalar(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value) or None
+
+
+def _claim(value: object) -> bool | None:
+    return value if isinstance(value, bool) else {"true": True, "false": False}.get(value) if isinstance(value, str) else None
+
+
+def _outcome(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "success" if value else "failure"
+    said = value.lower() if isinstance(value, str) else None
+    return {"ok": "success", "error": "failure"}.get(said, said if said in ("success", "failure", "unknown") else None) if said else None

@@ -1,0 +1,130 @@
+"""Lines of nobody known: what their commonest keys say, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.content import plain_text, tool_calls
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.numbers import count, real, total
+from tracesidecar.dialects.times import utc
+from tracesidecar.dialects.tools import tool_type
+from tracesidecar.dialects.values import at, fields, text
+
+_TIME = ("timestamp", "time", "ts", "@timestamp", "created_at", "createdAt", "started_at", "start_time")
+_CONVERSATION = ("session_id", "sessionId", "conversation_id", "conversationId", "thread_id", "threadId")
+_CONTENT = ("content", "text", "message", "output", "prompt")
+_NATIVE = ("uuid", "event_id")
+"""`id` is not among them: nobody says that it is the line's own, and rows of one id are one row."""
+_MODEL = ("model", "model_name", "model_id")
+_ROLES: dict[str, tuple[str, EventKind]] = {
+    "user": ("user", "user_message"),
+    "human": ("user", "user_message"),
+    "assistant": ("assistant", "model_message"),
+    "model": ("assistant", "model_message"),
+    "ai": ("assistant", "model_message"),
+    "tool": ("tool", "tool_result"),
+    "function": ("tool", "tool_result"),
+    "system": ("system", "state"),
+    "developer": ("system", "state"),
+}
+
+_decode = msgspec.json.Decoder().decode
+
+
+class State(msgspec.Struct):
+    """Nothing is carried."""
+
+
+def likely_kind(event: Event) -> EventKind | None:
+    """What kind of event it is by what is known of it: usage makes a call of the model, then the role tells."""
+    if event.input_tokens is not None or event.output_tokens is not None:
+        return "model_call"
+    if event.tool_result is not None:
+        return "tool_result"
+    if event.tool_name is not None:
+        return "tool_call"
+    return _ROLES[event.role][1] if event.role in _ROLES else None
+
+
+def _events(line: bytes, _state: State) -> Sequence[Event]:
+    members = fields(_decode(line))
+    message = fields(members.get("message"))
+    event = Event(
+        event_kind="unknown",
+        native_id=_first(members, _NATIVE),
+        conversation_id=_first(members, _CONVERSATION),
+        event_time=next((time for key in _TIME if (time := utc(members.get(key)))), None),
+        role=_role(members, message),
+        text=next((said for each in (members, message) for key in _CONTENT if (said := plain_text(each.get(key)))), None),
+        model=_first(members, _MODEL) or _first(message, _MODEL),
+        duration_ms=real(members.get("duration_ms")),
+        error_message=plain_text(members.get("error")) or text(at(members, "error", "message")),
+        cwd=text(members.get("cwd")),
+    )
+    _usage(event, fields(members.get("usage")) or fields(message.get("usage")))
+    if event.role == "tool":
+        event.tool_result, event.text = event.text, None
+        event.tool_call_id = text(members.get("tool_call_id"))
+        event.tool_name = text(members.get("name"))
+        event.tool_type = tool_type(event.tool_name)
+    calls = [_call(event, *each) for each in tool_calls(members.get("tool_calls") or message.get("tool_calls"))]
+    kind = likely_kind(event)
+    if kind is None:
+        raise UnknownType("untyped", event)
+    event.event_kind = kind
+    return (event, *calls)
+
+
+def _first(members: Mapping[str, object], keys: Sequence[str]) -> str | None:
+    for key in keys:
+        value = members.get(key)
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            return str(value)
+    return None
+
+
+def _role(members: Mapping[str, object], message: Mapping[str, object]) -> str | None:
+    for each in (members.get("role"), message.get("role"), members.get("type")):
+        if isinstance(each, str) and each.lower() in _ROLES:
+            return _ROLES[each.lower()][0]
+    return None
+
+
+def _usage(event: Event, usage: Mapping[str, object]) -> None:
+    """Take the counts, but no scope: only who knows the file can say whether they may be summed (a field map does)."""
+    read = count(usage.get("cache_read_input_tokens"))
+    created = count(usage.get("cache_creation_input_tokens"))
+    given = count(usage.get("input_tokens", usage.get("prompt_tokens")))
+    event.input_tokens = None if given is None else total(given, read, created)
+    event.cache_read_input_tokens = read if read is not None else count(at(usage, "prompt_tokens_details", "cached_tokens"))
+    event.cache_creation_input_tokens = created
+    event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))
+
+
+def _call(asked: Event, call: str | None, name: str | None, arguments: str | None) -> Event:
+    return Event(
+        event_kind="tool_call",
+        native_id=asked.native_id,
+        conversation_id=asked.conversation_id,
+        event_time=asked.event_time,
+        model=asked.model,
+        operation_name="execute_tool",
+        tool_call_id=call,
+        tool_name=name,
+        tool_type=tool_type(name),
+        tool_arguments=arguments,
+        cwd=asked.cwd,
+    )
+
+
+DIALECT: Dialect[State] = Dialect(
+    name="generic",
+    recognise=lambda _path, _line: False,
+    state=State,
+    begin=lambda _path: State(),
+    events=_events,
+)
