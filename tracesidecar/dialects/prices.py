@@ -1,0 +1,128 @@
+"""What a model call costs, by the vendors' list prices of one day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from importlib import resources
+
+import msgspec
+
+from tracesidecar.dialects.event import Event
+
+_MILLION = 1_000_000
+_BEFORE = re.compile(r"(?:[a-z]{2,6}(?:-[a-z]{2,4})?\.)?(?:anthropic|openai|google)\.")
+_AFTER = re.compile(r"(?:\[1m\]|@(?:\d{8}|default|latest)|-latest|-\d{8}|-\d{4}-\d{2}-\d{2}|-v\d(?::\d{1,2}(?::\d{1,4}k)?)?)\Z")
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """USD for a million tokens; a kind of input without a price of its own costs as `input`."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write_5m: float | None = None
+    cache_write_1h: float | None = None
+
+    def of(self, kind: float | None) -> float:
+        """The price of a kind of input."""
+        return self.input if kind is None else kind
+
+
+class LongRates(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a whole call costs whose input is over so many tokens."""
+
+    over: int
+
+
+class Price(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of the table: models, from which day on, and what they cost."""
+
+    models: tuple[str, ...]
+    since: str = ""
+    fast: float | None = None
+    long: LongRates | None = None
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The price table; its version is the day on which it was checked."""
+
+    version: str
+    price: tuple[Price, ...]
+
+
+@cache
+def table() -> Table:
+    """The table of this release."""
+    return msgspec.toml.decode(resources.files("tracesidecar.dialects").joinpath("prices.toml").read_bytes(), type=Table)
+
+
+def priced(event: Event) -> tuple[float, str] | None:
+    """Cost of a call by its token columns, and its `cost_source`; None where tokens or the model's price are not known.
+
+    A cache write counts as one for 5 minutes: whoever knows of another asks `cost`.
+    """
+    if event.model is None or event.input_tokens is None or event.output_tokens is None or event.cost_source is not None:
+        return None
+    read, written = event.cache_read_input_tokens or 0, event.cache_creation_input_tokens or 0
+    plain = max(0, event.input_tokens - read - written)
+    found = cost(event.model, plain, event.output_tokens, cache_read=read, cache_write_5m=written, at=event.event_time)
+    return None if found is None else (found, source())
+
+
+def source() -> str:
+    """The `cost_source` of whatever this table computes."""
+    return f"computed:{table().version}"
+
+
+def cost(
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    *,
+    cache_read: int = 0,
+    cache_write_5m: int = 0,
+    cache_write_1h: int = 0,
+    at: str | None = None,
+    is_fast: bool = False,
+) -> float | None:
+    """USD for one call; None where the price is not known. `input_tokens` is what neither came from a cache nor went to one.
+
+    `at` is when it happened (RFC 3339): a model may have had another price then.
+    """
+    price = _price(model, (at or "9999")[:10])
+    if price is None or (is_fast and price.fast is None):
+        return None
+    whole = input_tokens + cache_read + cache_write_5m + cache_write_1h
+    rates: Rates = price.long if price.long is not None and whole > price.long.over else price
+    total = (
+        input_tokens * rates.input
+        + cache_read * rates.of(rates.cache_read)
+        + cache_write_5m * rates.of(rates.cache_write_5m)
+        + cache_write_1h * rates.of(rates.cache_write_1h if rates.cache_write_1h is not None else rates.cache_write_5m)
+        + output_tokens * rates.output
+    )
+    return round(total * (price.fast or 1.0 if is_fast else 1.0) / _MILLION, 9)
+
+
+@lru_cache(maxsize=4096)
+def _price(model: str, day: str) -> Price | None:
+    rows = _by_model().get(listed_name(model), ())
+    return next((row for row in rows if row.since <= day), None)
+
+
+@cache
+def _by_model() -> Mapping[str, tuple[Price, ...]]:
+    """Rows of each model, the newest first."""
+    rows = sorted(table().price, key=lambda row: row.since, reverse=True)
+    return {model: tuple(row for row in rows if model in row.models) for row in rows for model in row.models}
+
+
+def listed_name(model: str) -> str:
+    """The name that a price list has for a model: without gateway, region, vendor, date and version of the deployment."""
+    name = model.strip().lower().rsplit("/", 1)[-1]
+    name = _BEFORE.sub("", name, count=1)
+    while (shorter := _AFTER.sub("", name)) != name:
+        name = shorter
+    return name.replace(".", "-") if name.startswith("claude-") else name
