@@ -11,6 +11,11 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect
 
 MODULES: dict[str, str] = {
+    "machina": "machina",
+    "attocode": "attocode",
+    "attoswarm": "attoswarm",
+    "ai_trace": "ai_trace",
+    "grok": "grok",
     "generic": "generic",
 }
 """Name → module, which has its `Dialect` as DIALECT. First come the ones that are known by a path or by names that nobody else uses."""

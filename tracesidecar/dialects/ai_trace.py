@@ -1,0 +1,101 @@
+"""ai-trace: one line for each step of an agent; which agent and session it was, only the file's name says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.dialect import Dialect
+from tracesidecar.dialects.event import Event, Outcome
+from tracesidecar.dialects.numbers import real
+from tracesidecar.dialects.state import stem
+from tracesidecar.dialects.times import milliseconds_between, utc
+from tracesidecar.dialects.values import as_json, text
+
+_KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
+_FILE = re.compile(r"((.{1,200})_\d{8}_\d{6})")
+"""`{agent}_{session_id}.jsonl`; the agent's name may have underlines too."""
+_OUTCOMES: dict[str, Outcome] = {"ok": "success", "error": "failure"}
+_STEPS = 64
+"""Steps nest, so the second line of one may come a few lines later."""
+
+
+class State(msgspec.Struct):
+    """Whose file it is, and the last steps."""
+
+    conversation: str | None = None
+    agent: str | None = None
+    steps: list[str] = []
+
+
+class _Line(msgspec.Struct):
+    """A step; `started_at` and `duration_ms` are null where it was never started."""
+
+    name: object = None
+    context: object = None
+    started_at: object = None
+    finished_at: object = None
+    duration_ms: object = None
+    outcome: object = None
+    error: object = None
+    logs: object = None
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def _begin(path: str) -> State:
+    named = _FILE.fullmatch(stem(path))
+    return State(named[1], named[2]) if named else State()
+
+
+def _recognise(_path: str, line: Mapping[str, object]) -> bool:
+    return line.keys() >= _KEYS
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    step = _decode(line)
+    started, finished = utc(step.started_at), utc(step.finished_at)
+    took = real(step.duration_ms)
+    name = text(step.name)
+    identity = None if started is None or name is None else f"{name[:200]}@{step.started_at}"
+    return (
+        Event(
+            event_kind="span",
+            native_id=identity,
+            conversation_id=state.conversation,
+            event_time=started or finished,
+            duration_ms=took if took is not None else milliseconds_between(started, finished),
+            tool_name=name,
+            tool_arguments=as_json(step.context or None),
+            tool_result=as_json(step.logs or None),
+            outcome=_outcome(step),
+            error_type="error" if step.outcome == "error" or step.error is not None else None,
+            error_message=text(step.error),
+            agent_name=state.agent,
+            supersedes=_is_known(identity, state) or None,
+        ),
+    )
+
+
+def _outcome(step: _Line) -> Outcome:
+    """A step that was failed by hand is finished once more, as "ok", when its block ends: its error stays and tells."""
+    if step.outcome == "ok" and step.error is not None:
+        return "failure"
+    return _OUTCOMES.get(step.outcome, "unknown") if isinstance(step.outcome, str) else "unknown"
+
+
+def _is_known(identity: str | None, state: State) -> bool:
+    """Tell whether the step had a line before; note it."""
+    if identity is None:
+        return False
+    if identity in state.steps:
+        return True
+    state.steps.append(identity)
+    del state.steps[:-_STEPS]
+    return False
+
+
+DIALECT: Dialect[State] = Dialect(name="ai_trace", recognise=_recognise, state=State, begin=_begin, events=_events)

@@ -1,0 +1,232 @@
+"""Grok Build: the updates of a session as they stream (ACP), or its messages, old and new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import unquote
+
+import msgspec
+
+from tracesidecar.dialects.content import plain_text, tool_calls
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, Outcome
+from tracesidecar.dialects.joins import remember
+from tracesidecar.dialects.numbers import count, real
+from tracesidecar.dialects.times import utc
+from tracesidecar.dialects.tools import ToolType, tool_type
+from tracesidecar.dialects.values import as_json, at, fields, text
+
+_TICKS_PER_USD = 1e10
+_OUTCOMES: dict[str, Outcome] = {"completed": "success", "failed": "failure"}
+_TOOL_KINDS: dict[str, ToolType] = {"execute": "shell", "edit": "edit", "delete": "edit", "move": "edit", "read": "read", "search": "search", "fetch": "web"}
+
+
+class State(msgspec.Struct):
+    """The session and its directory, which only the path names; tools by call id."""
+
+    conversation: str | None = None
+    cwd: str | None = None
+    tools: dict[str, str] = {}
+
+
+Members = Mapping[str, object]
+Map = Callable[[Event, Members, State], Sequence[Event]]
+
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+
+
+def _begin(path: str) -> State:
+    """`…/sessions/<directory, percent-encoded>/<session>/updates.jsonl`."""
+    parts = path.replace("\\", "/").split("/")
+    return State(parts[-2], unquote(parts[-3])) if "sessions" in parts[:-3] else State()
+
+
+def _recognise(path: str, line: Members) -> bool:
+    return "/.grok/sessions/" in path.replace("\\", "/") or text(at(line, "params", "update", "sessionUpdate")) is not None
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    members = _decode(line)
+    event = Event(
+        event_kind="unknown",
+        conversation_id=state.conversation or text(at(members, "params", "sessionId")),
+        event_time=utc(members.get("timestamp")),
+        cwd=state.cwd,
+        model=text(members.get("model_id")),
+        agent_name="grok-build",
+    )
+    update = fields(at(members, "params", "update")) or fields(members.get("update"))
+    if update:
+        return _update(event, update, state)
+    kind = text(members.get("type")) or text(members.get("role")) or ""
+    mapped = _MESSAGES.get(kind)
+    if mapped is None:
+        raise UnknownType(kind, event)
+    return mapped(event, members, state)
+
+
+def _update(event: Event, update: Members, state: State) -> Sequence[Event]:
+    usage = fields(update.get("usage"))
+    if usage:
+        return _turn(event, text(update.get("prompt_id")), usage)
+    kind = text(update.get("sessionUpdate")) or ""
+    mapped = _UPDATES.get(kind)
+    if mapped is None:
+        raise UnknownType(kind, event)
+    return mapped(event, update, state)
+
+
+def _turn(event: Event, prompt: str | None, usage: Members) -> Sequence[Event]:
+    """The usage of one turn, by model where it says so. A turn that is told again replaces the first telling."""
+    by_model = fields(usage.get("modelUsage")) or {"": usage}
+    calls = []
+    for model, counts in by_model.items():
+        call = msgspec.structs.replace(event, event_kind="model_call", operation_name="chat", role="assistant", model=model or None)
+        call.api_call_id = f"{call.conversation_id}:{prompt}:{model}" if prompt else None
+        call.input_tokens = count(at(counts, "inputTokens"))
+        call.cache_read_input_tokens = count(at(counts, "cachedReadTokens"))
+        call.output_tokens = count(at(counts, "outputTokens"))
+        call.reasoning_output_tokens = count(at(counts, "reasoningTokens"))
+        call.usage_scope = "call"
+        ticks = real(at(counts, "costUsdTicks"))
+        if ticks is not None:
+            call.cost_usd, call.cost_source = ticks / _TICKS_PER_USD, "recorded"
+        calls.append(call)
+    return calls
+
+
+def _user(event: Event, members: Members, _state: State) -> Sequence[Event]:
+    """What was put in for the user (instructions, reminders) is bookkeeping; an interjection is the user's."""
+    is_said = text(members.get("synthetic_reason")) in (None, "interjection")
+    event.event_kind, event.role = ("user_message", "user") if is_said else ("state", "system")
+    event.text = plain_text(members.get("content"))
+    return (event,)
+
+
+def _system(event: Event, members: Members, _state: State) -> Sequence[Event]:
+    event.event_kind, event.role, event.text = "state", "system", plain_text(members.get("content"))
+    return (event,)
+
+
+def _reasoning(event: Event, members: Members, _state: State) -> Sequence[Event]:
+    event.event_kind, event.role = "reasoning", "assistant"
+    event.text = plain_text(members.get("summary")) or plain_text(members.get("content"))
+    return (event,)
+
+
+def _assistant(event: Event, members: Members, state: State) -> Sequence[Event]:
+    """Thinking that old versions put beside the answer, the answer, and the tools that it asks for."""
+    found = []
+    if thought := text(members.get("reasoning_content")):
+        found.append(msgspec.structs.replace(event, event_kind="reasoning", role="assistant", text=thought))
+    found.append(msgspec.structs.replace(event, event_kind="model_message", role="assistant", text=plain_text(members.get("content"))))
+    for call in tool_calls(members.get("tool_calls")):
+        asked = msgspec.structs.replace(event)
+        _call(asked, call.id, call.name, state)
+        asked.tool_arguments = call.arguments
+        found.append(asked)
+    return found
+
+
+def _call(event: Event, call: str | None, name: str | None, state: State) -> None:
+    event.event_kind, event.operation_name = "tool_call", "execute_tool"
+    event.tool_call_id, event.tool_name, event.tool_type = call, name, tool_type(name)
+    if call and name:
+        remember(state.tools, call, name)
+
+
+def _result(event: Event, members: Members, state: State) -> Sequence[Event]:
+    event.event_kind, event.operation_name, event.role = "tool_result", "execute_tool", "tool"
+    event.tool_call_id = text(members.get("tool_call_id"))
+    event.tool_name = state.tools.pop(event.tool_call_id or "", None)
+    event.tool_type = tool_type(event.tool_name)
+    event.tool_result = plain_text(members.get("content")) or as_json(members.get("content"))
+    return (event,)
+
+
+def _backend_tool(event: Event, members: Members, _state: State) -> Sequence[Event]:
+    """A tool that ran where the model runs; its result is not written."""
+    tool = fields(members.get("kind"))
+    event.event_kind, event.operation_name = "tool_call", "execute_tool"
+    event.tool_call_id, event.tool_name = text(tool.get("id")), text(tool.get("tool_type"))
+    event.tool_type = tool_type(event.tool_name)
+    event.tool_arguments = as_json(tool.get("action") if tool.get("action") is not None else tool.get("input"))
+    event.outcome = _OUTCOMES.get(text(tool.get("status")) or "", "unknown")
+    return (event,)
+
+
+def _chunk(event: Event, update: Members, _state: State) -> Sequence[Event]:
+    """A piece of a message as it was streamed."""
+    kind = text(update.get("sessionUpdate"))
+    event.text = plain_text(update.get("content"))
+    event.role = "user" if kind == "user_message_chunk" else "assistant"
+    event.event_kind = "user_message" if kind == "user_message_chunk" else "reasoning" if kind == "agent_thought_chunk" else "model_message"
+    return (event,)
+
+
+def _tool_call(event: Event, update: Members, state: State) -> Sequence[Event]:
+    """The title is for people and may be a sentence; then the kind is the name."""
+    title, kind = text(update.get("title")), text(update.get("kind"))
+    _call(event, text(update.get("toolCallId")), title if title and " " not in title else kind, state)
+    event.tool_type = _TOOL_KINDS.get(kind or "", event.tool_type)
+    event.text = title
+    event.tool_arguments = as_json(update.get("rawInput"))
+    return (event,)
+
+
+def _tool_update(event: Event, update: Members, state: State) -> Sequence[Event]:
+    """Progress of a call; its end is the result."""
+    call, status = text(update.get("toolCallId")), text(update.get("status"))
+    event.tool_call_id, event.operation_name = call, "execute_tool"
+    if status not in ("completed", "failed"):
+        event.event_kind, event.tool_name = "state", state.tools.get(call or "")
+        return (event,)
+    event.event_kind, event.role = "tool_result", "tool"
+    event.tool_name = state.tools.pop(call or "", None)
+    event.tool_type = tool_type(event.tool_name)
+    event.outcome = _OUTCOMES[status]
+    event.tool_result = as_json(update.get("rawOutput")) or as_json(update.get("content"))
+    return (event,)
+
+
+def _state(event: Event, update: Members, _state: State) -> Sequence[Event]:
+    event.event_kind, event.operation_name = "state", text(update.get("sessionUpdate"))
+    return (event,)
+
+
+def _compaction(event: Event, _update: Members, _state: State) -> Sequence[Event]:
+    event.event_kind = "compaction"
+    return (event,)
+
+
+_MESSAGES: dict[str, Map] = {
+    "system": _system,
+    "user": _user,
+    "reasoning": _reasoning,
+    "assistant": _assistant,
+    "tool_result": _result,
+    "tool": _result,
+    "backend_tool_call": _backend_tool,
+}
+_UPDATES: dict[str, Map] = {
+    "user_message_chunk": _chunk,
+    "agent_message_chunk": _chunk,
+    "agent_thought_chunk": _chunk,
+    "tool_call": _tool_call,
+    "tool_call_update": _tool_update,
+    "plan": _state,
+    "available_commands_update": _state,
+    "current_mode_update": _state,
+    "compaction_checkpoint": _compaction,
+}
+
+DIALECT: Dialect[State] = Dialect(
+    name="grok",
+    recognise=_recognise,
+    state=State,
+    begin=_begin,
+    events=_events,
+    include=("~/.grok/sessions/*/*/updates.jsonl",),
+    exclude=("~/.grok/sessions/*/*/chat_history.jsonl",),
+)
+"""A session's `chat_history.jsonl` says again what `updates.jsonl` says, without times and usage; who has only that may include it instead."""

@@ -1,0 +1,181 @@
+"""Machina: one flat line for each action of a maintenance agent, all conversations of a day in one file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.numbers import count, real
+from tracesidecar.dialects.state import stem
+from tracesidecar.dialects.times import utc
+from tracesidecar.dialects.tools import tool_type
+from tracesidecar.dialects.values import as_json, fields, text
+
+_KEYS = frozenset(("action", "connector", "operation", "output_summary", "duration_ms"))
+_CUT = "...[truncated]"
+_ERROR_RESULT = "{'error':"
+_CONVERSATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}_(.{1,200})")
+"""The documented name; the program itself writes `traces-2026-04-20.jsonl` or `traces.jsonl`, with many conversations in it."""
+
+
+class State(msgspec.Struct):
+    """The conversation of a file that is named after one: for the lines of old versions, which name none."""
+
+    conversation: str | None = None
+
+
+class _Line(msgspec.Struct):
+    """What every line has (0.3 and later; the last seven came with it). Nothing is ever null: "" and 0 also mean that nobody said."""
+
+    action: object = None
+    timestamp: object = None
+    connector: object = None
+    asset_id: object = None
+    operation: object = None
+    input_summary: object = None
+    output_summary: object = None
+    duration_ms: object = None
+    success: object = None
+    error: object = None
+    metadata: object = None
+    conversation_id: object = None
+    prompt_tokens: object = None
+    completion_tokens: object = None
+    usd_cost: object = None
+    model: object = None
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+_decode_result = msgspec.json.Decoder(dict[str, object]).decode
+
+
+def _begin(path: str) -> State:
+    named = _CONVERSATION_FILE.fullmatch(stem(path))
+    return State(named[1] if named else None)
+
+
+def _recognise(_path: str, line: Mapping[str, object]) -> bool:
+    return line.keys() >= _KEYS
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    entry = _decode(line)
+    action = text(entry.action) or ""
+    if action == "tool_call":
+        return _tool_call(entry, state)
+    event = _event(entry, state)
+    shape = _SHAPES.get(action)
+    if shape is None:
+        raise UnknownType(action, event)
+    shape(event, entry)
+    return (event,)
+
+
+def _event(entry: _Line, state: State) -> Event:
+    """What every action has in the same place."""
+    failed = entry.success is False
+    return Event(
+        event_kind="unknown",
+        conversation_id=entry.conversation_id if isinstance(entry.conversation_id, str) else state.conversation,
+        event_time=utc(entry.timestamp),
+        duration_ms=real(entry.duration_ms),
+        operation_name=text(entry.action),
+        text=text(entry.output_summary),
+        outcome="failure" if failed else "success" if entry.success is True else None,
+        error_type=text(entry.action) if failed else None,
+        error_message=text(entry.error),
+        agent_name="machina",
+        truncated=_is_cut(entry.input_summary, entry.output_summary) or None,
+    )
+
+
+def _model_call(event: Event, entry: _Line) -> None:
+    """A round trip to the model is two lines: its usage, and how long it took. Only the first is a call, or the only one where it failed."""
+    event.operation_name = "chat"
+    model = text(entry.model)
+    given, written = count(entry.prompt_tokens), count(entry.completion_tokens)
+    if model is None and not given and not written:
+        event.event_kind = "span" if event.outcome == "success" else "model_call"
+        return
+    event.event_kind = "model_call"
+    event.model = model
+    event.provider_name = model.partition("/")[0] if model and "/" in model else None
+    event.input_tokens, event.output_tokens, event.usage_scope = given, written, "call"
+    event.duration_ms = event.duration_ms or None
+    # 0.0 is also what Machina writes for a model without a price
+    event.cost_usd = real(entry.usd_cost) or None
+    event.cost_source = "recorded" if event.cost_usd is not None else None
+
+
+def _connector(event: Event, entry: _Line) -> None:
+    """The agent's own look into a connector, before the model is asked."""
+    event.event_kind = "span"
+    event.tool_name = text(entry.operation) or text(entry.connector)
+    event.tool_type = "datastore"
+    asked = {"connector": text(entry.connector), "asset_id": text(entry.asset_id), "input": text(entry.input_summary)}
+    event.tool_arguments = as_json({name: value for name, value in asked.items() if value}) if any(asked.values()) else None
+
+
+def _workflow_step(event: Event, entry: _Line) -> None:
+    event.event_kind = "span"
+    event.tool_name = text(entry.operation)
+
+
+def _state(event: Event, _entry: _Line) -> None:
+    event.event_kind = "state"
+
+
+_SHAPES: dict[str, Callable[[Event, _Line], None]] = {
+    "llm_call": _model_call,
+    "connector_query": _connector,
+    "workflow_step": _workflow_step,
+    "connector_connect": _state,
+    "load_assets": _state,
+}
+
+
+def _tool_call(entry: _Line, state: State) -> Sequence[Event]:
+    """One line is the call and its result. A tool that failed is a success to Machina; its result tells."""
+    result = _event(entry, state)
+    full = text(fields(entry.metadata).get("result_json"))
+    result.event_kind, result.operation_name = "tool_result", "execute_tool"
+    result.tool_name = text(entry.operation)
+    result.tool_type = tool_type(result.tool_name)
+    result.tool_result, result.text = full or result.text, None
+    result.truncated = _is_cut(entry.output_summary, full) or None
+    if result.outcome == "success" and (text(entry.output_summary) or "").startswith(_ERROR_RESULT):
+        result.outcome, result.error_type = "failure", "tool_error"
+        result.error_message = _told_error(full) or text(entry.output_summary)
+    call = Event(
+        event_kind="tool_call",
+        conversation_id=result.conversation_id,
+        event_time=result.event_time,
+        operation_name="execute_tool",
+        tool_name=result.tool_name,
+        tool_type=result.tool_type,
+        tool_arguments=text(entry.input_summary),
+        agent_name="machina",
+        truncated=_is_cut(entry.input_summary) or None,
+    )
+    return (call, result)
+
+
+def _told_error(full: str | None) -> str | None:
+    """What a whole result says under `error`."""
+    if full is None or full.endswith(_CUT):
+        return None
+    try:
+        return text(_decode_result(full).get("error"))
+    except (msgspec.DecodeError, RecursionError):  # redaction may have left no JSON; the summary says it too
+        return None
+
+
+def _is_cut(*values: object) -> bool:
+    return any(isinstance(value, str) and value.endswith(_CUT) for value in values)
+
+
+DIALECT: Dialect[State] = Dialect(name="machina", recognise=_recognise, state=State, begin=_begin, events=_events)
