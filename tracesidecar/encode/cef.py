@@ -1,0 +1,112 @@
+"""Records of format `cef`: ArcSight's Common Event Format, version 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from tracesidecar import __version__
+from tracesidecar.dialects.columns import COLUMNS
+from tracesidecar.dialects.event import Event
+from tracesidecar.encode.arguments import target
+from tracesidecar.encode.instants import epoch_microseconds
+from tracesidecar.encode.labels import labels
+from tracesidecar.encode.severity import Severity, severity
+
+SEVERITIES: dict[Severity, int] = {"informational": 1, "low": 3, "medium": 6}
+
+STANDARD: dict[str, str] = {
+    "event_id": "externalId",
+    "operation_name": "act",
+    "outcome": "outcome",
+    "error_message": "reason",
+    "agent_name": "deviceProcessName",
+    "host_name": "dvchost",
+    "user_id": "suser",
+    "text": "msg",
+}
+"""Column → key of the extension dictionary."""
+
+LABELLED: dict[str, tuple[str, str]] = {
+    "conversation_id": ("cs1", "conversation"),
+    "model": ("cs2", "model"),
+    "tool_name": ("cs3", "tool"),
+    "tool_type": ("cs4", "toolType"),
+    "redaction_kinds": ("cs6", "redactions"),
+    "input_tokens": ("cn1", "inputTokens"),
+    "output_tokens": ("cn2", "outputTokens"),
+    "redaction_count": ("cn3", "redactionCount"),
+    "cost_usd": ("cfp1", "costUsd"),
+    "duration_ms": ("cfp2", "durationMs"),
+}
+"""Column → numbered custom key, and the label that says what it is."""
+
+
+def own_key(words: str) -> str:
+    """Return the key of a name that the dictionary lacks: `Tracesidecar` and the words, letters and digits only, as its naming guidelines want."""
+    return "Tracesidecar" + "".join(word[:1].upper() + word[1:] for word in "".join(c if c.isascii() and c.isalnum() else " " for c in words).split())
+
+
+_ELSEWHERE = {
+    "event_time": "`rt`, in milliseconds",
+    "event_kind": "event class id and name",
+    "labels": "`TracesidecarLabel…`",
+}
+_OWN: tuple[tuple[str, str], ...] = tuple(
+    (column.name, own_key(column.name)) for column in COLUMNS if column.name not in {**STANDARD, **LABELLED, **_ELSEWHERE}
+)
+_KEYS: tuple[tuple[str, str], ...] = (*STANDARD.items(), *((column, key) for column, (key, _) in LABELLED.items()), *_OWN)
+_LABELS: dict[str, str] = {key: f" {key}Label={label}" for key, label in LABELLED.values()}
+
+PLACES: Mapping[str, str] = (
+    {column: f"`{key}`" for column, key in (*STANDARD.items(), *_OWN)}
+    | {column: f"`{key}` with `{key}Label={label}`" for column, (key, label) in LABELLED.items()}
+    | _ELSEWHERE
+    | {"tool_arguments": "`TracesidecarToolArguments`; of them `cs5` with `cs5Label=commandLine`, `filePath` or `request`"}
+)
+
+
+def header_value(text: str) -> str:
+    """Escape a value of the header, which has no way to write the end of a line."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("\r", " ").replace("\0", "\ufffd")
+
+
+def extension_value(text: str) -> str:
+    """Escape a value of the extension. NUL, at which many receivers cut, becomes U+FFFD."""
+    return text.replace("\\", "\\\\").replace("=", "\\=").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\ufffd")
+
+
+def number(value: float) -> str:
+    """Write a number, or `true` and `false`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def encode(event: Event, dialect: str) -> bytes:
+    """Encode one event as one line of text."""
+    return (_header(event.event_kind, severity(event)) + " ".join(_extension(event, dialect))).encode()
+
+
+@lru_cache(maxsize=64)
+def _header(kind: str, level: Severity) -> str:
+    name = header_value(kind.replace("_", " ").capitalize())
+    return f"CEF:0|tracesidecar|tracesidecar|{header_value(__version__)}|{header_value(kind)}|{name}|{SEVERITIES[level]}|"
+
+
+def _extension(event: Event, dialect: str) -> Iterator[str]:
+    yield f"rt={epoch_microseconds(event.event_time) // 1000}"
+    yield f"cat={extension_value(dialect)}"
+    for column, key in _KEYS:
+        value = getattr(event, column)
+        if value is not None:
+            yield f"{key}={extension_value(value) if isinstance(value, str) else number(value)}{_LABELS.get(key, '')}"
+    command, file, url = target(event.tool_arguments)
+    if command is not None:
+        yield f"cs5={extension_value(command)} cs5Label=commandLine"
+    if file is not None:
+        yield f"filePath={extension_value(file)}"
+    if url is not None:
+        yield f"request={extension_value(url)}"
+    for name, label in labels(event.labels).items():
+        yield f"{own_key(f'label {name}')}={extension_value(label)}"

@@ -1,0 +1,129 @@
+"""Records of format `ecs`: the Elastic Common Schema 9, as nested objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from tracesidecar.dialects.columns import COLUMNS
+from tracesidecar.dialects.event import Event
+from tracesidecar.encode.arguments import target
+from tracesidecar.encode.flattened import flattened
+from tracesidecar.encode.labels import labels
+from tracesidecar.encode.nested import Path, nest, path
+
+VERSION = "9.5.0"
+"""Of the schema; `gen_ai.*` is beta in it, and has no place for conversations, caches and costs: those are `tracesidecar.*`."""
+
+LARGEST_INTEGER = 2**31 - 1
+"""`gen_ai.usage.*` is a 32-bit integer in the mappings up to ECS 9.3: a larger number would be refused with its whole record."""
+
+CATEGORIES: dict[str, tuple[str, str]] = {
+    "shell": ("process", "start"),
+    "edit": ("file", "change"),
+    "read": ("file", "access"),
+    "search": ("file", "access"),
+    "web": ("web", "access"),
+}
+"""Type of the tool → category and type of its call."""
+_API = ("api", "access")
+
+TYPES = {"session_start": "start", "session_end": "end", "tool_result": "info", "permission": "info", "state": "info", "usage_summary": "info"}
+"""Kind of event → type, where it does not follow from the tool."""
+
+_NAMES = {column.name: column.ecs for column in COLUMNS}
+
+PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.items()} | {
+    "schema_version": "`tracesidecar.schema_version`; `ecs.version` is that of ECS",
+    "duration_ms": "`event.duration`, in nanoseconds",
+    "input_tokens": "`gen_ai.usage.input_tokens` of a model call; of other scopes, or from 2^31, `tracesidecar.usage.input_tokens`",
+    "output_tokens": "`gen_ai.usage.output_tokens` of a model call; of other scopes, or from 2^31, `tracesidecar.usage.output_tokens`",
+    "tool_type": "`gen_ai.tool.type`; decides `event.category` and `event.type`",
+    "tool_arguments": "`gen_ai.tool.call.arguments`, always an object; also `process.command_line`, `file.path` or `url.original`",
+    "tool_result": "`gen_ai.tool.call.result`, always an object",
+    "agent_name": "`gen_ai.agent.name` and `service.name`",
+    "line_state": "`tracesidecar.line_state`; `event.kind` is `pipeline_error` when it is not `ok`",
+    "labels": "`labels.*`, keywords",
+}
+
+_CONVERTED = frozenset(("schema_version", "duration_ms", "input_tokens", "output_tokens", "tool_arguments", "tool_result", "labels"))
+_DIRECT: tuple[tuple[str, Path], ...] = tuple((column, path(name)) for column, name in _NAMES.items() if column not in _CONVERTED)
+_PATHS: dict[str, Path] = {
+    name: path(name)
+    for name in (
+        "ecs.version",
+        "event.kind",
+        "event.module",
+        "event.dataset",
+        "event.category",
+        "event.type",
+        "event.duration",
+        "service.name",
+        "labels",
+        "process.command_line",
+        "file.path",
+        "url.original",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "tracesidecar.schema_version",
+        "tracesidecar.usage.input_tokens",
+        "tracesidecar.usage.output_tokens",
+    )
+}
+_TARGETS = {"process": ("process.command_line", 0), "file": ("file.path", 1), "web": ("url.original", 2)}
+_LABELS = "labels"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(event: Event, dialect: str) -> bytes:
+    """Encode one document."""
+    return _encode(record(event, dialect))
+
+
+def record(event: Event, dialect: str) -> dict[str, object]:
+    """Build the document. A key that a label and the event both have is the label's."""
+    leaves = [(place, value) for column, place in _DIRECT if (value := getattr(event, column)) is not None]
+    leaves += [(_PATHS[name], value) for name, value in _converted(event, dialect) if value is not None]
+    leaves += [(((_LABELS,), key.replace(".", "_")), value) for key, value in labels(event.labels).items()]
+    return nest(leaves)
+
+
+def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
+    yield "ecs.version", VERSION
+    yield "event.kind", "event" if event.line_state in (None, "ok") else "pipeline_error"
+    yield "event.module", "tracesidecar"
+    yield "event.dataset", f"tracesidecar.{dialect}"
+    yield "event.duration", None if event.duration_ms is None else round(event.duration_ms * 1_000_000)
+    yield "service.name", event.agent_name
+    yield "tracesidecar.schema_version", event.schema_version
+    yield from _classified(event)
+    yield _usage(event, event.input_tokens) + ".input_tokens", event.input_tokens
+    yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
+    yield "gen_ai.tool.call.arguments", flattened(event.tool_arguments)
+    yield "gen_ai.tool.call.result", flattened(event.tool_result)
+
+
+def _classified(event: Event) -> Iterator[tuple[str, object]]:
+    """An error has no category: none of ECS expects the type `error` for what an application says of itself."""
+    if event.event_kind == "error":
+        yield "event.type", ["error"]
+        return
+    if event.event_kind in ("session_start", "session_end"):
+        category, kind = "session", "info"
+    else:
+        category, kind = CATEGORIES.get(event.tool_type or "", _API)
+    yield "event.category", [category]
+    yield "event.type", [TYPES.get(event.event_kind, kind)]
+    if category in _TARGETS:
+        name, which = _TARGETS[category]
+        yield name, target(event.tool_arguments)[which]
+
+
+def _usage(event: Event, tokens: int | None) -> str:
+    """Where sums are made, only what may be summed."""
+    summable = event.usage_scope in (None, "call") and (tokens or 0) <= LARGEST_INTEGER
+    return "gen_ai.usage" if summable else "tracesidecar.usage"
