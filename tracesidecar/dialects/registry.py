@@ -16,6 +16,14 @@ MODULES: dict[str, str] = {
     "attoswarm": "attoswarm",
     "ai_trace": "ai_trace",
     "grok": "grok",
+    "cursor_cli": "cursor_cli",
+    "openhands": "openhands",
+    "aider": "aider",
+    "openai_agents": "openai_agents",
+    "langsmith": "langsmith",
+    "langfuse": "langfuse",
+    "otlp": "otlp",
+    "openinference": "openinference",
     "generic": "generic",
 }
 """Name → module, which has its `Dialect` as DIALECT. First come the ones that are known by a path or by names that nobody else uses."""
