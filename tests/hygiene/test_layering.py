@@ -41,6 +41,9 @@ HOMES = {
     "aiofiles": {"tracesidecar.sinks.directory", "tracesidecar.sinks.durable"},
     "pyrage": {"tracesidecar.ship.sealing"},
     "rich": {"tracesidecar.cli"},
+    "pyarrow": {"tracesidecar.encode.parquet", "tracesidecar.lake"},
+    "duckdb": {"tracesidecar.lake", "tracesidecar.cli"},
+    "psycopg": {"tracesidecar.cli"},
     "tomli": {"tracesidecar.config", "tracesidecar.sanitize"},
 }
 """Where a third-party package may be imported: in that module, or in that part."""

@@ -1,0 +1,131 @@
+"""Events into the bytes of one Parquet file, sorted by conversation and time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import astuple
+
+from tracesidecar.dialects.columns import COLUMNS, Column
+from tracesidecar.dialects.event import Event
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_GROUP_ROWS = 1 << 16
+"""Rows of a row group: its statistics let a reader skip it, and fewer rows would cost more than they save."""
+
+CHUNK_ROWS = 4096
+CHUNK_BYTES = 4 << 20
+"""When buffered rows become columns, whichever is reached first: until then they are Python objects, which take several times the room."""
+
+_OBJECT_BYTES = 2048
+"""What a buffered row takes beside its long texts."""
+_OUTPUT_SHARE = 1.3
+"""What is held while a file is finished, for each byte of columns: them, and one row group sorted."""
+
+_UNREPEATED = frozenset(
+    ("event_id", "native_id", "parent_id", "api_call_id", "tool_call_id", "event_time", "text", "tool_arguments", "tool_result", "line_sha256", "raw")
+)
+"""Columns whose values hardly repeat: a dictionary of them would only be thrown away again."""
+_UNCOMPARED = frozenset(("text", "tool_arguments", "tool_result", "error_message", "raw", "labels", "redaction_kinds", "line_sha256"))
+"""Columns by whose smallest and largest value no reader skips anything."""
+
+
+def schema() -> pa.Schema:
+    """The columns of a file; `dt` and `dialect` are not among them."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(column.name, _type(column), metadata={"doc": column.doc}) for column in COLUMNS])
+
+
+def program() -> str:
+    """Name what else shapes the bytes, for the fingerprint of a batch."""
+    import pyarrow as pa
+
+    return f"pyarrow-{pa.__version__}"
+
+
+class ParquetEncoder:
+    """Events in, one Parquet file out; deterministic for the same events in the same order, and the same version of pyarrow."""
+
+    def __init__(self) -> None:
+        self._schema = schema()
+        self._rows: list[tuple[object, ...]] = []
+        self._rows_bytes = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._batches_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Estimate the memory that it takes now and will take while it finishes."""
+        return self._rows_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        self._rows.append(astuple(event))
+        self._rows_bytes += _OBJECT_BYTES + len(event.raw or "") + len(event.text or "") + len(event.tool_arguments or "") + len(event.tool_result or "")
+        if len(self._rows) >= CHUNK_ROWS or self._rows_bytes >= CHUNK_BYTES + CHUNK_ROWS * _OBJECT_BYTES:
+            self._columnise()
+
+    def finish(self) -> bytes:
+        """Sort, write, and return the file; the encoder is spent."""
+        import pyarrow as pa
+
+        self._columnise()
+        table = pa.Table.from_batches(self._batches, self._schema)
+        self._batches, self._batches_bytes = [], 0
+        return _file(table)
+
+    def _columnise(self) -> None:
+        import pyarrow as pa
+
+        if not self._rows:
+            return
+        arrays = [_array(values, field.type) for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        self._batches.append(batch)
+        self._batches_bytes += int(batch.nbytes)
+        self._rows.clear()
+        self._rows_bytes = 0
+
+
+def _type(column: Column) -> pa.DataType:
+    import pyarrow as pa
+
+    if column.is_time:
+        return pa.timestamp("us", tz="UTC")
+    return {"string": pa.string(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}[column.type]
+
+
+def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if values.count(None) == len(values):
+        return pa.nulls(len(values), kind)
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.string()).cast(kind)
+    return pa.array(values, kind)
+
+
+def _file(table: pa.Table) -> bytes:
+    """A row group at a time, so that never the whole table is there twice."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    order = pc.sort_indices(table, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")])
+    output = pa.BufferOutputStream()
+    names = [column.name for column in COLUMNS]
+    with pq.ParquetWriter(
+        output,
+        table.schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in names if name not in _UNREPEATED],
+        write_statistics=[name for name in names if name not in _UNCOMPARED],
+    ) as writer:
+        for start in range(0, len(order), ROW_GROUP_ROWS):
+            group = table.take(order.slice(start, ROW_GROUP_ROWS)).combine_chunks()
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+    return bytes(output.getvalue())

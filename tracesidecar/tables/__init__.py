@@ -1,0 +1,1 @@
+"""Statements and schemas, per engine, for the canonical events."""
