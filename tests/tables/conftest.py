@@ -1,0 +1,7 @@
+"""The servers that statements are tried on."""
+
+from __future__ import annotations
+
+from tests.servers.postgres import postgres
+
+__all__ = ["postgres"]
