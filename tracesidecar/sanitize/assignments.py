@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable
 
 from tracesidecar.sanitize import patterns
@@ -14,6 +15,7 @@ RULE = "kv-assignment"
 LONGEST_VALUE = 4096
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
+_NAME_CHARACTERS = string.ascii_letters.encode() + b"0123456789_.-"
 
 WORDS = (
     r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key"
@@ -89,12 +91,14 @@ class Assignments:
 
 
 def _name_start(text: bytes, word_end: int) -> int:
-    before = patterns.NAME_BEFORE.search(text[max(0, word_end - 64) : word_end])
-    start = word_end - len(before.group(0) if before else b"")
+    start = _before_name(text, max(0, word_end - 64), word_end)
     if start and text[start - 1 : start] == b" " and patterns.TWO_WORD_NAME.search(text[max(0, word_end - 24) : word_end]):
-        first = patterns.NAME_BEFORE.search(text[max(0, start - 65) : start - 1])
-        start -= len(first.group(0) if first else b"") + 1
+        start = _before_name(text, max(0, start - 65), start - 1)
     return start
+
+
+def _before_name(text: bytes, low: int, end: int) -> int:
+    return low + len(text[low:end].rstrip(_NAME_CHARACTERS))
 
 
 def _operator_fits(text: bytes, name_start: int, head: bytes, operator: str) -> bool:

@@ -7,13 +7,15 @@ from itertools import accumulate
 
 from tracesidecar.sanitize import anchors, patterns
 from tracesidecar.sanitize.anchors import Role
-from tracesidecar.sanitize.scanning import Engine, Hit, Pattern, Scanner, TooManyHits
+from tracesidecar.sanitize.scanning import Engine, Hit, Pattern, TooManyHits
 
 _RUN_LENGTH = 37
 _PACKED_LENGTH = 8
 _PART_BYTES = 1 << 16
 _MANY = 128
 """The gate fires once a character of a run behind its 37th: in a part full of images or hashes the automaton alone is cheaper."""
+_CROWDED_PARTS = 8
+"""Behind such a part so many are taken for equally full."""
 
 
 class Base64Runs:
@@ -29,17 +31,19 @@ class Base64Runs:
         if self._gate is None:
             return self._text.hits(data)
         found: list[Hit] = []
-        for start in range(0, len(data), _PART_BYTES):
-            part = data[start : start + _PART_BYTES + _RUN_LENGTH]  # every 37 characters lie wholly in one part
-            found += [(start + end, kind) for end, kind in self._part_hits(self._gate, part)]
+        start = 0
+        while start < len(data):
+            stop = start + _PART_BYTES
+            try:
+                part = data[start : stop + _RUN_LENGTH]  # every 37 characters lie wholly in one part
+                ends = [end for end, _ in self._gate.hits(part)]
+                hits = self._hits_in_runs(part, _runs(ends)) if ends else []
+            except TooManyHits:
+                stop = start + _CROWDED_PARTS * _PART_BYTES
+                hits = self._text.hits(data[start : stop + _RUN_LENGTH])
+            found += [(start + end, kind) for end, kind in hits]
+            start = stop
         return found
-
-    def _part_hits(self, gate: Scanner, part: bytes) -> list[Hit]:
-        try:
-            ends = [end for end, _ in gate.hits(part)]
-        except TooManyHits:
-            return self._text.hits(part)
-        return self._hits_in_runs(part, _runs(ends)) if ends else []
 
     def _hits_in_runs(self, data: bytes, runs: list[tuple[int, int]]) -> list[Hit]:
         """One scan over all runs, put together with newlines between."""

@@ -57,13 +57,13 @@ SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
 
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
-    rb"""[A-Za-z0-9_.-]{0,40}(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?[ \t]{0,8}"""
+    rb"""[A-Za-z0-9_.-]{0,40}+(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?[ \t]{0,8}"""
     rb"""(?:\??:?[ \t]{0,4}(?:&?(?:'static )?str|string|String|char\*?|text|auto|SecretStr|Option(?:al)?[<\[][A-Za-z]{1,10}[>\]])"""
     rb"""(?:[ \t]{0,2}\|[ \t]{0,2}[A-Za-z]{4,9})?[ \t]{1,4})?"""
     rb"""(=>|::?:?=|\?\??=|\|\|=|<-|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}(?:[\r\n]{1,2}[ \t]{0,40})?(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
-    rb"""([^ \t\r\n"'`\\,;&<>()\[\]{}|][^\r\n"'`\\]{2,4096}|(?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096})"""
+    rb"""((?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096}"""  # between quotes all up to the next, else up to a blank, or what stands between it and a name
+    rb"""|[^ \t\r\n"'`\\,;&<>()\[\]{}|](?=[^\r\n"'`\\]{2})[^ \t\r\n"'`\\]{0,4096}(?:[ \t]{1,8}[=:])?)"""
 )
-NAME_BEFORE = re.compile(rb"[A-Za-z0-9_.-]*\Z")
 NAME_AT = re.compile(rb"(?:[A-Za-z0-9_.\- ]|\xc3\xb1)*")
 TWO_WORD_NAME = re.compile(
     rb"(?i)(?:(?:api|access|priv|private|account|auth|authentication|activation|secret|service|client|sign|signing|encrypt|encryption|master|license|app|db"
@@ -72,7 +72,7 @@ TWO_WORD_NAME = re.compile(
 )
 QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
 # a comma or semicolon inside ends a value only before a blank, a quote or the next `name=`
-BARE_VALUE = re.compile(rb"(?:[^ \t,;&\"'<>]|[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z))+")
+BARE_VALUE = re.compile(rb"[^ \t,;&\"'<>]*(?:[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z)[^ \t,;&\"'<>]*)*")
 BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 EXPRESSION_GOES_ON = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
@@ -101,6 +101,7 @@ PERCENT_EQUALS = re.compile(rb"%3[dD]")
 NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 
 # -- encoded views of a text; each begins with its literal, which Python's engine looks for far faster than for a repeat or a set
+BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,65536}={0,2}")
 UNICODE_ESCAPES = re.compile(r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))*")
 UNICODE_ESCAPE_DIGITS = re.compile(r"u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})")
 BYTE_ESCAPES = re.compile(r"\\\\{0,15}x[0-9a-fA-F]{2}(?:\\{1,16}x[0-9a-fA-F]{2})*")

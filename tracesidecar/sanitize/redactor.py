@@ -78,7 +78,7 @@ class Redactor:
         self.marker = Marker(policy.hmac_key)
         self.rules = rules
         tokens = frozenset(rule.id for rule in policy.rules if token_prefixes(rule))
-        self.views = Views(rules, policy.rules)
+        self.views = Views(rules, policy.rules, engine)
         self._siblings = Siblings(rules, self.marker, tokens=tokens, blocks=BLOCK_RULES)
         self._own = policy.own
         self._candidates = Candidates(policy.rules, engine, policy.key_names)

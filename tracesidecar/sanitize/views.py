@@ -6,10 +6,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
+from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.decoders import DECODERS, TooMuch, View, base64_content, unwrapped, view_through, written_spans
 from tracesidecar.sanitize.markers import Span, merged
 from tracesidecar.sanitize.re2_patterns import Re2Pattern
 from tracesidecar.sanitize.rules import Rule
+from tracesidecar.sanitize.scanning import Engine, Pattern
 from tracesidecar.sanitize.text_rules import TextRules
 from tracesidecar.sanitize.tokens import token_prefixes
 
@@ -20,15 +22,17 @@ _SHORTEST_REST = 8
 _LINES_OF_BASE64 = r"(?:^|[\s>|])[A-Za-z0-9+/]*[G-Zg-z][A-Za-z0-9+/]{39,}\r?\n[ \t>|]*[A-Za-z0-9+/]"
 _DEPTH = 4
 """Base64 in base64, and packed data in it, is followed so deep."""
-_SHORTEST_RUN, _LONGEST_RUN = 24, 65536
-_BASE64_RUN = Re2Pattern("[A-Za-z0-9+/_-]{24,}={0,2}")
+_RUN_START = "(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24}"
+_RUN_START_LENGTH = 24
+_MOST_RUNS = 1 << 22
 
 
 class Views:
     """Looks at a text through the decoders, one upon the other, and into base64."""
 
-    def __init__(self, rules: TextRules, catalogue: Iterable[Rule]) -> None:
+    def __init__(self, rules: TextRules, catalogue: Iterable[Rule], engine: Engine) -> None:
         self._rules = rules
+        self._run_starts = engine.scanner("runs", [Pattern(0, _RUN_START)], limit=_MOST_RUNS)
         self._tokens = {rule.id: prefixes for rule in catalogue if (prefixes := token_prefixes(rule))}
         begun = "|".join(sorted({re.escape(prefix) for prefixes in self._tokens.values() for prefix in prefixes}))
         self._wrapped = Re2Pattern("|".join([*([rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]"] if begun else []), _LINES_OF_BASE64]))
@@ -79,13 +83,21 @@ class Views:
         if not depth:
             return []
         found: list[Span] = []
-        for start, end in _base64_runs(text):
+        for start, end in self._base64_runs(text):
             run = text[start:end]
             if run not in judged:
                 judged[run] = self._hides_a_secret(run, depth - 1)
             if judged[run]:
                 found.append((start, end, BASE64_RULE))
         return found
+
+    def _base64_runs(self, text: bytes) -> Iterator[tuple[int, int]]:
+        done = 0
+        for hit, _ in self._run_starts.hits(text):
+            at = hit - _RUN_START_LENGTH
+            while at >= done and (run := patterns.BASE64_RUN.match(text, at)) is not None:
+                yield at, run.end()
+                at = done = run.end()
 
     def _hides_a_secret(self, run: bytes, depth: int) -> bool:
         try:
@@ -98,15 +110,6 @@ class Views:
             return True
         # packed data in packed data would multiply the work: there, base64 is only followed one level
         return bool(self._spans(content.text, (), min(depth, 1) if content.was_packed else depth, {}))
-
-
-def _base64_runs(text: bytes) -> Iterator[tuple[int, int]]:
-    for match in _BASE64_RUN.finditer(text):
-        start, end = match.span()
-        for first in range(start, end, _LONGEST_RUN):
-            last = min(first + _LONGEST_RUN, end)
-            if last - first >= _SHORTEST_RUN:
-                yield first, last
 
 
 def _goes_on(text: bytes, known: Sequence[Span], joined: Span) -> bool:
