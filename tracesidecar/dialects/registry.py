@@ -11,6 +11,8 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect
 
 MODULES: dict[str, str] = {
+    "claude_code": "claude_code",
+    "codex": "codex",
     "machina": "machina",
     "attocode": "attocode",
     "attoswarm": "attoswarm",
