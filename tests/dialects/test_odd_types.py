@@ -1,0 +1,39 @@
+"""A value of another type than it always had costs a column, never a line, and no mapper fails on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.dialects.golden import FIXTURES, fixtures
+from tracesidecar.dialects.dialect import UnknownType
+from tracesidecar.dialects.registry import dialect
+
+ODD = (None, True, -1, 1e308, "", "x", [], [None], [[1]], {}, {"x": {"type": 7}})
+
+
+def variants(value: object, depth: int = 4) -> Iterator[object]:
+    """The value with one part of it replaced by something odd."""
+    yield from ODD
+    if depth and isinstance(value, dict):
+        for key, member in value.items():
+            yield from ({**value, key: odd} for odd in variants(member, depth - 1))
+    elif depth and isinstance(value, list) and value:
+        yield from ([odd, *value[1:]] for odd in variants(value[0], depth - 1))
+
+
+@pytest.mark.parametrize("fixture", fixtures(), ids=lambda path: path.relative_to(FIXTURES).as_posix())
+def test_an_odd_value_anywhere_fails_no_mapper(fixture: Path) -> None:
+    mapper = dialect(fixture.relative_to(FIXTURES).parts[0])
+    for line in fixture.read_bytes().splitlines():
+        for odd in variants(msgspec.json.decode(line)):
+            state = mapper.begin(fixture.as_posix())
+            try:
+                mapper.events(msgspec.json.encode(odd), state)
+            except (UnknownType, msgspec.ValidationError):
+                continue
+            finally:
+                msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=mapper.state)
