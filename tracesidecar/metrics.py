@@ -19,6 +19,7 @@ class Metrics:
         self.lines = self._counter("lines_total", "Lines that passed validation.", "source")
         self.quarantined_lines = self._counter("quarantined_lines_total", "Lines refused, by reason.", "source", "reason")
         self.redactions = self._counter("redactions_total", "Secrets cut, by rule.", "rule")
+        self.open_messages = self._counter("open_messages_total", "Streamed messages taken before their end: a secret split there is not seen.", "source")
         self.repaired_lines = self._counter("repaired_lines_total", "Lines in which NaN or lone surrogates were replaced.", "source")
         self.blank_lines = self._counter("blank_lines_total", "Blank lines skipped.", "source")
         self.delivered_lines = self._counter("delivered_lines_total", "Lines that the destination has durably.", "sink")
@@ -35,7 +36,7 @@ class Metrics:
         self.held_bytes = self._gauge("held_bytes", "Bytes of deleted files kept for sinks that are behind.")
         self.at_risk_bytes = self._gauge("at_risk_bytes", "Undelivered bytes that nothing protects from deletion.")
         self.lost_bytes = self._counter("lost_bytes_total", "Bytes that were gone before they could be read, by reason.", "reason")
-        self.unknown_types = self._counter("unknown_types_total", "Records of a kind that the dialect does not know.", "dialect", "type")
+        self.unknown_types = self._counter("unknown_types_total", "Lines of a type that the dialect does not know.", "dialect", "type")
         self.memory_used = self._gauge("memory_used_bytes", "Bytes held in batches and caches.")
         Gauge(PREFIX + "build_info", "The program's version.", ("version",), registry=self.registry).labels(__version__).set(1)
 

@@ -7,12 +7,12 @@ Paths are `str` from `os.fsdecode` (surrogateescape), so that every name a file 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Compression = Literal["none", "gzip", "zstd"]
 
 CHUNK_BYTES = 1 << 20
-"""The grid on which files are cut into chunks: a chunk holds the lines whose first byte lies in the k-th MiB."""
+"""The grid on which files are cut into chunks: a chunk ends with the last line that begins before a whole MiB."""
 
 TAIL_BYTES = 4096
 """How much of a file's beginning, and of what stands before an offset, is hashed to know the file again."""
@@ -20,10 +20,14 @@ TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A place in a segment, and a keyed digest of the up to 4 KiB before it (empty at offset 0): proof that it is still that place."""
+    """A place in a segment, and a keyed digest of the up to 4 KiB before it (empty at offset 0): proof that it is still that place.
+
+    `state` is what the interpreter carries there from the lines before; empty where nobody interprets.
+    """
 
     offset: int
     digest: bytes
+    state: bytes = field(default=b"", repr=False)
 
 
 BEGINNING = Checkpoint(0, b"")
@@ -90,7 +94,10 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a batch takes of one segment: [start, end). `digest` is keyed over the source bytes, `tail` is the checkpoint digest at `end`."""
+    """What a batch takes of one segment: [start, end). `digest` is keyed over the source bytes, `tail` is the checkpoint digest at `end`.
+
+    `lines` counts the records that it became: lines as they stand, or events.
+    """
 
     segment: int
     start: int
@@ -117,12 +124,29 @@ class Payload:
     planned: tuple[bytes, ...] = ()
 
 
+class Record(NamedTuple):
+    """One record by itself, for destinations that take them one by one: encoded, without a newline.
+
+    `id` is the event's, stable over repeats; `time` is RFC 3339 in UTC with microseconds.
+    """
+
+    body: bytes
+    id: str
+    dialect: str
+    conversation: str
+    source: str
+    time: str
+    kind: str
+    trace_id: str | None
+    span_id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent together under one id. Objects first, then the manifest (stores only).
+    """What is sent together under one id. Objects first, then the manifest (stores only); or `records` for a sink that takes them one by one.
 
     `time` is the plan's time (whole seconds since the epoch): a repeat has the same. `fingerprint` names all that shaped the bytes
-    (program, rules, format, compression). `lines` and `size_bytes` count what was encoded, before compression.
+    (program, rules, format, compression). `lines` counts the records in it, `size_bytes` their bytes before compression.
     """
 
     id: str
@@ -132,3 +156,4 @@ class Batch:
     lines: int
     size_bytes: int
     fingerprint: str
+    records: tuple[Record, ...] = ()

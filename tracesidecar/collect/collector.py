@@ -82,13 +82,14 @@ class Collector:
         parts.ledger.flush(now)
         return self._result()
 
-    def read(self, segment: int, at: Checkpoint, *, final: bool = False) -> Chunk | None:
+    def read(self, segment: int, at: Checkpoint, *, final: bool = False, until: int | None = None) -> Chunk | None:
         """Return the chunk at a checkpoint; None when nothing whole is there now, or what is there is no longer this segment.
 
-        `final`: the writer is gone, so a last line without newline is taken too.
+        `final`: the writer is gone, so a last line without newline is taken too. `until` is where a line begins at which the chunk ends, if it would
+        not end before.
         """
         file = self._parts.files.get(segment)
-        return None if file is None else self._reader.read(file, at, final=final)
+        return None if file is None else self._reader.read(file, at, final=final, until=until)
 
     def read_range(self, segment: int, start: int, end: int) -> Iterator[bytes] | None:
         """Return the bytes [start, end) again, in pieces of whole lines; None when they are gone.

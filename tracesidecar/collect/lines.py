@@ -1,4 +1,4 @@
-"""Where a chunk ends: the lines whose first byte lies in one MiB of the grid, long lines measured before they are held."""
+"""Where a chunk ends: at the line that begins beyond the next MiB of the grid, long lines measured before they are held."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from tracesidecar.model import CHUNK_BYTES
 
 LOOKAHEAD_BYTES = 64 * 1024
 """How far beyond the grid line the newline of a chunk's last line is looked for before that line gets a chunk of its own."""
+
+
+LONGEST_OPEN_BYTES = CHUNK_BYTES // 4
+"""A chunk that begins so near to the grid line goes on to the next one: a streamed message may lie across the line, and is not cut there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Cutter:
         if start in self._measures.get(segment, ()):
             return self._long(source, segment, start, max_line=max_line, final=final)
         to_grid = CHUNK_BYTES - start % CHUNK_BYTES
+        if to_grid <= LONGEST_OPEN_BYTES:
+            to_grid += CHUNK_BYTES
         data = source.pread(to_grid + LOOKAHEAD_BYTES, start)
         is_at_end = len(data) < to_grid + LOOKAHEAD_BYTES
         end = _end_of_lines(data, to_grid)

@@ -10,13 +10,14 @@ from tracesidecar.units import Seconds, Size
 class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which files are followed, and how.
 
+    `dialect` is `auto`, the name of one, or a table that maps fields to columns.
     `include` and `exclude` are globs in which `**` spans directories; a file that two sources match belongs to the first.
     """
 
     name: str
     include: tuple[str, ...]
     exclude: tuple[str, ...] = ()
-    dialect: str = "auto"
+    dialect: str | dict[str, str | dict[str, str]] = "auto"
     labels: dict[str, str] = {}
     max_line: Size = msgspec.field(default_factory=lambda: Size.parse("64MiB"))
     repair: bool = False

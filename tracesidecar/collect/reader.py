@@ -23,12 +23,12 @@ class Reader:
         self._parts = parts
         self._cutter = Cutter(parts.identity.key)
 
-    def read(self, file: File, at: Checkpoint, *, final: bool) -> Chunk | None:
+    def read(self, file: File, at: Checkpoint, *, final: bool, until: int | None = None) -> Chunk | None:
         """Return the chunk at a checkpoint, or None."""
         if file.state not in _READABLE or file.id in self._parts.turn.broken:
             return None
         try:
-            return self._read(file, at, final=final)
+            return self._read(file, at, final=final, until=until)
         except ArchiveError as error:
             self._break(file, error.trouble)
         except OSError as error:
@@ -56,7 +56,7 @@ class Reader:
         segment = file.segment(self._parts.sources[file.source].name)
         return SegmentView(segment, file.state, file.length, file.state == "deleted" or file.is_whole, self._parts.access.protection(file), file.compression)
 
-    def _read(self, file: File, at: Checkpoint, *, final: bool) -> Chunk | None:
+    def _read(self, file: File, at: Checkpoint, *, final: bool, until: int | None) -> Chunk | None:
         opened = self._parts.access.open(file, max(0, at.offset - TAIL_BYTES))
         if opened is None:
             self._parts.pace.restless[file.id] = file
@@ -71,6 +71,8 @@ class Reader:
         if cut is None:
             self._check_end(file, opened, at)
             return None
+        if until is not None and at.offset < until < cut.end and cut.data:
+            cut = Cut(until, cut.data[: until - at.offset])
         place = self._parts.identity.checkpoint(opened, cut.end)
         if (reason := self._doubt(file, opened, at, cut)) is not None:
             self._break(file, reason)

@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 import msgspec
@@ -18,19 +19,26 @@ from tracesidecar.collect.notices import Notices
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.guard import prove
 from tracesidecar.daemon.observe import RouteEvents
+from tracesidecar.dialects import prices
+from tracesidecar.dialects.choice import chosen
+from tracesidecar.dialects.event import SCHEMA_VERSION
+from tracesidecar.dialects.interpret import Interpreter
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.pipeline.meanings import Meanings
 from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.pipeline.pipeline import Pipeline
+from tracesidecar.pipeline.repeat import Material
 from tracesidecar.pipeline.route import Route
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.ship import sealing
 from tracesidecar.ship.batch import BatchForm
+from tracesidecar.ship.contents import Form
 from tracesidecar.ship.deliver import Delivery
 from tracesidecar.ship.journal import Journal
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import SINK_TYPES, content_of
 
 CACHE_BYTES = 8 << 20
 
@@ -60,8 +68,11 @@ class Assembly:
         sources = {source.name: source for source in configuration.source}
         sealing.sweep(state, journal.sealed_files())
         vault = sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
-        pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=self._cache_bytes, vault=vault)
-        self.pipeline = Pipeline(collector=self.collector, pieces=pieces, journal=journal, metrics=metrics, at=at)
+        interprets = any(form_of(options).interprets for options in configuration.sink)
+        share = self._cache_bytes // 2 if interprets else self._cache_bytes
+        pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=share, vault=vault, with_places=interprets)
+        self._meanings = Meanings(self.collector, pieces, self._interpreters() if interprets else {}, cache_bytes=self._cache_bytes - share)
+        self.pipeline = Pipeline(collector=self.collector, material=Material(pieces, self._meanings), journal=journal, metrics=metrics, at=at)
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):  # the others have a say in what is still needed
             self.pipeline.exchange((), [self.route(options)])
         journal.forget_redrives(options.name for options in configuration.sink)
@@ -77,8 +88,7 @@ class Assembly:
         form = BatchForm(
             sink=options.name,
             host=host_name(),
-            compression=options.compression,
-            is_store=kind.stores,
+            form=form_of(options),
             fingerprint=fingerprint(self.configuration, options, self.sanitizer.version),
             rules=self.sanitizer.version,
             labels={source.name: source.labels for source in self.configuration.source},
@@ -86,6 +96,16 @@ class Assembly:
         delivery = Delivery(module.build(options), RouteEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
         return Route(options, delivery, form, self._journal.offsets(options.name), share, progressed_at=time.monotonic())
+
+    def _interpreters(self) -> dict[str, Interpreter]:
+        """One for each source."""
+        metric = self._metrics.unknown_types
+        return {
+            source.name: Interpreter(
+                chosen(source.dialect), labels=source.labels, host=host_name(), observe=lambda dialect, line_type: metric.labels(dialect, line_type).inc()
+            )
+            for source in self.configuration.source
+        }
 
     def _begin(self, options: SinkOptions) -> None:
         refuse_moved(options, self._journal)
@@ -104,8 +124,14 @@ class Assembly:
                 at = BEGINNING
                 while (chunk := self.collector.read(segment, at)) is not None and chunk.end <= view.size:
                     at = chunk.next
-                ends[segment] = at
+                ends[segment] = replace(at, state=self._meanings.entry(segment, at.offset)) if form_of(options).interprets else at
         return ends
+
+
+def form_of(options: SinkOptions) -> Form:
+    """How the records of a sink are encoded."""
+    kind = SINK_TYPES[options.type]
+    return Form(kind.takes, options.format, content_of(options), options.compression, kind.record_limit_bytes)
 
 
 def refuse_moved(options: SinkOptions, journal: Journal) -> None:
@@ -127,5 +153,8 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
     """Name all that shapes the bytes of a sink's batches: a repeat with the same fingerprint has the same bytes."""
     sources: Mapping[str, tuple[bool, int]] = {source.name: (source.repair, int(source.max_line)) for source in configuration.source}
     compressor = {"gzip": version("isal"), "zstd": version("zstandard"), "none": ""}[options.compression]
-    what = (__version__, rules, options.format, options.compression, compressor, sorted(sources.items()))
+    what: tuple[object, ...] = (__version__, rules, options.format, options.compression, compressor, sorted(sources.items()))
+    if form_of(options).interprets:
+        meaning = [(source.name, source.dialect, sorted(source.labels.items())) for source in configuration.source]
+        what += (content_of(options), SCHEMA_VERSION, prices.source(), meaning)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

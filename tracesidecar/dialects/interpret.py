@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.dialects import generic
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects.generic import DIALECT as GENERIC
 from tracesidecar.dialects.prices import priced
 from tracesidecar.dialects.registry import every_dialect
 from tracesidecar.dialects.shorten import raw_column, shorten_columns
@@ -92,7 +92,7 @@ class Interpreter:
     def _reader(self, file: FileState) -> _Reader:
         if file.dialect == UNDECIDED and self._known is not None:
             file.dialect = self._known.name
-        dialect = self._dialects.get(file.dialect, generic.DIALECT)
+        dialect = self._dialects.get(file.dialect, GENERIC)
         state = msgspec.msgpack.decode(file.mapper, type=dialect.state) if file.mapper else dialect.begin(file.path)
         return _Reader(dialect, state, file, self._labels, self._host, self._observe)
 

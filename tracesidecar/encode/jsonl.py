@@ -13,6 +13,9 @@ from tracesidecar.model import Compression
 BLOCK_BYTES = 1 << 20
 """The compressor is fed blocks of exactly this size, so that the output does not depend on how the lines came in."""
 
+COMPRESSOR_BYTES = 256 << 10
+"""About what a compressor takes by itself."""
+
 EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 
@@ -48,29 +51,31 @@ class LinesEncoder:
 
     def __init__(self, compression: Compression) -> None:
         self._compressor = _compressor(compression)
-        self._block = bytearray(BLOCK_BYTES)
-        self._filled = 0
+        self._block = bytearray()
         self._body = io.BytesIO()  # getvalue() hands its buffer over without a copy
 
     def add(self, data: bytes) -> None:
         """Take whole lines."""
         rest = memoryview(data)
-        while len(rest) >= BLOCK_BYTES - self._filled:
-            room = BLOCK_BYTES - self._filled
-            self._block[self._filled :] = rest[:room]
-            self._body.write(self._compressor.compress(self._block))
-            self._filled, rest = 0, rest[room:]
-        self._block[self._filled : self._filled + len(rest)] = rest
-        self._filled += len(rest)
+        while len(rest) >= BLOCK_BYTES - len(self._block):
+            room = BLOCK_BYTES - len(self._block)
+            if self._block:
+                self._block += rest[:room]
+                self._body.write(self._compressor.compress(self._block))
+                self._block.clear()
+            else:
+                self._body.write(self._compressor.compress(rest[:room]))
+            rest = rest[room:]
+        self._block += rest
 
     @property
     def encoded_bytes(self) -> int:
         """How much memory the body takes so far."""
-        return self._body.tell() + BLOCK_BYTES
+        return self._body.tell() + len(self._block) + COMPRESSOR_BYTES
 
     def finish(self) -> bytes:
         """Close the body and return it; the encoder is spent."""
-        self._body.write(self._compressor.compress(memoryview(self._block)[: self._filled]))
+        self._body.write(self._compressor.compress(self._block))
         self._body.write(self._compressor.flush())
         self._block = bytearray()
         return self._body.getvalue()

@@ -9,15 +9,19 @@ from enum import Enum, auto
 
 from tracesidecar.collect.collector import Collector
 from tracesidecar.collect.identity import Identity
+from tracesidecar.collect.lines import LONGEST_OPEN_BYTES
 from tracesidecar.collect.options import SourceOptions
 from tracesidecar.metrics import Metrics
-from tracesidecar.model import Checkpoint, Chunk, Clean, Range, Refusal
+from tracesidecar.model import BEGINNING, Checkpoint, Chunk, Clean, Range, Refusal
 from tracesidecar.pipeline.range_digest import RangeDigest
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.ship.batch import Piece
+from tracesidecar.ship.batch import Piece, Place
 from tracesidecar.ship.quarantine import QuarantinedLine
 from tracesidecar.ship.sealing import UNSEALED, Sealed, Vault
+
+OPEN_SECONDS = 5.0
+"""So long may a streamed message stand still before the parts that are there are taken."""
 
 
 class Absence(Enum):
@@ -40,8 +44,9 @@ class Pieces:
         metrics: Metrics,
         cache_bytes: int,
         vault: Vault | None = None,
+        with_places: bool = False,
     ) -> None:
-        """`vault` is where refused bytes are sealed before anything is said of them."""
+        """`vault` is where refused bytes are sealed before anything is said of them; `with_places`: somebody interprets the lines."""
         self._collector = collector
         self._sanitizer = sanitizer
         self._sources = sources
@@ -50,43 +55,67 @@ class Pieces:
         self._metrics = metrics
         self._limit = cache_bytes
         self._vault = vault
+        self._with_places = with_places
+        self._waiting: dict[int, tuple[int, float]] = {}
         self._cache: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._counted: dict[int, int] = {}
         self._labels: dict[tuple[int, str], str] = {}
         self.cached_bytes = 0
 
-    def next(self, segment: int, at: Checkpoint, *, final: bool) -> Piece | None:
-        """The piece that begins at the checkpoint; None when no whole line is there now."""
+    def next(self, segment: int, at: Checkpoint, *, final: bool, flush: bool, now: float) -> Piece | None:
+        """The piece that begins at the checkpoint; None when no whole line is there now, or only parts of a message that goes on.
+
+        It ends before the first part of a message that is still being streamed, so that a secret that is split over its parts is seen: unless
+        `flush`, or the message has waited long enough or become too long for that. `now` is in seconds, of a clock that never goes back.
+        """
         cached = self._cache.get((segment, at.offset))
         if cached is not None:
             return cached
         chunk = self._collector.read(segment, at, final=final)
         if chunk is None:
             return None
-        piece = self._piece(chunk)
+        clean = self._clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
+        if chunk.end - clean.end > LONGEST_OPEN_BYTES:
+            clean = self._clean(chunk, flush=True)
+        elif clean.end == chunk.start:
+            self._waiting.setdefault(segment, (at.offset, now))
+            return None
+        elif clean.end < chunk.end:
+            shorter = self._collector.read(segment, at, until=clean.end)
+            if shorter is None or shorter.end != clean.end:
+                return None
+            chunk = shorter
+        self._waiting.pop(segment, None)
+        piece = self._piece(chunk, clean)
         self._count(piece.clean)
         self._remember(piece)
         return piece
 
-    def again(self, planned: Range, at: Checkpoint) -> list[Piece] | None:
-        """The pieces of a planned range once more, `at` its beginning; None where its bytes are gone or are not what they were."""
+    def overdue(self, now: float) -> list[int]:
+        """The segments whose last message has been open for so long that it is taken as it is."""
+        return [segment for segment, (_, since) in self._waiting.items() if now - since >= OPEN_SECONDS]
+
+    def first(self, segment: int) -> Piece | None:
+        """The first chunk of a segment, as a piece."""
+        chunk = self._collector.read(segment, BEGINNING)
+        return None if chunk is None else self._piece(chunk, self._clean(chunk, flush=True))
+
+    def again(self, planned: Range, at: Checkpoint) -> Piece | None:
+        """The piece of a planned range once more, `at` its beginning; None where its bytes are gone or are not what they were."""
         view = self._collector.segments().get(planned.segment)
         if view is None:
             return None
         if planned.digest == RangeDigest(self._key).digest():  # a line over the limit: it was passed over, not held
             chunk = self._collector.read(planned.segment, at, final=True)
-            return [self._piece(chunk)] if chunk is not None and chunk.end == planned.end and not chunk.data else None
+            return self._again(chunk) if chunk is not None and chunk.end == planned.end and not chunk.data else None
         parts = self._collector.read_range(planned.segment, planned.start, planned.end)
         if parts is None:
             return None
-        pieces, start, digest = [], planned.start, RangeDigest(self._key)
-        for part in parts:
-            digest.update(part)
-            end = start + len(part)
-            tail = planned.tail if end == planned.end else b""
-            pieces.append(self._piece(Chunk(view.segment, start, end, part, Checkpoint(end, tail), torn=not part.endswith(b"\n"))))
-            start = end
-        return pieces if digest.digest() == planned.digest and start == planned.end else None
+        data, digest = b"".join(parts), RangeDigest(self._key)
+        digest.update(data)
+        if digest.digest() != planned.digest:
+            return None
+        return self._again(Chunk(view.segment, planned.start, planned.end, data, Checkpoint(planned.end, planned.tail), torn=not data.endswith(b"\n")))
 
     def is_over(self, segment: int) -> bool:
         """Tell whether nothing of the segment can be read any more."""
@@ -114,7 +143,8 @@ class Pieces:
         clean = self._sanitizer(Chunk(view.segment, line.start, line.end, data + b"\n", place), repair=source.repair, flush=False)
         if clean.end < line.end:  # a part of a streamed message: what its other parts would tell of it cannot be seen from here
             clean = replace(clean, end=line.end, refused=(Refusal(line.start, line.end, Reason.REDACTION_FAILED.value, line.digest),))
-        return Piece(clean, digest.digest(), place)
+        places, count = self._places(data + b"\n", clean)
+        return Piece(clean, digest.digest(), place, places=places, count=count)
 
     def may_come_back(self, planned: Range) -> bool:
         """Tell whether the range cannot be read now, but perhaps later: its file is missing, or its copy is looked for."""
@@ -136,12 +166,13 @@ class Pieces:
         if parts is None:
             return [], UNSEALED
         data = b"".join(parts)
-        spans = accepted(data, clean)
-        refusals = [
-            Refusal(clean.start + a, clean.start + b, reason, self._identity.digest(data[a:b]))
-            for a, b, reason in ((*spans[index], reason) for index, reason in sorted(wanted.items()))
-        ]
+        found = accepted(data, clean)
+        refusals = [self._refusal(data, clean, found[index], reason) for index, reason in sorted(wanted.items())]
         return refusals, self._sealed(clean.segment.id, clean.start, data, refusals)
+
+    def _refusal(self, data: bytes, clean: Clean, place: Place, reason: str) -> Refusal:
+        start = place.offset - clean.start
+        return Refusal(place.offset, place.offset + place.length, reason, self._identity.digest(data[start : start + place.length]))
 
     def discard_sealed(self, files: Iterable[str]) -> None:
         """Remove sealed files whose lines have been delivered; without a vault the next start does."""
@@ -160,12 +191,33 @@ class Pieces:
     def forget_all_but(self, known: Container[int]) -> None:
         """Drop what is remembered of segments that are over."""
         self._counted = {segment: end for segment, end in self._counted.items() if segment in known}
+        self._waiting = {segment: since for segment, since in self._waiting.items() if segment in known}
 
-    def _piece(self, chunk: Chunk) -> Piece:
-        clean = self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair)
+    def _clean(self, chunk: Chunk, *, flush: bool) -> Clean:
+        return self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair, flush=flush)
+
+    def _again(self, chunk: Chunk) -> Piece:
+        """What was taken once is taken as it was: nothing of it waits for more."""
+        return self._piece(chunk, self._clean(chunk, flush=True))
+
+    def _piece(self, chunk: Chunk, clean: Clean) -> Piece:
         digest = RangeDigest(self._key)
         digest.update(chunk.data)
-        return Piece(clean, digest.digest(), chunk.next, self._sealed(chunk.segment.id, chunk.start, chunk.data, clean.refused))
+        sealed = self._sealed(chunk.segment.id, chunk.start, chunk.data, clean.refused)
+        return Piece(clean, digest.digest(), chunk.next, sealed, *self._places(chunk.data, clean))
+
+    def _places(self, data: bytes, clean: Clean) -> tuple[tuple[Place, ...], int]:
+        """Where the accepted lines stood, and how many lines there were."""
+        if not self._with_places:
+            return (), 0
+        return tuple(accepted(data, clean)), data.count(b"\n") + (not data.endswith(b"\n")) if data else 1
+
+    def _has_waited(self, segment: int, offset: int, now: float) -> bool:
+        began, since = self._waiting.get(segment, (-1, now))
+        if began != offset:
+            self._waiting.pop(segment, None)
+            return False
+        return now - since >= OPEN_SECONDS
 
     def _sealed(self, segment: int, start: int, data: bytes, refused: Sequence[Refusal]) -> Sealed:
         """Seal what was refused of `data`; a line that was passed over as too long was never held, and stays a reference."""
@@ -192,18 +244,20 @@ class Pieces:
             metrics.blank_lines.labels(segment.source).inc(clean.blank)
         if clean.repaired:
             metrics.repaired_lines.labels(segment.source).inc(len(clean.repaired))
+        if clean.open:
+            metrics.open_messages.labels(segment.source).inc(clean.open)
         for refusal in clean.refused:
             metrics.quarantined_lines.labels(segment.source, refusal.reason).inc()
         for rule, count in clean.cuts:
             metrics.redactions.labels(rule).inc(count)
 
 
-def accepted(data: bytes, clean: Clean) -> list[tuple[int, int]]:
-    """[start, end) within `data` of every line that passed, in order: all but the refused and the blank ones."""
-    skipped = {refusal.start - clean.start for refusal in clean.refused}
-    spans, offset = [], 0
-    for line in data.split(b"\n"):
-        if line.strip(b" \t\r") and offset not in skipped:
-            spans.append((offset, offset + len(line)))
+def accepted(data: bytes, clean: Clean) -> list[Place]:
+    """Where in the segment every line stands that passed, in order: all but the refused and the blank ones. `data` are the bytes of `clean`."""
+    refused = {refusal.end for refusal in clean.refused}
+    found, offset = [], clean.start
+    for number, line in enumerate(data.split(b"\n")):
+        if line.strip(b" \t\r") and offset + len(line) not in refused:
+            found.append(Place(number, offset, len(line)))
         offset += len(line) + 1
-    return spans
+    return found

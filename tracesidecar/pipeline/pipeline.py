@@ -15,13 +15,13 @@ from tracesidecar.collect.records import Scan, SegmentView
 from tracesidecar.errors import SinkHalted
 from tracesidecar.logs import frames, printable
 from tracesidecar.metrics import Metrics
-from tracesidecar.model import BEGINNING
+from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline.losses import Losses
-from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.pipeline.redrive import gather
+from tracesidecar.pipeline.repeat import Material, refused_lines
 from tracesidecar.pipeline.route import Route
 from tracesidecar.pipeline.shipments import Committed, Shipments
-from tracesidecar.ship.batch import BatchBuilder
+from tracesidecar.ship.batch import BatchBuilder, Piece
 from tracesidecar.ship.journal import Journal
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class Pipeline:
         self,
         *,
         collector: Collector,
-        pieces: Pieces,
+        material: Material,
         journal: Journal,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
@@ -65,10 +65,11 @@ class Pipeline:
         self.is_halted = False
         self._retained: frozenset[int] = frozenset()
         self.scanned_at = clock()
-        self._pieces = pieces
+        self._material = material
+        self._pieces = material.pieces
         self._at = at
         self._losses = Losses(collector, journal, metrics)
-        self._shipments = Shipments(journal, pieces, metrics, work=self.work, at=at)
+        self._shipments = Shipments(journal, material, metrics, work=self.work, at=at)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="work")
 
     async def work(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -87,7 +88,7 @@ class Pipeline:
     @property
     def cached_bytes(self) -> int:
         """Memory taken by clean chunks that more than one sink may want."""
-        return self._pieces.cached_bytes
+        return self._pieces.cached_bytes + self._material.meanings.cached_bytes
 
     # ---------------------------------------------------------------- discovery
 
@@ -125,7 +126,7 @@ class Pipeline:
         now, routes = self.clock(), self.routes.values()
         scan = self.collector.scan(now, full=full)
         views = self.collector.segments()
-        for segment in scan.changed:
+        for segment in dict.fromkeys((*scan.changed, *self._pieces.overdue(now))):
             view = views.get(segment)
             takers = [route for route in routes if view is not None and route.takes(view.segment.source)]
             for route in takers:
@@ -204,7 +205,7 @@ class Pipeline:
         builder = await self._fill(route)
         if builder.is_empty:
             return route.target is None or route.is_asked
-        built = await self.work(builder.close, time.time())
+        built = await self.work(builder.close)
         await self._advance(route, await self._shipments.ship(route, built))
         return True
 
@@ -241,17 +242,25 @@ class Pipeline:
                 continue
             view = self.collector.segments().get(segment)
             final = view is not None and (view.is_writer_gone or self.writers_are_gone)
-            piece = self._pieces.next(segment, route.cursor(segment), final=final)
+            at = route.cursor(segment)
+            piece = self._pieces.next(segment, at, final=final, flush=final or route.target is not None, now=self.clock())
             if piece is None:
                 route.read_all(segment)
                 continue
             self._note_read()
-            builder.add(piece, self._pieces.label(segment, piece.clean.segment.path))
-            route.reading[segment] = piece.next
+            self._add(route, builder, piece, at)
+            route.reading[segment] = builder.reached[segment]
             route.ready[segment] = since
             taken += piece.clean.end - piece.clean.start
         route.held_bytes = builder.held_bytes
         return taken
+
+    def _add(self, route: Route, builder: BatchBuilder, piece: Piece, at: Checkpoint) -> None:
+        """Worker thread: give a piece to a batch, with what it means where the sink wants that."""
+        segment = piece.clean.segment
+        events, state = self._material.meanings.of(piece, at.state) if route.form.form.interprets else ((), b"")
+        too_large = builder.add(piece, self._pieces.label(segment.id, segment.path), events, state)
+        builder.refuse(refused_lines(piece, too_large, route.name, self._pieces))
 
     def _note_read(self) -> None:
         if not self.has_read:
@@ -265,14 +274,14 @@ class Pipeline:
         asked = await asyncio.to_thread(self.journal.asked, route.name)
         if not asked:
             return
-        found = await self.work(gather, asked, route, self._pieces, lambda builder: self._is_full(route, builder))
+        found = await self.work(gather, asked, route, self._material, lambda builder: self._is_full(route, builder))
         route.is_waiting = found.is_waiting
         if found.refused or found.gone:
             await asyncio.to_thread(self.journal.refuse_redrive, route.name, found.refused, found.gone)
             log.warning("sink.redrive_refused", sink=route.name, refused_again=len(found.refused), bytes_gone=len(found.gone))
         if not found.builder.is_empty:
             log.info("sink.redriving", sink=route.name, lines=found.builder.lines)
-            built = await self.work(found.builder.close, time.time())
+            built = await self.work(found.builder.close)
             await self._advance(route, await self._shipments.ship(route, built))
         await self.work(self.retain_refused)
         await self.work(self._pieces.discard_sealed, {entry.line.sealed for entry in asked} - self.journal.sealed_files())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tracesidecar.pipeline.pieces import Absence, Pieces
+from tracesidecar.pipeline.pieces import Absence
+from tracesidecar.pipeline.repeat import Material
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.batch import BatchBuilder
 from tracesidecar.ship.quarantine import QuarantineEntry
@@ -26,9 +27,9 @@ class Gathered:
     is_cut_off: bool
 
 
-def gather(asked: Sequence[QuarantineEntry], route: Route, pieces: Pieces, is_full: Callable[[BatchBuilder], bool]) -> Gathered:
+def gather(asked: Sequence[QuarantineEntry], route: Route, material: Material, is_full: Callable[[BatchBuilder], bool]) -> Gathered:
     """Worker thread: fill a batch with the lines that the sink has passed."""
-    builder = BatchBuilder(route.form)
+    builder, pieces = BatchBuilder(route.form), material.pieces
     refused: list[tuple[int, str]] = []
     gone: list[int] = []
     due = [entry for entry in asked if route.has_passed(entry.line.segment, entry.line.start) or pieces.is_over(entry.line.segment)]
@@ -45,5 +46,9 @@ def gather(asked: Sequence[QuarantineEntry], route: Route, pieces: Pieces, is_fu
         elif piece.clean.refused:
             refused.append((entry.id, piece.clean.refused[0].reason))
         else:
-            builder.add_redriven(entry.id, piece, pieces.label(entry.line.segment, piece.clean.segment.path))
+            events = material.meanings.of(piece, b"")[0] if route.form.form.interprets else ()
+            if BatchBuilder(route.form).add(piece, "", events):
+                refused.append((entry.id, "too_large"))
+            else:
+                builder.add_redriven(entry.id, piece, pieces.label(entry.line.segment, piece.clean.segment.path), events)
     return Gathered(builder, tuple(refused), tuple(gone), len(due) - unreachable < len(asked), taken < len(due))

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from tracesidecar.dialects.interpret import Interpreted
 from tracesidecar.encode.jsonl import compression_of
 from tracesidecar.model import BEGINNING, Checkpoint, Range
+from tracesidecar.pipeline.meanings import Meanings
 from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.ship.batch import BatchBuilder, BatchForm, Built, Piece, quarantined
+from tracesidecar.ship.contents import Form, format_of, place
 from tracesidecar.ship.plan import Plan
 from tracesidecar.ship.quarantine import QuarantinedLine
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """From what a batch is made again: clean pieces, and what they mean."""
+
+    pieces: Pieces
+    meanings: Meanings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,38 +37,55 @@ class Rebuilt:
     is_partial: bool
 
 
+class Found(NamedTuple):
+    """A piece of a plan again, with its events and the interpreter's state behind it where they are wanted."""
+
+    piece: Piece
+    events: list[Interpreted]
+    state: bytes
+
+
 def is_undecided(plan: Plan, pieces: Pieces) -> bool:
     """Tell whether a file of the plan cannot be read now but may be found again: its lines may have arrived, and must not get another id."""
     return any(pieces.may_come_back(planned) for planned in plan.ranges)
 
 
-def planned_pieces(plan: Plan, pieces: Pieces, committed: dict[int, Checkpoint]) -> Iterator[tuple[Range, list[Piece] | None]]:
-    """Each range of a plan with its pieces; None where its source bytes, or earlier ones of its segment, are gone or changed."""
+def planned_pieces(plan: Plan, form: Form, material: Material, committed: Mapping[int, Checkpoint]) -> Iterator[tuple[Range, Found | None]]:
+    """Each range of a plan with its piece; None where its source bytes, or earlier ones of its segment, are gone or changed."""
     cursors = dict(committed)
     broken: set[int] = set()
     for planned in plan.ranges:
         segment = planned.segment
-        again = None if segment in broken else pieces.again(planned, cursors.get(segment, BEGINNING))
-        if again is None and not plan.redriven:
-            broken.add(segment)
-        cursors[segment] = Checkpoint(planned.end, planned.tail)
-        yield planned, again
+        at = BEGINNING if plan.redriven else cursors.get(segment, BEGINNING)
+        piece = None if segment in broken else material.pieces.again(planned, at)
+        if piece is None:
+            if not plan.redriven:
+                broken.add(segment)
+            yield planned, None
+            continue
+        events, state = material.meanings.of(piece, at.state) if form.interprets else ([], b"")
+        cursors[segment] = Checkpoint(planned.end, planned.tail, state)
+        yield planned, Found(piece, events, state)
 
 
-def rebuild(plan: Plan, form: BatchForm, pieces: Pieces, committed: dict[int, Checkpoint]) -> Rebuilt:
-    """Make the planned batch again, under its own id, time, host and name."""
-    if form.is_store:
-        form = replace(form, compression=compression_of(plan.objects[0].name))
-    found = list(planned_pieces(plan, pieces, committed))
-    redriven = tuple(entry for entry, (_, again) in zip(plan.redriven, found, strict=False) if again is not None)
-    builder = BatchBuilder(form, redriven)
-    for _, again in found:
-        for piece in again or ():
-            builder.add(piece, pieces.label(piece.clean.segment.id, piece.clean.segment.path))
+def rebuild(plan: Plan, form: BatchForm, material: Material, committed: Mapping[int, Checkpoint]) -> Rebuilt:
+    """Make the planned batch again, under its own id, time, host and names."""
+    if form.is_store and plan.objects:
+        name = plan.objects[0].name
+        form = replace(form, form=replace(form.form, compression=compression_of(name), format=format_of(name)))
+    found = [again for _, again in planned_pieces(plan, form.form, material, committed)]
+    redriven = tuple(entry for entry, again in zip(plan.redriven, found, strict=False) if again is not None)
+    builder = BatchBuilder(form, redriven, clock=lambda: plan.time)
+    for again in found:
+        if again is not None:
+            segment = again.piece.clean.segment
+            too_large = builder.add(again.piece, material.pieces.label(segment.id, segment.path), again.events, again.state)
+            builder.refuse(refused_lines(again.piece, too_large, plan.sink, material.pieces))
     if builder.is_empty:
         return Rebuilt(None, is_same=False, is_partial=True)
-    built = builder.close(plan.time, plan)
-    return Rebuilt(built, is_same=built.plan.objects[0].sha256 == plan.objects[0].sha256, is_partial=any(again is None for _, again in found))
+    built = builder.close(plan)
+    is_same = [each.sha256 for each in built.plan.objects[:-1]] == [each.sha256 for each in plan.objects[:-1]]
+    return Rebuilt(built, is_same=is_same, is_partial=any(again is None for again in found))
 
 
 def settled_by(plan: Plan) -> dict[int, Checkpoint]:
@@ -66,19 +95,41 @@ def settled_by(plan: Plan) -> dict[int, Checkpoint]:
     return {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
 
 
-def locate(plan: Plan, refused: dict[int, str], pieces: Pieces, committed: dict[int, Checkpoint]) -> tuple[QuarantinedLine, ...]:
-    """Find where in the files the refused records of a batch stand: record index → reason. Where the bytes are gone: in which range."""
+def refused_lines(piece: Piece, offsets: tuple[int, ...], sink: str, pieces: Pieces) -> list[QuarantinedLine]:
+    """The lines of a piece that begin at these offsets, as refused because a record of them is too large for the sink."""
+    if not offsets:
+        return []
+    wanted = {index: "too_large" for index, line in enumerate(piece.places) if line.offset in offsets}
+    refusals, sealed = pieces.places(piece, wanted)
+    return [quarantined(piece.clean.segment, sink, refusal, sealed) for refusal in refusals]
+
+
+def locate(plan: Plan, form: Form, refused: dict[int, str], material: Material, committed: Mapping[int, Checkpoint]) -> tuple[QuarantinedLine, ...]:
+    """Find where in the files the refused records of a batch stand: record index → reason. Where the bytes are gone: in which range.
+
+    A line that became several records is refused once, for the first of its reasons.
+    """
+    if form.takes == "objects" and form.interprets:
+        raise ValueError("a store takes objects whole")
     found: list[QuarantinedLine] = []
     first = 0
-    for planned, again in planned_pieces(plan, pieces, committed):
+    for planned, again in planned_pieces(plan, form, material, committed):
+        here = {index - first: reason for index, reason in sorted(refused.items()) if first <= index < first + planned.lines}
+        first += planned.lines
         if again is None:
-            reasons = [refused[index] for index in range(first, first + planned.lines) if index in refused]
-            found += [pieces.whole(planned, plan.sink, reason) for reason in reasons[:1]]
-            first += planned.lines
-        for piece in again or ():
-            lines = piece.clean.lines
-            wanted = {index - first: reason for index, reason in refused.items() if first <= index < first + lines}
-            refusals, sealed = pieces.places(piece, wanted)
-            found += [quarantined(piece.clean.segment, plan.sink, refusal, sealed) for refusal in refusals]
-            first += lines
+            found += [material.pieces.whole(planned, plan.sink, reason) for reason in list(here.values())[:1]]
+        elif here:
+            refusals, sealed = material.pieces.places(again.piece, _lines(again, form, here))
+            found += [quarantined(again.piece.clean.segment, plan.sink, refusal, sealed) for refusal in refusals]
     return tuple(found)
+
+
+def _lines(found: Found, form: Form, records: dict[int, str]) -> dict[int, str]:
+    """Which lines of a piece the records come from: index of the line → reason."""
+    if not form.interprets or form.format == "raw":
+        return records
+    by_offset = {line.offset: index for index, line in enumerate(found.piece.places)}
+    lines: dict[int, str] = {}
+    for index, reason in records.items():
+        lines.setdefault(by_offset[place(found.events[index].event)], reason)
+    return lines

@@ -13,8 +13,7 @@ import structlog
 
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Checkpoint
-from tracesidecar.pipeline.pieces import Pieces
-from tracesidecar.pipeline.repeat import is_undecided, locate, rebuild, settled_by
+from tracesidecar.pipeline.repeat import Material, is_undecided, locate, rebuild, settled_by
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.batch import Built
 from tracesidecar.ship.journal import Commit, Journal
@@ -48,9 +47,9 @@ class Worker(Protocol):
 class Shipments:
     """Brings batches to their sinks, with the journal before and after."""
 
-    def __init__(self, journal: Journal, pieces: Pieces, metrics: Metrics, *, work: Worker, at: Callable[[str], None]) -> None:
+    def __init__(self, journal: Journal, material: Material, metrics: Metrics, *, work: Worker, at: Callable[[str], None]) -> None:
         self._journal = journal
-        self._pieces = pieces
+        self._material = material
         self._metrics = metrics
         self._work = work
         self._at = at
@@ -58,24 +57,23 @@ class Shipments:
     async def ship(self, route: Route, built: Built) -> Committed:
         """Plan, send, commit."""
         refused: tuple[QuarantinedLine, ...] = ()
-        count = 0
         if built.batch is not None:
             await self._write(route, self._journal.plan, built.plan)
             self._at("planned")
             self._at("sending")
             records = await route.delivery.send(built.batch)
             self._at("sent")
-            reasons, count = {record.index: record.reason for record in records}, len(records)
-            refused = await self._work(locate, built.plan, reasons, self._pieces, route.committed) if reasons else ()
-        await self._commit(route, built, built.quarantined + refused, count)
+            reasons = {record.index: record.reason for record in records}
+            refused = await self._work(locate, built.plan, route.form.form, reasons, self._material, route.committed) if reasons else ()
+        await self._commit(route, built, built.quarantined + refused)
         return Committed(built.reached, built.quarantined + refused)
 
     async def repeat(self, route: Route, plan: Plan) -> Committed:
         """Finish a plan: the same bytes under the same id, or known not to be. Waits while a file of it may still be found again."""
-        while await self._work(is_undecided, plan, self._pieces):
+        while await self._work(is_undecided, plan, self._material.pieces):
             log.warning("sink.plan_waits_for_source", sink=route.name, batch=plan.id)
             await asyncio.sleep(PAUSE_SECONDS)
-        rebuilt = await self._work(rebuild, plan, route.form, self._pieces, route.committed)
+        rebuilt = await self._work(rebuild, plan, route.form, self._material, route.committed)
         built = rebuilt.built
         if built is None or built.batch is None or (rebuilt.is_partial and route.form.is_store):
             return await self._give_up(route, plan)
@@ -86,15 +84,20 @@ class Shipments:
 
     async def _give_up(self, route: Route, plan: Plan) -> Committed:
         """Its source changed: what is already there counts as settled; the rest is read again where it can be, and else reported lost."""
-        arrived = route.form.is_store and await route.delivery.ask(cast("Store", route.delivery.sink).exists, plan.objects[0].name)
+        arrived = route.form.is_store and await self._has_all(route, plan)
         log.warning("sink.plan_source_changed", sink=route.name, batch=plan.id, arrived=arrived)
         reached = settled_by(plan) if arrived else {}
         await self._write(route, self._journal.commit, Commit(route.name, plan.id, reached, (), redriven=plan.redriven if arrived else ()), self._at)
         return Committed(reached)
 
-    async def _commit(self, route: Route, built: Built, quarantined: tuple[QuarantinedLine, ...], refused_by_sink: int) -> None:
+    async def _has_all(self, route: Route, plan: Plan) -> bool:
+        """Tell whether every object of the plan is there, but for the manifest."""
+        store = cast("Store", route.delivery.sink)
+        return all([await route.delivery.ask(store.exists, each.name) for each in plan.objects[:-1]])
+
+    async def _commit(self, route: Route, built: Built, quarantined: tuple[QuarantinedLine, ...]) -> None:
         batch = built.batch
-        lines = batch.lines - refused_by_sink if batch else 0
+        lines = built.lines - sum(bool(line.sink) for line in quarantined) if batch else 0
         size = batch.size_bytes if batch else 0
         plan_id = built.plan.id if batch else None
         commit = Commit(route.name, plan_id, built.reached, quarantined, lines=lines, bytes=size, redriven=built.plan.redriven)

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.encode.jsonl import EXTENSIONS, LinesEncoder
-from tracesidecar.model import Batch, Checkpoint, Clean, Compression, Payload, Range, Refusal, Segment
+from tracesidecar.dialects.interpret import Interpreted
+from tracesidecar.model import Batch, Checkpoint, Clean, Payload, Range, Refusal, Segment
+from tracesidecar.ship.contents import Contents, Filled, Form, contents
+from tracesidecar.ship.manifest import MANIFEST_VERSION, Manifest, ManifestObject, ManifestRange, encode_manifest
 from tracesidecar.ship.plan import Plan, PlannedObject, manifest_name, object_name
 from tracesidecar.ship.quarantine import QuarantinedLine
 from tracesidecar.ship.sealing import UNSEALED, Sealed
 
 
+class Place(NamedTuple):
+    """Where an accepted line stood: its number in the chunk from 0, its offset in the segment and its length, in bytes without the newline."""
+
+    number: int
+    offset: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A clean chunk, with a keyed digest of the bytes it was made from, the checkpoint behind it, and where what was refused of it is sealed."""
+    """A clean chunk, with a keyed digest of the bytes it was made from, the checkpoint behind it, and where what was refused of it is sealed.
+
+    `places` are where its lines stood, and `count` how many lines there were in all; both are there where somebody interprets.
+    """
 
     clean: Clean
     digest: bytes = field(repr=False)
     next: Checkpoint
     sealed: Sealed = UNSEALED
+    places: tuple[Place, ...] = ()
+    count: int = 0
 
     @property
     def range(self) -> Range:
@@ -50,143 +68,149 @@ class BatchForm:
 
     sink: str
     host: str
-    compression: Compression
-    is_store: bool
+    form: Form
     fingerprint: str
     rules: str
     labels: dict[str, dict[str, str]]
 
-
-class _Range(msgspec.Struct, frozen=True):
-    segment: int
-    source: str
-    path: str
-    generation: int
-    start: int
-    end: int
-    lines: int
-    refused: int
-
-
-class _Object(msgspec.Struct, frozen=True):
-    name: str
-    sha256: str
-    bytes: int
-    rows: int
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What stands beside the objects of a batch: enough to prove from the store alone which bytes arrived, and by which rules.
-
-    `redriven`: the ranges are lines that the ranges of earlier batches count as refused.
-    """
-
-    version: int
-    batch: str
-    sink: str
-    time: int
-    host: str
-    program: str
-    rules: str
-    fingerprint: str
-    objects: tuple[_Object, ...]
-    ranges: tuple[_Range, ...]
-    cuts: dict[str, int]
-    labels: dict[str, dict[str, str]]
-    redriven: bool
+    @property
+    def is_store(self) -> bool:
+        """Tell whether the sink keeps objects by name, with a manifest."""
+        return self.form.takes == "objects"
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A closed batch. `batch` is None where every line was refused or blank: then there is nothing to send, only to commit."""
+    """A closed batch. `batch` is None where every line was refused or blank: then there is nothing to send, only to commit.
+
+    `lines` counts the lines that passed, whatever they became.
+    """
 
     plan: Plan
     batch: Batch | None
     reached: dict[int, Checkpoint]
     quarantined: tuple[QuarantinedLine, ...]
+    lines: int
 
 
 class BatchBuilder:
-    """The batch of one sink while it fills. Pieces of one segment come in order; a batch of `redriven` lines has one quarantine entry a piece."""
+    """The batch of one sink while it fills. Pieces of one segment come in order; a batch of `redriven` lines has one quarantine entry a piece.
 
-    def __init__(self, form: BatchForm, redriven: tuple[int, ...] = ()) -> None:
+    Its time is that of the first piece, by `clock` (seconds since the epoch).
+    """
+
+    def __init__(self, form: BatchForm, redriven: tuple[int, ...] = (), *, clock: Callable[[], float] = time.time) -> None:
         self._form = form
         self._redriven = redriven
-        self._encoder = LinesEncoder(form.compression)
+        self._clock = clock
+        self._began = 0.0
+        self._contents: Contents | None = None
         self._ranges: list[Range] = []
-        self._described: list[_Range] = []
+        self._described: list[ManifestRange] = []
         self._quarantined: list[QuarantinedLine] = []
         self._cuts: Counter[str] = Counter()
         self.reached: dict[int, Checkpoint] = {}
         self.lines = 0
-        self.size_bytes = 0
 
     @property
     def is_empty(self) -> bool:
         """Nothing was taken yet."""
-        return not self._ranges
+        return self._contents is None
+
+    @property
+    def size_bytes(self) -> int:
+        """What was taken, before compression."""
+        return self._contents.size_bytes if self._contents else 0
 
     @property
     def held_bytes(self) -> int:
         """Memory taken by what is encoded so far."""
-        return self._encoder.encoded_bytes
+        return self._contents.held_bytes if self._contents else 0
 
-    def add_redriven(self, entry: int, piece: Piece, label: str) -> None:
+    def add_redriven(self, entry: int, piece: Piece, label: str, events: Sequence[Interpreted] = ()) -> None:
         """Take a line that was refused before, as a piece."""
-        self.add(piece, label)
+        self.add(piece, label, events)
         self._redriven += (entry,)
 
-    def add(self, piece: Piece, label: str) -> None:
-        """Take a piece; `label` is the segment's path as it may leave the machine."""
-        clean = piece.clean
-        self._encoder.add(clean.data)
-        self._ranges.append(piece.range)
+    def add(self, piece: Piece, label: str, events: Sequence[Interpreted] = (), state: bytes = b"") -> tuple[int, ...]:
+        """Take a piece, with its events and the interpreter's state behind it where somebody interprets; `label` is the path as it may leave.
+
+        Return the offsets of lines that have a record over the sink's limit.
+        """
+        if self._contents is None:
+            self._began = self._clock()
+            self._contents = contents(self._form.form, int(self._began))
+        clean, before = piece.clean, self._contents.records
+        too_large = self._contents.add(clean, events)
+        records = self._contents.records - before
+        self._ranges.append(replace(piece.range, lines=records))
         segment = clean.segment
-        self._describe(
-            _Range(segment.id, segment.source, label, segment.generation, clean.start, clean.end, clean.lines, len(clean.refused)),
-        )
+        place = segment.id, segment.source, label, segment.generation
+        self._describe(ManifestRange(*place, clean.start, clean.end, clean.lines, len(clean.refused), records))
         self._quarantined += piece.quarantined
         for rule, count in clean.cuts:
             self._cuts[rule] += count
-        self.reached[segment.id] = piece.next
+        self.reached[segment.id] = replace(piece.next, state=state) if state else piece.next
         self.lines += clean.lines
-        self.size_bytes += len(clean.data)
+        return too_large
 
-    def _describe(self, new: _Range) -> None:
+    def refuse(self, lines: Sequence[QuarantinedLine]) -> None:
+        """Note lines that have a record which the sink cannot take."""
+        self._quarantined += lines
+
+    def _describe(self, new: ManifestRange) -> None:
         last = self._described[-1] if self._described else None
         if last is not None and last.segment == new.segment and last.end == new.start:
-            self._described[-1] = msgspec.structs.replace(last, end=new.end, lines=last.lines + new.lines, refused=last.refused + new.refused)
+            sums = {name: getattr(last, name) + getattr(new, name) for name in ("lines", "refused", "records")}
+            self._described[-1] = msgspec.structs.replace(last, end=new.end, **sums)
         else:
             self._described.append(new)
 
-    def close(self, now: float, again: Plan | None = None) -> Built:
-        """Close the batch at a time in seconds since the epoch, under a new id; or as a repeat of the plan `again`."""
-        form, batch_id = self._form, again.id if again else _new_id(now)
-        host, at = (again.host, again.time) if again else (form.host, int(now))
-        payload = self._payload(object_name(host, at, batch_id, EXTENSIONS[form.compression]) if form.is_store else "", again)
-        manifest = self._manifest(batch_id, host, at, payload, again) if form.is_store else None
-        objects = tuple(PlannedObject(x.name, x.planned) for x in (payload, manifest) if x is not None)
-        plan = Plan(batch_id, form.sink, at, host, form.fingerprint, self.lines, tuple(self._ranges), objects, self._redriven)
-        batch = Batch(batch_id, at, (payload,), manifest, self.lines, self.size_bytes, form.fingerprint) if self.lines else None
-        return Built(plan, batch, {} if self._redriven else self.reached, tuple(self._quarantined))
+    def close(self, again: Plan | None = None) -> Built:
+        """Close the batch under a new id, or as a repeat of the plan `again`."""
+        form, batch_id = self._form, again.id if again else _new_id(self._began)
+        host, at = (again.host, again.time) if again else (form.host, int(self._began))
+        filled, records = self._contents.finish() if self._contents else ([], ())
+        payloads = tuple(self._payload(each, host, at, batch_id, again) for each in filled)
+        manifest = self._manifest(batch_id, host, at, payloads, again) if form.is_store else None
+        objects = tuple(PlannedObject(x.name, x.planned) for x in (*payloads, *((manifest,) if manifest else ())))
+        count = self._contents.records if self._contents else 0
+        plan = Plan(batch_id, form.sink, at, host, form.fingerprint, count, tuple(self._ranges), objects, self._redriven)
+        batch = Batch(batch_id, at, payloads, manifest, count, self.size_bytes, form.fingerprint, records) if count else None
+        return Built(plan, batch, {} if self._redriven else self.reached, tuple(self._quarantined), self.lines)
 
-    def _payload(self, name: str, again: Plan | None) -> Payload:
-        content = self._encoder.finish()
-        sha256 = hashlib.sha256(content).digest()
-        return Payload(name, content, sha256, self.lines, compression=self._form.compression, planned=_planned(sha256, again, 0))
+    def _payload(self, filled: Filled, host: str, at: int, batch_id: str, again: Plan | None) -> Payload:
+        form = self._form.form
+        name = object_name(filled.partition, host, at, batch_id, form.extension) if self._form.is_store else ""
+        sha256 = hashlib.sha256(filled.content).digest()
+        is_parquet = form.format == "parquet"
+        media_type = "application/vnd.apache.parquet" if is_parquet else "application/x-ndjson"
+        compression = "none" if is_parquet else form.compression
+        return Payload(name, filled.content, sha256, filled.records, media_type, compression, _planned(name, sha256, again))
 
-    def _manifest(self, batch_id: str, host: str, at: int, payload: Payload, again: Plan | None) -> Payload:
+    def _manifest(self, batch_id: str, host: str, at: int, payloads: tuple[Payload, ...], again: Plan | None) -> Payload:
         form = self._form
-        objects = (_Object(payload.name, payload.sha256.hex(), len(payload.content), payload.records),)
+        objects = tuple(ManifestObject(each.name, each.sha256.hex(), len(each.content), each.records) for each in payloads)
         sources = {r.source for r in self._described}
-        labels = {source: labels for source, labels in form.labels.items() if source in sources and labels}
-        cuts = dict(sorted(self._cuts.items()))
         manifest = Manifest(
-            1, batch_id, form.sink, at, host, __version__, form.rules, form.fingerprint, objects, tuple(self._described), cuts, labels, bool(self._redriven)
+            version=MANIFEST_VERSION,
+            batch=batch_id,
+            sink=form.sink,
+            time=at,
+            host=host,
+            program=__version__,
+            rules=form.rules,
+            fingerprint=form.fingerprint,
+            objects=objects,
+            ranges=tuple(self._described),
+            cuts=dict(sorted(self._cuts.items())),
+            labels={source: labels for source, labels in form.labels.items() if source in sources and labels},
+            redriven=bool(self._redriven),
+            format=form.form.format,
         )
-        content = msgspec.json.encode(manifest) + b"\n"
-        sha256 = hashlib.sha256(content).digest()
-        return Payload(manifest_name(at, batch_id), content, sha256, 1, media_type="application/json", planned=_planned(sha256, again, 1))
+        content = encode_manifest(manifest)
+        sha256, name = hashlib.sha256(content).digest(), manifest_name(at, batch_id)
+        return Payload(name, content, sha256, 1, media_type="application/json", planned=_planned(name, sha256, again))
 
 
 def _new_id(now: float) -> str:
@@ -194,7 +218,7 @@ def _new_id(now: float) -> str:
     return f"{int(now % 1 * 65536):04x}{secrets.token_hex(6)}"
 
 
-def _planned(sha256: bytes, again: Plan | None, index: int) -> tuple[bytes, ...]:
+def _planned(name: str, sha256: bytes, again: Plan | None) -> tuple[bytes, ...]:
     """Under which digests the object may already be there: as it is now, and as it was planned before."""
-    before = again.objects[index].sha256 if again and index < len(again.objects) else ()
+    before = next((planned.sha256 for planned in again.objects if planned.name == name), ()) if again else ()
     return (*before, sha256) if sha256 not in before else before

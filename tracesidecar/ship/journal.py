@@ -130,8 +130,8 @@ class Journal:
 
     def offsets(self, sink: str) -> dict[int, Checkpoint]:
         """Where the sink is in each segment that it has begun."""
-        rows = self._rows("SELECT segment, offset, digest FROM offset WHERE sink = ?", sink)
-        return {_int(segment): Checkpoint(_int(offset), _blob(digest)) for segment, offset, digest in rows}
+        rows = self._rows("SELECT segment, offset, digest, state FROM offset WHERE sink = ?", sink)
+        return {_int(segment): Checkpoint(_int(offset), _blob(digest), _blob(state)) for segment, offset, digest, state in rows}
 
     def sinks(self) -> list[SinkRow]:
         """Every sink that ever ran with this state directory."""
@@ -252,17 +252,16 @@ class Journal:
 
 
 def _move(db: sqlite3.Connection, sink: str, reached: dict[int, Checkpoint]) -> None:
-    rows = [(sink, segment, checkpoint.offset, checkpoint.digest) for segment, checkpoint in reached.items()]
+    rows = [(sink, segment, checkpoint.offset, checkpoint.digest, checkpoint.state) for segment, checkpoint in reached.items()]
     db.executemany(
-        "INSERT INTO offset VALUES (?, ?, ?, ?) ON CONFLICT (sink, segment) DO UPDATE SET offset = excluded.offset, digest = excluded.digest "
-        "WHERE excluded.offset >= offset.offset",
+        "INSERT INTO offset VALUES (?, ?, ?, ?, ?) ON CONFLICT (sink, segment) DO UPDATE SET "
+        "offset = excluded.offset, digest = excluded.digest, state = excluded.state WHERE excluded.offset >= offset.offset",
         rows,
     )
 
 
 _ENTRIES = (
-    "SELECT q.id, q.segment, q.sink, q.start, q.end, q.source, q.path, q.generation, q.reason, q.digest, q.sealed, q.sealed_at, q.at, q.gone "
-    "FROM quarantine q"
+    "SELECT q.id, q.segment, q.sink, q.start, q.end, q.source, q.path, q.generation, q.reason, q.digest, q.sealed, q.sealed_at, q.at, q.gone FROM quarantine q"
 )
 
 

@@ -20,7 +20,7 @@ class PlannedObject:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One batch of one sink, before it is sent. `time` is in whole seconds since the epoch; `ranges` are in the order of the lines.
+    """One batch of one sink, before it is sent; `lines` counts its records. `time` is in whole seconds since the epoch; `ranges` are in the order of the lines.
 
     `redriven` are the quarantine entries that the batch delivers after all, one a range; such a batch moves no offset.
     """
@@ -46,10 +46,9 @@ def decode_plan(body: bytes) -> Plan:
     return msgspec.msgpack.decode(body, type=Plan)
 
 
-def object_name(host: str, at: int, batch_id: str, extension: str) -> str:
-    """`raw/v1/dt=2026-11-21/host-20261121T101112Z-<batch id>.jsonl.gz`: names sort by time, and each is used once."""
-    moment = time.gmtime(at)
-    return f"raw/v1/dt={time.strftime('%Y-%m-%d', moment)}/{host}-{time.strftime('%Y%m%dT%H%M%SZ', moment)}-{batch_id}{extension}"
+def object_name(partition: str, host: str, at: int, batch_id: str, extension: str) -> str:
+    """`<partition>/host-20261121T101112Z-<batch id>.jsonl.gz`: names sort by time, and each is used once."""
+    return f"{partition}/{host}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(at))}-{batch_id}{extension}"
 
 
 def manifest_name(at: int, batch_id: str) -> str:

@@ -16,9 +16,7 @@ from tracesidecar.ship.quarantine import QuarantinedLine
 
 def ask(db: sqlite3.Connection, entry: int, sinks: Iterable[str]) -> None:
     """Note the wish of a person; a sink that has the line already is not asked."""
-    query = (
-        "INSERT INTO redrive (entry, sink, state) VALUES (?, ?, 'asked') ON CONFLICT (entry, sink) DO UPDATE SET state = 'asked' WHERE state = 'refused'"
-    )
+    query = "INSERT INTO redrive (entry, sink, state) VALUES (?, ?, 'asked') ON CONFLICT (entry, sink) DO UPDATE SET state = 'asked' WHERE state = 'refused'"
     db.executemany(query, [(entry, sink) for sink in sinks])
 
 

@@ -15,11 +15,13 @@ CREATE TABLE sink (
 ) WITHOUT ROWID;
 
 -- the end of what a sink has durably: a contiguous prefix of the segment, with proof (keyed digest of the 4 KiB before it)
+-- and what the interpreter carries there from line to line
 CREATE TABLE offset (
     sink TEXT NOT NULL,
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     digest BLOB NOT NULL,
+    state BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (sink, segment)
 ) WITHOUT ROWID;
 CREATE INDEX offset_by_segment ON offset (segment);

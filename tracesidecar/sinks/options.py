@@ -20,13 +20,13 @@ class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[sink]]` block, without what is peculiar to its type."""
+    """One `[[sink]]` block, without what is peculiar to its type. `content` None is the default of the sink's type and format."""
 
     name: str
     type: str
-    format: Literal["raw"] = "raw"
+    format: Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp", "parquet"] = "raw"
     compression: Compression = "gzip"
-    content: Literal["full"] = "full"
+    content: Literal["full", "metadata"] | None = None
     batch: BatchLimits = msgspec.field(default_factory=BatchLimits)
     required: bool = True
     sources: tuple[str, ...] = ()

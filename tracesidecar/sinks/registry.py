@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 Promise = Literal["exactly once", "at least once", "kernel-acknowledged", "none"]
 
 
+RECORD_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef", "otlp")
+STORE_FORMATS = (*RECORD_FORMATS, "parquet")
+ROW_LIMIT_BYTES = 1 << 20
+"""The most that a row of a lake has: what tables read without trouble (Athena takes 32 MB, a laptop's tools less)."""
+
+
 class SinkModule(Protocol):
     """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside `build` or later."""
 
@@ -30,11 +36,19 @@ class SinkModule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkType:
-    """`stores` sinks keep objects by name and get a manifest. `needs` is the import that proves that the extra is installed."""
+    """What a sink takes and promises.
+
+    `takes` objects: it keeps them by name, and gets a manifest. `formats` are those that make sense there; `keeps_content`: events go there whole
+    unless the configuration says otherwise. `record_limit_bytes` is the most that the destination takes of one record (0: any). `needs` is the
+    import that proves that the extra is installed.
+    """
 
     module: str
     promise: Promise
-    stores: bool = False
+    takes: Literal["objects", "body", "records"] = "records"
+    formats: tuple[str, ...] = RECORD_FORMATS
+    keeps_content: bool = False
+    record_limit_bytes: int = 0
     extra: str = ""
     needs: str = ""
 
@@ -48,8 +62,24 @@ class SinkType:
 
 
 SINK_TYPES: dict[str, SinkType] = {
-    "directory": SinkType("tracesidecar.sinks.directory", "exactly once", stores=True),
-    "http": SinkType("tracesidecar.sinks.http", "at least once"),
-    "s3": SinkType("tracesidecar.sinks.s3", "exactly once", stores=True, extra="s3", needs="boto3"),
-    "stdout": SinkType("tracesidecar.sinks.stdout", "none"),
+    "directory": SinkType("tracesidecar.sinks.directory", "exactly once", "objects", STORE_FORMATS, keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES),
+    "http": SinkType("tracesidecar.sinks.http", "at least once", "body"),
+    "s3": SinkType(
+        "tracesidecar.sinks.s3",
+        "exactly once",
+        "objects",
+        STORE_FORMATS,
+        keeps_content=True,
+        record_limit_bytes=ROW_LIMIT_BYTES,
+        extra="s3",
+        needs="boto3",
+    ),
+    "stdout": SinkType("tracesidecar.sinks.stdout", "none", "body"),
 }
+
+
+def content_of(options: SinkOptions) -> Literal["full", "metadata"]:
+    """How much of each record the sink is given: lines as they stand are whole; else as configured, or as is usual for its type."""
+    if options.content is not None:
+        return options.content
+    return "full" if options.format == "raw" or SINK_TYPES[options.type].keeps_content else "metadata"

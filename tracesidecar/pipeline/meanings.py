@@ -1,0 +1,79 @@
+"""What the lines of a piece mean: interpreted once for all sinks that walk side by side."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from tracesidecar.collect.collector import Collector
+from tracesidecar.dialects.interpret import Interpreted, Interpreter, Line, Passage
+from tracesidecar.dialects.state import decode_state
+from tracesidecar.pipeline.pieces import Pieces
+from tracesidecar.ship.batch import Piece
+
+EVENTS_PER_BYTE = 3
+"""About how much more memory the events of a piece take than its lines."""
+
+Meaning = tuple[list[Interpreted], bytes]
+"""The events of a piece, and the interpreter's state behind it."""
+
+
+class Meanings:
+    """Events of pieces, with a cache bounded in bytes. For one thread."""
+
+    def __init__(self, collector: Collector, pieces: Pieces, interpreters: Mapping[str, Interpreter], *, cache_bytes: int) -> None:
+        """`interpreters` are by source."""
+        self._collector = collector
+        self._pieces = pieces
+        self._interpreters = interpreters
+        self._limit = cache_bytes // EVENTS_PER_BYTE
+        self._cache: OrderedDict[tuple[int, int, int, bytes], Meaning] = OrderedDict()
+        self._held = 0
+
+    @property
+    def cached_bytes(self) -> int:
+        """About how much memory the cache takes."""
+        return self._held * EVENTS_PER_BYTE
+
+    def of(self, piece: Piece, state: bytes) -> Meaning:
+        """The events of a piece; `state` is what the checkpoint before it has."""
+        clean = piece.clean
+        key = clean.segment.id, clean.start, clean.end, state
+        found = self._cache.get(key)
+        if found is None:
+            if not state and clean.start:
+                state = self.entry(clean.segment.id, clean.start)
+            found = self._interpreters[clean.segment.source](self._passage(piece), state or None)
+            self._remember(key, found)
+        return found
+
+    def _passage(self, piece: Piece) -> Passage:
+        clean = piece.clean
+        repaired = frozenset(clean.repaired)
+        lines = [
+            Line(data, place.number, place.offset, place.length, place.offset in repaired)
+            for data, place in zip(clean.data.split(b"\n"), piece.places, strict=False)
+        ]
+        refusal = clean.refused[0].reason if clean.refused else ""
+        return Passage(self._pieces.label(clean.segment.id, clean.segment.path), lines, piece.count, refusal)
+
+    def entry(self, segment: int, offset: int) -> bytes:
+        """The state for a reader that begins in mid-file: what the file's first lines say, and how many lines there were."""
+        first = self._pieces.first(segment)
+        if first is None or first.clean.end > offset:
+            return b""
+        view = self._collector.segments()[segment]
+        _, state = self._interpreters[view.segment.source](self._passage(first), None)
+        file = decode_state(state)
+        file.lines += sum(part.count(b"\n") for part in self._collector.read_range(segment, first.clean.end, offset) or ())
+        return file.encode()
+
+    def _remember(self, key: tuple[int, int, int, bytes], found: Meaning) -> None:
+        size = key[2] - key[1]
+        if size > self._limit:
+            return
+        self._cache[key] = found
+        self._held += size
+        while self._held > self._limit:
+            old, _ = self._cache.popitem(last=False)
+            self._held -= old[2] - old[1]
