@@ -141,5 +141,5 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=_begin,
     events=_events,
-    include=(".agent/hybrid-swarm/swarm.events.jsonl", ".agent/hybrid-swarm/control.jsonl", ".agent/hybrid-swarm/agents/*.jsonl"),
+    include=(".agent/hybrid-swarm/**/*.jsonl",),
 )
