@@ -13,6 +13,12 @@ from tracesidecar.dialects.dialect import Dialect
 MODULES: dict[str, str] = {
     "claude_code": "claude_code",
     "codex": "codex",
+    "copilot": "copilot",
+    "copilot_otel": "copilot_otel",
+    "gemini": "gemini",
+    "qwen": "qwen",
+    "pi": "pi",
+    "kimi": "kimi",
     "machina": "machina",
     "attocode": "attocode",
     "attoswarm": "attoswarm",

@@ -1,0 +1,283 @@
+"""Sessions of pi, and of OpenClaw and omp, which write the same lines: version 3, and the older ones without ids.
+
+Sources: pi-mono packages/coding-agent/docs/session.md; OpenClaw and omp keep its entry types and add their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.content import plain_text
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.joins import call_key, remember
+from tracesidecar.dialects.numbers import count, real, total
+from tracesidecar.dialects.state import stem
+from tracesidecar.dialects.times import utc
+from tracesidecar.dialects.tools import tool_type
+from tracesidecar.dialects.values import as_json, fields, items, text
+
+_PATH = re.compile(r"/\.(pi|omp)/agent/sessions/|/\.(openclaw)/agents/[^/]+/sessions/")
+_FAILED = frozenset(("error", "aborted"))
+_BOOKKEEPING = frozenset(
+    (
+        "thinking_level_change",
+        "custom",
+        "custom_message",
+        "label",
+        "session_info",
+        "context_transform",
+        "ephemeral",
+        # omp
+        "title",
+        "title_change",
+        "mode_change",
+        "service_tier_change",
+        "session_init",
+        "ttsr_injection",
+        "mcp_tool_selection",
+    )
+)
+
+
+class Message(msgspec.Struct, rename="camel"):
+    """What an entry of type `message` holds; which members it has depends on the role."""
+
+    role: object = None
+    content: object = None
+    timestamp: object = None
+    provider: object = None
+    model: object = None
+    response_id: object = None
+    stop_reason: object = None
+    error_message: object = None
+    usage: object = None
+    tool_call_id: object = None
+    tool_name: object = None
+    is_error: object = None
+    command: object = None
+    output: object = None
+    exit_code: object = None
+
+
+class Entry(msgspec.Struct, rename="camel"):
+    """A line: the header or an entry of the session's tree."""
+
+    type: object = None
+    id: object = None
+    parent_id: object = None
+    timestamp: object = None
+    message: Message | None = None
+    cwd: object = None
+    parent_session: object = None
+    branched_from: object = None
+    provider: object = None
+    model_id: object = None
+    model: object = None
+    summary: object = None
+    name: object = None
+    content: object = None
+    usage: object = None
+
+
+class State(msgspec.Struct):
+    """What earlier lines said. `began` is the time of the header: entries of a fork that are older were copied from its parent."""
+
+    agent: str
+    conversation: str
+    parent: str | None = None
+    began: str | None = None
+    cwd: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    tools: dict[str, str] = {}
+
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+def _recognise(path: str, line: Mapping[str, object]) -> bool:
+    if _PATH.search(path.replace("\\", "/")):
+        return True
+    return line.get("type") == "session" and "id" in line and "timestamp" in line and ("cwd" in line or isinstance(line.get("version"), int))
+
+
+def _begin(path: str) -> State:
+    place = _PATH.search(path.replace("\\", "/"))
+    agent = (place[1] or place[2]) if place else "pi"
+    return State(agent=agent, conversation=_session_of(path))
+
+
+def _session_of(path: str) -> str:
+    """Files are named `<time>_<session>.jsonl`, of OpenClaw `<session>.jsonl`."""
+    return stem(path).rpartition("_")[2]
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    entry = _decode(line)
+    match entry.type:
+        case "message" if entry.message is not None:
+            return _message_events(entry, entry.message, state)
+        case "session":
+            return [_session(entry, state)]
+        case "model_change":
+            state.provider = text(entry.provider) or state.provider
+            state.model = text(entry.model_id) or text(entry.model) or state.model
+            event = _event("state", entry, state)
+            event.model, event.provider_name = state.model, state.provider
+            return [event]
+        case "compaction" | "branch_summary":
+            return [_summary(entry, state)]
+        case str() if entry.type in _BOOKKEEPING:
+            event = _event("state", entry, state)
+            event.text = text(entry.name) or plain_text(entry.content)
+            return [event]
+    raise UnknownType(str(entry.type), _event("unknown", entry, state))
+
+
+def _event(kind: EventKind, entry: Entry, state: State) -> Event:
+    event_time = utc(entry.timestamp) or (utc(entry.message.timestamp) if entry.message else None)
+    return Event(
+        event_kind=kind,
+        native_id=text(entry.id),
+        parent_id=text(entry.parent_id),
+        conversation_id=state.conversation,
+        parent_conversation_id=state.parent,
+        event_time=event_time,
+        event_time_source="line" if event_time else None,
+        agent_name=state.agent,
+        cwd=state.cwd,
+    )
+
+
+def _session(entry: Entry, state: State) -> Event:
+    state.conversation = text(entry.id) or state.conversation
+    parent = text(entry.parent_session) or text(entry.branched_from)
+    state.parent = _session_of(parent) if parent else None
+    state.began = utc(entry.timestamp)
+    state.cwd = text(entry.cwd)
+    state.provider, state.model = text(entry.provider), text(entry.model_id)
+    return _event("session_start", entry, state)
+
+
+def _summary(entry: Entry, state: State) -> Event:
+    """What was summarised; the summary itself may have cost a call of the model in use."""
+    event = _event("compaction" if entry.type == "compaction" else "state", entry, state)
+    event.text = text(entry.summary)
+    if entry.usage is not None:
+        event.model, event.provider_name = state.model, state.provider
+        _set_usage(event, entry, fields(entry.usage), state)
+    return event
+
+
+def _message_events(entry: Entry, message: Message, state: State) -> Sequence[Event]:
+    match message.role:
+        case "assistant":
+            return _assistant(entry, message, state)
+        case "user":
+            event = _event("user_message", entry, state)
+            event.role, event.text = "user", plain_text(message.content)
+            return [event]
+        case "toolResult":
+            return [_tool_result(entry, message, state)]
+        case "bashExecution":
+            return _user_command(entry, message, state)
+        case "custom" | "hookMessage" | "branchSummary" | "compactionSummary":
+            event = _event("state", entry, state)
+            event.text = plain_text(message.content)
+            return [event]
+    raise UnknownType(f"message.{message.role}", _event("unknown", entry, state))
+
+
+def _assistant(entry: Entry, message: Message, state: State) -> list[Event]:
+    usage = fields(message.usage)
+    event = _event("model_call" if usage else "model_message", entry, state)
+    event.role, event.text, event.operation_name = "assistant", plain_text(message.content), "chat"
+    event.provider_name = text(message.provider) or state.provider
+    event.model = text(message.model) or state.model
+    event.finish_reason = text(message.stop_reason)
+    if event.finish_reason:
+        event.outcome = "failure" if event.finish_reason in _FAILED else "success"
+    if event.outcome == "failure":
+        event.error_type, event.error_message = event.finish_reason, text(message.error_message)
+    if usage:
+        _set_usage(event, entry, usage, state, text(message.response_id))
+    return [event, *_blocks(entry, message, state)]
+
+
+def _set_usage(event: Event, entry: Entry, usage: Mapping[str, object], state: State, response: str | None = None) -> None:
+    """Input without cache, cache apart, and the cost, as the agent recorded them.
+
+    The lines that a fork copies belong to its parent's calls: they have the parent's key.
+    """
+    event.cache_read_input_tokens = count(usage.get("cacheRead"))
+    event.cache_creation_input_tokens = count(usage.get("cacheWrite"))
+    uncached = count(usage.get("input"))
+    if uncached is not None:
+        event.input_tokens = total(uncached, event.cache_read_input_tokens, event.cache_creation_input_tokens)
+    event.output_tokens = count(usage.get("output"))
+    event.reasoning_output_tokens = count(usage.get("reasoning"))
+    event.usage_scope = "call"
+    is_copied = bool(state.parent and state.began and event.event_time and event.event_time < state.began)
+    event.api_call_id = call_key(state.parent if is_copied else state.conversation, response or text(entry.id))
+    event.cost_usd = real(fields(usage.get("cost")).get("total"))
+    event.cost_source = None if event.cost_usd is None else "recorded"
+
+
+def _blocks(entry: Entry, message: Message, state: State) -> list[Event]:
+    events = []
+    for block in map(fields, items(message.content)):
+        match block.get("type"):
+            case "thinking" if thinking := text(block.get("thinking")):
+                event = _event("reasoning", entry, state)
+                event.role, event.text, event.model = "assistant", thinking, text(message.model) or state.model
+                events.append(event)
+            case "toolCall" | "tool_use":
+                event = _event("tool_call", entry, state)
+                event.role, event.operation_name = "assistant", "execute_tool"
+                event.tool_call_id, event.tool_name = text(block.get("id")), text(block.get("name"))
+                event.tool_type = tool_type(event.tool_name)
+                event.tool_arguments = as_json(block.get("arguments", block.get("input")))
+                events.append(event)
+                if event.tool_call_id and event.tool_name:
+                    remember(state.tools, event.tool_call_id, event.tool_name)
+    return events
+
+
+def _tool_result(entry: Entry, message: Message, state: State) -> Event:
+    event = _event("tool_result", entry, state)
+    event.role, event.operation_name = "tool", "execute_tool"
+    event.tool_call_id = text(message.tool_call_id)
+    event.tool_name = text(message.tool_name) or state.tools.get(event.tool_call_id or "")
+    event.tool_type = tool_type(event.tool_name)
+    event.tool_result = plain_text(message.content)
+    if isinstance(message.is_error, bool):
+        event.outcome = "failure" if message.is_error else "success"
+    return event
+
+
+def _user_command(entry: Entry, message: Message, state: State) -> list[Event]:
+    """A shell command that the user ran: call and result in one line."""
+    call, result = _event("tool_call", entry, state), _event("tool_result", entry, state)
+    for event in (call, result):
+        event.role, event.tool_name, event.tool_type, event.operation_name = "user", "bash", "shell", "execute_tool"
+    call.tool_arguments = as_json({"command": message.command}) if text(message.command) else None
+    result.tool_result = text(message.output)
+    exit_code = real(message.exit_code)
+    if exit_code is not None:
+        result.outcome = "success" if exit_code == 0 else "failure"
+    return [call, result]
+
+
+DIALECT: Dialect[State] = Dialect(
+    name="pi",
+    recognise=_recognise,
+    state=State,
+    begin=_begin,
+    events=_events,
+    include=("~/.pi/agent/sessions/**/*.jsonl", "~/.omp/agent/sessions/**/*.jsonl", "~/.openclaw/agents/*/sessions/*.jsonl"),
+    exclude=("~/.openclaw/**/*.deleted*", "~/.openclaw/**/*.reset*", "~/.openclaw/**/*.checkpoint.*"),
+)
