@@ -39,6 +39,8 @@ HOMES = {
     "prometheus_client": {"tracesidecar.metrics"},
     "aiohttp": {"tracesidecar.sinks.http", "tracesidecar.sinks.http_answers"},
     "aiofiles": {"tracesidecar.sinks.directory", "tracesidecar.sinks.durable"},
+    "opentelemetry": {"tracesidecar.encode.otlp_request"},
+    "google": {"tracesidecar.encode.otlp_request"},
     "pyrage": {"tracesidecar.ship.sealing"},
     "rich": {"tracesidecar.cli"},
     "pyarrow": {"tracesidecar.encode.parquet", "tracesidecar.lake"},

@@ -99,7 +99,7 @@ def _extension(event: Event, dialect: str) -> Iterator[str]:
     yield f"cat={extension_value(dialect)}"
     for column, key in _KEYS:
         value = getattr(event, column)
-        if value is not None:
+        if value is not None and value != "":  # some readers take the next key for an empty value
             yield f"{key}={extension_value(value) if isinstance(value, str) else number(value)}{_LABELS.get(key, '')}"
     command, file, url = target(event.tool_arguments)
     if command is not None:
@@ -108,5 +108,6 @@ def _extension(event: Event, dialect: str) -> Iterator[str]:
         yield f"filePath={extension_value(file)}"
     if url is not None:
         yield f"request={extension_value(url)}"
-    for name, label in labels(event.labels).items():
-        yield f"{own_key(f'label {name}')}={extension_value(label)}"
+    named = {own_key(f"label {name}"): label for name, label in labels(event.labels).items()}  # a key may stand once
+    for key, label in named.items():
+        yield f"{key}={extension_value(label)}"

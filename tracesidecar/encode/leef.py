@@ -62,7 +62,7 @@ def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, str]]:
     yield "cat", attribute_value(dialect)
     for column, key in _KEYS:
         value = getattr(event, column)
-        if value is not None:
+        if value is not None and value != "":
             yield key, attribute_value(value) if isinstance(value, str) else number(value)
     for key, value in zip(("command_line", "file_path", "url"), target(event.tool_arguments), strict=True):
         if value is not None:

@@ -55,7 +55,7 @@ BY_KIND: dict[str, int] = {
 }
 """Kind of event → activity in API Activity, for what is no tool's."""
 
-_CALLS = ("tool_call", "span")
+_ACTS = ("tool_call", "span")
 """Only these are the act itself: what a result or a permission tells of must not be counted as a second launch."""
 
 
@@ -77,8 +77,21 @@ def routed(event: Event) -> Routed:
 
 def _of_tool(event: Event) -> tuple[EventClass, int]:
     event_class, activity = BY_TOOL_TYPE.get(event.tool_type or "", (API, OTHER))
-    if event.event_kind not in _CALLS:
+    if event.event_kind not in _ACTS:
         return event_class, OTHER
     if event.tool_type == "edit":
         activity = BY_TOOL_NAME.get((event.tool_name or "").lower(), activity)
     return event_class, activity
+
+
+def class_table() -> str:
+    """Write how events become classes, as a Markdown table."""
+    tools = [f"| tool `{kind}` | {_named(event_class, activity)} |" for kind, (event_class, activity) in BY_TOOL_TYPE.items()]
+    tools += [f"| tool `edit` named `{name}` | {_named(FILE, activity)} |" for name, activity in BY_TOOL_NAME.items()]
+    kinds = [f"| `{kind}` | {_named(API, activity)} |" for kind, activity in BY_KIND.items()]
+    rest = [f"| any other tool or kind | {_named(API, OTHER)} |", "| a `tool_result` or `permission` of a tool | class of the tool · Other (99) |"]
+    return "\n".join(("| event | class · activity |", "|---|---|", f"| `error` | {_named(ERROR, 1)} |", *tools, *kinds, *rest)) + "\n"
+
+
+def _named(event_class: EventClass, activity: int) -> str:
+    return f"{event_class.name} {event_class.uid} · {event_class.activities.get(activity, 'Other')} ({activity})"

@@ -1,0 +1,109 @@
+"""What each format writes is what was looked at once, byte for byte. `UPDATE_GOLDEN=1` writes the files anew, to be looked at again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.encode.events import DIALECT, EVENTS, KINDS
+from tracesidecar import __version__
+from tracesidecar.dialects.event import Event
+from tracesidecar.encode.formats import FORMATS, encoder
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_there_is_an_event_of_every_kind_and_type_of_tool() -> None:
+    assert {event.event_kind for event in EVENTS.values()} == set(KINDS)
+    types = {"function", "extension", "datastore", "mcp", "shell", "edit", "read", "search", "web"}
+    assert {event.tool_type for event in EVENTS.values()} == {None, *types}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_event_is_written_as_it_was_looked_at(form: str) -> None:
+    encode = encoder(form, "full")
+    written = "".join(f"# {name}\n{encode(event, DIALECT).decode()}\n" for name, event in EVENTS.items()).replace(__version__, "VERSION")
+    path = GOLDEN / f"{form}.txt"
+    if "UPDATE_GOLDEN" in os.environ:
+        path.write_bytes(written.encode())
+    assert written == path.read_bytes().decode()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("content", ["full", "metadata"])
+def test_a_record_is_one_line_and_the_event_stays_as_it_was(form: str, content: str) -> None:
+    encode = encoder(form, content)
+    for event in EVENTS.values():
+        before = msgspec.structs.replace(event)
+        record = encode(event, DIALECT)
+        assert b"\n" not in record
+        assert b"\r" not in record
+        assert b"\0" not in record
+        assert event == before
+        assert encode(event, DIALECT) == record
+
+
+CONTENT = ("text", "tool_arguments", "tool_result", "raw")
+
+
+def full_of_marks() -> Event:
+    """An event with a mark of its own in every column of text."""
+    texts = {name: f"mark-{name}-mark" for name in Event.__struct_fields__ if name not in NUMBERS}
+    return Event(**(texts | NUMBERS))
+
+
+NUMBERS = {
+    "schema_version": 771,
+    "is_subagent": True,
+    "event_time": "2026-09-01T10:00:00.123456Z",
+    "duration_ms": 772.5,
+    "ingest_time": "2026-09-01T10:00:07.654321Z",
+    "event_kind": "tool_call",
+    "input_tokens": 773,
+    "cache_read_input_tokens": 774,
+    "cache_creation_input_tokens": 775,
+    "output_tokens": 776,
+    "reasoning_output_tokens": 777,
+    "cost_usd": 778.25,
+    "source_line": 779,
+    "source_offset": 780,
+    "line_bytes": 781,
+    "redaction_count": 782,
+    "truncated": True,
+    "supersedes": True,
+    "outcome": "failure",
+    "labels": '{"mark":"mark-labels-mark"}',
+    "trace_id": "mark-trace_id-mark",
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("tool_type", ["mark-tool_type-mark", "shell", "edit", "web"])
+def test_no_column_is_lost(form: str, tool_type: str) -> None:
+    event = msgspec.structs.replace(full_of_marks(), tool_type=tool_type)
+    record = encoder(form, "full")(event, "mark-dialect-mark").decode()
+    marks = [f"mark-{name}-mark" for name in (*Event.__struct_fields__, "dialect") if name not in NUMBERS and name != "tool_type"]
+    numbers = [str(number).split(".")[0] for name, number in NUMBERS.items() if not isinstance(number, bool | str)]
+    assert not [mark for mark in (*marks, *numbers, tool_type, "mark-labels-mark") if mark not in record]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("kind", ["tool_call", "tool_result", "error", "user_message"])
+def test_metadata_holds_no_content(form: str, kind: str) -> None:
+    event = msgspec.structs.replace(
+        full_of_marks(), event_kind=kind, tool_type="shell", tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}'
+    )
+    record = encoder(form, "metadata")(event, DIALECT).decode()
+    assert not [name for name in CONTENT if f"mark-{name}-mark" in record]
+    assert "mark-event_id-mark" in record
+
+
+def test_the_partitions_are_in_the_row_but_not_in_that_of_a_lake() -> None:
+    event = EVENTS["shell"]
+    row = msgspec.json.decode(encoder("event", "full")(event, DIALECT))
+    assert (row.pop("dt"), row.pop("dialect")) == ("2026-09-01", DIALECT)
+    assert msgspec.json.decode(encoder("event", "full", partitioned=True)(event, DIALECT)) == row
+    assert msgspec.convert(row, Event) == event
