@@ -67,10 +67,7 @@ def _events(line: bytes, _state: State) -> Sequence[Event]:
     )
     _usage(event, fields(members.get("usage")) or fields(message.get("usage")))
     if event.role == "tool":
-        event.tool_result, event.text = event.text, None
-        event.tool_call_id = text(members.get("tool_call_id"))
-        event.tool_name = text(members.get("name"))
-        event.tool_type = tool_type(event.tool_name)
+        _answered(event, members)
     calls = [_call(event, *each) for each in tool_calls(members.get("tool_calls") or message.get("tool_calls"))]
     kind = likely_kind(event)
     if kind is None:
@@ -103,6 +100,13 @@ def _usage(event: Event, usage: Mapping[str, object]) -> None:
     event.cache_read_input_tokens = read if read is not None else count(at(usage, "prompt_tokens_details", "cached_tokens"))
     event.cache_creation_input_tokens = created
     event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))
+
+
+def _answered(event: Event, members: Mapping[str, object]) -> None:
+    event.tool_result, event.text = event.text, None
+    event.tool_call_id = text(members.get("tool_call_id"))
+    event.tool_name = text(members.get("name"))
+    event.tool_type = tool_type(event.tool_name)
 
 
 def _call(asked: Event, call: str | None, name: str | None, arguments: str | None) -> Event:
