@@ -96,7 +96,8 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     if kind == "attachment":
         return [_attachment(line, make)]
     event = make("state")
-    event.text = text(line.summary) or text(line.title) or text(line.last_prompt) or text(line.content)
+    titles = (text(each) for each in (line.summary, line.custom_title, line.ai_title, line.last_prompt))
+    event.text = next(filter(None, titles), None) or messages.plain_text(line.content)
     if kind not in _BOOKKEEPING:
         event.event_kind = "unknown"
         raise UnknownType(kind or "none", event)
@@ -172,5 +173,5 @@ DIALECT = Dialect(
         "~/AppData/Roaming/Claude/local-agent-mode-sessions/**/projects/**/*.jsonl",
         "~/AppData/Local/Packages/*Claude_*/LocalCache/Roaming/Claude/local-agent-mode-sessions/**/projects/**/*.jsonl",
     ),
-    exclude=("**/tool-results/**", "**/subagents/**/journal.jsonl", "**/subagents/journal.jsonl", "~/.claude/history.jsonl"),
+    exclude=("**/tool-results/**", "**/subagents/**/journal.jsonl", "~/.claude/history.jsonl"),
 )

@@ -39,7 +39,7 @@ def of_token_count(payload: Payload, state: State, make: Make) -> Event:
     if (totals is not None and totals == before) or not any(spent[:_TOTAL]):
         event.usage_scope = "repeat"
     else:
-        event.event_kind, event.operation_name, event.usage_scope = "model_call", "chat", "call"
+        event.event_kind, event.operation_name, event.role, event.usage_scope = "model_call", "chat", "assistant", "call"
     return event
 
 
