@@ -138,7 +138,7 @@ class _Reader:
             event.source_offset, event.line_bytes, event.line_sha256 = line.offset, line.length, digest
             event.line_state = "repaired" if line.is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
-            event.truncated = shorten_columns(event) or (is_short and event is events[0])
+            event.truncated = shorten_columns(event) or bool(event.truncated) or (is_short and event is events[0])
             event.labels, event.host_name = self.labels, event.host_name or self.host
             if event.usage_scope == "call" and event.cost_usd is None:
                 self._price(event)

@@ -91,6 +91,10 @@ class Pieces:
         self._remember(piece)
         return piece
 
+    def waiting(self) -> list[int]:
+        """The segments whose last message is still open."""
+        return list(self._waiting)
+
     def overdue(self, now: float) -> list[int]:
         """The segments whose last message has been open for so long that it is taken as it is."""
         return [segment for segment, (_, since) in self._waiting.items() if now - since >= OPEN_SECONDS]

@@ -138,6 +138,15 @@ class Pipeline:
         self._forget(scan.files)
         return scan
 
+    def begin_drain(self, target: dict[int, int]) -> None:
+        """Worker thread: no sink reads beyond the target any more, and none waits for the end of a message that is still open."""
+        views, now = self.collector.segments(), self.clock()
+        for route in self.routes.values():
+            route.target = target
+            for segment in self._pieces.waiting():
+                if segment in views and route.takes(views[segment].segment.source):
+                    route.offer(segment, now)
+
     def _forget(self, known: int) -> None:
         """Worker thread: drop what is remembered of segments that are over, once that is more than half of it."""
         if any(len(route.committed) > 2 * known + FEW_SEGMENTS for route in self.routes.values()):
@@ -204,7 +213,7 @@ class Pipeline:
             await self._redrive(route)
         builder = await self._fill(route)
         if builder.is_empty:
-            return route.target is None or route.is_asked
+            return route.target is None or route.is_asked or bool(route.ready)
         built = await self.work(builder.close)
         await self._advance(route, await self._shipments.ship(route, built))
         return True

@@ -138,9 +138,8 @@ class Service:
         pipeline, loop = self.pipeline, asyncio.get_running_loop()
         deadline = loop.time() + seconds
         await self._last_look(deadline)
-        target = await pipeline.work(self._target)
+        target = await pipeline.work(self._begin_drain)
         for route in pipeline.routes.values():
-            route.target = target
             route.news.set()
         log.info("service.draining", files=len(target), deadline_seconds=seconds)
         while waiting := [task for name, task in self._serving.items() if pipeline.routes[name].options.required and not task.done()]:
@@ -165,10 +164,12 @@ class Service:
         views = self.pipeline.collector.segments().values()
         return any(view.state in ("missing", "ended") and self.pipeline.required_offset(view) < view.size for view in views)
 
-    def _target(self) -> dict[int, int]:
-        """Worker thread: where each segment ends now; of an archive that has not been read through, nobody knows."""
+    def _begin_drain(self) -> dict[int, int]:
+        """Worker thread: what is to be delivered is where each segment ends now; of an archive that has not been read through, nobody knows."""
         views = self.pipeline.collector.segments()
-        return {segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize for segment, view in views.items()}
+        target = {segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize for segment, view in views.items()}
+        self.pipeline.begin_drain(target)
+        return target
 
     def _result(self) -> DrainResult:
         """Worker thread: what is there and was not delivered."""
