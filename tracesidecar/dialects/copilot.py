@@ -57,7 +57,8 @@ _decode = msgspec.json.Decoder(Line).decode
 def _recognise(path: str, line: Mapping[str, object]) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
-    return isinstance(line.get("data"), dict) and "timestamp" in line and (line.get("type") in _MAPPERS or line.get("type") in BOOKKEEPING)
+    kind = text(line.get("type"))
+    return isinstance(line.get("data"), dict) and "timestamp" in line and (kind in _MAPPERS or kind in BOOKKEEPING)
 
 
 def _begin(path: str) -> State:
@@ -68,14 +69,14 @@ def _begin(path: str) -> State:
 
 def _events(line: bytes, state: State) -> Sequence[Event]:
     record = _decode(line)
-    mapper = _MAPPERS.get(record.type) if isinstance(record.type, str) else None
-    if mapper is not None:
+    kind = text(record.type) or ""
+    if (mapper := _MAPPERS.get(kind)) is not None:
         return mapper(record, fields(record.data), state)
-    if record.type in BOOKKEEPING:
+    if kind in BOOKKEEPING:
         event = _event("state", record, state)
         event.text = plain_text(at(record.data, "content")) or text(at(record.data, "message"))
         return [event]
-    raise UnknownType(str(record.type), _event("unknown", record, state))
+    raise UnknownType(kind, _event("unknown", record, state))
 
 
 def _event(kind: EventKind, line: Line, state: State) -> Event:

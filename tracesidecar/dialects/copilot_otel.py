@@ -20,7 +20,6 @@ _INFERENCE, _TURN = "gen_ai.client.inference.operation.details", "copilot_chat.a
 _BODIES = (("GenAI inference:", _INFERENCE), (_TURN, _TURN))
 _CONVERSATIONS = ("gen_ai.conversation.id", "copilot_chat.session_id", "copilot_chat.chat_session_id", "session.id", "github.copilot.interaction_id")
 _OWN = ("gen_ai.", "copilot_chat.", "github.copilot.")
-_STATUS: dict[object, genai.Status] = {1: "ok", "OK": "ok", 2: "error", "ERROR": "error"}
 
 
 class Record(msgspec.Struct, rename="camel"):
@@ -94,12 +93,21 @@ def _placed(event: Event, record: Record) -> Event:
 
 
 def _span(record: Record, attributes: Mapping[str, object], state: State) -> Event:
-    event = _placed(genai.span_event(text(record.name), attributes, _STATUS.get(at(record.status, "code"), "unset")), record)
+    event = _placed(genai.span_event(text(record.name), attributes, _status(at(record.status, "code"))), record)
     event.native_id, event.parent_id = _of_context(record, "spanId"), text(record.parent_span_id)
     event.duration_ms = milliseconds_between(event.event_time, _time(record.end_time))
     if event.outcome == "failure":
         event.error_message = event.error_message or text(at(record.status, "message"))
     return _counted(_identified(event, record, attributes, event.native_id, state), "span", attributes, state)
+
+
+def _status(code: object) -> genai.Status:
+    match code:
+        case 1 | "OK":
+            return "ok"
+        case 2 | "ERROR":
+            return "error"
+    return "unset"
 
 
 def _log(record: Record, attributes: Mapping[str, object], state: State) -> Event:

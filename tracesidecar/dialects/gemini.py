@@ -86,7 +86,7 @@ def _begin(path: str) -> State:
 
 def _events(line: bytes, state: State) -> Sequence[Event]:
     entry = _decode(line)
-    if entry.type in _TYPES:
+    if text(entry.type) in _TYPES:
         return _message(entry, state) or [_event("state", entry, state)]
     if entry.change is not None:
         return _with_messages(_event("state", entry, state, entry.change.last_updated), entry.change.messages, state)
@@ -202,7 +202,7 @@ def _tools(message: Message, state: State) -> list[Event]:
     for call in map(fields, items(message.tool_calls)):
         known = text(call.get("id")) or ""
         before = state.tools.get(known)
-        is_answered = call.get("result") is not None or call.get("status") in _FINAL
+        is_answered = call.get("result") is not None or text(call.get("status")) in _FINAL
         if before is None:
             found.append(_tool_call(call, message, state))
         if is_answered and before != _ANSWERED:

@@ -11,7 +11,7 @@ from tracesidecar.dialects import kimi_cli, kimi_code
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.kimi_session import State, begin, event
-from tracesidecar.dialects.values import at, fields
+from tracesidecar.dialects.values import at, fields, text
 
 _PATH = re.compile(r"/\.kimi(?:-code)?/sessions/.*/wire\.jsonl")
 _CODE_TYPES = frozenset(("context.append_message", "context.append_loop_event", "turn.prompt", "usage.record", "config.update"))
@@ -27,7 +27,7 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
         return "protocol_version" in line
     if isinstance(kind, str):
         return kind in _CODE_TYPES
-    return "timestamp" in line and at(line.get("message"), "type") in kimi_cli.TYPES and "payload" in fields(line.get("message"))
+    return "timestamp" in line and text(at(line.get("message"), "type")) in kimi_cli.TYPES and "payload" in fields(line.get("message"))
 
 
 def _events(line: bytes, state: State) -> Sequence[Event]:

@@ -106,7 +106,7 @@ def _result(time: object, payload: Mapping[str, object], state: State) -> Event:
 def _of_subagent(time: object, payload: Mapping[str, object], state: State) -> Event:
     """What a subagent did, told by the agent that started it."""
     inner = fields(payload.get("event"))
-    if inner.get("type") not in TYPES - {"SubagentEvent"}:
+    if text(inner.get("type")) not in TYPES - {"SubagentEvent"}:
         raise UnknownType(f"SubagentEvent.{inner.get('type')}", event("unknown", time, state))
     found = mapped(time, inner, state)
     found.is_subagent = True

@@ -75,7 +75,7 @@ _decode = msgspec.json.Decoder(Line).decode
 def _recognise(path: str, line: Mapping[str, object]) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
-    if "sessionId" not in line or line.get("type") not in _TYPES:
+    if "sessionId" not in line or text(line.get("type")) not in _TYPES:
         return False
     return isinstance(at(line.get("message"), "parts"), list) or "usageMetadata" in line or "systemPayload" in line
 
