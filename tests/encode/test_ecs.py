@@ -158,6 +158,13 @@ def test_only_what_may_be_summed_and_fits_stands_in_gen_ai_usage() -> None:
     assert document("model_call of many tokens")["tracesidecar"]["usage"] == {"input_tokens": 2**31, "output_tokens": 2**40}
 
 
+def test_what_is_cut_for_a_flattened_field_says_so() -> None:
+    made = tool_call("Write", "edit", {"content": "x" * 32_400})
+    found = msgspec.json.decode(encoder("ecs", "full")(made, DIALECT))
+    assert found["tracesidecar"]["truncated"] is True
+    assert found["gen_ai"]["tool"]["call"]["arguments"]["value"].endswith("bytes]")
+
+
 def test_arguments_and_results_are_objects_whatever_they_were() -> None:
     assert document("mcp")["gen_ai"]["tool"]["call"]["arguments"] == {"trees": 3, "rows": [{"n": 1}]}
     assert document("function")["gen_ai"]["tool"]["call"]["arguments"] == {"value": "3"}

@@ -11,7 +11,7 @@ import pytest
 from tests.encode.events import DIALECT, EVENTS, KINDS
 from tracesidecar import __version__
 from tracesidecar.dialects.event import Event
-from tracesidecar.encode.formats import FORMATS, encoder
+from tracesidecar.encode.formats import CONTENT_COLUMNS, FORMATS, encoder
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -44,9 +44,6 @@ def test_a_record_is_one_line_and_the_event_stays_as_it_was(form: str, content: 
         assert b"\0" not in record
         assert event == before
         assert encode(event, DIALECT) == record
-
-
-CONTENT = ("text", "tool_arguments", "tool_result", "raw")
 
 
 def full_of_marks() -> Event:
@@ -97,7 +94,7 @@ def test_metadata_holds_no_content(form: str, kind: str) -> None:
         full_of_marks(), event_kind=kind, tool_type="shell", tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}'
     )
     record = encoder(form, "metadata")(event, DIALECT).decode()
-    assert not [name for name in CONTENT if f"mark-{name}-mark" in record]
+    assert not [name for name in CONTENT_COLUMNS if f"mark-{name}-mark" in record]
     assert "mark-event_id-mark" in record
 
 

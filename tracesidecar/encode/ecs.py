@@ -9,7 +9,7 @@ import msgspec
 from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.event import Event
 from tracesidecar.encode.arguments import target
-from tracesidecar.encode.flattened import flattened
+from tracesidecar.encode.flattened import flattened, is_cut
 from tracesidecar.encode.labels import labels
 from tracesidecar.encode.nested import Path, nest, path
 
@@ -69,6 +69,7 @@ _PATHS: dict[str, Path] = {
         "gen_ai.tool.call.arguments",
         "gen_ai.tool.call.result",
         "tracesidecar.schema_version",
+        "tracesidecar.truncated",
         "tracesidecar.usage.input_tokens",
         "tracesidecar.usage.output_tokens",
     )
@@ -105,6 +106,7 @@ def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
     yield "gen_ai.tool.call.arguments", flattened(event.tool_arguments)
     yield "gen_ai.tool.call.result", flattened(event.tool_result)
+    yield "tracesidecar.truncated", True if is_cut(event.tool_arguments) or is_cut(event.tool_result) else None
 
 
 def _classified(event: Event) -> Iterator[tuple[str, object]]:

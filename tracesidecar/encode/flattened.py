@@ -23,7 +23,7 @@ def flattened(column: str | None) -> dict[str, object] | None:
     """
     if column is None:
         return None
-    if column.startswith("{") and len(column.encode()) <= LEAF_BYTES:
+    if column.startswith("{") and not is_cut(column):
         try:
             found = _object(column)
         except (msgspec.DecodeError, RecursionError):
@@ -31,6 +31,11 @@ def flattened(column: str | None) -> dict[str, object] | None:
         if found and _is_taken(found):
             return found
     return {"value": shortened_text(column, LEAF_BYTES)}
+
+
+def is_cut(column: str | None) -> bool:
+    """Tell whether the text is too long to stand there whole."""
+    return column is not None and len(column) * 4 > LEAF_BYTES and len(column.encode()) > LEAF_BYTES
 
 
 def _is_taken(root: dict[str, object]) -> bool:

@@ -24,22 +24,22 @@ class RecordEncoder(Protocol):
 class Format:
     """A way to write events: how, and where each column then stands, as Markdown."""
 
-    title: str
     encode: RecordEncoder
     places: Mapping[str, str]
 
 
 FORMATS: Mapping[str, Format] = {
-    "event": Format("the canonical columns as JSON", event.encode, event.PLACES),
-    "ecs": Format("Elastic Common Schema 9", ecs.encode, ecs.PLACES),
-    "ocsf": Format("Open Cybersecurity Schema Framework 1.8.0", ocsf.encode, ocsf.PLACES),
-    "cef": Format("ArcSight Common Event Format 0", cef.encode, cef.PLACES),
-    "leef": Format("QRadar Log Event Extended Format 2.0", leef.encode, leef.PLACES),
-    "otlp": Format("OpenTelemetry log records, OTLP/JSON", otlp.encode, otlp.PLACES),
+    "event": Format(event.encode, event.PLACES),
+    "ecs": Format(ecs.encode, ecs.PLACES),
+    "ocsf": Format(ocsf.encode, ocsf.PLACES),
+    "cef": Format(cef.encode, cef.PLACES),
+    "leef": Format(leef.encode, leef.PLACES),
+    "otlp": Format(otlp.encode, otlp.PLACES),
 }
 
 CONTENT_COLUMNS = ("text", "tool_arguments", "tool_result", "raw")
 """What `content = "metadata"` leaves out."""
+_NO_CONTENT = dict.fromkeys(CONTENT_COLUMNS)
 
 
 def encoder(format: str, content: Content, *, partitioned: bool = False) -> RecordEncoder:  # noqa: A002 - the word of the configuration
@@ -53,7 +53,7 @@ class _MetadataOnly:
     encode: RecordEncoder
 
     def __call__(self, event: Event, dialect: str, /) -> bytes:
-        return self.encode(replace(event, text=None, tool_arguments=None, tool_result=None, raw=None), dialect)
+        return self.encode(replace(event, **_NO_CONTENT), dialect)
 
 
 def mapping_table(format: str) -> str:  # noqa: A002 - the word of the configuration

@@ -1,0 +1,92 @@
+"""Events of real traces, of every dialect of the shared samples, are valid in each format."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+
+from tests.dialects.golden import passage
+from tests.dialects.telling import SAMPLES, sample
+from tests.encode.test_cef_leef import read_cef, read_leef
+from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
+from tests.encode.test_ocsf import validator
+from tests.encode.test_otlp import in_base64
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.interpret import Interpreter
+from tracesidecar.encode.formats import encoder
+from tracesidecar.encode.limit import within
+
+FILES = sorted(SAMPLES.glob("*.jsonl"))
+
+pytestmark = pytest.mark.skipif(not FILES and "CI" not in os.environ, reason="the shared samples are not here")
+
+
+def test_the_samples_are_here() -> None:
+    assert FILES
+
+
+@cache
+def events(path: Path) -> list[tuple[str, Event]]:
+    """The events of a sample as a batch has them: with their times."""
+    found, _ = Interpreter(labels={"agent": "builder"}, host="build-17")(passage(b"\n".join(sample(path.name)) + b"\n", str(path)), None)
+    for one in found:
+        one.event.event_time = one.event.event_time or "2026-09-01T10:00:00.000000Z"
+        one.event.ingest_time = "2026-09-01T10:00:07.000000Z"
+    return [(one.dialect, one.event) for one in found]
+
+
+def shapes(path: Path) -> dict[tuple[Any, ...], tuple[str, Event]]:
+    """One event of each shape: the columns that it has, its kind and type of tool."""
+    return {
+        (dialect, event.event_kind, event.tool_type, *(name for name in Event.__struct_fields__ if getattr(event, name) is not None)): (dialect, event)
+        for dialect, event in events(path)
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_ocsf_is_valid(path: Path) -> None:
+    encode = encoder("ocsf", "full")
+    for dialect, event in shapes(path).values():
+        found = msgspec.json.decode(encode(event, dialect))
+        problems = validator(found["class_uid"], tuple(found["metadata"].get("profiles", ()))).iter_errors(found)
+        assert [f"{problem.json_path}: {problem.validator}" for problem in problems] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_ecs_has_values_of_the_types_of_ecs(path: Path) -> None:
+    encode = encoder("ecs", "full")
+    for dialect, event in events(path):
+        for field, value in leaves(msgspec.json.decode(encode(event, dialect))):
+            if not field.startswith("tracesidecar.") and field not in NOT_IN_ECS:
+                assert fits(PUBLISHED.get(field, "unpublished"), value), field
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_cef_and_leef_are_read_back(path: Path) -> None:
+    for dialect, event in events(path):
+        for form, read in (("cef", read_cef), ("leef", read_leef)):
+            found = read(encoder(form, "full")(event, dialect))[1]
+            assert found.get("msg", "") == (event.text or "").replace("\0", "\ufffd")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_otlp_is_logs_data(path: Path) -> None:
+    encode = encoder("otlp", "full")
+    for dialect, event in shapes(path).values():
+        ParseDict(in_base64(json.loads(encode(event, dialect))), LogsData())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_metadata_fits_where_syslog_cuts(path: Path) -> None:
+    for form in ("ecs", "ocsf", "cef", "leef"):
+        encode = encoder(form, "metadata")
+        for dialect, event in events(path):
+            assert within(event, encode, dialect, 8_192) is not None
