@@ -32,7 +32,8 @@ def span_event(name: str | None, attributes: Attributes, status: Status) -> Even
     event = _columns(kind, attributes)
     event.operation_name = event.operation_name or operation
     if kind == "tool_call" and event.tool_name is None:
-        event.tool_name = (name or "").removeprefix("execute_tool ") or None
+        event.tool_name = text(attributes.get(names.ENTITY_NAME)) or (name or "").removeprefix("execute_tool ") or None
+        event.tool_type = tool_type(event.tool_name)
     if status != "unset" or kind != "span":
         event.outcome = "failure" if status == "error" else "success"
     if event.outcome != "failure":
@@ -55,22 +56,21 @@ def span_kind(name: str | None, attributes: Attributes) -> tuple[EventKind, str 
 
 def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool) -> Event:
     """The columns of a log record of that event name; `` is a record that has none, and stays bookkeeping with its text."""
-    kind = names.LOG_KINDS.get(name)
-    if kind is None:
-        prefix = next((prefix for prefix in names.AGENT_PREFIXES if name.startswith(prefix)), None)
-        kind = names.AGENT_LOG_KINDS.get(name.removeprefix(prefix), "state") if prefix else "state"
-    event = _columns("error" if kind == "state" and is_error else kind, attributes)
+    prefix = next((prefix for prefix in names.AGENT_PREFIXES if name.startswith(prefix)), None)
+    known = names.LOG_KINDS.get(name) if prefix is None else names.AGENT_LOG_KINDS.get(name.removeprefix(prefix))
+    event = _columns(known or ("error" if is_error else "state"), attributes)
     if event.event_kind == "model_call" and event.usage_scope is None:
         event.event_kind = "state"  # the request that the usage of another record belongs to, or a chunk of its answer
-    if event.event_kind == "state":
-        event.error_type = event.error_message = None
-    event.operation_name = event.operation_name or name or None
+    event.operation_name = event.operation_name or names.LOG_OPERATIONS.get(event.event_kind) or name or None
     event.outcome = _log_outcome(event, attributes)
+    if event.outcome != "failure":
+        event.error_type = event.error_message = None
     if event.event_kind == "user_message":
         event.role, event.text = "user", _first(attributes, names.PROMPTS)
-    elif event.text is None:
-        _with_content(event, attributes)
-    event.text = event.text or (body if isinstance(body, str) and body != name and body else None)
+        return event
+    _with_content(event, attributes)
+    if event.text is None and prefix is None and (event.event_kind == "model_message" or isinstance(body, str)):
+        event.text = message_text(body)  # the body of a coding agent's record is but its name
     return event
 
 

@@ -160,6 +160,7 @@ ANSWERS = (
 PROMPTS = ("prompt", "user_prompt", "content")
 """What a user said, in log events."""
 
+ENTITY_NAME = "traceloop.entity.name"
 USAGE_OBJECT = "mlflow.chat.tokenUsage"
 COST_OBJECT = "mlflow.llm.cost"
 
@@ -279,3 +280,4 @@ AGENT_LOG_KINDS: dict[str, EventKind] = {
     "compaction": "compaction",
 }
 """Log events of coding agents, without the name of the program. Gemini CLI writes a tool_call when the tool is done."""
+LOG_OPERATIONS: dict[EventKind, str] = {"model_call": "chat", "tool_result": "execute_tool"}

@@ -53,7 +53,9 @@ def recognise(_path: str, line: Mapping[str, object]) -> bool:
 
 def events(data: bytes, _state: State) -> Sequence[Event]:
     """One event a row."""
-    row = {_CAMEL.sub(r"_\1", key).lower(): value for key, value in _decode(data).items()}
+    row = _decode(data)
+    if "trace_id" not in row:
+        row = {_CAMEL.sub(r"_\1", key).lower(): value for key, value in row.items()}
     if "data_type" in row and "value" in row:
         return (_score(row),)
     if "type" in row:
@@ -80,6 +82,8 @@ def _observation(row: Row) -> Event:
         event.role = "assistant" if event.text is not None and kind in ("model_call", "agent_run") else None
     event.model = text(row.get("provided_model_name")) or text(row.get("model"))
     _count_usage(event, row)
+    if row.get("end_time") is None and event.usage_scope is None:
+        event.event_kind = "state"  # it still runs: a later export has it again
     return event
 
 
@@ -126,11 +130,10 @@ def _count_usage(event: Event, row: Row) -> None:
     event.cache_read_input_tokens, event.cache_creation_input_tokens, event.reasoning_output_tokens = read, written, thought
     cost = real(row.get("total_cost")) if row.get("total_cost") is not None else real(row.get("calculated_total_cost"))
     event.cost_usd = cost if cost is not None else real(at(row.get("cost_details"), "total"))
-    has_usage = event.input_tokens is not None or event.output_tokens is not None
-    if event.cost_usd == 0 and not has_usage:
-        event.cost_usd = None  # rows that are no calls have a cost of 0, which nobody measured
+    if event.cost_usd == 0 and not fields(row.get("cost_details")):
+        event.cost_usd = None  # no price was known, or it is no call
     event.cost_source = "recorded" if event.cost_usd is not None else None
-    if has_usage or event.cost_usd is not None:
+    if any(value is not None for value in (event.input_tokens, event.output_tokens, event.cost_usd)):
         event.usage_scope = "call" if event.event_kind == "model_call" else "agent_total"
     if event.usage_scope == "call":
         event.api_call_id = call_key(event.conversation_id, event.native_id)

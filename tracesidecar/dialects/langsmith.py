@@ -81,6 +81,8 @@ def events(data: bytes, state: State) -> Sequence[Event]:
         event.text = message_text(run.outputs)
         event.role = "assistant" if event.text is not None and kind == "model_call" else None
     _count_usage(event, run)
+    if run.end_time is None and event.usage_scope is None:
+        event.event_kind = "state"  # it still runs: a later export has it again
     return (event,)
 
 

@@ -59,10 +59,10 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     if read is None:
         event.event_kind = "unknown"
         raise UnknownType(kind or line.type, event)
-    read(event, span_data)
-    if line.ended_at is None:
-        # A processor that also writes when a span begins: only the end counts.
-        event.event_kind, event.usage_scope = "state", None
+    if line.ended_at is None:  # a processor that also writes when a span begins: what it is will be told again
+        event.event_kind, event.operation_name, event.outcome = "state", kind, None
+    else:
+        read(event, span_data)
     return (event,)
 
 

@@ -51,7 +51,7 @@ def events(data: bytes, _state: State) -> Sequence[Event]:
     attributes = dict(_dotted("", fields(at(row.resource, "attributes")), _DEEPEST))
     attributes.update(_dotted("", fields(row.attributes), _DEEPEST))
     for each in map(fields, items(row.events)):
-        if each.get("name") in TELLING_EVENTS:
+        if text(each.get("name")) in TELLING_EVENTS:
             attributes.update(_dotted("", fields(each.get("attributes")), _DEEPEST))
     status = text(row.status_code) or text(at(row.status, "status_code")) or ""
     event = genai.span_event(text(row.name), attributes, _STATUS.get(status, "unset"))

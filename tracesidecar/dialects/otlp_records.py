@@ -129,7 +129,7 @@ def span(data: msgspec.Raw, shared: Flat) -> Event:
     own = _flat(record.attributes)
     attributes = {**shared, **own}
     for each in record.events or ():
-        if each.name in TELLING_EVENTS:
+        if text(each.name) in TELLING_EVENTS:
             attributes.update(_flat(each.attributes))
     status = record.status or Status()
     outcome = _STATUS.get(status.code, "unset") if isinstance(status.code, int | str) else "unset"
