@@ -11,7 +11,7 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.encode.arguments import target
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels
-from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS, EventClass, routed
+from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS, EventClass, Routed, routed
 from tracesidecar.encode.severity import Severity, severity
 
 VERSION = "1.8.0"
@@ -75,38 +75,44 @@ def encode(event: Event, dialect: str) -> bytes:
 
 def record(event: Event, dialect: str) -> Fields:
     """Build the event of its class; what the class has no place for is in `unmapped`, under the name of its column."""
-    event_class, activity_id, activity_name = routed(event)
-    severity_id, severity_name = SEVERITIES[severity(event)]
-    status_id, status = STATUSES.get(event.outcome or "", (None, None))
+    route = routed(event)
     unmapped = _columns(event, _UNMAPPED)
-    found: Fields = {
-        "class_uid": event_class.uid,
-        "class_name": event_class.name,
-        "category_uid": event_class.category_uid,
-        "category_name": event_class.category_name,
-        "activity_id": activity_id,
-        "activity_name": activity_name,
-        "type_uid": event_class.uid * 100 + activity_id,
-        "type_name": f"{event_class.name}: {event_class.activities.get(activity_id, 'Other')}",
-        "severity_id": severity_id,
-        "severity": severity_name,
+    found = _classified(event, route) | {
         "time": epoch_microseconds(event.event_time) // 1000,
         "duration": None if event.duration_ms is None else round(event.duration_ms),
-        "status_id": status_id,
-        "status": status,
         "status_code": event.error_type,
         "status_detail": event.error_message or event.finish_reason,
-        "message": event.text if event.text is not None or event_class is not ERROR else event.error_message,
-        "metadata": _metadata(event, dialect, event_class),
+        "message": event.text if event.text is not None or route.event_class is not ERROR else event.error_message,
+        "metadata": _metadata(event, dialect, route.event_class),
         "actor": _actor(event),
         "device": _given(hostname=event.host_name, name=None if event.host_name else UNKNOWN, type_id=0),
         "raw_data": event.raw,
         "raw_data_size": event.line_bytes,
         "raw_data_hash": {"algorithm_id": SHA_256, "algorithm": "SHA-256", "value": event.line_sha256} if event.line_sha256 else None,
     }
-    _PARTS[event_class.uid](event, found, unmapped)
+    _PARTS[route.event_class.uid](event, found, unmapped)
     found["unmapped"] = unmapped
     return _given(**found)
+
+
+def _classified(event: Event, route: Routed) -> Fields:
+    event_class = route.event_class
+    severity_id, severity_name = SEVERITIES[severity(event)]
+    status_id, status = STATUSES.get(event.outcome or "", (None, None))
+    return {
+        "class_uid": event_class.uid,
+        "class_name": event_class.name,
+        "category_uid": event_class.category_uid,
+        "category_name": event_class.category_name,
+        "activity_id": route.activity_id,
+        "activity_name": route.activity_name,
+        "type_uid": event_class.uid * 100 + route.activity_id,
+        "type_name": f"{event_class.name}: {event_class.activities.get(route.activity_id, 'Other')}",
+        "severity_id": severity_id,
+        "severity": severity_name,
+        "status_id": status_id,
+        "status": status,
+    }
 
 
 def _given(**fields: object) -> Fields:
