@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
-from tracesidecar.model import Batch, Compression, Payload
+from tracesidecar.model import Batch, Compression, Payload, Record
+from tracesidecar.sinks.registry import SINK_TYPES
 
 PLAN_TIME = 1_790_000_000
 
@@ -60,6 +62,24 @@ def batch_of(lines: Sequence[bytes], *, batch_id: str = "b00000001", compression
         size_bytes=sum(len(line) + 1 for line in lines),
         fingerprint="test",
     )
+
+
+def records_of(lines: Sequence[bytes], batch_id: str) -> tuple[Record, ...]:
+    """Make each line a record, with an id of its own that a repeat of the batch has too."""
+    ids = [hashlib.sha256(f"{batch_id} {index}".encode()).hexdigest()[:32] for index in range(len(lines))]
+    time = "2026-09-21T14:13:20.000000Z"
+    return tuple(
+        Record(line, id_, "generic", f"conversation-{index % 5}", "/traces/a.jsonl", time, "state", None, None)
+        for index, (line, id_) in enumerate(zip(lines, ids, strict=True))
+    )
+
+
+def batch_for(sink_type: str, lines: Sequence[bytes], *, batch_id: str = "b00000001", compression: Compression = "gzip") -> Batch:
+    """Make a batch as sinks of that type get it: records one by one, or one encoded body."""
+    batch = batch_of(lines, batch_id=batch_id, compression=compression)
+    if SINK_TYPES[sink_type].takes == "records":
+        return replace(batch, objects=(), records=records_of(lines, batch_id))
+    return batch
 
 
 def manifest_of(batch_id: str, payload: Payload) -> Payload:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.batches import ODD_LINES, batch_of, lines_of
+from tests.contract.batches import ODD_LINES, batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.places import NetworkPlace, Place, promise
 from tests.servers.stores import SECRET
@@ -22,8 +22,8 @@ CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "real-agent-lines.js
 async def test_a_batch_arrives_whole_in_order_and_equal(place: Place) -> None:
     first, second = lines_of(3000), lines_of(3000, mark="second")
     async with place.sink() as sink:
-        await sink.send(batch_of(first, batch_id="b1", compression=place.compression))
-        await sink.send(batch_of(second, batch_id="b2", compression=place.compression))
+        await sink.send(batch_for(place.type, first, batch_id="b1", compression=place.compression))
+        await sink.send(batch_for(place.type, second, batch_id="b2", compression=place.compression))
     assert place.lines() == first + second
 
 
@@ -32,19 +32,19 @@ async def test_real_lines_arrive_equal(place: Place) -> None:
         pytest.skip("the corpus of real lines is not beside this checkout")
     lines = gzip.decompress(CORPUS.read_bytes()).split(b"\n")[:-1]
     async with place.sink() as sink:
-        await sink.send(batch_of(lines, compression=place.compression))
+        await sink.send(batch_for(place.type, lines, compression=place.compression))
     assert place.lines() == lines
 
 
 async def test_odd_lines_arrive_equal(place: Place) -> None:
     async with place.sink() as sink:
-        await sink.send(batch_of(ODD_LINES, compression=place.compression))
+        await sink.send(batch_for(place.type, ODD_LINES, compression=place.compression))
     assert place.lines() == list(ODD_LINES)
 
 
 async def test_the_same_batch_twice_is_there_once_where_the_destination_can_tell(place: Place) -> None:
     lines = lines_of(100)
-    batch = batch_of(lines, compression=place.compression)
+    batch = batch_for(place.type, lines, compression=place.compression)
     for _ in range(2):
         async with place.sink() as sink:
             await sink.send(batch)
@@ -58,7 +58,7 @@ async def test_a_server_that_is_down_at_start_is_waited_for(network_place: Netwo
     world = World(mend=network_place.start_server)
     sink = network_place.sink()
     await delivery(sink, world).connect()
-    assert await delivery(sink, world).send(batch_of(lines)) == ()
+    assert await delivery(sink, world).send(batch_for(network_place.type, lines)) == ()
     await sink.__aexit__(None, None, None)
     assert len(world.errors) >= 2
     assert network_place.lines() == lines
@@ -68,10 +68,10 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: Ne
     lines = lines_of(300)
     world = World(mend=network_place.start_server)
     async with network_place.sink() as sink:
-        await delivery(sink).send(batch_of(lines[:100], batch_id="b1"))
+        await delivery(sink).send(batch_for(network_place.type, lines[:100], batch_id="b1"))
         network_place.stop_server()
-        await delivery(sink, world).send(batch_of(lines[100:200], batch_id="b2"))
-        await delivery(sink).send(batch_of(lines[200:], batch_id="b3"))
+        await delivery(sink, world).send(batch_for(network_place.type, lines[100:200], batch_id="b2"))
+        await delivery(sink).send(batch_for(network_place.type, lines[200:], batch_id="b3"))
     assert len(world.errors) >= 2
     assert network_place.lines() == lines
 
@@ -81,7 +81,7 @@ async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: Netw
     world = World(mend=network_place.start_server, mended_after=300)
     async with network_place.sink() as sink:
         network_place.stop_server()
-        await delivery(sink, world, longest_pause_seconds=0.0).send(batch_of(lines))
+        await delivery(sink, world, longest_pause_seconds=0.0).send(batch_for(network_place.type, lines))
     assert len(world.errors) >= 300
     assert network_place.lines() == lines
 
@@ -96,8 +96,8 @@ async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: Netw
 )
 async def test_a_connection_that_is_cut_costs_at_most_a_repeat(network_place: NetworkPlace, kind: str, direction: str, attributes: dict[str, int]) -> None:
     lines = lines_of(5000)
-    batch = batch_of(lines)
-    assert len(batch.objects[0].content) > 40_000
+    batch = batch_for(network_place.type, lines)
+    assert batch.size_bytes > 40_000
     async with network_place.sink() as sink:
         with network_place.way.fault(kind, direction, **attributes), pytest.raises(RetryLater):
             await sink.send(batch)
@@ -107,7 +107,7 @@ async def test_a_connection_that_is_cut_costs_at_most_a_repeat(network_place: Ne
 
 async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_again_with_the_same_id(network_place: NetworkPlace) -> None:
     lines = lines_of(100)
-    batch = batch_of(lines)
+    batch = batch_for(network_place.type, lines)
     async with network_place.sink() as sink:
         started = time.monotonic()
         with network_place.way.fault("timeout", "downstream", timeout=0), pytest.raises(RetryLater, match="timeout"):
@@ -119,7 +119,7 @@ async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_a
 
 
 async def test_a_server_that_answers_one_byte_at_a_time_is_left_after_the_timeout(network_place: NetworkPlace) -> None:
-    batch = batch_of(lines_of(100))
+    batch = batch_for(network_place.type, lines_of(100))
     async with network_place.sink() as sink:
         with network_place.way.fault("slicer", "downstream", average_size=1, size_variation=0, delay=500_000), pytest.raises(RetryLater):
             await asyncio.wait_for(sink.send(batch), timeout=30)
@@ -133,7 +133,7 @@ async def test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk(net
     world = World(mend=lambda: network_place.credentials.write_text(network_place.credentials_with(SECRET)))
     sink = network_place.sink()
     await delivery(sink, world).connect()
-    await delivery(sink, world).send(batch_of(lines))
+    await delivery(sink, world).send(batch_for(network_place.type, lines))
     await sink.__aexit__(None, None, None)
     assert network_place.lines() == lines
     said = "\n".join(map(str, world.errors))
@@ -147,8 +147,8 @@ async def test_credentials_that_are_rotated_while_running_are_read_again(network
     lines, later = lines_of(200), "later-secret-5555555555"
     world = World(mend=lambda: network_place.credentials.write_text(network_place.credentials_with(later)))
     async with network_place.sink() as sink:
-        await sink.send(batch_of(lines[:100], batch_id="b1"))
+        await sink.send(batch_for(network_place.type, lines[:100], batch_id="b1"))
         network_place.accept_only(later)
-        await delivery(sink, world).send(batch_of(lines[100:], batch_id="b2"))
+        await delivery(sink, world).send(batch_for(network_place.type, lines[100:], batch_id="b2"))
     assert len(world.errors) >= 2
     assert network_place.lines() == lines
