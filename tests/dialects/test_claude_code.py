@@ -78,7 +78,7 @@ def test_a_call_of_several_lines_counts_once_with_its_last_output() -> None:
 def test_a_resumed_session_adds_only_its_own_calls() -> None:
     first, second = fixture(f"{SESSION}.jsonl"), fixture(f"{RESUMED}.jsonl")
     assert len(counted([*first, *second])) == len(counted(first)) + 1
-    assert {event.parent_conversation_id for event in second} == {SESSION, None}
+    assert {event.parent_conversation_id for event in second} == {SESSION}
     assert {event.conversation_id for event in second} == {RESUMED}
 
 

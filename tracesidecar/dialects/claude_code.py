@@ -16,7 +16,7 @@ from tracesidecar.dialects.state import stem
 from tracesidecar.dialects.times import utc
 from tracesidecar.dialects.values import as_json, at, fields, text
 
-_PATH = re.compile(r"/(?:projects|subagents)/(?:.*/)?[^/]+\.jsonl")
+_PATH = re.compile(r"/projects/[^/]+/.*\.jsonl(?:\.gz|\.zst)?\Z")
 _HOMES = ("/.claude/", "/.config/claude/", "/Claude/local-agent-mode-sessions/")
 _SUBAGENT = re.compile(r"(?:/([^/]+)/subagents/(?:[^/]+/)*|/)agent-([^/]+)\.jsonl")
 _PROGRAMS = {".openclaude": "openclaude", ".iflow": "iflow", ".qoder": "qoder", ".workbuddy": "workbuddy", ".zcode": "zcode"}
@@ -108,8 +108,9 @@ def _envelope(line: Line, state: State) -> Callable[[EventKind], Event]:
     """What every event of the line has."""
     state.conversation = text(line.session_id) or state.conversation
     state.version = text(line.version) or state.version
+    state.parent = text(at(line.forked_from, "sessionId")) or state.parent
     is_side = state.agent is not None or line.is_sidechain is True
-    parent = state.parent or (state.conversation if state.agent is not None else None) or text(at(line.forked_from, "sessionId"))
+    parent = state.parent or (state.conversation if state.agent is not None else None)
     agent = text(line.agent_id) or state.agent
     time = utc(line.timestamp)
 
