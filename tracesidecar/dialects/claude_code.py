@@ -165,7 +165,7 @@ DIALECT = Dialect(
     state=State,
     begin=begin,
     events=events,
-    bulky=(("toolUseResult",), ("snapshot",)),
+    bulky=(("toolUseResult", "originalFile"),),
     include=(
         "~/.claude/projects/**/*.jsonl",
         "~/.config/claude/projects/**/*.jsonl",

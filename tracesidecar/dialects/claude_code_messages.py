@@ -101,28 +101,35 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
     read, written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
     event.event_kind, event.operation_name, event.usage_scope = "model_call", "chat", "call"
     event.input_tokens = total(plain, read, written)
-    event.cache_read_input_tokens, event.cache_creation_input_tokens = read, written
-    event.output_tokens = output
+    event.cache_read_input_tokens, event.cache_creation_input_tokens, event.output_tokens = read, written, output
     event.reasoning_output_tokens = count(at(usage, "output_tokens_details", "thinking_tokens"))
     if (cost := real(recorded)) is not None:
         event.cost_usd, event.cost_source = cost, "recorded"
-        return
-    an_hour = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written or 0)
+    elif event.model is not None and plain is not None and output is not None:
+        _price(event, usage, plain, output)
+
+
+def _price(event: Event, usage: Mapping[str, object], plain: int, output: int) -> None:
+    """Price what the columns do not tell: cache writes that live for an hour, and the fast mode."""
+    written = event.cache_creation_input_tokens or 0
+    an_hour = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written)
     is_fast = usage.get("speed") == "fast"
-    if event.model is None or plain is None or output is None or not (an_hour or is_fast):
+    if event.model is None or not (an_hour or is_fast):
         return
     event.cost_usd = prices.cost(
         event.model,
         plain,
         output,
-        cache_read=read or 0,
-        cache_write_5m=(written or 0) - an_hour,
+        cache_read=event.cache_read_input_tokens or 0,
+        cache_write_5m=written - an_hour,
         cache_write_1h=an_hour,
         at=event.event_time,
         is_fast=is_fast,
     )
-    # Without a source the standard price would be put there, which a fast call never has.
-    event.cost_source = prices.source() if event.cost_usd is not None else "unknown"
+    if event.cost_usd is not None:
+        event.cost_source = prices.source()
+    elif is_fast:
+        event.cost_source = "unknown"  # else it would be given the standard price, which a fast call never has
 
 
 def _part(block: Mapping[str, object], line: Line, state: State, make: Make) -> Event | None:
