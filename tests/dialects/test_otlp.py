@@ -186,6 +186,12 @@ def test_the_same_batch_written_twice_has_the_same_ids() -> None:
     assert {event.event_id for event in twice} == {event.event_id for event in once}
 
 
+@pytest.mark.parametrize(("decision", "outcome"), [("accept", "success"), ("reject", "failure"), (None, None)])
+def test_waiting_for_the_user_is_a_permission_with_the_users_answer(decision: str | None, outcome: str | None) -> None:
+    (event,) = of(span({"span.type": "tool.blocked_on_user", **({"decision": decision} if decision else {})}))
+    assert (event.event_kind, event.outcome) == ("permission", outcome)
+
+
 def test_requests_and_chunks_that_count_nothing_are_no_calls() -> None:
     kinds = Counter(event.event_kind for event in fixture("logs.jsonl"))
     assert kinds == {

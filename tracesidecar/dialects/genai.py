@@ -19,6 +19,9 @@ Status = Literal["ok", "error", "unset"]
 Attributes = Mapping[str, object]
 
 _PLACES = {name: (column, rank) for column, known in names.COLUMNS.items() for rank, name in enumerate(known)}
+NAMED = frozenset(_PLACES)
+"""Names of attributes that say a column."""
+
 _IDENTIFIED: frozenset[EventKind] = frozenset(("model_call", "model_message", "error"))
 _decode = msgspec.json.Decoder().decode
 
@@ -34,7 +37,9 @@ def span_event(name: str | None, attributes: Attributes, status: Status) -> Even
     if kind == "tool_call" and event.tool_name is None:
         event.tool_name = text(attributes.get(names.ENTITY_NAME)) or (name or "").removeprefix("execute_tool ") or None
         event.tool_type = tool_type(event.tool_name)
-    if status != "unset" or kind != "span":
+    if kind == "permission" and status != "error":
+        event.outcome = _told_outcome(event, attributes)
+    elif status != "unset" or kind != "span":
         event.outcome = "failure" if status == "error" else "success"
     if event.outcome != "failure":
         event.error_type = event.error_message = None
@@ -62,7 +67,7 @@ def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool
     if event.event_kind == "model_call" and event.usage_scope is None:
         event.event_kind = "state"  # the request that the usage of another record belongs to, or a chunk of its answer
     event.operation_name = event.operation_name or names.LOG_OPERATIONS.get(event.event_kind) or name or None
-    event.outcome = _log_outcome(event, attributes)
+    event.outcome = _told_outcome(event, attributes)
     if event.outcome != "failure":
         event.error_type = event.error_message = None
     if event.event_kind == "user_message":
@@ -140,7 +145,7 @@ def _with_content(event: Event, attributes: Attributes) -> Event:
     return event
 
 
-def _log_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
+def _told_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
     """Of a tool whether it worked, of a permission whether it was given, of an error that it is one."""
     said = attributes.get("success", attributes.get("decision"))
     if event.event_kind == "error":

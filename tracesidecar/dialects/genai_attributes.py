@@ -172,6 +172,7 @@ KIND_ATTRIBUTES = (
     "ai.operationId",
     "mlflow.spanType",
     "langfuse.observation.type",
+    "langsmith.span.kind",
     "span.type",
 )
 """Where a convention says what kind of span it is; the first that has a value below decides."""
@@ -269,6 +270,7 @@ AGENT_LOG_KINDS: dict[str, EventKind] = {
     "websocket_event": "model_call",
     "api_error": "error",
     "api_refusal": "error",
+    "api_retries_exhausted": "error",
     "internal_error": "error",
     "tool_result": "tool_result",
     "tool_call": "tool_result",

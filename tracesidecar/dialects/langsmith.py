@@ -120,4 +120,11 @@ def _count_usage(event: Event, run: Run) -> None:
         event.api_call_id = call_key(event.conversation_id, event.native_id)
 
 
-DIALECT: Dialect[State] = Dialect(name="langsmith", recognise=recognise, state=State, begin=lambda _path: State(), events=events)
+DIALECT: Dialect[State] = Dialect(
+    name="langsmith",
+    recognise=recognise,
+    state=State,
+    begin=lambda _path: State(),
+    events=events,
+    bulky=(("serialized",), ("manifest",)),
+)

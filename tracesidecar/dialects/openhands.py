@@ -232,5 +232,6 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=begin,
     events=events,
+    bulky=(("tools",), ("log_data",)),
     include=("~/.openhands/conversations/*/events/event-*.json",),
 )

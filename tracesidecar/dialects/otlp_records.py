@@ -9,7 +9,7 @@ import msgspec
 from tracesidecar.dialects import genai
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.genai_attributes import COLUMNS, TELLING_EVENTS
-from tracesidecar.dialects.times import milliseconds_between, utc
+from tracesidecar.dialects.times import utc
 from tracesidecar.dialects.values import text
 
 Flat = Mapping[str, object]
@@ -116,11 +116,12 @@ _decode_metric = msgspec.json.Decoder(Metric).decode
 
 
 def resource(data: msgspec.Raw) -> Flat:
-    """The attributes of a resource: what holds for each of its records that does not say otherwise."""
+    """The attributes of a resource that say a column: they hold for each of its records that does not say otherwise."""
     try:
-        return dict(_flat(_decode_resource(data).attributes))
+        attributes = _flat(_decode_resource(data).attributes)
     except msgspec.ValidationError:
         return {}
+    return {name: value for name, value in attributes.items() if name in genai.NAMED}
 
 
 def span(data: msgspec.Raw, shared: Flat) -> Event:
@@ -136,7 +137,7 @@ def span(data: msgspec.Raw, shared: Flat) -> Event:
     event = genai.span_event(text(record.name), attributes, outcome)
     event.native_id, event.parent_id = text(record.span_id), text(record.parent_span_id)
     event.event_time = utc(record.start_time_unix_nano)
-    event.duration_ms = milliseconds_between(event.event_time, utc(record.end_time_unix_nano)) or event.duration_ms
+    event.duration_ms = _milliseconds(record.start_time_unix_nano, record.end_time_unix_nano) or event.duration_ms
     if event.outcome == "failure":
         event.error_message = event.error_message or text(status.message)
     genai.identified(event, text(record.trace_id), event.native_id)
@@ -178,6 +179,14 @@ def _timed(event: Event) -> Event:
     if event.event_time is not None:
         event.event_time_source = "line"
     return event
+
+
+def _milliseconds(start: object, end: object) -> float | None:
+    """From one time in nanoseconds to another; None where one is missing or the second is earlier."""
+    begun, ended = _whole(start), _whole(end)
+    if not isinstance(begun, int) or not isinstance(ended, int) or not 0 < begun <= ended:
+        return None
+    return round((ended - begun) / 1e6, 3)
 
 
 def _event_name(record: LogRecord, attributes: Flat, body: object) -> str:
