@@ -37,7 +37,7 @@ HOMES = {
     "re2": {"tracesidecar.sanitize"},
     "watchdog": {"tracesidecar.collect.notices"},
     "prometheus_client": {"tracesidecar.metrics"},
-    "aiohttp": {"tracesidecar.sinks.http", "tracesidecar.sinks.http_answers"},
+    "aiohttp": {"tracesidecar.sinks.http_client", "tracesidecar.sinks.http_answers"},
     "aiofiles": {"tracesidecar.sinks.directory", "tracesidecar.sinks.durable"},
     "opentelemetry": {"tracesidecar.encode.otlp_request"},
     "google": {"tracesidecar.encode.otlp_request"},

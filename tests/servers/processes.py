@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.provision import GO_SERVERS, is_ci
+from tests.servers.provision import SERVERS, is_ci
 
 START_SECONDS = 30.0
 
 
 def require(server: str) -> Path:
     """Return the server's binary; without it the test is skipped at a desk and fails in CI."""
-    binary = GO_SERVERS[server].binary
+    binary = SERVERS[server].binary
     if binary.exists():
         return binary
-    reason = f"the server {server} is not built: run `make servers` (needs Go)"
+    reason = f"the server {server} is not there: run `make servers` (needs {SERVERS[server].needs})"
     if is_ci():
         pytest.fail(reason)
     pytest.skip(reason)

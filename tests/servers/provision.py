@@ -1,6 +1,6 @@
-"""Build the servers that the tests talk to, once, into the user's cache; `make servers` runs this.
+"""Provide the servers that the tests talk to, once, in the user's cache; `make servers` runs this.
 
-A server that is there already costs nothing. Where Go is missing or too old, what will be skipped is said; under CI=true that is a failure.
+A server that is there already costs nothing. Where the tool that makes it is missing, what will be skipped is said; under CI=true that is a failure.
 """
 
 from __future__ import annotations
@@ -11,10 +11,42 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 GO_AT_LEAST = (1, 25)
+AT_ONCE = 2
+
+
+class Server(Protocol):
+    """A server for tests. `stands_for` is the destination that it is in the tests; `needs` names the tool that makes it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def stands_for(self) -> str: ...
+
+    @property
+    def needs(self) -> str: ...
+
+    @property
+    def binary(self) -> Path:
+        """The file whose being there proves that the server is."""
+        ...
+
+    def has_tool(self) -> bool:
+        """Tell whether the tool that makes it is here."""
+        ...
+
+    def build(self) -> None:
+        """Make it; the binary appears whole or not at all. Raises CalledProcessError or OSError."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,14 +58,27 @@ class GoServer:
     version: str
     built_as: str
     stands_for: str
+    needs: str = "Go >= " + ".".join(map(str, GO_AT_LEAST))
 
     @property
     def binary(self) -> Path:
         """Where the binary lies once it is built."""
-        return cache() / f"{self.name}-{self.version}" / self.name
+        return folder_of(self) / self.name
+
+    def has_tool(self) -> bool:
+        """Tell whether there is a Go that is new enough."""
+        return find_go() is not None
+
+    def build(self) -> None:
+        """Build it."""
+        self.binary.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.binary.parent) as folder:
+            environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": folder}
+            subprocess.run([str(find_go()), "install", f"{self.module}@{self.version}"], check=True, env=environment)
+            os.replace(Path(folder) / self.built_as, self.binary)
 
 
-GO_SERVERS = {
+SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
         GoServer("toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server", "v2.5.0", "server", "network faults"),
@@ -43,8 +88,13 @@ GO_SERVERS = {
 
 
 def cache() -> Path:
-    """Name the folder that all built servers are under."""
+    """Name the folder that all provided servers are under."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracesidecar" / "servers"
+
+
+def folder_of(server: Server) -> Path:
+    """Name the folder of one server: another version has another."""
+    return cache() / f"{server.name}-{server.version}"
 
 
 def is_ci() -> bool:
@@ -63,35 +113,26 @@ def find_go() -> str | None:
     return None
 
 
-def build(go: str, server: GoServer) -> None:
-    """Build one server; its binary appears whole or not at all."""
-    server.binary.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=server.binary.parent) as folder:
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": folder}
-        subprocess.run([go, "install", f"{server.module}@{server.version}"], check=True, env=environment)
-        os.replace(Path(folder) / server.built_as, server.binary)
+def provide(server: Server) -> bool:
+    """Make one server; say so, and tell whether it is there now."""
+    if not server.has_tool():
+        print(f"servers: no {server.needs} here, so the tests of {server.stands_for} with {server.name} are skipped", file=sys.stderr)
+        return False
+    print(f"servers: making {server.name} {server.version} (once; up to a few minutes on a small machine)", file=sys.stderr, flush=True)
+    try:
+        server.build()
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"servers: {server.name} could not be made ({error}); its tests are skipped", file=sys.stderr)
+        return False
+    return True
 
 
 def main() -> int:
-    """Build what is missing; return the exit code."""
-    missing = [server for server in GO_SERVERS.values() if not server.binary.exists()]
-    if not missing:
-        return 0
-    go = find_go()
-    if go is None:
-        wanted = ".".join(map(str, GO_AT_LEAST))
-        for server in missing:
-            print(f"servers: no Go >= {wanted} here, so the tests of {server.stands_for} with {server.name} are skipped", file=sys.stderr)
-        return 1 if is_ci() else 0
-    failed = 0
-    for server in missing:
-        print(f"servers: building {server.name} {server.version} (once; a few minutes on a small machine)", file=sys.stderr, flush=True)
-        try:
-            build(go, server)
-        except (subprocess.CalledProcessError, OSError) as error:
-            failed += 1
-            print(f"servers: {server.name} could not be built ({error}); its tests are skipped", file=sys.stderr)
-    return 1 if failed and is_ci() else 0
+    """Make what is missing; return the exit code."""
+    missing = [server for server in SERVERS.values() if not server.binary.exists()]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        are_there = list(pool.map(provide, missing))
+    return 1 if is_ci() and not all(are_there) else 0
 
 
 if __name__ == "__main__":

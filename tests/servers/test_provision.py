@@ -40,7 +40,7 @@ def test_without_go_it_is_said_what_is_skipped(empty_cache: Path, monkeypatch: p
 
 def test_what_is_there_is_not_built_again(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provision, "find_go", lambda: pytest.fail("looked for Go"))
-    for server in provision.GO_SERVERS.values():
+    for server in provision.SERVERS.values():
         server.binary.parent.mkdir(parents=True)
         server.binary.touch()
     assert provision.main() == 0
