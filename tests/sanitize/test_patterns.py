@@ -47,7 +47,6 @@ BAIT = [
 # these run over texts of any length; all others match at one place, or in a window of a few hundred bytes
 SEARCHED = {
     "ANSI",
-    "BLANK",
     "BLOCK_START",
     "BYTE_ESCAPES",
     "BYTE_ESCAPE_DIGITS",

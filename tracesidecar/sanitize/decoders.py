@@ -9,7 +9,7 @@ import re
 import unicodedata
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -149,33 +149,6 @@ DECODERS: tuple[Decoder, ...] = (
     Decoder(patterns.COMPATIBLE, _compatible, ""),
 )
 """In this order, each on what the one before has shown."""
-
-
-def unwrapped(source: str) -> Iterator[View]:
-    """Show the source with every other pair of lines put together, then all: what stands behind a token must not hide its end."""
-    places = _wraps(source)
-    for chosen in (places[::2], places[1::2], places) if len(places) > 1 else (places,):
-        decoder = Decoder(patterns.LINE_WRAP, _joining(frozenset(chosen)), None)
-        view = view_through(decoder, source)
-        if view is not None:
-            yield view
-
-
-def _wraps(source: str) -> list[int]:
-    """Where lines may have been wrapped: behind a line that is shorter than the one above it, nothing goes on."""
-    places: list[int] = []
-    above = last = 0
-    for match in patterns.LINE_WRAP.finditer(source):
-        size = match.start() - last
-        if size >= above:
-            places.append(match.start())
-        above = size if size and not patterns.BLANK.search(source, last, match.start()) else 0
-        last = match.end()
-    return places
-
-
-def _joining(places: frozenset[int]) -> Callable[[re.Match[str]], str]:
-    return lambda match: "" if match.start() in places else match.group(0)
 
 
 class TooMuch(Exception):

@@ -116,8 +116,7 @@ COMPATIBLE = re.compile("[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u
 TOKEN_BREAK = re.compile(rb'[A-Za-z0-9+/_=.-]{0,512}+(?:\\{1,16}(["nr])|("))')
 PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z")
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
-BLANK = re.compile(r"\s")
-LINE_WRAP = re.compile(r"[\r\n](?<=[A-Za-z0-9+/_=.-][\r\n])(?:(?<=\r)\n)?[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
+LINE_WRAP = re.compile(rb"[\r\n](?<=[A-Za-z0-9+/_=.-][\r\n])(?:(?<=\r)\n)?[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
 
 # -- streamed messages
 STREAM_END = re.compile(

@@ -7,13 +7,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.decoders import DECODERS, TooMuch, View, base64_content, unwrapped, view_through, written_spans
+from tracesidecar.sanitize.decoders import DECODERS, TooMuch, View, base64_content, view_through, written_spans
 from tracesidecar.sanitize.markers import Span, merged
 from tracesidecar.sanitize.re2_patterns import Re2Pattern
 from tracesidecar.sanitize.rules import Rule
 from tracesidecar.sanitize.scanning import Engine, Pattern
 from tracesidecar.sanitize.text_rules import TextRules
 from tracesidecar.sanitize.tokens import token_prefixes
+from tracesidecar.sanitize.wrapped import joined_words
 
 BASE64_RULE = "base64"
 _ROUNDS = 3
@@ -43,7 +44,7 @@ class Views:
 
     def _spans(self, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]) -> list[Span]:
         source = text.decode("utf-8", "replace")
-        found = self._run_spans(source, text, plain, depth, judged)
+        found = self._run_spans(text, plain, depth, judged)
         layers: list[View] = []
         for _ in range(_ROUNDS):
             count = len(layers)
@@ -58,22 +59,22 @@ class Views:
             plain = self._rules.spans(text)
             found += written_spans(layers, plain) if plain else []
         if layers:
-            shown = self._run_spans(source, text, plain, depth, judged)
+            shown = self._run_spans(text, plain, depth, judged)
             found += written_spans(layers, shown) if shown else []
         return merged(found)
 
-    def _run_spans(self, source: str, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]) -> list[Span]:
-        """What stands in base64, and tokens and base64 that go on behind the end of a line; `text` is the source in UTF-8."""
+    def _run_spans(self, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]) -> list[Span]:
+        """What stands in base64, and tokens and base64 that go on behind the end of a line."""
         encoded = self._base64_spans(text, depth, judged)
         if self._wrapped.search(text) is None:
             return encoded
         known = merged([*plain, *encoded])
         found = encoded
-        for view in unwrapped(source):
-            joined = view.text.encode("utf-8", "replace")
-            tokens = [span for span in self._rules.spans(joined) if span[2] in self._tokens]
-            behind = self._base64_spans(joined, depth, judged)
-            longer = [span for span in written_spans([view], [*tokens, *behind]) if _goes_on(text, known, span)]
+        for view in joined_words(text):
+            tokens = [span for span in self._rules.spans(view.text) if span[2] in self._tokens]
+            behind = self._base64_spans(view.text, depth, judged)
+            places = [(*view.source_span(start, end), rule) for start, end, rule in (*tokens, *behind)]
+            longer = [place for place in places if _goes_on(text, known, place)]
             known = merged([*known, *longer])
             found += longer
         return found
