@@ -55,11 +55,15 @@ class RetryLater(SinkError):
 
 
 class Rejected(SinkError):
-    """The destination refuses the content. `records` are indexes within the batch sent, None when it did not say which."""
+    """The destination refuses the content. `records` are indexes within the batch sent, None when it did not say which.
 
-    def __init__(self, reason: str, detail: str = "", *, records: tuple[int, ...] | None = None) -> None:
+    `stored`: all the other records of that batch are durable there, so they are not sent again.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, records: tuple[int, ...] | None = None, stored: bool = False) -> None:
         super().__init__(reason, detail)
         self.records = records
+        self.stored = stored
 
 
 class SinkHalted(SinkError):

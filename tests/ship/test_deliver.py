@@ -116,6 +116,20 @@ async def test_records_named_by_the_destination_are_refused_and_the_rest_is_sent
     assert sink.taken == [LINES[0], LINES[2], LINES[4]]
 
 
+async def test_records_that_are_stored_beside_refused_ones_are_not_sent_again() -> None:
+    sink = Destination(answers=[Rejected("mapping", records=(1, 3), stored=True)])
+    refused = await delivery(sink, Told()).send(batch_of([b"a", b"b", b"c", b"d"]))
+    assert [record.index for record in refused] == [1, 3]
+    assert sink.requests == ["b1"]
+
+
+async def test_a_destination_that_names_every_record_as_refused_holds_the_data() -> None:
+    lines = [b"%d" % number for number in range(150)]
+    sink = Destination(answers=[Rejected("mapping", records=tuple(range(150)))])
+    assert await delivery(sink, Told()).send(batch_of(lines)) == ()
+    assert sink.taken == lines
+
+
 async def test_a_destination_that_refuses_everything_holds_the_data_instead_of_emptying_it_into_quarantine() -> None:
     sink, told = Destination(refuses_all=True), Told()
     paused: list[float] = []

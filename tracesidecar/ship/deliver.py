@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -138,8 +138,10 @@ class Delivery:
             return (RefusedRecord(0, error.reason),)
         lines = await asyncio.to_thread(records, batch)
         refused: list[RefusedRecord] = []
-        taken = False
+        taken = error.stored and len(error.records or ()) < batch.lines
         spans = _split(0, batch.lines - 1, error, refused)
+        if error.records is not None and not taken and not spans:
+            _doubt_unanimity(refused)
         while spans:
             first, last = spans.pop()
             piece = await asyncio.to_thread(part, batch, lines, first, last)
@@ -151,22 +153,27 @@ class Delivery:
                     refused.append(RefusedRecord(first, rejected.reason))
                 else:
                     spans += _split(first, last, rejected, refused)
-            if not taken and len(refused) >= UNANIMOUS:
-                raise RetryLater("all_refused", f"{len(refused)} records were refused one by one, none taken: check endpoint and format")
+            if not taken:
+                _doubt_unanimity(refused)
         return tuple(sorted(refused, key=lambda record: record.index))
 
 
+def _doubt_unanimity(refused: Sequence[RefusedRecord]) -> None:
+    if len(refused) >= UNANIMOUS:
+        raise RetryLater("all_refused", f"{len(refused)} records were refused, none taken: check endpoint and format")
+
+
 def _split(first: int, last: int, error: Rejected, refused: list[RefusedRecord]) -> list[tuple[int, int]]:
-    """What to send next of the span [first, last], last part first: halves, or the runs between the records that were named."""
+    """What to send next of the span [first, last], last part first: halves, or the runs between the records that were named, if they are not there."""
     if error.records is None:
         middle = (first + last) // 2
         return [(middle + 1, last), (first, middle)]
     spans, start = [], first
     for index in sorted(first + record for record in error.records):
         refused.append(RefusedRecord(index, error.reason))
-        if index > start:
+        if index > start and not error.stored:
             spans.append((start, index - 1))
         start = index + 1
-    if start <= last:
+    if start <= last and not error.stored:
         spans.append((start, last))
     return spans[::-1]
