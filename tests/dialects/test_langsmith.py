@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
@@ -26,6 +27,14 @@ def test_totals_are_those_of_the_calls_and_not_of_the_chain() -> None:
 def test_the_conversation_is_the_thread_and_not_the_project() -> None:
     assert {event.conversation_id for event in fixture()[:6]} == {"thread-5"}
     assert fixture()[6].conversation_id == "0f000000-0000-4000-8000-000000000001"
+
+
+def test_a_bulk_export_that_writes_objects_in_text_says_the_same() -> None:
+    run = {"id": "r1", "run_type": "llm", "trace_id": "t", "start_time": "2026-09-04T06:00:00", "end_time": "2026-09-04T06:00:02"}
+    extra = {"metadata": {"thread_id": "thread-9", "ls_model_name": "m"}}
+    outputs = {"content": "hi", "usage_metadata": {"input_tokens": 4, "output_tokens": 2}}
+    (event,) = events_of(FILE, [{**run, "extra": json.dumps(extra), "outputs": json.dumps(outputs)}])
+    assert (event.conversation_id, event.model, event.input_tokens, event.output_tokens, event.text) == ("thread-9", "m", 4, 2, "hi")
 
 
 def test_a_run_that_still_runs_is_no_call_yet() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-import msgspec
-
 from tracesidecar.dialects import genai_attributes as names
+from tracesidecar.dialects.embedded import decoded, members
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.joins import call_key
 from tracesidecar.dialects.messages import message_text
 from tracesidecar.dialects.numbers import count, real, total
 from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, at, fields, items, text
+from tracesidecar.dialects.values import as_json, at, items, text
 
 Status = Literal["ok", "error", "unset"]
 Attributes = Mapping[str, object]
@@ -23,7 +22,6 @@ NAMED = frozenset(_PLACES)
 """Names of attributes that say a column."""
 
 _IDENTIFIED: frozenset[EventKind] = frozenset(("model_call", "model_message", "error"))
-_decode = msgspec.json.Decoder().decode
 
 
 def span_event(name: str | None, attributes: Attributes, status: Status) -> Event:
@@ -113,13 +111,13 @@ def _columns(kind: EventKind, attributes: Attributes) -> Event:
 
 def _count_usage(event: Event, attributes: Attributes) -> None:
     """Read usage that is an object, and count caches within the input and reasoning within the output."""
-    usage = _object(attributes.get(names.USAGE_OBJECT))
+    usage = members(attributes.get(names.USAGE_OBJECT))
     if usage and event.input_tokens is None:
         event.input_tokens, event.output_tokens = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
         event.cache_read_input_tokens = count(usage.get("cache_read_input_tokens"))
         event.cache_creation_input_tokens = count(usage.get("cache_creation_input_tokens"))
     if event.cost_usd is None:
-        event.cost_usd = real(_object(attributes.get(names.COST_OBJECT)).get("total_cost"))
+        event.cost_usd = real(members(attributes.get(names.COST_OBJECT)).get("total_cost"))
     cached = total(event.cache_read_input_tokens, event.cache_creation_input_tokens)
     is_beside = not names.BESIDE_INPUT.isdisjoint(attributes)
     # Whoever counts more from the cache than in all counts the cache beside the input.
@@ -161,16 +159,6 @@ def _first(attributes: Attributes, known: tuple[str, ...]) -> str | None:
     return next((value for name in known if (value := as_json(attributes.get(name)))), None)
 
 
-def _object(value: object) -> Mapping[str, object]:
-    """An object, also one that is written as text."""
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            value = _decode(value)
-        except msgspec.DecodeError:
-            return {}
-    return fields(value)
-
-
 def _word(value: object) -> str | None:
     """A name or an id as text; MLflow writes each attribute as JSON, which puts text in quotes."""
     if isinstance(value, str):
@@ -180,12 +168,8 @@ def _word(value: object) -> str | None:
 
 def _reason(value: object) -> str | None:
     """The first of several reasons."""
-    if isinstance(value, str) and value.startswith("["):
-        try:
-            value = _decode(value)
-        except msgspec.DecodeError:
-            return value if isinstance(value, str) else None
-    return text(value) or next((reason for item in items(value) if (reason := text(item))), None)
+    reasons = decoded(value)
+    return text(reasons) or next((reason for item in items(reasons) if (reason := text(item))), None)
 
 
 def _message(value: object) -> str | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from tracesidecar.dialects import managed_agents
 from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.embedded import members
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.joins import call_key
 from tracesidecar.dialects.managed_agents import State
@@ -75,7 +76,7 @@ def events(data: bytes, state: State) -> Sequence[Event]:
         raise UnknownType(written, event)
     if kind == "tool_call":
         event.tool_name, event.tool_type = text(run.name), tool_type(text(run.name))
-        event.tool_call_id = text(at(run.outputs, "output", "tool_call_id")) or event.native_id
+        event.tool_call_id = text(at(members(run.outputs), "output", "tool_call_id")) or event.native_id
         event.tool_arguments, event.tool_result = as_json(run.inputs), as_json(run.outputs)
     else:
         event.text = message_text(run.outputs)
@@ -87,7 +88,8 @@ def events(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _place(event: Event, run: Run) -> None:
-    metadata = fields(at(run.extra, "metadata"))
+    extra = members(run.extra)
+    metadata = fields(extra.get("metadata"))
     event.trace_id = text(run.trace_id) or (event.native_id if event.parent_id is None else None)
     event.conversation_id = next((found for key in _CONVERSATION if (found := text(metadata.get(key)))), event.trace_id)
     event.event_time = utc(run.start_time)
@@ -97,7 +99,7 @@ def _place(event: Event, run: Run) -> None:
         event.outcome, event.error_message = "failure", as_json(run.error)
     elif run.end_time is not None:
         event.outcome = "success"
-    parameters = fields(at(run.extra, "invocation_params"))
+    parameters = fields(extra.get("invocation_params"))
     event.model = text(metadata.get("ls_model_name")) or text(parameters.get("model")) or text(parameters.get("model_name"))
     event.provider_name = text(metadata.get("ls_provider"))
     event.user_id = text(metadata.get("user_id"))
@@ -105,7 +107,7 @@ def _place(event: Event, run: Run) -> None:
 
 def _count_usage(event: Event, run: Run) -> None:
     """Columns of the export, else the usage metadata; both count caches within the input. A chain has the sum of its calls."""
-    usage = fields(at(run.outputs, "usage_metadata")) or fields(at(run.extra, "metadata", "usage_metadata"))
+    usage = fields(members(run.outputs).get("usage_metadata")) or fields(at(members(run.extra), "metadata", "usage_metadata"))
     event.input_tokens = count(run.prompt_tokens if run.prompt_tokens is not None else usage.get("input_tokens"))
     event.output_tokens = count(run.completion_tokens if run.completion_tokens is not None else usage.get("output_tokens"))
     read = fields(run.prompt_token_details) or fields(usage.get("input_token_details"))

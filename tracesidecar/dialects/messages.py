@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
+from tracesidecar.dialects.embedded import decoded
 from tracesidecar.dialects.values import items, text
 
-_decode = msgspec.json.Decoder().decode
 _DEEPEST = 8
 _TEXT_KEYS = ("text", "content", "parts", "message", "kwargs", "output", "answer", "completion", "response")
 _LIST_KEYS = ("messages", "choices", "generations", "outputs", "candidates")
@@ -21,19 +19,7 @@ def message_text(value: object) -> str | None:
     Known shapes: parts of OpenTelemetry GenAI, content blocks of OpenAI and Anthropic, generations and kwargs of LangChain. What a model thought, and
     calls of tools and their results are no text.
     """
-    if isinstance(value, str):
-        return _written(value)
-    return _text(value, _DEEPEST)
-
-
-def _written(value: str) -> str | None:
-    if value[:1] not in ("[", "{"):
-        return value or None
-    try:
-        decoded = _decode(value)
-    except (msgspec.DecodeError, RecursionError):
-        return value
-    return _text(decoded, _DEEPEST)
+    return _text(decoded(value), _DEEPEST)
 
 
 def _text(value: object, depth: int) -> str | None:

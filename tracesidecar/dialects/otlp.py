@@ -91,7 +91,7 @@ def _event(read: Reader, record: msgspec.Raw, shared: otlp_records.Flat) -> Even
     """A record of another shape than OTLP's takes no other with it."""
     try:
         return read(record, shared)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return Event(event_kind="unknown")
 
 
