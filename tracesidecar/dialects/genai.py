@@ -17,8 +17,7 @@ from tracesidecar.dialects.values import as_json, at, items, text
 Status = Literal["ok", "error", "unset"]
 Attributes = Mapping[str, object]
 
-_PLACES = {name: (column, rank) for column, known in names.COLUMNS.items() for rank, name in enumerate(known)}
-NAMED = frozenset(_PLACES)
+NAMED = frozenset(name for known in names.COLUMNS.values() for name in known)
 """Names of attributes that say a column."""
 
 _IDENTIFIED: frozenset[EventKind] = frozenset(("model_call", "model_message", "error"))
@@ -88,16 +87,15 @@ def identified(event: Event, trace: str | None, call: str | None) -> Event:
 
 def _columns(kind: EventKind, attributes: Attributes) -> Event:
     """An event with what the best-known name says for each column, and with usage as the canonical columns count it."""
-    best: dict[str, tuple[int, object]] = {}
+    event = Event(event_kind=kind)
+    ranks: dict[str, int] = {}
     for name, value in attributes.items():
         place = _PLACES.get(name)
         if place is not None and value is not None and value != "":
-            column, rank = place
-            if column not in best or rank < best[column][0]:
-                best[column] = rank, value
-    event = Event(event_kind=kind)
-    for column, (_, value) in best.items():
-        setattr(event, column, _READERS.get(column, _word)(value))
+            column, rank, read = place
+            if rank < ranks.get(column, _LAST) and (found := read(value)) is not None:
+                ranks[column] = rank
+                setattr(event, column, found)
     _count_usage(event, attributes)
     if event.tool_name is not None or event.tool_type is not None:
         known = tool_type(event.tool_name)
@@ -111,22 +109,19 @@ def _columns(kind: EventKind, attributes: Attributes) -> Event:
 
 def _count_usage(event: Event, attributes: Attributes) -> None:
     """Read usage that is an object, and count caches within the input and reasoning within the output."""
-    usage = members(attributes.get(names.USAGE_OBJECT))
-    if usage and event.input_tokens is None:
+    if names.USAGE_OBJECT in attributes and event.input_tokens is None:
+        usage = members(attributes[names.USAGE_OBJECT])
         event.input_tokens, event.output_tokens = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
         event.cache_read_input_tokens = count(usage.get("cache_read_input_tokens"))
         event.cache_creation_input_tokens = count(usage.get("cache_creation_input_tokens"))
-    if event.cost_usd is None:
-        event.cost_usd = real(members(attributes.get(names.COST_OBJECT)).get("total_cost"))
-    cached = total(event.cache_read_input_tokens, event.cache_creation_input_tokens)
-    is_beside = not names.BESIDE_INPUT.isdisjoint(attributes)
-    # Whoever counts more from the cache than in all counts the cache beside the input.
-    if cached and event.input_tokens is not None and (is_beside or cached > event.input_tokens):
+    if names.COST_OBJECT in attributes and event.cost_usd is None:
+        event.cost_usd = real(members(attributes[names.COST_OBJECT]).get("total_cost"))
+    cached, thought = total(event.cache_read_input_tokens, event.cache_creation_input_tokens), event.reasoning_output_tokens
+    # Whoever counts more from the cache than in all counts the cache beside the input; so with what was thought.
+    if cached and event.input_tokens is not None and (cached > event.input_tokens or not names.BESIDE_INPUT.isdisjoint(attributes)):
         event.input_tokens += cached
-    if event.reasoning_output_tokens and event.output_tokens is not None:
-        is_beside = not names.BESIDE_OUTPUT.isdisjoint(attributes)
-        if is_beside or event.reasoning_output_tokens > event.output_tokens:
-            event.output_tokens += event.reasoning_output_tokens
+    if thought and event.output_tokens is not None and (thought > event.output_tokens or not names.BESIDE_OUTPUT.isdisjoint(attributes)):
+        event.output_tokens += thought
 
 
 def _with_content(event: Event, attributes: Attributes) -> Event:
@@ -189,3 +184,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "finish_reason": _reason,
     "error_message": _message,
 }
+
+_LAST = 1_000
+_PLACES = {name: (column, rank, _READERS.get(column, _word)) for column, known in names.COLUMNS.items() for rank, name in enumerate(known)}
+"""Column, rank among the names of that column, and how its value is read, by name."""

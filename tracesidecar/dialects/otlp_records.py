@@ -227,6 +227,6 @@ def _value(value: AnyValue | None) -> object:
 
 def _whole(value: object) -> object:
     """64-bit integers are text in OTLP-JSON."""
-    if isinstance(value, str) and len(value) <= 20 and value.removeprefix("-").isdecimal():
+    if isinstance(value, str) and len(value) <= 20 and (value.isdecimal() or value.removeprefix("-").isdecimal()):
         return int(value)
     return value
