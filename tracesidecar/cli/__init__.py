@@ -28,6 +28,7 @@ COMMANDS = {
     "quarantine": "list the refused lines, show one, deliver them after all, or forget them",
     "scan": "dry run over files: lines, invalid lines, secrets per rule",
     "redact": "stdin to stdout by the rules of the configuration",
+    "verify": "prove from the destination that every range is there, once and unaltered",
     "ddl": "print the tables, views and loads of an engine for what is shipped, or make them",
     "config-schema": "print the JSON Schema of the configuration",
     "demo": "run a tiny agent that writes traces with planted secrets",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracesidecar.sinks import tls
 from tracesidecar.sinks.retry_after import retry_after
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 READ_TIMEOUT_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 class S3Failure(Exception):
@@ -126,12 +129,37 @@ class Bucket:
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
         return Stored(int(answer["ContentLength"]), _text(answer.get("ChecksumSHA256")), metadata)
 
+    def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """List the objects below a prefix in the order of their keys: key and size in bytes."""
+        token: dict[str, object] = {}
+        while True:
+            answer = self._call("list_objects_v2", Prefix=prefix, **token)
+            yield from ((str(item["Key"]), int(item["Size"])) for item in answer.get("Contents", ()))
+            if not answer.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        """Read a part of an object, less at its end."""
+        return self._guarded(lambda: self._read(key, f"bytes={start}-{start + length - 1}"))
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is as good."""
+        self._call("delete_object", Key=key)
+
+    def _read(self, key: str, span: str) -> bytes:
+        with closing(self._client().get_object(Bucket=self._options.bucket, Key=key, Range=span)["Body"]) as body:
+            return bytes(body.read())
+
     def _call(self, operation: str, **arguments: object) -> dict[str, Any]:  # the shape of each answer is the SDK's
+        return self._guarded(lambda: getattr(self._client(), operation)(Bucket=self._options.bucket, **arguments))
+
+    def _guarded(self, step: Callable[[], T]) -> T:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
         try:
-            answer: dict[str, Any] = getattr(self._client(), operation)(Bucket=self._options.bucket, **arguments)
+            return step()
         except ClientError as error:
             raise _refusal(error.response) from None  # its message is the server's, and may hold the key id
         except ResponseParserError:
@@ -140,7 +168,6 @@ class Bucket:
             raise S3Failure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
         except OSError as error:
             raise S3Failure(error.strerror or type(error).__name__) from error
-        return answer
 
     def _client(self) -> BaseClient:
         if self._made is None:

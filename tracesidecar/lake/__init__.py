@@ -1,0 +1,1 @@
+"""What is done with a lake after it was shipped: proving it, and making few files of many."""

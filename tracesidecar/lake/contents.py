@@ -1,0 +1,91 @@
+"""What one object is: its digest, size and rows, read in blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import zstandard
+
+from tracesidecar.encode.jsonl import compression_of
+
+SLICE_BYTES = 64 << 10
+"""So much is decompressed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An object as it was found. `rows` is None where it cannot be decoded."""
+
+    sha256: str
+    bytes: int
+    rows: int | None
+
+
+def examine(name: str, blocks: Iterable[bytes]) -> Content:
+    """Read an object to its end; memory is that of a block."""
+    digest = hashlib.sha256()
+    size_bytes = 0
+    lines = _Lines(name)
+    with tempfile.TemporaryFile() as copy:
+        for block in blocks:
+            digest.update(block)
+            size_bytes += len(block)
+            if name.endswith(".parquet"):
+                copy.write(block)  # its number of rows stands at its end
+            else:
+                lines.add(block)
+        rows = _parquet_rows(copy) if name.endswith(".parquet") else lines.count()
+    return Content(digest.hexdigest(), size_bytes, rows)
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class _Lines:
+    """Counts the newlines of what is decompressed."""
+
+    def __init__(self, name: str) -> None:
+        compression = compression_of(name)
+        self._decompressor: _Decompressor | None = None
+        if compression == "gzip":
+            self._decompressor = zlib.decompressobj(wbits=31)
+        elif compression == "zstd":
+            self._decompressor = zstandard.ZstdDecompressor().decompressobj()
+        self._newlines = 0
+        self._is_broken = False
+
+    def add(self, block: bytes) -> None:
+        if self._decompressor is None:
+            self._newlines += block.count(b"\n")
+            return
+        for start in range(0, len(block), SLICE_BYTES):
+            if self._is_broken or self._decompressor.eof:
+                return
+            try:
+                self._newlines += self._decompressor.decompress(block[start : start + SLICE_BYTES]).count(b"\n")
+            except (zlib.error, zstandard.ZstdError):
+                self._is_broken = True
+
+    def count(self) -> int | None:
+        is_whole = not self._is_broken and (self._decompressor is None or self._decompressor.eof)
+        return self._newlines if is_whole else None
+
+
+def _parquet_rows(file: BinaryIO) -> int | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file.seek(0)
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except pa.ArrowException:
+        return None
