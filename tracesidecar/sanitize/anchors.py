@@ -58,7 +58,7 @@ _VENDOR_END = r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|or
 _KEY_WORDS = _words(
     "api access activation authentication priv private account auth service client sign signing crypt encrypt encryption decrypt decryption cryption master "
     "license licence app application db database secret subscription storage shared ssh deploy consumer hmac webhook aes rsa dsa ecdsa "
-    "gpg pgp function functions functionapp ingest ingestion write admin root bot"
+    "gpg pgp function functions functionapp ingest ingestion write admin root bot recovery unseal"
 )
 _TOKENS_WORDS = _words("access refresh auth api bearer session id secret security csrf xsrf oauth device personal deploy push")
 _PAIRS = (

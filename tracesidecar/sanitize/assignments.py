@@ -15,13 +15,14 @@ RULE = "kv-assignment"
 LONGEST_VALUE = 4096
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
-_NAME_CHARACTERS = string.ascii_letters.encode() + b"0123456789_.-"
+_NAME_CHARACTERS = string.ascii_letters.encode() + b"0123456789_.-\xc3\xb1"
 
 WORDS = (
     r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key"
     r"|priv(?:ate)?[_. -]?key|(?:secret|authentication|activation)[_. -]?key|account[_. -]?key|auth[_. -]?key|service[_. -]?key"
     r"|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key|master[_. -]?key|license[_. -]?key|pa?ss?w(?:or?s?d|r?d)"
-    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|art-api|[_-]pass|\bpass|[_-]pw|\bpw"
+    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|(?-i:[a-z0-9]K(?:ey|EY))|art-api|[a-z0-9_-]pass"
+    r"|\bpass|[_-]pw|\bpw|\bpsk|\bjwt|\botp|[cx]srf|(?:amz|goog|hub|webhook|hmac|request|oauth)[_. -]?signature|client[_. -]?assertion|code[_. -]?verifier"
     r"|credentials?|creds|auth|cookie|dsn|connection[_. -]?string|sonar[_.-]login)"
 )
 """Where an assignment may have its sensitive word."""
@@ -53,6 +54,8 @@ class Assignments:
         start, end = match.span(2)
         name_start = _name_start(text, word_end)
         if text[max(0, name_start - len(MARKER_START)) : name_start] == MARKER_START_BYTES:
+            return None
+        if text[name_start - 1 : name_start] == b":" and patterns.ARN_BEFORE.search(text, max(0, name_start - 96), name_start) is not None:
             return None
         head = text[name_start:start]
         name = patterns.NAME_AT.match(head)
@@ -105,7 +108,7 @@ def _operator_fits(text: bytes, name_start: int, head: bytes, operator: str) -> 
     if operator in {",", "("}:
         return head[-1:] in _QUOTES and b"\n" not in head and b"\r" not in head
     if operator == ">":
-        return name_start > 0 and text[name_start - 1 : name_start] == b"<"
+        return text[max(0, name_start - 1) : name_start] == b"<" or patterns.NAMESPACE_BEFORE.search(text, max(0, name_start - 34), name_start) is not None
     return b"\n" not in head and b"\r" not in head
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tracesidecar.sanitize import patterns, validators
 from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.values import KeyClass, entropy, is_mixed, is_placeholder, is_secret
+from tracesidecar.sanitize.values import KeyClass, entropy, is_identifier_chain, is_mixed, is_placeholder, is_secret
 from tracesidecar.sanitize.wallets import is_wallet
 
 
@@ -35,7 +35,7 @@ def gates(keys: KeyMatcher) -> Mapping[str, Gate]:
         "iban": lambda proposal: validators.is_iban(proposal.value),
         "nino": lambda proposal: validators.is_nino(proposal.value),
         "base64_userpass": lambda proposal: validators.is_base64_userpass(proposal.value),
-        "email": lambda proposal: validators.is_personal_email(proposal.value),
+        "email": lambda proposal: validators.is_personal_email(proposal.value) and patterns.REMOTE_PATH.match(proposal.text, proposal.end) is None,
         "payment_card": _is_card,
         "ssn": lambda proposal: validators.is_ssn(proposal.value) and not _stands_in_a_decimal(proposal),
         "phone": lambda proposal: validators.is_phone(proposal.value) and not _stands_in_a_decimal(proposal),
@@ -51,6 +51,10 @@ def gates(keys: KeyMatcher) -> Mapping[str, Gate]:
         "named": lambda proposal: _is_named_literal(keys, proposal),
         "named_bytes": lambda proposal: _names_a_secret(keys, patterns.NAME_FIRST, proposal),
         "said": lambda proposal: _is_said(proposal.value),
+        "said_key": lambda proposal: _is_token(proposal.value.rstrip(".=")),
+        "unlike_a_word": lambda proposal: _is_unlike_a_word(proposal.value),
+        "markup_name": lambda proposal: _is_markup_secret(keys, proposal),
+        "declared": lambda proposal: _is_declared_default(keys, proposal),
         "vendor_key": lambda proposal: _is_vendor_key(proposal.value),
         "json_web_key": lambda proposal: patterns.KEY_TYPE.search(proposal.text) is not None,
         "kubernetes_secret": _is_kubernetes_secret,
@@ -115,16 +119,58 @@ def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
     if name is None:
         return False
     is_run = proposal.value.isalnum() or (is_defined and patterns.TOKEN_CHARACTERS.fullmatch(proposal.value) is not None)
-    is_token = len(proposal.value) >= 16 and is_run and sum(c.isdigit() for c in proposal.value) >= 3
+    digits = sum(c.isdigit() for c in proposal.value)
+    is_token = len(proposal.value) >= 16 and is_run and digits >= 3
+    is_chosen = len(proposal.value) >= 8 and proposal.value.isalnum() and 2 <= digits < len(proposal.value)
     key_class = keys.classify(name.group(1).decode())
-    return (key_class is KeyClass.STRONG and (is_token or is_mixed(proposal.value))) or (key_class is KeyClass.WEAK and is_token)
+    return (key_class is KeyClass.STRONG and (is_token or is_chosen or is_mixed(proposal.value))) or (key_class is KeyClass.WEAK and is_token)
 
 
 def _is_said(value: str) -> bool:
     """Only what no word of a sentence looks like."""
     value = value.rstrip(".,:;!?)")
     is_mix = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return is_mix and len(value) >= 6 and "/" not in value and patterns.HOST.fullmatch(value) is None
+    return is_mix and len(value) >= 6 and "/" not in value and patterns.TECHNICAL_WORD.match(value) is None and patterns.HOST.fullmatch(value) is None
+
+
+def _is_unlike_a_word(value: str) -> bool:
+    """Letters with digits or signs: no placeholder such as `user`, no key of a translation."""
+    if value.isalnum():
+        return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return is_mixed(value) and not is_identifier_chain(value)
+
+
+def _is_token(value: str) -> bool:
+    """Random characters: a digest, a UUID, or a run with digits among letters of both cases or many of one."""
+    if patterns.UUID.fullmatch(value) is not None or (len(value) >= 24 and patterns.HEX.fullmatch(value) is not None):
+        return len(set(value)) > 4
+    digits = sum(c.isdigit() for c in value)
+    is_both = any(c.isupper() for c in value) and any(c.islower() for c in value)
+    return digits >= 2 and (is_both or len(value) >= 20) and digits < len(value) and entropy(value) >= 3.2 and not _is_compound(value)
+
+
+def _is_compound(value: str) -> bool:
+    """True for names that only end in a number: `AbstractFactoryBean22`, `base64-encoded-v22`."""
+    return all(part.rstrip("0123456789").isalpha() or not part for part in patterns.NOT_WORD_CHARACTER.split(value))
+
+
+def _is_markup_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
+    name = patterns.MARKUP_NAME.search(proposal.match)
+    key_class = keys.classify((name.group(1) or name.group(2)).decode()) if name else None
+    return (
+        key_class is not None
+        and not _is_label(keys, proposal.value)
+        and is_secret(proposal.value, key_class)
+        and (key_class is not KeyClass.STRONG or _is_unlike_a_word(proposal.value))
+    )
+
+
+def _is_declared_default(keys: KeyMatcher, proposal: Proposal) -> bool:
+    name = patterns.QUOTED_NAME.search(proposal.match)
+    key_class = keys.classify(name.group(1).decode()) if name else None
+    if key_class is KeyClass.STRONG:
+        return _is_unlike_a_word(proposal.value) or (len(proposal.value) >= 6 and proposal.value.isupper())
+    return key_class is not None and _is_token(proposal.value)
 
 
 def _is_vendor_key(value: str) -> bool:

@@ -77,6 +77,8 @@ class KeyMatcher:
     def _word_class(self, words: tuple[str, ...], i: int) -> KeyClass | None:
         word, previous, is_last = words[i], words[i - 1] if i else "", i == len(words) - 1
         lists = self._words
+        if word in {"secret", "secrets"} and previous in lists.secret_neg_prev:
+            return None
         if word in lists.strong:
             return KeyClass.STRONG
         if word in {"token", "tokens"}:
@@ -91,7 +93,7 @@ class KeyMatcher:
             return KeyClass.WEAK
         if word in {"string", "str"} and previous in {"connection", "conn", "connect"}:
             return KeyClass.STRONG
-        if word == "signature" and previous in {"amz", "goog", "hub", "webhook", "hmac", "request"}:
+        if word == "signature" and previous in {"amz", "goog", "hub", "webhook", "hmac", "oauth", "request"}:
             return KeyClass.STRONG
         if word == "id" and words[max(0, i - 2) : i] == ("cookie", "session"):
             return KeyClass.STRONG

@@ -17,6 +17,8 @@ from tracesidecar.sanitize.windows import is_paired
 _ESCAPED_QUOTES = 64
 """After so many escaped quotes backwards the walk is cheaper."""
 _KEYWORDS = frozenset({Role.KEYWORD, Role.LOGIN})
+_VALUES = frozenset({b"value", b"Value", b"val"})
+"""Members that another member names."""
 _BACKSLASH = 0x5C
 _QUOTE = 0x22
 
@@ -48,7 +50,7 @@ def _cut_at(line: LineCut, at: int, role: Role) -> int:
     if before is None:
         if raw[start - 1 : start] not in {b"[", b","} and raw[max(0, start - 2) : start - 1] not in {b"[", b","}:
             raise NotPlain
-    elif line.tools.keys.classify(before.group(1).decode()) is not None:
+    elif before.group(1) in _VALUES or line.tools.keys.classify(before.group(1).decode()) is not None:
         raise NotPlain
     count = len(line.edits)
     line.string(_decoded(raw, start, end), start, end, None)

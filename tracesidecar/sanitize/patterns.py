@@ -21,7 +21,8 @@ PLACEHOLDER = re.compile(
     r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]|\[[A-Z_]{2,40}\]"
     r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
     r"|null|none|nil|undefined|true|false|yes|no|n/a|redacted|hidden|masked|required|optional|string|str|bytes|number|int|bool|boolean|any|object"
-    r"|empty|unset|missing|invalid|expired|unknown|same-origin|include|omit|(?:your|my|insert|enter|replace|change)[-_ ][-_ a-z0-9]{2,40})\Z"
+    r"|changeme|change_me|placeholder|dummy|todo|tbd|fixme|empty|unset|missing|invalid|expired|unknown|same-origin|include|omit"
+    r"|(?:your|my|insert|enter|replace|change)[-_ ][-_ a-z0-9]{2,40})\Z"
 )
 TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.-]+")
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -40,9 +41,18 @@ AUTHORIZATION_SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|digest|negotiate|
 # -- markers, ours only
 MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
 
+ARN_BEFORE = re.compile(rb"\barn:[a-z0-9:-]{1,80}\Z")
+
 # -- gates of single rules
 FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
 PAIR_NAME = re.compile(rb"(?i)(?:name|key)(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)")
+TECHNICAL_WORD = re.compile(
+    r"(?i)(?:(?:base|sha|sha-|md|aes|aes-|hs|rs|es|utf|utf-|pbkdf|argon|oauth|http|ipv|x|pkcs|v|py|python|win|step|phase|level|part|chapter|option|rfc-?|cve-)[0-9]"
+    r"|[0-9]{1,4}(?:-|th|st|nd|rd|x|k|ms|chars?|bytes?|bits?|days?|hours?|min(?:ute)?s?|sec(?:ond)?s?|[smhd]\Z))"
+)
+REMOTE_PATH = re.compile(rb":[/~]")
+MARKUP_NAME = re.compile(rb"(?i)<(?:key|name|param-name)>([A-Za-z0-9_. -]{2,80})</|\b(?:name|key|id)=\\{0,7}[\"']([A-Za-z0-9_. -]{2,80})")
+QUOTED_NAME = re.compile(rb"[\"']?([A-Za-z0-9_.-]{2,80})\\{0,7}[\"']?[ \t]{0,4}[,{]")
 COMPARED_NAME = re.compile(rb"[!=]==?[ \t]*([A-Za-z0-9_.>-]{1,160})\Z")
 DEFINED_NAME = re.compile(rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})")
 NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
@@ -57,13 +67,15 @@ SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
 
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
-    rb"""[A-Za-z0-9_.-]{0,40}+(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?[ \t]{0,8}"""
+    rb"""[A-Za-z0-9_.-]{0,40}+(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?\*{0,2}[ \t]{0,8}"""
     rb"""(?:\??:?[ \t]{0,4}(?:&?(?:'static )?str|string|String|char\*?|text|auto|SecretStr|Option(?:al)?[<\[][A-Za-z]{1,10}[>\]])"""
     rb"""(?:[ \t]{0,2}\|[ \t]{0,2}[A-Za-z]{4,9})?[ \t]{1,4})?"""
-    rb"""(=>|::?:?=|\?\??=|\|\|=|<-|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}(?:[\r\n]{1,2}[ \t]{0,40})?(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
+    rb"""(=>|::?:?=|\?\??=|\|\|=|<-|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}"""
+    rb"""(?:[\r\n]{1,2}[ \t]{0,40})?(?:\*{2}[ \t]{0,4})?(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
     rb"""((?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096}"""  # between quotes all up to the next, else up to a blank, or what stands between it and a name
     rb"""|[^ \t\r\n"'`\\,;&<>()\[\]{}|](?=[^\r\n"'`\\]{2})[^ \t\r\n"'`\\]{0,4096}(?:[ \t]{1,8}[=:])?)"""
 )
+NAMESPACE_BEFORE = re.compile(rb"<[A-Za-z0-9_-]{1,32}:\Z")
 NAME_AT = re.compile(rb"(?:[A-Za-z0-9_.\- ]|\xc3\xb1)*")
 TWO_WORD_NAME = re.compile(
     rb"(?i)(?:(?:api|access|priv|private|account|auth|authentication|activation|secret|service|client|sign|signing|encrypt|encryption|master|license|app|db"

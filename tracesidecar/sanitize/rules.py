@@ -57,6 +57,7 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     key_neg_prev: frozenset[str]
     pass_prev: frozenset[str]
     pass_neg_prev: frozenset[str]
+    secret_neg_prev: frozenset[str]
     token_neg_prev: frozenset[str]
     tokens_pos_prev: frozenset[str]
     tail_value: frozenset[str]

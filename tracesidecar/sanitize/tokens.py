@@ -13,7 +13,7 @@ _SHORTEST_PREFIX = 4
 _JWT = "eyJ"
 _WORD = 3
 """So many small letters behind a beginning, and nothing else, are a name: `xai-sdk`."""
-_WORDS = frozenset({"key-", "API-", "secret_", "://", "sig="})
+_WORDS = frozenset({"key-", "key_", "API-", "api-", "sdk-", "ext_", "dose", "secret_", "://", "sig="})
 """Beginnings that stand in any text."""
 _HEX = frozenset("0123456789abcdef")
 BLOCK_RULES = frozenset({"private-key-pem", "putty-private-key"})

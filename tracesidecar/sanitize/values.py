@@ -10,6 +10,10 @@ from tracesidecar.sanitize import patterns
 _CODE_WORDS = "await new this self async function lambda return typeof yield not if else for in is and or as from import def class const let var self. cls"
 CODE_WORDS = frozenset(_CODE_WORDS.split())
 
+_SCREEN_WORDS = "password,passwort,kennwort,mot de passe,contraseña,senha,wachtwoord,пароль,密码,密碼,パスワード,비밀번호,token,api key,secret"
+_LABELS = frozenset(_SCREEN_WORDS.split(","))
+"""What a field for a credential is called on a screen."""
+
 
 class KeyClass(Enum):
     """How much a key says about its value: STRONG cuts anything but a placeholder, WEAK what looks like a token, MAYBE one long mixed token."""
@@ -55,7 +59,7 @@ def is_placeholder(text: str) -> bool:
 def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator: str = "=") -> bool:
     """Judge a value; `quoted` says that it is a whole string (a JSON value or between quotes in text)."""
     text = value.strip()
-    if not text or is_placeholder(text):
+    if not text or is_placeholder(text) or text.casefold() in _LABELS:
         return False
     if key_class is KeyClass.MAYBE:
         return _is_one_long_token(text)
