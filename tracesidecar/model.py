@@ -11,6 +11,9 @@ from typing import Literal, NamedTuple
 
 Compression = Literal["none", "gzip", "zstd"]
 
+Severity = Literal["informational", "low", "medium"]
+"""How much an event matters to who watches."""
+
 CHUNK_BYTES = 1 << 20
 """The grid on which files are cut into chunks: a chunk ends with the last line that begins before a whole MiB."""
 
@@ -139,6 +142,7 @@ class Record(NamedTuple):
     kind: str
     trace_id: str | None
     span_id: str | None
+    severity: Severity = "informational"
 
 
 @dataclass(frozen=True, slots=True)

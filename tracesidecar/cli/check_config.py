@@ -14,7 +14,7 @@ from tracesidecar.cli.redaction_tests import failed_tests
 from tracesidecar.config.load import EMBEDDED, Inspection, inspect
 from tracesidecar.config.protection import MEANING, expected_protection
 from tracesidecar.config.schema import Configuration
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import SINK_TYPES, promise_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def _sinks(configuration: Configuration) -> list[dict[str, object]]:
             "name": sink.name,
             "type": sink.type,
             "destination": SINK_TYPES[sink.type].load().destination(sink),
-            "promise": SINK_TYPES[sink.type].promise,
+            "promise": promise_of(sink),
         }
         for sink in configuration.sink
     ]

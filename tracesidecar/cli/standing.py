@@ -11,7 +11,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.ship.journal import Journal, SinkRow
 from tracesidecar.ship.quarantine import LostBytes
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import SINK_TYPES, promise_of
 
 Offsets = Mapping[int, int]
 """Segment id to the end of what a sink has durably."""
@@ -162,15 +162,15 @@ def _source(books: _Books, name: str) -> SourceStanding:
 
 
 def _sink(books: _Books, options: SinkOptions) -> SinkStanding:
-    row, sink_type = books.rows.get(options.name), SINK_TYPES[options.type]
+    row = books.rows.get(options.name)
     lag_bytes, lag_seconds = _lag(books, options)
     refused = (lines for (source, sink, _), lines in books.quarantined.items() if sink in ("", options.name) and takes(options, source))
     state = (row.state if row else "") or "not started"
     return SinkStanding(
         name=options.name,
         type=options.type,
-        promise=sink_type.promise,
-        destination=sink_type.load().destination(options),
+        promise=promise_of(options),
+        destination=SINK_TYPES[options.type].load().destination(options),
         state="stopped" if row and books.is_running is False else state,
         delivered_lines=row.lines if row else 0,
         delivered_bytes=row.bytes if row else 0,

@@ -38,7 +38,7 @@ from tracesidecar.ship.contents import Form
 from tracesidecar.ship.deliver import Delivery
 from tracesidecar.ship.journal import Journal
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES, content_of
+from tracesidecar.sinks.registry import SINK_TYPES, content_of, record_limit_of
 
 CACHE_BYTES = 8 << 20
 
@@ -131,7 +131,7 @@ class Assembly:
 def form_of(options: SinkOptions) -> Form:
     """How the records of a sink are encoded."""
     kind = SINK_TYPES[options.type]
-    return Form(kind.takes, options.format, content_of(options), options.compression, kind.record_limit_bytes)
+    return Form(kind.takes, options.format, content_of(options), options.compression, record_limit_of(options))
 
 
 def refuse_moved(options: SinkOptions, journal: Journal) -> None:
@@ -156,5 +156,5 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
     what: tuple[object, ...] = (__version__, rules, options.format, options.compression, compressor, sorted(sources.items()))
     if form_of(options).interprets:
         meaning = [(source.name, source.dialect, sorted(source.labels.items())) for source in configuration.source]
-        what += (content_of(options), SCHEMA_VERSION, prices.source(), meaning)
+        what += (content_of(options), record_limit_of(options), SCHEMA_VERSION, prices.source(), meaning)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

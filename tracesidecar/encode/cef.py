@@ -11,7 +11,8 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.encode.arguments import target
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels
-from tracesidecar.encode.severity import Severity, severity
+from tracesidecar.encode.severity import severity
+from tracesidecar.model import Severity
 
 SEVERITIES: dict[Severity, int] = {"informational": 1, "low": 3, "medium": 6}
 

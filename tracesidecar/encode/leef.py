@@ -12,7 +12,8 @@ from tracesidecar.encode.arguments import target
 from tracesidecar.encode.cef import number
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels
-from tracesidecar.encode.severity import Severity, severity
+from tracesidecar.encode.severity import severity
+from tracesidecar.model import Severity
 
 DELIMITER = "\t"
 """Stands as `x09` in the header; the attributes of LEEF 1.0 have it too."""

@@ -12,7 +12,8 @@ from tracesidecar.encode.arguments import target
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels
 from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS, EventClass, Routed, routed
-from tracesidecar.encode.severity import Severity, severity
+from tracesidecar.encode.severity import severity
+from tracesidecar.model import Severity
 
 VERSION = "1.8.0"
 UNKNOWN = "unknown"

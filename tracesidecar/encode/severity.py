@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from tracesidecar.dialects.event import Event
-
-Severity = Literal["informational", "low", "medium"]
+from tracesidecar.model import Severity
 
 PERSONAL_DATA = frozenset(
     ("email", "payment-card", "iban", "us-ssn", "phone-e164", "phone-nanp", "ipv4", "ipv6", "mac-address", "uk-nino", "crypto-wallet"),

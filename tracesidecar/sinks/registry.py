@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -21,7 +22,10 @@ ROW_LIMIT_BYTES = 1 << 20
 
 
 class SinkModule(Protocol):
-    """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside `build` or later."""
+    """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside `build` or later.
+
+    Where its options decide more than the registry can say, it also has `promise(options) -> Promise` or `record_limit(options) -> int`.
+    """
 
     Options: type[SinkOptions]
 
@@ -76,6 +80,20 @@ SINK_TYPES: dict[str, SinkType] = {
     ),
     "stdout": SinkType("tracesidecar.sinks.stdout", "none", "body"),
 }
+
+
+def promise_of(options: SinkOptions) -> Promise:
+    """What the sink promises with these options."""
+    kind = SINK_TYPES[options.type]
+    say: Callable[[SinkOptions], Promise] | None = getattr(kind.load(), "promise", None)
+    return kind.promise if say is None else say(options)
+
+
+def record_limit_of(options: SinkOptions) -> int:
+    """The most bytes that one encoded record may have there; 0 for any."""
+    kind = SINK_TYPES[options.type]
+    say: Callable[[SinkOptions], int] | None = getattr(kind.load(), "record_limit", None)
+    return kind.record_limit_bytes if say is None else say(options)
 
 
 def content_of(options: SinkOptions) -> Literal["full", "metadata"]:
