@@ -15,6 +15,7 @@ from tracesidecar.dialects.interpret import Interpreted
 from tracesidecar.encode.formats import RecordEncoder, encoder
 from tracesidecar.encode.jsonl import EXTENSIONS, LinesEncoder
 from tracesidecar.encode.limit import within
+from tracesidecar.encode.severity import severity
 from tracesidecar.model import Clean, Compression, Record
 
 Takes = Literal["objects", "body", "records"]
@@ -264,6 +265,7 @@ class Records:
                     event.event_kind,
                     event.trace_id,
                     event.native_id if event.trace_id else None,
+                    severity(event),
                 )
             )
         return tuple(dict.fromkeys(refused))
