@@ -25,7 +25,7 @@ def test_nothing_found_leaves_the_traces_folder_to_watch(home: Path) -> None:
     (source,), (sink,) = loaded.configuration.source, loaded.configuration.sink
     assert (loaded.path, loaded.warnings) == (None, ())
     assert (source.name, source.include, source.repair) == ("traces", (f"{home}/work/traces/**/*.jsonl",), True)
-    assert (sink.type, sink.format, getattr(sink, "path", None)) == ("directory", "raw", f"{home}/.local/share/tracesidecar/lake")
+    assert (sink.type, sink.format, getattr(sink, "path", None)) == ("directory", "event", f"{home}/.local/share/tracesidecar/lake")
     assert sink.batch.idle <= 2
     assert loaded.configuration.state_directory == f"{home}/.local/state/tracesidecar"
 

@@ -100,8 +100,8 @@ class Sidecar:
         return [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")] if self.log.exists() else []
 
     def objects(self) -> list[Path]:
-        """The data objects of the lake."""
-        return sorted(self.lake.glob("raw/v1/dt=*/*.jsonl*"))
+        """The data objects of the lake, of lines or of events."""
+        return sorted([*self.lake.glob("raw/v1/dt=*/*.jsonl*"), *self.lake.glob("v1/dt=*/dialect=*/*.jsonl*")])
 
     def lines(self) -> list[bytes]:
         """Every line in the lake."""

@@ -66,7 +66,12 @@ def test_an_upgraded_journal_has_the_tables_of_a_new_one(first: Path, tmp_path: 
     shapes = []
     for folder in (first, new):
         with sqlite3.connect(folder / "journal.sqlite") as db:
-            shapes.append({name: db.execute(f"PRAGMA table_xinfo({name})").fetchall() for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()})
+            shapes.append(
+                {
+                    name: db.execute(f"PRAGMA table_xinfo({name})").fetchall()
+                    for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+                }
+            )
     assert shapes[0] == shapes[1]
 
 

@@ -36,6 +36,7 @@ pii = false                      # secrets are always cut; true also cuts person
 name  = "lake"
 type  = "directory"
 path  = {lake}
+format = "event"                 # rows with the same columns for every agent; "raw" keeps the lines as they stand
 batch = {{ age = "60s", idle = "10s" }}
 
 # [[sink]]

@@ -27,5 +27,5 @@ def embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
     return Configuration(
         state_directory=absolute(default_state_directory(environ), folder, environ),
         source=tuple(sources),
-        sink=(lake(name="lake", type="directory", path=path, batch=NEWCOMER_BATCH),),  # type: ignore[call-arg]
+        sink=(lake(name="lake", type="directory", path=path, format="event", batch=NEWCOMER_BATCH),),  # type: ignore[call-arg]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 from collections.abc import Iterator
@@ -11,13 +12,16 @@ from tracesidecar.config.places import is_pattern, is_within, watched_directory
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.config.wording import nearest, one_of
+from tracesidecar.dialects.choice import chosen
 from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.own_rules import OwnRules
 from tracesidecar.sanitize.rules import active_rules, load_catalogue
+from tracesidecar.ship.contents import root_of
 from tracesidecar.ship.sealing import recipient
+from tracesidecar.sinks.registry import SINK_TYPES
 
 
 def contradictions(configuration: Configuration) -> Iterator[Problem]:
@@ -31,6 +35,8 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
             yield from (Problem(path, message) for message in _watched(pattern, configuration))
         if not source.include:
             yield Problem(("source", index, "include"), "the list is empty; it takes at least one path or pattern")
+    yield from _dialects(configuration)
+    yield from _formats(configuration)
     yield from _own_output(configuration)
     yield from _redaction(configuration.redaction)
     if seal_to := configuration.quarantine.seal_to:
@@ -71,13 +77,35 @@ def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:
                 yield Problem(("sink", index, "sources", position), message)
 
 
+def _dialects(configuration: Configuration) -> Iterator[Problem]:
+    for index, source in enumerate(configuration.source):
+        try:
+            chosen(source.dialect)
+        except ConfigurationError as error:
+            yield Problem(("source", index, "dialect"), str(error))
+
+
+def _formats(configuration: Configuration) -> Iterator[Problem]:
+    """A sink takes the formats that make sense there; a line as it stands has its content."""
+    for index, sink in enumerate(configuration.sink):
+        takes = SINK_TYPES[sink.type].formats
+        if sink.format not in takes:
+            yield Problem(("sink", index, "format"), f'a sink of type {sink.type} does not take the format "{sink.format}": expected {one_of(takes)}')
+        elif sink.format == "raw" and sink.content == "metadata":
+            message = 'content = "metadata" leaves out what the format "raw" consists of; choose another format, such as "event", or content = "full"'
+            yield Problem(("sink", index, "content"), message)
+        elif sink.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+            yield Problem(("sink", index, "format"), 'the format "parquet" needs an extra: pip install "tracesidecar[parquet]"')
+
+
 def _own_output(configuration: Configuration) -> Iterator[Problem]:
     """A sink whose objects are matched by an include would be fed with its own output without end."""
     for index, sink in enumerate(configuration.sink):
         folder = getattr(sink, "path", None)
         if sink.type != "directory" or not isinstance(folder, str):
             continue
-        produced = f"{folder}/raw/v1/dt=2026-01-31/host-20260131T000000Z-0{EXTENSIONS[sink.compression]}"
+        extension = ".parquet" if sink.format == "parquet" else EXTENSIONS[sink.compression]
+        produced = f"{folder}/{root_of(sink.format)}/dt=2026-01-31/host-20260131T000000Z-0{extension}"
         for source in configuration.source:
             include = next((pattern for pattern in source.include if pattern and produced in Exclusions((pattern,))), None)
             if include is not None and produced not in Exclusions(source.exclude):

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from tracesidecar import __version__
 from tracesidecar.collect.records import SegmentView
 from tracesidecar.config.schema import Configuration
+from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.logs import printable
+from tracesidecar.ship.contents import root_of
+from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
 
 
@@ -42,11 +45,19 @@ def greeting(configuration: Configuration, path: str | None, found: Findings) ->
         lines.append(f"  ships to {sink.name:<12} {_short(found.destinations[sink.name].removeprefix('directory:'))}")
         folder = getattr(sink, "path", None)
         if isinstance(folder, str):
-            plain = shlex.quote(folder) == folder
-            lines.append(f"  look:    gzip -dc {_short(folder) if plain else shlex.quote(folder)}/raw/v1/dt=*/*.gz | head")
+            lines.append(f"  look:    {_look(folder, sink)}")
     if not any(found.files.values()):
         lines.append(f"  nothing there yet: what is written is shipped at once. To see it work, in another terminal here: {_program()} demo")
     return lines
+
+
+def _look(folder: str, sink: SinkOptions) -> str:
+    """The command that shows what has arrived."""
+    place = f"{_short(folder) if shlex.quote(folder) == folder else shlex.quote(folder)}/{root_of(sink.format)}/dt=*"
+    if sink.format == "parquet":
+        return f"duckdb -c \"FROM read_parquet('{folder}/{root_of(sink.format)}/*/*/*.parquet') LIMIT 10\""
+    tool = {"gzip": "gzip -dc", "zstd": "zstd -dc", "none": "cat"}[sink.compression]
+    return f"{tool} {place}{'' if sink.format == 'raw' else '/dialect=*'}/*{EXTENSIONS[sink.compression]} | head"
 
 
 def _program() -> str:

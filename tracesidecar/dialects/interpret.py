@@ -102,7 +102,7 @@ class Interpreter:
             members: Mapping[str, object] = _decode_object(line.data)
         except (msgspec.DecodeError, RecursionError):
             members = {}
-        known = next((each for each in self._dialects.values() if each.recognise(file.path, members)), None)
+        known = next((each for each in self._dialects.values() if _recognises(each, file.path, members)), None)
         if known is not None:
             file.dialect, file.mapper = known.name, b""
             return self._reader(file)
@@ -188,6 +188,14 @@ class _Reader:
             event.cost_usd, event.cost_source = found
         elif event.model is not None:
             self.observe(self.dialect.name, UNPRICED)
+
+
+def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: Mapping[str, object]) -> bool:
+    """Ask a dialect; a line that it cannot even look at is not its own."""
+    try:
+        return dialect.recognise(path, members)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return False
 
 
 def _first_digest(passage: Passage) -> bytes:

@@ -50,6 +50,11 @@ class Form:
         return ".parquet" if self.format == "parquet" else EXTENSIONS[self.compression]
 
 
+def root_of(form: Format) -> str:
+    """The folder of a lake that has the objects of a format."""
+    return "v1" if form in {"event", "parquet"} else f"{form}/v1"
+
+
 def format_of(name: str) -> Format:
     """The format of an object that this program named."""
     root = name.partition("/")[0]
@@ -103,7 +108,7 @@ class Lines:
 
     def __init__(self, form: Form, at: int) -> None:
         self._encoder = LinesEncoder(form.compression)
-        self._partition = f"raw/v1/dt={day(at)}"
+        self._partition = f"{root_of('raw')}/dt={day(at)}"
         self.records = 0
         self.size_bytes = 0
 
@@ -190,7 +195,7 @@ class Rows:
         self._form = form
         self._clock = BatchClock(at)
         self._is_split = form.takes == "objects"
-        self._root = "v1" if form.format in {"event", "parquet"} else f"{form.format}/v1"
+        self._root = root_of(form.format)
         self._parts: dict[str, Part] = {}
         self.records = 0
         self.size_bytes = 0
