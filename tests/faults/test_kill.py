@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.faults.campaign import POINTS, Campaign
@@ -21,6 +23,13 @@ __all__ = ["object_store"]
 
 
 BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }'
+
+
+class Row(msgspec.Struct):
+    """What is asked of an event."""
+
+    line_sha256: str
+    raw: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,16 @@ def lake_objects(lake: Path) -> list[bytes]:
     return [path.read_bytes() for path in lake.glob("raw/v1/**/*.jsonl.gz")]
 
 
+def interpreted(lake: Path) -> Counter[str]:
+    """Count the lines of an event lake by their digest: the first event of each line has the line, but for the records of OTLP, which have their own."""
+    rows = [msgspec.json.decode(row, type=Row) for path in lake.glob("v1/dt=*/dialect=*/*.jsonl.gz") for row in gzip.decompress(path.read_bytes()).splitlines()]
+    return Counter(row.line_sha256 for row in rows if row.raw is not None)
+
+
+def digests(lines: Counter[bytes]) -> Counter[str]:
+    return Counter({hashlib.sha256(line).hexdigest(): count for line, count in lines.items()})
+
+
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
     """A server that has a request before it answers, at times half a second before: a killed sender does not know."""
@@ -69,6 +88,7 @@ def sinks(lake: Path, store: ObjectStore, receiver: ReceivingServer) -> str:
     keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"'
     blocks = (
         f'name = "lake"\ntype = "directory"\npath = "{lake}"',
+        f'name = "events"\ntype = "directory"\nformat = "event"\npath = "{lake.with_name("events")}"',
         f'name = "hook"\ntype = "http"\nurl = "{receiver.url}"',
         f'name = "archive"\ntype = "s3"\n{place}\n{keys}',
     )
@@ -97,6 +117,7 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
     return [
         *differences("lake", expected.delivered, lines_of(lake_objects(folder / "lake"))),
         *differences("s3", expected.delivered, lines_of(content for name, content in store.objects().items() if name.endswith(".jsonl.gz"))),
+        *differences("events", digests(expected.delivered), interpreted(folder / "events")),
         *differences("http", expected.delivered, http),
         *differences("quarantine", expected.refused, quarantined),
         *changed,
