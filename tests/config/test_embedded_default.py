@@ -39,7 +39,7 @@ def test_each_agent_that_is_there_becomes_a_source(home: Path) -> None:
     found = sources({"HOME": str(home)})
     assert list(found) == ["claude-code", "codex", "copilot", "gemini", "qwen", "cursor", "pi", "kimi", "attocode", "traces"]
     assert found["claude-code"] == (f"{home}/.claude/projects/**/*.jsonl",)
-    assert found["kimi"] == (f"{home}/.kimi-code/sessions/*/*/agents/main/wire.jsonl",)
+    assert found["kimi"] == (f"{home}/.kimi-code/sessions/*/*/agents/*/wire.jsonl",)
     assert found["attocode"] == (f"{home}/work/.attocode/traces/*.jsonl",)
 
 

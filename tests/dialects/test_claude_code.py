@@ -9,7 +9,6 @@ import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
-from tracesidecar.collect.glob import Exclusions, Pattern
 from tracesidecar.dialects.claude_code import DIALECT
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.prices import source
@@ -187,24 +186,6 @@ def test_a_transcript_is_known_by_its_place(path: str) -> None:
 @pytest.mark.parametrize("path", ["/home/agent/.claude/history.jsonl", "/home/agent/projects/notes.jsonl"])
 def test_other_files_are_not_known_by_their_place(path: str) -> None:
     assert not DIALECT.recognise(path, {"display": "hello", "project": "/srv"})
-
-
-@pytest.mark.parametrize(
-    ("path", "is_read"),
-    [
-        (f"/home/agent/.claude/projects/-srv/{SESSION}.jsonl", True),
-        (f"/home/agent/.claude/projects/-srv/{SESSION}/subagents/agent-a1.jsonl", True),
-        (f"/home/agent/.claude/projects/-srv/{SESSION}/subagents/workflows/wf_1/agent-a1.jsonl", True),
-        (f"/home/agent/.claude/projects/-srv/{SESSION}/subagents/journal.jsonl", False),
-        (f"/home/agent/.claude/projects/-srv/{SESSION}/subagents/workflows/wf_1/journal.jsonl", False),
-        (f"/home/agent/.claude/projects/-srv/{SESSION}/tool-results/toolu_1.jsonl", False),
-        ("/home/agent/.claude/history.jsonl", False),
-    ],
-)
-def test_by_itself_it_reads_transcripts_and_nothing_beside_them(path: str, is_read: bool) -> None:
-    includes = [Pattern.parse(each.replace("~", "/home/agent")) for each in DIALECT.include]
-    excludes = Exclusions([each.replace("~", "/home/agent") for each in DIALECT.exclude])
-    assert (any(each.reaches(path) for each in includes) and path not in excludes) is is_read
 
 
 @pytest.mark.parametrize("content", [7, None, {}, [None, 3, {"type": 5}], [{"type": "tool_result"}], [{"type": "tool_use", "input": 3}]])

@@ -58,7 +58,7 @@ AGENTS = (
     Agent(
         "copilot",
         ".copilot",
-        ("session-state/*/events.jsonl",),
+        ("session-state/*/events.jsonl", "history-session-state/*/events.jsonl", "otel/*.jsonl"),
         also=(
             ".config/Code/User/workspaceStorage/*/chatSessions/*.jsonl",
             ".config/Code/User/globalStorage/emptyWindowChatSessions/*.jsonl",
@@ -77,7 +77,7 @@ AGENTS = (
             "antigravity-cli/brain/*/.system_generated/logs/transcript.jsonl",
         ),
     ),
-    Agent("qwen", ".qwen", ("projects/*/chats/*.jsonl",)),
+    Agent("qwen", ".qwen", ("projects/*/chats/*.jsonl", "tmp/*/chats/*.jsonl")),
     Agent("cursor", ".cursor", ("projects/*/agent-transcripts/**/*.jsonl",)),
     Agent("pi", ".pi/agent", ("sessions/**/*.jsonl",), also=(".omp/agent/sessions/**/*.jsonl",)),
     Agent(
@@ -86,7 +86,7 @@ AGENTS = (
         ("agents/*/sessions/*.jsonl",),
         exclude=("**/*.deleted.*", "**/*.reset.*", "**/*.checkpoint.*"),
     ),
-    Agent("kimi", ".kimi", ("sessions/*/*/wire.jsonl",), also=(".kimi-code/sessions/*/*/agents/main/wire.jsonl",)),
+    Agent("kimi", ".kimi", ("sessions/*/*/wire.jsonl",), also=(".kimi-code/sessions/*/*/agents/*/wire.jsonl",)),
     Agent("droid", ".factory", ("sessions/**/*.jsonl",)),
     Agent("grok", ".grok", ("sessions/*/*/updates.jsonl",)),
     Agent("vibe", ".vibe", ("logs/session/*/messages.jsonl",)),

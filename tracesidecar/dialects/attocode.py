@@ -238,5 +238,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=lambda _path: State(),
     events=_events,
-    include=(".attocode/traces/*.jsonl", ".traces/trace-session-*.jsonl"),
 )

@@ -141,5 +141,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=_begin,
     events=_events,
-    include=(".agent/hybrid-swarm/**/*.jsonl",),
 )

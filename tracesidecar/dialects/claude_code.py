@@ -166,13 +166,4 @@ DIALECT = Dialect(
     begin=begin,
     events=events,
     bulky=(("toolUseResult", "originalFile"),),
-    include=(
-        "~/.claude/projects/**/*.jsonl",
-        "~/.config/claude/projects/**/*.jsonl",
-        "~/Library/Application Support/Claude/local-agent-mode-sessions/**/projects/**/*.jsonl",
-        "~/.config/Claude/local-agent-mode-sessions/**/projects/**/*.jsonl",
-        "~/AppData/Roaming/Claude/local-agent-mode-sessions/**/projects/**/*.jsonl",
-        "~/AppData/Local/Packages/*Claude_*/LocalCache/Roaming/Claude/local-agent-mode-sessions/**/projects/**/*.jsonl",
-    ),
-    exclude=("**/tool-results/**", "**/subagents/**/journal.jsonl", "~/.claude/history.jsonl"),
 )

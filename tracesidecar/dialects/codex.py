@@ -149,6 +149,4 @@ DIALECT = Dialect(
     begin=begin,
     events=events,
     bulky=(("payload", "replacement_history"), ("payload", "base_instructions"), ("payload", "instructions")),
-    include=("~/.codex/sessions/**/rollout-*.jsonl", "~/.codex/archived_sessions/rollout-*.jsonl", "~/.codex/archived_sessions/rollout-*.jsonl.zst"),
-    exclude=("~/.codex/history.jsonl",),
 )

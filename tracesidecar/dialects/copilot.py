@@ -201,5 +201,4 @@ DIALECT: Dialect[State] = Dialect(
     begin=_begin,
     events=_events,
     bulky=(("data", "encryptedContent"), ("data", "reasoningOpaque"), ("data", "promptCacheBreakState")),
-    include=("~/.copilot/session-state/*/events.jsonl", "~/.copilot/history-session-state/*/events.jsonl"),
 )

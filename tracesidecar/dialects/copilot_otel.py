@@ -163,5 +163,4 @@ DIALECT: Dialect[State] = Dialect(
     begin=_begin,
     events=_events,
     bulky=(("attributes", "gen_ai.tool.definitions"), ("attributes", "gen_ai.system_instructions")),
-    include=("~/.copilot/otel/*.jsonl",),
 )

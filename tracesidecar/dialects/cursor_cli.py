@@ -126,5 +126,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=begin,
     events=events,
-    include=("~/.cursor/projects/*/agent-transcripts/**/*.jsonl",),
 )

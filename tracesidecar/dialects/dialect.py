@@ -36,7 +36,6 @@ class Dialect(Generic[S]):
     each its own part of the line as `raw`; else the first event of the line gets the line. It may raise UnknownType,
     msgspec.ValidationError where the line has another shape, and nothing else.
     `bulky` are key paths of values that are not worth their bytes in a row: where they are big, a stub stands for them.
-    `include` and `exclude` are globs of the embedded default (`~` is a home).
     """
 
     name: str
@@ -45,5 +44,3 @@ class Dialect(Generic[S]):
     begin: Callable[[str], S]
     events: Callable[[bytes, S], Sequence[Event]]
     bulky: tuple[tuple[str, ...], ...] = ()
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()

@@ -252,6 +252,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=_begin,
     events=_events,
-    include=("~/.gemini/tmp/*/chats/session-*.jsonl", "~/.gemini/tmp/*/chats/*/*.jsonl"),
-    exclude=("~/.gemini/tmp/*/chats/**/*.unreadable-*",),
 )

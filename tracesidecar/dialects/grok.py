@@ -226,7 +226,5 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=_begin,
     events=_events,
-    include=("~/.grok/sessions/*/*/updates.jsonl",),
-    exclude=("~/.grok/sessions/*/*/chat_history.jsonl",),
 )
 """A session's `chat_history.jsonl` says again what `updates.jsonl` says, without times and usage; who has only that may include it instead."""

@@ -45,5 +45,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=begin,
     events=_events,
-    include=("~/.kimi/sessions/**/wire.jsonl", "~/.kimi-code/sessions/*/*/agents/*/wire.jsonl"),
 )

@@ -233,5 +233,4 @@ DIALECT: Dialect[State] = Dialect(
     begin=begin,
     events=events,
     bulky=(("tools",), ("log_data",)),
-    include=("~/.openhands/conversations/*/events/event-*.json",),
 )

@@ -101,9 +101,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=lambda _path: State(),
     events=events,
-    include=(
-        "~/AppData/Local/Temp/VSGitHubCopilotLogs/traces/*_VSGitHubCopilot_traces.jsonl",
-        "~/Library/Caches/VSGitHubCopilotLogs/traces/*_VSGitHubCopilot_traces.jsonl",
-        "~/.cache/VSGitHubCopilotLogs/traces/*_VSGitHubCopilot_traces.jsonl",
-    ),
 )

@@ -278,6 +278,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=_begin,
     events=_events,
-    include=("~/.pi/agent/sessions/**/*.jsonl", "~/.omp/agent/sessions/**/*.jsonl", "~/.openclaw/agents/*/sessions/*.jsonl"),
-    exclude=("~/.openclaw/**/*.deleted*", "~/.openclaw/**/*.reset*", "~/.openclaw/**/*.checkpoint.*"),
 )

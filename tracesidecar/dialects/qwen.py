@@ -221,5 +221,4 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=_begin,
     events=_events,
-    include=("~/.qwen/projects/*/chats/*.jsonl", "~/.qwen/tmp/*/chats/*.jsonl"),
 )
