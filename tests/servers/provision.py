@@ -78,11 +78,72 @@ class GoServer:
             os.replace(Path(folder) / self.built_as, self.binary)
 
 
+@dataclass(frozen=True)
+class GoProgram:
+    """A server that is put together here: `sources` is a folder beside this file with a module whose versions are pinned in go.mod and go.sum."""
+
+    name: str
+    sources: str
+    version: str
+    stands_for: str
+    needs: str = "Go >= " + ".".join(map(str, GO_AT_LEAST))
+
+    @property
+    def binary(self) -> Path:
+        """Where the binary lies once it is built."""
+        return folder_of(self) / self.name
+
+    def has_tool(self) -> bool:
+        """Tell whether there is a Go that is new enough."""
+        return find_go() is not None
+
+    def build(self) -> None:
+        """Build it."""
+        self.binary.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.binary.parent) as folder:
+            command = [str(find_go()), "build", "-trimpath", "-ldflags=-s -w", "-o", folder, "."]
+            subprocess.run(command, check=True, env={**os.environ, "CGO_ENABLED": "0"}, cwd=Path(__file__).with_name(self.sources))
+            os.replace(Path(folder) / self.sources, self.binary)
+
+
+@dataclass(frozen=True)
+class NpmServer:
+    """A server that npm installs, into a folder of its own; `script` is what Node runs, below the package."""
+
+    name: str
+    version: str
+    script: str
+    stands_for: str
+    needs: str = "npm"
+
+    @property
+    def binary(self) -> Path:
+        """Where the script lies once it is installed."""
+        return folder_of(self) / "node_modules" / self.name / self.script
+
+    def has_tool(self) -> bool:
+        """Tell whether npm is on the path."""
+        return shutil.which("npm") is not None
+
+    def build(self) -> None:
+        """Install it."""
+        folder = folder_of(self)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", unfinished]
+            subprocess.run([*command, f"{self.name}@{self.version}"], check=True)
+            shutil.copytree(Path(unfinished) / "node_modules", folder / "node_modules.new", symlinks=True)
+        os.replace(folder / "node_modules.new", folder / "node_modules")
+
+
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
         GoServer("toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server", "v2.5.0", "server", "network faults"),
+        GoServer("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", "fake-gcs-server", "Google Cloud Storage"),
+        GoProgram("otelcol", "collector", "0.128.0", "Splunk, Loki and OTLP"),
         GoServer("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "versitygw", "S3"),
+        NpmServer("azurite", "3.35.0", "dist/src/blob/main.js", "Azure Blob Storage"),
     )
 }
 

@@ -28,8 +28,9 @@ def test_a_missing_server_fails_in_ci(empty_cache: Path, monkeypatch: pytest.Mon
         require("versitygw")
 
 
-def test_without_go_it_is_said_what_is_skipped(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_tools_it_is_said_what_is_skipped(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(provision, "find_go", lambda: None)
+    monkeypatch.setenv("PATH", str(empty_cache))
     assert provision.main() == 0
     said = capsys.readouterr().err
     assert "S3 with versitygw are skipped" in said
