@@ -57,13 +57,15 @@ class RetryLater(SinkError):
 class Rejected(SinkError):
     """The destination refuses the content. `records` are indexes within the batch sent, None when it did not say which.
 
-    `stored`: all the other records of that batch are durable there, so they are not sent again.
+    `stored`: all the other records of that batch are durable there, so they are not sent again. `refused`: it told only how many of `records`
+    it refuses, and has the others of them.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, records: tuple[int, ...] | None = None, stored: bool = False) -> None:
+    def __init__(self, reason: str, detail: str = "", *, records: tuple[int, ...] | None = None, stored: bool = False, refused: int | None = None) -> None:
         super().__init__(reason, detail)
         self.records = records
         self.stored = stored
+        self.refused = refused
 
 
 class SinkHalted(SinkError):

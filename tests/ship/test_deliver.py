@@ -123,6 +123,22 @@ async def test_records_that_are_stored_beside_refused_ones_are_not_sent_again() 
     assert sink.requests == ["b1"]
 
 
+async def test_a_destination_that_tells_only_how_many_it_refuses_has_taken_the_others_of_them() -> None:
+    error = Rejected("partial_success", records=tuple(range(150)), refused=3)
+    sink = Destination(answers=[error])
+    refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(150)]))
+    assert refused == tuple(RefusedRecord(index, "partial_success") for index in range(150))
+    assert sink.requests == ["b1"]
+
+
+async def test_a_part_of_which_something_is_stored_is_no_doubt_of_the_destination() -> None:
+    partly = Rejected("mapping", records=tuple(range(149)), stored=True)
+    sink = Destination(answers=[Rejected("bad_request"), partly])
+    refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(300)]))
+    assert len(refused) == 149
+    assert sink.requests == ["b1", "b1.0-149", "b1.150-299"]
+
+
 async def test_a_destination_that_names_every_record_as_refused_holds_the_data() -> None:
     lines = [b"%d" % number for number in range(150)]
     sink = Destination(answers=[Rejected("mapping", records=tuple(range(150)))])

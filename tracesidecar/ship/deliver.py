@@ -138,7 +138,7 @@ class Delivery:
             return (RefusedRecord(0, error.reason),)
         lines = await asyncio.to_thread(records, batch)
         refused: list[RefusedRecord] = []
-        taken = error.stored and len(error.records or ()) < batch.lines
+        taken = _took_some(error, batch.lines)
         spans = _split(0, batch.lines - 1, error, refused)
         if error.records is not None and not taken and not spans:
             _doubt_unanimity(refused)
@@ -149,6 +149,7 @@ class Delivery:
                 await self._until_settled(lambda piece=piece: self.sink.send(piece))  # type: ignore[misc]
                 taken = True
             except Rejected as rejected:
+                taken = taken or _took_some(rejected, piece.lines)
                 if first == last:
                     refused.append(RefusedRecord(first, rejected.reason))
                 else:
@@ -156,6 +157,12 @@ class Delivery:
             if not taken:
                 _doubt_unanimity(refused)
         return tuple(sorted(refused, key=lambda record: record.index))
+
+
+def _took_some(error: Rejected, lines: int) -> bool:
+    """Whether the destination has taken something of what it also refused."""
+    named = len(error.records or ())
+    return (error.stored and named < lines) or (error.refused is not None and error.refused < named)
 
 
 def _doubt_unanimity(refused: Sequence[RefusedRecord]) -> None:
