@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.tables.lakes import Rows, write
 from tracesidecar.lake.proof import Finding
+from tracesidecar.model import Compression
 from tracesidecar.ship.manifest import MANIFEST_VERSION, Manifest, ManifestObject, ManifestRange, encode_manifest
 from tracesidecar.ship.plan import manifest_name
 from tracesidecar.tables.lake import Form
@@ -24,6 +25,7 @@ class Shipped:
     root: Path
     form: Form = "json"
     host: str = "host"
+    compression: Compression = "gzip"
     end: int = 0
     batches: list[Manifest] = field(default_factory=list)
 
@@ -31,7 +33,7 @@ class Shipped:
         """Ship a batch that takes `more` bytes of the segment."""
         number = len(self.batches)
         batch_id = hashlib.sha256(f"{self.host} {number}".encode()).hexdigest()[:16]
-        objects = write(self.root, rows, self.form, f"{self.host}-20260902T000000Z-{batch_id}")
+        objects = write(self.root, rows, self.form, f"{self.host}-20260902T000000Z-{batch_id}", self.compression)
         described = tuple(ManifestObject(name, hashlib.sha256(content).hexdigest(), len(content), count(name, rows)) for name, content in objects.items())
         ranges = (ManifestRange(1, "agent", "/traces/one.jsonl", 0, self.end, self.end + more, len(rows), refused, len(rows)),)
         self.end += more

@@ -12,8 +12,9 @@ import msgspec
 
 from tracesidecar.dialects.event import Event
 from tracesidecar.encode.event import encode_partitioned
-from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
 from tracesidecar.encode.parquet import ParquetEncoder
+from tracesidecar.model import Compression
 from tracesidecar.tables.lake import PREFIXES, Form
 
 Rows = list[tuple[str, Event]]
@@ -75,14 +76,14 @@ CALLS = {("claude_code", 3, 117, 48), ("codex", 1, 20, 2)}
 SESSIONS = {("copilot", "copilot-1", 500, 50)}
 
 
-def write(root: Path, given: Rows, form: Form, name: str = "host-20260903T000000Z-0123456789abcdef") -> dict[str, bytes]:
+def write(root: Path, given: Rows, form: Form, name: str = "host-20260903T000000Z-0123456789abcdef", compression: Compression = "gzip") -> dict[str, bytes]:
     """Write an object for each day and dialect; return them by name."""
     partitions: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for dialect, row in given:
         partitions[(row.event_time or "")[:10], dialect].append(row)
     written = {}
     for (dt, dialect), events in partitions.items():
-        extension, content = (".jsonl.gz", _lines(events, dialect)) if form == "json" else (".parquet", _parquet(events))
+        extension, content = (EXTENSIONS[compression], _lines(events, dialect, compression)) if form == "json" else (".parquet", _parquet(events))
         written[f"{PREFIXES[form]}/dt={dt}/dialect={dialect}/{name}{extension}"] = content
     for path, content in written.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -90,8 +91,8 @@ def write(root: Path, given: Rows, form: Form, name: str = "host-20260903T000000
     return written
 
 
-def _lines(events: Iterable[Event], dialect: str) -> bytes:
-    return encode_lines(b"".join(encode_partitioned(row, dialect) + b"\n" for row in events), "gzip")
+def _lines(events: Iterable[Event], dialect: str, compression: Compression) -> bytes:
+    return encode_lines(b"".join(encode_partitioned(row, dialect) + b"\n" for row in events), compression)
 
 
 def _parquet(events: Iterable[Event]) -> bytes:

@@ -29,6 +29,7 @@ COMMANDS = {
     "scan": "dry run over files: lines, invalid lines, secrets per rule",
     "redact": "stdin to stdout by the rules of the configuration",
     "verify": "prove from the destination that every range is there, once and unaltered",
+    "compact": "rewrite the days of a lake that are over to few large Parquet files, each event once",
     "ddl": "print the tables, views and loads of an engine for what is shipped, or make them",
     "config-schema": "print the JSON Schema of the configuration",
     "demo": "run a tiny agent that writes traces with planted secrets",

@@ -27,9 +27,9 @@ def prepare(state_directory: str) -> None:
 
 
 @contextmanager
-def locked(state_directory: str) -> Iterator[None]:
-    """Hold the state directory while in the block. Raises StateLocked, saying who holds it."""
-    descriptor = os.open(os.path.join(state_directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(state_directory: str, name: str = "lock") -> Iterator[None]:
+    """Hold the state directory, or with another name one kind of work in it, while in the block. Raises StateLocked, saying who holds it."""
+    descriptor = os.open(os.path.join(state_directory, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

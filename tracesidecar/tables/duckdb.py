@@ -8,7 +8,7 @@ from tracesidecar.tables.statement import ROW, Statement, listed
 from tracesidecar.tables.views import totals
 
 _TYPES = {"string": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
-LARGEST_LINE_BYTES = 128 << 20
+LARGEST_LINE_BYTES = 16 << 20
 
 
 def statements(lake: Lake) -> tuple[Statement, ...]:
