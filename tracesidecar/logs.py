@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -45,7 +46,14 @@ def frames(error: BaseException) -> list[str]:
     return inner + [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
 
 
+_TOKEN_IN_NAME = re.compile(
+    r"(?:sk-|[sr]k_(?:live|test)_|gh[pousr]_|github_pat_|gl(?:pat|rt|dt|ptt)-|xox[a-e]-|xox[oprs]-|A[KS]IA|AIza|ya29\.|hf_|npm_|pypi-|do[opr]_v1_|eyJ"
+    r"|gsk_|hv[sb]\.|shp(?:at|ss|ca|pa)_|SG\.|whsec_|AGE-SECRET-KEY-)[A-Za-z0-9_.+=-]{12,}"
+    r"|(?i:(?<=password=)|(?<=passwd=)|(?<=secret=)|(?<=token=)|(?<=api_key=)|(?<=apikey=))[^/\s&]{4,}|(?<=://)[^/@\s]{1,256}(?=@)"
+)
+
+
 def printable(path: str) -> str:
-    """A path as text: bytes that are not UTF-8 and control characters come out escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path as text: bytes that are not UTF-8 and control characters come out escaped, what begins like a well-known token is cut."""
+    text = _TOKEN_IN_NAME.sub("[REDACTED:name]", os.fsencode(path).decode("utf-8", "backslashreplace"))
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -14,6 +14,16 @@ from tests.cli.conftest import Desk
 
 SECRET = "correct-horse-battery-9"
 LINES = b'{"n":1}\n{"password":"' + SECRET.encode() + b'"}\nnot json ' + SECRET.encode() + b'\n{"mail":"jane@example.org"}\n'
+CONFIGURATION = """\
+state_directory = "../state"
+[[source]]
+name = "agent"
+include = ["traces/*.jsonl"]
+[[sink]]
+name = "lake"
+type = "directory"
+path = "lake"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +31,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A desk where a file with one invalid line has been shipped to a lake."""
     desk = Desk(tmp_path_factory.mktemp("shipped"))
     desk.write("traces/a.jsonl", LINES)
-    desk.write(
-        "tracesidecar.toml",
-        'state_directory = "../state"\n[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n',
-    )
+    desk.write("tracesidecar.toml", CONFIGURATION)
     done = desk.call("ship", "--once")
     assert done.returncode == 0, done.stderr
     return desk
@@ -116,10 +123,42 @@ def test_scan_counts_lines_reasons_secrets_and_personal_data(desk: Desk) -> None
         "invalid": {"not_json": 1},
         "secrets": {"key-name": 1},
         "pii": {"email": 1},
+        "pii_not_cut": {"email": 1},
+        "places": [{"rule": "key-name", "line": 2, "path": "password"}, {"rule": "email", "line": 4, "path": "mail"}],
         "trouble": "",
     }
     assert report["files"] == [{"path": path, **expected} for path in ("t/a.jsonl", "t/b.jsonl.gz", "t/sub/c.jsonl.zst")]
     assert report["total"]["lines"] == 12
+
+
+def test_scan_shows_each_rule_of_each_file_with_its_places_and_what_would_be_let_pass(desk: Desk) -> None:
+    desk.write("t/a.jsonl", LINES)
+    told = desk.call("scan", "t").stdout
+    rows = [line.split() for line in told.splitlines() if line.startswith("t/a.jsonl ")]
+    assert ["t/a.jsonl", "key-name", "secret", "1", "cut", "2:password"] in rows
+    assert ["t/a.jsonl", "email", "personal", "data", "1", "not", "cut", "4:mail"] in rows
+    assert '"pii" in [redaction]' in told
+
+
+def test_scan_tells_personal_data_that_is_cut_from_what_is_not(desk: Desk) -> None:
+    desk.write("t/a.jsonl", LINES)
+    desk.write("tracesidecar.toml", CONFIGURATION + "[redaction]\npii = true\n")
+    (file,) = desk.document("scan", "t", "--config", "tracesidecar.toml")["files"]
+    assert (file["pii"], file["pii_not_cut"]) == ({"email": 1}, {})
+
+
+def test_strict_scan_is_a_check_before_anything_leaves_the_machine(desk: Desk) -> None:
+    desk.write("dirty/a.jsonl", LINES)
+    desk.write("clean/a.jsonl", '{"a":1}\n')
+    assert [desk.call("scan", folder, "--strict").returncode for folder in ("dirty", "clean")] == [65, 0]
+
+
+def test_a_secret_in_a_file_name_is_not_shown(desk: Desk) -> None:
+    name = "t/glpat-" + "Ab3dEf5hIj7kLm9nOp1q.jsonl"
+    desk.write(name, "not json\n")
+    done = desk.call("scan", "t")
+    assert "Ab3dEf5hIj7" not in done.stdout
+    assert "[REDACTED:gitlab-token]" in done.stdout
 
 
 def test_scan_goes_on_after_what_it_cannot_read(desk: Desk) -> None:

@@ -159,7 +159,9 @@ def test_bytes_that_changed_in_place_unseen_are_found_gone_by_the_redrive(refusi
 
 
 def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(refusing: Sidecar) -> None:
-    refusing.configure('[[sink]]\nname = "lake"\ntype = "http"\nurl = "http://127.0.0.1:9/"\nstart = "now"\n', source="repair = true", daemon='drain_deadline = "2s"')
+    refusing.configure(
+        '[[sink]]\nname = "lake"\ntype = "http"\nurl = "http://127.0.0.1:9/"\nstart = "now"\n', source="repair = true", daemon='drain_deadline = "2s"'
+    )
     redrive(refusing)
     ended = refusing.ship("--json")
     assert ended.returncode == 75
@@ -217,7 +219,16 @@ def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(sidecar: Sideca
     secret = "gh" + "p_" + "aB3" * 12
     sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')
     receiver.order(poison="poison")
-    append(sidecar.traces / "a.jsonl", [*numbered(0, 2), delta("the token is " + secret[:20]), delta(secret[20:] + " poison"), event(type="content_block_stop", index=0), event(type="message_stop")])
+    append(
+        sidecar.traces / "a.jsonl",
+        [
+            *numbered(0, 2),
+            delta("the token is " + secret[:20]),
+            delta(secret[20:] + " poison"),
+            event(type="content_block_stop", index=0),
+            event(type="message_stop"),
+        ],
+    )
     sidecar.ship()
     assert len(sidecar.quarantined()) == 1
     receiver.order()

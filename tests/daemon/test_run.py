@@ -185,7 +185,9 @@ def test_exec_keeps_the_agents_exit_code_and_ships_its_last_line(sidecar: Sideca
 
 
 def test_exec_passes_signals_on_and_drains_after_the_agent(sidecar: Sidecar) -> None:
-    script = f"trap 'echo \"{{\\\"n\\\": 2}}\" >> {sidecar.traces}/a.jsonl; exit 0' TERM; echo '{{\"n\": 1}}' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done"
+    script = (
+        f'trap \'echo "{{\\"n\\": 2}}" >> {sidecar.traces}/a.jsonl; exit 0\' TERM; echo \'{{"n": 1}}\' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done'
+    )
     sidecar.start("exec", "--", "sh", "-c", script)
     sidecar.arrives(1)
     assert sidecar.stop() == 0

@@ -139,12 +139,7 @@ def test_two_sinks_share_one_sealed_file(sidecar: Sidecar, identity: Path) -> No
 
 
 def test_pyrage_is_loaded_only_where_something_is_sealed_and_its_absence_is_told(sidecar: Sidecar, identity: Path) -> None:
-    script = (
-        "import os, sys\n"
-        "sys.modules['pyrage'] = None\n"
-        "from tracesidecar.cli import main\n"
-        "sys.exit(main(['--config', sys.argv[1], 'check-config']))\n"
-    )
+    script = "import os, sys\nsys.modules['pyrage'] = None\nfrom tracesidecar.cli import main\nsys.exit(main(['--config', sys.argv[1], 'check-config']))\n"
 
     def check() -> subprocess.CompletedProcess[bytes]:
         return subprocess.run([sys.executable, "-c", script, sidecar.config], capture_output=True, env=os.environ | sidecar.environment(), check=False)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.sanitize.lines import redacted
+from tracesidecar.sanitize import text_rules
 from tracesidecar.sanitize.rules import Catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -102,3 +103,11 @@ def test_values_longer_than_any_window_are_cut_whole(secrets_only: Sanitizer, ca
     token = f"{header}.eyJzdWIiOiJkZW1vIn0.{header[3:60]}"
     text = "prose " * 300 + token + " end " + "prose " * 300
     assert redacted(secrets_only, {"t": text}) == {"t": text.replace(token, "[REDACTED:jwt]")}
+
+
+def test_a_string_beyond_the_limit_is_cut_whole_when_something_in_it_is_suspicious(secrets_only: Sanitizer) -> None:
+    filler = "plain words " * (text_rules.LEAF_LIMIT // 12)
+    line = json.dumps({"id": 7, "out": filler + "DB_PASSWORD=" + "hay7stack!"}).encode()
+    assert secrets_only.redact_line(line) == b'{"id": 7, "out": "[REDACTED:too-large]"}'
+    clean = json.dumps({"id": 7, "out": filler + "no more"}).encode()
+    assert secrets_only.redact_line(clean) == clean

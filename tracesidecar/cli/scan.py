@@ -1,25 +1,30 @@
-"""`scan PATH…`: a dry run over files that says what would be refused and cut, never what it was."""
+"""`scan PATH…`: a dry run over files that says what would be refused and cut and where, never what it was."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from tracesidecar.cli.examine import Findings, examine, trace_files
+from tracesidecar.cli.examine import Examination, Findings, Place, trace_files
 from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress, size
 from tracesidecar.config.load import load_to_read
 from tracesidecar.logs import printable
 
 REFUSED_LINES_SHOWN = 20
+PLACES_SHOWN = 3
+_COUNTERS = ("invalid", "secrets", "pii", "pii_not_cut")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the paths and `--json`."""
+    """Declare the paths, `--json` and `--strict`."""
     parser.add_argument("path", nargs="+", metavar="PATH", help="a file, or a directory with .jsonl files (.gz and .zst too)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit 65 when a secret, personal data or a line that would be refused was found, or a file could not be read"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -32,12 +37,13 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.USAGE
     files = list(trace_files(arguments.path))
     with progress(sum(map(_size, files))) as advance:
-        findings = list(examine(files, redaction, advance))
+        findings = list(Examination(redaction).findings(files, advance))
     if arguments.json:
         print_json(_document(findings))
     else:
         _tell(findings)
-    return 0
+    is_clean = all(found.is_clean for found in findings)
+    return ExitCode.DONE if is_clean or not arguments.strict else ExitCode.QUARANTINED
 
 
 def _size(path: str) -> int:
@@ -47,13 +53,12 @@ def _size(path: str) -> int:
 def _document(findings: Iterable[Findings]) -> dict[str, object]:
     files = [
         {
-            "path": printable(found.path),
+            "path": found.path,
             "lines": found.lines,
             "bytes": found.bytes,
             "invalid_lines": [{"line": line, "reason": reason} for line, reason in found.invalid_lines],
-            "invalid": dict(found.invalid),
-            "secrets": dict(found.secrets),
-            "pii": dict(found.pii),
+            **{name: dict(counter) for name, counter in _counters(found)},
+            "places": [place._asdict() for place in found.places],
             "trouble": found.trouble,
         }
         for found in findings
@@ -61,32 +66,45 @@ def _document(findings: Iterable[Findings]) -> dict[str, object]:
     return {"files": files, "total": _total(findings)}
 
 
+def _counters(found: Findings) -> Iterator[tuple[str, Counter[str]]]:
+    yield from zip(_COUNTERS, (found.invalid, found.secrets, found.pii, found.pii_not_cut), strict=True)
+
+
 def _total(findings: Iterable[Findings]) -> dict[str, object]:
-    invalid: Counter[str] = Counter()
-    secrets: Counter[str] = Counter()
-    pii: Counter[str] = Counter()
+    totals = {name: Counter[str]() for name in _COUNTERS}
     lines = byte_count = 0
     for found in findings:
         lines += found.lines
         byte_count += found.bytes
-        invalid += found.invalid
-        secrets += found.secrets
-        pii += found.pii
-    return {"lines": lines, "bytes": byte_count, "invalid": dict(invalid), "secrets": dict(secrets), "pii": dict(pii)}
+        for name, counter in _counters(found):
+            totals[name] += counter
+    return {"lines": lines, "bytes": byte_count, **{name: dict(counter) for name, counter in totals.items()}}
 
 
 def _tell(findings: list[Findings]) -> None:
-    rows = [(printable(f.path), f.lines, size(f.bytes), f.invalid.total(), f.secrets.total(), f.pii.total(), f.trouble) for f in findings]
-    print_table("Files", ("file", "lines", "size", "invalid", "secrets", "personal data", "trouble"), rows)
-    kinds = [("secret", Counter[str]()), ("personal data", Counter[str]()), ("invalid line", Counter[str]())]
-    for found in findings:
-        for (_, counter), counted in zip(kinds, (found.secrets, found.pii, found.invalid), strict=True):
-            counter.update(counted)
-    found_kinds = [(kind, name, count) for kind, counter in kinds for name, count in counter.most_common()]
-    if found_kinds:
-        print_table("What was found", ("kind", "rule or reason", "count"), found_kinds)
-    for found in findings:
-        for line, reason in found.invalid_lines[:REFUSED_LINES_SHOWN]:
-            print_line(f"{printable(found.path)}:{line}: {reason}")
     if not findings:
         print_line("no .jsonl files there")
+        return
+    columns = ("file", "lines", "size", "invalid", "secrets", "personal data", "trouble")
+    rows = [(f.path, f.lines, size(f.bytes), f.invalid.total(), f.secrets.total(), f.pii.total(), f.trouble) for f in findings]
+    print_table("Files", columns, rows)
+    found_rows = [row for found in findings for row in _rows(found)]
+    if found_rows:
+        print_table("What was found", ("file", "rule", "kind", "count", "would be", "line and keys"), found_rows)
+    if any(found.pii_not_cut for found in findings):
+        print_line('Personal data is let pass where the table says so; "pii" in [redaction] changes that.')
+    for found in findings:
+        for line, reason in found.invalid_lines[:REFUSED_LINES_SHOWN]:
+            print_line(f"{found.path}:{line}: {reason}")
+
+
+def _rows(found: Findings) -> Iterator[tuple[str, str, str, int, str, str]]:
+    kinds = (("secret", "cut", found.secrets), ("personal data", "cut", found.pii - found.pii_not_cut), ("personal data", "not cut", found.pii_not_cut))
+    for kind, fate, counter in kinds:
+        for rule, count in counter.most_common():
+            yield found.path, rule, kind, count, fate, _places([place for place in found.places if place.rule == rule], count)
+
+
+def _places(places: list[Place], count: int) -> str:
+    shown = [f"{place.line}:{place.path}" for place in places[:PLACES_SHOWN]]
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

@@ -15,6 +15,7 @@ from tracesidecar.config.wording import nearest, one_of
 from tracesidecar.dialects.choice import chosen
 from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.sanitize.allowed_paths import AllowedPaths
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.own_rules import OwnRules
@@ -115,6 +116,11 @@ def _own_output(configuration: Configuration) -> Iterator[Problem]:
 
 def _redaction(options: RedactionOptions) -> Iterator[Problem]:
     """Let the redaction judge its own options; the rule catalogue is read only when the options speak of it."""
+    for index, entry in enumerate(options.allow):
+        try:
+            AllowedPaths((entry,))
+        except ConfigurationError as error:
+            yield Problem(("redaction", "allow", index), str(error).partition(": ")[2])
     if options == RedactionOptions(hmac_key=options.hmac_key, allow=options.allow, test=options.test, pii=options.pii is True):
         return
     catalogue = load_catalogue()

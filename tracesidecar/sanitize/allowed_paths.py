@@ -36,7 +36,7 @@ def is_path(entry: str) -> bool:
 def _compiled(entry: str) -> re.Pattern[str]:
     steps = [match.group(0) for match in _STEP.finditer(entry)]
     if "$" + "".join(steps) != entry:
-        raise ConfigurationError(f'redaction.allow: "{entry}" is not a path; it is written as $.name.other[0].* or $.list[*].name')
+        raise ConfigurationError('redaction.allow: what begins with "$." or "$[" is a path, written as $.name.other[0].* or $.list[*].name')
     path = "".join(_step(step) for step in steps)
     return re.compile(rf"(?:{path.removeprefix('[.]')})(?=[.\[]|\Z)")
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracesidecar.sanitize import patterns
 
 
 def key_path(line: bytes, offset: int) -> str:
     """Return the path to the value (or the key) at a byte offset of a valid JSON line; "" for the whole."""
+    return key_paths(line, (offset,))[0]
+
+
+def key_paths(line: bytes, offsets: Sequence[int]) -> list[str]:
+    """Return the paths at several offsets, which ascend, in one pass over the line."""
+    found: list[str] = []
     path: list[str | int] = []
     position = 0
+    for offset in offsets:
+        position = _walk(line, path, position, offset)
+        found.append("".join(_piece(each, is_first=i == 0) for i, each in enumerate(path)))
+    return found
+
+
+def _walk(line: bytes, path: list[str | int], position: int, offset: int) -> int:
+    """Go on from `position` until `offset` is passed, and keep the path; return where the walk stands."""
     while position <= offset:
         byte = line[position : position + 1]
         if not byte:
@@ -23,7 +39,7 @@ def key_path(line: bytes, offset: int) -> str:
             continue
         _step(path, byte)
         position += 1
-    return "".join(_piece(each, is_first=i == 0) for i, each in enumerate(path))
+    return position
 
 
 def _step(path: list[str | int], byte: bytes) -> None:

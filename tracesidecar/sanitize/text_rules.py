@@ -22,6 +22,9 @@ LOOK_BACK = 700
 """No match with blanks in it begins further before the end of its prefilter's first hit (the widest is `cli-user-password`)."""
 LONG_TEXT = 1500
 _BLOB = Re2Pattern("[A-Za-z0-9+/]{256,}")
+LEAF_LIMIT = 32 << 20
+"""A longer string with something suspicious in it is cut whole: the work for one string stays bounded."""
+TOO_LARGE_RULE = "too-large"
 ECHOED = 64
 """Of so many secrets in a text other occurrences are looked for: the time stays linear."""
 
@@ -56,6 +59,8 @@ class TextRules:
 
     def spans(self, text: bytes) -> list[Span]:
         """Return what to cut, sorted and apart from each other."""
+        if len(text) > LEAF_LIMIT:
+            return [(0, len(text), TOO_LARGE_RULE)]
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
         first_hits = self._prefilter.first_hits(text) if self._prefilter is not None else {}
