@@ -136,10 +136,53 @@ class NpmServer:
         os.replace(folder / "node_modules.new", folder / "node_modules")
 
 
+@dataclass(frozen=True)
+class DebianServer:
+    """A server out of Debian packages, unpacked and not installed; `packages` are as apt-get names them with their versions, `program` is what is run."""
+
+    name: str
+    version: str
+    packages: tuple[str, ...]
+    program: str
+    stands_for: str
+    needs: str = "apt-get of Debian 12"
+
+    @property
+    def binary(self) -> Path:
+        """Where the program lies once it is unpacked."""
+        return folder_of(self) / "root" / self.program
+
+    def has_tool(self) -> bool:
+        """Tell whether apt-get and dpkg are on the path."""
+        return shutil.which("apt-get") is not None and shutil.which("dpkg") is not None
+
+    def build(self) -> None:
+        """Download with package lists of its own, which takes no rights, and unpack."""
+        folder = folder_of(self)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            for part in ("lists/partial", "cache/archives/partial", "root"):
+                (Path(unfinished) / part).mkdir(parents=True)
+            places = {"Dir::State::lists": f"{unfinished}/lists", "Dir::Cache": f"{unfinished}/cache", "APT::Sandbox::User": "root", "Debug::NoLocking": "1"}
+            apt = ["apt-get", "-qq", *(word for key, value in places.items() for word in ("-o", f"{key}={value}"))]
+            subprocess.run([*apt, "update"], check=True)
+            subprocess.run([*apt, "download", *self.packages], check=True, cwd=unfinished)
+            for package in sorted(Path(unfinished).glob("*.deb")):
+                subprocess.run(["dpkg", "-x", str(package), f"{unfinished}/root"], check=True)
+            os.replace(f"{unfinished}/root", folder / "root")
+
+
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
         GoServer("toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server", "v2.5.0", "server", "network faults"),
+        DebianServer(
+            "rsyslog",
+            "8.2302",
+            ("rsyslog=8.2302*", "rsyslog-relp=8.2302*", "rsyslog-openssl=8.2302*", "librelp0=1.11*", "libestr0", "libfastjson4"),
+            "usr/sbin/rsyslogd",
+            "syslog and RELP",
+        ),
         GoServer("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", "fake-gcs-server", "Google Cloud Storage"),
         GoProgram("otelcol", "collector", "0.128.0", "Splunk, Loki and OTLP"),
         GoServer("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "versitygw", "S3"),
