@@ -16,6 +16,7 @@ Promise = Literal["exactly once", "at least once", "kernel-acknowledged", "none"
 
 
 RECORD_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef", "otlp")
+SYSLOG_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef")
 STORE_FORMATS = (*RECORD_FORMATS, "parquet")
 ROW_LIMIT_BYTES = 1 << 20
 """The most that a row of a lake has: what tables read without trouble (Athena takes 32 MB, a laptop's tools less)."""
@@ -68,6 +69,7 @@ class SinkType:
 SINK_TYPES: dict[str, SinkType] = {
     "directory": SinkType("tracesidecar.sinks.directory", "exactly once", "objects", STORE_FORMATS, keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES),
     "http": SinkType("tracesidecar.sinks.http", "at least once", "body"),
+    "relp": SinkType("tracesidecar.sinks.relp", "at least once", formats=SYSLOG_FORMATS),
     "s3": SinkType(
         "tracesidecar.sinks.s3",
         "exactly once",
@@ -78,6 +80,7 @@ SINK_TYPES: dict[str, SinkType] = {
         extra="s3",
         needs="boto3",
     ),
+    "syslog": SinkType("tracesidecar.sinks.syslog", "kernel-acknowledged", formats=SYSLOG_FORMATS),
     "stdout": SinkType("tracesidecar.sinks.stdout", "none", "body"),
 }
 
