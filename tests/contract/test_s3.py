@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from tests.contract.batches import batch_of, lines_of
 from tests.servers.receiving import ReceivingServer
@@ -22,9 +23,11 @@ from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, IgnorantStore, Obje
 from tracesidecar.errors import RetryLater, SinkHalted
 from tracesidecar.model import Batch
 from tracesidecar.sinks import s3
+from tracesidecar.sinks.object_store import PROBE, ObjectStoreSink
+from tracesidecar.sinks.s3_checksums import checksum
 from tracesidecar.units import Seconds, Secret, Size
 
-PROBE = f"agents/{s3.PROBE_NAME}"
+PROBE_KEY = f"agents/{PROBE.name}"
 
 
 def options_for(url: str, **changes: object) -> s3.Options:
@@ -33,7 +36,7 @@ def options_for(url: str, **changes: object) -> s3.Options:
 
 
 @pytest.fixture
-async def sink(object_store: ObjectStore) -> AsyncIterator[s3.S3Sink]:
+async def sink(object_store: ObjectStore) -> AsyncIterator[ObjectStoreSink]:
     async with s3.build(options_for(object_store.url)) as sink:
         yield sink
 
@@ -48,18 +51,22 @@ def large_batch(parts: int) -> Batch:
     return batch_of(lines, compression="none")
 
 
-async def test_an_object_and_its_manifest_lie_under_the_prefix_with_their_digests(object_store: ObjectStore, sink: s3.S3Sink) -> None:
+def is_called_unconditional(logs: list[EventDict]) -> bool:
+    return "sink.unconditional" in {entry["event"] for entry in logs if entry["log_level"] == "warning"}
+
+
+async def test_an_object_and_its_manifest_lie_under_the_prefix_with_their_digests(object_store: ObjectStore, sink: ObjectStoreSink) -> None:
     batch = batch_of(lines_of(100), with_manifest=True)
     assert batch.manifest is not None
     await sink.send(batch)
-    contents = {key_of(batch): batch.objects[0].content, f"agents/{batch.manifest.name}": batch.manifest.content, PROBE: s3.PROBE_CONTENT}
+    contents = {key_of(batch): batch.objects[0].content, f"agents/{batch.manifest.name}": batch.manifest.content, PROBE_KEY: PROBE.content}
     assert object_store.objects() == contents
     head = object_store.client().head_object(Bucket=BUCKET, Key=key_of(batch))
     assert head["Metadata"] == {"tracesidecar-sha256": batch.objects[0].sha256.hex(), "tracesidecar-batch": batch.id}
     assert head["ContentType"] == "application/gzip"
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(object_store: ObjectStore, sink: s3.S3Sink) -> None:
+async def test_a_name_with_other_content_halts_and_is_not_touched(object_store: ObjectStore, sink: ObjectStoreSink) -> None:
     batch = batch_of(lines_of(10))
     object_store.client().put_object(Bucket=BUCKET, Key=key_of(batch), Body=b"somebody else's")
     with pytest.raises(SinkHalted, match="other_content"):
@@ -67,7 +74,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(object_store: 
     assert object_store.objects()[key_of(batch)] == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(object_store: ObjectStore, sink: s3.S3Sink) -> None:
+async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(object_store: ObjectStore, sink: ObjectStoreSink) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
     await sink.send(earlier)
     payload = replace(later.objects[0], planned=(earlier.objects[0].sha256, later.objects[0].sha256))
@@ -75,7 +82,7 @@ async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(object_store: 
     assert object_store.objects()[key_of(earlier)] == earlier.objects[0].content
 
 
-async def test_an_equal_object_without_our_metadata_is_known_by_its_checksum(object_store: ObjectStore, sink: s3.S3Sink) -> None:
+async def test_an_equal_object_without_our_metadata_is_known_by_its_checksum(object_store: ObjectStore, sink: ObjectStoreSink) -> None:
     batch = batch_of(lines_of(10))
     object_store.client().put_object(Bucket=BUCKET, Key=key_of(batch), Body=batch.objects[0].content, ChecksumAlgorithm="SHA256")
     await sink.send(batch)
@@ -86,7 +93,7 @@ async def test_sixteen_senders_at_once_make_one_object(object_store: ObjectStore
     sinks = [s3.build(options_for(object_store.url)) for _ in range(16)]
     await asyncio.gather(*(sink.__aenter__() for sink in sinks))
 
-    async def send(sink: s3.S3Sink) -> bool:
+    async def send(sink: ObjectStoreSink) -> bool:
         try:
             await sink.send(batch)
         except RetryLater:
@@ -97,7 +104,7 @@ async def test_sixteen_senders_at_once_make_one_object(object_store: ObjectStore
     for sink in sinks:
         await sink.__aexit__(None, None, None)
     assert any(sent)
-    assert object_store.objects() == {key_of(batch): batch.objects[0].content, PROBE: s3.PROBE_CONTENT}
+    assert object_store.objects() == {key_of(batch): batch.objects[0].content, PROBE_KEY: PROBE.content}
 
 
 async def test_many_parts_make_one_object_and_a_repeat_leaves_no_open_upload(object_store: ObjectStore) -> None:
@@ -145,18 +152,20 @@ async def test_a_store_that_ignores_the_condition_is_found_out_and_gets_each_obj
     batch = batch_of(lines_of(100))
     with capture_logs() as logs:
         async with s3.build(options_for(ignorant_store.url)) as sink:
-            assert not sink.is_conditional
             await sink.send(batch)
             await sink.send(batch)
-    assert "sink.unconditional" in {entry["event"] for entry in logs if entry["log_level"] == "warning"}
-    assert ignorant_store.objects() == {key_of(batch): batch.objects[0].content, PROBE: s3.PROBE_CONTENT}
+    assert is_called_unconditional(logs)
+    assert ignorant_store.objects() == {key_of(batch): batch.objects[0].content, PROBE_KEY: PROBE.content}
 
 
-async def test_a_store_that_honours_the_condition_is_found_out(sink: s3.S3Sink) -> None:
-    assert sink.is_conditional
+async def test_a_store_that_honours_the_condition_is_found_out(object_store: ObjectStore) -> None:
+    with capture_logs() as logs:
+        async with s3.build(options_for(object_store.url)):
+            pass
+    assert not is_called_unconditional(logs)
 
 
-async def test_exists_knows_names_below_the_prefix(sink: s3.S3Sink) -> None:
+async def test_exists_knows_names_below_the_prefix(sink: ObjectStoreSink) -> None:
     batch = batch_of(lines_of(3))
     assert not await sink.exists(batch.objects[0].name)
     await sink.send(batch)
@@ -273,11 +282,12 @@ async def test_a_store_that_refuses_the_condition_is_written_to_without_it(recei
     batch = batch_of(lines_of(3))
     receiver.order(
         every_method=True,
-        answers=[refused, refused, answer(200), answer(403), answer(200, **{"x-amz-checksum-sha256": s3.checksum_of(batch.objects[0].content)})],
+        answers=[refused, refused, answer(200), answer(403), answer(200, **{"x-amz-checksum-sha256": checksum("sha256").of(batch.objects[0].content)})],
     )
-    async with s3.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
-        assert not sink.is_conditional
-        await sink.send(batch)
+    with capture_logs() as logs:
+        async with s3.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
+            await sink.send(batch)
+    assert is_called_unconditional(logs)
     assert ["If-None-Match" in request.headers for request in receiver.requests("PUT")] == [True, True, False, False]
 
 

@@ -31,6 +31,7 @@ FOUNDATION = LAYERS[1]
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "core", "common"}
 
 HOMES = {
+    "awscrt": {"tracesidecar.sinks.s3_checksums"},
     "boto3": {"tracesidecar.sinks.s3_bucket"},
     "botocore": {"tracesidecar.sinks.s3_bucket"},
     "hyperscan": {"tracesidecar.sanitize"},
@@ -53,7 +54,7 @@ HOMES = {
 DECODERS = ("tracesidecar.config.", "tracesidecar.sinks.s3_bucket:")
 """Where what comes from outside has no type yet: the configuration, and the answers of an SDK that has none."""
 
-SINKS = ("directory", "http", "s3", "stdout")
+SINKS = ("datadog", "directory", "http", "loki", "otlp", "relp", "s3", "splunk", "stdout", "syslog")
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,35 @@
-"""The S3 sink: each object put once under a name of its own, on the condition that the name is free."""
+"""The S3 sink: in one request, or in parts; what a crash left open is aborted."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import cast
 
 import structlog
 
-from tracesidecar.errors import RetryLater, SinkHalted
-from tracesidecar.model import Batch, Payload
+from tracesidecar.model import Payload
+from tracesidecar.sinks.object_store import PROBE, ObjectStoreSink, media_type_of
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.s3_answers import is_condition_refused, is_forbidden, is_taken, later
-from tracesidecar.sinks.s3_bucket import Bucket, S3Failure, Stored, checksum_of, checksum_of_parts
+from tracesidecar.sinks.s3_answers import MEANINGS, is_condition_refused, is_taken
+from tracesidecar.sinks.s3_bucket import DIGEST_KEY, Bucket
+from tracesidecar.sinks.s3_checksums import checksum
 from tracesidecar.sinks.s3_options import Options
-from tracesidecar.sinks.worker import Worker
+from tracesidecar.sinks.store_failures import NameTaken, StoreFailure
+from tracesidecar.sinks.stored import Stored
 
-__all__ = ["Options", "S3Sink", "build", "destination"]
+__all__ = ["Options", "build", "destination"]
 
 log = structlog.get_logger(__name__)
 
-DIGEST_KEY = "tracesidecar-sha256"
 BATCH_KEY = "tracesidecar-batch"
-PROBE_NAME = "_probe/conditional-write"
-PROBE_CONTENT = b"Written by tracesidecar to learn whether this store honours If-None-Match.\n"
 ORPHANED_AFTER = timedelta(days=1)
 """An upload is made from memory in one go: one that is still open after a day has lost its process, whoever's it was."""
 
-T = TypeVar("T")
 
-
-def build(options: SinkOptions) -> S3Sink:
+def build(options: SinkOptions) -> ObjectStoreSink:
     """Make the sink; boto3 is imported on entry."""
-    return S3Sink(cast("Options", options))
+    options = cast("Options", options)
+    return ObjectStoreSink(S3Client(options), options, options.where)
 
 
 def destination(options: SinkOptions) -> str:
@@ -44,89 +38,61 @@ def destination(options: SinkOptions) -> str:
     return f"s3:{options.endpoint_url or 'aws'}/{options.bucket}/{options.prefix.strip('/')}"
 
 
-class S3Sink:
-    """Exactly once: by the condition, and where the store ignores it because the same name always gets the same bytes.
+class S3Client:
+    """A bucket as a sink of objects needs it. `is_conditional` is what the probe found out about the store."""
 
-    All calls are made in one thread of its own: a call that was given up is still awaited before the next one is made.
-    """
+    meanings = MEANINGS
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._prefix = f"{prefix}/" if (prefix := options.prefix.strip("/")) else ""
         self._bucket = Bucket(options)
-        self._worker: Worker | None = None
+        self._checksum = checksum(options.checksum)
         self.is_conditional = True
 
-    async def __aenter__(self) -> Self:
-        if not self._options.tls.verify:
-            log.warning("sink.tls_unverified", destination=self._options.where, meaning="anyone on the way can read; set tls.verify")
-        self._worker = Worker("s3")
-        try:
-            self.is_conditional = await self._in_thread(self._probe)
-            await self._in_thread(lambda: self._abort_uploads(self._prefix, datetime.now(UTC) - ORPHANED_AFTER))
-        except BaseException:
-            self._close()
-            raise
+    def prove(self, key: str) -> None:
+        """Prove that the credentials may write, learn whether the store honours conditions, and throw away what crashes left open."""
+        self.is_conditional = self._probe(key)
         if not self.is_conditional:
             log.warning("sink.unconditional", destination=self._options.where, meaning="a repeat replaces its equal; others are not noticed")
-        return self
+        self._abort_uploads(self._options.key_prefix, datetime.now(UTC) - ORPHANED_AFTER)
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close()
+    def put(self, key: str, payload: Payload, batch_id: str) -> None:
+        """Put an object in one request or in parts; both leave no upload open."""
+        metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
+        try:
+            if len(payload.content) > self._options.multipart_above:
+                self._put_in_parts(key, payload.content, media_type_of(payload), metadata)
+            else:
+                media_type, content = media_type_of(payload), payload.content
+                returned = self._bucket.put(key, content, media_type=media_type, metadata=metadata, conditionally=self.is_conditional)
+                self._confirm(key, content, self._checksum.of(content), returned)
+        except StoreFailure as failure:
+            if not is_taken(failure):
+                raise
+            raise NameTaken from failure
 
-    async def send(self, batch: Batch) -> None:
-        """Put all objects, then the manifest."""
-        for payload in (*batch.objects, *((batch.manifest,) if batch.manifest is not None else ())):
-            await self._in_thread(lambda payload=payload: self._keep(payload, batch.id))  # type: ignore[misc]
+    def look(self, key: str) -> Stored | None:
+        """Ask for an object without its content."""
+        return self._bucket.head(key)
 
-    async def exists(self, name: str) -> bool:
-        """Tell whether an object of that name is there; needs the right to read, and to list for a no."""
-        return await self._in_thread(lambda: self._bucket.head(self._prefix + name)) is not None
+    def checksum_of(self, content: bytes) -> str:
+        """Compute the checksum of the configured algorithm."""
+        return self._checksum.of(content)
 
-    def _close(self) -> None:
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+    def close(self) -> None:
+        """Let go of connections and credentials."""
         self._bucket.close()
 
-    async def _in_thread(self, step: Callable[[], T]) -> T:
-        if self._worker is None:
-            raise RuntimeError("the sink is used outside of its async with")
-        try:
-            async with asyncio.timeout(self._options.timeout):
-                return await self._worker.run(step)
-        except TimeoutError as error:
-            raise RetryLater("timeout", f"{self._options.where} did not answer in time; the object keeps its name") from error
-        except S3Failure as failure:
-            if is_forbidden(failure):
-                self._bucket.renew()
-            raise later(failure, self._options.where) from failure
-
-    def _probe(self) -> bool:
+    def _probe(self, key: str) -> bool:
         for is_conditional in (True, True, False):
             try:
-                self._bucket.put(self._prefix + PROBE_NAME, PROBE_CONTENT, media_type="text/plain", metadata={}, conditionally=is_conditional)
-            except S3Failure as failure:
+                self._bucket.put(key, PROBE.content, media_type=PROBE.media_type, metadata={}, conditionally=is_conditional)
+            except StoreFailure as failure:
                 if is_taken(failure):
                     return True
                 if not is_condition_refused(failure):
                     raise
         return False
-
-    def _keep(self, payload: Payload, batch_id: str) -> None:
-        key = self._prefix + payload.name
-        metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
-        media_type = payload.media_type if payload.compression == "none" else f"application/{payload.compression}"
-        try:
-            if len(payload.content) > self._options.multipart_above:
-                self._put_in_parts(key, payload.content, media_type, metadata)
-            else:
-                returned = self._bucket.put(key, payload.content, media_type=media_type, metadata=metadata, conditionally=self.is_conditional)
-                self._confirm(key, payload.content, checksum_of(payload.content), returned)
-        except S3Failure as failure:
-            if not is_taken(failure):
-                raise
-            self._accept_equal(key, payload)
 
     def _put_in_parts(self, key: str, content: bytes, media_type: str, metadata: dict[str, str]) -> None:
         self._abort_uploads(key, datetime.max.replace(tzinfo=UTC))
@@ -136,47 +102,32 @@ class S3Sink:
         try:
             parts = [self._bucket.put_part(key, upload, number, content[at : at + size]) for number, at in enumerate(starts, start=1)]
             returned = self._bucket.complete_upload(key, upload, parts, conditionally=self.is_conditional)
-        except S3Failure:
+        except StoreFailure:
             self._abort(key, upload)
             raise
-        self._confirm(key, content, checksum_of_parts(parts), returned)
+        self._confirm(key, content, self._checksum.of_parts(content, [part.checksum for part in parts]), returned)
 
     def _confirm(self, key: str, content: bytes, expected: str, returned: str | None) -> None:
         """Hold what the store says that it has against what was sent; a store that gives no checksum is asked for the size."""
-        if returned is None:
-            stored = self._look(key)
-            if stored is None or stored.size_bytes == len(content):
-                return
-        elif returned == expected:
-            return
-        raise S3Failure("BadDigest", 200)
+        if returned is not None and returned != expected:
+            raise StoreFailure("BadDigest", 200)
+        if returned is None and self._size(key) not in {None, len(content)}:
+            raise StoreFailure("BadDigest", 200)
 
-    def _accept_equal(self, key: str, payload: Payload) -> None:
-        stored = self._look(key)
-        if stored is None:
-            log.warning("sink.repeat_unread", key=key, meaning="the name is taken, and the credentials may not read whether the content is ours")
-            return
-        if not _is_ours(stored, payload):
-            said = f"{self._options.where} already has {key} with other content; find out who wrote it, then move it away"
-            raise SinkHalted("other_content", said)
-
-    def _look(self, key: str) -> Stored | None:
-        """Return what is stored under the key, None when that may not be read."""
+    def _size(self, key: str) -> int | None:
         try:
             stored = self._bucket.head(key)
-        except S3Failure as failure:
+        except StoreFailure as failure:
             if failure.status == 403:
                 return None
             raise
-        if stored is None:
-            raise RetryLater("conflict", f"{self._options.where} said that it has {key}, and then that it has not")
-        return stored
+        return -1 if stored is None else stored.size_bytes
 
     def _abort_uploads(self, prefix: str, before: datetime) -> None:
         """Throw away what a crash left open; with credentials that may only put, the bucket's own lifecycle rule has to."""
         try:
             left = [upload for upload in self._bucket.uploads(prefix) if upload.initiated < before]
-        except S3Failure as failure:
+        except StoreFailure as failure:
             log.debug("sink.uploads_unlisted", destination=self._options.where, code=failure.code)
             return
         for upload in left:
@@ -185,15 +136,5 @@ class S3Sink:
     def _abort(self, key: str, upload_id: str) -> None:
         try:
             self._bucket.abort_upload(key, upload_id)
-        except S3Failure as failure:
+        except StoreFailure as failure:
             log.warning("sink.upload_left_open", key=key, code=failure.code, meaning="its parts cost money until they are aborted")
-
-
-def _is_ours(stored: Stored, payload: Payload) -> bool:
-    """Tell whether what is stored is this payload or one that was planned under its name; our own note of it is not proof enough."""
-    whole = base64.b64encode(payload.sha256).decode()
-    checksum = None if stored.checksum is None or "-" in stored.checksum else stored.checksum  # with a dash it is one of parts
-    noted = stored.metadata.get(DIGEST_KEY)
-    if noted == payload.sha256.hex():
-        return stored.size_bytes == len(payload.content) and checksum in {None, whole}
-    return noted in {planned.hex() for planned in payload.planned} or checksum == whole

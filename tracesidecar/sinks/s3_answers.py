@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.s3_bucket import S3Failure
+from tracesidecar.sinks.store_failures import Meanings, StoreFailure
 
 _KEYS = "the credentials are wrong or have expired: mend credentials_file, access_key and secret_key, or the role that gives them"
-_RIGHTS = "the credentials may not do this: allow s3:PutObject and s3:AbortMultipartUpload below the prefix"
+_RIGHTS = "the credentials may not do this: allow what docs/sinks/s3.md lists, s3:PutObject below the prefix first"
 _REGION = "the bucket is in another region: set region"
 _BUSY = "it asks us to slow down"
 
@@ -30,6 +29,9 @@ _BY_CODE = {
         ("checksum", "the bytes were changed on the way"),
     ),
     "NoSuchUpload": ("conflict", "the store no longer knows the upload: it is begun anew"),
+    **dict.fromkeys(("301", "307"), ("region", _REGION)),  # an answer without a body
+    "InvalidRequest": ("status", "the bucket does not take what is asked of it: check object_lock, encryption and checksum"),
+    "KMS.NotFoundException": ("denied", "there is no such key: mend kms_key_id"),
     "UnreadableAnswer": ("unavailable", "something that is not S3 answered: check endpoint_url and proxies"),
     "SSLError": ("tls", "check tls and the server's certificate"),
     "ProxyConnectionError": ("proxy", "check HTTPS_PROXY"),
@@ -37,40 +39,14 @@ _BY_CODE = {
 }  # fmt: skip
 
 
-def later(failure: S3Failure, where: str) -> RetryLater:
-    """Say in a sentence what came back from where and what to do."""
-    reason, advice = _BY_CODE.get(failure.code) or _by_status(failure.status)
-    answered = f"answered {failure.status} {failure.code}" if failure.status else f"could not be reached ({failure.code})"
-    said = f", {failure.tls_reason}" if failure.tls_reason else ""
-    return RetryLater(reason, f"{where} {answered}{said}: {advice}", after_seconds=failure.after_seconds)
+MEANINGS = Meanings(_BY_CODE, rights=_RIGHTS, missing="check bucket, prefix and endpoint_url")
 
 
-def is_taken(failure: S3Failure) -> bool:
+def is_taken(failure: StoreFailure) -> bool:
     """Tell whether the name is there already."""
     return failure.status == 412 or failure.code == "PreconditionFailed"
 
 
-def is_condition_refused(failure: S3Failure) -> bool:
+def is_condition_refused(failure: StoreFailure) -> bool:
     """Tell whether the store does not know conditional writes and says so."""
     return failure.status == 501 or failure.code == "NotImplemented"
-
-
-def is_forbidden(failure: S3Failure) -> bool:
-    """Tell whether the credentials, or what they may do, were refused."""
-    return failure.status in {401, 403} or _BY_CODE.get(failure.code, ("", ""))[0] == "credentials"
-
-
-def _by_status(status: int) -> tuple[str, str]:
-    if status in {401, 403}:
-        return "denied", _RIGHTS
-    if status == 429:
-        return "throttled", _BUSY
-    if status == 404:
-        return "not_found", "check bucket, prefix and endpoint_url"
-    if 300 <= status < 400:
-        return "region", _REGION
-    if status >= 500:
-        return "unavailable", "the store is in trouble itself"
-    if status == 0:
-        return "network", "check endpoint_url, the network and the proxies"
-    return "status", "this is neither a yes nor a no that we know: check the store's log"

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracesidecar.sinks import tls
 from tracesidecar.sinks.retry_after import retry_after
+from tracesidecar.sinks.s3_checksums import checksum
 from tracesidecar.sinks.s3_options import Options
+from tracesidecar.sinks.store_failures import StoreFailure
+from tracesidecar.sinks.stored import Stored
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 READ_TIMEOUT_SECONDS = 60.0
+DIGEST_KEY = "tracesidecar-sha256"
 
 T = TypeVar("T")
 
 
-class S3Failure(Exception):
-    """A call that was not answered with success: the error's code and status (0 without an answer); never the server's own message."""
-
-    def __init__(self, code: str, status: int = 0, *, after_seconds: float | None = None, tls_reason: str | None = None) -> None:
-        super().__init__(f"{code} ({status})" if status else code)
-        self.code = code
-        self.status = status
-        self.after_seconds = after_seconds
-        self.tls_reason = tls_reason
-
-
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What the store says of an object: metadata keys in lower case, `checksum` as it gives it (base64) or None."""
+class Part:
+    """A part of an open upload that the store has."""
 
-    size_bytes: int
-    checksum: str | None
-    metadata: Mapping[str, str]
+    number: int
+    etag: str
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,55 +44,54 @@ class Upload:
 
 
 class Bucket:
-    """One bucket; the client is made at the first call and again after `renew`."""
+    """One bucket; the client is made at the first call and again after `close`."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._checksum = checksum(options.checksum)
         self._made: BaseClient | None = None
 
-    def renew(self) -> None:
-        """Read the credentials again for the next call."""
-        self.close()
-
     def close(self) -> None:
-        """Let go of the connections."""
+        """Let go of connections and credentials; both are made anew for the next call."""
         if self._made is not None:
             self._made.close()
             self._made = None
 
     def put(self, key: str, content: bytes, *, media_type: str, metadata: Mapping[str, str], conditionally: bool) -> str | None:
         """Put an object in one request; return the checksum that the store gives for it."""
-        checksum = checksum_of(content)
-        condition = {"IfNoneMatch": "*"} if conditionally else {}
         answer = self._call(
             "put_object",
             Key=key,
             Body=content,
-            ChecksumSHA256=checksum,
             ContentType=media_type,
             Metadata=dict(metadata),
-            **condition,
+            **{self._checksum.field: self._checksum.of(content)},
+            **self._options.wishes(datetime.now(UTC)),
+            **_condition(conditionally),
         )
-        return _text(answer.get("ChecksumSHA256"))
+        return _text(answer.get(self._checksum.field))
 
     def open_upload(self, key: str, *, media_type: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload; return its id."""
-        answer = self._call("create_multipart_upload", Key=key, ContentType=media_type, Metadata=dict(metadata), ChecksumAlgorithm="SHA256")
+        wishes = self._options.wishes(datetime.now(UTC))
+        answer = self._call(
+            "create_multipart_upload", Key=key, ContentType=media_type, Metadata=dict(metadata), ChecksumAlgorithm=self._checksum.name, **wishes
+        )
         return str(answer["UploadId"])
 
-    def put_part(self, key: str, upload_id: str, number: int, content: bytes) -> dict[str, object]:
-        """Put one part; return what `complete_upload` has to say about it."""
-        checksum = checksum_of(content)
-        answer = self._call("upload_part", Key=key, UploadId=upload_id, PartNumber=number, Body=content, ChecksumSHA256=checksum)
-        if answer.get("ChecksumSHA256", checksum) != checksum:
-            raise S3Failure("BadDigest", 200)
-        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+    def put_part(self, key: str, upload_id: str, number: int, content: bytes) -> Part:
+        """Put one part."""
+        sent = self._checksum.of(content)
+        answer = self._call("upload_part", Key=key, UploadId=upload_id, PartNumber=number, Body=content, **{self._checksum.field: sent})
+        if answer.get(self._checksum.field, sent) != sent:
+            raise StoreFailure("BadDigest", 200)
+        return Part(number, str(answer["ETag"]), sent)
 
-    def complete_upload(self, key: str, upload_id: str, parts: Sequence[Mapping[str, object]], *, conditionally: bool) -> str | None:
-        """Make the object of its parts; return the checksum of checksums that the store gives for it."""
-        condition = {"IfNoneMatch": "*"} if conditionally else {}
-        answer = self._call("complete_multipart_upload", Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, **condition)
-        return _text(answer.get("ChecksumSHA256"))
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part], *, conditionally: bool) -> str | None:
+        """Make the object of its parts; return the checksum that the store gives for it."""
+        listed = [{"PartNumber": part.number, "ETag": part.etag, self._checksum.field: part.checksum} for part in parts]
+        answer = self._call("complete_multipart_upload", Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}, **_condition(conditionally))
+        return _text(answer.get(self._checksum.field))
 
     def abort_upload(self, key: str, upload_id: str) -> None:
         """Throw away an open upload and its parts."""
@@ -122,12 +112,14 @@ class Bucket:
         """Ask for an object without its content; None when there is none."""
         try:
             answer = self._call("head_object", Key=key, ChecksumMode="ENABLED")
-        except S3Failure as failure:
+        except StoreFailure as failure:
             if failure.status == 404 and failure.code in {"404", "NoSuchKey", "NotFound"}:
                 return None
             raise
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-        return Stored(int(answer["ContentLength"]), _text(answer.get("ChecksumSHA256")), metadata)
+        stored = _text(answer.get(self._checksum.field))
+        is_of_parts = stored is None or "-" in stored
+        return Stored(int(answer["ContentLength"]), metadata.get(DIGEST_KEY), None if is_of_parts else stored)
 
     def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
         """List the objects below a prefix in the order of their keys: key and size in bytes."""
@@ -163,11 +155,11 @@ class Bucket:
         except ClientError as error:
             raise _refusal(error.response) from None  # its message is the server's, and may hold the key id
         except ResponseParserError:
-            raise S3Failure("UnreadableAnswer") from None
+            raise StoreFailure("UnreadableAnswer") from None
         except BotoCoreError as error:
-            raise S3Failure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
+            raise StoreFailure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
         except OSError as error:
-            raise S3Failure(error.strerror or type(error).__name__) from error
+            raise StoreFailure(error.strerror or type(error).__name__) from error
 
     def _client(self) -> BaseClient:
         if self._made is None:
@@ -175,15 +167,8 @@ class Bucket:
         return self._made
 
 
-def checksum_of(content: bytes) -> str:
-    """Return the SHA-256 as S3 writes it."""
-    return base64.b64encode(hashlib.sha256(content).digest()).decode()
-
-
-def checksum_of_parts(parts: Sequence[Mapping[str, object]]) -> str:
-    """Return the checksum of a multipart object: of the checksums of its parts, and how many they are."""
-    digests = b"".join(base64.b64decode(str(part["ChecksumSHA256"])) for part in parts)
-    return f"{checksum_of(digests)}-{len(parts)}"
+def _condition(conditionally: bool) -> dict[str, object]:  # noqa: FBT001 it is the whole question
+    return {"IfNoneMatch": "*"} if conditionally else {}
 
 
 def _make_client(options: Options) -> BaseClient:
@@ -225,11 +210,11 @@ def _client_certificate(options: tls.TlsOptions) -> str | tuple[str, str] | None
     return options.cert_file
 
 
-def _refusal(response: Mapping[str, Any]) -> S3Failure:
+def _refusal(response: Mapping[str, Any]) -> StoreFailure:
     about = response.get("ResponseMetadata", {})
     code = re.sub(r"[^A-Za-z0-9._-]", "", str(response.get("Error", {}).get("Code", "")))[:64]
     status = int(about.get("HTTPStatusCode", 0))
-    return S3Failure(code or "Unknown", status, after_seconds=retry_after(about.get("HTTPHeaders", {}).get("retry-after")))
+    return StoreFailure(code or "Unknown", status, after_seconds=retry_after(about.get("HTTPHeaders", {}).get("retry-after")))
 
 
 def _text(value: object) -> str | None:

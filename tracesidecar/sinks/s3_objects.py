@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.s3 import DIGEST_KEY
-from tracesidecar.sinks.s3_answers import later
-from tracesidecar.sinks.s3_bucket import Bucket, S3Failure
+from tracesidecar.sinks.s3_answers import MEANINGS
+from tracesidecar.sinks.s3_bucket import DIGEST_KEY, Bucket, Part
 from tracesidecar.sinks.s3_options import Options
+from tracesidecar.sinks.store_failures import StoreFailure
 
 BLOCK_BYTES = 8 << 20
 ATTEMPTS = 5
@@ -31,7 +31,7 @@ class S3Objects:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._prefix = f"{prefix}/" if (prefix := options.prefix.strip("/")) else ""
+        self._prefix = options.key_prefix
         self._bucket = Bucket(options)
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -39,8 +39,8 @@ class S3Objects:
         try:
             for key, size_bytes in self._bucket.objects(self._prefix + prefix):
                 yield key.removeprefix(self._prefix), size_bytes
-        except S3Failure as failure:
-            raise later(failure, self._options.where) from failure
+        except StoreFailure as failure:
+            raise MEANINGS.later(failure, self._options.where) from failure
 
     def read(self, name: str) -> Iterator[bytes]:
         """The content in blocks; raises FileNotFoundError where there is none."""
@@ -77,7 +77,7 @@ class S3Objects:
 
     def _put_in_parts(self, key: str, source: str, media_type: str, metadata: dict[str, str]) -> None:
         upload = self._patiently(lambda: self._bucket.open_upload(key, media_type=media_type, metadata=metadata))
-        parts: list[dict[str, object]] = []
+        parts: list[Part] = []
         try:
             with open(source, "rb") as file:
                 while content := file.read(self._options.part_size):
@@ -92,8 +92,8 @@ class S3Objects:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return step()
-            except S3Failure as failure:
+            except StoreFailure as failure:
                 if attempt == ATTEMPTS or not (failure.status in {0, 429} or failure.status >= 500):
-                    raise later(failure, self._options.where) from failure
+                    raise MEANINGS.later(failure, self._options.where) from failure
                 time.sleep(2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
