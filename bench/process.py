@@ -26,6 +26,7 @@ include = ["{traces}/**/*.jsonl"]
 name = "lake"
 type = "directory"
 path = "{home}/lake"
+format = "{format}"
 compression = "gzip"
 """
 
@@ -42,12 +43,12 @@ class Cost:
     peak_bytes: int
 
 
-def configuration(home: str, traces: str, *, listen: str = "") -> str:
+def configuration(home: str, traces: str, *, listen: str = "", form: str = "raw") -> str:
     """Write a configuration with one directory sink below `home` and return its path."""
     os.makedirs(home, exist_ok=True)
     path = os.path.join(home, "bench.toml")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(_CONFIGURATION.format(home=home, traces=traces, listen=listen))
+        file.write(_CONFIGURATION.format(home=home, traces=traces, listen=listen, format=form))
     return path
 
 

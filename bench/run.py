@@ -16,8 +16,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import msgspec
+
 from bench import generate
 from bench.process import DEADLINE_SECONDS, Daemon, Failed, configuration, running, ship_once
+from tracesidecar.dialects.registry import every_dialect
 
 REAL_LINES = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "corpora", "real-agent-lines.jsonl.gz")
 FIRST_READ = "pipeline.first_read"
@@ -60,14 +63,14 @@ class Row:
         return f"{self.name:44} {statistics.median(self.values):9.2f}  {spread:18} {self.unit:18} {sign} {self.goal:<6g} {verdict}"
 
 
-def _speed(folder: str, title: str, goal: float, settings: Settings) -> list[Row]:
+def _speed(folder: str, title: str, goal: float, settings: Settings, form: str = "raw") -> list[Row]:
     traces = os.path.join(folder, "traces")
     size = sum(entry.stat().st_size for entry in os.scandir(traces))
     speeds, peaks = [], []
     cache = os.path.join(folder, "cache")
     for turn in range(settings.repeats + 1):
         with tempfile.TemporaryDirectory(dir=folder) as home:
-            path = configuration(home, traces)
+            path = configuration(home, traces, form=form)
             if turn:
                 shutil.copytree(cache, os.path.join(home, "state", "cache"))
             cost = ship_once(path)
@@ -107,6 +110,34 @@ def real(folder: str, settings: Settings) -> list[Row]:
         with open(os.path.join(folder, "traces", f"{number}.jsonl"), "wb") as copy:
             copy.writelines(lines[number * 100 :] + lines[: number * 100])
     return _speed(folder, "real lines", 90, settings)
+
+
+def events(folder: str, settings: Settings) -> list[Row]:
+    """Measure the way through events, as rows of JSON and as Parquet: the real lines, those of each dialect in files of their own."""
+    if not os.path.exists(REAL_LINES):
+        print("  real lines: not there, no row", file=sys.stderr)
+        return []
+    with gzip.open(REAL_LINES) as file:
+        lines = file.readlines()
+    groups: dict[str, list[bytes]] = {}
+    for line in lines:
+        groups.setdefault(_dialect(line), []).append(line)
+    for form in ("event", "parquet"):
+        os.makedirs(os.path.join(folder, form, "traces"))
+        for number in range(max(1, settings.real_bytes // 2 // sum(map(len, lines)))):
+            for name, group in groups.items():
+                with open(os.path.join(folder, form, "traces", f"{name}-{number}.jsonl"), "wb") as copy:
+                    copy.writelines(group[number:] + group[:number])
+    return [
+        *_speed(os.path.join(folder, "event"), "real lines to events", 25, settings, "event"),
+        *_speed(os.path.join(folder, "parquet"), "real lines to Parquet", 20, settings, "parquet"),
+    ]
+
+
+def _dialect(line: bytes) -> str:
+    members = msgspec.json.decode(line)
+    fields = members if isinstance(members, dict) else {}
+    return next((each.name for each in every_dialect() if each.recognise("", fields)), "generic")
 
 
 def _one_small_file(folder: str) -> str:
@@ -195,7 +226,7 @@ def _wait_until_quiet(daemon: Daemon, port: int, lines: int = 1) -> None:
     raise Failed("the daemon did not come to rest")
 
 
-MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {"generated": generated, "real": real, "start": start, "idle": idle}
+MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {"generated": generated, "real": real, "events": events, "start": start, "idle": idle}
 
 
 def main() -> int:

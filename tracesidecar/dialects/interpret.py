@@ -128,7 +128,7 @@ class _Reader:
         events = self._mapped(line.data)
         raw, is_short = raw_column(line.data, self.dialect.bulky)
         count, kinds = _redactions(line.data)
-        ordinals: Counter[tuple[str | None, str]] = Counter()
+        ordinals: dict[tuple[str | None, str], int] = {}
         for event in events:
             self._place(event)
             event.event_id = self._id(event, ordinals, line.offset, digest)
@@ -171,11 +171,11 @@ class _Reader:
         elif file.time is not None:
             event.event_time, event.event_time_source = file.time, "carried"
 
-    def _id(self, event: Event, ordinals: Counter[tuple[str | None, str]], offset: int, digest: str) -> str:
+    def _id(self, event: Event, ordinals: dict[tuple[str | None, str], int], offset: int, digest: str) -> str:
         sub = event.tool_call_id if event.tool_call_id and event.event_kind in ("tool_call", "tool_result") else ""
         same = event.native_id, f"{event.event_kind} {sub}"
-        parts = [self.dialect.name, event.conversation_id or "", event.native_id or "", same[1], str(ordinals[same])]
-        ordinals[same] += 1
+        ordinal = ordinals[same] = ordinals.get(same, -1) + 1
+        parts = [self.dialect.name, event.conversation_id or "", event.native_id or "", same[1], str(ordinal)]
         if event.native_id is None:
             parts += [self.file.first.hex(), str(offset), digest]
         elif event.supersedes:

@@ -21,8 +21,8 @@ CHUNK_BYTES = 4 << 20
 
 _OBJECT_BYTES = 2048
 """What a buffered row takes beside its long texts."""
-_OUTPUT_SHARE = 1.3
-"""What is held while a file is finished, for each byte of columns: them, and one row group sorted."""
+_OUTPUT_SHARE = 2.5
+"""What is held while a file is finished, for each byte of columns: them, one row group sorted, and the file."""
 
 _UNREPEATED = frozenset(
     ("event_id", "native_id", "parent_id", "api_call_id", "tool_call_id", "event_time", "text", "tool_arguments", "tool_result", "line_sha256", "raw")

@@ -258,10 +258,13 @@ class Pieces:
 
 def accepted(data: bytes, clean: Clean) -> list[Place]:
     """Where in the segment every line stands that passed, in order: all but the refused and the blank ones. `data` are the bytes of `clean`."""
-    refused = {refusal.end for refusal in clean.refused}
-    found, offset = [], clean.start
-    for number, line in enumerate(data.split(b"\n")):
-        if line.strip(b" \t\r") and offset + len(line) not in refused:
-            found.append(Place(number, offset, len(line)))
-        offset += len(line) + 1
+    refused = {refusal.end - clean.start for refusal in clean.refused}
+    found, number, start, last = [], 0, 0, len(data)
+    while start < last:
+        newline = data.find(b"\n", start)
+        end = newline if newline >= 0 else last
+        is_blank = end == start or (data[start] in b" \t\r" and not data[start:end].strip(b" \t\r"))
+        if not is_blank and end not in refused:
+            found.append(Place(number, clean.start + start, end - start))
+        number, start = number + 1, end + 1
     return found
