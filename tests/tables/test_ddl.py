@@ -146,8 +146,10 @@ def test_the_templates_are_put_and_opensearch_gets_its_own(configured: Path, sea
     assert sorted(kept) == [
         "/_index_template/logs-tracesidecar",
         "/_index_template/logs-tracesidecar_event",
+        "/_index_template/logs-tracesidecar_ocsf",
         "/_index_template/tracesidecar-ecs",
         "/_index_template/tracesidecar-event",
+        "/_index_template/tracesidecar-ocsf",
     ]
     assert "flat_object" in json.dumps(kept)
 
@@ -161,8 +163,8 @@ def test_refused_credentials_are_said(configured: Path, search: tuple[str, dict[
 
 def test_the_templates_and_the_schema_are_printed(configured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ddl", "elasticsearch", "--config", str(configured)]) == 0
-    assert capsys.readouterr().out.count("PUT _index_template/") == 4
+    assert capsys.readouterr().out.count("PUT _index_template/") == 6
     assert main(["ddl", "elasticsearch", "--config", str(configured), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["templates"]) == 4
+    assert len(json.loads(capsys.readouterr().out)["templates"]) == 6
     assert main(["ddl", "json-schema", "--config", str(configured)]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "tracesidecar event"

@@ -56,8 +56,9 @@ def test_every_document_of_format_ecs_is_within_its_mapping(tool_type: str, usag
 
 def test_templates_do_not_overlap() -> None:
     patterns = [str(pattern) for template in templates() for pattern in msgspec.convert(template.body["index_patterns"], list[str])]
-    assert len(set(patterns)) == len(patterns) == 4
-    assert [template.name for template in templates() if "data_stream" in template.body] == ["logs-tracesidecar_event", "logs-tracesidecar"]
+    assert len(set(patterns)) == len(patterns) == 8
+    streams = [template.name for template in templates() if "data_stream" in template.body]
+    assert streams == ["logs-tracesidecar_event", "logs-tracesidecar", "logs-tracesidecar_ocsf"]
 
 
 def test_opensearch_gets_its_own_name_for_free_objects() -> None:

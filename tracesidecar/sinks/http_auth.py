@@ -31,13 +31,16 @@ class _Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Bearer(_Auth, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="bearer"):
-    """`Authorization: Bearer …`."""
+    """`Authorization: Bearer …`, or another word where the destination has its own (`ApiKey`)."""
 
     token: Secret | None = None
     token_file: str | None = None
+    scheme: str = "Bearer"
 
     def __post_init__(self) -> None:
         self._needs_one_of("token", self.token, self.token_file)
+        if not (self.scheme.isascii() and self.scheme.isalnum()):
+            raise ValueError("scheme is not one word, such as Bearer or ApiKey")
 
 
 class Basic(_Auth, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="basic"):
@@ -127,8 +130,8 @@ class Credentials:
         match self._auth:
             case None:
                 return {}
-            case Bearer(token=token, token_file=file):
-                return {"Authorization": f"Bearer {await _secret('token', token, file)}"}
+            case Bearer(token=token, token_file=file, scheme=scheme):
+                return {"Authorization": f"{scheme} {await _secret('token', token, file)}"}
             case Basic(username=name, password=password, password_file=file):
                 return {"Authorization": _basic(name, await _secret("password", password, file))}
             case Header(name=name, value=value, value_file=file):

@@ -22,6 +22,10 @@ ROW_LIMIT_BYTES = 1 << 20
 """The most that a row of a lake has: what tables read without trouble (Athena takes 32 MB, a laptop's tools less)."""
 
 
+ELASTICSEARCH_DOCUMENT_BYTES = 5_000_000
+"""Half of a request of 10 MiB, because a line of format `raw` may double when it is written as text."""
+
+
 class SinkModule(Protocol):
     """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside `build` or later.
 
@@ -68,6 +72,9 @@ class SinkType:
 
 SINK_TYPES: dict[str, SinkType] = {
     "directory": SinkType("tracesidecar.sinks.directory", "exactly once", "objects", STORE_FORMATS, keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES),
+    "elasticsearch": SinkType(
+        "tracesidecar.sinks.elasticsearch", "exactly once", formats=("ecs", "event", "ocsf", "raw"), record_limit_bytes=ELASTICSEARCH_DOCUMENT_BYTES
+    ),
     "http": SinkType("tracesidecar.sinks.http", "at least once", "body"),
     "relp": SinkType("tracesidecar.sinks.relp", "at least once", formats=SYSLOG_FORMATS),
     "s3": SinkType(

@@ -1,0 +1,90 @@
+"""The Elasticsearch sink's destination: OpenSearch behind a gate that asks for an API key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.search import Gate, SearchServer
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import elasticsearch
+from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+
+@dataclass
+class SearchPlace:
+    """Lines as they stand: each is the `event.original` of a document. What goes and comes back is the gate; the node goes on."""
+
+    search: SearchServer
+    gate: Gate
+    way: FaultyWay
+    credentials: Path
+    type: str = "elasticsearch"
+    compression: Compression = "gzip"
+    secret: str = SECRET
+
+    def options(self, **changes: object) -> elasticsearch.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "url": f"http://127.0.0.1:{self.way.port}",
+            "auth": Bearer(scheme="ApiKey", token_file=str(self.credentials)),
+            "format": "raw",
+            "timeout": Seconds(3),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return elasticsearch.Options(name="search", type="elasticsearch", **given)  # type: ignore[arg-type]
+
+    def sink(self) -> Sink:
+        return elasticsearch.build(self.options())
+
+    def lines(self) -> list[bytes]:
+        return [document["_source"]["event"]["original"].encode() for document in self.search.documents()]
+
+    def writes(self) -> int:
+        return sum(request["status"] == 200 for request in self.gate.requests())
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.secret = secret
+        self.gate.order(authorization=f"ApiKey {secret}")
+
+    def start_server(self) -> None:
+        self.gate.server.start()
+
+    def stop_server(self) -> None:
+        self.gate.server.stop()
+
+
+@pytest.fixture
+def search_gate(search_server: SearchServer, search_gate_process: Gate) -> Gate:
+    if not search_gate_process.server.is_running:
+        search_gate_process.server.start()
+    search_gate_process.order()
+    return search_gate_process
+
+
+@pytest.fixture(scope="session")
+def search_gate_process(search_process: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    gate = Gate(tmp_path_factory.mktemp("gate"), search_process.port)
+    yield gate
+    gate.server.stop()
+
+
+@pytest.fixture
+def elasticsearch_place(tmp_path: Path, search_server: SearchServer, search_gate: Gate, toxiproxy: Toxiproxy) -> Iterator[SearchPlace]:
+    credentials = tmp_path / "api-key"
+    with toxiproxy.before(search_gate.port) as way:
+        place = SearchPlace(search_server, search_gate, way, credentials)
+        credentials.write_text(place.credentials_with(SECRET))
+        place.accept_only(SECRET)
+        yield place
