@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 
@@ -68,8 +72,6 @@ def test_every_line_of_every_dialect_is_in_the_lake_by_day_and_dialect(sidecar: 
 
 
 def _lines(path: Path) -> list[bytes]:
-    import gzip
-
     return gzip.decompress(path.read_bytes()).splitlines()
 
 
@@ -128,6 +130,30 @@ def test_two_sinks_of_events_and_one_of_lines_walk_side_by_side(sidecar: Sidecar
     )
     sidecar.lake = sidecar.folder / "third"
     assert len(sidecar.lines()) == lines - refused
+
+
+def test_the_query_of_the_readme_counts_every_call_once(sidecar: Sidecar) -> None:
+    put_fixtures(sidecar)
+    event_lake(sidecar)
+    assert sidecar.ship().returncode == 0
+    assert sidecar.call("ddl", "duckdb", "--apply", str(sidecar.folder / "traces.duckdb")).returncode == 0
+    [query] = re.findall(r'duckdb traces.duckdb "(.*)"', (Path(__file__).parents[2] / "README.md").read_text())
+    with duckdb.connect(str(sidecar.folder / "traces.duckdb"), read_only=True) as database:
+        told = {model: (calls, given, taken) for model, calls, given, taken, _ in database.execute(query).fetchall()}
+    calls: dict[tuple[object, object], dict[str, Any]] = {}
+    for path in sidecar.objects():
+        for row in map(json.loads, _lines(path)):
+            key = path.parent.name, row.get("api_call_id") or row["event_id"]
+            if row.get("usage_scope") == "call" and row.get("output_tokens", -1) >= calls.get(key, {}).get("output_tokens", -1):
+                calls[key] = row
+    expected: dict[str | None, list[int]] = {}
+    for row in calls.values():
+        count = expected.setdefault(row.get("model"), [0, 0, 0])
+        count[0] += 1
+        count[1] += row.get("input_tokens", 0)
+        count[2] += row.get("output_tokens", 0)
+    assert {model: (count, given or 0, taken or 0) for model, (count, given, taken) in told.items()} == {model: tuple(sums) for model, sums in expected.items()}
+    assert sidecar.call("verify", "lake").returncode == 0
 
 
 def delta(number: int, text: str) -> bytes:
