@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tracesidecar.dialects.event import Event
+from tracesidecar.encode import otlp
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.registry import SINK_TYPES
@@ -78,8 +80,15 @@ def batch_for(sink_type: str, lines: Sequence[bytes], *, batch_id: str = "b00000
     """Make a batch as sinks of that type get it: records one by one, or one encoded body."""
     batch = batch_of(lines, batch_id=batch_id, compression=compression)
     if SINK_TYPES[sink_type].takes == "records":
-        return replace(batch, objects=(), records=records_of(lines, batch_id))
+        records = records_of(lines, batch_id)
+        return replace(batch, objects=(), records=tuple(map(as_otlp, records)) if sink_type == "otlp" else records)
     return batch
+
+
+def as_otlp(record: Record) -> Record:
+    """Make the record one of format `otlp`, whose text it then is."""
+    event = Event(event_id=record.id, event_time=record.time, event_kind="state", text=record.body.decode())
+    return record._replace(body=otlp.encode(event, record.dialect))
 
 
 def manifest_of(batch_id: str, payload: Payload) -> Payload:

@@ -7,25 +7,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.collector_places import loki_place, otlp_place, splunk_place
 from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
+from tests.servers.collecting import collector, collector_process
 from tests.servers.receiving import ReceivingServer
 from tests.servers.search import search_process, search_server
 from tests.servers.stores import SECRET, ObjectStore, ignorant_store, object_store
 from tests.servers.toxiproxy import Toxiproxy, toxiproxy
 
 __all__ = [
+    "collector",
+    "collector_process",
     "elasticsearch_place",
     "ignorant_store",
+    "loki_place",
     "object_store",
+    "otlp_place",
     "search_gate",
     "search_gate_process",
     "search_process",
     "search_server",
+    "splunk_place",
     "toxiproxy",
 ]
 
-NETWORK_PLACES = ("elasticsearch_place", "http_place", "s3_place")
+NETWORK_PLACES = ("elasticsearch_place", "http_place", "loki_place", "otlp_place", "s3_place", "splunk_place")
 PLACES = ("directory_place", "stdout_place", *NETWORK_PLACES)
 
 

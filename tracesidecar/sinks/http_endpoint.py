@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 from yarl import URL
 
+from tracesidecar.model import Compression
 from tracesidecar.sinks.http_answers import CREDENTIALS_REFUSED
 from tracesidecar.sinks.http_auth import Auth, Credentials, Signature
 from tracesidecar.sinks.http_client import Answer, HttpClient
@@ -43,10 +44,11 @@ class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_o
 class Endpoint:
     """Makes requests there with our credentials, which are read again when they are refused."""
 
-    def __init__(self, options: EndpointOptions, signature: Signature | None = None) -> None:
+    def __init__(self, options: EndpointOptions, signature: Signature | None = None, *, auth: Auth | None = None) -> None:
+        """`auth` stands for that of the options where the destination has a way of its own."""
         self.url = URL(options.url)
         self.where = str(self.url.origin())
-        self.credentials = Credentials(options.auth, signature, self._post_form)
+        self.credentials = Credentials(auth or options.auth, signature, self._post_form)
         self._client = HttpClient(options.tls, timeout_seconds=options.timeout, connect_timeout_seconds=options.connect_timeout)
 
     async def __aenter__(self) -> Self:
@@ -74,3 +76,8 @@ class Endpoint:
 def without_query(url: str) -> str:
     """Name an address for people: its query may hold a token."""
     return str(URL(url).with_query(None).with_fragment(None))
+
+
+def content_headers(media_type: str, compression: Compression) -> dict[str, str]:
+    """Say what a body is."""
+    return {"Content-Type": media_type} | ({} if compression == "none" else {"Content-Encoding": compression})

@@ -89,6 +89,10 @@ SINK_TYPES: dict[str, SinkType] = {
     ),
     "syslog": SinkType("tracesidecar.sinks.syslog", "kernel-acknowledged", formats=SYSLOG_FORMATS),
     "stdout": SinkType("tracesidecar.sinks.stdout", "none", "body"),
+    "splunk": SinkType("tracesidecar.sinks.splunk", "at least once", record_limit_bytes=1_000_000),
+    "loki": SinkType("tracesidecar.sinks.loki", "at least once", record_limit_bytes=256 << 10),
+    "otlp": SinkType("tracesidecar.sinks.otlp", "at least once", formats=("otlp",), record_limit_bytes=(4 << 20) - 1024),
+    "datadog": SinkType("tracesidecar.sinks.datadog", "at least once", formats=("event", "ocsf", "cef", "leef", "otlp"), record_limit_bytes=800_000),
 }
 
 

@@ -93,6 +93,19 @@ class Requests:
             yield Request(chosen, [batch.records[index] for index in chosen], elements)
 
 
+def identification(record: Record) -> dict[str, str]:
+    """What to find a record by, for destinations that keep fields beside it."""
+    named = {
+        "event_id": record.id,
+        "conversation_id": record.conversation,
+        "event_kind": record.kind,
+        "severity": record.severity,
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
 def record_batches() -> BatchLimits:
     """Say when a batch of single records is closed: sooner than one for a store, so that people see them sooner."""
     return BatchLimits(bytes=Size.parse("4MiB"), lines=10_000, age=Seconds.parse("5s"), idle=Seconds.parse("1s"))

@@ -1,0 +1,84 @@
+"""The places of Splunk, Loki and OTLP: the OpenTelemetry Collector behind a fault proxy. Repeats are told by the event's id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.collecting import Collector, attributes, body
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import loki, otlp, splunk
+from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+PATIENCE = {"timeout": Seconds(2), "connect_timeout": Seconds(1)}
+
+
+@dataclass
+class CollectorPlace:
+    """What the three have in common."""
+
+    collector: Collector
+    way: FaultyWay
+    credentials: Path
+    type: str
+    compression: Compression = "gzip"
+
+    def sink(self) -> Sink:
+        auth = Bearer(token_file=str(self.credentials))
+        url = f"http://127.0.0.1:{self.way.port}"
+        if self.type == "splunk":
+            wait = {"ack_timeout": Seconds(2), "ack_interval": Seconds(0.05)}
+            return splunk.build(
+                splunk.Options(name="siem", type="splunk", url=url, token_file=str(self.credentials), format="raw", acknowledge=True, **wait, **PATIENCE)
+            )
+        if self.type == "loki":
+            return loki.build(loki.Options(name="logs", type="loki", url=f"{url}/loki/api/v1/push", auth=auth, format="raw", **PATIENCE))
+        return otlp.build(otlp.Options(name="otel", type="otlp", url=f"{url}/v1/logs", auth=auth, **PATIENCE))
+
+    def lines(self) -> list[bytes]:
+        name = "log.record.uid" if self.type == "otlp" else "event_id"
+        return list({attributes(record)[name]: body(record) for record in self.collector.records()}.values())
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.collector.accept_only(secret)
+
+    def start_server(self) -> None:
+        self.collector.start()
+
+    def stop_server(self) -> None:
+        self.collector.stop()
+
+    def writes(self) -> int:
+        return len(self.collector.requests())
+
+
+def _place(sink_type: str, folder: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+    credentials = folder / "token"
+    credentials.write_text(f"{SECRET}\n")
+    with toxiproxy.before(collector.ports[sink_type.upper()]) as way:
+        yield CollectorPlace(collector, way, credentials, sink_type)
+
+
+@pytest.fixture
+def splunk_place(tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+    yield from _place("splunk", tmp_path, collector, toxiproxy)
+
+
+@pytest.fixture
+def loki_place(tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+    yield from _place("loki", tmp_path, collector, toxiproxy)
+
+
+@pytest.fixture
+def otlp_place(tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+    yield from _place("otlp", tmp_path, collector, toxiproxy)

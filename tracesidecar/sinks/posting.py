@@ -1,0 +1,42 @@
+"""What sinks that post records to one HTTP endpoint have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from tracesidecar.model import Batch
+from tracesidecar.sinks.http_endpoint import Endpoint
+from tracesidecar.sinks.requests import Request, Requests
+
+
+class PostingSink(ABC):
+    """Sends each batch as the requests that the destination's limits ask for."""
+
+    def __init__(self, endpoint: Endpoint, requests: Requests) -> None:
+        self._endpoint = endpoint
+        self._requests = requests
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._endpoint)
+            await self._prove()
+            stack.pop_all()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._endpoint.__aexit__(kind, error, trace)
+
+    async def send(self, batch: Batch) -> None:
+        """Post what is not stored of it yet."""
+        await self._requests.send(batch, self._post)
+
+    @abstractmethod
+    async def _prove(self) -> None:
+        """Make the cheapest request that proves that the destination would take records; raise RetryLater where it would not."""
+
+    @abstractmethod
+    async def _post(self, request: Request) -> None:
+        """Make one request, and return when its records are stored."""
