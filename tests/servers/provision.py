@@ -215,7 +215,7 @@ SERVERS: dict[str, Server] = {
         DebianServer(
             "rsyslog",
             "8.2302",
-            ("rsyslog=8.2302*", "rsyslog-relp=8.2302*", "rsyslog-openssl=8.2302*", "librelp0=1.11*", "libestr0", "libfastjson4"),
+            ("rsyslog=8.2302*", "rsyslog-relp=8.2302*", "rsyslog-gnutls=8.2302*", "librelp0=1.11*", "libestr0", "libfastjson4"),
             "usr/sbin/rsyslogd",
             "syslog and RELP",
         ),
