@@ -25,6 +25,9 @@ LARGEST_DATAGRAM = 65_507
 _PORTS = {"udp": 514, "tcp": 514, "tls": 6514}
 _PIECE_BYTES = 256 << 10
 _POLL_SECONDS = 0.005
+_BURST = 100
+"""So many datagrams fit what Linux gives a receiver for its buffer if nobody raises it, whatever their size below `MAX_DATAGRAM`."""
+_PAUSE_SECONDS = 0.01
 
 
 class Options(MessageOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -178,7 +181,9 @@ class _Datagrams:
             await self.open()
         loop, datagrams = asyncio.get_running_loop(), cast("socket.socket", self._socket)
         try:
-            for message in messages:
+            for number, message in enumerate(messages):
+                if number and number % _BURST == 0:
+                    await asyncio.sleep(_PAUSE_SECONDS)
                 await loop.sock_sendall(datagrams, message)
         except OSError as error:
             self.close()

@@ -1,0 +1,113 @@
+"""The syslog and RELP sinks' places: rsyslog that wants a client certificate, behind the fault proxy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.servers.rsyslog import LogServer, ServerTls
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import relp, syslog
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.units import Seconds, Size
+
+LARGEST = Size(1 << 20)
+
+
+class Authority:
+    """A CA of one test, with a server's certificate and as many clients' as wanted. A client's secret is the name in its certificate."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = trustme.CA()
+        self.file = folder / "ca.pem"
+        self.ca.cert_pem.write_to_path(str(self.file))
+        self.server = self.written(folder / "server.pem", "127.0.0.1")
+
+    def written(self, path: Path, name: str) -> Path:
+        """Write a certificate of that name, with its key."""
+        path.write_text(self.client(name))
+        return path
+
+    def client(self, name: str) -> str:
+        """Issue a certificate, with its key."""
+        return self.ca.issue_cert(name).private_key_and_cert_chain_pem.bytes().decode()
+
+
+@dataclass
+class LogPlace:
+    """A syslog or RELP sink's."""
+
+    type: str
+    server: LogServer
+    way: FaultyWay
+    credentials: Path
+    authority: Authority
+    compression: Compression = "none"
+
+    def sink(self) -> Sink:
+        tls = TlsOptions(ca_file=str(self.authority.file), cert_file=str(self.credentials))
+        if self.type == "relp":
+            return relp.build(
+                relp.Options(
+                    name="audit",
+                    type="relp",
+                    host="127.0.0.1",
+                    port=self.way.port,
+                    max_message=LARGEST,
+                    tls=tls,
+                    timeout=Seconds(2),
+                    connect_timeout=Seconds(1),
+                )
+            )
+        return syslog.build(
+            syslog.Options(
+                name="siem", type="syslog", host="127.0.0.1", port=self.way.port, max_message=LARGEST, tls=tls, timeout=Seconds(2), connect_timeout=Seconds(1)
+            )
+        )
+
+    def lines(self) -> list[bytes]:
+        return self.server.records()
+
+    def writes(self) -> int:
+        """How often it has the record that it has most often: so often the batch came."""
+        return max(Counter(one.event_id for one in self.server.understood()).values(), default=0)
+
+    def credentials_with(self, secret: str) -> str:
+        return self.authority.client(secret)
+
+    def accept_only(self, secret: str) -> None:
+        self.server.permit_only(secret)
+
+    def start_server(self) -> None:
+        self.server.start()
+
+    def stop_server(self) -> None:
+        self.server.stop()
+
+
+def _place(kind: str, folder: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
+    authority = Authority(folder)
+    server = LogServer(folder / "rsyslog", "relp" if kind == "relp" else "tcp", ServerTls(authority.server, authority.file), SECRET)
+    server.start()
+    with toxiproxy.before(server.port) as way:
+        server.ports.add(way.port)
+        yield LogPlace(kind, server, way, authority.written(folder / "client.pem", SECRET), authority)
+    server.stop()
+
+
+@pytest.fixture
+def syslog_place(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
+    yield from _place("syslog", tmp_path, toxiproxy)
+
+
+@pytest.fixture
+def relp_place(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
+    yield from _place("relp", tmp_path, toxiproxy)

@@ -1,0 +1,163 @@
+"""A real syslog server: rsyslog with one input, and a file of what it has understood."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tests.servers.processes import Server, eventually, free_port, require
+
+Input = Literal["tcp", "udp", "relp"]
+QUIET_SECONDS = 0.1
+
+_CONFIGURATION = """
+global(workDirectory="{folder}" maxMessageSize="1m" parser.escapeControlCharactersOnReceive="off"{tls_global})
+{modules}
+template(name="understood" type="list" option.jsonf="on") {{
+  property(outname="pri" name="pri" format="jsonf")
+  property(outname="time" name="timereported" dateformat="rfc3339" format="jsonf")
+  property(outname="hostname" name="hostname" format="jsonf")
+  property(outname="app_name" name="app-name" format="jsonf")
+  property(outname="procid" name="procid" format="jsonf")
+  property(outname="msgid" name="msgid" format="jsonf")
+  property(outname="structured_data" name="structured-data" format="jsonf")
+  property(outname="msg" name="msg" format="jsonf")
+}}
+ruleset(name="keep" queue.type="Direct") {{ action(type="omfile" file="{store}" template="understood") }}
+{input}
+"""
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """What the server proves itself by, and the CA of its clients; both are files, certificate and key in one."""
+
+    certificate: Path
+    client_ca: Path
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A message as the server has parsed it."""
+
+    pri: int
+    time: str
+    hostname: str
+    app_name: str
+    procid: str
+    msgid: str
+    structured_data: str
+    msg: str
+
+    @property
+    def event_id(self) -> str:
+        """The parameter of that name, which stands first."""
+        return self.structured_data.partition(' event="')[2].partition('"')[0]
+
+    @property
+    def record(self) -> bytes:
+        """What stands behind the mark of UTF-8."""
+        return self.msg.removeprefix("\ufeff").encode()
+
+
+class LogServer:
+    """An rsyslog process; what it has survives a restart. `permitted` is the name that a client's certificate must have."""
+
+    def __init__(self, folder: Path, kind: Input, tls: ServerTls | None = None, permitted: str = "") -> None:
+        folder.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.ports = {self.port}
+        """Where what comes here may lie on its way: a proxy's port has to be added."""
+        self._folder, self._kind, self._tls, self._permitted = folder, kind, tls, permitted
+        self._store = folder / "understood.jsonl"
+        root = require("rsyslog").parents[2]
+        libraries = root / "usr" / "lib" / f"{os.uname().machine}-linux-gnu"
+        command = [root / "usr/sbin/rsyslogd", "-n", "-f", folder / "conf", "-i", folder / "pid", "-M", libraries / "rsyslog"]
+        self._server = Server(command, self.port, folder / "log", {**os.environ, "LD_LIBRARY_PATH": str(libraries)})
+
+    def start(self) -> None:
+        """Start it; for UDP it listens on TCP too, so that one can tell that it is there."""
+        (self._folder / "conf").write_text(self._configuration())
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop it once it has understood what it was given."""
+        self.wait_until_quiet()
+        self._server.stop()
+
+    def permit_only(self, name: str) -> None:
+        """Start again for clients of another name."""
+        self.stop()
+        self._permitted = name
+        self.start()
+
+    def understood(self) -> list[Understood]:
+        """Read everything, repeats included."""
+        self.wait_until_quiet()
+        if not self._store.exists():
+            return []
+        kept = (json.loads(line) for line in self._store.read_bytes().split(b"\n")[:-1])
+        return [Understood(**{**one, "pri": int(one["pri"])}) for one in kept]
+
+    def records(self) -> list[bytes]:
+        """Read the records in the order in which they came first; a repeat is known by the id of its event."""
+        return list({one.event_id: one.record for one in reversed(self.understood())}.values())[::-1]
+
+    def wait_until_quiet(self) -> None:
+        """Return when no socket holds anything for anybody and the file has not grown for a while: nothing in syslog says when the server is done."""
+        seen, since = self._state(), time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal seen, since
+            if (now := self._state()) != seen or now[1]:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > QUIET_SECONDS
+
+        eventually(is_quiet)
+
+    def _state(self) -> tuple[int, int]:
+        size = self._store.stat().st_size if self._store.exists() else 0
+        return size, _queued_bytes(self.ports)
+
+    def _configuration(self) -> str:
+        driver = {"tcp": self._stream_driver, "relp": self._relp_tls, "udp": lambda: ("", "")}[self._kind]
+        options, tls_global = ("", "") if self._tls is None else driver()
+        address = f'address="127.0.0.1" port="{self.port}" ruleset="keep"'
+        modules, listening = f'module(load="im{self._kind}")', f'input(type="im{self._kind}" {address})'
+        if self._kind == "tcp":
+            modules = f'module(load="imtcp" maxFrameSize="1100000"{options})'  # by default 200,000
+        elif self._kind == "relp":
+            modules = 'module(load="imrelp")'
+            listening = f'input(type="imrelp" {address} maxDataSize="1m"{options})'
+        elif self._kind == "udp":
+            modules += 'module(load="imtcp")'
+            listening += f'input(type="imtcp" {address})'
+        return _CONFIGURATION.format(folder=self._folder, store=self._store, modules=modules, input=listening, tls_global=tls_global)
+
+    def _stream_driver(self) -> tuple[str, str]:
+        assert self._tls is not None
+        files = f'CAFile="{self._tls.client_ca}"', f'CertFile="{self._tls.certificate}"', f'KeyFile="{self._tls.certificate}"'
+        everywhere = "".join(f" defaultNetstreamDriver{file}" for file in files)
+        mode = f'StreamDriver.AuthMode="x509/name" PermittedPeer=["{self._permitted}"]' if self._permitted else 'StreamDriver.AuthMode="anon"'
+        return f' StreamDriver.Name="gtls" StreamDriver.Mode="1" {mode}', f' defaultNetstreamDriver="gtls"{everywhere}'
+
+    def _relp_tls(self) -> tuple[str, str]:
+        assert self._tls is not None
+        files = f'tls.caCert="{self._tls.client_ca}" tls.myCert="{self._tls.certificate}" tls.myPrivKey="{self._tls.certificate}"'
+        return f' tls="on" tls.authMode="name" tls.permittedPeer=["{self._permitted}"] {files}', ""
+
+
+def _queued_bytes(ports: set[int]) -> int:
+    """What lies in the queues of sockets from or to these ports."""
+    queued = 0
+    for table in ("tcp", "udp"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if ports & {int(address.rpartition(":")[2], 16) for address in words[1:3]} and words[3] != "0A":  # a listener's queue counts connections
+                sent, received = words[4].split(":")
+                queued += int(sent, 16) + int(received, 16)
+    return queued
