@@ -10,6 +10,7 @@ import pytest
 from tests.contract.collector_places import loki_place, otlp_place, splunk_place
 from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
+from tests.contract.syslog_place import relp_place, syslog_place
 from tests.servers.collecting import collector, collector_process
 from tests.servers.receiving import ReceivingServer
 from tests.servers.search import search_process, search_server
@@ -24,16 +25,18 @@ __all__ = [
     "loki_place",
     "object_store",
     "otlp_place",
+    "relp_place",
     "search_gate",
     "search_gate_process",
     "search_process",
     "search_server",
     "splunk_place",
+    "syslog_place",
     "toxiproxy",
 ]
 
-NETWORK_PLACES = ("elasticsearch_place", "http_place", "loki_place", "otlp_place", "s3_place", "splunk_place")
-PLACES = ("directory_place", "stdout_place", *NETWORK_PLACES)
+NETWORK_PLACES = ("elasticsearch_place", "http_place", "loki_place", "otlp_place", "relp_place", "s3_place", "splunk_place")
+PLACES = ("directory_place", "stdout_place", "syslog_place", *NETWORK_PLACES)
 
 
 @pytest.fixture(params=PLACES)
