@@ -156,6 +156,23 @@ def test_the_query_of_the_readme_counts_every_call_once(sidecar: Sidecar) -> Non
     assert sidecar.call("verify", "lake").returncode == 0
 
 
+def test_documents_without_a_newline_are_taken_once_they_are_complete(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source="documents = true")
+    (sidecar.traces / "event-1.jsonl").write_bytes(b'{"id":1}')
+    (sidecar.traces / "event-2.jsonl").write_bytes(b'{"id":2,"text":"not yet')
+    sidecar.start()
+    sidecar.arrives(1)
+    with (sidecar.traces / "event-2.jsonl").open("ab") as file:
+        file.write(b' done"}')
+    sidecar.arrives(2)
+    assert sidecar.stop() == 0
+    assert sorted(sidecar.lines()) == [b'{"id":1}', b'{"id":2,"text":"not yet done"}']
+    (sidecar.traces / "event-3.jsonl").write_bytes(b'{"id":3}')
+    assert sidecar.ship().returncode == 0
+    assert sidecar.quarantined() == []
+    assert len(sidecar.lines()) == 3
+
+
 def delta(number: int, text: str) -> bytes:
     return json.dumps({"type": "response.output_text.delta", "item_id": "m1", "content_index": 0, "sequence_number": number, "delta": text}).encode() + b"\n"
 

@@ -25,7 +25,7 @@ _SOURCE = """
 [[source]]
 name    = {name}
 include = {include}
-{exclude}repair  = true                   # replace NaN and lone surrogates, which some agents write, instead of refusing the line
+{more}repair  = true                   # replace NaN and lone surrogates, which some agents write, instead of refusing the line
 """
 _TAIL = """
 [redaction]
@@ -81,9 +81,10 @@ def configuration_text(folder: str) -> str:
     """The configuration for this user and this working directory, as TOML with comments."""
     blocks = [_HEAD.format(state=_quoted(default_state_directory(os.environ)))]
     for name, agent in found_agents(os.environ, folder).items():
-        exclude = f"exclude = {_list(agent.exclude)}\n" if agent.exclude else ""
-        blocks.append(_SOURCE.format(name=_quoted(name), include=_list(agent.include), exclude=exclude))
-    blocks.append(_SOURCE.format(name='"traces"', include=_list((os.path.join(folder, "traces/**/*.jsonl"),)), exclude=""))
+        more = f"exclude = {_list(agent.exclude)}\n" if agent.exclude else ""
+        more += "documents = true\n" if agent.documents else ""
+        blocks.append(_SOURCE.format(name=_quoted(name), include=_list(agent.include), more=more))
+    blocks.append(_SOURCE.format(name='"traces"', include=_list((os.path.join(folder, "traces/**/*.jsonl"),)), more=""))
     blocks.append(_TAIL.format(lake=_quoted(default_lake(os.environ))))
     return "".join(blocks)
 

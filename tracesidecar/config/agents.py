@@ -19,6 +19,7 @@ class Agent:
     variable: str = ""
     also: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    documents: bool = False
 
     def patterns(self, environ: Mapping[str, str]) -> tuple[str, ...]:
         """All patterns of this agent for this user."""
@@ -92,6 +93,7 @@ AGENTS = (
     Agent("vibe", ".vibe", ("logs/session/*/messages.jsonl",)),
     Agent("iflow", ".iflow", ("projects/**/*.jsonl",)),
     Agent("gptme", ".local/share/gptme", ("logs/*/conversation.jsonl",)),
+    Agent("openhands", ".openhands", ("conversations/*/events/event-*.json",), documents=True),
     Agent("goose", ".local/share/goose", ("sessions/*.jsonl",)),
 )
 

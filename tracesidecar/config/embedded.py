@@ -20,7 +20,7 @@ NEWCOMER_BATCH = BatchLimits(age=Seconds(10.0), idle=Seconds(2.0))
 def embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
     """Make the configuration for this user and this working directory; nothing leaves the machine by it."""
     agents = found_agents(environ, folder).values()
-    sources = [SourceOptions(name=agent.name, include=agent.include, exclude=agent.exclude, repair=True) for agent in agents]
+    sources = [SourceOptions(name=agent.name, include=agent.include, exclude=agent.exclude, repair=True, documents=agent.documents) for agent in agents]
     sources.append(SourceOptions(name="traces", include=(os.path.join(folder, "traces/**/*.jsonl"),), repair=True))
     lake = SINK_TYPES["directory"].load().Options
     path = absolute(default_lake(environ), folder, environ)

@@ -57,6 +57,7 @@ class Pieces:
         self._vault = vault
         self._with_places = with_places
         self._waiting: dict[int, tuple[int, float]] = {}
+        self._tails: dict[int, tuple[int, int, float]] = {}
         self._cache: OrderedDict[tuple[int, int], Piece] = OrderedDict()
         self._counted: dict[int, int] = {}
         self._labels: dict[tuple[int, str], str] = {}
@@ -71,7 +72,7 @@ class Pieces:
         cached = self._cache.get((segment, at.offset))
         if cached is not None:
             return cached
-        chunk = self._collector.read(segment, at, final=final)
+        chunk = self._collector.read(segment, at, final=final) or self._document(segment, at, flush=flush, now=now)
         if chunk is None:
             return None
         clean = self._clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
@@ -92,12 +93,13 @@ class Pieces:
         return piece
 
     def waiting(self) -> list[int]:
-        """The segments whose last message is still open."""
-        return list(self._waiting)
+        """The segments whose last message is still open, or whose last line has no end."""
+        return [*self._waiting, *self._tails]
 
     def overdue(self, now: float) -> list[int]:
-        """The segments whose last message has been open for so long that it is taken as it is."""
-        return [segment for segment, (_, since) in self._waiting.items() if now - since >= OPEN_SECONDS]
+        """The segments whose last message has been open, or last line without an end, for so long that it is taken as it is."""
+        since = [*self._waiting.items(), *((segment, (start, at)) for segment, (start, _, at) in self._tails.items())]
+        return [segment for segment, (_, at) in since if now - at >= OPEN_SECONDS]
 
     def first(self, segment: int) -> Piece | None:
         """The first chunk of a segment, as a piece."""
@@ -196,6 +198,7 @@ class Pieces:
         """Drop what is remembered of segments that are over."""
         self._counted = {segment: end for segment, end in self._counted.items() if segment in known}
         self._waiting = {segment: since for segment, since in self._waiting.items() if segment in known}
+        self._tails = {segment: tail for segment, tail in self._tails.items() if segment in known}
 
     def _clean(self, chunk: Chunk, *, flush: bool) -> Clean:
         return self._sanitizer(chunk, repair=self._sources[chunk.segment.source].repair, flush=flush)
@@ -215,6 +218,23 @@ class Pieces:
         if not self._with_places:
             return (), 0
         return tuple(accepted(data, clean)), data.count(b"\n") + (not data.endswith(b"\n")) if data else 1
+
+    def _document(self, segment: int, at: Checkpoint, *, flush: bool, now: float) -> Chunk | None:
+        """A complete last line without a newline, in a source of documents: once nothing was added to it for a while."""
+        view = self._collector.segments().get(segment)
+        if view is None or not self._sources[view.segment.source].documents:
+            return None
+        chunk = self._collector.read(segment, at, final=True)
+        if chunk is None or not chunk.torn or not chunk.data or self._clean(chunk, flush=True).refused:
+            self._tails.pop(segment, None)
+            return None
+        tail = self._tails.get(segment)
+        if tail is None or tail[:2] != (at.offset, chunk.end):
+            tail = self._tails[segment] = (at.offset, chunk.end, now)
+        if not flush and now - tail[2] < OPEN_SECONDS:
+            return None
+        del self._tails[segment]
+        return chunk
 
     def _has_waited(self, segment: int, offset: int, now: float) -> bool:
         began, since = self._waiting.get(segment, (-1, now))
