@@ -15,10 +15,12 @@ import pytest
 from tests.config.conftest import Folder
 from tracesidecar.config.load import inspect, load
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.sinks.registry import SINK_TYPES
 
 SOURCE = '[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n'
 SINK = '[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n'
 BOTH = SOURCE + SINK
+TYPES = ", ".join(f'"{name}"' for name in sorted(SINK_TYPES))
 
 MISTAKES = {
     "wrong type: a string for a list": (
@@ -71,11 +73,11 @@ MISTAKES = {
     "missing key": ('[[source]]\nname = "a"\n' + SINK, '1: source: the key "include" is missing; it takes a list of strings'),
     "missing sink type": (
         SOURCE + '[[sink]]\nname = "x"\n',
-        '4: sink: the key "type" is missing; it takes one of "directory", "http", "s3", "stdout"',
+        f'4: sink: the key "type" is missing; it takes one of {TYPES}',
     ),
     "unknown sink type": (
         SOURCE + '[[sink]]\nname = "x"\ntype = "htpp"\n',
-        '6: sink.type: unknown sink type: expected one of "directory", "http", "s3", "stdout", found "htpp"; did you mean "http"?',
+        f'6: sink.type: unknown sink type: expected one of {TYPES}, found "htpp"; did you mean "http"?',
     ),
     "no sink": (SOURCE, "1: sink: there is no [[sink]] block: at least one must say where to ship to"),
     "no source": (SINK, "1: source: there is no [[source]] block: at least one must say what to follow"),

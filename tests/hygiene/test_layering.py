@@ -16,7 +16,8 @@ LAYERS = (
     {"model", "errors", "units", "logs", "metrics"},
     {"collect", "sanitize", "dialects"},
     {"encode"},
-    {"sinks", "tables"},
+    {"tables"},
+    {"sinks"},
     {"ship"},
     {"lake"},
     {"config"},
@@ -32,6 +33,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "cor
 
 HOMES = {
     "awscrt": {"tracesidecar.sinks.s3_checksums"},
+    "azure": {"tracesidecar.sinks.azure_container"},
     "boto3": {"tracesidecar.sinks.s3_bucket"},
     "botocore": {"tracesidecar.sinks.s3_bucket"},
     "hyperscan": {"tracesidecar.sanitize"},
@@ -41,12 +43,14 @@ HOMES = {
     "aiohttp": {"tracesidecar.sinks.http_client", "tracesidecar.sinks.http_answers"},
     "aiofiles": {"tracesidecar.sinks.directory", "tracesidecar.sinks.durable"},
     "opentelemetry": {"tracesidecar.encode.otlp_request"},
-    "google": {"tracesidecar.encode.otlp_request"},
+    "google": {"tracesidecar.encode.otlp_request", "tracesidecar.sinks.gcs_bucket"},
+    "google_crc32c": {"tracesidecar.sinks.gcs_bucket"},
+    "requests": {"tracesidecar.sinks.gcs_bucket"},
     "pyrage": {"tracesidecar.ship.sealing"},
     "rich": {"tracesidecar.cli"},
     "pyarrow": {"tracesidecar.encode.parquet", "tracesidecar.lake"},
-    "duckdb": {"tracesidecar.lake", "tracesidecar.cli"},
-    "psycopg": {"tracesidecar.cli"},
+    "duckdb": {"tracesidecar.lake", "tracesidecar.cli", "tracesidecar.sinks.sql_duckdb"},
+    "psycopg": {"tracesidecar.cli", "tracesidecar.sinks.sql_postgres", "tracesidecar.sinks.sql_postgres_login"},
     "tomli": {"tracesidecar.config", "tracesidecar.sanitize"},
 }
 """Where a third-party package may be imported: in that module, or in that part."""
@@ -54,7 +58,7 @@ HOMES = {
 DECODERS = ("tracesidecar.config.", "tracesidecar.sinks.s3_bucket:")
 """Where what comes from outside has no type yet: the configuration, and the answers of an SDK that has none."""
 
-SINKS = ("datadog", "directory", "elasticsearch", "http", "loki", "otlp", "relp", "s3", "splunk", "stdout", "syslog")
+SINKS = ("azure", "datadog", "directory", "elasticsearch", "gcs", "http", "loki", "otlp", "relp", "s3", "splunk", "stdout", "syslog", "sql")
 
 
 @dataclass(frozen=True)

@@ -67,13 +67,36 @@ class SinkType:
 
     def is_installed(self) -> bool:
         """Tell whether what the sink needs can be imported, without importing it."""
-        return not self.needs or importlib.util.find_spec(self.needs) is not None
+        try:
+            return not self.needs or importlib.util.find_spec(self.needs) is not None
+        except ModuleNotFoundError:  # not even the package that it is in
+            return False
 
 
 SINK_TYPES: dict[str, SinkType] = {
+    "azure": SinkType(
+        "tracesidecar.sinks.azure",
+        "exactly once",
+        "objects",
+        STORE_FORMATS,
+        keeps_content=True,
+        record_limit_bytes=ROW_LIMIT_BYTES,
+        extra="azure",
+        needs="azure.storage.blob",
+    ),
     "directory": SinkType("tracesidecar.sinks.directory", "exactly once", "objects", STORE_FORMATS, keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES),
     "elasticsearch": SinkType(
         "tracesidecar.sinks.elasticsearch", "exactly once", formats=("ecs", "event", "ocsf", "raw"), record_limit_bytes=ELASTICSEARCH_DOCUMENT_BYTES
+    ),
+    "gcs": SinkType(
+        "tracesidecar.sinks.gcs",
+        "exactly once",
+        "objects",
+        STORE_FORMATS,
+        keeps_content=True,
+        record_limit_bytes=ROW_LIMIT_BYTES,
+        extra="gcs",
+        needs="google.cloud.storage",
     ),
     "http": SinkType("tracesidecar.sinks.http", "at least once", "body"),
     "relp": SinkType("tracesidecar.sinks.relp", "at least once", formats=SYSLOG_FORMATS),
@@ -88,6 +111,7 @@ SINK_TYPES: dict[str, SinkType] = {
         needs="boto3",
     ),
     "syslog": SinkType("tracesidecar.sinks.syslog", "kernel-acknowledged", formats=SYSLOG_FORMATS),
+    "sql": SinkType("tracesidecar.sinks.sql", "exactly once", formats=("event",), keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES, extra="sql"),
     "stdout": SinkType("tracesidecar.sinks.stdout", "none", "body"),
     "splunk": SinkType("tracesidecar.sinks.splunk", "at least once", record_limit_bytes=1_000_000),
     "loki": SinkType("tracesidecar.sinks.loki", "at least once", record_limit_bytes=256 << 10),

@@ -197,17 +197,11 @@ def _make_client(options: Options) -> BaseClient:
             s3={"addressing_style": "path"} if options.path_style else {},
             connect_timeout=options.connect_timeout,
             read_timeout=min(options.timeout, READ_TIMEOUT_SECONDS),
-            client_cert=_client_certificate(options.tls),
+            client_cert=tls.certificate_files(options.tls),
             request_checksum_calculation="when_required",
             max_pool_connections=2,
         ),
     )
-
-
-def _client_certificate(options: tls.TlsOptions) -> str | tuple[str, str] | None:
-    if options.cert_file and options.key_file:
-        return options.cert_file, options.key_file
-    return options.cert_file
 
 
 def _refusal(response: Mapping[str, Any]) -> StoreFailure:

@@ -38,6 +38,13 @@ class ClientContext:
         return self._context
 
 
+def certificate_files(options: TlsOptions) -> str | tuple[str, str] | None:
+    """Name the client's certificate as requests and botocore take it."""
+    if options.cert_file and options.key_file:
+        return options.cert_file, options.key_file
+    return options.cert_file
+
+
 def why_it_failed(error: BaseException | None) -> str | None:
     """Find what OpenSSL said among the causes of an error; None when TLS was not the trouble."""
     while error is not None:

@@ -1,0 +1,177 @@
+"""The calls that a sink makes of one bucket of Google Cloud Storage. The only module that knows its client; nothing is tried twice."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from tracesidecar.model import Payload
+from tracesidecar.sinks import tls
+from tracesidecar.sinks.gcs_answers import MEANINGS
+from tracesidecar.sinks.gcs_options import Options
+from tracesidecar.sinks.object_store import PROBE, media_type_of
+from tracesidecar.sinks.retry_after import retry_after
+from tracesidecar.sinks.store_failures import NameTaken, StoreFailure
+from tracesidecar.sinks.stored import Stored
+
+if TYPE_CHECKING:
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.credentials import Credentials
+    from google.cloud.storage import Blob
+    from google.cloud.storage import Bucket as GoogleBucket
+
+DIGEST_KEY = "tracesidecar-sha256"
+BATCH_KEY = "tracesidecar-batch"
+MAY_NOT_REPLACE = "mayNotReplace"
+"""Our word for how who may only create hears of a taken name: that the right to delete what is there is missing."""
+
+READ_TIMEOUT_SECONDS = 60.0
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+
+T = TypeVar("T")
+
+
+class GcsBucket:
+    """One bucket, as a sink of objects needs it; the client is made at the first call and again after `close`."""
+
+    meanings = MEANINGS
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._timeout = (float(options.connect_timeout), min(options.timeout, READ_TIMEOUT_SECONDS))
+        self._made: GoogleBucket | None = None
+
+    def prove(self, key: str) -> None:
+        """Prove that the credentials may create objects."""
+        try:
+            self.put(key, PROBE, "probe")
+        except NameTaken:
+            return
+
+    def put(self, key: str, payload: Payload, batch_id: str) -> None:
+        """Create an object that has our checksum; above 8 MiB the client does it by a resumable upload."""
+        metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
+        try:
+            self._upload(key, payload.content, media_type_of(payload), metadata, if_generation_match=0)
+        except StoreFailure as failure:
+            if failure.status != 412 and failure.code != MAY_NOT_REPLACE:
+                raise
+            raise NameTaken from failure
+
+    def replace(self, key: str, content: bytes, media_type: str, digest: str) -> None:
+        """Put an object in place of what was there."""
+        self._upload(key, content, media_type, {DIGEST_KEY: digest}, if_generation_match=None)
+
+    def look(self, key: str) -> Stored | None:
+        """Ask for an object without its content."""
+        blob = self._guarded(lambda: self._bucket().get_blob(key, retry=None, timeout=self._timeout))
+        return None if blob is None else Stored(int(blob.size or 0), (blob.metadata or {}).get(DIGEST_KEY), blob.crc32c)
+
+    def checksum_of(self, content: bytes) -> str:
+        """Compute the CRC32C as Google writes it."""
+        import google_crc32c
+
+        return base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+
+    def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """List the objects below a prefix in the order of their keys: key and size in bytes."""
+        pages = self._guarded(lambda: self._bucket().list_blobs(prefix=prefix, retry=None, timeout=self._timeout).pages)
+        while (page := self._guarded(lambda: next(pages, None))) is not None:
+            yield from ((blob.name, int(blob.size or 0)) for blob in page)
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        """Read a part of an object, less at its end."""
+        blob = self._bucket().blob(key)
+        end = start + length - 1
+        return self._guarded(lambda: bytes(blob.download_as_bytes(start=start, end=end, raw_download=True, checksum=None, retry=None, timeout=self._timeout)))
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is as good."""
+        try:
+            self._guarded(lambda: self._bucket().blob(key).delete(retry=None, timeout=self._timeout))
+        except StoreFailure as failure:
+            if failure.status != 404:
+                raise
+
+    def close(self) -> None:
+        """Let go of connections and credentials; both are made anew for the next call."""
+        if self._made is not None:
+            self._made.client.close()
+            self._made = None
+
+    def _upload(self, key: str, content: bytes, media_type: str, metadata: dict[str, str], *, if_generation_match: int | None) -> None:
+        def upload() -> Blob:
+            blob = self._bucket().blob(key, chunk_size=self._options.part_size)
+            blob.metadata = metadata
+            blob.crc32c = expected  # the store refuses what does not agree; the client's own check would delete the object afterwards
+            blob.upload_from_file(
+                io.BytesIO(content),
+                size=len(content),
+                content_type=media_type,
+                if_generation_match=if_generation_match,
+                checksum=None,
+                retry=None,
+                timeout=self._timeout,
+            )
+            return blob
+
+        expected = self.checksum_of(content)
+        if self._guarded(upload).crc32c != expected:
+            raise StoreFailure("checksum", 200)
+
+    def _guarded(self, step: Callable[[], T]) -> T:
+        from google.api_core.exceptions import GoogleAPICallError
+        from google.auth.exceptions import GoogleAuthError
+        from requests.exceptions import RequestException
+
+        try:
+            return step()
+        except GoogleAPICallError as error:
+            raise _refusal(error) from None  # its message is the server's
+        except (GoogleAuthError, RequestException) as error:
+            raise StoreFailure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
+        except OSError as error:
+            raise StoreFailure(error.strerror or type(error).__name__) from error
+
+    def _bucket(self) -> GoogleBucket:
+        if self._made is None:
+            self._made = _make_bucket(self._options)
+        return self._made
+
+
+def _make_bucket(options: Options) -> GoogleBucket:
+    from google.auth.transport.requests import AuthorizedSession
+    from google.cloud.storage import Client
+
+    credentials = _credentials(options)
+    session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+    session.verify = options.tls.ca_file or options.tls.verify
+    session.cert = tls.certificate_files(options.tls)
+    endpoint = {"api_endpoint": options.endpoint_url.rstrip("/")} if options.endpoint_url else None
+    # Without a project named the client would look for one, at the metadata server too; objects have none.
+    return Client(project="none", credentials=credentials, _http=session, client_options=endpoint).bucket(options.bucket)
+
+
+def _credentials(options: Options) -> Credentials:
+    import google.auth
+    from google.auth.credentials import AnonymousCredentials
+
+    if options.credentials_file is not None:
+        found = google.auth.load_credentials_from_file(options.credentials_file, scopes=[SCOPE])  # type: ignore[no-untyped-call]
+        return cast("Credentials", found[0])
+    if options.endpoint_url is not None and options.endpoint_url.startswith("http:"):
+        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    return google.auth.default(scopes=[SCOPE])[0]
+
+
+def _refusal(error: GoogleAPICallError) -> StoreFailure:
+    status = int(error.code or 0)
+    if status == 403 and "storage.objects.delete" in str(error.message):
+        return StoreFailure(MAY_NOT_REPLACE, status)
+    reasons = [str(entry.get("reason", "")) for entry in error.errors if isinstance(entry, dict)]
+    code = re.sub(r"[^A-Za-z0-9._-]", "", reasons[0] if reasons else type(error).__name__)[:64]
+    headers = getattr(error.response, "headers", {})
+    return StoreFailure(code or "Unknown", status, after_seconds=retry_after(headers.get("Retry-After")))
