@@ -1,23 +1,120 @@
-"""A real PostgreSQL on a socket of its own."""
+"""A real PostgreSQL on a port of loopback, with passwords, and TLS where it has a certificate."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
+from tests.servers.processes import free_port
 from tests.servers.provision import is_ci
 
+SETTINGS = {
+    "fsync": "off",
+    "autovacuum": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "20",
+    "listen_addresses": "127.0.0.1",
+}
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start it once; give the address of an empty database."""
+
+def binaries() -> Path:
+    """Name the folder of the server's programs, which come with the package pgserver."""
     try:
         import pgserver
     except ImportError:
         if is_ci():
             pytest.fail("pgserver is not installed")
         pytest.skip("pgserver is not installed")
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+    return Path(pgserver.__file__).parent / "pginstall" / "bin"
+
+
+class PostgresServer:
+    """A server on a folder of its own; what it holds survives a restart on the same port. PostgreSQL does not run as root: there `nobody` runs it."""
+
+    def __init__(self, certificate: Path | None = None, client_ca: Path | None = None) -> None:
+        self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._user = "nobody" if os.geteuid() == 0 else None
+        if self._user is not None:
+            os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
+        self._data = self._folder / "data"
+        self._run("initdb", "-D", self._data, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync")
+        self._settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
+        if certificate is not None:
+            self.use_certificate(certificate, client_ca)
+
+    def use_certificate(self, certificate: Path, client_ca: Path | None = None) -> None:
+        """Speak TLS from the next start on; with `client_ca` to those only who have a certificate of it."""
+        self._settings |= {"ssl": "on", "ssl_cert_file": str(self._own(certificate)), "ssl_key_file": str(self._own(certificate))}
+        if client_ca is not None:
+            self._settings |= {"ssl_ca_file": str(self._own(client_ca))}
+            rules = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"
+            (self._data / "pg_hba.conf").write_text(rules)
+
+    def start(self) -> None:
+        """Start it and return when it takes connections."""
+        settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
+        self._run("pg_ctl", "-D", self._data, "-w", "-l", self._folder / "log", "-o", settings, "start")
+
+    def stop(self) -> None:
+        """End it at once; sessions are cut."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-m", "fast", "stop")
+
+    def destroy(self) -> None:
+        """End it and remove what it holds."""
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+        shutil.rmtree(self._folder)
+
+    @property
+    def url(self) -> str:
+        """The superuser's address, by the socket."""
+        return f"postgresql://postgres@/postgres?host={self._folder}&port={self.port}"
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Come in as the superuser, by the socket."""
+        return psycopg.connect(self.url, autocommit=True)
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement as the superuser."""
+        with self.connect() as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def _own(self, file: Path) -> Path:
+        copy = self._folder / file.name
+        shutil.copyfile(file, copy)
+        copy.chmod(0o600)
+        if self._user is not None:
+            os.chown(copy, pwd.getpwnam(self._user).pw_uid, -1)
+        return copy
+
+    def _run(self, program: str, *words: str | Path) -> None:
+        command = [str(binaries() / program), *map(str, words)]
+        done = subprocess.run(
+            command, user=self._user, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server: PostgresServer) -> str:
+    """Give the address of an empty database."""
+    return postgres_server.url

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.servers.postgres import postgres
+from tests.servers.postgres import postgres, postgres_server
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "postgres_server"]

@@ -12,6 +12,10 @@ NUL = r"'(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g'"
 """Text of PostgreSQL cannot hold U+0000: its escape, where that is not itself escaped, becomes U+FFFD."""
 
 
+COPY = r"COPY lines FROM STDIN WITH (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
+"""Each line as it stands: quote and delimiter are bytes that no JSON holds."""
+
+
 def statements(lake: Lake) -> tuple[Statement, ...]:
     """What is to be run once, and how the lines of one object are loaded."""
     schema = lake.database
@@ -22,7 +26,7 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
         Statement("by_day", "for a span of days", _index(schema, "events_by_day", "dt, dialect")),
         *totals(f"{schema}."),
         Statement("lines", "the lines of one object, for this session", "CREATE TEMPORARY TABLE IF NOT EXISTS lines (line text)", "load"),
-        Statement("copy", "gzip -dc OBJECT | psql -c this; quote and delimiter are bytes that no line holds", _copy(), "load"),
+        Statement("copy", "gzip -dc OBJECT | psql -c this; quote and delimiter are bytes that no line holds", COPY, "load"),
         Statement("insert", "take in what is not there yet; say which partition the object lies in", _insert(schema), "load"),
     )
 
@@ -34,10 +38,6 @@ def _table(schema: str) -> str:
 
 def _index(schema: str, name: str, columns: str) -> str:
     return f"CREATE INDEX IF NOT EXISTS {name} ON {schema}.events ({columns})"
-
-
-def _copy() -> str:
-    return r"COPY lines FROM STDIN WITH (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
 
 
 def _insert(schema: str) -> str:

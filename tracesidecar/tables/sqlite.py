@@ -5,6 +5,9 @@ from __future__ import annotations
 from tracesidecar.tables.statement import ROW, Statement, Types, names
 from tracesidecar.tables.views import totals
 
+_VALUES = ", ".join(f":{column.name}" for column in ROW)
+INSERT = f"INSERT INTO events (\n{names(ROW)}\n) VALUES ({_VALUES})\nON CONFLICT (event_id) DO NOTHING"
+
 TYPES = Types({"string": "TEXT", "bigint": "INTEGER", "double": "REAL", "boolean": "INTEGER"}, time="TEXT")
 
 
@@ -15,15 +18,10 @@ def statements() -> tuple[Statement, ...]:
         Statement("events", "all events, each once", _table()),
         Statement("by_conversation", "for one conversation in order", index),
         *totals("", create="CREATE VIEW IF NOT EXISTS"),
-        Statement("insert", "take in one row", _insert(), "load"),
+        Statement("insert", "take in one row", INSERT, "load"),
     )
 
 
 def _table() -> str:
     columns = ",\n".join(f"  {c.name} {TYPES.of(c)}{' PRIMARY KEY' if c.name == 'event_id' else ''}" for c in ROW)
     return f"CREATE TABLE IF NOT EXISTS events (\n{columns}\n)"
-
-
-def _insert() -> str:
-    values = ", ".join(f":{column.name}" for column in ROW)
-    return f"INSERT INTO events (\n{names(ROW)}\n) VALUES ({values})\nON CONFLICT (event_id) DO NOTHING"

@@ -20,6 +20,11 @@ class Statement:
     text: str
     use: Use = "define"
 
+    @property
+    def is_view(self) -> bool:
+        """Tell whether it makes a view."""
+        return " VIEW " in self.text.partition("\n")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Types:

@@ -1,0 +1,89 @@
+"""A database of each engine: how a sink is made for it, and how it is asked from outside."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+
+from tests.servers.postgres import PostgresServer
+from tests.servers.stores import SECRET
+from tracesidecar.sinks import sql
+from tracesidecar.units import Secret
+
+_numbers = itertools.count()
+
+
+class Stored(Protocol):
+    """A database under test. Times are written by `time`, an expression over a column."""
+
+    time: str
+
+    def options(self, **changes: object) -> sql.Options: ...
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]: ...
+
+
+def options(url: str, changes: dict[str, object]) -> sql.Options:
+    return sql.Options(name="base", type="sql", url=Secret(url), **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class PostgresSchema:
+    """A schema with an owner of its own."""
+
+    server: PostgresServer
+    schema: str
+    time: str = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+    @classmethod
+    @contextmanager
+    def on(cls, server: PostgresServer) -> Iterator[PostgresSchema]:
+        name = f"t{next(_numbers)}"
+        server.run(f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
+        server.run(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
+        yield cls(server, name)
+        server.run(f"DROP OWNED BY {name} CASCADE")
+        server.run(f"DROP ROLE {name}")
+
+    def options(self, **changes: object) -> sql.Options:
+        url = f"postgresql://{self.schema}@127.0.0.1:{self.server.port}/postgres"
+        return options(url, {"password": Secret(SECRET), "schema": self.schema, **changes})
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.server.connect() as connection:
+            connection.execute(f"SET search_path = {self.schema}".encode())
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@dataclass
+class SqliteFile:
+    path: Path
+    time: str = "{}"
+
+    def options(self, **changes: object) -> sql.Options:
+        return options(f"sqlite://{self.path}", changes)
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+
+@dataclass
+class DuckdbFile:
+    path: Path
+    time: str = "strftime({}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+
+    def options(self, **changes: object) -> sql.Options:
+        return options(f"duckdb://{self.path}", changes)
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.path)) as connection:
+            return connection.execute(statement).fetchall()
