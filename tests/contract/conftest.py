@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.azure_place import azure_place, azurite, azurite_process
 from tests.contract.collector_places import loki_place, otlp_place, splunk_place
+from tests.contract.datadog_place import datadog_place
 from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
+from tests.contract.gcs_place import gcs_place, google_storage
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
 from tests.contract.syslog_place import relp_place, syslog_place
 from tests.servers.collecting import collector, collector_process
@@ -18,9 +21,15 @@ from tests.servers.stores import SECRET, ObjectStore, ignorant_store, object_sto
 from tests.servers.toxiproxy import Toxiproxy, toxiproxy
 
 __all__ = [
+    "azure_place",
+    "azurite",
+    "azurite_process",
     "collector",
     "collector_process",
+    "datadog_place",
     "elasticsearch_place",
+    "gcs_place",
+    "google_storage",
     "ignorant_store",
     "loki_place",
     "object_store",
@@ -35,7 +44,18 @@ __all__ = [
     "toxiproxy",
 ]
 
-NETWORK_PLACES = ("elasticsearch_place", "http_place", "loki_place", "otlp_place", "relp_place", "s3_place", "splunk_place")
+NETWORK_PLACES = (
+    "azure_place",
+    "datadog_place",
+    "elasticsearch_place",
+    "gcs_place",
+    "http_place",
+    "loki_place",
+    "otlp_place",
+    "relp_place",
+    "s3_place",
+    "splunk_place",
+)
 PLACES = ("directory_place", "stdout_place", "syslog_place", *NETWORK_PLACES)
 
 

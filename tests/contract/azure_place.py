@@ -1,0 +1,64 @@
+"""Azure Blob Storage under the contract."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.azurite import ACCOUNT, Azurite, azurite, azurite_process, key_of
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import azure
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+__all__ = ["azure_place", "azurite", "azurite_process"]
+
+
+@dataclass
+class AzurePlace:
+    """The azure sink's."""
+
+    server: Azurite
+    way: FaultyWay
+    credentials: Path
+    type: str = "azure"
+    compression: Compression = "gzip"
+
+    def sink(self) -> Sink:
+        address = f"http://127.0.0.1:{self.way.port}/{ACCOUNT}"
+        waits = {"timeout": Seconds(3), "connect_timeout": Seconds(1)}
+        place = {"account_url": address, "container": self.server.container, "prefix": "agents"}
+        return azure.build(azure.Options(name="lake", type="azure", credentials_file=str(self.credentials), **place, **waits))  # type: ignore[arg-type]
+
+    def lines(self) -> list[bytes]:
+        objects = sorted((key, content) for key, content in self.server.objects().items() if key.endswith(".jsonl.gz"))
+        return [line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
+
+    def writes(self) -> int:
+        return sum(key.endswith(".jsonl.gz") for key in self.server.objects())
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{key_of(secret)}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.server.accept_only(secret)
+
+    def start_server(self) -> None:
+        self.server.start()
+
+    def stop_server(self) -> None:
+        self.server.stop()
+
+
+@pytest.fixture
+def azure_place(tmp_path: Path, azurite: Azurite, toxiproxy: Toxiproxy) -> Iterator[AzurePlace]:
+    credentials = tmp_path / "azure-key"
+    credentials.write_text(f"{key_of(SECRET)}\n")
+    with toxiproxy.before(azurite.port) as way:
+        yield AzurePlace(azurite, way, credentials)

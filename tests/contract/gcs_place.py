@@ -1,0 +1,65 @@
+"""Google Cloud Storage under the contract."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.google_storage import BUCKET, GoogleStorage, google_storage
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import gcs
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+__all__ = ["gcs_place", "google_storage"]
+
+
+@dataclass
+class GcsPlace:
+    """The gcs sink's."""
+
+    store: GoogleStorage
+    way: FaultyWay
+    credentials: Path
+    type: str = "gcs"
+    compression: Compression = "gzip"
+
+    def sink(self) -> Sink:
+        address = f"http://127.0.0.1:{self.way.port}"
+        waits = {"timeout": Seconds(3), "connect_timeout": Seconds(1)}
+        return gcs.build(
+            gcs.Options(name="lake", type="gcs", bucket=BUCKET, prefix="agents", endpoint_url=address, credentials_file=str(self.credentials), **waits)
+        )
+
+    def lines(self) -> list[bytes]:
+        objects = sorted((key, content) for key, content in self.store.objects().items() if key.endswith(".jsonl.gz"))
+        return [line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
+
+    def writes(self) -> int:
+        return sum(key.endswith(".jsonl.gz") for key in self.store.objects())
+
+    def credentials_with(self, secret: str) -> str:
+        return self.store.key_file(secret)
+
+    def accept_only(self, secret: str) -> None:
+        self.store.accept_only(secret)
+
+    def start_server(self) -> None:
+        self.store.start()
+
+    def stop_server(self) -> None:
+        self.store.stop()
+
+
+@pytest.fixture
+def gcs_place(tmp_path: Path, google_storage: GoogleStorage, toxiproxy: Toxiproxy) -> Iterator[GcsPlace]:
+    credentials = tmp_path / "google.json"
+    credentials.write_text(google_storage.key_file(SECRET))
+    with toxiproxy.before(google_storage.port) as way:
+        yield GcsPlace(google_storage, way, credentials)

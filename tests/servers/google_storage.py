@@ -1,0 +1,152 @@
+"""fake-gcs-server, which honours conditions and checksums, behind a door that honours credentials: the server itself takes any."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from functools import cache
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from tests.servers.processes import Server, free_port, require
+from tests.servers.stores import SECRET
+
+BUCKET = "traces"
+
+
+@cache
+def _key(secret: str) -> rsa.RSAPrivateKey:
+    """The private key that goes by that secret."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class GoogleStorage:
+    """A storage process on a folder and its door, which gives tokens to who signs with the one key that it takes now."""
+
+    def __init__(self, folder: Path) -> None:
+        self._inner = free_port()
+        self.port = free_port()
+        self.secret = SECRET
+        self.token = secrets.token_hex(8)
+        # Where an upload goes on is told by the server itself: its address for that is the door's.
+        address = f"http://127.0.0.1:{self.port}"
+        places = ["-host", "127.0.0.1", "-port", str(self._inner), "-external-url", address, "-public-host", f"127.0.0.1:{self.port}"]
+        kept = ["-backend", "filesystem", "-filesystem-root", folder / "root", "-log-level", "error"]
+        self._server = Server([require("fake-gcs-server"), "-scheme", "http", *places, *kept], self._inner, folder / "log")
+        self._door: ThreadingHTTPServer | None = None
+        (folder / "root" / BUCKET).mkdir(parents=True)
+
+    @property
+    def url(self) -> str:
+        """Where it is when nothing is between."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the process and open the door."""
+        self._server.start()
+        self._door = ThreadingHTTPServer(("127.0.0.1", self.port), type("Door", (_Door,), {"store": self, "inner": self._inner}))
+        self._door.daemon_threads = True
+        Thread(target=self._door.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Shut the door and stop the process; what it has stays."""
+        if self._door is not None:
+            self._door.shutdown()
+            self._door.server_close()
+            self._door = None
+        self._server.stop()
+
+    def accept_only(self, secret: str) -> None:
+        """Take only what is signed with that secret's key, and no token that was given before."""
+        self.secret, self.token = secret, secrets.token_hex(8)
+
+    def key_file(self, secret: str) -> str:
+        """Make the key file of a service account, as Google gives it."""
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        pem = _key(secret).private_bytes(encoding, form, serialization.NoEncryption()).decode()
+        account = {"client_email": "shipper@project.iam.gserviceaccount.com", "private_key_id": "1", "private_key": pem}
+        return json.dumps({"type": "service_account", "token_uri": f"{self.url}/token", **account})
+
+    def bucket(self) -> storage.Bucket:
+        """Look from outside, past the door."""
+        options = {"api_endpoint": f"http://127.0.0.1:{self._inner}"}
+        return storage.Client(project="none", credentials=AnonymousCredentials(), client_options=options).bucket(BUCKET)
+
+    def objects(self) -> dict[str, bytes]:
+        """Read everything back."""
+        return {blob.name: blob.download_as_bytes(raw_download=True) for blob in self.bucket().list_blobs()}
+
+    def token_for(self, assertion: str) -> str | None:
+        """Give a token for a signed assertion (RFC 7523) if it is by the key that is taken now."""
+        signed, _, signature = assertion.rpartition(".")
+        try:
+            _key(self.secret).public_key().verify(_decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+        except InvalidSignature:
+            return None
+        return self.token
+
+
+class _Door(BaseHTTPRequestHandler):
+    store: GoogleStorage
+    inner: int
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/token":
+            token = self.store.token_for(parse_qs(body.decode())["assertion"][0])
+            grant = {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+            self._answer(*((200, json.dumps(grant).encode()) if token else (400, b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}')))
+        elif self.headers.get("Authorization") != f"Bearer {self.store.token}":
+            self._answer(401, b'{"error":{"code":401,"message":"Invalid Credentials","errors":[{"reason":"authError"}]}}')
+        else:
+            self._pass_on(body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+    def log_message(self, *args: object) -> None:
+        """The tests look at what is kept, not at a log."""
+
+    def _pass_on(self, body: bytes) -> None:
+        connection = HTTPConnection("127.0.0.1", self.inner, timeout=30)
+        connection.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name.lower() != "connection"})
+        response = connection.getresponse()
+        content = response.read()
+        kept = ("content-type", "location", "range", "x-goog-hash", "retry-after")
+        self._answer(response.status, content, {name: value for name, value in response.getheaders() if name.lower() in kept})
+        connection.close()
+
+    def _answer(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        try:
+            self.send_response(status)
+            for name, value in (headers or {"Content-Type": "application/json"}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True  # whoever asked has gone: that is what some tests are about
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@pytest.fixture
+def google_storage(tmp_path: Path) -> Iterator[GoogleStorage]:
+    store = GoogleStorage(tmp_path / "google")
+    store.start()
+    yield store
+    store.stop()
