@@ -20,7 +20,8 @@ from tracesidecar.sinks.http_answers import judge
 from tracesidecar.sinks.http_endpoint import Endpoint, EndpointOptions, without_query
 from tracesidecar.sinks.options import BatchLimits, SinkOptions
 from tracesidecar.sinks.registry import Promise
-from tracesidecar.units import Seconds, Size
+from tracesidecar.sinks.requests import record_batches
+from tracesidecar.units import Size
 
 _NAME = re.compile(r"(?:[a-z0-9]|\{dt\}|\{dialect\})(?:[a-z0-9._-]|\{dt\}|\{dialect\})*")
 _QUERY = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason"}
@@ -38,7 +39,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
     format: Literal["ecs", "event", "ocsf", "raw"] = "ecs"
     compression: Literal["gzip", "none"] = "gzip"
-    batch: BatchLimits = msgspec.field(default_factory=lambda: BatchLimits(bytes=Size.parse("4MiB"), lines=10_000, age=Seconds(5), idle=Seconds(1)))
+    batch: BatchLimits = msgspec.field(default_factory=record_batches)
     index: str = ""
     data_stream: str = ""
     request_limit: Size = msgspec.field(default_factory=lambda: Size.parse("10MiB"))

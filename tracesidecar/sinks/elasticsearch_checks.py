@@ -49,9 +49,15 @@ async def check_template(endpoint: Endpoint, target: Target) -> None:
     answer = await endpoint.request("POST", _JSON, url=url, answer_bytes=_ANSWER_BYTES)
     if answer.status == 403:
         log.info("sink.template_unseen", destination=endpoint.where, needs="cluster privilege manage_index_templates")
+    elif answer.status >= 500 and await _is_there(endpoint, name):  # an alias: no template makes one, and the question fails
+        return
     elif _read(answer, _Simulated, endpoint).template is None:
         advice = f"run `tracesidecar ddl elasticsearch --apply {endpoint.where}`, make one of your own, or set check_template = false"
         raise RetryLater("template", f"{endpoint.where} has no index template that fits {name}: {advice}")
+
+
+async def _is_there(endpoint: Endpoint, name: str) -> bool:
+    return (await endpoint.request("HEAD", {}, url=endpoint.url / name)).status == 200
 
 
 def _example(target: Target) -> str:

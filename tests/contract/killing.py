@@ -1,0 +1,31 @@
+"""A daemon that is killed while it sends to one destination, as the contract asks for it; what must have arrived is the oracle's to say."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tests.faults.campaign import Campaign
+from tests.faults.material import mixed, refused_lines, valid_lines
+from tests.faults.oracle import Expected, expect
+
+BATCH = 'batch = { bytes = "64KiB", lines = 40, age = "1s", idle = "100ms" }'
+POINTS = ("sending", "sent", "committing", "sending", "")
+
+
+def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
+    """Write traces, kill the daemon that ships them so often, let it drain; `sink` is its block of configuration without the batch."""
+    lines = mixed(valid_lines(60 * kills, kills), refused_lines(4), kills)
+    moments = [POINTS[number % len(POINTS)] for number in range(kills)]
+    random.Random(kills).shuffle(moments)
+    with Campaign(folder, lines, f"[[sink]]\n{sink}\n{BATCH}\n", kills) as campaign:
+        for point in moments:
+            campaign.release(len(lines) // kills // 2)
+            if point:
+                campaign.kill_at(point)
+            else:
+                campaign.kill_at_random()
+        campaign.finish_writing()
+        campaign.drain()
+        campaign.ship_once()
+    return expect(lines)
