@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import socket
 import ssl
@@ -81,7 +82,7 @@ class Dialer:
             if any(reason.endswith(alert) and "alert" in reason for alert in _ALERTS_ABOUT_US):
                 return RetryLater("credentials", f"{self.where} refuses our certificate ({reason}): mend tls.cert_file and tls.key_file")
             return RetryLater("tls", f"TLS with {self.where} failed: {reason}; check tls and the server's certificate")
-        if isinstance(error, ConnectionResetError) and self._tls is not None:
+        if isinstance(error, (ConnectionResetError, BrokenPipeError)) and self._tls is not None:
             return RetryLater("closed", f"{self.where} closed the connection; if it always does, look there whether it permits our credentials (tls.cert_file)")
         said = getattr(error, "strerror", None) or type(error).__name__
         return RetryLater("network", f"the connection to {self.where} failed: {said}")
@@ -104,6 +105,11 @@ async def connected(host: str, port: int, kind: socket.SocketKind) -> socket.soc
             made.close()
             raise
     raise problem
+
+
+def closed() -> ConnectionResetError:
+    """Make the error of a connection that the peer has ended in good order."""
+    return ConnectionResetError(errno.ECONNRESET, "the server closed it")
 
 
 class Connection:
@@ -136,9 +142,14 @@ class Connection:
             await self._loop.sock_sendall(self._socket, data)
             return
         view = memoryview(data)
-        for start in range(0, len(view), PIECE_BYTES):
-            self._tls.write(view[start : start + PIECE_BYTES])
-            await self._flush()
+        try:
+            for start in range(0, len(view), PIECE_BYTES):
+                self._tls.write(view[start : start + PIECE_BYTES])
+                await self._flush()
+        except ConnectionError:
+            with suppress(ConnectionError):
+                await self.watch(0.0)  # an alert that has come meanwhile says why
+            raise
 
     async def receive(self) -> bytes:
         """Wait for what the peer says next; empty when it has closed the connection."""
@@ -168,7 +179,7 @@ class Connection:
         until = self._loop.time() + seconds
         while (said := await self.receive_within(max(0.0, until - self._loop.time()))) is not None:
             if not said:
-                raise ConnectionResetError
+                raise closed()
 
     async def is_closed(self) -> bool:
         """Tell whether the peer has closed the connection while nobody listened. What it said is passed over."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 
 import tracesidecar
-from tracesidecar.sinks.connection import Connection
+from tracesidecar.sinks.connection import Connection, closed
 from tracesidecar.sinks.relp_frames import HINT, Answer, Answers, ProtocolError, frame, next_transaction
 
 WINDOW = 128
@@ -93,11 +93,11 @@ class Session:
             while not answers:
                 data = await self._connection.receive()
                 if not data:
-                    raise ConnectionResetError
+                    raise closed()
                 answers = self._answers.feed(data)
         for answer in answers:
             if answer.transaction == HINT:
-                raise ConnectionResetError  # "serverclose": there is no other hint
+                raise closed()  # "serverclose": there is no other hint
             if answer.command != "rsp" or answer.transaction not in self._unanswered:
                 raise ProtocolError
             if not answer.is_good:
