@@ -1,8 +1,9 @@
 """An HTTP server that keeps every request on disk and answers as it is told; run as a process of its own.
 
 `PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"}, …]} are used up one by one by requests
-that write ({"every_method": true}: by all requests); then {"authorization", "poison", "record_limit_bytes"} decide. `POST /_token` is an OAuth2 token endpoint. `kept` in the
-file of requests says whether the answer was a 2xx, and so whether the server has taken the records.
+that write ({"every_method": true}: by all requests); then an {"intake"} of `intakes.py` decides, or {"authorization", "poison", "record_limit_bytes"}.
+`POST /_token` is an OAuth2 token endpoint. `kept` in the file of requests says whether the answer was a 2xx, and so whether the server has taken
+the records.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import base64
 import json
 import ssl
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
+from intakes import INTAKES
 
 from tracesidecar.encode.jsonl import decode_lines
 
@@ -24,7 +27,7 @@ class Receiver:
 
     def __init__(self, store: Path) -> None:
         self._store = store.open("ab", buffering=0)
-        self._control: dict[str, object] = {}
+        self._control: dict[str, Any] = {}
         self._tokens = 0
 
     async def control(self, request: web.Request) -> web.Response:
@@ -48,7 +51,7 @@ class Receiver:
         body = await request.read()
         answers = self._control.get("answers")
         is_scripted = isinstance(answers, list) and bool(answers) and (request.method != "HEAD" or self._control.get("every_method"))
-        answer = answers.pop(0) if is_scripted else {"status": self._status(request, body)}
+        answer = answers.pop(0) if is_scripted else self._judged(request, body)
         record = {
             "method": request.method,
             "path": request.path_qs,
@@ -60,6 +63,13 @@ class Receiver:
         self._store.write(json.dumps(record).encode() + b"\n")
         await asyncio.sleep(answer.get("delay_seconds", 0))
         return web.Response(status=answer["status"], headers=answer.get("headers"), body=answer.get("body", "").encode())
+
+    def _judged(self, request: web.Request, body: bytes) -> dict[str, Any]:
+        if "intake" not in self._control:
+            return {"status": self._status(request, body)}
+        plain = decode_lines(body, request.headers.get("Content-Encoding", "none"))
+        status, said = INTAKES[self._control["intake"]](request.headers, plain, self._control)
+        return {"status": status, "body": json.dumps(said)}
 
     def _status(self, request: web.Request, body: bytes) -> int:
         wanted = self._control.get("authorization")

@@ -1,0 +1,70 @@
+"""The place of Datadog: a loopback server after its public documentation, because there is no real one to be had."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.receiving import ReceivingServer, Request
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import datadog
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+
+@dataclass
+class DatadogPlace:
+    """Repeats are told by the event's id."""
+
+    receiver: ReceivingServer
+    way: FaultyWay
+    credentials: Path
+    type: str = "datadog"
+    compression: Compression = "gzip"
+    secret: str = SECRET
+
+    def sink(self) -> Sink:
+        url = f"http://127.0.0.1:{self.way.port}/api/v2/logs"
+        patience = {"timeout": Seconds(2), "connect_timeout": Seconds(1)}
+        return datadog.build(datadog.Options(name="dd", type="datadog", url=url, api_key_file=str(self.credentials), **patience))
+
+    def lines(self) -> list[bytes]:
+        logs = (log for request in self.submissions() for log in json.loads(request.plain))
+        return list({log["event_id"]: log["message"].encode() for log in logs}.values())
+
+    def submissions(self) -> list[Request]:
+        """The requests that were taken and hold logs."""
+        return [request for request in self.receiver.requests() if request.kept and request.plain != b"{}"]
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.secret = secret
+        self.receiver.order(intake="datadog", secret=secret)
+
+    def writes(self) -> int:
+        return len(self.submissions())
+
+    def start_server(self) -> None:
+        self.receiver.server.start()
+        self.accept_only(self.secret)
+
+    def stop_server(self) -> None:
+        self.receiver.server.stop()
+
+
+@pytest.fixture
+def datadog_place(tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy) -> Iterator[DatadogPlace]:
+    credentials = tmp_path / "api-key"
+    credentials.write_text(f"{SECRET}\n")
+    with toxiproxy.before(receiver.port) as way:
+        place = DatadogPlace(receiver, way, credentials)
+        place.accept_only(SECRET)
+        yield place
