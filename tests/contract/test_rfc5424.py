@@ -1,0 +1,71 @@
+"""A message is one of RFC 5424, whatever the record's ids hold, and never longer than it may be."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracesidecar.model import Record
+from tracesidecar.sinks import syslog
+from tracesidecar.sinks.rfc5424 import BOM, Messages
+
+MESSAGE = re.compile(
+    rb"<(?P<pri>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48}) (?P<procid>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) "
+    rb'\[(?P<id>[!-~]{1,32}?)(?P<parameters>( [a-z]{1,32}="(\\["\\\]]|[^"\\\]])*")*)\] (?P<msg>.*)',
+    re.DOTALL,
+)
+PARAMETER = re.compile(rb' ([a-z]+)="((?:\\["\\\]]|[^"\\\]])*)"')
+
+TEXT = st.text(max_size=60) | st.text(alphabet='"\\]\n\0 a\ud800', max_size=30)
+RECORDS = st.builds(
+    Record,
+    st.text(max_size=300).map(lambda text: text.encode()),
+    st.just("f" * 32),
+    TEXT,
+    TEXT,
+    TEXT,
+    st.just("2026-09-21T14:13:20.000000Z"),
+    TEXT,
+    st.none() | TEXT,
+    st.none() | TEXT,
+    st.sampled_from(("informational", "low", "medium")),
+)
+
+
+def messages(limit_bytes: int = 480, *, bom: bool = True) -> Messages:
+    return Messages(syslog.Options(name="siem", type="syslog", host="siem.example", hostname="builder-7", procid="42", facility="local7", bom=bom), limit_bytes)
+
+
+@given(RECORDS)
+def test_any_record_is_a_message_that_can_be_taken_apart_and_is_within_the_limit(record: Record) -> None:
+    made = messages().message(record)
+    assert made is not None or len(record.body) > messages().record_limit_bytes
+    if made is not None:
+        assert len(made) <= 480
+        parts = MESSAGE.fullmatch(made)
+        assert parts is not None
+        assert parts["msg"] == BOM + record.body
+        assert PARAMETER.findall(parts["parameters"])[0] == (b"event", b"f" * 32)
+        assert not re.search(rb"[\x00-\x1f\x7f]", parts["parameters"])
+        parts["parameters"].decode()
+
+
+@given(RECORDS, st.integers(-1, 1))
+def test_the_limit_of_a_record_is_exact_for_the_longest_header(record: Record, beside: int) -> None:
+    body = b"x" * (messages().record_limit_bytes + beside)
+    assert (messages().message(record._replace(body=body, kind="k" * 32)) is None) == (beside > 0)
+
+
+def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
+    record = Record(b"x" * 200, "f" * 32, "generic", "c" * 20, "/" + "s" * 300, "2026-09-21T14:13:20.000000Z", "state", "t" * 32, "p" * 16)
+    names = [name for name, _ in PARAMETER.findall(messages().message(record) or b"")]
+    assert names == [b"event", b"conversation", b"dialect"]
+    names = [name for name, _ in PARAMETER.findall(messages(8192).message(record) or b"")]
+    assert names == [b"event", b"conversation", b"dialect", b"source", b"trace", b"span"]
+
+
+def test_the_mark_of_utf_8_can_be_left_out() -> None:
+    record = Record(b"CEF:0|", "f" * 32, "generic", "", "", "2026-09-21T14:13:20.000000Z", "state", None, None)
+    assert (messages(bom=False).message(record) or b"").endswith(b"] CEF:0|")
