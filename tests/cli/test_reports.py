@@ -126,6 +126,8 @@ def test_scan_counts_lines_reasons_secrets_and_personal_data(desk: Desk) -> None
         "pii_not_cut": {"email": 1},
         "places": [{"rule": "key-name", "line": 2, "path": "password"}, {"rule": "email", "line": 4, "path": "mail"}],
         "trouble": "",
+        "dialect": "generic",
+        **dict.fromkeys(("calls", "input_tokens", "output_tokens", "cost_usd", "unpriced"), 0),
     }
     assert report["files"] == [{"path": path, **expected} for path in ("t/a.jsonl", "t/b.jsonl.gz", "t/sub/c.jsonl.zst")]
     assert report["total"]["lines"] == 12
@@ -168,6 +170,21 @@ def test_scan_goes_on_after_what_it_cannot_read(desk: Desk) -> None:
     report = desk.document("scan", "t")
     assert [file["trouble"] for file in report["files"]] == ["damaged archive", "not a regular file", ""]
     assert report["files"][2]["lines"] == 4
+
+
+def test_scan_tells_dialects_and_what_the_calls_cost_each_once(desk: Desk) -> None:
+    call = {"input_tokens": 1000, "output_tokens": 10, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+    row = {"type": "assistant", "uuid": "u", "sessionId": "s", "timestamp": "2026-09-01T10:00:00.000Z"}
+    message = {"id": "msg_01", "role": "assistant", "model": "claude-sonnet-4-5", "content": [], "usage": call}
+    rows = [row | {"uuid": f"u{n}", "message": message | {"usage": call | {"output_tokens": n}}} for n in (1, 10, 4)]
+    desk.write("resumed/.claude/projects/-srv/a.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
+    desk.write("resumed/.claude/projects/-srv/b.jsonl", json.dumps(rows[0]) + "\n")
+    document = json.loads(desk.call("scan", "resumed", "--json").stdout)
+    assert [(each["dialect"], each["calls"], each["output_tokens"]) for each in document["files"]] == [("claude_code", 1, 10), ("claude_code", 0, 0)]
+    total = document["total"]
+    assert (total["calls"], total["input_tokens"], total["output_tokens"], total["unpriced"]) == (1, 1000, 10, 0)
+    assert total["cost_usd"] == pytest.approx(0.00315)
+    assert "claude_code" in desk.call("scan", "resumed").stdout
 
 
 def test_scan_of_a_path_that_does_not_exist_is_wrong_usage(desk: Desk) -> None:

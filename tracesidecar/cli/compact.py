@@ -16,14 +16,13 @@ from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
 from tracesidecar.errors import SinkError
 from tracesidecar.lake.compact import Compacted, Compactor
-from tracesidecar.lake.rewrite import CannotRewrite, Limits
+from tracesidecar.lake.rewrite import MEMORY_AT_LEAST, Limits
+from tracesidecar.lake.rows import CannotRewrite
 from tracesidecar.lake.store import open_store
 from tracesidecar.ship.lock import locked, prepare
 from tracesidecar.ship.manifest import ManifestObject
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.units import Size
-
-NEEDED = ("duckdb", "pyarrow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +60,13 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
     if arguments.before > datetime.now(UTC).date():
         complain(f"tracesidecar compact: {arguments.before} is not over yet: only days that are over can be rewritten")
         return False
-    missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
-    if missing:
-        complain(f'tracesidecar compact: it needs {" and ".join(missing)}: pip install "tracesidecar[compact,parquet]"')
-    return not missing
+    if arguments.memory < MEMORY_AT_LEAST:
+        complain(f"tracesidecar compact: --memory must be at least {size(MEMORY_AT_LEAST)}")
+        return False
+    if importlib.util.find_spec("pyarrow") is None:
+        complain('tracesidecar compact: it needs pyarrow: pip install "tracesidecar[parquet]"')
+        return False
+    return True
 
 
 def _compacted(configuration: Configuration, sink: SinkOptions, arguments: argparse.Namespace) -> list[Compacted]:

@@ -15,6 +15,7 @@ import msgspec
 import zstandard
 
 from tracesidecar.cli.chunks import NumberedChunk, chunks
+from tracesidecar.cli.tally import Sum, Tally
 from tracesidecar.collect.descriptors import open_regular
 from tracesidecar.logs import printable
 from tracesidecar.model import Clean
@@ -43,8 +44,8 @@ class Place(NamedTuple):
 class Findings:
     """What a file holds: counts, and the first thousand places and refused lines.
 
-    `path` is the name as it may be shown. `pii_not_cut` is the part of `pii` that the configuration lets pass. `invalid_lines` are (line number,
-    reason); `trouble` says why reading ended early.
+    `path` is the name as it may be shown; `dialect` and `usage` are there once all files are read. `pii_not_cut` is the part of `pii` that the
+    configuration lets pass. `invalid_lines` are (line number, reason); `trouble` says why reading ended early.
     """
 
     path: str
@@ -57,6 +58,8 @@ class Findings:
     pii_not_cut: Counter[str] = field(default_factory=Counter)
     places: list[Place] = field(default_factory=list)
     trouble: str = ""
+    dialect: str = ""
+    usage: Sum = field(default_factory=Sum)
 
     @property
     def is_clean(self) -> bool:
@@ -86,6 +89,7 @@ class Examination:
         self._not_cut = personal - cut
         wanted = tuple(rule.id for rule in catalogue.rule if rule.id in personal and rule.id not in redaction.disable)
         self._sanitize = Sanitizer(msgspec.structs.replace(redaction, pii=wanted))
+        self._tally = Tally()
 
     def findings(self, paths: Iterable[str], advance: Callable[[int], object]) -> Iterator[Findings]:
         """Examine one file after the other; `advance` hears of bytes done: of a plain file as they are, of an archive when it is over."""
@@ -100,6 +104,14 @@ class Examination:
                 advance(os.path.getsize(path))
             yield findings
 
+    def told(self, findings: Iterable[Findings]) -> list[Findings]:
+        """The findings of all files, with their dialects and what their calls add up to."""
+        found = list(findings)
+        sums = self._tally.sums()
+        for each in found:
+            each.dialect, each.usage = self._tally.dialect(each.path), sums.get(each.path, Sum())
+        return found
+
     def name(self, path: str) -> str:
         """Return the file name as it may be shown: what the configuration cuts in a trace is cut in it."""
         redacted = self._sanitize.text(path)
@@ -107,8 +119,10 @@ class Examination:
         return printable(redacted if rules - self._not_cut else path)
 
     def _read(self, path: str, file: BinaryIO, findings: Findings, advance: Callable[[int], object]) -> None:
+        self._tally.begin(findings.path)
         for numbered in chunks(path, file.read, MAX_LINE):
             clean = self._sanitize(numbered.chunk)
+            self._tally.take(findings.path, numbered.chunk, clean)
             findings.lines += numbered.lines
             findings.bytes += numbered.chunk.end - numbered.chunk.start
             advance(numbered.chunk.end - numbered.chunk.start)

@@ -6,10 +6,12 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
 
 from tracesidecar.cli.examine import Examination, Findings, Place, trace_files
 from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress, size
+from tracesidecar.cli.tally import Sum
 from tracesidecar.config.load import load_to_read
 from tracesidecar.logs import printable
 
@@ -37,7 +39,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.USAGE
     files = list(trace_files(arguments.path))
     with progress(sum(map(_size, files))) as advance:
-        findings = list(Examination(redaction).findings(files, advance))
+        examination = Examination(redaction)
+        findings = examination.told(examination.findings(files, advance))
     if arguments.json:
         print_json(_document(findings))
     else:
@@ -59,6 +62,8 @@ def _document(findings: Iterable[Findings]) -> dict[str, object]:
             "invalid_lines": [{"line": line, "reason": reason} for line, reason in found.invalid_lines],
             **{name: dict(counter) for name, counter in _counters(found)},
             "places": [place._asdict() for place in found.places],
+            "dialect": found.dialect,
+            **asdict(found.usage),
             "trouble": found.trouble,
         }
         for found in findings
@@ -78,16 +83,17 @@ def _total(findings: Iterable[Findings]) -> dict[str, object]:
         byte_count += found.bytes
         for name, counter in _counters(found):
             totals[name] += counter
-    return {"lines": lines, "bytes": byte_count, **{name: dict(counter) for name, counter in totals.items()}}
+    usage = [asdict(found.usage) for found in findings]
+    sums = {field.name: sum(each[field.name] for each in usage) for field in fields(Sum)}
+    return {"lines": lines, "bytes": byte_count, **{name: dict(counter) for name, counter in totals.items()}, **sums}
 
 
 def _tell(findings: list[Findings]) -> None:
     if not findings:
         print_line("no .jsonl files there")
         return
-    columns = ("file", "lines", "size", "invalid", "secrets", "personal data", "trouble")
-    rows = [(f.path, f.lines, size(f.bytes), f.invalid.total(), f.secrets.total(), f.pii.total(), f.trouble) for f in findings]
-    print_table("Files", columns, rows)
+    columns = ("file", "dialect", "lines", "size", "invalid", "secrets", "personal data", "calls", "tokens in", "tokens out", "USD", "trouble")
+    print_table("Files", columns, [_row(found) for found in findings])
     found_rows = [row for found in findings for row in _rows(found)]
     if found_rows:
         print_table("What was found", ("file", "rule", "kind", "count", "would be", "line and keys"), found_rows)
@@ -96,6 +102,13 @@ def _tell(findings: list[Findings]) -> None:
     for found in findings:
         for line, reason in found.invalid_lines[:REFUSED_LINES_SHOWN]:
             print_line(f"{found.path}:{line}: {reason}")
+
+
+def _row(found: Findings) -> tuple[str | int, ...]:
+    usage = found.usage
+    spent = f"{usage.cost_usd:.2f}{f' + {usage.unpriced} unpriced' if usage.unpriced else ''}" if usage.calls else ""
+    counts = found.invalid.total(), found.secrets.total(), found.pii.total(), usage.calls, usage.input_tokens, usage.output_tokens
+    return found.path, found.dialect, found.lines, size(found.bytes), *counts, spent, found.trouble
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str, str, int, str, str]]:
