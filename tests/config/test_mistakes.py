@@ -59,7 +59,7 @@ MISTAKES = {
         '[[source]]\nname = "a"\ninclude = ["x/*"]\nexlude = ["y"]\n' + SINK,
         (
             '4: source.exlude: unknown key; did you mean "exclude"? allowed are '
-            "name, include, exclude, dialect, labels, max_line, repair, copy_grace, hold_directory"
+            "name, include, exclude, dialect, labels, max_line, repair, documents, copy_grace, hold_directory"
         ),
     ),
     "unknown key in an inline table": (
