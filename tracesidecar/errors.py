@@ -58,14 +58,24 @@ class Rejected(SinkError):
     """The destination refuses the content. `records` are indexes within the batch sent, None when it did not say which.
 
     `stored`: all the other records of that batch are durable there, so they are not sent again. `refused`: it told only how many of `records`
-    it refuses, and has the others of them.
+    it refuses, and has the others of them. `within`: the first and last index between which the refused ones are, where `records` is None.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, records: tuple[int, ...] | None = None, stored: bool = False, refused: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        *,
+        records: tuple[int, ...] | None = None,
+        stored: bool = False,
+        refused: int | None = None,
+        within: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(reason, detail)
         self.records = records
         self.stored = stored
         self.refused = refused
+        self.within = within
 
 
 class SinkHalted(SinkError):

@@ -131,6 +131,12 @@ async def test_a_destination_that_tells_only_how_many_it_refuses_has_taken_the_o
     assert sink.requests == ["b1"]
 
 
+async def test_only_where_the_refused_records_are_is_bisected() -> None:
+    sink = Destination(answers=[Rejected("bad_request", within=(2, 5))], poison={b"3"})
+    assert await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(9)])) == (RefusedRecord(3, "bad_request"),)
+    assert sink.requests == ["b1", "b1.0-1", "b1.2-3", "b1.2-2", "b1.3-3", "b1.4-5", "b1.6-8"]
+
+
 async def test_a_part_of_which_something_is_stored_is_no_doubt_of_the_destination() -> None:
     partly = Rejected("mapping", records=tuple(range(149)), stored=True)
     sink = Destination(answers=[Rejected("bad_request"), partly])

@@ -171,10 +171,12 @@ def _doubt_unanimity(refused: Sequence[RefusedRecord]) -> None:
 
 
 def _split(first: int, last: int, error: Rejected, refused: list[RefusedRecord]) -> list[tuple[int, int]]:
-    """What to send next of the span [first, last], last part first: halves, or the runs between the records that were named, if they are not there."""
+    """What to send next of the span [first, last], last part first: halves of where the refused are, or the runs between those named, if they are not there."""
     if error.records is None:
-        middle = (first + last) // 2
-        return [(middle + 1, last), (first, middle)]
+        lower, upper = error.within or (0, last - first)
+        middle = first + (lower + upper) // 2
+        pieces = [(first, first + lower - 1), (first + lower, middle), (middle + 1, first + upper), (first + upper + 1, last)]
+        return [(start, end) for start, end in pieces if start <= end][::-1]
     spans, start = [], first
     for index in sorted(first + record for record in error.records):
         refused.append(RefusedRecord(index, error.reason))

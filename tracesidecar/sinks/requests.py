@@ -34,7 +34,7 @@ class Request:
         """Tell of the batch what was said of this request; the other requests of the batch are not judged."""
         if error.records is None:
             if len(self.indexes) > 1:
-                return Rejected(error.reason, error.detail)
+                return Rejected(error.reason, error.detail, within=(self.indexes[0], self.indexes[-1]))
             return Rejected(error.reason, error.detail, records=tuple(self.indexes))
         return Rejected(error.reason, error.detail, records=tuple(self.indexes[index] for index in error.records), refused=error.refused)
 
