@@ -100,7 +100,7 @@ class DatadogSink(PostingSink):
         compression = self._options.compression
         content = await asyncio.to_thread(encode_lines, body, compression)
         answer = await self._endpoint.request("POST", content_headers("application/json", compression), content)
-        judge(answer.status, answer.retry_after, self._endpoint.where)
+        judge(answer.status, answer.retry_after, self._endpoint.where, credential="api_key")
 
     def _log(self, record: Record) -> bytes:
         options = self._options

@@ -15,8 +15,8 @@ CREDENTIALS_REFUSED = frozenset({401, 403})
 _REJECTIONS = {400: "bad_request", 413: "too_large", 422: "unprocessable"}
 
 _LATER = {
-    401: ("credentials", "it refuses the credentials: mend auth, or the file that it names"),
-    403: ("denied", "the credentials are not allowed to write there: mend auth, or what they may do"),
+    401: ("credentials", "it refuses the credentials: mend {credential}, or the file that it names"),
+    403: ("denied", "the credentials are not allowed to write there: mend {credential}, or what they may do"),
     404: ("not_found", "nothing takes records there: check url"),
     405: ("not_found", "it takes no POST there: check url"),
     407: ("proxy", "the proxy wants credentials: mend HTTPS_PROXY"),
@@ -26,15 +26,15 @@ _LATER = {
 }
 
 
-def judge(status: int, retry_after_header: str | None, where: str) -> None:
-    """Return for a yes. `where` names the destination; nothing that the server wrote is repeated."""
+def judge(status: int, retry_after_header: str | None, where: str, *, credential: str = "auth") -> None:
+    """Return for a yes. `where` names the destination, `credential` the option for who we are there; nothing that the server wrote is repeated."""
     if 200 <= status < 300:
         return
     said = f"{where} answered {status} {_phrase(status)}"
     if status in _REJECTIONS:
         raise Rejected(_REJECTIONS[status], said)
     reason, advice = _LATER.get(status, _by_class(status))
-    raise RetryLater(reason, f"{said}: {advice}", after_seconds=retry_after(retry_after_header))
+    raise RetryLater(reason, f"{said}: {advice.format(credential=credential)}", after_seconds=retry_after(retry_after_header))
 
 
 def failure(error: Exception, where: str) -> RetryLater:
