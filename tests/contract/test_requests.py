@@ -1,0 +1,133 @@
+"""How a batch of records becomes requests: within the limits, in order, and never twice what is stored."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.contract.batches import batch_for, lines_of
+from tests.contract.deliveries import delivery
+from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.model import Batch
+from tracesidecar.ship.parts import part
+from tracesidecar.sinks.requests import Limits, Request, Requests
+from tracesidecar.sinks.sink import Sink
+
+
+class Taking(Sink):
+    """A sink whose destination judges requests by a function, and keeps the bodies of those it takes."""
+
+    def __init__(self, limits: Limits, judge: Callable[[Request], None] = lambda request: None) -> None:
+        self.kept: list[bytes] = []
+        self.sent: list[list[int]] = []
+        self._requests = Requests(limits, lambda record: record.body)
+        self._judge = judge
+
+    async def send(self, batch: Batch) -> None:
+        await self._requests.send(batch, self._post)
+
+    async def _post(self, request: Request) -> None:
+        self.sent.append(list(request.indexes))
+        self._judge(request)
+        self.kept += request.elements
+
+
+def batch_of(count: int, size_bytes: int = 80, batch_id: str = "b1") -> Batch:
+    return batch_for("splunk", lines_of(count, size_bytes), batch_id=batch_id)
+
+
+async def test_a_request_holds_no_more_records_than_the_limit() -> None:
+    sink = Taking(Limits(records=1000, size_bytes=1 << 30))
+    await sink.send(batch_of(2500))
+    assert list(map(len, sink.sent)) == [1000, 1000, 500]
+    assert sink.kept == lines_of(2500)
+
+
+async def test_a_request_holds_no_more_bytes_than_the_limit_with_their_separators() -> None:
+    lines = lines_of(100)
+    limit = sum(len(line) + 1 for line in lines[:10])
+    exact, tight = Taking(Limits(1000, limit)), Taking(Limits(1000, limit - 1))
+    await exact.send(batch_of(100))
+    await tight.send(batch_of(100))
+    assert exact.sent[0] == list(range(10))
+    assert tight.sent[0] == list(range(9))
+    assert exact.kept == tight.kept == lines
+
+
+async def test_a_record_over_the_limit_goes_alone() -> None:
+    sink = Taking(Limits(1000, 50))
+    await sink.send(batch_of(3))
+    assert sink.sent == [[0], [1], [2]]
+
+
+async def test_what_is_stored_is_not_sent_again_when_the_batch_is_repeated() -> None:
+    failures = iter([None, RetryLater("unavailable"), None, None])
+
+    def judge(request: Request) -> None:
+        if (failure := next(failures)) is not None:
+            raise failure
+
+    sink = Taking(Limits(10, 1 << 30), judge)
+    assert await delivery(sink).send(batch_of(30)) == ()
+    assert [indexes[0] for indexes in sink.sent] == [0, 10, 10, 20]
+    assert sink.kept == lines_of(30)
+
+
+async def test_what_is_stored_is_not_sent_again_when_the_batch_is_bisected() -> None:
+    lines = lines_of(5000)
+
+    def judge(request: Request) -> None:
+        if lines[3210] in request.elements:
+            raise Rejected("bad_request")
+
+    sink = Taking(Limits(1000, 1 << 30), judge)
+    refused = await delivery(sink).send(batch_of(5000))
+    assert [record.index for record in refused] == [3210]
+    assert sorted(sink.kept) == sorted(lines[:3210] + lines[3211:])
+    assert len(sink.sent) <= 28
+
+
+async def test_a_record_that_is_named_in_a_request_is_named_in_the_batch() -> None:
+    def judge(request: Request) -> None:
+        if 15 in request.indexes:
+            raise Rejected("mapping", records=(list(request.indexes).index(15),))
+
+    sink = Taking(Limits(10, 1 << 30), judge)
+    refused = await delivery(sink).send(batch_of(30))
+    assert [record.index for record in refused] == [15]
+    assert sorted(sink.kept) == sorted(line for index, line in enumerate(lines_of(30)) if index != 15)
+
+
+async def test_the_only_record_of_a_refused_request_is_named() -> None:
+    def judge(request: Request) -> None:
+        raise Rejected("too_large", "status 413")
+
+    with pytest.raises(Rejected) as caught:
+        await Taking(Limits(1, 1 << 30), judge).send(batch_of(3))
+    assert caught.value.records == (0,)
+
+
+async def test_another_batch_is_sent_whole() -> None:
+    sink = Taking(Limits(10, 1 << 30))
+    for batch_id in ("b1", "b2", "b1"):
+        await sink.send(batch_of(10, batch_id=batch_id))
+    assert len(sink.sent) == 3
+
+
+async def test_a_part_is_known_by_its_place_in_the_batch() -> None:
+    whole = batch_of(30)
+    sink = Taking(Limits(10, 1 << 30))
+    await sink.send(part(whole, (), 5, 14))
+    await sink.send(whole)
+    assert sink.sent == [list(range(10)), [*range(5), *range(15, 20)], list(range(20, 30))]
+
+
+def test_sinks_over_http_import_no_heavy_client() -> None:
+    modules = ", ".join(f"tracesidecar.sinks.{name}" for name in ("splunk", "loki", "otlp", "datadog"))
+    code = f"import sys, {modules}; print({{'boto3', 'google.protobuf', 'opentelemetry', 'pyarrow', 'duckdb', 'hyperscan'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ))
+    assert done.stdout == "set()\n"
