@@ -10,7 +10,6 @@ import pytest
 from tests.contract.azure_place import azure_place, azurite, azurite_process
 from tests.contract.collector_places import loki_place, otlp_place, splunk_place
 from tests.contract.datadog_place import datadog_place
-from tests.contract.datadog_place import datadog_place
 from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
 from tests.contract.gcs_place import gcs_place, google_storage
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
