@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from tracesidecar.dialects.event import Event
 from tracesidecar.encode import otlp
+from tracesidecar.encode.event import encode as encode_event
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.registry import SINK_TYPES
@@ -81,8 +82,25 @@ def batch_for(sink_type: str, lines: Sequence[bytes], *, batch_id: str = "b00000
     batch = batch_of(lines, batch_id=batch_id, compression=compression)
     if SINK_TYPES[sink_type].takes == "records":
         records = records_of(lines, batch_id)
-        return replace(batch, objects=(), records=tuple(map(as_otlp, records)) if sink_type == "otlp" else records)
+        if sink_type == "otlp":
+            records = tuple(map(as_otlp, records))
+        if sink_type == "sql":
+            records = tuple(as_event(record, place) for place, record in enumerate(records))
+        return replace(batch, objects=(), records=records)
     return batch
+
+
+def as_event(record: Record, place: int) -> Record:
+    """Make the record one of format `event`, whose raw line it then is."""
+    event = Event(
+        event_id=record.id,
+        event_time=record.time,
+        event_kind="state",
+        conversation_id=record.conversation,
+        source_offset=place,
+        raw=record.body.decode(),
+    )
+    return record._replace(body=encode_event(event, record.dialect))
 
 
 def as_otlp(record: Record) -> Record:

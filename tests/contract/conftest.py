@@ -13,8 +13,10 @@ from tests.contract.datadog_place import datadog_place
 from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
 from tests.contract.gcs_place import gcs_place, google_storage
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
+from tests.contract.sql_place import duckdb_place, postgres_place, sqlite_place
 from tests.contract.syslog_place import relp_place, syslog_place
 from tests.servers.collecting import collector, collector_process
+from tests.servers.postgres import postgres_server
 from tests.servers.receiving import ReceivingServer
 from tests.servers.search import search_process, search_server
 from tests.servers.stores import SECRET, ObjectStore, ignorant_store, object_store
@@ -27,6 +29,7 @@ __all__ = [
     "collector",
     "collector_process",
     "datadog_place",
+    "duckdb_place",
     "elasticsearch_place",
     "gcs_place",
     "google_storage",
@@ -34,12 +37,15 @@ __all__ = [
     "loki_place",
     "object_store",
     "otlp_place",
+    "postgres_place",
+    "postgres_server",
     "relp_place",
     "search_gate",
     "search_gate_process",
     "search_process",
     "search_server",
     "splunk_place",
+    "sqlite_place",
     "syslog_place",
     "toxiproxy",
 ]
@@ -52,11 +58,12 @@ NETWORK_PLACES = (
     "http_place",
     "loki_place",
     "otlp_place",
+    "postgres_place",
     "relp_place",
     "s3_place",
     "splunk_place",
 )
-PLACES = ("directory_place", "stdout_place", "syslog_place", *NETWORK_PLACES)
+PLACES = ("directory_place", "duckdb_place", "sqlite_place", "stdout_place", "syslog_place", *NETWORK_PLACES)
 
 
 @pytest.fixture(params=PLACES)

@@ -60,6 +60,11 @@ class PostgresServer:
             rules = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"
             (self._data / "pg_hba.conf").write_text(rules)
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it was started and has not been stopped."""
+        return (self._data / "postmaster.pid").exists()
+
     def start(self) -> None:
         """Start it and return when it takes connections."""
         settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
@@ -71,7 +76,7 @@ class PostgresServer:
 
     def destroy(self) -> None:
         """End it and remove what it holds."""
-        if (self._data / "postmaster.pid").exists():
+        if self.is_running:
             self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(self._folder)
 

@@ -31,7 +31,7 @@ class Stored(Protocol):
 
 
 def options(url: str, changes: dict[str, object]) -> sql.Options:
-    return sql.Options(name="base", type="sql", url=Secret(url), **changes)  # type: ignore[arg-type]
+    return sql.Options(**{"name": "base", "type": "sql", "url": Secret(url), **changes})  # type: ignore[arg-type]
 
 
 @dataclass
@@ -48,7 +48,11 @@ class PostgresSchema:
         name = f"t{next(_numbers)}"
         server.run(f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
         server.run(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
-        yield cls(server, name)
+        try:
+            yield cls(server, name)
+        finally:
+            if not server.is_running:  # a test that failed left it stopped
+                server.start()
         server.run(f"DROP OWNED BY {name} CASCADE")
         server.run(f"DROP ROLE {name}")
 

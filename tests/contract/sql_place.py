@@ -1,0 +1,92 @@
+"""The SQL sink's destinations: PostgreSQL behind a fault proxy, and the two files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.postgres import PostgresServer
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tests.sql.engines import DuckdbFile, PostgresSchema, SqliteFile
+from tracesidecar.model import Compression
+from tracesidecar.sinks import sql
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds, Secret
+
+
+@dataclass
+class FilePlace:
+    """SQLite's or DuckDB's."""
+
+    stored: SqliteFile | DuckdbFile
+    type: str = "sql"
+    compression: Compression = "none"
+
+    def sink(self) -> Sink:
+        return sql.build(self.stored.options())
+
+    def lines(self) -> list[bytes]:
+        return [raw.encode() for (raw,) in self.stored.ask("SELECT raw FROM events ORDER BY rowid")]
+
+
+@dataclass
+class PostgresPlace:
+    """PostgreSQL's."""
+
+    stored: PostgresSchema
+    way: FaultyWay
+    credentials: Path
+    type: str = "sql"
+    compression: Compression = "none"
+
+    def options(self, **changes: object) -> sql.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        url = Secret(f"postgresql://{self.stored.schema}@127.0.0.1:{self.way.port}/postgres")
+        files = {"password": None, "password_file": str(self.credentials)}
+        return self.stored.options(**{"url": url, **files, "timeout": Seconds(2), "connect_timeout": Seconds(2), **changes})
+
+    def sink(self) -> Sink:
+        return sql.build(self.options())
+
+    def lines(self) -> list[bytes]:
+        return [raw.encode() for (raw,) in self.stored.ask("SELECT raw FROM events ORDER BY xmin::text::bigint, source_offset")]
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        """Sessions that are there know the password no more than new ones, so they are ended."""
+        self.stored.server.run(f"ALTER ROLE {self.stored.schema} PASSWORD '{secret}'")
+        self.stored.server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.stored.schema}'")
+
+    def writes(self) -> int:
+        return len(self.stored.ask("SELECT DISTINCT xmin::text FROM events"))
+
+    def start_server(self) -> None:
+        self.stored.server.start()
+
+    def stop_server(self) -> None:
+        self.stored.server.stop()
+
+
+@pytest.fixture
+def sqlite_place(tmp_path: Path) -> FilePlace:
+    return FilePlace(SqliteFile(tmp_path / "traces.db"))
+
+
+@pytest.fixture
+def duckdb_place(tmp_path: Path) -> FilePlace:
+    return FilePlace(DuckdbFile(tmp_path / "traces.duckdb"))
+
+
+@pytest.fixture
+def postgres_place(tmp_path: Path, postgres_server: PostgresServer, toxiproxy: Toxiproxy) -> Iterator[PostgresPlace]:
+    credentials = tmp_path / "password"
+    with PostgresSchema.on(postgres_server) as stored, toxiproxy.before(postgres_server.port) as way:
+        place = PostgresPlace(stored, way, credentials)
+        credentials.write_text(place.credentials_with(SECRET))
+        yield place
