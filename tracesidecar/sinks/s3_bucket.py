@@ -65,6 +65,7 @@ class Bucket:
             Body=content,
             ContentType=media_type,
             Metadata=dict(metadata),
+            ChecksumAlgorithm=self._checksum.name,  # Object Lock asks for it by this header
             **{self._checksum.field: self._checksum.of(content)},
             **self._options.wishes(datetime.now(UTC)),
             **_condition(conditionally),
@@ -118,8 +119,7 @@ class Bucket:
             raise
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
         stored = _text(answer.get(self._checksum.field))
-        is_of_parts = stored is None or "-" in stored
-        return Stored(int(answer["ContentLength"]), metadata.get(DIGEST_KEY), None if is_of_parts else stored)
+        return Stored(int(answer["ContentLength"]), metadata.get(DIGEST_KEY), stored if _is_of_the_whole(answer) else None)
 
     def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
         """List the objects below a prefix in the order of their keys: key and size in bytes."""
@@ -165,6 +165,11 @@ class Bucket:
         if self._made is None:
             self._made = _make_client(self._options)
         return self._made
+
+
+def _is_of_the_whole(answer: Mapping[str, object]) -> bool:
+    """Tell whether an object's checksum is of its content, and not of the checksums of its parts: an ETag of parts has a dash."""
+    return answer.get("ChecksumType") == "FULL_OBJECT" or "-" not in str(answer.get("ETag"))
 
 
 def _condition(conditionally: bool) -> dict[str, object]:  # noqa: FBT001 it is the whole question

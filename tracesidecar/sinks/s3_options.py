@@ -19,6 +19,7 @@ PART_BYTES_AT_LEAST = 5 << 20
 TAGS_AT_MOST = 10
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:/._-]+")
+_TAG = re.compile(r"[\w +\-=.:/@]{1,128}=[\w +\-=.:/@]{0,256}")
 
 
 class ObjectLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,8 +80,8 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError("part_size must be at least 5MiB")
         if self.kms_key_id is not None and not (self.encryption or "").startswith("aws:kms"):
             raise ValueError('kms_key_id is for encryption = "aws:kms"')
-        if len(self.tags) > TAGS_AT_MOST:
-            raise ValueError(f"tags are {len(self.tags)}; S3 takes {TAGS_AT_MOST}")
+        if len(self.tags) > TAGS_AT_MOST or not all(_TAG.fullmatch(key + "=" + value) for key, value in self.tags.items()):
+            raise ValueError(f"tags are at most {TAGS_AT_MOST} names and values of letters, digits, blanks and + - = . _ : / @")
         if not s3_checksums.is_installed(self.checksum):
             raise ValueError(f'checksum = "{self.checksum}" is not installed; run: pip install "botocore[crt]"')
 
