@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import pwd
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.servers.processes import free_port
+from tests.servers.processes import free_port, require
 from tests.servers.provision import is_ci
 
 SETTINGS = {
@@ -26,8 +27,8 @@ SETTINGS = {
 }
 
 
-def binaries() -> Path:
-    """Name the folder of the server's programs, which come with the package pgserver."""
+def packaged() -> Path:
+    """Name the folder of the programs that come with the package pgserver; they know no TLS."""
     try:
         import pgserver
     except ImportError:
@@ -38,7 +39,10 @@ def binaries() -> Path:
 
 
 class PostgresServer:
-    """A server on a folder of its own; what it holds survives a restart on the same port. PostgreSQL does not run as root: there `nobody` runs it."""
+    """A server on a folder of its own; what it holds survives a restart on the same port. PostgreSQL does not run as root: there `nobody` runs it.
+
+    With a certificate it speaks TLS, to those only who have a certificate of `client_ca`.
+    """
 
     def __init__(self, certificate: Path | None = None, client_ca: Path | None = None) -> None:
         self.port = free_port()
@@ -46,19 +50,19 @@ class PostgresServer:
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
+        self._programs = packaged() if certificate is None else self._unpacked(require("postgresql"))
         self._data = self._folder / "data"
         self._run("initdb", "-D", self._data, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync")
         self._settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
-        if certificate is not None:
-            self.use_certificate(certificate, client_ca)
+        if certificate is not None and client_ca is not None:
+            self._settings |= {"ssl": "on", "ssl_ca_file": str(self._own(client_ca))}
+            self._settings |= dict.fromkeys(("ssl_cert_file", "ssl_key_file"), str(self._own(certificate)))
+            (self._data / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n")
 
-    def use_certificate(self, certificate: Path, client_ca: Path | None = None) -> None:
-        """Speak TLS from the next start on; with `client_ca` to those only who have a certificate of it."""
-        self._settings |= {"ssl": "on", "ssl_cert_file": str(self._own(certificate)), "ssl_key_file": str(self._own(certificate))}
-        if client_ca is not None:
-            self._settings |= {"ssl_ca_file": str(self._own(client_ca))}
-            rules = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"
-            (self._data / "pg_hba.conf").write_text(rules)
+    def present(self, certificate: Path) -> None:
+        """Show this certificate to whoever comes from now on; its file has the name of the first one."""
+        self._own(certificate)
+        self.run("SELECT pg_reload_conf()")
 
     @property
     def is_running(self) -> bool:
@@ -95,6 +99,16 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def _said(self) -> str:
+        log = self._folder / "log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
+
+    def _unpacked(self, binary: Path) -> Path:
+        """Have Debian's programs where any user can run them: they lie below somebody's home."""
+        root, place = binary.parents[5], binary.relative_to(binary.parents[5])
+        shutil.copytree(root, self._folder / "programs", symlinks=True, ignore=shutil.ignore_patterns("doc", "locale", "bitcode", "llvmjit*"))
+        return (self._folder / "programs" / place).parent
+
     def _own(self, file: Path) -> Path:
         copy = self._folder / file.name
         shutil.copyfile(file, copy)
@@ -104,11 +118,19 @@ class PostgresServer:
         return copy
 
     def _run(self, program: str, *words: str | Path) -> None:
-        command = [str(binaries() / program), *map(str, words)]
+        command = [str(self._programs / program), *map(str, words)]
+        environment = {**os.environ, "LD_LIBRARY_PATH": f"{self._folder}/programs/usr/lib/{platform.machine()}-linux-gnu"}
         done = subprocess.run(
-            command, user=self._user, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+            command,
+            user=self._user,
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            check=False,
         )
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == 0, f"{done.stderr.decode()} {self._said()}"
 
 
 @pytest.fixture(scope="session")

