@@ -58,7 +58,7 @@ async def error_of(receiver: ReceivingServer, answer: dict[str, object]) -> Retr
 async def test_an_event_has_its_time_its_place_and_its_ids(receiver: ReceivingServer) -> None:
     receiver.order(intake="splunk", secret=SECRET)
     record = records_of([b'{"text":"a"}'], "b1")[0]._replace(trace_id="t1", span_id="s1", time="2026-09-21T14:13:20.123456Z")
-    options = options_for(receiver.port, index="agents", sourcetype="trace", host="builder-7", fields={"environment": "test"}, format="event")
+    options = options_for(receiver.port, index="agents", sourcetype="trace", host="builder-7", fields={"environment": "test"}, format="ecs")
     async with splunk.build(options) as sink:
         await sink.send(replace(batch_for("splunk", [record.body]), records=(record,)))
     (request,) = (request for request in posts(receiver, "event") if request.kept)
@@ -77,6 +77,15 @@ async def test_an_event_has_its_time_its_place_and_its_ids(receiver: ReceivingSe
     assert request.headers["Content-Encoding"] == "gzip"
     assert request.headers["Authorization"] == f"Splunk {SECRET}"
     assert len({uuid.UUID(each.headers["X-Splunk-Request-Channel"]) for each in receiver.requests()}) == 1
+
+
+async def test_an_event_has_no_field_twice(receiver: ReceivingServer) -> None:
+    receiver.order(intake="splunk", secret=SECRET)
+    async with splunk.build(options_for(receiver.port, fields={"environment": "test"}, format="event")) as sink:
+        await sink.send(batch_for("splunk", [b'{"event_id":"e1","dialect":"codex"}']))
+    event = json.loads(receiver.requests()[-1].plain)
+    assert event["event"] == {"event_id": "e1", "dialect": "codex"}
+    assert event["fields"] == {"environment": "test"}
 
 
 async def test_without_acknowledgement_a_yes_is_enough(collector: Collector) -> None:
@@ -124,7 +133,7 @@ async def test_an_event_that_a_collector_refuses_without_a_number_is_found(colle
     lines = lines_of(5000)
     lines[3210] = b'{"broken":'
     world = World()
-    async with splunk.build(options_for(collector.ports["SPLUNK"], format="event", acknowledge=True)) as sink:
+    async with splunk.build(options_for(collector.ports["SPLUNK"], format="ecs", acknowledge=True)) as sink:
         refused = await delivery(sink, world).send(batch_for("splunk", lines))
     assert [(record.index, record.reason) for record in refused] == [(3210, "invalid_format")]
     arrived = [attributes(record)["event_id"] for record in collector.records()]

@@ -83,7 +83,7 @@ class _Event(msgspec.Struct, omit_defaults=True):
 
 
 class SplunkSink(PostingSink):
-    """Delivers at least once: to the indexers with acknowledgement, to the collector in front of them without. The event id is an indexed field."""
+    """Delivers at least once: to the indexers with acknowledgement, to the collector in front of them without. The event has its id."""
 
     def __init__(self, options: Options) -> None:
         endpoint = Endpoint(options, auth=Bearer(token=options.token, token_file=options.token_file, scheme="Splunk"))
@@ -164,9 +164,13 @@ class SplunkSink(PostingSink):
                 host=self._host,
                 source=options.source or record.source,
                 sourcetype=options.sourcetype,
-                fields={**options.fields, "dialect": record.dialect, **identification(record)},
+                fields={**options.fields, **self._ids(record)},
                 # what is not ours to parse goes as text, and so stays as it is
                 event=msgspec.Raw(record.body) if options.format in JSON_FORMATS else record.body.decode(),
                 index=options.index,
             )
         )
+
+    def _ids(self, record: Record) -> dict[str, str]:
+        """Indexed fields. Not those that the event has by the same name: searches would find them twice in it, and count it twice."""
+        return {} if self._options.format == "event" else {"dialect": record.dialect, **identification(record)}
