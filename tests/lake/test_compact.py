@@ -232,14 +232,14 @@ def test_events_of_a_newer_program_are_not_rewritten(tmp_path: Path) -> None:
 
 
 def test_a_large_partition_becomes_files_of_the_wanted_size_within_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracesidecar.lake.rewrite.ROW_GROUP_ROWS", 2048)
+    monkeypatch.setattr("tracesidecar.encode.parquet.ROW_GROUP_ROWS", 2048)
     shipped = Shipped(tmp_path / "lake")
     for number in range(4):
         many: Rows = [("codex", event(number * 4000 + line, conversation_id=f"c{line % 7}", text=f"{number * line:x}" * 200)) for line in range(4000)]
         shipped.batch(many)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    [done] = Compactor(store(shipped.root), str(scratch), Limits(128 << 20, 512 << 10)).run(BEFORE, frozenset())
+    [done] = Compactor(store(shipped.root), str(scratch), Limits(8 << 20, 512 << 10)).run(BEFORE, frozenset())
     assert done.refused == ""
     assert len(done.after) > 1
     assert sum(each.rows for each in done.after) == 16_000

@@ -56,7 +56,7 @@ def test_long_rows_do_not_wait_as_python_objects_and_are_counted() -> None:
     line = "x" * (1 << 20)
     for number in range(32):
         encoder.add(event(number, raw=line))
-    assert len(encoder._rows) < 16
+    assert len(encoder._columns._rows) < 16
     assert encoder.held_bytes >= 32 << 20
 
 

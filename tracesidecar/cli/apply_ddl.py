@@ -39,7 +39,7 @@ def _need(package: str, extra: str) -> None:
 
 
 def _duckdb(path: str, statements: list[Statement]) -> None:
-    _need("duckdb", "duckdb")
+    _need("duckdb", "sql")
     import duckdb
 
     try:

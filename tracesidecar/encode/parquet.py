@@ -11,6 +11,7 @@ from tracesidecar.dialects.event import Event
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 1 << 16
 """Rows of a row group: its statistics let a reader skip it, and fewer rows would cost more than they save."""
@@ -18,6 +19,9 @@ ROW_GROUP_ROWS = 1 << 16
 CHUNK_ROWS = 4096
 CHUNK_BYTES = 4 << 20
 """When buffered rows become columns, whichever is reached first: until then they are Python objects, which take several times the room."""
+
+COMPRESSION_LEVEL = 1
+"""Of zstd: 3 makes a tenth less and costs half as much again; a compaction compresses harder."""
 
 _OBJECT_BYTES = 2048
 """What a buffered row takes beside its long texts."""
@@ -46,48 +50,93 @@ def program() -> str:
     return f"pyarrow-{pa.__version__}"
 
 
-class ParquetEncoder:
-    """Events in, one Parquet file out; deterministic for the same events in the same order, and the same version of pyarrow."""
+class Columns:
+    """Events in, record batches out, in the order of the events."""
 
     def __init__(self) -> None:
         self._schema = schema()
         self._rows: list[tuple[object, ...]] = []
-        self._rows_bytes = 0
+        self.held_bytes = 0
+
+    def add(self, event: Event) -> pa.RecordBatch | None:
+        """Take one event; return a batch when there are enough."""
+        self._rows.append(astuple(event))
+        self.held_bytes += _OBJECT_BYTES + len(event.raw or "") + len(event.text or "") + len(event.tool_arguments or "") + len(event.tool_result or "")
+        if len(self._rows) >= CHUNK_ROWS or self.held_bytes >= CHUNK_BYTES + CHUNK_ROWS * _OBJECT_BYTES:
+            return self.flush()
+        return None
+
+    def flush(self) -> pa.RecordBatch | None:
+        """Return what was taken since the last batch, None where that is nothing."""
+        import pyarrow as pa
+
+        if not self._rows:
+            return None
+        arrays = [_array(values, field.type) for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)]
+        self._rows.clear()
+        self.held_bytes = 0
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+class ParquetEncoder:
+    """Events in, one Parquet file out; deterministic for the same events in the same order, and the same version of pyarrow."""
+
+    def __init__(self) -> None:
+        self._columns = Columns()
         self._batches: list[pa.RecordBatch] = []
         self._batches_bytes = 0
 
     @property
     def held_bytes(self) -> int:
         """Estimate the memory that it takes now and will take while it finishes."""
-        return self._rows_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
+        return self._columns.held_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
 
     def add(self, event: Event) -> None:
         """Take one event."""
-        self._rows.append(astuple(event))
-        self._rows_bytes += _OBJECT_BYTES + len(event.raw or "") + len(event.text or "") + len(event.tool_arguments or "") + len(event.tool_result or "")
-        if len(self._rows) >= CHUNK_ROWS or self._rows_bytes >= CHUNK_BYTES + CHUNK_ROWS * _OBJECT_BYTES:
-            self._columnise()
+        if (batch := self._columns.add(event)) is not None:
+            self._keep(batch)
 
     def finish(self) -> bytes:
         """Sort, write, and return the file; the encoder is spent."""
         import pyarrow as pa
 
-        self._columnise()
-        table = pa.Table.from_batches(self._batches, self._schema)
+        if (batch := self._columns.flush()) is not None:
+            self._keep(batch)
+        table = pa.Table.from_batches(self._batches, schema())
         self._batches, self._batches_bytes = [], 0
-        return _file(table)
+        output = pa.BufferOutputStream()
+        with writer(output, COMPRESSION_LEVEL) as file:
+            write_sorted(file, table)
+        return bytes(output.getvalue())
 
-    def _columnise(self) -> None:
-        import pyarrow as pa
-
-        if not self._rows:
-            return
-        arrays = [_array(values, field.type) for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+    def _keep(self, batch: pa.RecordBatch) -> None:
         self._batches.append(batch)
         self._batches_bytes += int(batch.nbytes)
-        self._rows.clear()
-        self._rows_bytes = 0
+
+
+def writer(output: object, compression_level: int) -> pq.ParquetWriter:
+    """Begin a file of events at a path or in a stream of pyarrow."""
+    import pyarrow.parquet as pq
+
+    names = [column.name for column in COLUMNS]
+    return pq.ParquetWriter(
+        output,
+        schema(),
+        compression="zstd",
+        compression_level=compression_level,
+        use_dictionary=[name for name in names if name not in _UNREPEATED],
+        write_statistics=[name for name in names if name not in _UNCOMPARED],
+    )
+
+
+def write_sorted(file: pq.ParquetWriter, table: pa.Table) -> None:
+    """Write rows by conversation and time, equal ones as they come; a row group at a time, so that never the whole table is there twice."""
+    import pyarrow.compute as pc
+
+    order = pc.sort_indices(table, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")])
+    for start in range(0, len(order), ROW_GROUP_ROWS):
+        group = table.take(order.slice(start, ROW_GROUP_ROWS)).combine_chunks()
+        file.write_table(group, row_group_size=ROW_GROUP_ROWS)
 
 
 def _type(column: Column) -> pa.DataType:
@@ -106,26 +155,3 @@ def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.string()).cast(kind)
     return pa.array(values, kind)
-
-
-def _file(table: pa.Table) -> bytes:
-    """A row group at a time, so that never the whole table is there twice."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    order = pc.sort_indices(table, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")])
-    output = pa.BufferOutputStream()
-    names = [column.name for column in COLUMNS]
-    with pq.ParquetWriter(
-        output,
-        table.schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[name for name in names if name not in _UNREPEATED],
-        write_statistics=[name for name in names if name not in _UNCOMPARED],
-    ) as writer:
-        for start in range(0, len(order), ROW_GROUP_ROWS):
-            group = table.take(order.slice(start, ROW_GROUP_ROWS)).combine_chunks()
-            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-    return bytes(output.getvalue())

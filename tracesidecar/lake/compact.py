@@ -19,7 +19,8 @@ from tracesidecar import __version__
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.partitions import Partition, survey
 from tracesidecar.lake.records import Compaction, compaction_id
-from tracesidecar.lake.rewrite import CannotRewrite, Limits, rewrite
+from tracesidecar.lake.rewrite import Limits, rewrite
+from tracesidecar.lake.rows import CannotRewrite
 from tracesidecar.lake.store import Rewritable
 from tracesidecar.ship.manifest import ManifestObject
 
@@ -85,7 +86,7 @@ class Compactor:
         id_ = compaction_id(objects)
         after = tuple(_described(path, partition.name(id_, number)) for number, path in enumerate(rewritten.files))
         if sum(each.rows for each in after) != expected - rewritten.duplicates:
-            raise CannotRewrite(f"DuckDB wrote {sum(each.rows for each in after)} rows of {expected - rewritten.duplicates}")
+            raise CannotRewrite(f"the rewrite has {sum(each.rows for each in after)} rows of {expected - rewritten.duplicates}")
         for path, each in zip(rewritten.files, after, strict=True):
             self._store.put(each.name, path)
         self._record(Compaction(1, id_, *partition, __version__, after, objects, rewritten.duplicates), folder)

@@ -1,33 +1,32 @@
-"""Many objects of one partition into few large Parquet files, each event once, by DuckDB within a memory limit."""
+"""Many objects of one partition into few large Parquet files, each event once, within a memory limit: what does not fit waits on disk."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracesidecar.dialects.columns import COLUMNS, ColumnType
-from tracesidecar.dialects.event import SCHEMA_VERSION
-from tracesidecar.encode.parquet import ROW_GROUP_ROWS
-from tracesidecar.errors import TraceSidecarError
+from tracesidecar.encode.parquet import schema, write_sorted, writer
+from tracesidecar.lake.order import FOLDED, KEY_BYTES, Order
+from tracesidecar.lake.rows import batches
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    import pyarrow as pa
 
-_TYPES: dict[ColumnType, str] = {"string": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
-_TIME = "TIMESTAMP WITH TIME ZONE"
-LARGEST_LINE_BYTES = 16 << 20
-COMPRESSION_LEVEL = 9
+COMPRESSION_LEVEL = 6
+MEMORY_AT_LEAST = 128 << 20
 
-
-class CannotRewrite(TraceSidecarError):
-    """A partition is not what its manifests say, or was written by a newer program: nothing of it was changed."""
+_PART_SHARE = 8
+"""A part is held as it is read, as it is sorted and as it is compressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`memory_bytes` bounds the rewrite, `file_bytes` is what a file aims at; a file is larger by at most one row group."""
+    """`memory_bytes` is what the rewrite may take beside the program itself, `file_bytes` what a file aims at."""
 
     memory_bytes: int = 1 << 30
     file_bytes: int = 256 << 20
@@ -43,62 +42,73 @@ class Rewritten:
 
 
 def rewrite(paths: Sequence[str], scratch: str, limits: Limits) -> Rewritten:
-    """Write the events of all files into `scratch`, by conversation and time. An event that is there more than once stays as it came in last."""
-    import duckdb
+    """Write the events of all files into `scratch`, by conversation and time. Of an event that is there more than once, what came in last stays.
 
-    settings = {"memory_limit": f"{limits.memory_bytes}B", "temp_directory": os.path.join(scratch, "spill"), "threads": "1"}
-    try:
-        with duckdb.connect(os.path.join(scratch, "events.duckdb"), config=settings) as database:  # type: ignore[arg-type]
-            database.execute(f"CREATE TABLE events AS {_union(paths)}")
-            rows, unique = _counted(database)
-            folder = os.path.join(scratch, "out")
-            database.execute(_copy(folder, limits, has_duplicates=unique < rows))
-    except duckdb.Error as error:  # its message may quote a row
-        raise CannotRewrite(f"DuckDB could not read or write it ({type(error).__name__})") from None
-    files = sorted(os.listdir(folder), key=lambda name: int(name.partition("-")[2].partition(".")[0]))
-    return Rewritten(tuple(os.path.join(folder, name) for name in files), rows, rows - unique)
-
-
-def _counted(database: DuckDBPyConnection) -> tuple[int, int]:
-    found = database.execute("SELECT count(*), count(DISTINCT event_id), count(event_id), max(schema_version) FROM events").fetchone() or (0, 0, 0, None)
-    rows, unique, keyed, version = found
-    if keyed < rows:
-        raise CannotRewrite(f"{rows - keyed} of its rows have no event_id")
-    if version is not None and version > SCHEMA_VERSION:
-        raise CannotRewrite(f"it has events of schema version {version}, and this program knows {SCHEMA_VERSION}: upgrade first")
-    return int(rows), int(unique)
+    Needs room there for the partition twice, lightly compressed. The same files make the same files. Raises CannotRewrite.
+    """
+    spilled = os.path.join(scratch, "rows.arrow")
+    order = Order(limits.memory_bytes // KEY_BYTES)
+    with _spill(spilled) as rows:
+        for path in paths:
+            for batch in batches(path):
+                order.add(batch)
+                rows.write_batch(batch)
+    parts, count = order.parts(limits.memory_bytes // _PART_SHARE)
+    _divide(spilled, parts, scratch)
+    os.unlink(spilled)
+    return Rewritten(tuple(_files(scratch, count, limits.file_bytes)), order.rows, parts.count(FOLDED))
 
 
-def _union(paths: Sequence[str]) -> str:
-    """By name, beside no row of every column: a file that was written before a column was added has NULL there."""
-    shape = ", ".join(f"CAST(NULL AS {_TIME if column.is_time else _TYPES[column.type]}) AS {column.name}" for column in COLUMNS)
-    parts = [f"SELECT {shape} WHERE false"]
-    if lines := [path for path in paths if not path.endswith(".parquet")]:
-        parts.append(_from_json(lines))
-    if files := [path for path in paths if path.endswith(".parquet")]:
-        parts.append(f"SELECT * FROM read_parquet({_listed(files)}, union_by_name = true, hive_partitioning = false)")
-    return " UNION ALL BY NAME ".join(parts)
+def _spill(path: str) -> pa.ipc.RecordBatchFileWriter:
+    import pyarrow as pa
+
+    return pa.ipc.new_file(path, schema(), options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
 
-def _from_json(paths: Sequence[str]) -> str:
-    columns = ", ".join(f"{column.name}: '{_TYPES[column.type]}'" for column in COLUMNS)
-    times = ", ".join(f"CAST({column.name} AS {_TIME}) AS {column.name}" for column in COLUMNS if column.is_time)
-    options = f"format = 'newline_delimited', maximum_object_size = {LARGEST_LINE_BYTES}, hive_partitioning = false, columns = {{{columns}}}"
-    return f"SELECT * REPLACE ({times}) FROM read_json({_listed(paths)}, {options})"
+def _read(path: str) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    with pa.OSFile(path) as file, pa.ipc.open_file(file) as reader:
+        for at in range(reader.num_record_batches):
+            yield reader.get_batch(at)
 
 
-def _copy(folder: str, limits: Limits, *, has_duplicates: bool) -> str:
-    last = " QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY ingest_time DESC, source_file, source_offset) = 1" if has_duplicates else ""
-    selected = f"SELECT {', '.join(column.name for column in COLUMNS)} FROM events{last}"
-    order = "conversation_id, event_time, source_file, source_offset, event_id"
-    form = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {COMPRESSION_LEVEL}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
-    return f"COPY ({selected} ORDER BY {order}) TO {_quoted(folder)} ({form}, FILE_SIZE_BYTES {limits.file_bytes}, FILENAME_PATTERN 'part-{{i}}')"
+def _part(scratch: str, part: int) -> str:
+    return os.path.join(scratch, f"part-{part:06d}.arrow")
 
 
-def _listed(paths: Sequence[str]) -> str:
-    """A star in a name would be a pattern: none of ours has one, and a folder's is made a class of one."""
-    return f"[{', '.join(_quoted(''.join(f'[{c}]' if c in '*?[' else c for c in path)) for path in paths)}]"
+def _divide(spilled: str, parts: array[int], scratch: str) -> None:
+    """Put each row into the file of its part, in the order in which it was read."""
+    import pyarrow as pa
+
+    with ExitStack() as opened:
+        files: dict[int, pa.ipc.RecordBatchFileWriter] = {}
+        first = 0
+        for batch in _read(spilled):
+            rows: dict[int, list[int]] = defaultdict(list)
+            for row, part in enumerate(parts[first : first + batch.num_rows]):
+                rows[part].append(row)
+            rows.pop(FOLDED, None)
+            for part, chosen in rows.items():
+                if part not in files:
+                    files[part] = opened.enter_context(_spill(_part(scratch, part)))
+                files[part].write_batch(batch.take(pa.array(chosen)))
+            first += batch.num_rows
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _files(scratch: str, parts: int, file_bytes: int) -> Iterator[str]:
+    """Write part after part; a file that has reached its size is the last one's."""
+    import pyarrow as pa
+
+    part = 0
+    for number in range(parts):
+        if part == parts:
+            return
+        path = os.path.join(scratch, f"out-{number:05d}.parquet")
+        with writer(path, COMPRESSION_LEVEL) as file:
+            while part < parts and os.path.getsize(path) < file_bytes:
+                if os.path.exists(_part(scratch, part)):
+                    write_sorted(file, pa.Table.from_batches(_read(_part(scratch, part)), schema()))
+                    os.unlink(_part(scratch, part))
+                part += 1
+        yield path

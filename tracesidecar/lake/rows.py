@@ -1,0 +1,90 @@
+"""The events of an object, whatever format it has, as record batches of today's columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import zstandard
+from isal import igzip
+
+from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.encode.jsonl import compression_of
+from tracesidecar.encode.parquet import CHUNK_BYTES, CHUNK_ROWS, Columns, schema
+from tracesidecar.errors import TraceSidecarError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_FEWEST_ROWS = 16
+
+
+class CannotRewrite(TraceSidecarError):
+    """A partition is not what its manifests say, or was written by a newer program: nothing of it was changed."""
+
+
+def batches(path: str) -> Iterator[pa.RecordBatch]:
+    """Read a file in pieces of a few MiB. Raises CannotRewrite where it has what this program would lose."""
+    import pyarrow as pa
+
+    try:
+        yield from _from_parquet(path) if path.endswith(".parquet") else _from_lines(path)
+    except (msgspec.DecodeError, pa.ArrowException) as error:  # their messages may quote a row
+        raise CannotRewrite(f"it cannot be read as events of this program ({type(error).__name__})") from None
+
+
+def _from_lines(path: str) -> Iterator[pa.RecordBatch]:
+    decode = msgspec.json.Decoder(Event).decode
+    columns = Columns()
+    with _opened(path) as lines:
+        for line in lines:
+            event = decode(line)
+            _expect(event.schema_version)
+            if (batch := columns.add(event)) is not None:
+                yield batch
+    if (batch := columns.flush()) is not None:
+        yield batch
+
+
+def _opened(path: str) -> io.BufferedReader:
+    compression = compression_of(path)
+    if compression == "gzip":
+        return io.BufferedReader(igzip.open(path, "rb"))  # type: ignore[no-untyped-call]
+    if compression == "zstd":
+        return io.BufferedReader(zstandard.open(path, "rb"))
+    return open(path, "rb")
+
+
+def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
+    """A column that the file does not have yet is NULL; one that this program does not have would be lost."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    wanted = schema()
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        if set(file.schema_arrow.names) - set(wanted.names):
+            raise _newer()
+        for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
+            _expect(pc.max(batch.column("schema_version")).as_py())
+            arrays = [
+                batch.column(field.name).cast(field.type) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type) for field in wanted
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    decoded = sum(int(metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups))
+    return max(_FEWEST_ROWS, min(CHUNK_ROWS, CHUNK_BYTES * int(metadata.num_rows) // max(decoded, 1)))
+
+
+def _expect(version: int | None) -> None:
+    if version is not None and version > SCHEMA_VERSION:
+        raise _newer()
+
+
+def _newer() -> CannotRewrite:
+    return CannotRewrite(f"it has events of a schema later than {SCHEMA_VERSION}, which this program would lose in part: upgrade first")
