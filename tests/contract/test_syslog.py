@@ -66,8 +66,8 @@ def running(tmp_path: Path) -> Iterator[Callable[..., LogServer]]:
     """Start servers that are stopped after the test."""
     servers: list[LogServer] = []
 
-    def start(kind: Input, tls: ServerTls | None = None, permitted: str = "") -> LogServer:
-        server = LogServer(tmp_path / f"rsyslog-{len(servers)}", kind, tls, permitted)
+    def start(kind: Input, tls: ServerTls | None = None, permitted: str = "", *, is_bare: bool = False) -> LogServer:
+        server = LogServer(tmp_path / f"rsyslog-{len(servers)}", kind, tls, permitted, is_bare=is_bare)
         server.start()
         servers.append(server)
         return server
@@ -123,6 +123,17 @@ async def test_a_record_of_just_the_limit_arrives_and_a_longer_one_is_refused_al
         refused = await delivery(sink).send(batch_of_records(*records))
     assert [(record.index, record.reason) for record in refused] == [(20, "too_large"), (30, "too_large")]
     assert server.records() == [line for index, line in enumerate(lines) if index not in {20, 30}]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "relp"])
+async def test_the_longest_message_is_taken_whole_by_a_server_that_nobody_has_configured(kind: Input, running: Callable[..., LogServer]) -> None:
+    server = running(kind, is_bare=True)
+    options = options_for(kind, server.port, facility="local7")
+    longest = b'"' + b"x" * (record_limit_of(options) - 2) + b'"'
+    record = batch_for("syslog", [longest]).records[0]._replace(kind="k" * 32)
+    async with sink_of(options) as sink:
+        await sink.send(batch_of_records(record, record))
+    assert [one.record for one in server.understood()] == [longest, longest]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])

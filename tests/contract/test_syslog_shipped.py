@@ -18,7 +18,7 @@ PROGRAM = Path(sys.executable).with_name("tracesidecar")
 TEXTS = ("short", "x" * 60_000, "naïve ☃ " * 4_000)
 
 
-LIMITS = {"tcp": 8192, "relp": 8192, "udp": 1432}
+LIMITS = {"tcp": 8096, "relp": 8096, "udp": 1432}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ Input = Literal["tcp", "udp", "relp"]
 QUIET_SECONDS = 0.1
 
 _CONFIGURATION = """
-global(workDirectory="{folder}" maxMessageSize="1m" parser.escapeControlCharactersOnReceive="off"{tls_global})
+global(workDirectory="{folder}" {longest}parser.escapeControlCharactersOnReceive="off"{tls_global})
 {modules}
 template(name="understood" type="list" option.jsonf="on") {{
   property(outname="pri" name="pri" format="jsonf")
@@ -65,14 +65,17 @@ class Understood:
 
 
 class LogServer:
-    """An rsyslog process; what it has survives a restart. `permitted` is the name that a client's certificate must have."""
+    """An rsyslog process; what it has survives a restart.
 
-    def __init__(self, folder: Path, kind: Input, tls: ServerTls | None = None, permitted: str = "") -> None:
+    `permitted` is the name that a client's certificate must have. It takes messages of 1 MiB, or, with `is_bare`, what it takes unconfigured.
+    """
+
+    def __init__(self, folder: Path, kind: Input, tls: ServerTls | None = None, permitted: str = "", *, is_bare: bool = False) -> None:
         folder.mkdir(exist_ok=True)
         self.port = free_port()
         self.ports = {self.port}
         """Where what comes here may lie on its way: a proxy's port has to be added."""
-        self._folder, self._kind, self._tls, self._permitted = folder, kind, tls, permitted
+        self._folder, self._kind, self._tls, self._permitted, self._is_bare = folder, kind, tls, permitted, is_bare
         self._store = folder / "understood.jsonl"
         root = require("rsyslog").parents[2]
         libraries = root / "usr" / "lib" / f"{os.uname().machine}-linux-gnu"
@@ -128,15 +131,17 @@ class LogServer:
         options, tls_global = ("", "") if self._tls is None else driver()
         address = f'address="127.0.0.1" port="{self.port}" ruleset="keep"'
         modules, listening = f'module(load="im{self._kind}")', f'input(type="im{self._kind}" {address})'
+        longest = "" if self._is_bare else 'maxMessageSize="1m" '
         if self._kind == "tcp":
-            modules = f'module(load="imtcp" maxFrameSize="1100000"{options})'  # by default 200,000
+            frames = "" if self._is_bare else ' maxFrameSize="1100000"'
+            modules = f'module(load="imtcp"{frames}{options})'
         elif self._kind == "relp":
-            modules = 'module(load="imrelp")'
-            listening = f'input(type="imrelp" {address} maxDataSize="1m"{options})'
+            data = "" if self._is_bare else ' maxDataSize="1m"'
+            listening = f'input(type="imrelp" {address}{data}{options})'
         elif self._kind == "udp":
             modules += 'module(load="imtcp")'
             listening += f'input(type="imtcp" {address})'
-        return _CONFIGURATION.format(folder=self._folder, store=self._store, modules=modules, input=listening, tls_global=tls_global)
+        return _CONFIGURATION.format(folder=self._folder, store=self._store, modules=modules, input=listening, tls_global=tls_global, longest=longest)
 
     def _stream_driver(self) -> tuple[str, str]:
         assert self._tls is not None

@@ -23,7 +23,8 @@ SEVERITIES: dict[Severity, int] = {"informational": 6, "low": 5, "medium": 4}
 ERROR = 3
 """The severity of an event that is an error; the others are info, notice and warning."""
 
-MAX_MESSAGE = Size(8 << 10)
+MAX_MESSAGE = Size(8096)
+"""What rsyslog takes when nobody has configured it (its 8k); over TCP it makes two messages of a longer one."""
 SMALLEST_MESSAGE = 480
 """What every receiver must take (6.1)."""
 EVENT_ID_BYTES = 32
