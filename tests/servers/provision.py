@@ -220,6 +220,13 @@ SERVERS: dict[str, Server] = {
             "syslog and RELP",
         ),
         DebianServer(
+            "syslog-ng",
+            "3.38.1",
+            ("syslog-ng-core=3.38.1*", "libivykis0", "libjson-c5", "libnet1", "libpcre3", "libwrap0"),
+            "usr/sbin/syslog-ng",
+            "syslog",
+        ),
+        DebianServer(
             "postgresql",
             "15",
             ("postgresql-15=15.*", "postgresql-client-15=15.*", "libpq5=15.*", "libldap-2.5-0", "libxml2", "libicu72"),
