@@ -24,6 +24,7 @@ from tests.servers.processes import Server, free_port, require
 from tests.servers.stores import SECRET
 
 BUCKET = "traces"
+SUBJECT = "what-the-cluster-says-of-a-workload"
 
 
 @cache
@@ -53,6 +54,11 @@ class GoogleStorage:
         """Where it is when nothing is between."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def open_url(self) -> str:
+        """Where it is past the door, for who has no credentials."""
+        return f"http://127.0.0.1:{self._inner}"
+
     def start(self) -> None:
         """Start the process and open the door."""
         self._server.start()
@@ -81,16 +87,18 @@ class GoogleStorage:
 
     def bucket(self) -> storage.Bucket:
         """Look from outside, past the door."""
-        options = {"api_endpoint": f"http://127.0.0.1:{self._inner}"}
+        options = {"api_endpoint": self.open_url}
         return storage.Client(project="none", credentials=AnonymousCredentials(), client_options=options).bucket(BUCKET)
 
     def objects(self) -> dict[str, bytes]:
         """Read everything back."""
         return {blob.name: blob.download_as_bytes(raw_download=True) for blob in self.bucket().list_blobs()}
 
-    def token_for(self, assertion: str) -> str | None:
-        """Give a token for a signed assertion (RFC 7523) if it is by the key that is taken now."""
-        signed, _, signature = assertion.rpartition(".")
+    def token_for(self, form: Mapping[str, list[str]]) -> str | None:
+        """Give a token for the workload's own (RFC 8693), or for an assertion (RFC 7523) that is signed by the key that is taken now."""
+        if "subject_token" in form:
+            return self.token if form["subject_token"] == [SUBJECT] else None
+        signed, _, signature = form["assertion"][0].rpartition(".")
         try:
             _key(self.secret).public_key().verify(_decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
@@ -105,9 +113,10 @@ class _Door(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/token":
-            token = self.store.token_for(parse_qs(body.decode())["assertion"][0])
-            grant = {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+        if self.path in {"/token", "/sts"}:
+            token = self.store.token_for(parse_qs(body.decode()))
+            issued = "urn:ietf:params:oauth:token-type:access_token"
+            grant = {"access_token": token, "issued_token_type": issued, "token_type": "Bearer", "expires_in": 3600}
             self._answer(*((200, json.dumps(grant).encode()) if token else (400, b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}')))
         elif self.headers.get("Authorization") != f"Bearer {self.store.token}":
             self._answer(401, b'{"error":{"code":401,"message":"Invalid Credentials","errors":[{"reason":"authError"}]}}')

@@ -9,7 +9,7 @@ _CREDENTIALS = "no token is to be had: mend credentials_file, or the service acc
 
 MEANINGS = Meanings(
     {
-        **dict.fromkeys(("DefaultCredentialsError", "MalformedError", "RefreshError", "InvalidValue", "authError"), ("credentials", _CREDENTIALS)),
+        **dict.fromkeys(("UnusableCredentials", "DefaultCredentialsError", "RefreshError", "InvalidOperation", "authError"), ("credentials", _CREDENTIALS)),
         **dict.fromkeys(("TransportError", "ProxyError"), ("network", "check the network and HTTPS_PROXY")),
         **dict.fromkeys(("rateLimitExceeded", "userRateLimitExceeded"), ("throttled", "it asks us to slow down")),
         **dict.fromkeys(("ReadTimeout", "ConnectTimeout"), ("timeout", "it did not answer in time; the object keeps its name")),

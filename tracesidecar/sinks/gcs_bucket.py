@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.model import Payload
 from tracesidecar.sinks import tls
 from tracesidecar.sinks.gcs_answers import MEANINGS
+from tracesidecar.sinks.gcs_credentials import credentials
 from tracesidecar.sinks.gcs_options import Options
 from tracesidecar.sinks.object_store import PROBE, media_type_of
 from tracesidecar.sinks.retry_after import retry_after
@@ -19,7 +21,6 @@ from tracesidecar.sinks.stored import Stored
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
-    from google.auth.credentials import Credentials
     from google.cloud.storage import Blob
     from google.cloud.storage import Bucket as GoogleBucket
 
@@ -28,8 +29,10 @@ BATCH_KEY = "tracesidecar-batch"
 MAY_NOT_REPLACE = "mayNotReplace"
 """Our word for how who may only create hears of a taken name: that the right to delete what is there is missing."""
 
+NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
+"""Switches off that the client asks, in a thread of its own, about the bucket for spans that nobody records: it may not, and not at the same time."""
+
 READ_TIMEOUT_SECONDS = 60.0
-SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 T = TypeVar("T")
 
@@ -146,25 +149,15 @@ def _make_bucket(options: Options) -> GoogleBucket:
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.storage import Client
 
-    credentials = _credentials(options)
-    session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+    os.environ.setdefault(NO_BUCKET_METADATA, "true")
+    is_emulator = options.endpoint_url is not None and options.endpoint_url.startswith("http:")
+    made = credentials(options.credentials_file, is_emulator=is_emulator)
+    session = AuthorizedSession(made)  # type: ignore[no-untyped-call]
     session.verify = options.tls.ca_file or options.tls.verify
     session.cert = tls.certificate_files(options.tls)
     endpoint = {"api_endpoint": options.endpoint_url.rstrip("/")} if options.endpoint_url else None
     # Without a project named the client would look for one, at the metadata server too; objects have none.
-    return Client(project="none", credentials=credentials, _http=session, client_options=endpoint).bucket(options.bucket)
-
-
-def _credentials(options: Options) -> Credentials:
-    import google.auth
-    from google.auth.credentials import AnonymousCredentials
-
-    if options.credentials_file is not None:
-        found = google.auth.load_credentials_from_file(options.credentials_file, scopes=[SCOPE])  # type: ignore[no-untyped-call]
-        return cast("Credentials", found[0])
-    if options.endpoint_url is not None and options.endpoint_url.startswith("http:"):
-        return AnonymousCredentials()  # type: ignore[no-untyped-call]
-    return google.auth.default(scopes=[SCOPE])[0]
+    return Client(project="none", credentials=made, _http=session, client_options=endpoint).bucket(options.bucket)
 
 
 def _refusal(error: GoogleAPICallError) -> StoreFailure:
