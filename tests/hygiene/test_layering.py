@@ -36,6 +36,7 @@ HOMES = {
     "azure": {"tracesidecar.sinks.azure_container"},
     "boto3": {"tracesidecar.sinks.s3_bucket"},
     "botocore": {"tracesidecar.sinks.s3_bucket"},
+    "confluent_kafka": {"tracesidecar.sinks.kafka_producer"},
     "hyperscan": {"tracesidecar.sanitize"},
     "re2": {"tracesidecar.sanitize"},
     "watchdog": {"tracesidecar.collect.notices"},
@@ -43,13 +44,13 @@ HOMES = {
     "aiohttp": {"tracesidecar.sinks.http_client", "tracesidecar.sinks.http_answers"},
     "aiofiles": {"tracesidecar.sinks.directory", "tracesidecar.sinks.durable"},
     "opentelemetry": {"tracesidecar.encode.otlp_request"},
-    "google": {"tracesidecar.encode.otlp_request", "tracesidecar.sinks.gcs_bucket"},
+    "google": {"tracesidecar.encode.otlp_request", "tracesidecar.sinks.gcs_bucket", "tracesidecar.sinks.gcs_credentials"},
     "google_crc32c": {"tracesidecar.sinks.gcs_bucket"},
     "requests": {"tracesidecar.sinks.gcs_bucket"},
     "pyrage": {"tracesidecar.ship.sealing"},
     "rich": {"tracesidecar.cli"},
     "pyarrow": {"tracesidecar.encode.parquet", "tracesidecar.lake"},
-    "duckdb": {"tracesidecar.lake", "tracesidecar.cli", "tracesidecar.sinks.sql_duckdb"},
+    "duckdb": {"tracesidecar.cli", "tracesidecar.sinks.sql_duckdb"},
     "psycopg": {"tracesidecar.cli", "tracesidecar.sinks.sql_postgres", "tracesidecar.sinks.sql_postgres_login"},
     "tomli": {"tracesidecar.config", "tracesidecar.sanitize"},
 }
@@ -58,7 +59,7 @@ HOMES = {
 DECODERS = ("tracesidecar.config.", "tracesidecar.sinks.s3_bucket:")
 """Where what comes from outside has no type yet: the configuration, and the answers of an SDK that has none."""
 
-SINKS = ("azure", "datadog", "directory", "elasticsearch", "gcs", "http", "loki", "otlp", "relp", "s3", "splunk", "stdout", "syslog", "sql")
+SINKS = ("azure", "datadog", "directory", "elasticsearch", "gcs", "http", "kafka", "loki", "otlp", "relp", "s3", "splunk", "stdout", "syslog", "sql")
 
 
 @dataclass(frozen=True)
