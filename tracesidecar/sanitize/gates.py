@@ -52,6 +52,7 @@ def gates(keys: KeyMatcher) -> Mapping[str, Gate]:
         "named_bytes": lambda proposal: _names_a_secret(keys, patterns.NAME_FIRST, proposal),
         "said": lambda proposal: _is_said(proposal.value),
         "said_key": lambda proposal: _is_token(proposal.value.rstrip(".=")),
+        "random": lambda proposal: _is_random(proposal.value),
         "unlike_a_word": lambda proposal: _is_unlike_a_word(proposal.value),
         "markup_name": lambda proposal: _is_markup_secret(keys, proposal),
         "declared": lambda proposal: _is_declared_default(keys, proposal),
@@ -90,7 +91,7 @@ def _is_sql_literal(proposal: Proposal) -> bool:
     if text[max(0, start - 1) : start] in {b"'", b'"'}:
         return True
     value = text[start : proposal.end]
-    return patterns.SQL_WORD.fullmatch(value) is None and patterns.SQL_VERB.search(proposal.match + text[max(0, start - 260) : start]) is not None
+    return patterns.SQL_WORD.fullmatch(value) is None and patterns.SQL_VERB.search(text, max(0, start - 260), start) is not None
 
 
 def _is_flag_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
@@ -147,6 +148,12 @@ def _is_token(value: str) -> bool:
     digits = sum(c.isdigit() for c in value)
     is_both = any(c.isupper() for c in value) and any(c.islower() for c in value)
     return digits >= 2 and (is_both or len(value) >= 20) and digits < len(value) and entropy(value) >= 3.2 and not _is_compound(value)
+
+
+def _is_random(value: str) -> bool:
+    """Base64 of random bytes, but for public keys: digits among letters of both cases, more than names have."""
+    kinds = (sum(c.isdigit() for c in value), sum(c.isupper() for c in value), sum(c.islower() for c in value))
+    return min(kinds) >= 2 and entropy(value) >= 4.0 and not value.startswith(("AAAA", "MIIBIj", "MIICIj", "MFkw", "MCow")) and not _is_compound(value)
 
 
 def _is_compound(value: str) -> bool:

@@ -69,9 +69,20 @@ def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator:
 
 
 def _is_one_long_token(text: str) -> bool:
+    if len(text) < 24 and _is_short_token(text):
+        return True
     if len(text) < 24 or patterns.TOKEN_CHARACTERS.fullmatch(text) is None or patterns.UUID.fullmatch(text) is not None:
         return False
+    if len(patterns.NAME_PIECE.sub("", text)) * 4 < len(text):  # words run together: `ApplicationSettingsForWindow2`
+        return False
     return any(c.isdigit() for c in text) and any(c.isalpha() for c in text) and entropy(text) >= 3.0
+
+
+def _is_short_token(text: str) -> bool:
+    """Letters of both cases with digits among them, as no name has them: `xq7Rf2WbK9sLp4Zt`."""
+    if len(text) < 16 or not text.isalnum() or len(patterns.NAME_PIECE.sub("", text)) * 2 < len(text):
+        return False
+    return any(c.isupper() for c in text) and any(c.islower() for c in text) and sum(c.isdigit() for c in text) >= 2 and entropy(text) >= 3.5
 
 
 def _is_more_than_code(text: str, operator: str) -> bool:
