@@ -51,16 +51,14 @@ class Form:
 
 
 def root_of(form: Format) -> str:
-    """The folder of a lake that has the objects of a format."""
-    return "v1" if form in {"event", "parquet"} else f"{form}/v1"
+    """The folder of a lake that has the objects of a format: each its own, because an engine reads all below a table's location as one format."""
+    return "v1" if form == "event" else f"{form}/v1"
 
 
 def format_of(name: str) -> Format:
     """The format of an object that this program named."""
     root = name.partition("/")[0]
-    if root == "v1":
-        return "parquet" if name.endswith(".parquet") else "event"
-    return next((each for each in FORMATS if each == root), "raw")
+    return "event" if root == "v1" else next((each for each in FORMATS if each == root), "raw")
 
 
 @dataclass(frozen=True, slots=True)
