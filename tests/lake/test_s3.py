@@ -15,8 +15,7 @@ from tracesidecar.errors import RetryLater
 from tracesidecar.lake.compact import Compactor
 from tracesidecar.lake.rewrite import Limits
 from tracesidecar.lake.verify import verify
-from tracesidecar.sinks import s3_objects
-from tracesidecar.sinks.s3_objects import S3Objects
+from tracesidecar.sinks import remote_objects, s3_objects
 from tracesidecar.sinks.s3_options import Options
 from tracesidecar.units import Secret, Size
 
@@ -43,7 +42,7 @@ def shipped(object_store: ObjectStore, tmp_path: Path) -> Shipped:
 
 
 def test_a_bucket_is_proved_rewritten_and_proved_again(object_store: ObjectStore, shipped: Shipped, tmp_path: Path) -> None:
-    store = S3Objects(options(object_store))
+    store = s3_objects.objects(options(object_store))
     assert verify(store).problems == []
     done = list(Compactor(store, str(tmp_path), Limits(256 << 20)).run("2026-09-02", frozenset()))
     assert [(each.partition.dialect, len(each.after), each.refused) for each in done] == [
@@ -61,7 +60,7 @@ def test_an_object_that_is_gone_or_altered_is_named(object_store: ObjectStore, s
     client = object_store.client()
     client.delete_object(Bucket=BUCKET, Key=f"agents/{shipped.names[0]}")
     client.put_object(Bucket=BUCKET, Key=f"agents/{shipped.names[1]}", Body=b"x")
-    assert sorted(kinds(verify(S3Objects(options(object_store))).problems)) == ["altered", "missing"]
+    assert sorted(kinds(verify(s3_objects.objects(options(object_store))).problems)) == ["altered", "missing"]
 
 
 def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +69,9 @@ def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(object_st
     folder.mkdir(parents=True)
     for number in range(1005):
         (folder / f"{number:04}").touch()
-    store = S3Objects(options(object_store, multipart_above=Size(1 << 20), part_size=Size(5 << 20)))
+    store = s3_objects.objects(options(object_store, multipart_above=Size(1 << 20), part_size=Size(5 << 20)))
     assert [name for name, _ in store.list("v1/")] == [f"v1/{number:04}" for number in range(1005)]
-    monkeypatch.setattr(s3_objects, "BLOCK_BYTES", 1_000_003)
+    monkeypatch.setattr(remote_objects, "BLOCK_BYTES", 1_000_003)
     large = tmp_path / "large"
     large.write_bytes(bytes(range(256)) * 50_000)
     store.put("parquet/v1/large", str(large))
@@ -83,7 +82,7 @@ def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(object_st
 def test_a_store_that_is_away_is_said_and_ends_with_75(
     object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(s3_objects, "ATTEMPTS", 1)
+    monkeypatch.setattr(remote_objects, "ATTEMPTS", 1)
     path = tmp_path / "tracesidecar.toml"
     head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/*.jsonl"]\n'
     keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"\n'
@@ -96,7 +95,7 @@ def test_a_store_that_is_away_is_said_and_ends_with_75(
     assert json.loads(capsys.readouterr().out)["batches"] == 0
     object_store.stop()
     with pytest.raises(RetryLater):
-        list(S3Objects(options(object_store)).list(""))
+        list(s3_objects.objects(options(object_store)).list(""))
     assert main(["verify", "lake", "--config", str(path)]) == 75
     assert main(["compact", "lake", "--before", "2026-09-02", "--config", str(path)]) == 75
     said = capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from tracesidecar.sinks.options import SinkOptions
 
-MODULES = {"directory": "tracesidecar.sinks.directory_objects", "s3": "tracesidecar.sinks.s3_objects"}
+MODULES = {kind: f"tracesidecar.sinks.{kind}_objects" for kind in ("azure", "directory", "gcs", "s3")}
 """Type of the sink → the module whose `objects` looks at what it keeps."""
 
 

@@ -60,9 +60,9 @@ class AzureContainer:
                 raise
             raise NameTaken from failure
 
-    def replace(self, key: str, content: bytes, media_type: str, digest: str) -> None:
-        """Put a blob in place of what was there."""
-        self._upload(key, content, media_type, {DIGEST_KEY: digest}, overwrite=True)
+    def replace(self, key: str, source: str, media_type: str, digest: str) -> None:
+        """Put a file's content in place of what was there; it is read whole."""
+        self._upload(key, Path(source).read_bytes(), media_type, {DIGEST_KEY: digest}, overwrite=True)
 
     def look(self, key: str) -> Stored | None:
         """Ask for a blob without its content."""

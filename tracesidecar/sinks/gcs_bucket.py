@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.model import Payload
@@ -64,9 +65,9 @@ class GcsBucket:
                 raise
             raise NameTaken from failure
 
-    def replace(self, key: str, content: bytes, media_type: str, digest: str) -> None:
-        """Put an object in place of what was there."""
-        self._upload(key, content, media_type, {DIGEST_KEY: digest}, if_generation_match=None)
+    def replace(self, key: str, source: str, media_type: str, digest: str) -> None:
+        """Put a file's content in place of what was there; it is read whole."""
+        self._upload(key, Path(source).read_bytes(), media_type, {DIGEST_KEY: digest}, if_generation_match=None)
 
     def look(self, key: str) -> Stored | None:
         """Ask for an object without its content."""

@@ -1,0 +1,16 @@
+"""The objects of a sink at Azure Blob Storage, to look at and to rewrite."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from tracesidecar.sinks.azure_container import AzureContainer
+from tracesidecar.sinks.azure_options import Options
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.remote_objects import RemoteObjects
+
+
+def objects(options: SinkOptions) -> RemoteObjects:
+    """Look at what a sink of these options keeps; needs the rights to list and to read, and to delete where objects are rewritten."""
+    options = cast("Options", options)
+    return RemoteObjects(AzureContainer(options), options, options.where)
