@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import os
 import socket
 import ssl
 import struct
@@ -84,8 +85,8 @@ class Dialer:
             return RetryLater("tls", f"TLS with {self.where} failed: {reason}; check tls and the server's certificate")
         if isinstance(error, (ConnectionResetError, BrokenPipeError)) and self._tls is not None:
             return RetryLater("closed", f"{self.where} closed the connection; if it always does, look there whether it permits our credentials (tls.cert_file)")
-        said = getattr(error, "strerror", None) or type(error).__name__
-        return RetryLater("network", f"the connection to {self.where} failed: {said}")
+        said = os.strerror(error.errno) if error.errno else type(error).__name__
+        return RetryLater("network", f"the connection to {self.where} failed: {said}; check host and port, and what is between")
 
 
 async def connected(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
