@@ -125,7 +125,7 @@ async def test_a_workload_identity_is_exchanged_for_a_token(google_storage: Goog
         "type": "external_account",
         "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/cluster",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": f"{google_storage.url}/sts",
+        "token_url": f"{google_storage.token_url}/sts",
         "credential_source": {"file": str(tmp_path / "subject")},
     }
     (tmp_path / "federation.json").write_text(json.dumps(federation))

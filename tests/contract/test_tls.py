@@ -13,10 +13,12 @@ import pytest
 import trustme
 
 from tests.contract.batches import batch_of, lines_of
+from tests.servers.azurite import Azurite, key_of
+from tests.servers.google_storage import GoogleStorage
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import http, s3
+from tracesidecar.sinks import azure, gcs, http, s3
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.tls import ClientContext, TlsOptions
 from tracesidecar.units import Seconds, Secret
@@ -48,7 +50,42 @@ class Storing:
         return s3.build(s3.Options(name="lake", type="s3", bucket=BUCKET, endpoint_url=url, path_style=True, tls=options, timeout=Seconds(10), **keys))
 
 
-SERVERS = [pytest.param(Receiving(), id="http"), pytest.param(Storing(), id="s3")]
+class StoringAtGoogle:
+    @contextmanager
+    def running(self, folder: Path, certificate: Path) -> Iterator[int]:
+        store = GoogleStorage(folder / "google", certificate=certificate)
+        store.start()
+        (folder / "key.json").write_text(store.key_file(SECRET))
+        self._key = str(folder / "key.json")
+        yield store.port
+        store.stop()
+
+    def sink(self, port: int, options: TlsOptions) -> Sink:
+        url = f"https://127.0.0.1:{port}"
+        return gcs.build(gcs.Options(name="lake", type="gcs", bucket=BUCKET, endpoint_url=url, tls=options, timeout=Seconds(10), credentials_file=self._key))
+
+
+class StoringAtAzure:
+    @contextmanager
+    def running(self, folder: Path, certificate: Path) -> Iterator[int]:
+        self._server = server = Azurite(folder / "azurite", certificate=certificate)
+        server.start_afresh()
+        yield server.port
+        server.stop()
+
+    def sink(self, port: int, options: TlsOptions) -> Sink:
+        key = Secret(key_of(SECRET))
+        place = {"account_url": self._server.url, "container": self._server.container}
+        return azure.build(azure.Options(name="lake", type="azure", account_key=key, tls=options, timeout=Seconds(10), **place))  # type: ignore[arg-type]
+
+
+Trusting = Receiving | Storing | StoringAtGoogle | StoringAtAzure
+SERVERS = [
+    pytest.param(Receiving(), id="http"),
+    pytest.param(Storing(), id="s3"),
+    pytest.param(StoringAtGoogle(), id="gcs"),
+    pytest.param(StoringAtAzure(), id="azure"),
+]
 
 
 def written(certificate: trustme.LeafCert, path: Path) -> Path:
@@ -64,7 +101,7 @@ def ca(tmp_path: Path) -> trustme.CA:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_certificate_of_our_own_ca_is_believed(server: Receiving | Storing, ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_certificate_of_our_own_ca_is_believed(server: Trusting, ca: trustme.CA, tmp_path: Path) -> None:
     with server.running(tmp_path, written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")) as port:
         async with server.sink(port, TlsOptions(ca_file=str(tmp_path / "ca.pem"))) as sink:
             await sink.send(batch_of(lines_of(10)))
@@ -75,9 +112,7 @@ async def test_a_certificate_of_our_own_ca_is_believed(server: Receiving | Stori
     ("case", "said"),
     [("unknown CA", "unable to get local issuer certificate"), ("wrong host", "IP address mismatch|for another host"), ("expired", "certificate has expired")],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
-    server: Receiving | Storing, case: str, said: str, ca: trustme.CA, tmp_path: Path
-) -> None:
+async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(server: Trusting, case: str, said: str, ca: trustme.CA, tmp_path: Path) -> None:
     certificate = {
         "unknown CA": lambda: trustme.CA().issue_cert("127.0.0.1"),
         "wrong host": lambda: ca.issue_cert("127.0.0.2"),

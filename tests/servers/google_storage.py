@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import ssl
 from collections.abc import Iterator, Mapping
 from functools import cache
 from http.client import HTTPConnection
@@ -36,23 +37,27 @@ def _key(secret: str) -> rsa.RSAPrivateKey:
 class GoogleStorage:
     """A storage process on a folder and its door, which gives tokens to who signs with the one key that it takes now."""
 
-    def __init__(self, folder: Path) -> None:
-        self._inner = free_port()
-        self.port = free_port()
+    def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
+        self._inner, self.port, self._tokens = free_port(), free_port(), free_port()
+        self._certificate = certificate
         self.secret = SECRET
         self.token = secrets.token_hex(8)
         # Where an upload goes on is told by the server itself: its address for that is the door's.
-        address = f"http://127.0.0.1:{self.port}"
-        places = ["-host", "127.0.0.1", "-port", str(self._inner), "-external-url", address, "-public-host", f"127.0.0.1:{self.port}"]
+        places = ["-host", "127.0.0.1", "-port", str(self._inner), "-external-url", self.url, "-public-host", f"127.0.0.1:{self.port}"]
         kept = ["-backend", "filesystem", "-filesystem-root", folder / "root", "-log-level", "error"]
         self._server = Server([require("fake-gcs-server"), "-scheme", "http", *places, *kept], self._inner, folder / "log")
-        self._door: ThreadingHTTPServer | None = None
+        self._doors: list[ThreadingHTTPServer] = []
         (folder / "root" / BUCKET).mkdir(parents=True)
 
     @property
     def url(self) -> str:
         """Where it is when nothing is between."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def token_url(self) -> str:
+        """Where tokens are given."""
+        return f"http://127.0.0.1:{self._tokens}"
 
     @property
     def open_url(self) -> str:
@@ -60,18 +65,16 @@ class GoogleStorage:
         return f"http://127.0.0.1:{self._inner}"
 
     def start(self) -> None:
-        """Start the process and open the door."""
+        """Start the process and open the doors: tokens have one of their own, as at Google."""
         self._server.start()
-        self._door = ThreadingHTTPServer(("127.0.0.1", self.port), type("Door", (_Door,), {"store": self, "inner": self._inner}))
-        self._door.daemon_threads = True
-        Thread(target=self._door.serve_forever, args=(0.01,), daemon=True).start()
+        self._doors = [self._door(self.port, self._certificate), self._door(self._tokens, None)]
 
     def stop(self) -> None:
-        """Shut the door and stop the process; what it has stays."""
-        if self._door is not None:
-            self._door.shutdown()
-            self._door.server_close()
-            self._door = None
+        """Shut the doors and stop the process; what it has stays."""
+        for door in self._doors:
+            door.shutdown()
+            door.server_close()
+        self._doors = []
         self._server.stop()
 
     def accept_only(self, secret: str) -> None:
@@ -83,7 +86,7 @@ class GoogleStorage:
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         pem = _key(secret).private_bytes(encoding, form, serialization.NoEncryption()).decode()
         account = {"client_email": "shipper@project.iam.gserviceaccount.com", "private_key_id": "1", "private_key": pem}
-        return json.dumps({"type": "service_account", "token_uri": f"{self.url}/token", **account})
+        return json.dumps({"type": "service_account", "token_uri": f"{self.token_url}/token", **account})
 
     def bucket(self) -> storage.Bucket:
         """Look from outside, past the door."""
@@ -104,6 +107,16 @@ class GoogleStorage:
         except InvalidSignature:
             return None
         return self.token
+
+    def _door(self, port: int, certificate: Path | None) -> ThreadingHTTPServer:
+        door = ThreadingHTTPServer(("127.0.0.1", port), type("Door", (_Door,), {"store": self, "inner": self._inner}))
+        door.daemon_threads = True
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            door.socket = context.wrap_socket(door.socket, server_side=True, do_handshake_on_connect=False)
+        Thread(target=door.serve_forever, args=(0.01,), daemon=True).start()
+        return door
 
 
 class _Door(BaseHTTPRequestHandler):

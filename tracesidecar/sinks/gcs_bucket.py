@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
     from google.cloud.storage import Blob
     from google.cloud.storage import Bucket as GoogleBucket
+    from requests.adapters import HTTPAdapter
 
 DIGEST_KEY = "tracesidecar-sha256"
 BATCH_KEY = "tracesidecar-batch"
@@ -154,11 +155,22 @@ def _make_bucket(options: Options) -> GoogleBucket:
     is_emulator = options.endpoint_url is not None and options.endpoint_url.startswith("http:")
     made = credentials(options.credentials_file, is_emulator=is_emulator)
     session = AuthorizedSession(made)  # type: ignore[no-untyped-call]
-    session.verify = options.tls.ca_file or options.tls.verify
-    session.cert = tls.certificate_files(options.tls)
+    session.mount("https://", _adapter(options.tls))
     endpoint = {"api_endpoint": options.endpoint_url.rstrip("/")} if options.endpoint_url else None
     # Without a project named the client would look for one, at the metadata server too; objects have none.
     return Client(project="none", credentials=made, _http=session, client_options=endpoint).bucket(options.bucket)
+
+
+def _adapter(options: tls.TlsOptions) -> HTTPAdapter:
+    """Verify as configured: to what a session says of it the environment is preferred (REQUESTS_CA_BUNDLE)."""
+    from requests.adapters import HTTPAdapter
+
+    class Verifying(HTTPAdapter):
+        def send(self, *given: object, **settings: object) -> object:
+            own = {"verify": options.ca_file or options.verify} if options.ca_file or not options.verify else {}
+            return super().send(*given, **{**settings, **own, "cert": tls.certificate_files(options)})
+
+    return Verifying()
 
 
 def _refusal(error: GoogleAPICallError) -> StoreFailure:
