@@ -7,8 +7,15 @@ changed. So a row depends only on the events that are there, not on when and in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
 from tracesidecar.sinks.sql_database import Engine, Session
 from tracesidecar.sinks.sql_turns import Step, Turn, turns
+
+T = TypeVar("T")
+
+ROWS_AT_ONCE = 500
 
 _THREAD = "dialect, conversation_id, COALESCE(agent_id, ''), COALESCE(trace_id, '')"
 
@@ -61,12 +68,23 @@ def refresh(session: Session, engine: Engine) -> None:
     columns = ", ".join(f"e.{column}" for column in Step._fields[7:])
     steps = session.stream(_STEPS.format(time=engine.time_text.format("e.event_time"), columns=columns, day=day))
     found = list(turns(Step(*row) for row in steps))  # type: ignore[arg-type]
-    there = {id_ for (id_,) in session.execute(_THERE.format(day=day))}
-    session.write(f"DELETE FROM agent_traces WHERE id = {engine.mark}", [(id_,) for id_ in there - {turn.id for turn in found}])
-    session.write(_upsert(engine.mark), found)
+    there = {str(id_) for (id_,) in session.execute(_THERE.format(day=day))}
+    for ids in _chunks(sorted(there - {turn.id for turn in found})):
+        session.execute(f"DELETE FROM agent_traces WHERE id IN ({_marks(engine, len(ids))})", ids)
+    for rows in _chunks(found):
+        session.execute(_upsert(engine, len(rows)), [value for row in rows for value in row])
 
 
-def _upsert(mark: str) -> str:
-    values = ", ".join([mark] * len(Turn._fields))
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE))
+
+
+def _marks(engine: Engine, count: int) -> str:
+    return ", ".join([engine.mark] * count)
+
+
+def _upsert(engine: Engine, count: int) -> str:
+    """Several rows at once: DuckDB takes as long for a statement with one."""
+    rows = ", ".join([f"({_marks(engine, len(Turn._fields))})"] * count)
     changes = ", ".join(f"{column} = excluded.{column}" for column in Turn._fields if column != "id")
-    return f"INSERT INTO agent_traces ({', '.join(Turn._fields)}) VALUES ({values})\nON CONFLICT (id) DO UPDATE SET {changes}"
+    return f"INSERT INTO agent_traces ({', '.join(Turn._fields)}) VALUES {rows}\nON CONFLICT (id) DO UPDATE SET {changes}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,16 +36,12 @@ class Database(Protocol):
 class Session(Protocol):
     """A connection within a transaction."""
 
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run a statement and return its rows."""
         ...
 
     def stream(self, query: str) -> Iterator[tuple[object, ...]]:
         """Run a query whose answer may be large; nothing else may be run before it is exhausted."""
-        ...
-
-    def write(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run a statement for each row of parameters."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tracesidecar.errors import Rejected, RetryLater, SinkError
@@ -26,13 +26,16 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 }
 STREAMED_ROWS = 2000
 
-_SHAPE = json.dumps([{column.name: "VARCHAR" if column.is_time else duckdb_file.TYPES.of(column) for column in ROW}])
-_LINES = f"CREATE OR REPLACE TEMPORARY TABLE lines AS SELECT unnest(from_json($1, '{_SHAPE}'), recursive := true)"
+_SHAPE = json.dumps({column.name: "VARCHAR" for column in ROW})
+_LINES = f"""CREATE TEMPORARY TABLE lines AS
+SELECT unnest(row) FROM (SELECT from_json(line, '{_SHAPE}') AS row FROM (SELECT unnest($1) AS line))"""
+"""A list of lines and not one array, which takes DuckDB a hundred times the memory of its text. All is text, because a cast says what does not fit."""
+
 _TAKE_IN = f"""INSERT INTO events (
 {names(ROW)}
 )
 SELECT
-{listed(f"CAST({column.name} AS TIMESTAMP)" if column.is_time else column.name for column in ROW)}
+{listed(f"CAST({column.name} AS {duckdb_file.TYPES.of(column)})" for column in ROW)}
 FROM lines
 ON CONFLICT (event_id) DO NOTHING"""
 
@@ -51,7 +54,7 @@ class Duckdb:
 
     def take(self, records: Sequence[Record]) -> tuple[int, ...]:
         """Store all records."""
-        self._attempt(lambda connection: self._store(connection, b"[%s]" % b",".join(record.body for record in records)))
+        self._attempt(lambda connection: self._store(connection, [record.body.decode() for record in records]))
         return ()
 
     def abort(self) -> None:
@@ -81,9 +84,9 @@ class Duckdb:
         finally:
             self._connection = None
 
-    def _store(self, connection: duckdb.DuckDBPyConnection, array: bytes) -> None:
+    def _store(self, connection: duckdb.DuckDBPyConnection, lines: list[str]) -> None:
         session = _Session(connection)
-        connection.execute(_LINES, [array.decode()])
+        connection.execute(_LINES, [lines])
         session.execute(_TAKE_IN)
         make_touched(session, self._engine)
         session.execute(touch("lines"))
@@ -94,17 +97,13 @@ class _Session:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
-        return self._connection.execute(statement).fetchall()
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
 
     def stream(self, query: str) -> Iterator[tuple[object, ...]]:
         self._connection.execute(query)
         while rows := self._connection.fetchmany(STREAMED_ROWS):
             yield from rows
-
-    def write(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
-        if given := list(rows):
-            self._connection.executemany(statement, given)
 
 
 def _judge(error: duckdb.Error | OSError, path: str) -> SinkError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
@@ -14,7 +15,7 @@ from tracesidecar.model import Record
 from tracesidecar.sinks.sql_agent_traces import make_touched, refresh, touch
 from tracesidecar.sinks.sql_database import Engine
 from tracesidecar.sinks.sql_options import Address, Options
-from tracesidecar.sinks.sql_postgres_login import judge, parameters
+from tracesidecar.sinks.sql_postgres_login import GRANTS, judge, parameters
 from tracesidecar.sinks.sql_schema import migrate
 from tracesidecar.tables import postgres
 from tracesidecar.tables.lake import Lake
@@ -36,6 +37,11 @@ _SETTINGS = (
     " set_config('idle_in_transaction_session_timeout', '{timeout}', true)"
 )
 """For one transaction, so that a pooler may stand between. The last one frees the server of a sender that is gone without a word."""
+
+_MAY_WRITE = """SELECT has_database_privilege(current_database(), 'TEMP')
+  AND has_table_privilege('{0}.events', 'SELECT') AND has_table_privilege('{0}.events', 'INSERT')
+  AND has_table_privilege('{0}.agent_traces', 'SELECT') AND has_table_privilege('{0}.agent_traces', 'INSERT')
+  AND has_table_privilege('{0}.agent_traces', 'UPDATE') AND has_table_privilege('{0}.agent_traces', 'DELETE')"""
 
 _TAKE_IN = f"""WITH new AS (
   INSERT INTO events (
@@ -79,11 +85,17 @@ class Postgres:
 
     def abort(self) -> None:
         """Cut the connection: a read that waits for an answer ends at once."""
+        import psycopg
+
         self._is_aborted.set()
         connection = self._connection
-        if connection is not None and not connection.closed:
-            with socket.socket(fileno=socket.dup(connection.fileno())) as doubled:
+        if connection is None:
+            return
+        try:
+            with socket.socket(fileno=os.dup(connection.fileno())) as doubled:
                 doubled.shutdown(socket.SHUT_RDWR)
+        except (psycopg.Error, OSError):
+            return  # it has ended by itself
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -124,6 +136,9 @@ class Postgres:
         if not session.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = '{self._options.schema}'"):
             session.execute(f"CREATE SCHEMA {self._options.schema}")
         migrate(session, self._engine)
+        [(may_write,)] = session.execute(_MAY_WRITE.format(self._options.schema))
+        if not may_write:
+            raise RetryLater("denied", f"the user of {self._address} may not write to the tables there: {GRANTS}")
 
     def _store(self, connection: psycopg.Connection, bodies: Sequence[bytes], buckets: Iterable[int]) -> None:
         """Writers of the same conversation come one after another: each folds its turns with what the other has committed."""
@@ -142,18 +157,14 @@ class _Session:
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
 
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
-        cursor = self._connection.execute(statement.encode())
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        cursor = self._connection.execute(statement.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
     def stream(self, query: str) -> Iterator[tuple[object, ...]]:
         with self._connection.cursor(name="steps") as cursor:
             cursor.itersize = STREAMED_ROWS
             yield from cursor.execute(query.encode())
-
-    def write(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(statement.encode(), rows)
 
 
 def _bucket(record: Record) -> int:

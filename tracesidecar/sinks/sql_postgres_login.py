@@ -11,12 +11,14 @@ from tracesidecar.sinks.sql_options import Address, Options
 if TYPE_CHECKING:
     import psycopg
 
+GRANTS = "make it the owner of the schema, or grant it what docs/sinks/sql.md lists"
+
 _ANSWERS = {
     "28": ("credentials", "the user or the password was refused; mend url or the password"),
     "3D": ("no_database", "the database does not exist; create it, or mend url"),
     "25006": ("read_only", "this server takes no writes; point url at the primary"),
     "40": ("serialization", "another transaction was in the way"),
-    "42501": ("denied", "the user lacks a privilege; see what docs/sinks/sql.md grants"),
+    "42501": ("denied", f"the user lacks a privilege: {GRANTS}"),
     "42P01": ("tables", "a table is gone and will be made again"),
     "42703": ("tables", "a column is gone and will be made again"),
     "3F000": ("tables", "the schema is gone and will be made again"),

@@ -17,6 +17,9 @@ from tracesidecar.sinks.sql_schema import migrate
 from tracesidecar.tables import sqlite
 from tracesidecar.tables.statement import ROW, Statement
 
+BUSY_SECONDS = 5.0
+"""How long another writer is waited for at once: such a wait cannot be interrupted."""
+
 _KINDS: dict[ColumnType, type] = {"string": str, "bigint": int, "double": float, "boolean": bool}
 _Row = msgspec.defstruct("_Row", [(column.name, _KINDS[column.type] | None, None) for column in ROW])
 _decode = msgspec.json.Decoder(_Row).decode
@@ -49,8 +52,11 @@ class Sqlite:
 
     def take(self, records: Sequence[Record]) -> tuple[int, ...]:
         """Store all records."""
-        rows = [msgspec.structs.asdict(_decode(record.body)) for record in records]
-        self._attempt(lambda session: self._store(session, rows))
+        try:
+            rows = [msgspec.structs.asdict(_decode(record.body)) for record in records]
+        except msgspec.MsgspecError:  # not chained: its message quotes the record
+            raise Rejected("data", "a record is no row") from None
+        self._attempt(lambda connection: self._store(connection, rows))
         return ()
 
     def abort(self) -> None:
@@ -64,12 +70,12 @@ class Sqlite:
             self._connection.close()
             self._connection = None
 
-    def _attempt(self, step: Callable[[_Session], None]) -> None:
+    def _attempt(self, step: Callable[[sqlite3.Connection], None]) -> None:
         try:
             connection = self._opened()
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                step(_Session(connection))
+                step(connection)
         except (sqlite3.Error, OSError, OverflowError) as error:  # not chained: a message may quote a row
             self.close()
             raise _judge(error, self._path) from None
@@ -77,7 +83,7 @@ class Sqlite:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, FILE_MODE))
-            connection = sqlite3.connect(self._path, timeout=self._timeout_seconds, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self._path, timeout=min(self._timeout_seconds / 2, BUSY_SECONDS), isolation_level=None, check_same_thread=False)
             self._connection = connection
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -86,10 +92,11 @@ class Sqlite:
                 migrate(_Session(connection), self._engine)
         return self._connection
 
-    def _store(self, session: _Session, rows: Sequence[Mapping[str, object]]) -> None:
-        session.write(sqlite.INSERT, rows)
+    def _store(self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        session = _Session(connection)
+        connection.executemany(sqlite.INSERT, rows)
         make_touched(session, self._engine)
-        session.write("INSERT INTO touched (dialect, conversation_id, thread, trace_id, since) VALUES (?, ?, ?, ?, ?)", _touched(rows))
+        connection.executemany("INSERT INTO touched (dialect, conversation_id, thread, trace_id, since) VALUES (?, ?, ?, ?, ?)", _touched(rows))
         refresh(session, self._engine)
 
 
@@ -97,14 +104,11 @@ class _Session:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
-        return self._connection.execute(statement).fetchall()
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        return self._connection.execute(statement, parameters).fetchall()
 
     def stream(self, query: str) -> Iterator[tuple[object, ...]]:
         return self._connection.execute(query)
-
-    def write(self, statement: str, rows: Iterable[Sequence[object] | Mapping[str, object]]) -> None:
-        self._connection.executemany(statement, rows)
 
 
 def _touched(rows: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:

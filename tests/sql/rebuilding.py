@@ -1,0 +1,20 @@
+"""All turns counted anew, as the migration does it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.sql.engines import Stored
+from tracesidecar.sinks import sql
+
+
+def turns_anew(stored: Stored) -> None:
+    """Have a fresh sink find tables of no version, with events in them and no turn."""
+    stored.ask("DELETE FROM agent_traces")
+    stored.ask("DELETE FROM tracesidecar_schema")
+
+    async def enter() -> None:
+        async with sql.build(stored.options()):
+            pass
+
+    asyncio.run(enter())

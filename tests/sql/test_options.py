@@ -1,0 +1,64 @@
+"""What may stand in the configuration of the SQL sink, and what is said of what may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracesidecar.sinks import sql
+from tracesidecar.sinks.sql_options import Address
+from tracesidecar.units import Secret
+
+
+def options(url: str, **more: object) -> sql.Options:
+    return sql.Options(name="base", type="sql", url=Secret(url), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgresql://u:p%40ss@db.example/traces", "sql:postgresql://db.example:5432/traces/agent_traces"),
+        ("postgres://u@db.example:6000/traces?sslmode=disable", "sql:postgresql://db.example:6000/traces/agent_traces"),
+        ("postgresql:///traces?host=/run/postgresql", "sql:postgresql:///run/postgresql:5432/traces/agent_traces"),
+        ("sqlite:///var/lib/traces.db", "sql:sqlite:/var/lib/traces.db"),
+        ("sqlite:////var/lib/traces.db", "sql:sqlite:/var/lib/traces.db"),
+        ("duckdb:/var/lib/traces.duckdb", "sql:duckdb:/var/lib/traces.duckdb"),
+    ],
+)
+def test_a_destination_is_named_without_credentials(url: str, named: str) -> None:
+    assert sql.destination(options(url)) == named
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u@h/d",
+        "sqlite://relative.db",
+        "sqlite:relative.db",
+        "postgresql://u:hidden@h",
+        "postgresql://u:hidden@h:port/d",
+        "postgresql://u:hidden@h/d?sslmode=prefer",
+        "postgresql://u:hidden@h/d?options=-csearch_path",
+        "postgresql://u:hidden@[h/d",
+    ],
+)
+def test_a_url_that_is_none_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match="url is not of the form") as caught:
+        options(url)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_password_stands_in_one_place() -> None:
+    with pytest.raises(ValueError, match="more than one place"):
+        options("postgresql://u:p@h/d", password_file="/etc/password")
+
+
+@pytest.mark.parametrize("schema", ["", "Traces", "a;b", "1a", 'a"b'])
+def test_a_schema_that_would_need_quotes_is_refused(schema: str) -> None:
+    with pytest.raises(ValueError, match="schema"):
+        options("postgresql://u@h/d", schema=schema)
+
+
+def test_an_address_does_not_show_its_password() -> None:
+    address = Address.of("postgresql://u:hidden@h/d")
+    assert address.password == "hidden"
+    assert "hidden" not in f"{address} {address!r}"
