@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from structlog.testing import capture_logs
 
@@ -22,6 +26,7 @@ from tracesidecar.model import Batch
 from tracesidecar.sinks import azure
 from tracesidecar.sinks.azure_options import account_of
 from tracesidecar.sinks.object_store import PROBE, ObjectStoreSink
+from tracesidecar.sinks.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 
 PROBE_KEY = f"agents/{PROBE.name}"
@@ -141,6 +146,34 @@ async def test_a_signature_that_has_ended_is_replaced_on_disk(azurite: Azurite, 
     async with sink:
         await sink.send(batch_of(lines_of(3)))
     assert len(azurite.objects()) == 2
+
+
+def token_of_entra() -> str:
+    """Make a token as Entra ID gives it to a managed identity, without a signature: Azurite looks at issuer, audience and times."""
+    now = int(time.time())
+    claims = {"iss": "https://sts.windows.net/tenant/", "aud": "https://storage.azure.com", "iat": now, "nbf": now - 60, "exp": now + 3600}
+    parts = (json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims))
+    return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2ln"])
+
+
+async def test_a_managed_identity_is_asked_for_a_token_when_no_credentials_are_configured(
+    receiver: ReceivingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on App Service, where a variable says who gives tokens."""
+    grant = {"access_token": token_of_entra(), "expires_on": str(int(time.time()) + 3600), "resource": "https://storage.azure.com", "token_type": "Bearer"}
+    receiver.order(every_method=True, answers=[{"status": 200, "body": json.dumps(grant), "headers": {"Content-Type": "application/json"}}])
+    monkeypatch.setenv("IDENTITY_ENDPOINT", receiver.url)
+    monkeypatch.setenv("IDENTITY_HEADER", "x")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (tmp_path / "server.pem").write_bytes(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    server = Azurite(tmp_path / "azurite", certificate=tmp_path / "server.pem")
+    server.start_afresh()
+    batch = batch_of(lines_of(3))
+    async with azure.build(options_for(server.url, server.container, account_key=None, tls=TlsOptions(ca_file=str(tmp_path / "ca.pem")))) as sink:
+        await sink.send(batch)
+    assert server.objects()[key_in(batch)] == batch.objects[0].content
+    server.stop()
 
 
 @pytest.mark.parametrize("content", [b"", b"two\nlines", b"\xff\xfe", b"AccountName=only;"])

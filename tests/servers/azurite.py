@@ -1,4 +1,4 @@
-"""Azurite: Azure Blob Storage as a process, with real signatures, conditions and MD5s."""
+"""Azurite: Azure Blob Storage as a process, with real signatures, conditions and MD5s; over TLS it takes tokens too, whoever signed them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Azurite:
         if self._server is not None:
             return
         address = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
-        tls = [] if self._certificate is None else ["--cert", self._certificate, "--key", self._certificate]
+        tls = [] if self._certificate is None else ["--cert", self._certificate, "--key", self._certificate, "--oauth", "basic"]
         quiet = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         command = ["node", require("azurite"), *address, "--location", self._folder, *tls, *quiet]
         self._server = Server(command, self.port, self._folder / "log", {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key_of(self.secret)}"})
