@@ -48,6 +48,8 @@ BAIT = [
 SEARCHED = {
     "ANSI",
     "BLOCK_START",
+    "BASE64_RUN",
+    "BLANK",
     "BYTE_ESCAPES",
     "BYTE_ESCAPE_DIGITS",
     "CAMEL_END",

@@ -6,6 +6,7 @@ import string
 from collections.abc import Iterable
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.keys import KeyMatcher, words_of
 from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
 from tracesidecar.sanitize.scanning import Engine, Pattern
@@ -13,8 +14,32 @@ from tracesidecar.sanitize.values import KeyClass, is_mixed, is_secret
 
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
+_STEPS_A_VALUE = 15
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
+_BEFORE_KEY = (
+    b"api",
+    b"access",
+    b"priv",
+    b"private",
+    b"account",
+    b"auth",
+    b"authentication",
+    b"activation",
+    b"secret",
+    b"service",
+    b"client",
+    b"sign",
+    b"signing",
+    b"encrypt",
+    b"encryption",
+    b"master",
+    b"license",
+    b"app",
+    b"db",
+    b"database",
+)
+_TWO_WORD_NAMES = (*(word + b" key" for word in _BEFORE_KEY), b"db pass", b"database pass", b"key pass", b"connection string")
 _NAME_CHARACTERS = string.ascii_letters.encode() + b"0123456789_.-\xc3\xb1"
 
 WORDS = (
@@ -31,15 +56,18 @@ WORDS = (
 class Assignments:
     """Looks at each occurrence of a sensitive word, so that a text of nothing but such words stays linear."""
 
-    def __init__(self, engine: Engine, keys: KeyMatcher, own_words: Iterable[str] = ()) -> None:
+    def __init__(self, engine: Engine, keys: KeyMatcher, budget: Budget, own_words: Iterable[str] = ()) -> None:
         self._keys = keys
+        self._budget = budget
         self._words = engine.scanner("words", [Pattern(0, WORDS), *(Pattern(0, word) for word in own_words)])
 
     def spans(self, text: bytes) -> list[Span]:
         """Return the values to cut, in order."""
         found: list[Span] = []
         done = 0
-        for end, _ in self._words.hits(text):
+        hits = self._words.hits(text)
+        self._budget.spend(len(hits))
+        for end, _ in hits:
             if end > done:
                 span = self._value_behind(text, end)
                 if span is not None:
@@ -51,6 +79,7 @@ class Assignments:
         match = patterns.ASSIGNMENT_REST.match(text, word_end)
         if match is None:
             return None
+        self._budget.spend(_STEPS_A_VALUE)
         start, end = match.span(2)
         name_start = _name_start(text, word_end)
         if text[max(0, name_start - len(MARKER_START)) : name_start] == MARKER_START_BYTES:
@@ -95,7 +124,7 @@ class Assignments:
 
 def _name_start(text: bytes, word_end: int) -> int:
     start = _before_name(text, max(0, word_end - 64), word_end)
-    if start and text[start - 1 : start] == b" " and patterns.TWO_WORD_NAME.search(text[max(0, word_end - 24) : word_end]):
+    if start and text[start - 1 : start] == b" " and text[max(0, word_end - 24) : word_end].lower().endswith(_TWO_WORD_NAMES):
         start = _before_name(text, max(0, start - 65), start - 1)
     return start
 

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from itertools import accumulate
 
 from tracesidecar.sanitize import anchors, patterns
-from tracesidecar.sanitize.anchors import Role
 from tracesidecar.sanitize.scanning import Engine, Hit, Pattern, TooManyHits
 
 _RUN_LENGTH = 37
@@ -68,7 +67,6 @@ def _runs(ends: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def packed_role(data: bytes, end: int) -> Role | None:
-    """Say what the letters in front of `end` are, with which packed data begins in base64: nothing (None) in the midst of a run."""
-    match = patterns.PACKED_START.search(data, max(0, end - _PACKED_LENGTH - 3), end)
-    return Role.ENCODED if match is not None else None
+def is_packed_start(data: bytes, end: int) -> bool:
+    """True when the letters in front of `end`, with which packed data begins in base64, do not stand in the midst of a run."""
+    return patterns.PACKED_START.search(data, max(0, end - _PACKED_LENGTH - 3), end) is not None

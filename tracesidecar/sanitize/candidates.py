@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from tracesidecar.sanitize import anchors
 from tracesidecar.sanitize.anchors import Anchor, Role
-from tracesidecar.sanitize.base64_runs import Base64Runs, packed_role
+from tracesidecar.sanitize.base64_runs import Base64Runs, is_packed_start
 from tracesidecar.sanitize.deltas import STREAM_SIGNS
 from tracesidecar.sanitize.rules import Rule
-from tracesidecar.sanitize.scanning import HIT_LIMIT, Engine, Hit, Pattern, Scanner, TooManyHits
+from tracesidecar.sanitize.scanning import HIT_LIMIT, Engine, Hit, Pattern, Scanner, TooManyHits, most_hits
 from tracesidecar.sanitize.tokens import BegunTokens
 
 _SETTLED = (Role.ENCODED, Role.SPLIT)
@@ -34,7 +34,7 @@ class Candidates:
         self._base64 = Base64Runs(engine, len(kinds))
         kinds.append(anchors.base64_text_anchor())
         roles = [kind.role for kind in kinds]
-        self._unsettled = frozenset(i for i, role in enumerate(roles) if role in {Role.BEGUN, Role.PACKED, Role.DELTA})
+        self._unsettled = {i: role for i, role in enumerate(roles) if role in {Role.BEGUN, Role.PACKED, Role.DELTA}}
         self._settled = {role: len(roles) + i for i, role in enumerate(_SETTLED)}
         self.roles: tuple[Role, ...] = (*roles, *_SETTLED)
 
@@ -43,16 +43,15 @@ class Candidates:
 
         Where a piece of a streamed message may stand is added to `streamed`, in no order.
         """
-        found = self._anchors.hits(data)
+        most = most_hits(len(data))
+        found = self._anchors.hits(data, most)
         if self._numeric is not None:
-            found += self._numeric.hits(data)
+            found += self._numeric.hits(data, most)
         found += self._base64.hits(data)
         if len(found) > HIT_LIMIT:
             raise TooManyHits
-        if not self._unsettled.isdisjoint([kind for _, kind in found]):
-            if streamed is not None:
-                streamed += [at for at, kind in found if self.roles[kind] is Role.DELTA]
-            found = [hit for each in found if (hit := self._settle(data, each)) is not None]
+        if not self._unsettled.keys().isdisjoint([kind for _, kind in found]):
+            found = self._settle(data, found, streamed)
         found.sort()
         return found
 
@@ -60,15 +59,21 @@ class Candidates:
         """Return only the hits of anchors that rules bring themselves, and of keywords."""
         return self._anchors.hits(data)
 
-    def _settle(self, data: bytes, hit: Hit) -> Hit | None:
-        """What a hit on a mere beginning means, by what stands around it."""
-        at, kind = hit
-        if kind not in self._unsettled:
-            return hit
-        if self.roles[kind] is Role.DELTA:
-            return None
-        role = self._begun.break_role(data, at) if self.roles[kind] is Role.BEGUN else packed_role(data, at)
-        return (at, self._settled[role]) if role is not None else None
+    def _settle(self, data: bytes, found: Sequence[Hit], streamed: list[int] | None) -> list[Hit]:
+        """Replace the hits on mere beginnings by what they mean, by what stands around them."""
+        hits: list[Hit] = []
+        places: dict[Role, list[int]] = {Role.BEGUN: [], Role.PACKED: [], Role.DELTA: []}
+        for hit in found:
+            role = self._unsettled.get(hit[1])
+            if role is None:
+                hits.append(hit)
+            else:
+                places[role].append(hit[0])
+        hits += [(at, self._settled[role]) for at, role in self._begun.broken(data, sorted(places[Role.BEGUN]))]
+        hits += [(at, self._settled[Role.ENCODED]) for at in places[Role.PACKED] if is_packed_start(data, at)]
+        if streamed is not None:
+            streamed += places[Role.DELTA]
+        return hits
 
 
 def _scanner(engine: Engine, name: str, kinds: Sequence[Anchor], first: int) -> Scanner:

@@ -35,8 +35,10 @@ class Decoder(NamedTuple):
 class View:
     """A text as a decoder shows it; where it is written is worked out when somebody asks."""
 
-    def __init__(self, decoder: Decoder, source: str, text: str) -> None:
+    def __init__(self, decoder: Decoder, source: str, text: str, count: int) -> None:
+        """`count` pieces of the source were decoded."""
         self.text = text
+        self.count = count
         self._decoder = decoder
         self.source = source
 
@@ -73,7 +75,7 @@ def view_through(decoder: Decoder, source: str) -> View | None:
     if sign is not None and (source.isascii() if not sign else sign not in source):
         return None
     text, count = pattern.subn(decode, source)
-    return View(decoder, source, text) if count else None
+    return View(decoder, source, text, count) if count else None
 
 
 def written_spans(layers: Sequence[View], spans: Sequence[Span]) -> list[Span]:

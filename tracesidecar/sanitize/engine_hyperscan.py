@@ -20,11 +20,11 @@ class HyperscanScanner:
         self._scan = database.scan
         self._limit = limit
 
-    def hits(self, data: bytes) -> list[Hit]:
+    def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
         """Every place where a pattern ends; raise TooManyHits past the limit."""
         found: list[Hit] = []
         add = found.append
-        limit = self._limit
+        limit = self._limit if limit is None else limit
 
         def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool | None:
             add((end, pattern))

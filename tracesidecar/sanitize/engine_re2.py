@@ -20,16 +20,17 @@ class Re2Scanner:
         ordered = sorted(patterns, key=lambda pattern: pattern.id)
         self._patterns = [(key, _union(group)) for key, group in groupby(ordered, key=lambda pattern: pattern.id)]
 
-    def hits(self, data: bytes) -> list[Hit]:
+    def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
         """Where the patterns match; raise TooManyHits past the limit."""
         found: list[Hit] = []
+        limit = self._limit if limit is None else limit
         for key, pattern in self._patterns:
             for match in pattern.finditer(data):
                 start, end = match.span()
                 found.append((end, key))
                 if end - start > _LONG_MATCH:
                     found.append((start + _LONG_MATCH, key))
-                if len(found) > self._limit:
+                if len(found) > limit:
                     raise TooManyHits
         return found
 

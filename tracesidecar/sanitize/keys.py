@@ -21,7 +21,8 @@ _OWN_NAME = re.compile(r"[A-Za-z0-9]+(?:[ _.\-]?[A-Za-z0-9]+)*")
 def words_of(key: str) -> tuple[str, ...]:
     """Split a key into lower-case words: camel case, separators, accents, width and invisible characters aside; no trailing digits."""
     text = unicodedata.normalize("NFKC", key) if not key.isascii() else key
-    text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Cc", "Mn"})
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Cc", "Mn"})
     text = patterns.CAMEL_END.sub(r"\1 \2", patterns.CAMEL_START.sub(r"\1 \2", text)).lower()
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))

@@ -11,6 +11,7 @@ import msgspec
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.allowed_paths import AllowedPaths
+from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
 from tracesidecar.sanitize.escapes import decoded, raw_offsets
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.markers import MARKER_START, Marker, Span, merged
@@ -23,6 +24,10 @@ DEEPEST_NEST = 8
 """JSON in strings is parsed down to this level; what lies below and may hold a secret is replaced whole."""
 TOO_DEEP_RULE = "too-deep"
 
+_STEPS_A_STRING = 1
+_STEPS_A_SPAN = 3
+_SHORT_TEXT = 48
+_REMEMBERED = 4096
 _HIT_SLACK = 3
 """An anchor may end on the quote, colon or blank behind the string that it is about."""
 
@@ -72,6 +77,23 @@ def _placed_before(starts: Sequence[int], shifts: Sequence[int], later: Edit) ->
     return Edit(later.start - shift, later.end - shift, later.new, later.rules)
 
 
+class CleanTexts:
+    """Short texts known to hold nothing, with what it cost to know: names and words come again and again."""
+
+    def __init__(self) -> None:
+        self._steps: dict[tuple[str, bool], int] = {}
+
+    def steps(self, text: str, *, is_encoded: bool) -> int | None:
+        """Return the steps that it took to look at the text (and at its views, with `is_encoded`), None when it is not known."""
+        return self._steps.get((text, is_encoded))
+
+    def add(self, text: str, *, is_encoded: bool, steps: int) -> None:
+        """Remember a text; forget all others when they become many."""
+        if len(self._steps) >= _REMEMBERED:
+            self._steps.clear()
+        self._steps[text, is_encoded] = steps
+
+
 class Toolbox(NamedTuple):
     """What every cut needs."""
 
@@ -79,8 +101,10 @@ class Toolbox(NamedTuple):
     views: Views
     keys: KeyMatcher
     marker: Marker
+    budget: Budget
     nested: Callable[[bytes, int], Edited]
     """Redact a JSON text that stands inside a string, at the given level."""
+    clean: CleanTexts
     allowed: AllowedPaths = AllowedPaths()
 
 
@@ -137,8 +161,9 @@ class LineCut:
 
     def replace(self, start: int, end: int, rule: str, secret: bytes, kept: str = "") -> None:
         """Put a string with a marker in the place of raw[start:end], behind the text that is `kept`."""
-        new = kept.encode() + self.tools.marker.mark(rule, secret)
-        self.edits.append(Edit(start, end, msgspec.json.encode(new.decode()), (rule,)))
+        marker = self.tools.marker.mark(rule, secret)
+        new = msgspec.json.encode(kept + marker.decode()) if kept else b'"' + marker + b'"'
+        self.edits.append(Edit(start, end, new, (rule,)))
 
     def string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
         """Cut in the string token raw[start:end], whose decoded text is given, below a key of this class."""
@@ -147,7 +172,13 @@ class LineCut:
             self.edits += self._known[place]
             return
         count = len(self.edits)
-        self._cut_string(text, start, end, key_class)
+        try:
+            self.tools.budget.spend(_STEPS_A_STRING)
+            self._cut_string(text, start, end, key_class)
+        except OverBudget:
+            del self.edits[count:]
+            self.tools.budget.count_replaced()
+            self.replace(start, end, OVER_BUDGET_RULE, text.encode())
         self._known[place] = self.edits[count:]
 
     def _cut_string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
@@ -156,17 +187,25 @@ class LineCut:
             return
         if not self.heat.touches(start, end) and "\\" not in text:
             return
+        is_encoded = self.heat.touches_encoded(start, end)
+        known = self.tools.clean.steps(text, is_encoded=is_encoded)
+        if known is not None:
+            self.tools.budget.spend(known)
+            return
+        spent = self.tools.budget.spent
         content = text.encode()
         if self._cut_nested(content, start, end):
             return
         plain = self.tools.rules.spans(content)
         spans = with_escaped(self.tools.rules, content, plain)
-        if self._has_views(content, start, end):
+        if is_encoded or _has_views(content):
             spans = merged([*spans, *self.tools.views.spans(content, plain)])
         if spans and spans[0][2] == "ipv4" and spans[0][1] == len(content) and self._is_version(start):
             return
         if spans:
             self._cut_spans(content, start, end, spans)
+        elif len(text) <= _SHORT_TEXT:
+            self.tools.clean.add(text, is_encoded=is_encoded, steps=self.tools.budget.spent - spent)
 
     def _is_version(self, start: int) -> bool:
         """True for a string under a key such as `version`: 2.31.0.6 is no address there."""
@@ -193,18 +232,20 @@ class LineCut:
             self.edits.append(Edit(start, end, msgspec.json.encode(edited.line.decode()), rules))
         return True
 
-    def _has_views(self, content: bytes, start: int, end: int) -> bool:
-        if self.heat.touches_encoded(start, end) or b"\\u" in content:
-            return True
-        return (b"&" in content and patterns.NAMED_ENTITY.search(content) is not None) or patterns.PERCENT_EQUALS.search(content) is not None
-
     def _cut_spans(self, content: bytes, start: int, end: int, spans: Sequence[Span]) -> None:
         """Cut decoded spans out of the raw string: escapes before and behind stay as they were written."""
         body = self.raw[start + 1 : end - 1]
+        self.tools.budget.spend(_STEPS_A_SPAN * len(spans) + body.count(b"\\"))
         to_raw = raw_offsets(body)
         for low, high, rule in spans:
             marker = self.tools.marker.mark(rule, content[low:high])
             self.edits.append(Edit(start + 1 + to_raw(low), start + 1 + to_raw(high), marker, (rule,)))
+
+
+def _has_views(content: bytes) -> bool:
+    if b"\\u" in content or (b"&" in content and patterns.NAMED_ENTITY.search(content) is not None):
+        return True
+    return b"%" in content and patterns.PERCENT_EQUALS.search(content) is not None
 
 
 def is_json_container(content: bytes) -> bool:

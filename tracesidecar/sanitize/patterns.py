@@ -15,6 +15,7 @@ PASSWORD_MISSPELT = re.compile(r"(?:pa?ss?w(?:or?s?d|r?d)|(?:user|db|root|admin|
 SIMPLE_KEY = re.compile(rb"[A-Za-z0-9_.\-]+")
 
 # -- values
+BLANK = re.compile(r"\s")
 PLACEHOLDER = re.compile(
     r"(?i)(?:\*{3,}|x{3,}|\.{3,}|-{3,}|_{3,}|#{3,}"
     r"|<(?:your|my|insert|the|an?|redacted|secret|token|password|passwd|api|key|masked|hidden|removed|value)?[-_ a-zA-Z0-9]{0,40}>"
@@ -77,12 +78,7 @@ ASSIGNMENT_REST = re.compile(
     rb"""|[^ \t\r\n"'`\\,;&<>()\[\]{}|](?=[^\r\n"'`\\]{2})[^ \t\r\n"'`\\]{0,4096}(?:[ \t]{1,8}[=:])?)"""
 )
 NAMESPACE_BEFORE = re.compile(rb"<[A-Za-z0-9_-]{1,32}:\Z")
-NAME_AT = re.compile(rb"(?:[A-Za-z0-9_.\- ]|\xc3\xb1)*")
-TWO_WORD_NAME = re.compile(
-    rb"(?i)(?:(?:api|access|priv|private|account|auth|authentication|activation|secret|service|client|sign|signing|encrypt|encryption|master|license|app|db"
-    rb"|database) key"
-    rb"|(?:db|database|key) pass|connection string)\Z"
-)
+NAME_AT = re.compile(rb"[A-Za-z0-9_.\- ]*(?:\xc3\xb1[A-Za-z0-9_.\- ]*)*")
 QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
 # a comma or semicolon inside ends a value only before a blank, a quote or the next `name=`
 BARE_VALUE = re.compile(rb"[^ \t,;&\"'<>]*(?:[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z)[^ \t,;&\"'<>]*)*")
@@ -114,6 +110,7 @@ PERCENT_EQUALS = re.compile(rb"%3[dD]")
 NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 
 # -- encoded views of a text; each begins with its literal, which Python's engine looks for far faster than for a repeat or a set
+BASE64_NOT_HEX = re.compile(rb"[G-Zg-z][A-Za-z0-9+/]{39}")
 BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,65536}={0,2}")
 UNICODE_ESCAPES = re.compile(r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))*")
 UNICODE_ESCAPE_DIGITS = re.compile(r"u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})")
@@ -126,7 +123,8 @@ ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|[()][AB0-2]|\][^\x07\x1b]{0,2
 OVERSTRUCK = re.compile(r"[^\x08]\x08")
 INVISIBLE = re.compile("[\x00-\x07\x0e-\x1a\x7f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 COMPATIBLE = re.compile("[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u2100-\u214f\u2460-\u24ff\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]")
-TOKEN_BREAK = re.compile(rb'[A-Za-z0-9+/_=.-]{0,512}+(?:\\{1,16}(["nr])|("))')
+TOKEN_RUN = re.compile(rb"[A-Za-z0-9+/_=.-]*+")
+TOKEN_BREAK = re.compile(rb'\\{1,16}(["nr])|"')
 PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z")
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
 LINE_WRAP = re.compile(rb"[\r\n](?<=[A-Za-z0-9+/_=.-][\r\n])(?:(?<=\r)\n)?[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")

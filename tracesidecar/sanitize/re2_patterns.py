@@ -39,7 +39,7 @@ class Re2Pattern:
             return re2.compile(self._expression.encode("latin-1", "strict"), options)
         return re2.compile(self._expression, options)
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """How many groups the pattern has."""
         return cast("int", self._compiled.groups)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from tracesidecar.sanitize.allowed_paths import AllowedPaths
 from tracesidecar.sanitize.anchors import Role, own_word
+from tracesidecar.sanitize.budget import Budget, OverBudget
 from tracesidecar.sanitize.candidates import Candidates
 from tracesidecar.sanitize.deltas import Stream, find_streams
 from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.line_cut import EVERYWHERE, Edit, Edited, Heat, Known, LineCut, Toolbox, chained, spliced
+from tracesidecar.sanitize.line_cut import EVERYWHERE, CleanTexts, Edit, Edited, Heat, Known, LineCut, Toolbox, chained, spliced
 from tracesidecar.sanitize.markers import Marker
 from tracesidecar.sanitize.nearby import NotPlain, cut_nearby
 from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
@@ -27,6 +28,13 @@ from tracesidecar.sanitize.tokens import BLOCK_RULES, block_starts, token_prefix
 from tracesidecar.sanitize.views import Views
 from tracesidecar.sanitize.walk import cut_tree
 from tracesidecar.sanitize.windows import Verifier
+
+_VERIFIED_PART = 4
+"""Verification may cost so much less than the cut that it is to save."""
+
+
+Suspect = tuple[int, int, Sequence[Hit] | None]
+"""A line [start, end), without its newline, and its hits (None: anything may stand anywhere)."""
 
 
 class StreamFailed(Exception):
@@ -50,10 +58,10 @@ class Redacted(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """Whole lines, where in them something may have to be cut (None: anywhere), and the messages that are streamed over them."""
+    """Whole lines, those of them in which something may have to be cut, and the messages that are streamed over them."""
 
     data: bytes
-    hits: Sequence[Hit] | None
+    suspects: Sequence[Suspect]
     streams: Sequence[Stream]
 
 
@@ -74,28 +82,44 @@ class Redactor:
     def __init__(self, policy: Policy, engine: Engine) -> None:
         keys = KeyMatcher(policy.vocabulary, policy.key_names)
         own_words = [own_word(name) for name in policy.key_names]
-        rules = TextRules(policy.rules, engine, keys, own=policy.own, own_words=own_words, allowed=policy.allowed)
+        self.budget = Budget()
+        rules = TextRules(policy.rules, engine, keys, self.budget, own=policy.own, own_words=own_words, allowed=policy.allowed)
         self.marker = Marker(policy.hmac_key)
         self.rules = rules
         tokens = frozenset(rule.id for rule in policy.rules if token_prefixes(rule))
-        self.views = Views(rules, policy.rules, engine)
-        self._siblings = Siblings(rules, self.marker, tokens=tokens, blocks=BLOCK_RULES)
+        self.views = Views(rules, policy.rules, engine, self.budget)
+        self._siblings = Siblings(rules, self.marker, self.budget, tokens=tokens, blocks=BLOCK_RULES)
         self._own = policy.own
         self._candidates = Candidates(policy.rules, engine, policy.key_names)
         self._roles = self._candidates.roles
-        self._verifier = Verifier(rules, keys, self._roles)
+        self._verifier = Verifier(rules, keys, self._roles, self.budget)
         self._stream_cut = StreamCut(rules, self.views, self.marker)
         self._second_look = SecondLook(self._sure_edits, self.marker)
-        self._tools = Toolbox(rules, self.views, keys, self.marker, self._nested, AllowedPaths(policy.allowed))
+        self._tools = Toolbox(rules, self.views, keys, self.marker, self.budget, self._nested, CleanTexts(), AllowedPaths(policy.allowed))
 
     def scan(self, data: bytes) -> Scanned:
         """Look at every byte of whole lines, each ended by a newline."""
         signs: list[int] = []
         try:
-            hits = self._candidates.hits(data, signs)
+            suspects = _by_line(data, self._candidates.hits(data, signs))
         except Exception:  # noqa: BLE001 - too many, or a scan failed: each line for itself, so that a failure costs one line
-            return Scanned(data, None, find_streams(data, [end for _, end in _lines(data)]))
-        return Scanned(data, hits, find_streams(data, signs))
+            suspects, signs = self._scan_lines(data)
+        return Scanned(data, suspects, find_streams(data, signs))
+
+    def _scan_lines(self, data: bytes) -> tuple[list[Suspect], list[int]]:
+        suspects: list[Suspect] = []
+        signs: list[int] = []
+        for start, end in _lines(data):
+            found: list[int] = []
+            try:
+                hits = self._candidates.hits(data[start:end], found)
+                if hits:
+                    suspects.append((start, end, [(start + at, kind) for at, kind in hits]))
+            except Exception:  # noqa: BLE001 - fail closed: anything may stand anywhere
+                suspects.append((start, end, None))
+                found = [end - start]
+            signs += [start + at for at in found]
+        return suspects, signs
 
     def redact(self, scanned: Scanned) -> Redacted:
         """Redact the lines, and the texts that are streamed over several of them.
@@ -135,6 +159,7 @@ class Redactor:
         """For the start of each line with a part of a streamed secret its end and edits; no edits where finding them failed."""
         lines: dict[int, tuple[int, list[Edit] | None]] = {}
         for stream in streams:
+            self.budget.begin(sum(len(piece.text) for piece in stream.pieces))
             try:
                 for (start, end), edits in self._stream_cut.edits(data, stream).items():
                     _, before = lines.setdefault(start, (end, []))
@@ -147,6 +172,7 @@ class Redactor:
     def _streamed_line(self, data: bytes, start: int, end: int, streamed: tuple[int, list[Edit] | None]) -> Edited:
         if streamed[1] is None:
             raise StreamFailed
+        self.budget.begin(end - start)
         edited = spliced(data[start:end], streamed[1])
         return chained(edited, self._nested(edited.line, 0))
 
@@ -155,23 +181,19 @@ class Redactor:
 
     def _sure_edits(self, line: bytes) -> Sequence[Edit]:
         """What the rules with an anchor of their own would still cut."""
+        self.budget.begin(len(line))
         hits = [hit for hit in self._candidates.anchor_hits(line) if self._roles[hit[1]] is Role.CERTAIN]
         return self._cut(line, hits, 0).edits if hits else ()
 
-    def _suspects(self, scanned: Scanned, streamed: Mapping[int, tuple[int, object]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
-        """Lines to look at, with their hits (None: all of the line), as [start, end) without the newline."""
-        data, hits, _ = scanned
-        if hits is None:
-            return [(start, end, None) for start, end in _lines(data)]
-        suspects = _by_line(data, hits)
-        if self._own:
-            suspects = self._with_own(data, suspects)
+    def _suspects(self, scanned: Scanned, streamed: Mapping[int, tuple[int, object]]) -> Sequence[Suspect]:
+        """Lines to look at, with those in which rules of the user match, or a streamed message has a part."""
+        suspects = self._with_own(scanned.data, scanned.suspects) if self._own else scanned.suspects
         if not streamed:
             return suspects
         known = {start for start, _, _ in suspects}
         return sorted((*suspects, *((start, end, None) for start, (end, _) in streamed.items() if start not in known)), key=itemgetter(0))
 
-    def _with_own(self, data: bytes, suspects: list[tuple[int, int, Sequence[Hit] | None]]) -> list[tuple[int, int, Sequence[Hit] | None]]:
+    def _with_own(self, data: bytes, suspects: Sequence[Suspect]) -> list[Suspect]:
         """Add the lines in which a rule of the user matches: no anchor can be derived from any regex, so each line is asked."""
         by_start = {start: (start, end, hits) for start, end, hits in suspects}
         for start, end in _lines(data):
@@ -181,10 +203,19 @@ class Redactor:
 
     def _line(self, data: bytes, start: int, end: int, hits: Sequence[Hit] | None) -> Edited | None:
         if hits is None:
+            self.budget.begin(end - start)
             return self._cut(data[start:end], None, 0)
-        if not self._verifier.confirms(data, start, end, hits):
+        if not self._is_confirmed(data, start, end, hits):
             return None
+        self.budget.begin(end - start)
         return self._cut(data[start:end], [(at - start, kind) for at, kind in hits], 0)
+
+    def _is_confirmed(self, data: bytes, start: int, end: int, hits: Sequence[Hit]) -> bool:
+        self.budget.begin((end - start) // _VERIFIED_PART)
+        try:
+            return self._verifier.confirms(data, start, end, hits)
+        except OverBudget:
+            return True
 
     def _cut(self, raw: bytes, hits: Sequence[Hit] | None, nest: int) -> Edited:
         if hits is None:
@@ -244,8 +275,8 @@ def _lines(data: bytes) -> list[tuple[int, int]]:
     return lines
 
 
-def _by_line(data: bytes, hits: Sequence[Hit]) -> list[tuple[int, int, Sequence[Hit] | None]]:
-    suspects: list[tuple[int, int, Sequence[Hit] | None]] = []
+def _by_line(data: bytes, hits: Sequence[Hit]) -> list[Suspect]:
+    suspects: list[Suspect] = []
     i, total = 0, len(hits)
     while i < total:
         at = hits[i][0]

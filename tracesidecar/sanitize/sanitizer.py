@@ -119,6 +119,7 @@ class Sanitizer:
         """Redact free text, such as a path that becomes a label."""
         content = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
         try:
+            self._redactor.budget.begin(len(content))
             plain = self._redactor.rules.spans(content)
             spans = merged([*plain, *self._redactor.views.spans(content, plain)])
             return self._redactor.marker.cut(content, spans).decode() if spans else text

@@ -7,6 +7,13 @@ from typing import NamedTuple, Protocol
 
 HIT_LIMIT = 1 << 17
 """More hits than this in one scan are not collected: memory stays bounded whatever the input."""
+_FEW_HITS = 1024
+_BYTES_A_HIT = 24
+
+
+def most_hits(size: int) -> int:
+    """Return how many hits in so many bytes are worth a look each: several times what the densest real lines have."""
+    return min(HIT_LIMIT, _FEW_HITS + size // _BYTES_A_HIT)
 
 
 class Pattern(NamedTuple):
@@ -27,8 +34,8 @@ class TooManyHits(Exception):
 class Scanner(Protocol):
     """A set of patterns, ready to run over bytes."""
 
-    def hits(self, data: bytes) -> list[Hit]:
-        """Every place where a pattern ends; raise TooManyHits past the limit."""
+    def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
+        """Every place where a pattern ends; raise TooManyHits past the limit (None: the scanner's own)."""
 
     def first_hits(self, data: bytes) -> dict[int, int]:
         """Each pattern that occurs, with an offset at or before which no match of it ends (0 when unknown)."""

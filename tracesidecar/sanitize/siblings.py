@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.line_cut import Edit
 from tracesidecar.sanitize.markers import Marker, Span
@@ -39,10 +40,11 @@ class _Part(NamedTuple):
 class Siblings:
     """Joins neighbouring strings and cuts what the rules find across them."""
 
-    def __init__(self, rules: TextRules, marker: Marker, *, tokens: Collection[str], blocks: Collection[str]) -> None:
+    def __init__(self, rules: TextRules, marker: Marker, budget: Budget, *, tokens: Collection[str], blocks: Collection[str]) -> None:
         """`tokens` names the rules whose pieces follow each other directly, `blocks` those whose lines do."""
         self._rules = rules
         self._marker = marker
+        self._budget = budget
         self._kinds = ((b"", tokens), (b"\n", blocks))
 
     def edits(self, raw: bytes, begun: Sequence[int] | None) -> list[Edit]:
@@ -50,24 +52,38 @@ class Siblings:
 
         The marker stands in the first piece, the others become empty.
         """
+        self._budget.spend(raw.count(b'"'))
         edits: list[Edit] = []
         taken: set[int] = set()
         places = sorted(begun) if begun is not None else None
         for group in groups(raw):
             if places is not None and not any(bisect_right(places, leaf.start) < bisect_right(places, leaf.end) for leaf in group):
                 continue
-            contents = [leaf.text.encode() for leaf in group]
-            alone: dict[int, list[Span]] = {}
-            for separator, wanted in self._kinds:
-                for parts, joined in _joined(contents, separator, everything_only=bool(separator)):
-                    for start, end, rule in self._rules.spans(joined):
-                        pieces = list(_pieces(parts, start, end)) if rule in wanted else []
-                        leaves = {group[leaf].start for leaf, _, _ in pieces}
-                        if len(leaves) < 2 or leaves & taken or (not separator and self._is_whole_alone(contents, alone, pieces[0])):
-                            continue
-                        taken |= leaves
-                        edits += self._cut(raw, group, pieces, rule, joined[start:end])
+            try:
+                edits += self._group_edits(raw, group, taken)
+            except OverBudget:
+                edits += [self._whole(leaf) for leaf in group if leaf.start not in taken]
+                taken |= {leaf.start for leaf in group}
         return edits
+
+    def _group_edits(self, raw: bytes, group: Sequence[Leaf], taken: set[int]) -> list[Edit]:
+        edits: list[Edit] = []
+        contents = [leaf.text.encode() for leaf in group]
+        alone: dict[int, list[Span]] = {}
+        for separator, wanted in self._kinds:
+            for parts, joined in _joined(contents, separator, everything_only=bool(separator)):
+                for start, end, rule in self._rules.spans(joined):
+                    pieces = list(_pieces(parts, start, end)) if rule in wanted else []
+                    leaves = {group[leaf].start for leaf, _, _ in pieces}
+                    if len(leaves) < 2 or leaves & taken or (not separator and self._is_whole_alone(contents, alone, pieces[0])):
+                        continue
+                    taken |= leaves
+                    edits += self._cut(raw, group, pieces, rule, joined[start:end])
+        return edits
+
+    def _whole(self, leaf: Leaf) -> Edit:
+        self._budget.count_replaced()
+        return Edit(leaf.start, leaf.end, b'"' + self._marker.mark(OVER_BUDGET_RULE, leaf.text.encode()) + b'"', (OVER_BUDGET_RULE,))
 
     def _is_whole_alone(self, contents: Sequence[bytes], alone: dict[int, list[Span]], piece: tuple[int, int, int]) -> bool:
         """True when the rules cut something in the first piece without its neighbours."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tracesidecar.sanitize import assignments
 from tracesidecar.sanitize.assignments import Assignments
+from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.gates import Gate, Proposal, gates
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.markers import MARKER_START, Span, merged
@@ -25,6 +26,9 @@ _BLOB = Re2Pattern("[A-Za-z0-9+/]{256,}")
 LEAF_LIMIT = 32 << 20
 """A longer string with something suspicious in it is cut whole: the work for one string stays bounded."""
 TOO_LARGE_RULE = "too-large"
+_STEPS_A_TEXT = 1
+_STEPS_A_SPAN = 12
+_BYTES_A_STEP = 200
 ECHOED = 64
 """Of so many secrets in a text other occurrences are looked for: the time stays linear."""
 
@@ -43,6 +47,7 @@ class TextRules:
         rules: Sequence[Rule],
         engine: Engine,
         keys: KeyMatcher,
+        budget: Budget,
         *,
         own: OwnRules = NO_OWN_RULES,
         own_words: Sequence[str] = (),
@@ -52,15 +57,17 @@ class TextRules:
         self._rules = [_Compiled(rule, Re2Pattern(rule.regex), by_name.get(rule.gate)) for rule in rules]
         self._prefilter = engine.scanner("rules", [Pattern(i, rule.prefilter) for i, rule in enumerate(rules)], once=True) if rules else None
         self._assignment_rule = next((i for i, rule in enumerate(rules) if rule.id == assignments.RULE), None)
-        self._assignments = Assignments(engine, keys, own_words)
+        self._assignments = Assignments(engine, keys, budget, own_words)
+        self._budget = budget
         self._own = own
         self._has_own_words = bool(own_words)
         self._allowed = allowed
 
     def spans(self, text: bytes) -> list[Span]:
-        """Return what to cut, sorted and apart from each other."""
+        """Return what to cut, sorted and apart from each other; raise OverBudget when that asks for too much."""
         if len(text) > LEAF_LIMIT:
             return [(0, len(text), TOO_LARGE_RULE)]
+        self._budget.spend(_STEPS_A_TEXT + len(text) // _BYTES_A_STEP)
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
         first_hits = self._prefilter.first_hits(text) if self._prefilter is not None else {}
@@ -78,6 +85,7 @@ class TextRules:
             found += self._assignments.spans(text)
         found += self._own.spans(text)
         if found:
+            self._budget.spend(_STEPS_A_SPAN * len(found))
             found += _echoes(text, found)
         if self._allowed:
             found = [span for span in found if text[span[0] : span[1]].decode("utf-8", "replace") not in self._allowed]
@@ -92,8 +100,10 @@ class TextRules:
         # back to a blank: a token may be longer than any window (a JWT with certificates in its header)
         start = text.rfind(b" ", 0, max(0, first_end - LOOK_BACK)) + 1 if len(text) > LONG_TEXT else 0
         text_from = text[start:] if start else text
+        self._budget.spend(_STEPS_A_TEXT + len(text_from) // _BYTES_A_STEP)
         found: list[Span] = []
         for match in compiled.pattern.finditer(text_from):
+            self._budget.spend(_STEPS_A_SPAN)
             low, high = _cut_part(match, rule.group, compiled.pattern)
             value = text_from[low:high].decode("utf-8", "replace")
             if MARKER_START in value or is_placeholder(value):

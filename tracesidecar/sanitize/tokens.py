@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.anchors import Anchor, Role
@@ -11,6 +11,7 @@ from tracesidecar.sanitize.rules import Rule
 
 _SHORTEST_PREFIX = 4
 _JWT = "eyJ"
+_LONGEST_REST = 512
 _WORD = 3
 """So many small letters behind a beginning, and nothing else, are a name: `xai-sdk`."""
 _WORDS = frozenset({"key-", "key_", "API-", "api-", "sdk-", "ext_", "dose", "secret_", "://", "sig="})
@@ -47,21 +48,30 @@ class BegunTokens:
         """Return an anchor on literals only: the rest is looked at behind each hit."""
         return [Anchor("begun", Role.BEGUN, tuple(sorted(re.escape(prefix.decode()) for prefix in self._prefixes)))] if self._prefixes else []
 
-    def break_role(self, raw: bytes, at: int) -> Role | None:
-        """Say how a token ends whose beginning ends at `at`: with its string, with a line, or (None) as tokens do."""
-        match = patterns.TOKEN_BREAK.match(raw, at)
-        if match is None or not self._begins_a_word(raw, at):
-            return None
-        if match.group(1) in {b"n", b"r"}:
-            return Role.ENCODED
-        tail = raw[at : match.end()].rstrip(b'\\"')
-        return None if len(tail) >= _WORD and tail.isalpha() and tail.islower() else Role.SPLIT
+    def broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, Role]]:
+        """Say of the beginnings that end at `ends` (ascending) which tokens break off, and how: with their string, or with a line."""
+        run_end = -1
+        ending: re.Match[bytes] | None = None
+        for at in ends:
+            if at > run_end:  # one look for all beginnings in the same run of characters
+                run = patterns.TOKEN_RUN.match(raw, at)
+                run_end = run.end() if run is not None else at
+                ending = patterns.TOKEN_BREAK.match(raw, run_end)
+            if ending is not None and run_end - at <= _LONGEST_REST and self._begins_a_word(raw, at):
+                if ending.group(1) in {b"n", b"r"}:
+                    yield at, Role.ENCODED
+                elif not _is_name(raw[at:run_end]):
+                    yield at, Role.SPLIT
 
     def _begins_a_word(self, raw: bytes, at: int) -> bool:
         """False for a beginning in small letters in the midst of a word: `openapi_`."""
         size = next((size for size in self._sizes if raw[max(0, at - size) : at] in self._prefixes), 0)
         before = raw[max(0, at - size - 2) : at - size]
         return not (before[-1:].islower() and raw[at - size : at - size + 1].islower()) or before[:1] == b"\\"
+
+
+def _is_name(rest: bytes) -> bool:
+    return len(rest) >= _WORD and rest.isalpha() and rest.islower()
 
 
 def block_starts(raw: bytes) -> list[int]:

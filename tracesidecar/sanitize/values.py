@@ -46,7 +46,7 @@ def is_identifier_chain(text: str) -> bool:
 
 def is_mixed(text: str) -> bool:
     """True for letters with digits or signs, which no word and no name in code is made of."""
-    if len(text) < 6 or any(c.isspace() for c in text) or patterns.SLUG.fullmatch(text) is not None:
+    if len(text) < 6 or patterns.BLANK.search(text) is not None or patterns.SLUG.fullmatch(text) is not None:
         return False
     return any(c.isalpha() for c in text) and patterns.LETTERS_ONLY.fullmatch(text) is None
 
@@ -97,7 +97,7 @@ def _is_more_than_code(text: str, operator: str) -> bool:
 
 
 def _looks_random(text: str) -> bool:
-    if len(text) < 8 or any(c.isspace() for c in text) or is_identifier_chain(text) or patterns.HOST.fullmatch(text) is not None:
+    if len(text) < 8 or patterns.BLANK.search(text) is not None or is_identifier_chain(text) or patterns.HOST.fullmatch(text) is not None:
         return False
     bits = entropy(text)
     is_word = patterns.LETTERS_ONLY.fullmatch(text) is not None and not (len(text) >= 22 and text.isalpha() and text.islower())

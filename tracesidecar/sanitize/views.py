@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.decoders import DECODERS, TooMuch, View, base64_content, view_through, written_spans
 from tracesidecar.sanitize.markers import Span, merged
 from tracesidecar.sanitize.re2_patterns import Re2Pattern
@@ -20,23 +21,27 @@ BASE64_RULE = "base64"
 _ROUNDS = 3
 """So often are all decoders asked one after another: a percent sign may be written in percent."""
 _SHORTEST_REST = 8
-_LINES_OF_BASE64 = r"(?:^|[\s>|])[A-Za-z0-9+/]*[G-Zg-z][A-Za-z0-9+/]{39,}\r?\n[ \t>|]*[A-Za-z0-9+/]"
+_LINE_OF_BASE64 = Re2Pattern(r"(?:^|[\s>|])[A-Za-z0-9+/]{40,}\r?\n[ \t>|]*[A-Za-z0-9+/]")
 _DEPTH = 4
 """Base64 in base64, and packed data in it, is followed so deep."""
 _RUN_START = "(?:^|[^A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24}"
 _RUN_START_LENGTH = 24
 _MOST_RUNS = 1 << 22
+_STEPS_A_PIECE = 1
+_BYTES_A_STEP = 300
+_CHARACTERS_A_STEP = 100
 
 
 class Views:
     """Looks at a text through the decoders, one upon the other, and into base64."""
 
-    def __init__(self, rules: TextRules, catalogue: Iterable[Rule], engine: Engine) -> None:
+    def __init__(self, rules: TextRules, catalogue: Iterable[Rule], engine: Engine, budget: Budget) -> None:
         self._rules = rules
+        self._budget = budget
         self._run_starts = engine.scanner("runs", [Pattern(0, _RUN_START)], limit=_MOST_RUNS)
         self._tokens = {rule.id: prefixes for rule in catalogue if (prefixes := token_prefixes(rule))}
         begun = "|".join(sorted({re.escape(prefix) for prefixes in self._tokens.values() for prefix in prefixes}))
-        self._wrapped = Re2Pattern("|".join([*([rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]"] if begun else []), _LINES_OF_BASE64]))
+        self._begun_line = Re2Pattern(rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]") if begun else None
 
     def spans(self, text: bytes, plain: Sequence[Span]) -> list[Span]:
         """Return what to cut beyond `plain`, which the rules find in the text itself: in the text's own bytes, sorted and apart."""
@@ -47,10 +52,12 @@ class Views:
         found = self._run_spans(text, plain, depth, judged)
         layers: list[View] = []
         for _ in range(_ROUNDS):
+            self._budget.spend(len(source) // _CHARACTERS_A_STEP)
             count = len(layers)
             for decoder in DECODERS:
                 view = view_through(decoder, source)
                 if view is not None:
+                    self._budget.spend(_STEPS_A_PIECE * view.count)
                     layers.append(view)
                     source = view.text
             if len(layers) == count:
@@ -66,8 +73,9 @@ class Views:
     def _run_spans(self, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]) -> list[Span]:
         """What stands in base64, and tokens and base64 that go on behind the end of a line."""
         encoded = self._base64_spans(text, depth, judged)
-        if self._wrapped.search(text) is None:
+        if not self._is_wrapped(text):
             return encoded
+        self._budget.spend(_STEPS_A_PIECE * text.count(b"\n"))
         known = merged([*plain, *encoded])
         found = encoded
         for view in joined_words(text):
@@ -79,14 +87,25 @@ class Views:
             found += longer
         return found
 
+    def _is_wrapped(self, text: bytes) -> bool:
+        """True when a token or a line of base64, which hashes are not, may go on in the next line."""
+        if b"\n" not in text and b"\r" not in text:
+            return False
+        if self._begun_line is not None and self._begun_line.search(text) is not None:
+            return True
+        return any(patterns.BASE64_NOT_HEX.search(text, *match.span()) is not None for match in _LINE_OF_BASE64.finditer(text))
+
     def _base64_spans(self, text: bytes, depth: int, judged: dict[bytes, bool]) -> list[Span]:
         """Runs of base64 with a secret in them; `judged` remembers those that were met in another view."""
         if not depth:
             return []
         found: list[Span] = []
+        self._budget.spend(len(text) // _BYTES_A_STEP)
         for start, end in self._base64_runs(text):
+            self._budget.spend(_STEPS_A_PIECE)
             run = text[start:end]
             if run not in judged:
+                self._budget.spend(_STEPS_A_PIECE + (end - start) // _CHARACTERS_A_STEP)
                 judged[run] = self._hides_a_secret(run, depth - 1)
             if judged[run]:
                 found.append((start, end, BASE64_RULE))

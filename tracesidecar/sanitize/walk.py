@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 import msgspec
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, OverBudget
 from tracesidecar.sanitize.line_cut import KEY_NAME_RULE, Edit, LineCut
 from tracesidecar.sanitize.markers import MARKER_START
 from tracesidecar.sanitize.values import KeyClass
@@ -46,6 +47,7 @@ _FREE = _Under(None, is_numeric=False)
 def cut_tree(line: LineCut) -> None:
     """Cut everywhere in the line; raise ValueError when the tree cannot be matched with the bytes."""
     tokens = [match.span() for match in patterns.STRING_OR_NUMBER.finditer(line.raw)]
+    line.tools.budget.spend(len(tokens) // 2)
     if not _Walk(line, tokens).whole(_tree(line.raw)):
         line.edits.clear()  # a decoder keeps one of two equal names; both values are in the bytes
         if not _Walk(line, tokens).whole(json.loads(line.raw, object_pairs_hook=_members)):
@@ -137,8 +139,11 @@ class _Walk:
 
     def _without_secrets(self, name: str) -> str:
         """The name as it will stand: judged so, a second pass comes to the same."""
-        content = name.encode()
-        return self._line.tools.marker.cut(content, self._line.tools.rules.spans(content)).decode()
+        content, tools = name.encode(), self._line.tools
+        try:
+            return tools.marker.cut(content, tools.rules.spans(content)).decode()
+        except OverBudget:
+            return tools.marker.mark(OVER_BUDGET_RULE, content).decode()
 
     def _below(self, name: str, under: _Under, members: Collection[Member]) -> _Under:
         key_class = self._keys.classify(name)

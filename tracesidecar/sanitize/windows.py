@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.anchors import Role
+from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.escapes import unescape
 from tracesidecar.sanitize.keys import KeyMatcher
 from tracesidecar.sanitize.markers import MARKER_START
@@ -22,7 +23,7 @@ SHORT = 2048
 MANY = 512
 """So many candidates in one line are not worth a look each."""
 REMEMBERED = 8192
-"""Windows known to hold nothing are remembered: agents send the same history again and again."""
+"""Windows known to hold nothing are remembered, with what it cost to know: agents send the same history again and again."""
 _LEVELS = 5
 _DEEP = b"\\" * 16
 """So many backslashes mean JSON nested beyond the levels looked at here."""
@@ -35,11 +36,12 @@ Verdict = bool | None
 class Verifier:
     """Says of a line with hits whether anything in it can lead to a cut; when in doubt, yes."""
 
-    def __init__(self, rules: TextRules, keys: KeyMatcher, roles: Sequence[Role]) -> None:
+    def __init__(self, rules: TextRules, keys: KeyMatcher, roles: Sequence[Role], budget: Budget) -> None:
         self._rules = rules
         self._keys = keys
         self._roles = roles
-        self._clear: set[bytes] = set()
+        self._budget = budget
+        self._clear: dict[bytes, int] = {}
         self._checks: dict[Role, Callable[[bytes, int, int, int], Verdict]] = {
             Role.BOUNDED: _look,
             Role.KEYWORD: self._keyword,
@@ -72,8 +74,11 @@ class Verifier:
         return any(self._window_matches(data[low:high]) for low, high in windows)
 
     def _window_matches(self, window: bytes) -> bool:
-        if window in self._clear:
+        known = self._clear.get(window)
+        if known is not None:
+            self._budget.spend(known)
             return False
+        spent = self._budget.spent
         if b"\\u" in window or _DEEP in window or patterns.PERCENT_EQUALS.search(window):
             return True
         text = window
@@ -87,7 +92,7 @@ class Verifier:
             return True
         if len(self._clear) >= REMEMBERED:
             self._clear.clear()
-        self._clear.add(window)
+        self._clear[window] = self._budget.spent - spent
         return False
 
     # -- one verdict a role

@@ -1,0 +1,86 @@
+"""Lines made to keep the redactor busy cost no more than their size allows, and let nothing pass for it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.sanitize.crafted import BUILDERS, Builder, crafted_lines
+from tests.sanitize.lines import chunk_of
+from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
+from tracesidecar.sanitize.sanitizer import Sanitizer
+
+SLOWEST_BYTES_A_SECOND = 100_000
+"""Several times slower than any was on a slow machine; what is not linear is a hundred times slower."""
+GOOD = b'{"ok":"plain words"}\n'
+KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
+
+
+def seconds(sanitizer: Sanitizer, line: bytes) -> float:
+    chunk = chunk_of(line + b"\n")
+    started = time.process_time()
+    clean = sanitizer(chunk)
+    spent = time.process_time() - started
+    assert clean.lines + len(clean.refused) >= 1
+    return spent
+
+
+def slow_lines(sanitizer: Sanitizer, size: int) -> dict[str, float]:
+    """Megabytes a second of each crafted line that is too slow, measured again before it counts."""
+    slow: dict[str, float] = {}
+    for name, line in crafted_lines(size):
+        allowed = len(line) / SLOWEST_BYTES_A_SECOND
+        if seconds(sanitizer, line) > allowed and (again := seconds(sanitizer, line)) > allowed:
+            slow[name] = len(line) / 1e6 / again
+    return slow
+
+
+def test_no_crafted_line_is_slow(secrets_only: Sanitizer) -> None:
+    assert slow_lines(secrets_only, 4 << 10) == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [64 << 10, 256 << 10, 1 << 20])
+def test_no_long_crafted_line_is_slow(secrets_only: Sanitizer, size: int) -> None:
+    assert slow_lines(secrets_only, size) == {}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_time_for_a_crafted_line_grows_with_its_size_only(secrets_only: Sanitizer, name: str) -> None:
+    build: Builder = BUILDERS[name]
+    small, large = build(16 << 10), build(128 << 10)
+    seconds(secrets_only, small)
+    base = max(min(seconds(secrets_only, small) for _ in range(3)), 0.002)
+    assert min(seconds(secrets_only, large) for _ in range(2)) < 4 * base * len(large) / len(small)
+
+
+def test_what_cannot_be_looked_at_is_replaced_and_counted(secrets_only: Sanitizer) -> None:
+    dense = "password=x1y2z3; " * 20_000 + KEY_ID
+    line = json.dumps({"a": "plain", "out": dense, "b": f"key {KEY_ID}"}).encode()
+    clean = secrets_only(chunk_of(GOOD + line + b"\n" + GOOD))
+    first, middle, last = clean.data.splitlines(keepends=True)
+    assert (first, last, clean.refused) == (GOOD, GOOD, ())
+    assert json.loads(middle)["out"] == f"[REDACTED:{OVER_BUDGET_RULE}]"
+    assert json.loads(middle)["a"] == "plain"
+    assert KEY_ID.encode() not in middle
+    assert dict(clean.cuts)[OVER_BUDGET_RULE] >= 1
+
+
+def test_a_line_of_too_many_such_strings_is_held_back(secrets_only: Sanitizer) -> None:
+    line = json.dumps([f"password=x{i}y2z3; " * 40 for i in range(2000)]).encode()
+    clean = secrets_only(chunk_of(GOOD + line + b"\n" + GOOD))
+    assert clean.data == GOOD + GOOD
+    assert [refusal.reason for refusal in clean.refused] == ["redaction_failed"]
+
+
+def test_a_file_of_settings_is_far_from_the_limit(secrets_only: Sanitizer) -> None:
+    settings = "\n".join(f"# the password of service {i}\nSERVICE_{i}_PASSWORD=x{i}y2z3q\nSERVICE_{i}_HOST=db{i}.example.org" for i in range(60))
+    clean = secrets_only(chunk_of(json.dumps({"out": settings}).encode() + b"\n"))
+    assert dict(clean.cuts) == {"kv-assignment": 60}
+
+
+def test_the_same_line_always_comes_to_the_same(secrets_only: Sanitizer) -> None:
+    for name, line in crafted_lines(3000):
+        assert secrets_only.redact_line(line) == secrets_only.redact_line(line), name
