@@ -21,7 +21,7 @@ from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, disabled_
 from tracesidecar.sanitize.scanning import choose_engine
 from tracesidecar.sanitize.validate import Validated, reason_against, validate
 
-REVISION = 9
+REVISION = 10
 """Raised with each change of this package that changes what is cut or how it is marked."""
 
 
