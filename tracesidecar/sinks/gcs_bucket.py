@@ -89,9 +89,9 @@ class GcsBucket:
 
     def read(self, key: str, start: int, length: int) -> bytes:
         """Read a part of an object, less at its end."""
-        blob = self._bucket().blob(key)
-        end = start + length - 1
-        return self._guarded(lambda: bytes(blob.download_as_bytes(start=start, end=end, raw_download=True, checksum=None, retry=None, timeout=self._timeout)))
+        span = {"start": start, "end": start + length - 1}
+        settings = {"raw_download": True, "checksum": None, "retry": None, "timeout": self._timeout}
+        return self._guarded(lambda: bytes(self._bucket().blob(key).download_as_bytes(**span, **settings)))
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is as good."""
