@@ -38,7 +38,10 @@ BEGINNING = Checkpoint(0, b"")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One physical file in one generation. The id is unique in the journal; the path is only a label."""
+    """One physical file in one generation. The id is unique in the journal; the path is only a label.
+
+    `origin` is the path under which it was first seen, empty where that is `path`: a rotation changes nothing of what its lines mean.
+    """
 
     id: int
     source: str
@@ -46,6 +49,7 @@ class Segment:
     device: int
     inode: int
     generation: int
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

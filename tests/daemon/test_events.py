@@ -200,3 +200,16 @@ def test_a_streamed_message_that_never_ends_is_taken_after_a_while_and_counted(s
     sidecar.arrives(2)
     eventually(lambda: b'tracesidecar_open_messages_total{source="agent"} 1.0' in sidecar.get("/metrics")[1])
     assert sidecar.stop() == 0
+
+
+@pytest.mark.parametrize("form", ["raw", "event"])
+def test_a_batch_of_refused_lines_leaves_its_ranges_in_the_store(sidecar: Sidecar, form: str) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + f'format = "{form}"\n')
+    path = sidecar.traces / "a.jsonl"
+    for line in (b"no JSON\n", b'{"n":1}\n'):
+        with path.open("ab") as file:
+            file.write(line)
+        assert sidecar.ship().returncode == 0
+    assert len(sidecar.lines()) == 1
+    assert len(manifests(sidecar)) == 2
+    assert sidecar.call("verify", "lake").returncode == 0

@@ -40,7 +40,7 @@ class File:
     Equal numbers and digests are the same object: of a small file that is done, most are equal, and there are very many of those.
 
     `changed_ns` (ctime) is -1 when the file must be verified before it is trusted again. `length` is the decompressed length as far as known;
-    of an archive it is the whole of it only when `is_whole`.
+    of an archive it is the whole of it only when `is_whole`. `origin` is the path that it had when first seen, empty as long as it has that.
     """
 
     id: int
@@ -63,6 +63,7 @@ class File:
     compression: Compression = "none"
     loss: LossReason | None = None
     is_whole: bool = False
+    origin: str = ""
 
     @property
     def path(self) -> str:
@@ -103,13 +104,13 @@ class File:
 
     def segment(self, source: str) -> Segment:
         """Return the value that goes along with the bytes."""
-        return Segment(self.id, source, self.path, self.device, self.inode, self.generation)
+        return Segment(self.id, source, self.path, self.device, self.inode, self.generation, self.origin)
 
     def record(self, source: str) -> SegmentRecord:
         """Return what the journal keeps."""
         return SegmentRecord(
             self.id, source, self.path, self.device, self.inode, self.generation, self.compression, self.size,
-            self.prefix_length, self.prefix_digest, self.modified_ns, self.changed_ns, self.state, self.loss, self.length, self.is_whole,
+            self.prefix_length, self.prefix_digest, self.modified_ns, self.changed_ns, self.state, self.loss, self.length, self.is_whole, self.origin,
         )  # fmt: skip
 
 
@@ -168,12 +169,15 @@ class Catalogue:
 
     def move(self, file: File, directory: Directory, name: str) -> None:
         """Give a file another place and name."""
+        before = file.path
         if file.directory is not directory:
             if file in file.directory.files:
                 file.directory.files.remove(file)
             directory.files.append(file)
             file.directory = directory
         file.name = name
+        if file.path != before:
+            file.origin = file.origin or before
 
     def remove(self, file: File) -> None:
         """Forget a file."""

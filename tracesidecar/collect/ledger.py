@@ -74,6 +74,7 @@ def _revived(record: SegmentRecord, source: int, directory: Directory, reach: Ch
     file.size, file.modified_ns, file.changed_ns = record.size, record.modified_ns, record.changed_ns
     file.prefix_length, file.prefix_digest = record.prefix_length, record.prefix_digest
     file.state, file.compression, file.loss = record.state, record.compression, record.loss
+    file.origin = record.origin
     file.length, file.is_whole = record.size if record.compression == "none" else record.length, record.is_whole
     if reach is not None:
         file.advance(reach)

@@ -42,6 +42,7 @@ class SegmentRecord:
     loss: LossReason | None = None
     length: int = 0
     is_whole: bool = False
+    origin: str = ""
 
 
 class SegmentStore(Protocol):

@@ -41,6 +41,7 @@ from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES, content_of, record_limit_of
 
 CACHE_BYTES = 8 << 20
+MEANINGS_CACHE_BYTES = 12 << 20
 
 
 class Assembly:
@@ -63,15 +64,17 @@ class Assembly:
             notices=notices,
             at=at,
         )
-        self._cache_bytes = CACHE_BYTES if len(configuration.sink) > 1 else 0
-        self._cache_bytes = min(self._cache_bytes, daemon.memory_limit // 4)
+        interpreting = sum(form_of(options).interprets for options in configuration.sink)
+        pieces_bytes = min(CACHE_BYTES, daemon.memory_limit // 4) if len(configuration.sink) > 1 else 0
+        meanings_bytes = min(MEANINGS_CACHE_BYTES, daemon.memory_limit // 4) if interpreting > 1 else 0
+        self._cache_bytes = pieces_bytes + meanings_bytes
         sources = {source.name: source for source in configuration.source}
         sealing.sweep(state, journal.sealed_files())
         vault = sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
-        interprets = any(form_of(options).interprets for options in configuration.sink)
-        share = self._cache_bytes // 2 if interprets else self._cache_bytes
-        pieces = Pieces(self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=share, vault=vault, with_places=interprets)
-        self._meanings = Meanings(self.collector, pieces, self._interpreters() if interprets else {}, cache_bytes=self._cache_bytes - share)
+        pieces = Pieces(
+            self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=pieces_bytes, vault=vault, with_places=interpreting > 0
+        )
+        self._meanings = Meanings(self.collector, pieces, self._interpreters() if interpreting else {}, cache_bytes=meanings_bytes)
         self.pipeline = Pipeline(collector=self.collector, material=Material(pieces, self._meanings), journal=journal, metrics=metrics, at=at)
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):  # the others have a say in what is still needed
             self.pipeline.exchange((), [self.route(options)])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 import msgspec
 
 UNDECIDED = ""
 _EXTENSIONS = (".gz", ".zst", ".zstd", ".jsonl", ".ndjson", ".json", ".log")
+
+_ROTATED = re.compile(r"(\.(?:jsonl|ndjson|json|log))[.-]\d[\d.T:_-]{0,30}(?:\.(?:gz|zst))?\Z")
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -15,9 +18,9 @@ _encode = msgspec.msgpack.Encoder().encode
 class FileState(msgspec.Struct, array_like=True):
     """State of one file for its interpreter.
 
-    `dialect` is UNDECIDED until the first lines tell; `path` and `conversation` are the label and its stem when the file was begun: a rename does not
-    change them. `first` is a digest of the first line as redacted, or of why it was refused; `lines` counts all lines so far; `time` is the last
-    that a line had; `mapper` the dialect's own state (msgpack).
+    `dialect` is UNDECIDED until the first lines tell; `path` and `conversation` are the label and its stem when the file was first seen, without what a
+    rotation adds. `first` is a digest of the first line as redacted, or of why it was refused; `lines` counts all lines so far; `time` is the last that a
+    line had; `mapper` the dialect's own state (msgpack).
     """
 
     path: str
@@ -43,7 +46,13 @@ def decode_state(body: bytes) -> FileState:
 
 def begin(label: str) -> FileState:
     """The state at the beginning of a file; `label` is its path as it may leave the machine."""
-    return FileState(label, stem(label))
+    path = unrotated(label)
+    return FileState(path, stem(path))
+
+
+def unrotated(label: str) -> str:
+    """The path that a file had before a rotation named it (`a.jsonl.1`, `a.jsonl-20261121.gz`), where the name tells."""
+    return _ROTATED.sub(r"\1", label)
 
 
 def stem(label: str) -> str:

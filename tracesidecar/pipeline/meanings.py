@@ -55,7 +55,7 @@ class Meanings:
             for data, place in zip(clean.data.split(b"\n"), piece.places, strict=False)
         ]
         refusal = clean.refused[0].reason if clean.refused else ""
-        return Passage(self._pieces.label(clean.segment.id, clean.segment.path), lines, piece.count, refusal)
+        return Passage(self._pieces.label(clean.segment.id, clean.segment.origin or clean.segment.path), lines, piece.count, refusal)
 
     def entry(self, segment: int, offset: int) -> bytes:
         """The state for a reader that begins in mid-file: what the file's first lines say, and how many lines there were."""

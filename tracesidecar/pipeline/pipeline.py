@@ -29,9 +29,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STEP_BYTES = 4 << 20
-"""How much one turn in the worker thread takes at most, so that other sinks get theirs."""
+"""How much one round of turns in the worker thread takes at most: each sink gets its share, and finds in the cache what the one before it read."""
 FIRST_SECONDS_BEFORE_RESTART = 1.0
 MOST_SECONDS_BEFORE_RESTART = 60.0
+LONGEST_WAIT_SECONDS = 1.0
+"""A sink that is ahead waits for one turn of another no longer than this."""
 FEW_SEGMENTS = 1000
 """So many segments that are over may be remembered: looking for them costs more."""
 
@@ -65,6 +67,7 @@ class Pipeline:
         self.is_halted = False
         self._retained: frozenset[int] = frozenset()
         self.scanned_at = clock()
+        self._turn = asyncio.Event()
         self._material = material
         self._pieces = material.pieces
         self._at = at
@@ -219,12 +222,25 @@ class Pipeline:
         return True
 
     async def _fill(self, route: Route) -> BatchBuilder:
-        builder, limits = BatchBuilder(route.form), route.options.batch
+        builder = BatchBuilder(route.form)
+        route.is_filling = True
+        try:
+            await self._fill_up(route, builder)
+        finally:
+            route.is_filling = False
+            self._turned()
+        return builder
+
+    async def _fill_up(self, route: Route, builder: BatchBuilder) -> None:
+        limits = route.options.batch
         started = newest = self.clock()
         while not self._is_full(route, builder):
+            while any(route.is_ahead_of(other) for other in self.routes.values()):
+                await _happens(self._turn, LONGEST_WAIT_SECONDS)
             route.news.clear()
             was_empty = builder.is_empty
             taken = await self.work(self._take, route, builder)
+            self._turned()
             now = self.clock()
             if taken:
                 started, newest = (now if was_empty else started), now
@@ -236,7 +252,11 @@ class Pipeline:
                 break
             if not builder.is_empty and now - started >= limits.age:
                 break
-        return builder
+
+    def _turned(self) -> None:
+        """Wake the sinks that wait for others to come along."""
+        self._turn.set()
+        self._turn = asyncio.Event()
 
     def _is_full(self, route: Route, builder: BatchBuilder) -> bool:
         limits = route.options.batch
@@ -244,8 +264,8 @@ class Pipeline:
 
     def _take(self, route: Route, builder: BatchBuilder) -> int:
         """Worker thread: up to a step's worth of pieces, one from each ready segment in turn. Returns source bytes taken."""
-        taken = 0
-        while route.ready and taken < STEP_BYTES and not self._is_full(route, builder):
+        taken, step_bytes = 0, STEP_BYTES // max(len(self.routes), 1)
+        while route.ready and taken < step_bytes and not self._is_full(route, builder):
             segment, since = route.ready.popitem(last=False)
             if route.is_over(segment):
                 continue
@@ -261,6 +281,7 @@ class Pipeline:
             route.reading[segment] = builder.reached[segment]
             route.ready[segment] = since
             taken += piece.clean.end - piece.clean.start
+            route.read_bytes += piece.clean.end - piece.clean.start
         route.held_bytes = builder.held_bytes
         return taken
 

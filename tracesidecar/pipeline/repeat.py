@@ -70,7 +70,7 @@ def planned_pieces(plan: Plan, form: Form, material: Material, committed: Mappin
 
 def rebuild(plan: Plan, form: BatchForm, material: Material, committed: Mapping[int, Checkpoint]) -> Rebuilt:
     """Make the planned batch again, under its own id, time, host and names."""
-    if form.is_store and plan.objects:
+    if form.is_store and len(plan.objects) > 1:
         name = plan.objects[0].name
         form = replace(form, form=replace(form.form, compression=compression_of(name), format=format_of(name)))
     found = [again for _, again in planned_pieces(plan, form.form, material, committed)]

@@ -12,13 +12,17 @@ from tracesidecar.ship.batch import BatchForm
 from tracesidecar.ship.deliver import Delivery
 from tracesidecar.sinks.options import SinkOptions
 
+TOGETHER_BYTES = 64 << 20
+"""Sinks that are no further apart than this walk side by side; one that has a backlog walks alone."""
+
 
 @dataclass(slots=True)
 class Route:
     """One sink's own way through the files.
 
     `committed` is what the journal has; `reading` runs ahead of it while a batch fills; `ready` are segments that may have more, in
-    turn, with the time since when. `target` limits a drain to what was there when it began: segment → size in bytes. `is_asked`: refused lines may
+    turn, with the time since when. `read_bytes` counts source bytes taken, less those that are read again; `is_filling`: a batch is being filled.
+    `target` limits a drain to what was there when it began: segment → size in bytes. `is_asked`: refused lines may
     have been asked for; `is_waiting`: some were for which it is too early.
     """
 
@@ -32,6 +36,8 @@ class Route:
     behind_since: dict[int, float] = field(default_factory=dict)
     target: dict[int, int] | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    read_bytes: int = 0
+    is_filling: bool = False
     progressed_at: float = 0.0
     state: str = "connecting"
     held_bytes: int = 0
@@ -50,6 +56,10 @@ class Route:
     def cursor(self, segment: int) -> Checkpoint:
         """Where to read next."""
         return self.reading.get(segment) or self.committed.get(segment, BEGINNING)
+
+    def is_ahead_of(self, other: Route) -> bool:
+        """Tell whether the other reads what this one has read a moment ago: waiting for it costs less than cleaning twice."""
+        return other.is_filling and bool(other.ready) and 0 < self.read_bytes - other.read_bytes <= TOGETHER_BYTES
 
     def has_passed(self, segment: int, offset: int) -> bool:
         """Tell whether the sink has committed beyond an offset."""
@@ -80,7 +90,8 @@ class Route:
 
     def rewind(self, now: float) -> None:
         """Forget what was read and not committed: it is read again."""
-        for segment in self.reading:
+        for segment, at in self.reading.items():
+            self.read_bytes -= at.offset - self.committed.get(segment, BEGINNING).offset
             self.offer(segment, now)
         self.reading.clear()
         self.held_bytes = 0

@@ -93,7 +93,7 @@ class Shipments:
     async def _has_all(self, route: Route, plan: Plan) -> bool:
         """Tell whether every object of the plan is there, but for the manifest."""
         store = cast("Store", route.delivery.sink)
-        return all([await route.delivery.ask(store.exists, each.name) for each in plan.objects[:-1]])
+        return all([await route.delivery.ask(store.exists, each.name) for each in plan.objects[:-1] or plan.objects])
 
     async def _commit(self, route: Route, built: Built, quarantined: tuple[QuarantinedLine, ...]) -> None:
         batch = built.batch

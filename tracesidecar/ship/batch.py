@@ -81,7 +81,7 @@ class BatchForm:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A closed batch. `batch` is None where every line was refused or blank: then there is nothing to send, only to commit.
+    """A closed batch. `batch` is None where every line was refused or blank: then there is nothing to send, only to commit; a store gets the manifest.
 
     `lines` counts the lines that passed, whatever they became.
     """
@@ -176,7 +176,7 @@ class BatchBuilder:
         objects = tuple(PlannedObject(x.name, x.planned) for x in (*payloads, *((manifest,) if manifest else ())))
         count = self._contents.records if self._contents else 0
         plan = Plan(batch_id, form.sink, at, host, form.fingerprint, count, tuple(self._ranges), objects, self._redriven)
-        batch = Batch(batch_id, at, payloads, manifest, count, self.size_bytes, form.fingerprint, records) if count else None
+        batch = Batch(batch_id, at, payloads, manifest, count, self.size_bytes, form.fingerprint, records) if count or manifest else None
         return Built(plan, batch, {} if self._redriven else self.reached, tuple(self._quarantined), self.lines)
 
     def _payload(self, filled: Filled, host: str, at: int, batch_id: str, again: Plan | None) -> Payload:

@@ -124,7 +124,7 @@ class Lines:
 
     def finish(self) -> tuple[list[Filled], tuple[Record, ...]]:
         """Close it."""
-        return [Filled(self._partition, self._encoder.finish(), self.records)], ()
+        return [Filled(self._partition, self._encoder.finish(), self.records)] if self.records else [], ()
 
 
 class Part(Protocol):

@@ -11,11 +11,19 @@ from tracesidecar.collect.records import SegmentRecord
 
 
 def encode_record(record: SegmentRecord) -> bytes:
-    """MessagePack; the path's bytes go as Latin-1, because MessagePack text cannot hold a name that is not UTF-8."""
-    return msgspec.msgpack.encode(replace(record, path=os.fsencode(record.path).decode("latin-1")))
+    """MessagePack; the bytes of paths go as Latin-1, because MessagePack text cannot hold a name that is not UTF-8."""
+    return msgspec.msgpack.encode(replace(record, path=_packed(record.path), origin=_packed(record.origin)))
 
 
 def decode_record(body: bytes) -> SegmentRecord:
     """Undo `encode_record`."""
     record = msgspec.msgpack.decode(body, type=SegmentRecord)
-    return replace(record, path=os.fsdecode(record.path.encode("latin-1")))
+    return replace(record, path=_unpacked(record.path), origin=_unpacked(record.origin))
+
+
+def _packed(path: str) -> str:
+    return os.fsencode(path).decode("latin-1")
+
+
+def _unpacked(path: str) -> str:
+    return os.fsdecode(path.encode("latin-1"))
