@@ -18,6 +18,7 @@ test: $(TESTING) servers check
 	$(PY) -m pytest -n 2 --dist worksteal -m "not long" $(ARGS)
 
 test-all: $(TESTING) servers check
+	@$(INSTALL) --group test-long
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(TESTING)
