@@ -62,7 +62,7 @@ def test_the_tables_have_every_column(engine: str) -> None:
 def test_athena_projects_every_dialect_and_no_table_reaches_into_another_prefix() -> None:
     tables = {s.name: s.text for s in athena.statements(Lake("s3://bucket/agents/")) if "EXTERNAL TABLE" in s.text}
     for name, text in tables.items():
-        assert f"'projection.dialect.values' = '{','.join((*MODULES, 'generic'))}'" in text, name
+        assert f"'projection.dialect.values' = '{','.join(MODULES)}'" in text, name
         assert re.search(r"LOCATION '(.*)'", text)[1] + "dt=${dt}/dialect=${dialect}/" in text  # type: ignore[index]
     locations = [re.search(r"LOCATION '(.*)'", text)[1] for text in tables.values()]  # type: ignore[index]
     assert locations == ["s3://bucket/agents/v1/", "s3://bucket/agents/parquet/v1/"]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from tracesidecar.dialects.registry import GENERIC, MODULES
+from tracesidecar.dialects.registry import MODULES
 
 Form = Literal["json", "parquet"]
 
 PREFIXES: dict[Form, str] = {"json": "v1", "parquet": "parquet/v1"}
 """Below the sink's prefix. Two, because an engine reads everything below a table's location as one format."""
 
-DIALECTS: tuple[str, ...] = (*MODULES, GENERIC)
+DIALECTS: tuple[str, ...] = tuple(MODULES)
 """Every value that the partition `dialect` can have: Athena does not see one that its projection does not name."""
 
 
