@@ -12,9 +12,11 @@ from tests.contract.collector_places import loki_place, otlp_place, splunk_place
 from tests.contract.datadog_place import datadog_place
 from tests.contract.elasticsearch_place import elasticsearch_place, search_gate, search_gate_process
 from tests.contract.gcs_place import gcs_place, google_storage
+from tests.contract.kafka_place import kafka_place
 from tests.contract.places import BucketPlace, Endpoint, Folder, NetworkPlace, OutputFile, Place
 from tests.contract.sql_place import duckdb_place, postgres_place, sqlite_place
 from tests.contract.syslog_place import relp_place, syslog_place
+from tests.servers.broker import broker
 from tests.servers.collecting import collector, collector_process
 from tests.servers.postgres import postgres_server
 from tests.servers.receiving import ReceivingServer
@@ -26,6 +28,7 @@ __all__ = [
     "azure_place",
     "azurite",
     "azurite_process",
+    "broker",
     "collector",
     "collector_process",
     "datadog_place",
@@ -34,6 +37,7 @@ __all__ = [
     "gcs_place",
     "google_storage",
     "ignorant_store",
+    "kafka_place",
     "loki_place",
     "object_store",
     "otlp_place",
@@ -56,6 +60,7 @@ NETWORK_PLACES = (
     "elasticsearch_place",
     "gcs_place",
     "http_place",
+    "kafka_place",
     "loki_place",
     "otlp_place",
     "postgres_place",

@@ -100,6 +100,9 @@ SINK_TYPES: dict[str, SinkType] = {
     ),
     "http": SinkType("tracesidecar.sinks.http", "at least once", "body"),
     "relp": SinkType("tracesidecar.sinks.relp", "at least once", formats=SYSLOG_FORMATS),
+    "kafka": SinkType(
+        "tracesidecar.sinks.kafka", "at least once", formats=("event", "ecs", "ocsf", "otlp", "raw"), extra="kafka", needs="confluent_kafka"
+    ),
     "s3": SinkType(
         "tracesidecar.sinks.s3",
         "exactly once",

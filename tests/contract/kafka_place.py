@@ -1,0 +1,91 @@
+"""The Kafka sink's destination: a topic of one partition, behind a fault proxy that the broker advertises."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.servers.broker import USER, Broker
+from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import FaultyWay, Toxiproxy
+from tracesidecar.model import Compression
+from tracesidecar.sinks import kafka
+from tracesidecar.sinks.kafka_options import Sasl
+from tracesidecar.sinks.sink import Sink
+from tracesidecar.units import Seconds
+
+_numbers = itertools.count()
+
+
+@dataclass
+class TopicPlace:
+    """What goes and comes back is the way to the broker. A message that is there twice counts once: it has the same event id."""
+
+    broker: Broker
+    way: FaultyWay
+    credentials: Path
+    topic: str
+    type: str = "kafka"
+    compression: Compression = "gzip"
+    _away: ExitStack = field(default_factory=ExitStack)
+
+    def options(self, **changes: object) -> kafka.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "brokers": (f"127.0.0.1:{self.way.port}",),
+            "topic": self.topic,
+            "sasl": Sasl(username=USER, password_file=str(self.credentials)),
+            "timeout": Seconds(3),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return kafka.Options(name="bus", type="kafka", **given)  # type: ignore[arg-type]
+
+    def sink(self) -> Sink:
+        return kafka.build(self.options())
+
+    def lines(self) -> list[bytes]:
+        found: dict[bytes, bytes] = {}
+        for message in self.broker.messages(self.topic):
+            found.setdefault(dict(message.headers() or ())["event"], message.value() or b"")
+        return list(found.values())
+
+    def writes(self) -> int:
+        """How often the record is there that is there most often."""
+        return max(Counter(dict(message.headers() or ())["event"] for message in self.broker.messages(self.topic)).values(), default=0)
+
+    def credentials_with(self, secret: str) -> str:
+        return f"{secret}\n"
+
+    def accept_only(self, secret: str) -> None:
+        self.broker.set_password(secret)
+        with self.way.down():  # who is in may stay in: only a new connection is asked
+            pass
+
+    def start_server(self) -> None:
+        self._away.close()
+
+    def stop_server(self) -> None:
+        self._away.enter_context(self.way.down())
+
+
+@pytest.fixture
+def kafka_place(tmp_path: Path, broker: Broker, toxiproxy: Toxiproxy) -> Iterator[TopicPlace]:
+    credentials = tmp_path / "password"
+    topic = f"traces-{next(_numbers)}"
+    broker.make_topic(topic)
+    ports = broker.ports
+    listen, upstream = f"127.0.0.1:{ports.proxied}", f"127.0.0.1:{ports.scram}"
+    toxiproxy.call("POST", "/proxies", {"name": topic, "listen": listen, "upstream": upstream, "enabled": True})
+    place = TopicPlace(broker, FaultyWay(toxiproxy, topic, ports.proxied), credentials, topic)
+    credentials.write_text(place.credentials_with(SECRET))
+    place.accept_only(SECRET)
+    yield place
+    place.start_server()
+    toxiproxy.call("DELETE", f"/proxies/{topic}")
