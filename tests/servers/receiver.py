@@ -2,8 +2,8 @@
 
 `PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"}, …]} are used up one by one by requests
 that write ({"every_method": true}: by all requests); then an {"intake"} of `intakes.py` decides, or {"authorization", "poison", "record_limit_bytes"}.
-`POST /_token` is an OAuth2 token endpoint. `kept` in the file of requests says whether the answer was a 2xx, and so whether the server has taken
-the records.
+`POST /_token` is an OAuth2 token endpoint, which may be told {"token_seconds"} or {"token_status"}. `kept` in the file of requests says whether
+the answer was a 2xx, and so whether the server has taken the records.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Receiver:
 
     async def token(self, request: web.Request) -> web.Response:
         """Give an access token to the right client: a new one each time."""
+        if "token_status" in self._control:
+            return web.Response(status=self._control["token_status"])
         form = dict(await request.post())
         client = base64.b64encode(b"client+id:client%2Fsecret").decode()
         if request.headers.get("Authorization") != f"Basic {client}" or form.get("grant_type") != "client_credentials":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Literal
 
 import aiohttp
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks import tls
 from tracesidecar.sinks.retry_after import retry_after
+
+Verdict = Literal["accept", "retry", "reject"]
 
 CREDENTIALS_REFUSED = frozenset({401, 403})
 
@@ -37,12 +40,24 @@ def judge(status: int, retry_after_header: str | None, where: str, *, credential
     raise RetryLater(reason, f"{said}: {advice.format(credential=credential)}", after_seconds=retry_after(retry_after_header))
 
 
+def judge_as(verdict: Verdict, status: int, retry_after_header: str | None, where: str) -> None:
+    """Take the answer for what the configuration says that it means there."""
+    if verdict == "accept":
+        return
+    said = f"{where} answered {status} {_phrase(status)}, which the option status takes for a {verdict}"
+    if verdict == "reject":
+        raise Rejected(_REJECTIONS.get(status, "refused"), said)
+    raise RetryLater("status", said, after_seconds=retry_after(retry_after_header))
+
+
 def failure(error: Exception, where: str) -> RetryLater:
     """Name what went wrong before there was an answer. No text of the library: it may quote the URL."""
     if isinstance(error, TimeoutError):
         return RetryLater("timeout", f"{where} did not answer in time; it may have stored the batch, which keeps its id")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return RetryLater("proxy", f"the proxy before {where} answered {error.status} {_phrase(error.status)}; check HTTPS_PROXY")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return RetryLater("proxy", f"the proxy before {where} cannot be reached: {error.strerror}; check HTTPS_PROXY")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RetryLater("dns", f"the name of {where} could not be resolved; check url and the resolver")
     if (reason := tls.why_it_failed(error)) is not None:

@@ -111,7 +111,7 @@ class Credentials:
     async def headers(self) -> dict[str, str]:
         """Return the headers that name us; raise RetryLater when they cannot be had now."""
         if self._kept is None or time.monotonic() >= self._kept_until:
-            self._kept_until = float("inf")
+            self._kept, self._kept_until = None, float("inf")
             self._kept = await self._make()
         return self._kept
 
@@ -148,7 +148,7 @@ class Credentials:
         if status != 200:
             raise RetryLater("credentials", f"the token endpoint answered {status}; check auth.token_url, client_id and client_secret")
         try:
-            token = msgspec.json.decode(answer, type=_Token)
+            token = msgspec.json.decode(answer, type=_Token, strict=False)  # some write expires_in as text
         except msgspec.MsgspecError:  # not chained: its message may quote the answer
             raise RetryLater("credentials", "the token endpoint's answer holds no access_token; check auth.token_url") from None
         if token.expires_in is not None:

@@ -24,7 +24,7 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes together: records, their indexes in the batch, and each of them as it is encoded in a body."""
+    """What goes together: records, their indexes in the batch (without a gap), and each of them as it is encoded in a body."""
 
     indexes: Sequence[int]
     records: Sequence[Record]
@@ -83,7 +83,7 @@ class Requests:
         for index in indexes:
             element = self._encode(batch.records[index])
             is_over = size_bytes + len(element) + 1 > self._limits.size_bytes or len(chosen) == self._limits.records
-            if chosen and is_over:
+            if chosen and (is_over or index != chosen[-1] + 1):
                 yield Request(chosen, [batch.records[index] for index in chosen], elements)
                 chosen, elements, size_bytes = [], [], 0
             chosen.append(index)
@@ -91,6 +91,14 @@ class Requests:
             size_bytes += len(element) + 1
         if chosen:
             yield Request(chosen, [batch.records[index] for index in chosen], elements)
+
+
+def idempotency_key(batch: Batch, request: Request) -> str:
+    """Name the request: the batch's own id where it has all of it, else also the first and last of its records there."""
+    if len(request.indexes) == len(batch.records):
+        return batch.id
+    batch_id, first = _origin(batch.id)
+    return f"{batch_id}.{first + request.indexes[0]}-{first + request.indexes[-1]}"
 
 
 def identification(record: Record) -> dict[str, str]:
