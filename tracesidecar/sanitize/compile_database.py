@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 
 import hyperscan
 import msgspec
@@ -37,15 +39,31 @@ def compiled(patterns: Sequence[Pattern], flags: int) -> hyperscan.Database:
     return database
 
 
-def compiled_elsewhere(patterns: Sequence[Pattern], flags: int) -> bytes | None:
-    """Compile in a child and return the dump; None when no child could do it."""
-    job = msgspec.json.encode(Job(tuple((number, expression) for number, expression in patterns), flags))
-    command = [sys.executable, "-m", _MODULE]
-    try:
-        done = subprocess.run(command, input=job, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_SECONDS, check=True)  # noqa: S603 - our own module
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout or None
+class Compilation:
+    """A database that a child process compiles meanwhile."""
+
+    def __init__(self, patterns: Sequence[Pattern], flags: int) -> None:
+        """Start the child."""
+        self._process: subprocess.Popen[bytes] | None = None
+        job = msgspec.json.encode(Job(tuple((number, expression) for number, expression in patterns), flags))
+        with suppress(OSError), tempfile.TemporaryFile() as order:
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115 - read when the child is done
+            order.write(job)
+            order.seek(0)
+            self._process = subprocess.Popen([sys.executable, "-m", _MODULE], stdin=order, stdout=self._output, stderr=subprocess.DEVNULL)  # noqa: S603 - our own module
+
+    def dump(self) -> bytes | None:
+        """Wait, and return the dump; None when no child could make it."""
+        if self._process is None:
+            return None
+        with self._output as output:
+            try:
+                self._process.wait(_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            output.seek(0)
+            return (output.read() or None) if self._process.returncode == 0 else None
 
 
 def main() -> None:

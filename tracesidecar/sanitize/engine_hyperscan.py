@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib.metadata import version
 
 import hyperscan
 
-from tracesidecar.sanitize.compile_database import compiled, compiled_elsewhere
+from tracesidecar.sanitize.compile_database import Compilation, compiled
 from tracesidecar.sanitize.database_cache import DatabaseCache
 from tracesidecar.sanitize.scanning import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
+
+_SHORT_EXPRESSIONS = 100
+"""Compiled here: they take less time than a child process needs to start, and hardly any memory."""
 
 
 class HyperscanScanner:
     """One compiled database. Not for two threads at once (the scratch space is shared; Hyperscan refuses, it does not err)."""
 
-    def __init__(self, database: hyperscan.Database, limit: int) -> None:
-        self._scan = database.scan
+    def __init__(self, database: Callable[[], hyperscan.Database], limit: int) -> None:
+        """`database` is asked for when the scanner is first used, or waited for."""
+        self._database = database
         self._limit = limit
+
+    @cached_property
+    def _scan(self) -> Callable[..., None]:
+        scan: Callable[..., None] = self._database().scan
+        return scan
+
+    def wait(self) -> None:
+        """Return when the database is there."""
+        _ = self._scan
 
     def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
         """Every place where a pattern ends; raise TooManyHits past the limit."""
@@ -55,6 +69,7 @@ class HyperscanEngine:
 
     def __init__(self, cache_directory: str | None = None) -> None:
         self._cache = DatabaseCache(cache_directory)
+        self._awaited: list[HyperscanScanner] = []
 
     def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT) -> Scanner:
         """Compile `patterns`; with `once` each reports its first match only."""
@@ -62,15 +77,33 @@ class HyperscanEngine:
         key = _digest(patterns, flags)
         stored = self._cache.load(name, key)
         database = _loaded(stored) if stored is not None else None
-        if database is not None:
-            return HyperscanScanner(database, limit)
-        stored = compiled_elsewhere(patterns, flags) if self._cache.is_kept else None
-        database = _loaded(stored) if stored is not None else None
-        if database is None:
-            database = compiled(patterns, flags)
-            stored = hyperscan.dumpb(database)
-        self._cache.store(name, key, stored or b"")
-        return HyperscanScanner(database, limit)
+        if database is not None or not self._cache.is_kept:
+            there = database if database is not None else compiled(patterns, flags)
+            return HyperscanScanner(lambda: there, limit)
+        if sum(len(pattern.expression) for pattern in patterns) < _SHORT_EXPRESSIONS:
+            here = self._compiled_here(name, key, patterns, flags)
+            return HyperscanScanner(lambda: here, limit)
+        elsewhere = Compilation(patterns, flags)
+        scanner = HyperscanScanner(lambda: self._stored(name, key, elsewhere.dump()) or self._compiled_here(name, key, patterns, flags), limit)
+        self._awaited.append(scanner)
+        return scanner
+
+    def wait(self) -> None:
+        """Return when every scanner is compiled, and in the cache."""
+        for scanner in self._awaited:
+            scanner.wait()
+        self._awaited.clear()
+
+    def _stored(self, name: str, key: str, dump: bytes | None) -> hyperscan.Database | None:
+        database = _loaded(dump) if dump is not None else None
+        if database is not None and dump is not None:
+            self._cache.store(name, key, dump)
+        return database
+
+    def _compiled_here(self, name: str, key: str, patterns: Sequence[Pattern], flags: int) -> hyperscan.Database:
+        database = compiled(patterns, flags)
+        self._cache.store(name, key, hyperscan.dumpb(database))
+        return database
 
 
 def _loaded(stored: bytes) -> hyperscan.Database | None:

@@ -49,6 +49,9 @@ class Re2Engine:
         """Join the patterns of each id."""
         return Re2Scanner(patterns, limit)
 
+    def wait(self) -> None:
+        """Return at once."""
+
 
 def _union(patterns: Iterable[Pattern]) -> Re2Pattern:
     return Re2Pattern("|".join(f"(?:{pattern.expression})" for pattern in patterns), is_binary=True)

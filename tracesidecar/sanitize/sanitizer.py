@@ -51,6 +51,7 @@ class Sanitizer:
             hmac_key=options.hmac_key,
         )
         self._redactor = Redactor(policy, engine)
+        engine.wait()
         self._planted = planted(catalogue, policy.rules)
         self._digest_key = digest_key
         self.engine = engine.name

@@ -51,6 +51,9 @@ class Engine(Protocol):
     def scanner(self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT) -> Scanner:
         """Compile `patterns` for bytes (a dot also means a newline); `once`: only `first_hits` will be asked; `limit`: how many hits are collected."""
 
+    def wait(self) -> None:
+        """Return when all scanners made so far are ready; one that is used before waits for itself."""
+
 
 def choose_engine(cache_directory: str | None) -> Engine:
     """Hyperscan where it can be loaded, else RE2 alone, which finds the same and is slower."""
