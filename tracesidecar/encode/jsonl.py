@@ -47,10 +47,14 @@ def _compressor(compression: Compression) -> _Compressor:
 
 
 class LinesEncoder:
-    """Lines in, one compressed body out; deterministic for the same lines however they are cut into pieces."""
+    """Lines in, one compressed body out; deterministic for the same lines however they are cut into pieces.
+
+    There is no compressor before the first block is full: a batch of many days and dialects has many bodies, most of them small.
+    """
 
     def __init__(self, compression: Compression) -> None:
-        self._compressor = _compressor(compression)
+        self._compression = compression
+        self._compressor: _Compressor | None = None
         self._block = bytearray()
         self._body = io.BytesIO()  # getvalue() hands its buffer over without a copy
 
@@ -61,24 +65,29 @@ class LinesEncoder:
             room = BLOCK_BYTES - len(self._block)
             if self._block:
                 self._block += rest[:room]
-                self._body.write(self._compressor.compress(self._block))
+                self._compress(self._block)
                 self._block.clear()
             else:
-                self._body.write(self._compressor.compress(rest[:room]))
+                self._compress(rest[:room])
             rest = rest[room:]
         self._block += rest
 
     @property
     def encoded_bytes(self) -> int:
         """How much memory the body takes so far."""
-        return self._body.tell() + len(self._block) + COMPRESSOR_BYTES
+        return self._body.tell() + len(self._block) + (COMPRESSOR_BYTES if self._compressor else 0)
 
     def finish(self) -> bytes:
         """Close the body and return it; the encoder is spent."""
-        self._body.write(self._compressor.compress(self._block))
-        self._body.write(self._compressor.flush())
+        self._body.write(self._compress(self._block).flush())
         self._block = bytearray()
         return self._body.getvalue()
+
+    def _compress(self, data: bytearray | memoryview) -> _Compressor:
+        if self._compressor is None:
+            self._compressor = _compressor(self._compression)
+        self._body.write(self._compressor.compress(data))
+        return self._compressor
 
 
 def encode_lines(data: bytes, compression: Compression) -> bytes:

@@ -32,8 +32,8 @@ STEP_BYTES = 4 << 20
 """How much one round of turns in the worker thread takes at most: each sink gets its share, and finds in the cache what the one before it read."""
 FIRST_SECONDS_BEFORE_RESTART = 1.0
 MOST_SECONDS_BEFORE_RESTART = 60.0
-LONGEST_WAIT_SECONDS = 1.0
-"""A sink that is ahead waits for one turn of another no longer than this."""
+LOOK_AGAIN_SECONDS = 0.25
+"""A sink that is ahead looks this often whether it still is: turns wake it, the end of its patience does not."""
 FEW_SEGMENTS = 1000
 """So many segments that are over may be remembered: looking for them costs more."""
 
@@ -227,7 +227,7 @@ class Pipeline:
         try:
             await self._fill_up(route, builder)
         finally:
-            route.is_filling = False
+            route.is_filling, route.filled_at = False, self.clock()
             self._turned()
         return builder
 
@@ -235,8 +235,8 @@ class Pipeline:
         limits = route.options.batch
         started = newest = self.clock()
         while not self._is_full(route, builder):
-            while any(route.is_ahead_of(other) for other in self.routes.values()):
-                await _happens(self._turn, LONGEST_WAIT_SECONDS)
+            while any(route.is_ahead_of(other, self.clock()) for other in self.routes.values()):
+                await _happens(self._turn, LOOK_AGAIN_SECONDS)
             route.news.clear()
             was_empty = builder.is_empty
             taken = await self.work(self._take, route, builder)
