@@ -6,12 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.warm import compiled
+
 PROGRAM = Path(sys.executable).with_name("tracesidecar")
+
+
+@cache
+def shared_cache() -> Path:
+    """One for all desks: the commands that read compile the rules once."""
+    return compiled().parent / f"{compiled().name}-cache"
 
 
 class Desk:
@@ -25,7 +34,7 @@ class Desk:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR"}}
-        return {**kept, "HOME": str(self.home), "LOG_FORMAT": "json", **more}
+        return {**kept, "HOME": str(self.home), "XDG_CACHE_HOME": str(shared_cache()), "LOG_FORMAT": "json", **more}
 
     def call(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

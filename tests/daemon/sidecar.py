@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tests.servers.processes import eventually, free_port
+from tests.warm import warm
 from tracesidecar.encode.jsonl import decode_lines
 
 PROGRAM = Path(sys.executable).with_name("tracesidecar")
@@ -37,6 +38,7 @@ class Sidecar:
         self.port = free_port()
         self.log = folder / "log.jsonl"
         self.traces.mkdir()
+        warm(self.state)
         self.configure(LAKE.format(lake=self.lake))
         self.daemon: subprocess.Popen[bytes] | None = None
 

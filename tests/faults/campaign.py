@@ -17,6 +17,7 @@ from typing import Self
 
 from tests.faults import writer
 from tests.servers.processes import eventually
+from tests.warm import warm
 
 PROJECT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
@@ -52,6 +53,7 @@ class Campaign:
         self._configuration.write_text(_CONFIGURATION.format(folder=folder) + sinks)
         self._sinks = sinks.count("[[sink]]")
         (folder / "traces").mkdir()
+        warm(folder / "state")
         self._writers = [self._start_writer(folder, number, lines[number::WRITERS]) for number in range(WRITERS)]
 
     def _start_writer(self, folder: Path, number: int, lines: list[bytes]) -> subprocess.Popen[bytes]:

@@ -17,6 +17,7 @@ import zstandard
 from tracesidecar.cli.chunks import NumberedChunk, chunks
 from tracesidecar.cli.tally import Sum, Tally
 from tracesidecar.collect.descriptors import open_regular
+from tracesidecar.config.places import rules_cache
 from tracesidecar.logs import printable
 from tracesidecar.model import Clean
 from tracesidecar.sanitize.options import RedactionOptions
@@ -88,7 +89,7 @@ class Examination:
         self._personal = personal
         self._not_cut = personal - cut
         wanted = tuple(rule.id for rule in catalogue.rule if rule.id in personal and rule.id not in redaction.disable)
-        self._sanitize = Sanitizer(msgspec.structs.replace(redaction, pii=wanted))
+        self._sanitize = Sanitizer(msgspec.structs.replace(redaction, pii=wanted), cache_directory=rules_cache(os.environ))
         self._tally = Tally()
 
     def findings(self, paths: Iterable[str], advance: Callable[[int], object]) -> Iterator[Findings]:

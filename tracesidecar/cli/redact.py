@@ -9,6 +9,7 @@ import sys
 from tracesidecar.cli.chunks import chunks
 from tracesidecar.cli.output import complain
 from tracesidecar.config.load import load_to_read
+from tracesidecar.config.places import rules_cache
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.units import Size
 
@@ -21,7 +22,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Pass on what comes as it comes; say of each refused line its number and why."""
-    sanitize = Sanitizer(load_to_read(arguments.config, os.environ).redaction)
+    sanitize = Sanitizer(load_to_read(arguments.config, os.environ).redaction, cache_directory=rules_cache(os.environ))
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:  # unbuffered: a line is passed on when it comes
         for numbered in chunks("stdin", lambda length: stdin.read(length) or b"", MAX_LINE):
             clean = sanitize(numbered.chunk)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tracesidecar.cli.chunks import chunks
+from tracesidecar.config.places import rules_cache
 from tracesidecar.sanitize.options import RedactionOptions, RedactionTest
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ def failed_tests(options: RedactionOptions) -> list[str]:
         return []
     from tracesidecar.sanitize.sanitizer import Sanitizer
 
-    sanitize = Sanitizer(options)
+    sanitize = Sanitizer(options, cache_directory=rules_cache(os.environ))
     outcomes = ((number, test, _outcome(sanitize, test)) for number, test in enumerate(options.test, 1))
     return [
         f"redaction.test {number} of {len(options.test)}: the result is not the expected one, but: {outcome}"

@@ -26,6 +26,11 @@ def default_lake(environ: Mapping[str, str]) -> str:
     return os.path.join(environ.get("XDG_DATA_HOME") or os.path.join(home(environ), ".local", "share"), "tracesidecar", "lake")
 
 
+def rules_cache(environ: Mapping[str, str]) -> str:
+    """Where commands that read keep compiled rules; the daemon has its own beside its state."""
+    return os.path.join(environ.get("XDG_CACHE_HOME") or os.path.join(home(environ), ".cache"), "tracesidecar", "rules")
+
+
 def absolute(path: str, folder: str, environ: Mapping[str, str]) -> str:
     """Resolve `~/` by the user's home and everything relative by `folder`; keep a trailing pattern as it is."""
     if path == "~" or path.startswith("~/"):

@@ -8,6 +8,8 @@ import tempfile
 from contextlib import suppress
 
 _DIGEST_BYTES = 32
+KEPT = 4
+"""So many databases of one name stay: of the options and versions used last."""
 
 
 class DatabaseCache:
@@ -34,7 +36,7 @@ class DatabaseCache:
         return body if hashlib.sha256(body).digest() == content[:_DIGEST_BYTES] else None
 
     def store(self, name: str, key: str, content: bytes) -> None:
-        """Write atomically and drop older versions; a directory that cannot be written costs only the next start."""
+        """Write atomically and keep the latest few; a directory that cannot be written costs only the next start."""
         if self._directory is None:
             return
         with suppress(OSError):
@@ -43,13 +45,13 @@ class DatabaseCache:
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(content).digest() + content)
             os.replace(temporary, self._path(name, key))
-            self._drop_others(name, key)
+            self._drop_older(name)
 
     def _path(self, name: str, key: str) -> str:
         return os.path.join(self._directory or "", f"{name}-{key[:32]}.hsdb")
 
-    def _drop_others(self, name: str, key: str) -> None:
-        keep = os.path.basename(self._path(name, key))
-        for entry in os.listdir(self._directory):
-            if entry != keep and entry.startswith((f"{name}-", f".{name}-")):
-                os.unlink(os.path.join(self._directory or "", entry))
+    def _drop_older(self, name: str) -> None:
+        """Other options of one user have other databases; what a crash left of a temporary file goes with the oldest."""
+        found = [entry for entry in os.scandir(self._directory) if entry.name.startswith((f"{name}-", f".{name}-"))]
+        for entry in sorted(found, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
+            os.unlink(entry)

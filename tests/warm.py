@@ -1,0 +1,37 @@
+"""Compiled rules for the processes that tests start, made once a machine and version: a cold start costs seconds of CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.rules import catalogue_bytes
+from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
+
+
+@cache
+def compiled() -> Path:
+    """A folder as the daemon keeps it beside its state."""
+    engine = version("hyperscan")
+    key = hashlib.sha256(repr((engine, REVISION)).encode() + catalogue_bytes()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"tracesidecar-rules-{os.getuid()}-{key}"
+    if not folder.exists():
+        made = Path(tempfile.mkdtemp(prefix="tracesidecar-rules-"))
+        Sanitizer(RedactionOptions(), cache_directory=str(made))
+        try:
+            made.rename(folder)
+        except OSError:  # another worker was quicker
+            shutil.rmtree(made)
+    return folder
+
+
+def warm(state: Path) -> None:
+    """Give a state directory compiled rules, as a second start finds them."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copytree(compiled(), state / "cache", dirs_exist_ok=True)
