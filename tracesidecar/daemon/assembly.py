@@ -34,7 +34,7 @@ from tracesidecar.pipeline.route import Route
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.ship import sealing
 from tracesidecar.ship.batch import BatchForm
-from tracesidecar.ship.contents import Form
+from tracesidecar.ship.contents import Form, format_of
 from tracesidecar.ship.deliver import Delivery
 from tracesidecar.ship.journal import Journal
 from tracesidecar.sinks.options import SinkOptions
@@ -64,17 +64,18 @@ class Assembly:
             notices=notices,
             at=at,
         )
-        interpreting = sum(form_of(options).interprets for options in configuration.sink)
+        interpreting = interpreters_wanted(configuration)
         pieces_bytes = min(CACHE_BYTES, daemon.memory_limit // 4) if len(configuration.sink) > 1 else 0
         meanings_bytes = min(MEANINGS_CACHE_BYTES, daemon.memory_limit // 4) if interpreting > 1 else 0
         self._cache_bytes = pieces_bytes + meanings_bytes
         sources = {source.name: source for source in configuration.source}
         sealing.sweep(state, journal.sealed_files())
         vault = sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
+        interprets = interpreting > 0 or self._has_planned_events()
         pieces = Pieces(
-            self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=pieces_bytes, vault=vault, with_places=interpreting > 0
+            self.collector, self.sanitizer, sources, key=journal.key, metrics=metrics, cache_bytes=pieces_bytes, vault=vault, with_places=interprets
         )
-        self._meanings = Meanings(self.collector, pieces, self._interpreters() if interpreting else {}, cache_bytes=meanings_bytes)
+        self._meanings = Meanings(self.collector, pieces, self._interpreters() if interprets else {}, cache_bytes=meanings_bytes)
         self.pipeline = Pipeline(collector=self.collector, material=Material(pieces, self._meanings), journal=journal, metrics=metrics, at=at)
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):  # the others have a say in what is still needed
             self.pipeline.exchange((), [self.route(options)])
@@ -99,6 +100,11 @@ class Assembly:
         delivery = Delivery(module.build(options), RouteEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
         return Route(options, delivery, form, self._journal.offsets(options.name), share, progressed_at=time.monotonic())
+
+    def _has_planned_events(self) -> bool:
+        """Tell whether a plan of a sink that took events before is still to be finished."""
+        plans = (plan for options in self.configuration.sink for plan in self._journal.plans(options.name))
+        return any(format_of(each.name) != "raw" for plan in plans for each in plan.objects)
 
     def _interpreters(self) -> dict[str, Interpreter]:
         """One for each source."""
@@ -137,6 +143,11 @@ def form_of(options: SinkOptions) -> Form:
     return Form(kind.takes, options.format, content_of(options), options.compression, record_limit_of(options))
 
 
+def interpreters_wanted(configuration: Configuration) -> int:
+    """How many sinks take events."""
+    return sum(form_of(options).interprets for options in configuration.sink)
+
+
 def refuse_moved(options: SinkOptions, journal: Journal) -> None:
     """Raise ConfigurationError where the sink's name stood for another destination and nothing says what is meant."""
     before, now = journal.destination(options.name), SINK_TYPES[options.type].load().destination(options)
@@ -155,9 +166,10 @@ def host_name() -> str:
 def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) -> str:
     """Name all that shapes the bytes of a sink's batches: a repeat with the same fingerprint has the same bytes."""
     sources: Mapping[str, tuple[bool, int]] = {source.name: (source.repair, int(source.max_line)) for source in configuration.source}
-    compressor = {"gzip": version("isal"), "zstd": version("zstandard"), "none": ""}[options.compression]
+    package = "pyarrow" if options.format == "parquet" else {"gzip": "isal", "zstd": "zstandard", "none": ""}[options.compression]
+    compressor = version(package) if package else ""
     what: tuple[object, ...] = (__version__, rules, options.format, options.compression, compressor, sorted(sources.items()))
     if form_of(options).interprets:
         meaning = [(source.name, source.dialect, sorted(source.labels.items())) for source in configuration.source]
-        what += (content_of(options), record_limit_of(options), SCHEMA_VERSION, prices.source(), meaning)
+        what += (content_of(options), record_limit_of(options), SCHEMA_VERSION, prices.source(), meaning, host_name())
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

@@ -18,7 +18,7 @@ from tracesidecar.collect.glob import Pattern
 from tracesidecar.collect.notices import Notices
 from tracesidecar.config.load import Loaded, load
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.assembly import Assembly, refuse_moved
+from tracesidecar.daemon.assembly import Assembly, interpreters_wanted, refuse_moved
 from tracesidecar.daemon.condition import Condition, Observer
 from tracesidecar.daemon.greeting import findings, greeting
 from tracesidecar.daemon.guard import tell_disabled, watch
@@ -194,7 +194,8 @@ class Daemon:
         for key in change.fixed:
             log.warning("reload.needs_restart", key=key)
         self.configuration = keep_fixed(self.configuration, new)
-        if change.is_core or len(new.sink) != len(self._assembly.configuration.sink):
+        before = self._assembly.configuration
+        if change.is_core or any(count(new) != count(before) for count in (interpreters_wanted, lambda each: len(each.sink))):
             self._again = True
             self._assembled.clear()
             self.service.quit.set()

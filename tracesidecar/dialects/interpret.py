@@ -17,7 +17,7 @@ from tracesidecar.dialects.generic import DIALECT as GENERIC
 from tracesidecar.dialects.prices import priced
 from tracesidecar.dialects.registry import every_dialect
 from tracesidecar.dialects.shorten import raw_column, shorten_columns
-from tracesidecar.dialects.state import UNDECIDED, FileState, begin, decode_state
+from tracesidecar.dialects.state import UNDECIDED, FileState, UnreadableState, begin, decode_state
 
 UNPRICED = "unpriced"
 """What `observe` is told instead of a type where a call has a model that the price table does not know."""
@@ -75,7 +75,10 @@ class Interpreter:
         self._observe = observe
 
     def __call__(self, passage: Passage, state: bytes | None) -> tuple[list[Interpreted], bytes]:
-        """Return the events of the lines, at least one each, and the state behind them; `state` None is the beginning of the file."""
+        """Return the events of the lines, at least one each, and the state behind them; `state` None is the beginning of the file.
+
+        Raises UnreadableState.
+        """
         file = decode_state(state) if state else begin(passage.label)
         if not file.first and passage.count:
             file.first = _first_digest(passage)
@@ -93,7 +96,10 @@ class Interpreter:
         if file.dialect == UNDECIDED and self._known is not None:
             file.dialect = self._known.name
         dialect = self._dialects.get(file.dialect, GENERIC)
-        state = msgspec.msgpack.decode(file.mapper, type=dialect.state) if file.mapper else dialect.begin(file.path)
+        try:
+            state = msgspec.msgpack.decode(file.mapper, type=dialect.state) if file.mapper else dialect.begin(file.path)
+        except msgspec.DecodeError as error:
+            raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
         return _Reader(dialect, state, file, self._labels, self._host, self._observe)
 
     def _decide(self, file: FileState, line: Line, reader: _Reader) -> _Reader:

@@ -8,6 +8,12 @@ import re
 import msgspec
 
 UNDECIDED = ""
+
+
+class UnreadableState(Exception):
+    """A state that is none: of another version, or damaged."""
+
+
 _EXTENSIONS = (".gz", ".zst", ".zstd", ".jsonl", ".ndjson", ".json", ".log")
 
 _ROTATED = re.compile(r"(\.(?:jsonl|ndjson|json|log))[.-]\d[\d.T:_-]{0,30}(?:\.(?:gz|zst))?\Z")
@@ -40,8 +46,11 @@ _decode = msgspec.msgpack.Decoder(FileState).decode
 
 
 def decode_state(body: bytes) -> FileState:
-    """Undo `FileState.encode`."""
-    return _decode(body)
+    """Undo `FileState.encode`; raises UnreadableState."""
+    try:
+        return _decode(body)
+    except msgspec.DecodeError as error:
+        raise UnreadableState("the state of a file cannot be read") from error
 
 
 def begin(label: str) -> FileState:

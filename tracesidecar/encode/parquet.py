@@ -43,13 +43,6 @@ def schema() -> pa.Schema:
     return pa.schema([pa.field(column.name, _type(column), metadata={"doc": column.doc}) for column in COLUMNS])
 
 
-def program() -> str:
-    """Name what else shapes the bytes, for the fingerprint of a batch."""
-    import pyarrow as pa
-
-    return f"pyarrow-{pa.__version__}"
-
-
 class Columns:
     """Events in, record batches out, in the order of the events."""
 

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import NamedTuple
+
+import structlog
 
 from tracesidecar.collect.collector import Collector
 from tracesidecar.dialects.interpret import Interpreted, Interpreter, Line, Passage
-from tracesidecar.dialects.state import decode_state
+from tracesidecar.dialects.state import UnreadableState, decode_state
+from tracesidecar.model import CHUNK_BYTES
 from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.ship.batch import Piece
+
+log = structlog.get_logger()
 
 EVENTS_PER_BYTE = 3
 """About how much more memory the events of a piece take than its lines."""
 
 Meaning = tuple[list[Interpreted], bytes]
 """The events of a piece, and the interpreter's state behind it."""
+
+
+class _Counted(NamedTuple):
+    """How far the lines of a segment were counted last, and the state there."""
+
+    segment: int
+    offset: int
+    state: bytes
 
 
 class Meanings:
@@ -29,6 +43,8 @@ class Meanings:
         self._limit = cache_bytes // EVENTS_PER_BYTE
         self._cache: OrderedDict[tuple[int, int, int, bytes], Meaning] = OrderedDict()
         self._held = 0
+        self._counted = _Counted(0, 0, b"")
+        self._has_told = False
 
     @property
     def cached_bytes(self) -> int:
@@ -41,11 +57,22 @@ class Meanings:
         key = clean.segment.id, clean.start, clean.end, state
         found = self._cache.get(key)
         if found is None:
-            if not state and clean.start:
-                state = self.entry(clean.segment.id, clean.start)
-            found = self._interpreters[clean.segment.source](self._passage(piece), state or None)
+            found = self._interpreted(piece, state)
             self._remember(key, found)
         return found
+
+    def _interpreted(self, piece: Piece, state: bytes) -> Meaning:
+        clean = piece.clean
+        interpret, passage = self._interpreters[clean.segment.source], self._passage(piece)
+        if not clean.start:
+            return interpret(passage, None)
+        try:
+            return interpret(passage, state or self.entry(clean.segment.id, clean.start) or None)
+        except UnreadableState as error:
+            if not self._has_told:
+                self._has_told = True
+                log.warning("state.unreadable", path=passage.label, problem=str(error), remedy="none needed: files go on by what their first lines say")
+            return interpret(passage, self.entry(clean.segment.id, clean.start) or None)
 
     def _passage(self, piece: Piece) -> Passage:
         clean = piece.clean
@@ -59,14 +86,17 @@ class Meanings:
 
     def entry(self, segment: int, offset: int) -> bytes:
         """The state for a reader that begins in mid-file: what the file's first lines say, and how many lines there were."""
-        first = self._pieces.first(segment)
-        if first is None or first.clean.end > offset:
-            return b""
-        view = self._collector.segments()[segment]
-        _, state = self._interpreters[view.segment.source](self._passage(first), None)
-        file = decode_state(state)
-        file.lines += sum(part.count(b"\n") for part in self._collector.read_range(segment, first.clean.end, offset) or ())
-        return file.encode()
+        known = self._counted
+        if known.segment != segment or not CHUNK_BYTES <= known.offset <= offset:
+            first = self._pieces.first(segment, offset)
+            if first is None:
+                return b""
+            _, state = self._interpreters[first.clean.segment.source](self._passage(first), None)
+            known = _Counted(segment, first.clean.end, state)
+        file = decode_state(known.state)
+        file.lines += sum(part.count(b"\n") or 1 for part in self._collector.read_range(segment, known.offset, offset) or ())
+        self._counted = _Counted(segment, offset, file.encode())
+        return self._counted.state
 
     def _remember(self, key: tuple[int, int, int, bytes], found: Meaning) -> None:
         size = key[2] - key[1]

@@ -101,10 +101,14 @@ class Pieces:
         since = [*self._waiting.items(), *((segment, (start, at)) for segment, (start, _, at) in self._tails.items())]
         return [segment for segment, (_, at) in since if now - at >= OPEN_SECONDS]
 
-    def first(self, segment: int) -> Piece | None:
-        """The first chunk of a segment, as a piece."""
-        chunk = self._collector.read(segment, BEGINNING)
-        return None if chunk is None else self._piece(chunk, self._clean(chunk, flush=True))
+    def first(self, segment: int, until: int) -> Piece | None:
+        """The lines of a segment's first chunk that begin before `until`, to learn from; what is refused of them is somebody else's."""
+        chunk = self._collector.read(segment, BEGINNING, until=until)
+        if chunk is None or chunk.end > until:
+            return None
+        clean = self._clean(chunk, flush=True)
+        places, count = self._places(chunk.data, clean)
+        return Piece(clean, b"", chunk.next, places=places, count=count)
 
     def again(self, planned: Range, at: Checkpoint) -> Piece | None:
         """The piece of a planned range once more, `at` its beginning; None where its bytes are gone or are not what they were."""

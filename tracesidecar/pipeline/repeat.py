@@ -12,7 +12,7 @@ from tracesidecar.model import BEGINNING, Checkpoint, Range
 from tracesidecar.pipeline.meanings import Meanings
 from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.ship.batch import BatchBuilder, BatchForm, Built, Piece, quarantined
-from tracesidecar.ship.contents import Form, format_of, place
+from tracesidecar.ship.contents import Form, format_of, record_places
 from tracesidecar.ship.plan import Plan
 from tracesidecar.ship.quarantine import QuarantinedLine
 
@@ -88,11 +88,12 @@ def rebuild(plan: Plan, form: BatchForm, material: Material, committed: Mapping[
     return Rebuilt(built, is_same=is_same, is_partial=any(again is None for again in found))
 
 
-def settled_by(plan: Plan) -> dict[int, Checkpoint]:
-    """Where each segment stands once the plan counts as delivered."""
+def settled_by(plan: Plan, found: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:
+    """Where each segment stands once the plan counts as delivered; `found` is what was reached when it was read again."""
     if plan.redriven:
         return {}
-    return {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
+    settled = {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
+    return settled | {segment: at for segment, at in found.items() if at.offset == settled[segment].offset}
 
 
 def refused_lines(piece: Piece, offsets: tuple[int, ...], sink: str, pieces: Pieces) -> list[QuarantinedLine]:
@@ -119,17 +120,18 @@ def locate(plan: Plan, form: Form, refused: dict[int, str], material: Material, 
         if again is None:
             found += [material.pieces.whole(planned, plan.sink, reason) for reason in list(here.values())[:1]]
         elif here:
-            refusals, sealed = material.pieces.places(again.piece, _lines(again, form, here))
+            refusals, sealed = material.pieces.places(again.piece, _lines(again, form, plan.time, here))
             found += [quarantined(again.piece.clean.segment, plan.sink, refusal, sealed) for refusal in refusals]
     return tuple(found)
 
 
-def _lines(found: Found, form: Form, records: dict[int, str]) -> dict[int, str]:
+def _lines(found: Found, form: Form, at: int, records: dict[int, str]) -> dict[int, str]:
     """Which lines of a piece the records come from: index of the line → reason."""
-    if not form.interprets or form.format == "raw":
+    if not form.interprets:
         return records
     by_offset = {line.offset: index for index, line in enumerate(found.piece.places)}
+    places = record_places(form, at, found.piece.clean, found.events)
     lines: dict[int, str] = {}
     for index, reason in records.items():
-        lines.setdefault(by_offset[place(found.events[index].event)], reason)
+        lines.setdefault(by_offset[places[index]], reason)
     return lines

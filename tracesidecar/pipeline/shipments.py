@@ -76,19 +76,21 @@ class Shipments:
         rebuilt = await self._work(rebuild, plan, route.form, self._material, route.committed)
         built = rebuilt.built
         if built is None or built.batch is None or (rebuilt.is_partial and route.form.is_store):
-            return await self._give_up(route, plan)
+            return await self._give_up(route, plan, built)
         if not rebuilt.is_same:
             log.warning("sink.repeat_differs", sink=route.name, batch=plan.id, upgraded=plan.fingerprint != built.plan.fingerprint)
         log.info("sink.repeating", sink=route.name, batch=plan.id, lines=plan.lines)
         return await self.ship(route, built)
 
-    async def _give_up(self, route: Route, plan: Plan) -> Committed:
+    async def _give_up(self, route: Route, plan: Plan, found: Built | None) -> Committed:
         """Its source changed: what is already there counts as settled; the rest is read again where it can be, and else reported lost."""
         arrived = route.form.is_store and await self._has_all(route, plan)
         log.warning("sink.plan_source_changed", sink=route.name, batch=plan.id, arrived=arrived)
-        reached = settled_by(plan) if arrived else {}
-        await self._write(route, self._journal.commit, Commit(route.name, plan.id, reached, (), redriven=plan.redriven if arrived else ()), self._at)
-        return Committed(reached)
+        reached = settled_by(plan, found.reached if found else {}) if arrived else {}
+        quarantined = found.quarantined if found and arrived else ()
+        commit = Commit(route.name, plan.id, reached, quarantined, redriven=plan.redriven if arrived else ())
+        await self._write(route, self._journal.commit, commit, self._at)
+        return Committed(reached, quarantined)
 
     async def _has_all(self, route: Route, plan: Plan) -> bool:
         """Tell whether every object of the plan is there, but for the manifest."""

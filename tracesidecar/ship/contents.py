@@ -252,7 +252,7 @@ class Records:
     def add(self, clean: Clean, events: Sequence[Interpreted]) -> tuple[int, ...]:
         """Take a piece."""
         refused: list[int] = []
-        for body, dialect, event in self._bodies(clean, events):
+        for body, dialect, event in self.encoded(clean, events):
             if body is None:
                 refused.append(place(event))
                 continue
@@ -277,7 +277,8 @@ class Records:
         """Close it."""
         return [], tuple(self._records)
 
-    def _bodies(self, clean: Clean, events: Sequence[Interpreted]) -> Iterator[tuple[bytes | None, str, Event]]:
+    def encoded(self, clean: Clean, events: Sequence[Interpreted]) -> Iterator[tuple[bytes | None, str, Event]]:
+        """Each record of a piece, with its dialect and event; None where it is over the limit."""
         limit = self._form.record_limit_bytes
         if self._encode is not None:
             for dialect, shared in events:
@@ -289,6 +290,11 @@ class Records:
             first.setdefault(place(each.event), each)
         for line, (dialect, shared) in zip(clean.data.split(b"\n"), first.values(), strict=False):
             yield (None if limit and len(line) > limit else line), dialect, self._clock.dated(shared)
+
+
+def record_places(form: Form, at: int, clean: Clean, events: Sequence[Interpreted]) -> list[int]:
+    """Where the line of each record of a piece begins, in the order of the records in a body or a batch of time `at`: those over the limit are left out."""
+    return [place(event) for body, _, event in Records(form, at).encoded(clean, events) if body is not None]
 
 
 class BatchClock:

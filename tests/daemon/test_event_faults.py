@@ -1,0 +1,122 @@
+"""Events where something goes wrong: killed with a plan, reconfigured, refused, or begun in mid-file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.test_crash import killed_at
+from tests.daemon.test_events import event_lake, events
+from tests.daemon.test_redrive import redrive
+from tests.dialects.golden import FIXTURES
+from tests.servers.processes import eventually
+from tests.servers.receiving import ReceivingServer
+from tests.servers.stores import SECRET
+
+CODEX = max((FIXTURES / "codex").rglob("*.jsonl"), key=lambda path: path.stat().st_size)
+
+
+def put(sidecar: Sidecar, fixture: Path, dialect: str) -> Path:
+    """Lay a fixture where its agent would write it."""
+    target = sidecar.traces / fixture.relative_to(FIXTURES / dialect)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(fixture, target)
+    return target
+
+
+def lake(sidecar: Sidecar, form: str, more: str = "") -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + f'format = "{form}"\n{more}\n')
+
+
+def in_order(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    return sorted(rows, key=lambda row: (str(row["source_file"]), int(str(row["source_line"])), str(row["event_id"])))
+
+
+def test_a_plan_of_events_is_finished_after_the_sink_was_changed_to_lines(sidecar: Sidecar) -> None:
+    lake(sidecar, "event")
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    killed_at(sidecar, "planned")
+    lake(sidecar, "raw")
+    sidecar.start()
+    eventually(lambda: len(sidecar.lines()) == 10 or sidecar.has_ended())
+    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    sidecar.arrives(20)
+    assert sidecar.stop() == 0
+    assert sidecar.call("verify", "lake").returncode == 0
+
+
+def test_a_sink_of_lines_becomes_one_of_events_while_the_daemon_runs(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    daemon = sidecar.start()
+    sidecar.arrives(10)
+    lake(sidecar, "event")
+    daemon.send_signal(signal.SIGHUP)
+    sidecar.wait_for_event("reload.done")
+    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    sidecar.arrives(20)
+    assert sidecar.stop() == 0
+    assert not [event for event in sidecar.events() if event["event"] == "sink.restarting"]
+    rows = [json.loads(line) for line in sidecar.lines()]
+    assert [row["source_line"] for row in rows if "source_line" in row] == list(range(11, 21))
+
+
+def test_a_long_line_with_a_number_that_no_double_holds_does_not_stop_the_sink(sidecar: Sidecar) -> None:
+    lake(sidecar, "event")
+    append(sidecar.traces / "a.jsonl", [b'{"n":1e999,"text":"' + b"word " * 200_000 + b'"}', *numbered(1, 1)])
+    assert sidecar.ship().returncode == 0
+    assert [row["source_line"] for row in events(sidecar)] == [1, 2]
+    assert sidecar.quarantined() == []
+
+
+def test_a_state_that_cannot_be_read_does_not_stop_the_sink(sidecar: Sidecar) -> None:
+    event_lake(sidecar)
+    path = put(sidecar, CODEX, "codex")
+    lines = path.read_bytes().splitlines()
+    path.unlink()
+    append(path, lines[:-3])
+    assert sidecar.ship().returncode == 0
+    with sqlite3.connect(sidecar.state / "journal.sqlite") as journal:
+        journal.execute("UPDATE offset SET state = x'93a161c3c4'")
+    append(path, lines[-3:])
+    assert sidecar.ship().returncode == 0
+    rows = in_order(events(sidecar))
+    assert {row["source_line"] for row in rows} == set(range(1, len(lines) + 1))
+    assert {path.parent.name for path in sidecar.objects()} == {"dialect=codex"}
+
+
+def test_a_redriven_line_has_its_number_and_dialect(sidecar: Sidecar) -> None:
+    path = put(sidecar, CODEX, "codex")
+    lines = path.read_bytes().splitlines()
+    broken = lines[5][:-1] + b',"odd":NaN}'
+    path.unlink()
+    append(path, [*lines[:5], broken, *lines[6:]])
+    event_lake(sidecar)
+    assert sidecar.ship().returncode == 0
+    before = events(sidecar)
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + 'format = "event"\n', source='labels = { team = "blue" }\nrepair = true')
+    redrive(sidecar)
+    assert sidecar.ship().returncode == 0
+    new = [row for row in events(sidecar) if row not in before]
+    assert {row["source_line"] for row in new} == {6}
+    assert {path.parent.name for path in sidecar.objects()} == {"dialect=codex"}
+
+
+@pytest.mark.parametrize("form", ["raw", "event"])
+def test_behind_a_record_over_the_limit_the_line_that_the_destination_refused_is_quarantined(sidecar: Sidecar, receiver: ReceivingServer, form: str) -> None:
+    receiver.order(intake="splunk", secret=SECRET, poison="line 2")
+    token = sidecar.folder / "token"
+    token.write_text(SECRET)
+    token.chmod(0o600)
+    siem = f'[[sink]]\nname = "siem"\ntype = "splunk"\nurl = "http://127.0.0.1:{receiver.port}"\ntoken_file = "{token}"\n'
+    sidecar.configure(siem + f'format = "{form}"\ncontent = "full"\n')
+    long = b'{"conversation_id":"' + b"c" * 1_100_000 + b'"}'
+    append(sidecar.traces / "a.jsonl", [long, *numbered(0, 5)])
+    assert sidecar.ship().returncode == 0
+    starts = [0, len(long) + 1 + sum(len(line) + 1 for line in numbered(0, 2))]
+    assert [(line["start"], line["reason"] == "too_large") for line in sidecar.quarantined()] == list(zip(starts, [True, False], strict=True))
