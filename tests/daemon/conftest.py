@@ -9,6 +9,11 @@ import pytest
 
 from tests.daemon.sidecar import Sidecar
 from tests.servers.receiving import ReceivingServer
+from tests.servers.search import search_process, search_server
+from tests.servers.stores import object_store
+from tests.servers.toxiproxy import toxiproxy
+
+__all__ = ["object_store", "search_process", "search_server", "toxiproxy"]
 
 
 @pytest.fixture
