@@ -30,11 +30,20 @@ class AzurePlace:
     type: str = "azure"
     compression: Compression = "gzip"
 
+    def options(self, **changes: object) -> azure.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "account_url": f"http://127.0.0.1:{self.way.port}/{ACCOUNT}",
+            "container": self.server.container,
+            "credentials_file": str(self.credentials),
+            "timeout": Seconds(3),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return azure.Options(name="lake", type="azure", prefix="agents", **given)  # type: ignore[arg-type]
+
     def sink(self) -> Sink:
-        address = f"http://127.0.0.1:{self.way.port}/{ACCOUNT}"
-        waits = {"timeout": Seconds(3), "connect_timeout": Seconds(1)}
-        place = {"account_url": address, "container": self.server.container, "prefix": "agents"}
-        return azure.build(azure.Options(name="lake", type="azure", credentials_file=str(self.credentials), **place, **waits))  # type: ignore[arg-type]
+        return azure.build(self.options())
 
     def lines(self) -> list[bytes]:
         objects = sorted((key, content) for key, content in self.server.objects().items() if key.endswith(".jsonl.gz"))

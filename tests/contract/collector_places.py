@@ -12,12 +12,14 @@ from tests.servers.collecting import Collector, attributes, body
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import loki, otlp, splunk
 from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import SINK_TYPES
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 
 PATIENCE = {"timeout": Seconds(2), "connect_timeout": Seconds(1)}
+ACKNOWLEDGEMENT = {"ack_timeout": Seconds(2), "ack_interval": Seconds(0.05)}
 
 
 @dataclass
@@ -30,17 +32,19 @@ class CollectorPlace:
     type: str
     compression: Compression = "gzip"
 
-    def sink(self) -> Sink:
+    def options(self, **changes: object) -> SinkOptions:
+        """Make the options of a sink that goes through the fault proxy."""
         auth = Bearer(token_file=str(self.credentials))
         url = f"http://127.0.0.1:{self.way.port}"
-        if self.type == "splunk":
-            wait = {"ack_timeout": Seconds(2), "ack_interval": Seconds(0.05)}
-            return splunk.build(
-                splunk.Options(name="siem", type="splunk", url=url, token_file=str(self.credentials), format="raw", acknowledge=True, **wait, **PATIENCE)
-            )
-        if self.type == "loki":
-            return loki.build(loki.Options(name="logs", type="loki", url=f"{url}/loki/api/v1/push", auth=auth, format="raw", **PATIENCE))
-        return otlp.build(otlp.Options(name="otel", type="otlp", url=f"{url}/v1/logs", auth=auth, **PATIENCE))
+        given: dict[str, dict[str, object]] = {
+            "splunk": {"url": url, "token_file": str(self.credentials), "format": "raw", "acknowledge": True, **ACKNOWLEDGEMENT},
+            "loki": {"url": f"{url}/loki/api/v1/push", "auth": auth, "format": "raw"},
+            "otlp": {"url": f"{url}/v1/logs", "auth": auth},
+        }
+        return SINK_TYPES[self.type].load().Options(**{"name": self.type, "type": self.type, **PATIENCE, **given[self.type], **changes})  # type: ignore[arg-type]
+
+    def sink(self) -> Sink:
+        return SINK_TYPES[self.type].load().build(self.options())
 
     def lines(self) -> list[bytes]:
         name = "log.record.uid" if self.type == "otlp" else "event_id"

@@ -29,10 +29,19 @@ class DatadogPlace:
     compression: Compression = "gzip"
     secret: str = SECRET
 
+    def options(self, **changes: object) -> datadog.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "url": f"http://127.0.0.1:{self.way.port}/api/v2/logs",
+            "api_key_file": str(self.credentials),
+            "timeout": Seconds(2),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return datadog.Options(name="dd", type="datadog", **given)  # type: ignore[arg-type]
+
     def sink(self) -> Sink:
-        url = f"http://127.0.0.1:{self.way.port}/api/v2/logs"
-        patience = {"timeout": Seconds(2), "connect_timeout": Seconds(1)}
-        return datadog.build(datadog.Options(name="dd", type="datadog", url=url, api_key_file=str(self.credentials), **patience))
+        return datadog.build(self.options())
 
     def lines(self) -> list[bytes]:
         logs = (log for request in self.submissions() for log in json.loads(request.plain))

@@ -30,12 +30,20 @@ class GcsPlace:
     type: str = "gcs"
     compression: Compression = "gzip"
 
+    def options(self, **changes: object) -> gcs.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "bucket": BUCKET,
+            "endpoint_url": f"http://127.0.0.1:{self.way.port}",
+            "credentials_file": str(self.credentials),
+            "timeout": Seconds(3),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return gcs.Options(name="lake", type="gcs", prefix="agents", **given)  # type: ignore[arg-type]
+
     def sink(self) -> Sink:
-        address = f"http://127.0.0.1:{self.way.port}"
-        waits = {"timeout": Seconds(3), "connect_timeout": Seconds(1)}
-        return gcs.build(
-            gcs.Options(name="lake", type="gcs", bucket=BUCKET, prefix="agents", endpoint_url=address, credentials_file=str(self.credentials), **waits)
-        )
+        return gcs.build(self.options())
 
     def lines(self) -> list[bytes]:
         objects = sorted((key, content) for key, content in self.store.objects().items() if key.endswith(".jsonl.gz"))

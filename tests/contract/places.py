@@ -13,6 +13,7 @@ from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay
 from tracesidecar.model import Compression
 from tracesidecar.sinks import directory, http, http_auth, s3, stdout
+from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES, Promise
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
@@ -38,6 +39,10 @@ class NetworkPlace(Place, Protocol):
 
     way: FaultyWay
     credentials: Path
+
+    def options(self, **changes: object) -> SinkOptions:
+        """Make the options of a sink for it, with these in place of the usual ones."""
+        ...
 
     def credentials_with(self, secret: str) -> str:
         """What `credentials` has to hold for a secret."""
@@ -113,10 +118,19 @@ class Endpoint:
     compression: Compression = "gzip"
     secret: str = SECRET
 
+    def options(self, **changes: object) -> http.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "url": f"http://127.0.0.1:{self.way.port}/ingest",
+            "auth": http_auth.Bearer(token_file=str(self.credentials)),
+            "timeout": Seconds(2),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
+        return http.Options(name="web", type="http", **given)  # type: ignore[arg-type]
+
     def sink(self) -> Sink:
-        url = f"http://127.0.0.1:{self.way.port}/ingest"
-        auth = http_auth.Bearer(token_file=str(self.credentials))
-        return http.build(http.Options(name="web", type="http", url=url, auth=auth, timeout=Seconds(2), connect_timeout=Seconds(1)))
+        return http.build(self.options())
 
     def lines(self) -> list[bytes]:
         return self.receiver.kept_lines()
@@ -152,13 +166,14 @@ class BucketPlace:
     def options(self, **changes: object) -> s3.Options:
         """Make the options of a sink that goes through the fault proxy."""
         given: dict[str, object] = {
+            "bucket": BUCKET,
             "endpoint_url": f"http://127.0.0.1:{self.way.port}",
             "credentials_file": str(self.credentials),
             "timeout": Seconds(3),
             "connect_timeout": Seconds(1),
             **changes,
         }
-        return s3.Options(name="lake", type="s3", bucket=BUCKET, prefix="agents", path_style=True, **given)  # type: ignore[arg-type]
+        return s3.Options(name="lake", type="s3", prefix="agents", path_style=True, **given)  # type: ignore[arg-type]
 
     def sink(self) -> Sink:
         return s3.build(self.options())

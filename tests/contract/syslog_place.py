@@ -52,26 +52,24 @@ class LogPlace:
     authority: Authority
     compression: Compression = "none"
 
-    def sink(self) -> Sink:
-        tls = TlsOptions(ca_file=str(self.authority.file), cert_file=str(self.credentials))
+    def options(self, **changes: object) -> syslog.Options | relp.Options:
+        """Make the options of a sink that goes through the fault proxy."""
+        given: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": self.way.port,
+            "max_message": LARGEST,
+            "tls": TlsOptions(ca_file=str(self.authority.file), cert_file=str(self.credentials)),
+            "timeout": Seconds(2),
+            "connect_timeout": Seconds(1),
+            **changes,
+        }
         if self.type == "relp":
-            return relp.build(
-                relp.Options(
-                    name="audit",
-                    type="relp",
-                    host="127.0.0.1",
-                    port=self.way.port,
-                    max_message=LARGEST,
-                    tls=tls,
-                    timeout=Seconds(2),
-                    connect_timeout=Seconds(1),
-                )
-            )
-        return syslog.build(
-            syslog.Options(
-                name="siem", type="syslog", host="127.0.0.1", port=self.way.port, max_message=LARGEST, tls=tls, timeout=Seconds(2), connect_timeout=Seconds(1)
-            )
-        )
+            return relp.Options(name="audit", type="relp", **given)  # type: ignore[arg-type]
+        return syslog.Options(name="siem", type="syslog", **given)  # type: ignore[arg-type]
+
+    def sink(self) -> Sink:
+        options = self.options()
+        return relp.build(options) if isinstance(options, relp.Options) else syslog.build(options)
 
     def lines(self) -> list[bytes]:
         return self.server.records()

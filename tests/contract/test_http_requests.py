@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
@@ -171,6 +172,22 @@ async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwi
 def test_what_cannot_be_meant_is_refused_and_no_value_is_quoted(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said) as caught:
         options_for("http://host/", **changes)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_connection_that_breaks_within_the_body_is_told_without_the_query_of_the_address() -> None:
+    """What aiohttp says of it quotes the whole address."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/?token=hunter2"
+        async with http.build(options_for(url, probe=False)) as sink:
+            with pytest.raises(RetryLater, match="network: the connection to") as caught:
+                await sink.send(batch_of(lines_of(2000, 20_000), compression="none"))
     assert "hunter2" not in str(caught.value)
 
 

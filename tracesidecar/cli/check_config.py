@@ -84,5 +84,5 @@ def _tell(inspection: Inspection, failed: list[str], answers: list[Answer]) -> N
     print_table("Sinks", ("name", "type", "destination", "promise"), [tuple(sink.values()) for sink in _sinks(configuration)])
     if answers:
         print_table("Online", ("sink", "answer"), [(answer.sink, "good" if answer.is_good else answer.detail) for answer in answers])
-    if not failed:
+    if not failed and all(answer.is_good for answer in answers):
         print_line(f"{inspection.path or EMBEDDED}: good")

@@ -34,6 +34,6 @@ async def _ask(options: SinkOptions) -> Answer:
         async with asyncio.timeout(PATIENCE_SECONDS), SINK_TYPES[options.type].load().build(options):
             return Answer(options.name, is_good=True)
     except TimeoutError:
-        return Answer(options.name, is_good=False, detail=f"no answer within {PATIENCE_SECONDS:.0f} s")
+        return Answer(options.name, is_good=False, detail=f"no answer within {PATIENCE_SECONDS:.0f} s: check its address, and what stands between")
     except (SinkError, ConfigurationError) as error:
         return Answer(options.name, is_good=False, detail=str(error))

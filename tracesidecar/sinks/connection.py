@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 import structlog
 
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.tls import ClientContext, TlsOptions, why_it_failed
+from tracesidecar.sinks.tls import ClientContext, TlsOptions, what_to_mend, why_it_failed
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Dialer:
         if (reason := why_it_failed(error)) is not None:
             if any(reason.endswith(alert) and "alert" in reason for alert in _ALERTS_ABOUT_US):
                 return RetryLater("credentials", f"{self.where} refuses our certificate ({reason}): mend tls.cert_file and tls.key_file")
-            return RetryLater("tls", f"TLS with {self.where} failed: {reason}; check tls and the server's certificate")
+            return RetryLater("tls", f"TLS with {self.where} failed: {reason}; {what_to_mend(reason)}")
         if isinstance(error, (ConnectionResetError, BrokenPipeError)) and self._tls is not None:
             return RetryLater("closed", f"{self.where} closed the connection; if it always does, look there whether it permits our credentials (tls.cert_file)")
         said = os.strerror(error.errno) if error.errno else type(error).__name__

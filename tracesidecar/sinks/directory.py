@@ -33,6 +33,8 @@ _ADVICE = {
     errno.EPERM: ("denied", "give the user that tracesidecar runs as the right to write there"),
     errno.EROFS: ("read_only", "mount its file system for writing"),
     errno.EIO: ("io", "check the disk"),
+    errno.ENOTDIR: ("not_found", "a file is where a folder should be: mend path"),
+    errno.EEXIST: ("not_found", "a file is where a folder should be: mend path"),
 }
 
 

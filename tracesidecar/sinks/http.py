@@ -18,6 +18,8 @@ from tracesidecar.sinks.http_options import Options
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.requests import Limits, Request, Requests, idempotency_key
 
+__all__ = ["Options", "build", "destination", "record_limit"]
+
 ARRAY_OVERHEAD_BYTES = 2
 
 _PROOFS_FAILED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from http import HTTPStatus
 from typing import Literal
 
@@ -57,13 +58,17 @@ def failure(error: Exception, where: str) -> RetryLater:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return RetryLater("proxy", f"the proxy before {where} answered {error.status} {_phrase(error.status)}; check HTTPS_PROXY")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return RetryLater("proxy", f"the proxy before {where} cannot be reached: {error.strerror}; check HTTPS_PROXY")
+        return RetryLater("proxy", f"the proxy before {where} cannot be reached: {_system_says(error)}; check HTTPS_PROXY")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RetryLater("dns", f"the name of {where} could not be resolved; check url and the resolver")
     if (reason := tls.why_it_failed(error)) is not None:
-        return RetryLater("tls", f"TLS with {where} failed: {reason}; check tls and the server's certificate")
-    said = getattr(error, "strerror", None) or type(error).__name__
-    return RetryLater("network", f"the connection to {where} failed: {said}")
+        return RetryLater("tls", f"TLS with {where} failed: {reason}; {tls.what_to_mend(reason)}")
+    return RetryLater("network", f"the connection to {where} failed: {_system_says(error)}; check url, and whether it is up")
+
+
+def _system_says(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else type(error).__name__
 
 
 def _by_class(status: int) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.http_endpoint import Endpoint
 from tracesidecar.sinks.requests import Request, Requests
@@ -22,7 +23,7 @@ class PostingSink(ABC):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._endpoint)
-            await self._prove()
+            await self._proven()
             stack.pop_all()
         return self
 
@@ -32,6 +33,12 @@ class PostingSink(ABC):
     async def send(self, batch: Batch) -> None:
         """Post what is not stored of it yet."""
         await self._requests.send(batch, self._post)
+
+    async def _proven(self) -> None:
+        try:
+            await self._prove()
+        except Rejected as refused:  # there is no content yet that it could judge
+            raise RetryLater(refused.reason, f"{refused.detail}, to a request without records: check url") from refused
 
     @abstractmethod
     async def _prove(self) -> None:

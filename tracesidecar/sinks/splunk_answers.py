@@ -64,17 +64,17 @@ def judge(answer: Answer, records: int, where: str) -> Said:
     raise RetryLater("status", f"{where} answered {answer.status}, which is no answer of a collector: check url")
 
 
-def judge_question(answer: Answer, where: str) -> None:
+def judge_question(answer: Answer, where: str, advice: str = "check url") -> None:
     """Raise RetryLater for what is no yes to a question: it is never a judgment of events."""
     try:
         judge(answer, 0, where)
     except Rejected as error:
-        raise RetryLater("status", f"{error.detail}, to a question: check url") from None
+        raise RetryLater("status", f"{error.detail}, to a question: {advice}") from None
 
 
 def told(answer: Answer, where: str) -> list[int]:
     """Return the ids that are acknowledged; raise RetryLater for what is no answer to that question."""
-    judge_question(answer, where)
+    judge_question(answer, where, "check url, and whether the token has indexer acknowledgement")
     try:
         acks = msgspec.json.decode(answer.body, type=_Acks).acks
     except msgspec.MsgspecError:  # not chained: its message may quote the answer

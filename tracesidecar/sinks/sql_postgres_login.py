@@ -72,10 +72,10 @@ def _not_connected(error: psycopg.Error | OSError, address: Address) -> RetryLat
     if attempt is None or "server closed the connection" in said:
         return RetryLater("connection", f"the connection to {address} was lost; what was under way is sent again")
     if "certificate" in said or "SSL" in said:
-        return RetryLater("tls", f"{address} could not be spoken to over TLS: {said}")
+        return RetryLater("tls", f"{address} could not be spoken to over TLS: {said}; mend tls, or the server's certificate")
     if attempt.used_password or attempt.needs_password or "pg_hba.conf" in said or "authentication failed" in said:
         return RetryLater("credentials", f"{address} did not let us in: {said}; mend url or the password")
-    return RetryLater("unreachable", f"{address} could not be reached: {said}")
+    return RetryLater("unreachable", f"{address} could not be reached: {said}; mend url, or see whether the server is up")
 
 
 def _password(options: Options, address: Address) -> str:

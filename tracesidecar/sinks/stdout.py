@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import select
+import sys
 import threading
 from types import TracebackType
 from typing import Self
@@ -53,14 +54,22 @@ class StdoutSink:
         self._written = 0
 
     async def __aenter__(self) -> Self:
-        try:
-            os.fstat(self._descriptor)
-        except OSError as error:
-            raise SinkHalted("closed", "standard output is closed; start tracesidecar with it open, or remove this sink") from error
+        if not self._is_open():
+            raise SinkHalted("closed", "standard output is closed; start tracesidecar with it open, or remove this sink")
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
+
+    def _is_open(self) -> bool:
+        """A descriptor that was closed at our start may be another file by now: the interpreter has looked before."""
+        if self._descriptor == STDOUT and sys.__stdout__ is None:
+            return False
+        try:
+            os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return True
 
     async def send(self, batch: Batch) -> None:
         """Write the lines; returning means that the kernel has them."""

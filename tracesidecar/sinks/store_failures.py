@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracesidecar.errors import RetryLater
+from tracesidecar.sinks.tls import what_to_mend
 
 
 class StoreFailure(Exception):
@@ -37,9 +38,10 @@ class Meanings:
     def later(self, failure: StoreFailure, where: str) -> RetryLater:
         """Say in a sentence what came back from where and what to do."""
         reason, advice = self.by_code.get(failure.code) or self._by_status(failure.status)
-        answered = f"answered {failure.status} {failure.code}" if failure.status else f"could not be reached ({failure.code})"
+        if failure.tls_reason:
+            advice = what_to_mend(failure.tls_reason)
         said = f", {failure.tls_reason}" if failure.tls_reason else ""
-        return RetryLater(reason, f"{where} {answered}{said}: {advice}", after_seconds=failure.after_seconds)
+        return RetryLater(reason, f"{where} {_answered(failure, reason)}{said}: {advice}", after_seconds=failure.after_seconds)
 
     def is_forbidden(self, failure: StoreFailure) -> bool:
         """Tell whether the credentials, or what they may do, were refused."""
@@ -57,3 +59,9 @@ class Meanings:
         if status == 0:
             return "network", "check the address, the network and the proxies"
         return "status", "this is neither a yes nor a no that we know: check the address and the store's log"
+
+
+def _answered(failure: StoreFailure, reason: str) -> str:
+    if failure.status:
+        return f"answered {failure.status} {failure.code}"
+    return f"was not asked ({failure.code})" if reason == "credentials" else f"could not be reached ({failure.code})"

@@ -7,6 +7,20 @@ import ssl
 
 import msgspec
 
+_ANOTHER_CA = "set tls.ca_file to the certificate of the CA that signed the server's"
+_ANOTHER_NAME = "the server's certificate is for another name: mend the address"
+
+_ADVICE = (
+    ("issuer certificate", _ANOTHER_CA),
+    ("self-signed", _ANOTHER_CA),
+    ("mismatch", _ANOTHER_NAME),
+    ("another host", _ANOTHER_NAME),
+    ("has expired", "the server's certificate must be renewed, or this machine's clock is wrong"),
+    ("wrong version number", "it does not speak TLS there: mend the address or the port"),
+    ("alert", "the server refuses us: mend tls.cert_file and tls.key_file, or see its log"),
+)
+"""What a person can do, by a part of what OpenSSL says (X509_verify_cert_error_string, SSL_alert_desc_string_long)."""
+
 
 class TlsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`tls = { … }` of a sink. Files are PEM; `key_file` may be left out when `cert_file` holds both."""
@@ -56,6 +70,11 @@ def why_it_failed(error: BaseException | None) -> str | None:
             return "the certificate is for another host"
         error = error.__cause__ or error.__context__
     return None
+
+
+def what_to_mend(reason: str) -> str:
+    """Advise on what `why_it_failed` has found."""
+    return next((advice for words, advice in _ADVICE if words in reason), "check tls and the server's certificate")
 
 
 def _context(options: TlsOptions) -> ssl.SSLContext:
