@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -149,8 +149,9 @@ def _make_container(options: Options) -> ContainerClient:
 def _credential(options: Options) -> Credential:
     from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
-    key, signature = options.account_key, options.sas_token
-    text = options.connection_string
+    key: str | None = options.account_key
+    signature: str | None = options.sas_token
+    text: str | None = options.connection_string
     if options.credentials_file is not None:
         text = _read(options.credentials_file)
     if text is not None:
@@ -209,6 +210,7 @@ def _failure(error: AzureError) -> StoreFailure:
     if not isinstance(error, HttpResponseError) or error.response is None:
         said = tls.why_it_failed(error.inner_exception) if isinstance(error.inner_exception, BaseException) else None
         return StoreFailure("SSLError" if said else type(error).__name__, tls_reason=said)
-    code = re.sub(r"[^A-Za-z0-9._-]", "", str(error.response.headers.get("x-ms-error-code") or getattr(error, "error_code", "")))[:64]
-    after = retry_after(error.response.headers.get("Retry-After"))
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+    code = re.sub(r"[^A-Za-z0-9._-]", "", str(headers.get("x-ms-error-code") or getattr(error, "error_code", "")))[:64]
+    after = retry_after(headers.get("Retry-After"))
     return StoreFailure(code or type(error).__name__, int(error.status_code or 0), after_seconds=after)

@@ -163,12 +163,21 @@ def _make_bucket(options: Options) -> GoogleBucket:
 
 def _adapter(options: tls.TlsOptions) -> HTTPAdapter:
     """Verify as configured: to what a session says of it the environment is preferred (REQUESTS_CA_BUNDLE)."""
+    from requests import PreparedRequest, Response
     from requests.adapters import HTTPAdapter
 
     class Verifying(HTTPAdapter):
-        def send(self, *given: object, **settings: object) -> object:
-            own = {"verify": options.ca_file or options.verify} if options.ca_file or not options.verify else {}
-            return super().send(*given, **{**settings, **own, "cert": tls.certificate_files(options)})
+        def send(  # noqa: PLR0917 - the signature is the library's
+            self,
+            request: PreparedRequest,
+            stream: bool = False,  # noqa: FBT001, FBT002
+            timeout: float | tuple[float | None, float | None] | None = None,
+            verify: bool | str = True,  # noqa: FBT001, FBT002
+            cert: str | tuple[str, str] | None = None,  # noqa: ARG002
+            proxies: dict[str, str] | None = None,
+        ) -> Response:
+            own = (options.ca_file or options.verify) if options.ca_file or not options.verify else verify
+            return super().send(request, stream, timeout, own, tls.certificate_files(options), proxies)
 
     return Verifying()
 
