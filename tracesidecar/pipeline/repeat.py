@@ -51,14 +51,14 @@ def is_undecided(plan: Plan, pieces: Pieces) -> bool:
 
 
 def planned_pieces(plan: Plan, form: Form, material: Material, committed: Mapping[int, Checkpoint]) -> Iterator[tuple[Range, Found | None]]:
-    """Each range of a plan with its piece; None where its source bytes, or earlier ones of its segment, are gone or changed."""
+    """Each range of a plan with its piece; None where its bytes, or earlier ones of its segment, are gone or changed, or a redriven line is refused again."""
     cursors = dict(committed)
     broken: set[int] = set()
     for planned in plan.ranges:
         segment = planned.segment
         at = BEGINNING if plan.redriven else cursors.get(segment, BEGINNING)
         piece = None if segment in broken else material.pieces.again(planned, at)
-        if piece is None:
+        if piece is None or (plan.redriven and piece.clean.refused):
             if not plan.redriven:
                 broken.add(segment)
             yield planned, None
