@@ -120,7 +120,10 @@ def test_check_config_online_tries_each_sinks_credentials_and_shows_none(desk: D
     assert answers["lake"]["is_good"] is True
     assert answers["web"]["is_good"] is False
     assert "401" in answers["web"]["detail"]
-    assert "hunter2" not in done.stdout + done.stderr + desk.call("check-config", "--online").stdout
+    told = desk.call("check-config", "--online").stdout
+    assert "mend auth" in told
+    assert not told.endswith(": good\n")
+    assert "hunter2" not in done.stdout + done.stderr + told
 
 
 def test_the_schema_is_one_json_document(desk: Desk) -> None:

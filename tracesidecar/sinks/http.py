@@ -21,6 +21,7 @@ from tracesidecar.sinks.requests import Limits, Request, Requests, idempotency_k
 __all__ = ["Options", "build", "destination", "record_limit"]
 
 ARRAY_OVERHEAD_BYTES = 2
+UNLIMITED = 1 << 62
 
 _PROOFS_FAILED = {
     401: ("credentials", "mend auth; or, if it refuses only HEAD, set probe = false"),
@@ -51,8 +52,8 @@ class HttpSink:
         self._options = options
         self._endpoint = Endpoint(options, options.signature)
         self._is_array = options.body == "array"
-        self._limit_bytes = options.max_bytes or 1 << 62
-        self._limit_records = options.max_records or 1 << 62
+        self._limit_bytes = options.max_bytes or UNLIMITED
+        self._limit_records = options.max_records or UNLIMITED
         self._requests = Requests(Limits(self._limit_records, self._limit_bytes), self._element)
 
     async def __aenter__(self) -> Self:
