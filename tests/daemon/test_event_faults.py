@@ -120,3 +120,54 @@ def test_behind_a_record_over_the_limit_the_line_that_the_destination_refused_is
     assert sidecar.ship().returncode == 0
     starts = [0, len(long) + 1 + sum(len(line) + 1 for line in numbered(0, 2))]
     assert [(line["start"], line["reason"] == "too_large") for line in sidecar.quarantined()] == list(zip(starts, [True, False], strict=True))
+
+
+GENERIC = b'{"n":%d,"token_was":"gh' + b"p_" + b"aB3" * 12 + b'"}\n'
+
+
+def two_dialects(sidecar: Sidecar) -> Path:
+    """A plan of two objects, both there and the manifest too, and nothing committed."""
+    event_lake(sidecar)
+    put(sidecar, CODEX, "codex")
+    path = sidecar.traces / "a.jsonl"
+    path.write_bytes(b"".join(GENERIC % n for n in range(10)))
+    killed_at(sidecar, "sent")
+    assert len({each.parent.name for each in sidecar.objects()}) == 2
+    return path
+
+
+def cut_off(sidecar: Sidecar, *dialects: str) -> None:
+    """As if the process had ended before the manifest and these dialects' objects were written."""
+    for path in (*sidecar.lake.glob("_manifest/v1/dt=*/*.json"), *(each for each in sidecar.objects() if each.parent.name[8:] in dialects)):
+        path.unlink()
+
+
+@pytest.mark.parametrize("missing", [(), ("generic",), ("codex",), ("codex", "generic")], ids=" and ".join)
+@pytest.mark.parametrize("change", ["nothing", "rules", "compression"])
+def test_a_plan_of_several_objects_interrupted_between_them_is_finished(sidecar: Sidecar, missing: tuple[str, ...], change: str) -> None:
+    two_dialects(sidecar)
+    rows = in_order(events(sidecar))
+    cut_off(sidecar, *missing)
+    compression = 'compression = "zstd"\n' if change == "compression" else ""
+    rules = '[redaction]\nhmac_key = "another marker"\n' if change == "rules" else ""
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + f'format = "event"\n{compression}', source='labels = { team = "blue" }', more=rules)
+    assert sidecar.ship().returncode == 0
+    assert len(sidecar.lines()) == len(rows)
+    assert sidecar.call("verify", "lake").returncode == 0
+
+
+def test_a_plan_whose_objects_were_all_there_has_its_manifest_though_a_source_was_rewritten(sidecar: Sidecar) -> None:
+    path = two_dialects(sidecar)
+    rows = in_order(events(sidecar))
+    cut_off(sidecar)
+    for held in (sidecar.state / "held").iterdir():
+        held.unlink()
+    path.write_bytes(b'{"another":"file"}\n')
+    append(next(iter(sidecar.traces.glob("**/rollout*.jsonl"))), numbered(0, 1))
+    assert sidecar.ship().returncode == 0
+    now = events(sidecar)
+    assert [row for row in now if row not in rows and row["source_file"] != str(path)] == [
+        row for row in now if row["source_line"] == 1 + len(CODEX.read_bytes().splitlines())
+    ]
+    assert len(now) == len(rows) + 2
+    assert sidecar.call("verify", "lake").returncode == 0

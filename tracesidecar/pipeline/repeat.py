@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import msgspec
+
 from tracesidecar.dialects.interpret import Interpreted
 from tracesidecar.encode.jsonl import compression_of
-from tracesidecar.model import BEGINNING, Checkpoint, Range
+from tracesidecar.model import BEGINNING, Checkpoint, Payload, Range
 from tracesidecar.pipeline.meanings import Meanings
 from tracesidecar.pipeline.pieces import Pieces
 from tracesidecar.ship.batch import BatchBuilder, BatchForm, Built, Piece, quarantined
 from tracesidecar.ship.contents import Form, format_of, record_places
-from tracesidecar.ship.plan import Plan
+from tracesidecar.ship.manifest import decode_manifest, encode_manifest
+from tracesidecar.ship.plan import Plan, PlannedObject
 from tracesidecar.ship.quarantine import QuarantinedLine
 
 
@@ -86,6 +90,27 @@ def rebuild(plan: Plan, form: BatchForm, material: Material, committed: Mapping[
     built = builder.close(plan)
     is_same = [each.sha256 for each in built.plan.objects[:-1]] == [each.sha256 for each in plan.objects[:-1]]
     return Rebuilt(built, is_same=is_same, is_partial=any(again is None for again in found))
+
+
+def as_arrived(built: Built, plan: Plan, there: Container[str]) -> Built:
+    """The batch made again by other rules or another program, with a manifest that tells of what is already there as it was planned."""
+    batch = built.batch
+    if batch is None or batch.manifest is None or not plan.manifest:
+        return built
+    planned, made = decode_manifest(plan.manifest), decode_manifest(batch.manifest.content)
+    arrived = {each.name: each for each in planned.objects if each.name in there}
+    if plan.objects[-1].name in there or 0 < len(arrived) == len(planned.objects):
+        return replace(built, plan=plan, batch=replace(batch, objects=(), manifest=planned_manifest(plan, plan.manifest)))
+    mixed = encode_manifest(msgspec.structs.replace(made, objects=tuple(arrived.get(each.name, each) for each in made.objects)))
+    manifest = planned_manifest(plan, mixed)
+    objects = (*built.plan.objects[:-1], PlannedObject(manifest.name, manifest.planned))
+    return replace(built, plan=replace(built.plan, objects=objects, manifest=mixed), batch=replace(batch, manifest=manifest))
+
+
+def planned_manifest(plan: Plan, content: bytes) -> Payload:
+    """The manifest of a plan, with this content."""
+    planned, sha256 = plan.objects[-1], hashlib.sha256(content).digest()
+    return Payload(planned.name, content, sha256, 1, media_type="application/json", planned=tuple(dict.fromkeys((*planned.sha256, sha256))))
 
 
 def settled_by(plan: Plan, found: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:

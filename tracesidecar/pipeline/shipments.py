@@ -12,8 +12,8 @@ from typing import ParamSpec, Protocol, TypeVar, cast
 import structlog
 
 from tracesidecar.metrics import Metrics
-from tracesidecar.model import Checkpoint
-from tracesidecar.pipeline.repeat import Material, is_undecided, locate, rebuild, settled_by
+from tracesidecar.model import Batch, Checkpoint
+from tracesidecar.pipeline.repeat import Material, as_arrived, is_undecided, locate, planned_manifest, rebuild, settled_by
 from tracesidecar.pipeline.route import Route
 from tracesidecar.ship.batch import Built
 from tracesidecar.ship.journal import Commit, Journal
@@ -79,23 +79,27 @@ class Shipments:
             return await self._give_up(route, plan, built)
         if not rebuilt.is_same:
             log.warning("sink.repeat_differs", sink=route.name, batch=plan.id, upgraded=plan.fingerprint != built.plan.fingerprint)
+        if built.plan.manifest != plan.manifest:
+            built = as_arrived(built, plan, await self._there(route, plan))
         log.info("sink.repeating", sink=route.name, batch=plan.id, lines=plan.lines)
         return await self.ship(route, built)
 
     async def _give_up(self, route: Route, plan: Plan, found: Built | None) -> Committed:
         """Its source changed: what is already there counts as settled; the rest is read again where it can be, and else reported lost."""
-        arrived = route.form.is_store and await self._has_all(route, plan)
+        arrived = route.form.is_store and {each.name for each in plan.objects[:-1] or plan.objects} <= await self._there(route, plan)
         log.warning("sink.plan_source_changed", sink=route.name, batch=plan.id, arrived=arrived)
+        if arrived and plan.manifest:
+            await route.delivery.send(Batch(plan.id, plan.time, (), planned_manifest(plan, plan.manifest), 0, 0, plan.fingerprint))
         reached = settled_by(plan, found.reached if found else {}) if arrived else {}
         quarantined = found.quarantined if found and arrived else ()
         commit = Commit(route.name, plan.id, reached, quarantined, redriven=plan.redriven if arrived else ())
         await self._write(route, self._journal.commit, commit, self._at)
         return Committed(reached, quarantined)
 
-    async def _has_all(self, route: Route, plan: Plan) -> bool:
-        """Tell whether every object of the plan is there, but for the manifest."""
+    async def _there(self, route: Route, plan: Plan) -> set[str]:
+        """The names of the plan's objects that are there."""
         store = cast("Store", route.delivery.sink)
-        return all([await route.delivery.ask(store.exists, each.name) for each in plan.objects[:-1] or plan.objects])
+        return {each.name for each in plan.objects if await route.delivery.ask(store.exists, each.name)}
 
     async def _commit(self, route: Route, built: Built, quarantined: tuple[QuarantinedLine, ...]) -> None:
         batch = built.batch

@@ -175,7 +175,8 @@ class BatchBuilder:
         manifest = self._manifest(batch_id, host, at, payloads, again) if form.is_store else None
         objects = tuple(PlannedObject(x.name, x.planned) for x in (*payloads, *((manifest,) if manifest else ())))
         count = self._contents.records if self._contents else 0
-        plan = Plan(batch_id, form.sink, at, host, form.fingerprint, count, tuple(self._ranges), objects, self._redriven)
+        told = manifest.content if manifest else b""
+        plan = Plan(batch_id, form.sink, at, host, form.fingerprint, count, tuple(self._ranges), objects, self._redriven, told)
         batch = Batch(batch_id, at, payloads, manifest, count, self.size_bytes, form.fingerprint, records) if count or manifest else None
         return Built(plan, batch, {} if self._redriven else self.reached, tuple(self._quarantined), self.lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -22,7 +22,8 @@ class PlannedObject:
 class Plan:
     """One batch of one sink, before it is sent; `lines` counts its records. `time` is in whole seconds since the epoch; `ranges` are in the order of the lines.
 
-    `redriven` are the quarantine entries that the batch delivers after all, one a range; such a batch moves no offset.
+    `redriven` are the quarantine entries that the batch delivers after all, one a range; such a batch moves no offset. `manifest` is the store's, as it
+    is to lie there: what arrived can be told even when the batch cannot be made again.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Plan:
     ranges: tuple[Range, ...]
     objects: tuple[PlannedObject, ...]
     redriven: tuple[int, ...] = ()
+    manifest: bytes = field(default=b"", repr=False)
 
 
 def encode_plan(plan: Plan) -> bytes:
