@@ -1,0 +1,36 @@
+"""A daemon loads the clients that its sinks need, and no other."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.hygiene.test_layering import HOMES
+
+LIGHT = {"hyperscan", "prometheus_client", "re2", "rich", "tomli", "watchdog"}
+"""What every daemon needs, whatever it ships to."""
+HEAVY = set(HOMES) - LIGHT
+TELLING = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules}))))
+from tracesidecar.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_daemon_that_ships_to_syslog_only_has_loaded_no_heavy_client(tmp_path: Path) -> None:
+    trace, config = tmp_path / "trace.jsonl", tmp_path / "tracesidecar.toml"
+    trace.write_text('{"role":"user","content":"hello"}\n')
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
+        siem.bind(("127.0.0.1", 0))
+        siem.settimeout(10)
+        sink = f'[[sink]]\nname = "siem"\ntype = "syslog"\ntransport = "udp"\nhost = "127.0.0.1"\nport = {siem.getsockname()[1]}\n'
+        config.write_text(f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{trace}"]\n{sink}')
+        done = subprocess.run([sys.executable, "-c", TELLING, "ship", "--once", "--config", config], capture_output=True, check=True, timeout=120)
+        assert siem.recv(65536), "it has shipped"
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "tracesidecar" in loaded
+    assert not loaded & HEAVY
