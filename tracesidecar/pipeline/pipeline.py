@@ -219,6 +219,7 @@ class Pipeline:
             return route.target is None or route.is_asked or bool(route.ready)
         built = await self.work(builder.close)
         await self._advance(route, await self._shipments.ship(route, built))
+        route.sending_seconds = self.clock() - route.filled_at
         return True
 
     async def _fill(self, route: Route) -> BatchBuilder:

@@ -14,10 +14,10 @@ from tracesidecar.sinks.options import SinkOptions
 
 TOGETHER_BYTES = 64 << 20
 """Sinks that are no further apart than this walk side by side; one that has a backlog walks alone."""
-LEAD_BYTES = 2 << 20
+LEAD_BYTES = 1 << 20
 """So far ahead of a sink that is sending the caches still hold what it will want next."""
-LONGEST_SENDING_SECONDS = 0.5
-"""A sink that is ahead waits no longer than this for one that sends: slower ones read for themselves."""
+SENDING_SECONDS = 0.5
+"""A sink that is ahead waits no longer than this for one that sends, or than its own last sending took: slower ones read for themselves."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Route:
 
     `committed` is what the journal has; `reading` runs ahead of it while a batch fills; `ready` are segments that may have more, in
     turn, with the time since when. `read_bytes` counts source bytes taken, less those that are read again; `is_filling`: a batch is being filled,
-    and `filled_at` is when that last ended.
+    `filled_at` is when that last ended, and `sending_seconds` how long the batch before then took to arrive.
     `target` limits a drain to what was there when it began: segment → size in bytes. `is_asked`: refused lines may
     have been asked for; `is_waiting`: some were for which it is too early.
     """
@@ -43,7 +43,8 @@ class Route:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     read_bytes: int = 0
     is_filling: bool = False
-    filled_at: float = -LONGEST_SENDING_SECONDS
+    filled_at: float = -SENDING_SECONDS
+    sending_seconds: float = 0.0
     progressed_at: float = 0.0
     state: str = "connecting"
     held_bytes: int = 0
@@ -68,7 +69,7 @@ class Route:
         lead = self.read_bytes - other.read_bytes
         if not other.ready or not 0 < lead <= TOGETHER_BYTES:
             return False
-        is_sending = not other.delivery.circuit.failures and now - other.filled_at < LONGEST_SENDING_SECONDS
+        is_sending = not other.delivery.circuit.failures and now - other.filled_at < max(SENDING_SECONDS, self.sending_seconds)
         return other.is_filling or (is_sending and lead > LEAD_BYTES)
 
     def has_passed(self, segment: int, offset: int) -> bool:
