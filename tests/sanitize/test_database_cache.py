@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tracesidecar.sanitize.database_cache import DatabaseCache
+from tracesidecar.sanitize.database_cache import KEPT, DatabaseCache
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -53,11 +53,18 @@ def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -
     assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
 
 
-def test_another_rule_set_takes_the_place_of_the_last(tmp_path: pathlib.Path) -> None:
-    Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
-    count = len(list(tmp_path.iterdir()))
-    Sanitizer(RedactionOptions(disable=("jwt",)), cache_directory=str(tmp_path))
-    assert len(list(tmp_path.iterdir())) == count
+def test_the_latest_few_databases_of_a_name_are_kept(tmp_path: pathlib.Path) -> None:
+    cache = DatabaseCache(str(tmp_path))
+    cache.store("other", "k", b"content")
+    keys = [f"key{i}" for i in range(KEPT + 2)]
+    for age, key in enumerate(reversed(keys)):
+        cache.store("rules", key, key.encode())
+        os.utime(tmp_path / f"rules-{key}.hsdb", (1000 - age, 1000 - age))
+    cache.store("rules", "latest", b"latest")
+    kept = [key for key in (*keys, "latest") if cache.load("rules", key) is not None]
+    assert len(kept) == KEPT
+    assert "latest" in kept
+    assert cache.load("other", "k") == b"content"
 
 
 def test_a_directory_that_cannot_be_written_costs_only_time(tmp_path: pathlib.Path) -> None:
