@@ -132,10 +132,11 @@ class _Reader:
         """The finished events of one line."""
         digest = hashlib.sha256(line.data).hexdigest()
         events = self._mapped(line.data)
+        shortened = [shorten_columns(event) for event in events]
         raw, is_short = raw_column(line.data, self.dialect.bulky)
         count, kinds = _redactions(line.data)
         ordinals: dict[tuple[str | None, str], int] = {}
-        for event in events:
+        for event, is_cut in zip(events, shortened, strict=True):
             self._place(event)
             event.event_id = self._id(event, ordinals, line.offset, digest)
             event.schema_version = SCHEMA_VERSION
@@ -144,7 +145,7 @@ class _Reader:
             event.source_offset, event.line_bytes, event.line_sha256 = line.offset, line.length, digest
             event.line_state = "repaired" if line.is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
-            event.truncated = shorten_columns(event) or bool(event.truncated) or (is_short and event is events[0])
+            event.truncated = is_cut or bool(event.truncated) or (is_short and event is events[0])
             event.labels, event.host_name = self.labels, event.host_name or self.host
             if event.usage_scope == "call" and event.cost_usd is None:
                 self._price(event)

@@ -17,6 +17,7 @@ TEXT_BYTES = 32 * 1024
 RAW_BYTES = 512 * 1024
 """The most that a row keeps of its line: escaped in a row of JSON it still is below the 1 MiB that a row may have."""
 BULK_BYTES = 4 * 1024
+BLOCK = 1 << 20
 _LEAF_LIMITS = (64 * 1024, 16 * 1024, 4 * 1024, 1024, 128)
 
 _BLOB = re.compile(rb'"(?:data:([a-zA-Z0-9.+/-]{3,80})(?:;[a-zA-Z0-9=._-]{1,40}){0,3};base64,)?([A-Za-z0-9+/]{1024,}={0,2})"')
@@ -44,11 +45,16 @@ def shorten_columns(event: Event) -> bool:
 
 def shortened_text(text: str, limit_bytes: int) -> str:
     """The text, or its beginning of at most so many bytes and how much is missing: `…[truncated <n> bytes]`."""
-    content = text.encode()
-    if len(content) <= limit_bytes:
+    size = _size(text)
+    if size <= limit_bytes:
         return text
-    kept = content[:limit_bytes].decode("utf-8", "ignore")
-    return f"{kept}…[truncated {len(content) - len(kept.encode())} bytes]"
+    kept = text[:limit_bytes].encode()[:limit_bytes].decode("utf-8", "ignore")
+    return f"{kept}…[truncated {size - len(kept.encode())} bytes]"
+
+
+def _size(text: str) -> int:
+    """Bytes of UTF-8, without a copy of a text that may be as long as a line."""
+    return len(text) if text.isascii() else sum(len(text[start : start + BLOCK].encode()) for start in range(0, len(text), BLOCK))
 
 
 def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool]:
@@ -59,10 +65,9 @@ def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool
     for path in bulky:
         if path[-1].encode() in kept:
             kept = _stubbed(kept, path)
-    text = kept.decode()
     if len(kept) > RAW_BYTES:
         return _within(kept), True
-    return text, kept is not line
+    return kept.decode(), kept is not line
 
 
 def stub(media_type: str, content: bytes) -> bytes:
