@@ -26,7 +26,7 @@ check: $(TESTING)
 	$(PY) -m mypy
 	$(PY) -m pytest --quiet --no-header -p no:cacheprovider tests/hygiene/test_layering.py
 
-bench: $(RUNTIME)
+bench: $(TESTING)
 	$(PY) -m bench.run $(ARGS)
 
 servers: $(TESTING)

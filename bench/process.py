@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,11 +24,13 @@ listen = "{listen}"
 [[source]]
 name = "bench"
 include = ["{traces}/**/*.jsonl"]
+"""
+_LAKE = """
 [[sink]]
-name = "lake"
+name = "lake-{number}"
 type = "directory"
-path = "{home}/lake"
-format = "{format}"
+path = "{home}/lake-{number}"
+format = "{form}"
 compression = "gzip"
 """
 
@@ -43,12 +47,13 @@ class Cost:
     peak_bytes: int
 
 
-def configuration(home: str, traces: str, *, listen: str = "", form: str = "raw") -> str:
-    """Write a configuration with one directory sink below `home` and return its path."""
+def configuration(home: str, traces: str, *, listen: str = "", forms: tuple[str, ...] = ("raw",), sinks: str = "") -> str:
+    """Write a configuration below `home` and return its path: with these `[[sink]]` blocks, or a directory sink for each of `forms`."""
     os.makedirs(home, exist_ok=True)
     path = os.path.join(home, "bench.toml")
+    blocks = sinks or "".join(_LAKE.format(number=number, home=home, form=form) for number, form in enumerate(forms))
     with open(path, "w", encoding="utf-8") as file:
-        file.write(_CONFIGURATION.format(home=home, traces=traces, listen=listen, format=form))
+        file.write(_CONFIGURATION.format(home=home, traces=traces, listen=listen) + blocks)
     return path
 
 
@@ -64,6 +69,23 @@ def ship_once(path: str) -> Cost:
     if child.returncode != 0:
         raise Failed(f"ship --once ended with {child.returncode}")
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+
+
+def cpu_of_servers(other: int | None) -> float:
+    """Return the CPU seconds so far of all processes that this one has started and that still run, and of those that `other` has, with itself."""
+    parents, seconds = {}, {}
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(name)], seconds[int(name)] = int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
+    family = {other} if other is not None else set()
+    roots = {os.getpid(), *family}
+    while more := {child for child, parent in parents.items() if parent in family | roots} - family:
+        family |= more
+    return sum(seconds.get(member, 0.0) for member in family)
 
 
 class Daemon:
@@ -124,3 +146,33 @@ def running(path: str, *, notices: bool = True) -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _metric(port: int, name: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
+
+
+def _has_delivered(port: int, lines: int) -> bool:
+    try:
+        return _metric(port, "tracesidecar_delivered_lines_total") >= lines
+    except OSError:  # a daemon that is not up yet, or too busy to answer
+        return False
+
+
+def wait_until_quiet(daemon: Daemon, port: int, lines: int = 1) -> None:
+    """Wait until `lines` are delivered and a further second of the process costs next to nothing."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        before = daemon.cpu_seconds()
+        time.sleep(1.0)
+        if daemon.cpu_seconds() - before < 0.1 and _has_delivered(port, lines):
+            return
+    raise Failed("the daemon did not come to rest")

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
 import shutil
-import socket
-import statistics
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-
-import msgspec
 
 from bench import generate
-from bench.process import DEADLINE_SECONDS, Daemon, Failed, configuration, running, ship_once
-from tracesidecar.dialects.registry import every_dialect
+from bench.process import Daemon, configuration, free_port, running, ship_once, wait_until_quiet
+from bench.real_lines import real_lines, write_by_dialect
+from bench.servers import servers
+from bench.several import several
+from bench.table import Row, Settings
 
-REAL_LINES = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "corpora", "real-agent-lines.jsonl.gz")
 FIRST_READ = "pipeline.first_read"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How much is measured: a quick run has the same rows with less behind them.
-
-    A full window is longer than the 30 s in which even the quietest file is looked at once.
-    """
-
-    repeats: int
-    generated_bytes: int
-    real_bytes: int
-    quiet_files: int
-    window_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: all values of one measurement, in `unit`, against its goal."""
-
-    name: str
-    unit: str
-    values: tuple[float, ...]
-    goal: float
-    is_floor: bool = False
-
-    def reached(self) -> bool:
-        """Tell whether the median is as good as its goal."""
-        median = statistics.median(self.values)
-        return median >= self.goal if self.is_floor else median <= self.goal
-
-    def text(self) -> str:
-        """Write the row as a line of the table."""
-        sign = "≥" if self.is_floor else "≤"
-        spread = f"{min(self.values):.2f} - {max(self.values):.2f}"
-        verdict = "yes" if self.reached() else "NO"
-        return f"{self.name:44} {statistics.median(self.values):9.2f}  {spread:18} {self.unit:18} {sign} {self.goal:<6g} {verdict}"
 
 
 def _speed(folder: str, title: str, goal: float, settings: Settings, form: str = "raw") -> list[Row]:
@@ -70,7 +28,7 @@ def _speed(folder: str, title: str, goal: float, settings: Settings, form: str =
     cache = os.path.join(folder, "cache")
     for turn in range(settings.repeats + 1):
         with tempfile.TemporaryDirectory(dir=folder) as home:
-            path = configuration(home, traces, form=form)
+            path = configuration(home, traces, forms=(form,))
             if turn:
                 shutil.copytree(cache, os.path.join(home, "state", "cache"))
             cost = ship_once(path)
@@ -99,11 +57,10 @@ def real(folder: str, settings: Settings) -> list[Row]:
 
     Each file begins at another line: files that begin alike are looked at as copies of one another, which takes time on the wall.
     """
-    if not os.path.exists(REAL_LINES):
+    lines = real_lines()
+    if not lines:
         print("  real lines: not there, no row", file=sys.stderr)
         return []
-    with gzip.open(REAL_LINES) as file:
-        lines = file.readlines()
     size = sum(map(len, lines))
     os.makedirs(os.path.join(folder, "traces"))
     for number in range(max(1, settings.real_bytes // size)):
@@ -114,30 +71,16 @@ def real(folder: str, settings: Settings) -> list[Row]:
 
 def events(folder: str, settings: Settings) -> list[Row]:
     """Measure the way through events, as rows of JSON and as Parquet: the real lines, those of each dialect in files of their own."""
-    if not os.path.exists(REAL_LINES):
+    lines = real_lines()
+    if not lines:
         print("  real lines: not there, no row", file=sys.stderr)
         return []
-    with gzip.open(REAL_LINES) as file:
-        lines = file.readlines()
-    groups: dict[str, list[bytes]] = {}
-    for line in lines:
-        groups.setdefault(_dialect(line), []).append(line)
     for form in ("event", "parquet"):
-        os.makedirs(os.path.join(folder, form, "traces"))
-        for number in range(max(1, settings.real_bytes // 2 // sum(map(len, lines)))):
-            for name, group in groups.items():
-                with open(os.path.join(folder, form, "traces", f"{name}-{number}.jsonl"), "wb") as copy:
-                    copy.writelines(group[number:] + group[:number])
+        write_by_dialect(os.path.join(folder, form, "traces"), lines, settings.real_bytes // 2)
     return [
         *_speed(os.path.join(folder, "event"), "real lines to events", 25, settings, "event"),
         *_speed(os.path.join(folder, "parquet"), "real lines to Parquet", 20, settings, "parquet"),
     ]
-
-
-def _dialect(line: bytes) -> str:
-    members = msgspec.json.decode(line)
-    fields = members if isinstance(members, dict) else {}
-    return next((each.name for each in every_dialect() if each.recognise("", fields)), "generic")
 
 
 def _one_small_file(folder: str) -> str:
@@ -156,10 +99,10 @@ def start(folder: str, settings: Settings) -> list[Row]:
         with running(configuration(home, traces)) as daemon:
             cold.append(daemon.seconds_until(FIRST_READ))
         generate.write(os.path.join(traces, f"next-{turn}.jsonl"), 1, seed=2 + turn)
-        port = _free_port()
+        port = free_port()
         with running(configuration(home, traces, listen=f"127.0.0.1:{port}")) as daemon:
             warm.append(daemon.seconds_until(FIRST_READ))
-            _wait_until_quiet(daemon, port)
+            wait_until_quiet(daemon, port)
             idle.append(daemon.resident_bytes() / (1 << 20))
     return [
         Row("start to first read, warm", "s", tuple(warm), 0.7),
@@ -179,11 +122,11 @@ def idle(folder: str, settings: Settings) -> list[Row]:
             file.write(next(source) + b"\n")
 
     def measure(*, notices: bool) -> tuple[float, ...]:
-        port = _free_port()
+        port = free_port()
         path = configuration(os.path.join(folder, f"home-{notices}"), traces, listen=f"127.0.0.1:{port}")
         with running(path, notices=notices) as daemon:
             daemon.seconds_until(FIRST_READ)
-            _wait_until_quiet(daemon, port, settings.quiet_files)
+            wait_until_quiet(daemon, port, settings.quiet_files)
             return _percent_of_a_core(daemon, settings)
 
     with ThreadPoolExecutor(2) as pool:
@@ -203,30 +146,15 @@ def _percent_of_a_core(daemon: Daemon, settings: Settings) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _metric(port: int, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
-
-
-def _wait_until_quiet(daemon: Daemon, port: int, lines: int = 1) -> None:
-    """Wait until `lines` are delivered and a further second of the process costs next to nothing."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        before = daemon.cpu_seconds()
-        time.sleep(1.0)
-        if daemon.cpu_seconds() - before < 0.1 and _metric(port, "tracesidecar_delivered_lines_total") >= lines:
-            return
-    raise Failed("the daemon did not come to rest")
-
-
-MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {"generated": generated, "real": real, "events": events, "start": start, "idle": idle}
+MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {
+    "generated": generated,
+    "real": real,
+    "events": events,
+    "several": several,
+    "servers": servers,
+    "start": start,
+    "idle": idle,
+}
 
 
 def main() -> int:

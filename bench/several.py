@@ -1,0 +1,52 @@
+"""What three sinks cost beside one: what they have in common is done once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+
+from bench import generate
+from bench.process import configuration, ship_once
+from bench.real_lines import real_lines, write_by_dialect
+from bench.table import Row, Settings
+
+GOAL = 1.6
+
+
+def several(folder: str, settings: Settings) -> list[Row]:
+    """Measure the CPU time of three directory sinks over that of one, with lines as they stand and with a format of events each."""
+    traces = os.path.join(folder, "traces")
+    if lines := real_lines():
+        write_by_dialect(traces, lines, settings.real_bytes // 4)
+    else:
+        os.makedirs(traces)
+        generate.write(os.path.join(traces, "generated.jsonl"), settings.real_bytes // 4, seed=1)
+    return [
+        Row("three sinks over one, raw", "times the CPU", _ratios(folder, ("raw", "raw", "raw"), settings), GOAL),
+        Row("event, ecs and ocsf over event", "times the CPU", _ratios(folder, ("event", "ecs", "ocsf"), settings), GOAL),
+    ]
+
+
+def _ratios(folder: str, forms: tuple[str, ...], settings: Settings) -> tuple[float, ...]:
+    """One after the other in turn, so that a machine that slows down slows both."""
+    _cpu_seconds(folder, forms[:1])  # compiles the rules
+    ratios = []
+    for turn in range(settings.repeats):
+        one, three = _cpu_seconds(folder, forms[:1]), _cpu_seconds(folder, forms)
+        ratios.append(three / one)
+        print(f"  {', '.join(forms)}, run {turn + 1}: {one:.2f} s for one, {three:.2f} s for three", file=sys.stderr)
+    return tuple(ratios)
+
+
+def _cpu_seconds(folder: str, forms: tuple[str, ...]) -> float:
+    cache = os.path.join(folder, "cache")
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        path = configuration(home, os.path.join(folder, "traces"), forms=forms)
+        if os.path.exists(cache):
+            shutil.copytree(cache, os.path.join(home, "state", "cache"))
+        cost = ship_once(path)
+        if not os.path.exists(cache):
+            shutil.copytree(os.path.join(home, "state", "cache"), cache)
+    return cost.cpu_seconds
