@@ -10,17 +10,19 @@ from tests.faults.material import mixed, refused_lines, valid_lines
 from tests.faults.oracle import Expected, expect
 
 BATCH = 'batch = { bytes = "64KiB", lines = 40, age = "1s", idle = "100ms" }'
+LINES_PER_KILL = 150
+"""Enough for a daemon that is slow to start: lines are written until it comes to the point where it is killed."""
 POINTS = ("sending", "sent", "committing", "sending", "")
 
 
 def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
     """Write traces, kill the daemon that ships them so often, let it drain; `sink` is its block of configuration without the batch."""
-    lines = mixed(valid_lines(60 * kills, kills), refused_lines(4), kills)
+    lines = mixed(valid_lines(LINES_PER_KILL * kills, kills), refused_lines(4), kills)
     moments = [POINTS[number % len(POINTS)] for number in range(kills)]
     random.Random(kills).shuffle(moments)
     with Campaign(folder, lines, f"[[sink]]\n{sink}\n{BATCH}\n", kills) as campaign:
         for point in moments:
-            campaign.release(len(lines) // kills // 2)
+            campaign.release(30)
             if point:
                 campaign.kill_at(point)
             else:
