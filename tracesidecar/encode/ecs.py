@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 import msgspec
 
@@ -48,7 +49,8 @@ PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.item
 }
 
 _CONVERTED = frozenset(("schema_version", "duration_ms", "input_tokens", "output_tokens", "tool_arguments", "tool_result", "labels"))
-_DIRECT: tuple[tuple[str, Path], ...] = tuple((column, path(name)) for column, name in _NAMES.items() if column not in _CONVERTED)
+_DIRECT: dict[str, Path] = {column: path(name) for column, name in _NAMES.items() if column not in _CONVERTED}
+_direct_values = attrgetter(*_DIRECT)
 _PATHS: dict[str, Path] = {
     name: path(name)
     for name in (
@@ -87,7 +89,7 @@ def encode(event: Event, dialect: str) -> bytes:
 
 def record(event: Event, dialect: str) -> dict[str, object]:
     """Build the document. A key that a label and the event both have is the label's."""
-    leaves = [(place, value) for column, place in _DIRECT if (value := getattr(event, column)) is not None]
+    leaves = [(place, value) for place, value in zip(_DIRECT.values(), _direct_values(event), strict=True) if value is not None]
     leaves += [(_PATHS[name], value) for name, value in _converted(event, dialect) if value is not None]
     leaves += [(((_LABELS,), key.replace(".", "_")), value) for key, value in labels(event.labels).items()]
     return nest(leaves)
