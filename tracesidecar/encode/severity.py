@@ -6,7 +6,21 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.model import Severity
 
 PERSONAL_DATA = frozenset(
-    ("email", "payment-card", "iban", "us-ssn", "phone-e164", "phone-nanp", "ipv4", "ipv6", "mac-address", "uk-nino", "crypto-wallet"),
+    (
+        "email",
+        "payment-card",
+        "iban",
+        "us-ssn",
+        "us-ssn-named",
+        "phone-e164",
+        "phone-nanp",
+        "phone-named",
+        "ipv4",
+        "ipv6",
+        "mac-address",
+        "uk-nino",
+        "crypto-wallet",
+    ),
 )
 """Rules of redaction that cut personal data; every other one cuts secrets."""
 
