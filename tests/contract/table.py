@@ -8,20 +8,22 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree as ET
 
 from tests.servers.provision import SERVERS
+from tracesidecar.sinks.registry import SINK_TYPES
 
 Outcome = Literal["passed", "failed", "skipped"]
 MARKS: dict[Outcome | None, str] = {"passed": "✓", "failed": "**✗**", "skipped": "–", None: ""}
-COMMON = "test_contract"
+COMMON = "contract"
 INTRODUCTION = """# What was tried with each sink
 
 Made from a run of `tests/contract` by `python -m tests.contract.table`, not by hand. ✓: it held, **✗**: it did not, –: its server was not there,
-empty: it makes no sense for this sink. The servers were real ones: {servers}; PostgreSQL is that of the package pgserver; HTTP and Datadog are
-receivers of our own, Datadog's after its public documentation.
+empty: it makes no sense for this sink, or it has a test of its own below.
+
+The servers: {servers}. PostgreSQL is also that of the package pgserver. HTTP and Datadog are receivers of our own, Datadog's after its public documentation.
 """
 
 
@@ -38,12 +40,13 @@ class Case:
 def cases(report: ET.Element) -> Iterator[Case]:
     """Read a report of pytest."""
     for case in report.iter("testcase"):
+        module = case.get("classname", "").rpartition(".test_")[2]
         name, _, rest = case.get("name", "").partition("[")
         parts = rest.removesuffix("]").split("-") if rest else []
-        place = next((part.removesuffix("_place") for part in parts if part.endswith("_place")), "")
-        variant = "-".join(part for part in parts if not part.endswith("_place"))
+        places = [part for part in parts if part.endswith("_place") or (module not in SINK_TYPES and part in SINK_TYPES)]
+        variant = "-".join(part for part in parts if part not in places)
         claim = name.removeprefix("test_").replace("_", " ") + (f" ({variant})" if variant else "")
-        yield Case(case.get("classname", "").rpartition(".")[2], claim, place, _outcome(case))
+        yield Case(module, claim, places[0].removesuffix("_place") if places else "", _outcome(case))
 
 
 def _outcome(case: ET.Element) -> Outcome:
@@ -53,12 +56,13 @@ def _outcome(case: ET.Element) -> Outcome:
 
 
 def page(found: Iterable[Case]) -> str:
-    """Write the page."""
-    common, own = [], []
-    for case in found:
-        (common if case.module == COMMON else own).append(case)
+    """Write the page; a sink that tries a common claim in its own way has that in its column."""
+    of_run = sorted((case for case in found if case.module != "table"), key=lambda case: (case.module != COMMON, case.claim))  # a run's order is chance
+    claims = {case.claim for case in of_run if case.place}
+    placed = [replace(case, place=case.place or case.module) if case.claim in claims and case.module in SINK_TYPES else case for case in of_run]
     servers = ", ".join(f"{server.name} {server.version}" for server in SERVERS.values())
-    return "\n".join((INTRODUCTION.format(servers=servers), _common(common), "## What only some of them promise\n", _own(own)))
+    common, own = _common([case for case in placed if case.place]), _own([case for case in placed if not case.place])
+    return "\n".join((INTRODUCTION.format(servers=servers), common, "## What only some of them promise\n", own.rstrip("\n") + "\n"))
 
 
 def _common(found: list[Case]) -> str:
@@ -76,7 +80,7 @@ def _own(found: list[Case]) -> str:
         for case in (case for case in found if case.module == module):
             outcomes.setdefault(case.claim.partition(" (")[0], set()).add(case.outcome)
         rows = [f"| {_cell(claim)} | {MARKS[_worst(all_of)]} |" for claim, all_of in outcomes.items()]
-        parts.append("\n".join((f"| {module.removeprefix('test_').replace('_', ' ')} | |", "|---|:-:|", *rows, "")))
+        parts.append("\n".join((f"| {module.replace('_', ' ')} | |", "|---|:-:|", *rows, "")))
     return "\n".join(parts)
 
 
