@@ -19,6 +19,7 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.rsyslog import Input, LogServer
 from tests.servers.search import SearchServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
+from tests.sql.engines import PostgresSchema
 
 TOPIC = "traces"
 
@@ -127,11 +128,12 @@ def _collector(port: str, block: str) -> Callable[[Path], AbstractContextManager
 
 
 @contextlib.contextmanager
-def _postgres(_folder: Path) -> Iterator[Destination]:
+def _postgres(folder: Path) -> Iterator[Destination]:
     server = PostgresServer()
-    with _up(server.start, server.destroy):
+    with _up(server.start, server.destroy), PostgresSchema.on(server) as place:
         process = int(server.run("SELECT pg_read_file('postmaster.pid')")[0][0].split()[0])
-        yield Destination(f'type = "sql"\nurl = "{server.url}"', process=process)
+        url = f"postgresql://{place.schema}@127.0.0.1:{server.port}/postgres"
+        yield Destination(f'type = "sql"\nurl = "{url}"\npassword_file = "{_secret(folder)}"\nschema = "{place.schema}"', process=process)
 
 
 def _file(scheme: str) -> Callable[[Path], AbstractContextManager[Destination]]:

@@ -17,6 +17,13 @@ from dataclasses import dataclass
 
 DEADLINE_SECONDS = 120.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+_MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
+"""A small parent, because a process's peak begins with what its parent had."""
 _CONFIGURATION = """
 state_directory = "{home}/state"
 [daemon]
@@ -63,12 +70,11 @@ def _command(*arguments: str) -> list[str]:
 
 def ship_once(path: str) -> Cost:
     """Run `ship --once` to its end; raise Failed when it does not exit with 0."""
-    child = subprocess.Popen(_command("ship", "--once", "--config", path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise Failed(f"ship --once ended with {child.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+    command = [sys.executable, "-c", _MEASURE, *_command("ship", "--once", "--config", path)]
+    code, seconds, kibibytes = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()
+    if int(code) != 0:
+        raise Failed(f"ship --once ended with {int(code)}")
+    return Cost(float(seconds), int(kibibytes) << 10)
 
 
 def cpu_of_servers(other: int | None) -> float:

@@ -49,7 +49,7 @@ def servers(folder: str, settings: Settings) -> list[Row]:
     except ImportError as error:
         print(f"  servers: no rows, for they need what the tests need: {error}", file=sys.stderr)
         return []
-    counts = [_write(os.path.join(folder, f"traces-{turn}"), settings.generated_bytes // 15, turn) for turn in range(settings.repeats + 1)]
+    counts = [_write(os.path.join(folder, f"traces-{turn}"), settings.generated_bytes // 6, turn) for turn in range(settings.repeats + 1)]
     rows: list[Row] = []
     for name, started in DESTINATIONS.items():
         with tempfile.TemporaryDirectory(dir=folder) as place:
