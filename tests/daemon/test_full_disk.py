@@ -18,7 +18,7 @@ def small_state(sidecar: Sidecar) -> Iterator[Sidecar]:
     """A state directory on a file system of 24 MiB, most of it taken by the compiled rules."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
-    sidecar.state.mkdir(mode=0o700)
+    sidecar.state.mkdir(mode=0o700, exist_ok=True)
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(sidecar.state)], check=False).returncode != 0:
         pytest.skip("this kernel lets nobody mount a tmpfs here")
     yield sidecar
