@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 
 import pytest
 import zstandard
@@ -41,3 +43,24 @@ def test_zstd_is_read_by_anyone() -> None:
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 def test_what_was_encoded_can_be_taken_apart_again(compression: Compression) -> None:
     assert decode_lines(encode_lines(BODY, compression), compression) == BODY
+
+
+FILL = """
+import random, resource
+from tracesidecar.encode.jsonl import LinesEncoder
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+bodies = [LinesEncoder("gzip") for _ in range(180)]
+before, held, chance = peak(), 0, random.Random(1)
+while held < 48 << 20:
+    body, row = chance.choice(bodies), b"x" * chance.randrange(400, 2500)
+    held -= body.encoded_bytes
+    body.add(row)
+    held += body.encoded_bytes
+print((peak() - before) / held)
+"""
+
+
+def test_the_bodies_of_many_days_take_no_more_memory_than_they_say() -> None:
+    told = subprocess.run([sys.executable, "-c", FILL], capture_output=True, check=True, timeout=60)
+    assert float(told.stdout) < 1.15

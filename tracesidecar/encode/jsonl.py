@@ -16,6 +16,9 @@ BLOCK_BYTES = 1 << 20
 COMPRESSOR_BYTES = 256 << 10
 """About what a compressor takes by itself."""
 
+ENTRY_BYTES = 64
+"""What a line takes beside its bytes until it is compressed."""
+
 EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 
@@ -25,13 +28,13 @@ def compression_of(name: str) -> Compression:
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytearray | memoryview, /) -> bytes: ...
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
 
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytearray | memoryview, /) -> bytes:
+    def compress(self, data: bytes | memoryview, /) -> bytes:
         return bytes(data)
 
     def flush(self) -> bytes:
@@ -55,35 +58,36 @@ class LinesEncoder:
     def __init__(self, compression: Compression) -> None:
         self._compression = compression
         self._compressor: _Compressor | None = None
-        self._block = bytearray()
+        self._block: list[bytes] = []  # one that grows in place would take half as much again
+        self._block_bytes = 0
         self._body = io.BytesIO()  # getvalue() hands its buffer over without a copy
 
     def add(self, data: bytes) -> None:
         """Take whole lines."""
         rest = memoryview(data)
-        while len(rest) >= BLOCK_BYTES - len(self._block):
-            room = BLOCK_BYTES - len(self._block)
-            if self._block:
-                self._block += rest[:room]
-                self._compress(self._block)
-                self._block.clear()
-            else:
-                self._compress(rest[:room])
+        while len(rest) >= BLOCK_BYTES - self._block_bytes:
+            room = BLOCK_BYTES - self._block_bytes
+            self._compress(b"".join((*self._block, rest[:room])) if self._block else rest[:room])
+            self._block.clear()
+            self._block_bytes = 0
             rest = rest[room:]
-        self._block += rest
+        if rest:
+            self._block.append(data if len(rest) == len(data) else bytes(rest))
+            self._block_bytes += len(rest)
 
     @property
     def encoded_bytes(self) -> int:
         """How much memory the body takes so far."""
-        return self._body.tell() + len(self._block) + (COMPRESSOR_BYTES if self._compressor else 0)
+        return self._body.tell() + self._block_bytes + ENTRY_BYTES * len(self._block) + (COMPRESSOR_BYTES if self._compressor else 0)
 
     def finish(self) -> bytes:
         """Close the body and return it; the encoder is spent."""
-        self._body.write(self._compress(self._block).flush())
-        self._block = bytearray()
+        self._body.write(self._compress(b"".join(self._block)).flush())
+        self._block = []
+        self._compressor = None  # a batch has many bodies, and is held until it has arrived
         return self._body.getvalue()
 
-    def _compress(self, data: bytearray | memoryview) -> _Compressor:
+    def _compress(self, data: bytes | memoryview) -> _Compressor:
         if self._compressor is None:
             self._compressor = _compressor(self._compression)
         self._body.write(self._compressor.compress(data))
