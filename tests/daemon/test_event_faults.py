@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import signal
@@ -171,3 +172,43 @@ def test_a_plan_whose_objects_were_all_there_has_its_manifest_though_a_source_wa
     ]
     assert len(now) == len(rows) + 2
     assert sidecar.call("verify", "lake").returncode == 0
+
+
+def test_a_sink_that_starts_now_has_the_same_events_as_one_that_was_there(sidecar: Sidecar) -> None:
+    path = put(sidecar, CODEX, "codex")
+    lines = path.read_bytes().splitlines()
+    path.unlink()
+    append(path, lines[:-5])
+    first, second = sidecar.lake, sidecar.folder / "second"
+    sinks = [LAKE.format(lake=place).replace('"lake"', f'"{place.name}"', 1) + 'format = "event"\n' for place in (first, second)]
+    sidecar.configure(sinks[0])
+    assert sidecar.ship().returncode == 0
+    sidecar.configure(sinks[0] + sinks[1] + 'start = "now"\n')
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    append(path, lines[-5:])
+    sidecar.lake = second
+    eventually(lambda: {row["source_line"] for row in events(sidecar)} == set(range(len(lines) - 4, len(lines) + 1)))
+    assert sidecar.stop() == 0
+    late = in_order(events(sidecar))
+    sidecar.lake = first
+    assert late == [row for row in in_order(events(sidecar)) if int(str(row["source_line"])) > len(lines) - 5]
+
+
+def test_the_archive_of_a_rotated_file_goes_on_with_the_state_of_the_file(sidecar: Sidecar) -> None:
+    event_lake(sidecar)
+    path = put(sidecar, CODEX, "codex")
+    lines = path.read_bytes().splitlines()
+    assert sidecar.ship().returncode == 0
+    whole = in_order(events(sidecar))
+    for folder in (sidecar.lake, sidecar.state):
+        shutil.rmtree(folder)
+    path.unlink()
+    append(path, lines[:-5])
+    assert sidecar.ship().returncode == 0
+    append(path, lines[-5:])
+    path.with_name(f"{path.name}.1.gz").write_bytes(gzip.compress(path.read_bytes()))
+    for each in (path, *(sidecar.state / "held").iterdir()):
+        each.unlink()
+    assert sidecar.ship().returncode == 0
+    assert in_order(events(sidecar)) == whole
