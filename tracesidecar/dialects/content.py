@@ -21,7 +21,9 @@ def plain_text(content: object) -> str | None:
         return content or None
     if isinstance(content, dict):
         return text(content.get("text"))
-    found = (block if isinstance(block, str) else text(fields(block).get("text")) for block in items(content))
+    if not isinstance(content, list):
+        return None
+    found = (block if isinstance(block, str) else text(fields(block).get("text")) for block in content)
     return "\n".join(each for each in found if each) or None
 
 

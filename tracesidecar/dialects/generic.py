@@ -59,16 +59,18 @@ def _events(line: bytes, _state: State) -> Sequence[Event]:
         conversation_id=_first(members, _CONVERSATION),
         event_time=next((time for key in _TIME if (time := utc(members.get(key)))), None),
         role=_role(members, message),
-        text=next((said for each in (members, message) for key in _CONTENT if (said := plain_text(each.get(key)))), None),
+        text=_said(members) or _said(message),
         model=_first(members, _MODEL) or _first(message, _MODEL),
         duration_ms=real(members.get("duration_ms")),
         error_message=plain_text(members.get("error")) or text(at(members, "error", "message")),
         cwd=text(members.get("cwd")),
     )
-    _usage(event, fields(members.get("usage")) or fields(message.get("usage")))
+    if usage := fields(members.get("usage")) or fields(message.get("usage")):
+        _usage(event, usage)
     if event.role == "tool":
         _answered(event, members)
-    calls = [_call(event, *each) for each in tool_calls(members.get("tool_calls") or message.get("tool_calls"))]
+    asked = members.get("tool_calls") or message.get("tool_calls")
+    calls = [_call(event, *each) for each in tool_calls(asked)] if asked else ()
     kind = likely_kind(event)
     if kind is None:
         raise UnknownType("untyped", event)
@@ -76,10 +78,18 @@ def _events(line: bytes, _state: State) -> Sequence[Event]:
     return (event, *calls)
 
 
+def _said(members: Mapping[str, object]) -> str | None:
+    for key in _CONTENT:
+        content = members.get(key)
+        if content is not None and (said := plain_text(content)):
+            return said
+    return None
+
+
 def _first(members: Mapping[str, object], keys: Sequence[str]) -> str | None:
     for key in keys:
         value = members.get(key)
-        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+        if value is not None and isinstance(value, str | int) and not isinstance(value, bool) and value != "":
             return str(value)
     return None
 
