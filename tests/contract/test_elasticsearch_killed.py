@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.killing import kill_while_sending
+from tests.contract.killing import by_event, kill_while_sending
 from tests.faults.oracle import differences
 from tests.servers.search import SearchServer
 
@@ -16,7 +16,7 @@ def run(folder: Path, search: SearchServer, kills: int) -> list[str]:
     sink = f'name = "search"\ntype = "elasticsearch"\nurl = "{search.url}"\nformat = "raw"\n'
     expected = kill_while_sending(folder, sink, kills=kills)
     found = Counter(document["_source"]["event"]["original"].encode() for document in search.documents())
-    return differences("search", expected.delivered, found)
+    return differences("search", by_event(expected.delivered, found), found)
 
 
 def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(tmp_path: Path, search_server: SearchServer) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.killing import kill_while_sending
+from tests.contract.killing import by_event, kill_while_sending
 from tests.faults.oracle import differences
 from tests.servers.broker import Broker
 
@@ -20,8 +20,8 @@ def run(folder: Path, broker: Broker, kills: int, *, with_transactions: bool) ->
     messages = broker.messages(topic)
     if with_transactions:
         return differences("kafka", expected.delivered, Counter(message.value() for message in messages))
-    by_event = {dict(message.headers() or ())["event"]: message.value() for message in messages}
-    return differences("kafka", expected.delivered, Counter(by_event.values()))
+    found = Counter({dict(message.headers() or ())["event"]: message.value() for message in messages}.values())
+    return differences("kafka", by_event(expected.delivered, found), found)
 
 
 def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(tmp_path: Path, broker: Broker) -> None:
