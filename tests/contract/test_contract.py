@@ -113,7 +113,8 @@ async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_a
         with network_place.way.fault("timeout", "downstream", timeout=0), pytest.raises(RetryLater, match="timeout"):
             await sink.send(batch)
         assert 1.0 <= time.monotonic() - started < 10.0
-        assert network_place.writes() <= 1  # none where a transaction needs more answers than this one
+        talks_before_it_sends = network_place.type in {"kafka", "sql"}  # without answers it may never come to the records
+        assert network_place.writes() in ((0, 1) if talks_before_it_sends else (1,))
         await sink.send(batch)
     assert network_place.lines() == lines
 
