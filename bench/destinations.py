@@ -1,4 +1,6 @@
-"""The real servers that the sinks are measured against, one at a time: how each is started, and the sink's block for it."""
+"""The real servers that the sinks are measured against, one at a time: how each is started, and the
+sink's block for it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from tests.servers.azurite import Azurite, key_of
 from tests.servers.broker import Broker
-from tests.servers.collecting import Collector
+from tests.servers.collecting import Tailer
 from tests.servers.google_storage import BUCKET as GOOGLE_BUCKET
 from tests.servers.google_storage import GoogleStorage
 from tests.servers.postgres import PostgresServer
@@ -26,7 +28,9 @@ TOPIC = "traces"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A sink's options without its name; `afresh` empties the server; `process` is its id where it is no child of ours."""
+    """A sink's options without its name; `afresh` empties the server; `process` is its id where it
+    is no child of ours.
+    """
 
     block: str
     afresh: Callable[[], object] = lambda: None
@@ -62,8 +66,12 @@ def _directory(folder: Path) -> Iterator[Destination]:
 def _s3(folder: Path) -> Iterator[Destination]:
     store = ObjectStore(folder / "store")
     with _up(store.start, store.stop):
-        credentials = _secret(folder, f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET}")
-        yield Destination(f'type = "s3"\nbucket = "{BUCKET}"\nendpoint_url = "{store.url}"\npath_style = true\ncredentials_file = "{credentials}"')
+        credentials = _secret(
+            folder, f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET}"
+        )
+        yield Destination(
+            f'type = "s3"\nbucket = "{BUCKET}"\nendpoint_url = "{store.url}"\npath_style = true\ncredentials_file = "{credentials}"'
+        )
 
 
 @contextlib.contextmanager
@@ -71,7 +79,9 @@ def _gcs(folder: Path) -> Iterator[Destination]:
     store = GoogleStorage(folder / "store")
     with _up(store.start, store.stop):
         credentials = _secret(folder, store.key_file(SECRET))
-        yield Destination(f'type = "gcs"\nbucket = "{GOOGLE_BUCKET}"\nendpoint_url = "{store.url}"\ncredentials_file = "{credentials}"')
+        yield Destination(
+            f'type = "gcs"\nbucket = "{GOOGLE_BUCKET}"\nendpoint_url = "{store.url}"\ncredentials_file = "{credentials}"'
+        )
 
 
 @contextlib.contextmanager
@@ -79,7 +89,9 @@ def _azure(folder: Path) -> Iterator[Destination]:
     store = Azurite(folder / "store")
     with _up(store.start_afresh, store.stop):
         credentials = _secret(folder, key_of(SECRET))
-        yield Destination(f'type = "azure"\naccount_url = "{store.url}"\ncontainer = "{store.container}"\ncredentials_file = "{credentials}"')
+        yield Destination(
+            f'type = "azure"\naccount_url = "{store.url}"\ncontainer = "{store.container}"\ncredentials_file = "{credentials}"'
+        )
 
 
 @contextlib.contextmanager
@@ -94,7 +106,9 @@ def _datadog(folder: Path) -> Iterator[Destination]:
     receiver = ReceivingServer(folder)
     with _up(receiver.start_afresh, receiver.server.stop):
         receiver.order(intake="datadog", secret=SECRET)
-        yield Destination(f'type = "datadog"\nurl = "http://127.0.0.1:{receiver.port}/api/v2/logs"\napi_key_file = "{_secret(folder)}"')
+        yield Destination(
+            f'type = "datadog"\nurl = "http://127.0.0.1:{receiver.port}/api/v2/logs"\napi_key_file = "{_secret(folder)}"'
+        )
 
 
 def _log_server(kind: Input, block: str) -> Callable[[Path], AbstractContextManager[Destination]]:
@@ -120,9 +134,13 @@ def _collector(port: str, block: str) -> Callable[[Path], AbstractContextManager
 
     @contextlib.contextmanager
     def started(folder: Path) -> Iterator[Destination]:
-        collector = Collector(folder)
+        collector = Tailer(folder)
         with _up(collector.start, collector.stop):
-            yield Destination(block.replace("PORT", str(collector.ports[port])).replace("SECRET", str(_secret(folder))))
+            yield Destination(
+                block.replace("PORT", str(collector.ports[port])).replace(
+                    "SECRET", str(_secret(folder))
+                )
+            )
 
     return started
 
@@ -133,13 +151,19 @@ def _postgres(folder: Path) -> Iterator[Destination]:
     with _up(server.start, server.destroy), PostgresSchema.on(server) as place:
         process = int(server.run("SELECT pg_read_file('postmaster.pid')")[0][0].split()[0])
         url = f"postgresql://{place.schema}@127.0.0.1:{server.port}/postgres"
-        yield Destination(f'type = "sql"\nurl = "{url}"\npassword_file = "{_secret(folder)}"\nschema = "{place.schema}"', process=process)
+        yield Destination(
+            f'type = "sql"\nurl = "{url}"\npassword_file = "{_secret(folder)}"\nschema = "{place.schema}"',
+            process=process,
+        )
 
 
 def _file(scheme: str) -> Callable[[Path], AbstractContextManager[Destination]]:
     @contextlib.contextmanager
     def named(folder: Path) -> Iterator[Destination]:
-        yield Destination(f'type = "sql"\nurl = "{scheme}://{folder}/traces.db"', lambda: _remove(folder / "traces.db"))
+        yield Destination(
+            f'type = "sql"\nurl = "{scheme}://{folder}/traces.db"',
+            lambda: _remove(folder / "traces.db"),
+        )
 
     return named
 
@@ -154,7 +178,9 @@ def _kafka(folder: Path) -> Iterator[Destination]:
     broker = Broker(folder)
     with _up(broker.start_new, broker.server.stop):
         broker.make_topic(TOPIC)
-        yield Destination(f'type = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\ntopic = "{TOPIC}"')
+        yield Destination(
+            f'type = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\ntopic = "{TOPIC}"'
+        )
 
 
 DESTINATIONS: dict[str, Callable[[Path], AbstractContextManager[Destination]]] = {
@@ -166,13 +192,22 @@ DESTINATIONS: dict[str, Callable[[Path], AbstractContextManager[Destination]]] =
     "syslog": _log_server("tcp", 'type = "syslog"\ntransport = "tcp"'),
     "relp": _log_server("relp", 'type = "relp"'),
     "elasticsearch": _search,
-    "splunk": _collector("SPLUNK", 'type = "splunk"\nurl = "http://127.0.0.1:PORT"\ntoken_file = "SECRET"'),
-    "loki": _collector("LOKI", 'type = "loki"\nurl = "http://127.0.0.1:PORT/loki/api/v1/push"\nauth = { type = "bearer", token_file = "SECRET" }'),
-    "otlp": _collector("OTLP", 'type = "otlp"\nurl = "http://127.0.0.1:PORT/v1/logs"\nauth = { type = "bearer", token_file = "SECRET" }'),
+    "splunk": _collector(
+        "SPLUNK", 'type = "splunk"\nurl = "http://127.0.0.1:PORT"\ntoken_file = "SECRET"'
+    ),
+    "loki": _collector(
+        "LOKI",
+        'type = "loki"\nurl = "http://127.0.0.1:PORT/loki/api/v1/push"\nauth = { type = "bearer", token_file = "SECRET" }',
+    ),
+    "otlp": _collector(
+        "OTLP",
+        'type = "otlp"\nurl = "http://127.0.0.1:PORT/v1/logs"\nauth = { type = "bearer", token_file = "SECRET" }',
+    ),
     "datadog": _datadog,
     "postgresql": _postgres,
     "sqlite": _file("sqlite"),
     "duckdb": _file("duckdb"),
     "kafka": _kafka,
 }
-"""By the name of the row; Datadog's is our own double of it, because there is no other to be had."""
+"""By the name of the row; Datadog's is our own double of it, because there is no other to be had.
+"""

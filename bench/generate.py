@@ -1,6 +1,8 @@
-"""Makes trace lines of an agent that never lived: about 733 bytes a line, 1.5 % of them with a planted secret; the same for the same seed.
+"""Makes trace lines of an agent that never lived: about 733 bytes a line, 1.5 % of them with a
+planted secret; the same for the same seed.
 
-The text comes in runs of words, as prose and code do: gzip -1 packs it about 1 : 4.8 (words drawn one by one: 1 : 3.1, which no trace is).
+The text comes in runs of words, as prose and code do: gzip -1 packs it about 1 : 4.8 (words drawn
+one by one: 1 : 3.1, which no trace is).
 """
 
 from __future__ import annotations
@@ -30,13 +32,18 @@ def _drawn(rng: random.Random, alphabet: str, length: int) -> str:
     return "".join(rng.choices(alphabet, k=length))
 
 
-# Each credential is put together from pieces here, so that no scanner of source code takes this file for a leak.
+# Each credential is put together from pieces here, so that no scanner of source code takes this
+# file for a leak.
 _SECRETS: tuple[Callable[[random.Random], str], ...] = (
-    lambda rng: "aws access key " + "AK" + "IA" + _drawn(rng, string.ascii_uppercase + "234567", 16),
+    lambda rng: (
+        "aws access key " + "AK" + "IA" + _drawn(rng, string.ascii_uppercase + "234567", 16)
+    ),
     lambda rng: "git push with " + "gh" + "p_" + _drawn(rng, _ALPHANUMERIC, 36),
     lambda rng: "export DB_PASS" + "WORD=" + _drawn(rng, _ALPHANUMERIC, 18),
     lambda rng: "Authorization: Bea" + "rer " + _drawn(rng, _ALPHANUMERIC, 40),
-    lambda rng: "postgres" + "://app:" + _drawn(rng, _ALPHANUMERIC, 16) + "@db.internal:5432/orders",
+    lambda rng: (
+        "postgres" + "://app:" + _drawn(rng, _ALPHANUMERIC, 16) + "@db.internal:5432/orders"
+    ),
 )
 
 
@@ -78,7 +85,9 @@ def lines(seed: int, *, secret_share: float = SECRET_SHARE) -> Iterator[bytes]:
 
 
 def write(path: str, size_bytes: int, seed: int) -> int:
-    """Write whole lines into `path` until `size_bytes` are reached; return how many bytes that were."""
+    """Write whole lines into `path` until `size_bytes` are reached; return how many bytes that
+    were.
+    """
     source = lines(seed)
     written = 0
     with open(path, "wb") as file:

@@ -1,4 +1,6 @@
-"""One whole tracesidecar process, started and measured from outside: CPU and memory as the kernel accounts them."""
+"""One whole tracesidecar process, started and measured from outside: CPU and memory as the kernel
+accounts them.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +56,17 @@ class Cost:
     peak_bytes: int
 
 
-def configuration(home: str, traces: str, *, listen: str = "", forms: tuple[str, ...] = ("raw",), sinks: str = "") -> str:
-    """Write a configuration below `home` and return its path: with these `[[sink]]` blocks, or a directory sink for each of `forms`."""
+def configuration(
+    home: str, traces: str, *, listen: str = "", forms: tuple[str, ...] = ("raw",), sinks: str = ""
+) -> str:
+    """Write a configuration below `home` and return its path: with these `[[sink]]` blocks, or a
+    directory sink for each of `forms`.
+    """
     os.makedirs(home, exist_ok=True)
     path = os.path.join(home, "bench.toml")
-    blocks = sinks or "".join(_LAKE.format(number=number, home=home, form=form) for number, form in enumerate(forms))
+    blocks = sinks or "".join(
+        _LAKE.format(number=number, home=home, form=form) for number, form in enumerate(forms)
+    )
     with open(path, "w", encoding="utf-8") as file:
         file.write(_CONFIGURATION.format(home=home, traces=traces, listen=listen) + blocks)
     return path
@@ -71,14 +79,18 @@ def _command(*arguments: str) -> list[str]:
 def ship_once(path: str) -> Cost:
     """Run `ship --once` to its end; raise Failed when it does not exit with 0."""
     command = [sys.executable, "-c", _MEASURE, *_command("ship", "--once", "--config", path)]
-    code, seconds, kibibytes = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()
+    code, seconds, kibibytes = subprocess.run(
+        command, stdout=subprocess.PIPE, check=True
+    ).stdout.split()
     if int(code) != 0:
         raise Failed(f"ship --once ended with {int(code)}")
     return Cost(float(seconds), int(kibibytes) << 10)
 
 
 def cpu_of_servers(other: int | None) -> float:
-    """Return the CPU seconds so far of all processes that this one has started and that still run, and of those that `other` has, with itself."""
+    """Return the CPU seconds so far of all processes that this one has started and that still run,
+    and of those that `other` has, with itself.
+    """
     parents, seconds = {}, {}
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
@@ -86,7 +98,10 @@ def cpu_of_servers(other: int | None) -> float:
                 fields = file.read().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
-        parents[int(name)], seconds[int(name)] = int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
+        parents[int(name)], seconds[int(name)] = (
+            int(fields[1]),
+            sum(map(int, fields[11:15])) / _TICKS,
+        )
     family = {other} if other is not None else set()
     roots = {os.getpid(), *family}
     while more := {child for child, parent in parents.items() if parent in family | roots} - family:
@@ -98,9 +113,17 @@ class Daemon:
     """A running `tracesidecar run`, and when it logged which event first."""
 
     def __init__(self, path: str, *, notices: bool = True) -> None:
-        environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info"} | ({} if notices else {"TRACESIDECAR_NOTICES": "off"})
+        environment = {**os.environ, "LOG_FORMAT": "json", "LOG_LEVEL": "info"} | (
+            {} if notices else {"TRACESIDECAR_NOTICES": "off"}
+        )
         self._started = time.monotonic()
-        self._process = subprocess.Popen(_command("run", "--config", path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True)
+        self._process = subprocess.Popen(
+            _command("run", "--config", path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
         self._seen: dict[str, float] = {}
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._follow, daemon=True)
@@ -116,7 +139,9 @@ class Daemon:
                 self._news.notify_all()
 
     def seconds_until(self, event: str) -> float:
-        """Return how long after the process was started it logged `event`; raise Failed when it does not."""
+        """Return how long after the process was started it logged `event`; raise Failed when it
+        does not.
+        """
         with self._news:
             if not self._news.wait_for(lambda: event in self._seen, DEADLINE_SECONDS):
                 raise Failed(f"no event {event}; seen: {', '.join(self._seen) or 'nothing'}")
@@ -163,7 +188,11 @@ def free_port() -> int:
 def _metric(port: int, name: str) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.partition("{")[0].partition(" ")[0] == name
+    )
 
 
 def _has_delivered(port: int, lines: int) -> bool:

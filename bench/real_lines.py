@@ -9,7 +9,9 @@ import msgspec
 
 from tracesidecar.dialects.registry import every_dialect
 
-REAL_LINES = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "corpora", "real-agent-lines.jsonl.gz")
+REAL_LINES = os.path.join(
+    os.path.dirname(__file__), "..", "..", "shared", "corpora", "real-agent-lines.jsonl.gz"
+)
 
 
 def real_lines() -> list[bytes]:
@@ -21,7 +23,9 @@ def real_lines() -> list[bytes]:
 
 
 def write_by_dialect(folder: str, lines: list[bytes], size_bytes: int) -> None:
-    """Write the set as often as fits into so many bytes, at least once; each file begins at another line, so that none is taken for a copy."""
+    """Write the set as often as fits into so many bytes, at least once; each file begins at another
+    line, so that none is taken for a copy.
+    """
     os.makedirs(folder)
     groups: dict[str, list[bytes]] = {}
     for line in lines:

@@ -1,4 +1,6 @@
-"""`make bench`: the whole process on generated and on real lines, as one table of medians; names no machine."""
+"""`make bench`: the whole process on generated and on real lines, as one table of medians; names no
+machine.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from bench.table import Row, Settings
 FIRST_READ = "pipeline.first_read"
 
 
-def _speed(folder: str, title: str, goal: float, settings: Settings, form: str = "raw") -> list[Row]:
+def _speed(
+    folder: str, title: str, goal: float, settings: Settings, form: str = "raw"
+) -> list[Row]:
     traces = os.path.join(folder, "traces")
     size = sum(entry.stat().st_size for entry in os.scandir(traces))
     speeds, peaks = [], []
@@ -32,14 +36,22 @@ def _speed(folder: str, title: str, goal: float, settings: Settings, form: str =
             if turn:
                 shutil.copytree(cache, os.path.join(home, "state", "cache"))
             cost = ship_once(path)
-            if not turn:  # the first run compiles the rules, as on a machine's first day: it is not counted
+            if (
+                not turn
+            ):  # the first run compiles the rules, as on a machine's first day: it is not counted
                 shutil.copytree(os.path.join(home, "state", "cache"), cache)
                 continue
         speeds.append(size / 1e6 / cost.cpu_seconds)
         peaks.append(cost.peak_bytes / (1 << 20))
         print(f"  {title}, run {turn}: {speeds[-1]:.0f} MB per CPU second", file=sys.stderr)
     return [
-        Row(f"ship --once, {title}, {size / 1e6:.0f} MB", "MB per CPU second", tuple(speeds), goal, is_floor=True),
+        Row(
+            f"ship --once, {title}, {size / 1e6:.0f} MB",
+            "MB per CPU second",
+            tuple(speeds),
+            goal,
+            is_floor=True,
+        ),
         Row(f"peak memory, {title}", "MiB", tuple(peaks), 120),
     ]
 
@@ -48,14 +60,20 @@ def generated(folder: str, settings: Settings) -> list[Row]:
     """Measure speed and peak memory on generated lines."""
     os.makedirs(os.path.join(folder, "traces"))
     for number in range(4):
-        generate.write(os.path.join(folder, "traces", f"{number}.jsonl"), settings.generated_bytes // 4, seed=number)
+        generate.write(
+            os.path.join(folder, "traces", f"{number}.jsonl"),
+            settings.generated_bytes // 4,
+            seed=number,
+        )
     return _speed(folder, "generated lines", 150, settings)
 
 
 def real(folder: str, settings: Settings) -> list[Row]:
-    """Measure speed and peak memory on the real lines: one set of 8.6 MB, repeated, since there are no more.
+    """Measure speed and peak memory on the real lines: one set of 8.6 MB, repeated, since there are
+    no more.
 
-    Each file begins at another line: files that begin alike are looked at as copies of one another, which takes time on the wall.
+    Each file begins at another line: files that begin alike are looked at as copies of one another,
+    which takes time on the wall.
     """
     lines = real_lines()
     if not lines:
@@ -70,7 +88,9 @@ def real(folder: str, settings: Settings) -> list[Row]:
 
 
 def events(folder: str, settings: Settings) -> list[Row]:
-    """Measure the way through events, as rows of JSON and as Parquet: the real lines, those of each dialect in files of their own."""
+    """Measure the way through events, as rows of JSON and as Parquet: the real lines, those of each
+    dialect in files of their own.
+    """
     lines = real_lines()
     if not lines:
         print("  real lines: not there, no row", file=sys.stderr)
@@ -91,7 +111,9 @@ def _one_small_file(folder: str) -> str:
 
 
 def start(folder: str, settings: Settings) -> list[Row]:
-    """Measure the time from the start of the process to its first read, and what it holds in memory once it idles."""
+    """Measure the time from the start of the process to its first read, and what it holds in memory
+    once it idles.
+    """
     traces = _one_small_file(folder)
     cold, warm, idle = [], [], []
     for turn in range(settings.repeats):
@@ -112,7 +134,9 @@ def start(folder: str, settings: Settings) -> list[Row]:
 
 
 def idle(folder: str, settings: Settings) -> list[Row]:
-    """Measure what quiet files cost, once with change notices and once by polling alone, side by side."""
+    """Measure what quiet files cost, once with change notices and once by polling alone, side by
+    side.
+    """
     traces = os.path.join(folder, "traces")
     source = generate.lines(1)
     for number in range(settings.quiet_files):
@@ -123,7 +147,9 @@ def idle(folder: str, settings: Settings) -> list[Row]:
 
     def measure(*, notices: bool) -> tuple[float, ...]:
         port = free_port()
-        path = configuration(os.path.join(folder, f"home-{notices}"), traces, listen=f"127.0.0.1:{port}")
+        path = configuration(
+            os.path.join(folder, f"home-{notices}"), traces, listen=f"127.0.0.1:{port}"
+        )
         with running(path, notices=notices) as daemon:
             daemon.seconds_until(FIRST_READ)
             wait_until_quiet(daemon, port, settings.quiet_files)
@@ -132,8 +158,18 @@ def idle(folder: str, settings: Settings) -> list[Row]:
     with ThreadPoolExecutor(2) as pool:
         noticed, polled = pool.submit(measure, notices=True), pool.submit(measure, notices=False)
         return [
-            Row(f"idle, {settings.quiet_files} quiet files, notices", "% of a core", noticed.result(), 1),
-            Row(f"idle, {settings.quiet_files} quiet files, polling", "% of a core", polled.result(), 3),
+            Row(
+                f"idle, {settings.quiet_files} quiet files, notices",
+                "% of a core",
+                noticed.result(),
+                1,
+            ),
+            Row(
+                f"idle, {settings.quiet_files} quiet files, polling",
+                "% of a core",
+                polled.result(),
+                3,
+            ),
         ]
 
 
@@ -160,13 +196,25 @@ MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {
 def main() -> int:
     """Print the table; return 1 when a goal is missed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", help=f"which measurements: {', '.join(MEASUREMENTS)}; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="less data and fewer repeats, to see a tendency")
+    parser.add_argument(
+        "rows",
+        nargs="*",
+        help=f"which measurements: {', '.join(MEASUREMENTS)}; all when none is named",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="less data and fewer repeats, to see a tendency"
+    )
     options = parser.parse_args()
     unknown = set(options.rows) - set(MEASUREMENTS)
     if unknown:
-        parser.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
-    settings = Settings(2, 60_000_000, 60_000_000, 2_000, 5.0) if options.quick else Settings(5, 300_000_000, 200_000_000, 10_000, 31.0)
+        parser.error(
+            f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}"
+        )
+    settings = (
+        Settings(2, 60_000_000, 60_000_000, 2_000, 5.0)
+        if options.quick
+        else Settings(5, 300_000_000, 200_000_000, 10_000, 31.0)
+    )
     rows: list[Row] = []
     for name in options.rows or MEASUREMENTS:
         with tempfile.TemporaryDirectory(prefix="tracesidecar-bench-") as folder:

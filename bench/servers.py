@@ -1,4 +1,6 @@
-"""Each sink against its real server: lines per CPU second of ours, the server's own beside it, and memory idle and under load."""
+"""Each sink against its real server: lines per CPU second of ours, the server's own beside it, and
+memory idle and under load.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import generate
-from bench.process import Failed, configuration, cpu_of_servers, free_port, running, ship_once, wait_until_quiet
+from bench.process import (
+    Failed,
+    configuration,
+    cpu_of_servers,
+    free_port,
+    running,
+    ship_once,
+    wait_until_quiet,
+)
 from bench.table import Row, Settings
 
 if TYPE_CHECKING:
@@ -49,7 +59,10 @@ def servers(folder: str, settings: Settings) -> list[Row]:
     except ImportError as error:
         print(f"  servers: no rows, for they need what the tests need: {error}", file=sys.stderr)
         return []
-    counts = [_write(os.path.join(folder, f"traces-{turn}"), settings.generated_bytes // 6, turn) for turn in range(settings.repeats + 1)]
+    counts = [
+        _write(os.path.join(folder, f"traces-{turn}"), settings.generated_bytes // 6, turn)
+        for turn in range(settings.repeats + 1)
+    ]
     rows: list[Row] = []
     for name, started in DESTINATIONS.items():
         with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -64,7 +77,9 @@ def servers(folder: str, settings: Settings) -> list[Row]:
 
 
 def _write(traces: str, size_bytes: int, seed: int) -> int:
-    """Each turn has lines of its own, because some destinations know a repeat; returns how many there are."""
+    """Each turn has lines of its own, because some destinations know a repeat; returns how many
+    there are.
+    """
     os.makedirs(traces)
     path = os.path.join(traces, "generated.jsonl")
     generate.write(path, size_bytes, seed)
@@ -77,7 +92,9 @@ def _measured(folder: str, destination: Destination, counts: list[int]) -> Measu
     for turn, lines in enumerate(counts):
         destination.afresh()
         with tempfile.TemporaryDirectory(dir=folder) as home:
-            path = configuration(home, os.path.join(folder, f"traces-{turn}"), sinks=destination.sink)
+            path = configuration(
+                home, os.path.join(folder, f"traces-{turn}"), sinks=destination.sink
+            )
             if os.path.exists(cache):
                 shutil.copytree(cache, os.path.join(home, "state", "cache"))
             before = cpu_of_servers(destination.process)
@@ -98,7 +115,9 @@ def _idle_bytes(folder: str, destination: Destination) -> int:
         _write(os.path.join(home, "traces"), 1, seed=0)
         shutil.copytree(os.path.join(folder, "cache"), os.path.join(home, "state", "cache"))
         port = free_port()
-        path = configuration(home, os.path.join(home, "traces"), listen=f"127.0.0.1:{port}", sinks=destination.sink)
+        path = configuration(
+            home, os.path.join(home, "traces"), listen=f"127.0.0.1:{port}", sinks=destination.sink
+        )
         with running(path) as daemon:
             wait_until_quiet(daemon, port)
             return daemon.resident_bytes()

@@ -16,7 +16,9 @@ GOAL = 1.6
 
 
 def several(folder: str, settings: Settings) -> list[Row]:
-    """Measure the CPU time of three directory sinks over that of one, with lines as they stand and with a format of events each."""
+    """Measure the CPU time of three directory sinks over that of one, with lines as they stand and
+    with a format of events each.
+    """
     traces = os.path.join(folder, "traces")
     if lines := real_lines():
         write_by_dialect(traces, lines, settings.real_bytes // 4)
@@ -24,8 +26,18 @@ def several(folder: str, settings: Settings) -> list[Row]:
         os.makedirs(traces)
         generate.write(os.path.join(traces, "generated.jsonl"), settings.real_bytes // 4, seed=1)
     return [
-        Row("three sinks over one, raw", "times the CPU", _ratios(folder, ("raw", "raw", "raw"), settings), GOAL),
-        Row("event, ecs and ocsf over event", "times the CPU", _ratios(folder, ("event", "ecs", "ocsf"), settings), GOAL),
+        Row(
+            "three sinks over one, raw",
+            "times the CPU",
+            _ratios(folder, ("raw", "raw", "raw"), settings),
+            GOAL,
+        ),
+        Row(
+            "event, ecs and ocsf over event",
+            "times the CPU",
+            _ratios(folder, ("event", "ecs", "ocsf"), settings),
+            GOAL,
+        ),
     ]
 
 
@@ -36,7 +48,10 @@ def _ratios(folder: str, forms: tuple[str, ...], settings: Settings) -> tuple[fl
     for turn in range(settings.repeats):
         one, three = _cpu_seconds(folder, forms[:1]), _cpu_seconds(folder, forms)
         ratios.append(three / one)
-        print(f"  {', '.join(forms)}, run {turn + 1}: {one:.2f} s for one, {three:.2f} s for three", file=sys.stderr)
+        print(
+            f"  {', '.join(forms)}, run {turn + 1}: {one:.2f} s for one, {three:.2f} s for three",
+            file=sys.stderr,
+        )
     return tuple(ratios)
 
 

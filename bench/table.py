@@ -22,7 +22,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: all values of one measurement, in `unit`, against its goal where it has one."""
+    """One line of the table: all values of one measurement, in `unit`, against its goal where it
+    has one.
+    """
 
     name: str
     unit: str
@@ -40,5 +42,11 @@ class Row:
     def text(self) -> str:
         """Write the row as a line of the table."""
         spread = f"{min(self.values):.2f} - {max(self.values):.2f}"
-        measured = f"{self.name:44} {statistics.median(self.values):9.2f}  {spread:18} {self.unit:18}"
-        return measured.rstrip() if self.goal is None else f"{measured} {'≥' if self.is_floor else '≤'} {self.goal:<6g} {'yes' if self.reached() else 'NO'}"
+        measured = (
+            f"{self.name:44} {statistics.median(self.values):9.2f}  {spread:18} {self.unit:18}"
+        )
+        return (
+            measured.rstrip()
+            if self.goal is None
+            else f"{measured} {'≥' if self.is_floor else '≤'} {self.goal:<6g} {'yes' if self.reached() else 'NO'}"
+        )

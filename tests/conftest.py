@@ -10,6 +10,8 @@ import structlog
 
 @pytest.fixture(autouse=True)
 def _logs_of_its_own() -> Iterator[None]:
-    """A command that runs within a test sends its logs to what pytest captures, and that is closed after it."""
+    """A command that runs within a test sends its logs to what pytest captures, and that is closed
+    after it.
+    """
     yield
     structlog.reset_defaults()

@@ -1,4 +1,6 @@
-"""Compiled rules for the processes that tests start, made once a machine and version: a cold start costs seconds of CPU."""
+"""Compiled rules for the processes that tests start, made once a machine and version: a cold start
+costs seconds of CPU.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules import catalogue_bytes
+from tracesidecar.sanitize.rules.catalogue import catalogue_bytes
 from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
 
 

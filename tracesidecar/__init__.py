@@ -1,3 +1,5 @@
-"""Delivers the traces of AI agents from disk to where people read them: whole, once, and without their secrets."""
+"""Delivers the traces of AI agents from disk to where people read them: whole, once, and without
+their secrets.
+"""
 
 __version__ = "0.1.0"

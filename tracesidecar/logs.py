@@ -1,4 +1,7 @@
-"""Logging: a console on a terminal, JSON lines otherwise, always on stderr. No event holds trace content or a credential."""
+"""Logging: a console on a terminal, JSON lines otherwise, always on stderr.
+
+No event holds trace content or a credential.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,27 @@ class LogStream(Protocol):
 
 
 def configure(stream: LogStream | None = None, environ: Mapping[str, str] = os.environ) -> None:
-    """Set structlog up from LOG_LEVEL (debug, info, warning, error) and LOG_FORMAT (console, json); to stderr unless told otherwise."""
-    level = logging.getLevelNamesMapping().get(environ.get("LOG_LEVEL", "info").upper(), logging.INFO)
+    """Set structlog up from LOG_LEVEL (debug, info, warning, error) and LOG_FORMAT (console, json);
+    to stderr unless told otherwise.
+    """
+    level = logging.getLevelNamesMapping().get(
+        environ.get("LOG_LEVEL", "info").upper(), logging.INFO
+    )
     wanted = environ.get("LOG_FORMAT") or ("console" if sys.stderr.isatty() else "json")
     last: Processor
     if wanted == "console":
         colours = sys.stderr.isatty() and "NO_COLOR" not in environ
-        last = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
+        last = structlog.dev.ConsoleRenderer(
+            colors=colours, exception_formatter=structlog.dev.plain_traceback
+        )
     else:
         last = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), last],
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            last,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stream or sys.stderr)),
         cache_logger_on_first_use=False,
@@ -41,9 +54,19 @@ def configure(stream: LogStream | None = None, environ: Mapping[str, str] = os.e
 
 
 def frames(error: BaseException) -> list[str]:
-    """Where an unexpected error came from: file, line and function of each frame. Never its message, which may quote what was read."""
-    inner = [frame for part in error.exceptions for frame in frames(part)] if isinstance(error, BaseExceptionGroup) else []
-    return inner + [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    """Where an unexpected error came from: file, line and function of each frame.
+
+    Never its message, which may quote what was read.
+    """
+    inner = (
+        [frame for part in error.exceptions for frame in frames(part)]
+        if isinstance(error, BaseExceptionGroup)
+        else []
+    )
+    return inner + [
+        f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
 
 
 _TOKEN_IN_NAME = re.compile(
@@ -54,6 +77,12 @@ _TOKEN_IN_NAME = re.compile(
 
 
 def printable(path: str) -> str:
-    """A path as text: bytes that are not UTF-8 and control characters come out escaped, what begins like a well-known token is cut."""
-    text = _TOKEN_IN_NAME.sub("[REDACTED:name]", os.fsencode(path).decode("utf-8", "backslashreplace"))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """A path as text: bytes that are not UTF-8 and control characters come out escaped, what begins
+    like a well-known token is cut.
+    """
+    text = _TOKEN_IN_NAME.sub(
+        "[REDACTED:name]", os.fsencode(path).decode("utf-8", "backslashreplace")
+    )
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

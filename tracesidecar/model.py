@@ -1,7 +1,8 @@
 """The frozen values that pass from stage to stage; the type says how far the data has come.
 
 Offsets and lengths are bytes of the (decompressed) source; times are seconds since the epoch, UTC.
-Paths are `str` from `os.fsdecode` (surrogateescape), so that every name a file system allows survives.
+Paths are `str` from `os.fsdecode` (surrogateescape), so that every name a file system allows
+survives.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ Severity = Literal["informational", "low", "medium"]
 """How much an event matters to who watches."""
 
 CHUNK_BYTES = 1 << 20
-"""The grid on which files are cut into chunks: a chunk ends with the last line that begins before a whole MiB."""
+"""The grid on which files are cut into chunks: a chunk ends with the last line that begins before a
+whole MiB.
+"""
 
 TAIL_BYTES = 4096
-"""How much of a file's beginning, and of what stands before an offset, is hashed to know the file again."""
+"""How much of a file's beginning, and of what stands before an offset, is hashed to know the file
+again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A place in a segment, and a keyed digest of the up to 4 KiB before it (empty at offset 0): proof that it is still that place.
+    """A place in a segment, and a keyed digest of the up to 4 KiB before it (empty at offset 0):
+    proof that it is still that place.
 
-    `state` is what the interpreter carries there from the lines before; empty where nobody interprets.
+    `state` is what the interpreter carries there from the lines before; empty where nobody
+    interprets.
     """
 
     offset: int
@@ -38,9 +45,11 @@ BEGINNING = Checkpoint(0, b"")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One physical file in one generation. The id is unique in the journal; the path is only a label.
+    """One physical file in one generation. The id is unique in the journal; the path is only a
+    label.
 
-    `origin` is the path under which it was first seen, empty where that is `path`: a rotation changes nothing of what its lines mean.
+    `origin` is the path under which it was first seen, empty where that is `path`: a rotation
+    changes nothing of what its lines mean.
     """
 
     id: int
@@ -54,7 +63,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line that does not pass: [start, end) in its segment, without its newline. `digest` is keyed, None where the bytes were never held."""
+    """A line that does not pass: [start, end) in its segment, without its newline. `digest` is
+    keyed, None where the bytes were never held.
+    """
 
     start: int
     end: int
@@ -66,8 +77,9 @@ class Refusal:
 class Chunk:
     """Whole lines as read: `data` is the segment's bytes [start, end).
 
-    `data` is empty and `refused` has one entry where a line longer than the source allows was passed over. `torn` marks a last line without
-    newline whose writer is known to be gone. `next` is the checkpoint at `end`.
+    `data` is empty and `refused` has one entry where a line longer than the source allows was
+    passed over. `torn` marks a last line without newline whose writer is known to be gone. `next`
+    is the checkpoint at `end`.
     """
 
     segment: Segment
@@ -80,11 +92,13 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Clean:
-    """Validated and redacted lines, each ended by a newline. Only `sanitize` makes one, and only a Clean may reach a sink, a log or a screen.
+class CleanChunk:
+    """Validated and redacted lines, each ended by a newline. Only `sanitize` makes one, and only a
+    Clean may reach a sink, a log or a screen.
 
-    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` counts lines, `repaired` has where lines began (as `Refusal` has it)
-    that were repaired, `open` counts the streamed messages that may go on behind `end`: a secret that is split there is not seen.
+    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` counts lines,
+    `repaired` has where lines began (as `Refusal` has it) that were repaired, `open` counts the
+    streamed messages that may go on behind `end`: a secret that is split there is not seen.
     """
 
     segment: Segment
@@ -101,7 +115,8 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a batch takes of one segment: [start, end). `digest` is keyed over the source bytes, `tail` is the checkpoint digest at `end`.
+    """What a batch takes of one segment: [start, end). `digest` is keyed over the source bytes,
+    `tail` is the checkpoint digest at `end`.
 
     `lines` counts the records that it became: lines as they stand, or events.
     """
@@ -116,10 +131,11 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One object or request body: encoded bytes, ready to send. `name` is the object's name below the sink's prefix.
+    """One object or request body: encoded bytes, ready to send. `name` is the object's name below
+    the sink's prefix.
 
-    `planned` are the SHA-256 digests under which this object may already lie at the destination: of this content and, after an
-    upgrade came between plan and repeat, of what was planned before.
+    `planned` are the SHA-256 digests under which this object may already lie at the destination: of
+    this content and, after an upgrade came between plan and repeat, of what was planned before.
     """
 
     name: str
@@ -151,10 +167,12 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent together under one id. Objects first, then the manifest (stores only); or `records` for a sink that takes them one by one.
+    """What is sent together under one id. Objects first, then the manifest (stores only); or
+    `records` for a sink that takes them one by one.
 
-    `time` is the plan's time (whole seconds since the epoch): a repeat has the same. `fingerprint` names all that shaped the bytes
-    (program, rules, format, compression). `lines` counts the records in it, `size_bytes` their bytes before compression.
+    `time` is the plan's time (whole seconds since the epoch): a repeat has the same. `fingerprint`
+    names all that shaped the bytes (program, rules, format, compression). `lines` counts the
+    records in it, `size_bytes` their bytes before compression.
     """
 
     id: str

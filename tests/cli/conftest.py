@@ -24,7 +24,9 @@ def shared_cache() -> Path:
 
 
 class Desk:
-    """A person's desk: a working directory with `traces`, a home, no configuration but what a test writes."""
+    """A person's desk: a working directory with `traces`, a home, no configuration but what a test
+    writes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"
@@ -33,14 +35,32 @@ class Desk:
             made.mkdir()
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR"}}
-        return {**kept, "HOME": str(self.home), "XDG_CACHE_HOME": str(shared_cache()), "LOG_FORMAT": "json", **more}
+        kept = {
+            name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR"}
+        }
+        return {
+            **kept,
+            "HOME": str(self.home),
+            "XDG_CACHE_HOME": str(shared_cache()),
+            "LOG_FORMAT": "json",
+            **more,
+        }
 
-    def call(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, *words: str, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [str(PROGRAM), *words], input=stdin, capture_output=True, env=self.environment(**environment), cwd=self.folder, timeout=120, check=False
+            [str(PROGRAM), *words],
+            input=stdin,
+            capture_output=True,
+            env=self.environment(**environment),
+            cwd=self.folder,
+            timeout=120,
+            check=False,
         )
-        return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
+        return subprocess.CompletedProcess(
+            words, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
 
     def document(self, *words: str) -> Any:
         """What a reading command prints with `--json`."""

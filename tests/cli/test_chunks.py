@@ -7,19 +7,26 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracesidecar.cli.chunks import chunks
+from tracesidecar.introspect.chunks import chunks
 
 _lines = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=8)
 
 
-def cut(data: bytes, step: int, max_line: int) -> list[tuple[int, bytes, bool, tuple[tuple[int, int], ...]]]:
+def cut(
+    data: bytes, step: int, max_line: int
+) -> list[tuple[int, bytes, bool, tuple[tuple[int, int], ...]]]:
     stream = io.BytesIO(data)
     found = chunks("test", lambda _: stream.read(step), max_line)
-    return [(n.first_line, n.chunk.data, n.chunk.torn, tuple((r.start, r.end) for r in n.chunk.refused)) for n in found]
+    return [
+        (n.first_line, n.chunk.data, n.chunk.torn, tuple((r.start, r.end) for r in n.chunk.refused))
+        for n in found
+    ]
 
 
 @given(_lines, st.booleans(), st.integers(1, 9))
-def test_nothing_is_lost_and_lines_keep_their_numbers(lines: list[bytes], ends: bool, step: int) -> None:
+def test_nothing_is_lost_and_lines_keep_their_numbers(
+    lines: list[bytes], ends: bool, step: int
+) -> None:
     data = b"\n".join(lines) + (b"\n" if ends else b"")
     pieces = cut(data, step, 1000)
     assert b"".join(piece for _, piece, _, _ in pieces) == data

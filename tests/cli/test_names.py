@@ -7,10 +7,20 @@ import os
 import pytest
 
 from tracesidecar.logs import printable
-from tracesidecar.sanitize.rules import load_catalogue
+from tracesidecar.sanitize.rules.catalogue import load_catalogue
 
 CATALOGUE = load_catalogue()
-WELL_KNOWN = ("github-token", "github-fine-grained-pat", "gitlab-token", "aws-access-key-id", "openai-key", "anthropic-key", "stripe-key", "slack-token", "jwt")
+WELL_KNOWN = (
+    "github-token",
+    "github-fine-grained-pat",
+    "gitlab-token",
+    "aws-access-key-id",
+    "openai-key",
+    "anthropic-key",
+    "stripe-key",
+    "slack-token",
+    "jwt",
+)
 
 
 @pytest.mark.parametrize("rule_id", WELL_KNOWN)
@@ -27,7 +37,11 @@ def test_a_password_in_a_name_is_cut_and_the_rest_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["/home/mara/.claude/projects/-srv-app/6f1c2d3e-4b5a-4978-8a6b-1c2d3e4f5a6b.jsonl", "/t/rollout-2026-11-21T10-11-12-sk-a.jsonl"]
+    "name",
+    [
+        "/home/mara/.claude/projects/-srv-app/6f1c2d3e-4b5a-4978-8a6b-1c2d3e4f5a6b.jsonl",
+        "/t/rollout-2026-11-21T10-11-12-sk-a.jsonl",
+    ],
 )
 def test_an_ordinary_name_is_shown_as_it_is(name: str) -> None:
     assert printable(name) == name

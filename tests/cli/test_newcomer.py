@@ -50,7 +50,12 @@ def test_the_sinks_that_init_suggests_load_when_their_comment_is_taken_away(desk
     for suggestion in suggestions:
         block = "\n".join(line.removeprefix("# ") for line in suggestion.splitlines())
         path = desk.write("all.toml", f"{head}\n[[sink]]\n{block}\n")
-        assert len(load(str(path), {"HOME": str(desk.home), "COLLECTOR_TOKEN": "x"}).configuration.sink) == 2
+        assert (
+            len(
+                load(str(path), {"HOME": str(desk.home), "COLLECTOR_TOKEN": "x"}).configuration.sink
+            )
+            == 2
+        )
 
 
 def test_init_does_not_overwrite_without_force(desk: Desk) -> None:
@@ -74,7 +79,11 @@ def test_check_config_tells_all_mistakes_as_one_document(desk: Desk) -> None:
     done = desk.call("check-config", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["valid"]) == (78, False)
-    assert [(problem["line"], problem["key"]) for problem in document["problems"]] == [(1, "sink"), (2, "daemon.listen"), (3, "source")]
+    assert [(problem["line"], problem["key"]) for problem in document["problems"]] == [
+        (1, "sink"),
+        (2, "daemon.listen"),
+        (3, "source"),
+    ]
 
 
 def test_check_config_runs_the_redaction_tests(desk: Desk) -> None:
@@ -84,10 +93,14 @@ def test_check_config_runs_the_redaction_tests(desk: Desk) -> None:
     rest = '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "l"\ntype = "directory"\npath = "lake"\n'
     desk.write("tracesidecar.toml", text + rest)
     assert desk.call("check-config").returncode == 0
-    desk.write("tracesidecar.toml", text + "[[redaction.test]]\ninput = 'E1'\nexpected = 'E2'\n" + rest)
+    desk.write(
+        "tracesidecar.toml", text + "[[redaction.test]]\ninput = 'E1'\nexpected = 'E2'\n" + rest
+    )
     done = desk.call("check-config")
     assert done.returncode == 78
-    assert "error: redaction.test 3 of 3: the result is not the expected one, but: E1\n" in done.stderr
+    assert (
+        "error: redaction.test 3 of 3: the result is not the expected one, but: E1\n" in done.stderr
+    )
 
 
 @pytest.fixture
@@ -108,7 +121,9 @@ def refusing_server() -> Iterator[int]:
         server.shutdown()
 
 
-def test_check_config_online_tries_each_sinks_credentials_and_shows_none(desk: Desk, refusing_server: int) -> None:
+def test_check_config_online_tries_each_sinks_credentials_and_shows_none(
+    desk: Desk, refusing_server: int
+) -> None:
     desk.write(
         "tracesidecar.toml",
         '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n'

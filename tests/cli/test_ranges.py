@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracesidecar.cli.ranges import Piece, pieces
+from tracesidecar.introspect.byte_ranges import Piece, pieces
 
 
 def test_a_planned_range_and_a_refused_line_stand_out() -> None:
@@ -25,13 +25,29 @@ def test_an_empty_file_has_no_pieces() -> None:
     assert pieces(size=0, delivered=0, planned=[], exceptions=[]) == []
 
 
-_range = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+_range = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(
+    lambda pair: (pair[0], pair[0] + pair[1])
+)
 
 
-@given(st.integers(0, 40), st.integers(0, 40), st.lists(_range, max_size=3), st.lists(_range, max_size=4))
-def test_the_pieces_cover_everything_once(size: int, delivered: int, planned: list[tuple[int, int]], refused: list[tuple[int, int]]) -> None:
-    found = pieces(size=size, delivered=delivered, planned=planned, exceptions=[Piece(*each, "quarantined") for each in refused])
+@given(
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.lists(_range, max_size=3),
+    st.lists(_range, max_size=4),
+)
+def test_the_pieces_cover_everything_once(
+    size: int, delivered: int, planned: list[tuple[int, int]], refused: list[tuple[int, int]]
+) -> None:
+    found = pieces(
+        size=size,
+        delivered=delivered,
+        planned=planned,
+        exceptions=[Piece(*each, "quarantined") for each in refused],
+    )
     end = max([size, delivered, *(last for _, last in refused)])
-    assert [piece.start for piece in found] == ([0, *(piece.end for piece in found[:-1])] if found else [])
+    assert [piece.start for piece in found] == (
+        [0, *(piece.end for piece in found[:-1])] if found else []
+    )
     assert (found[-1].end if found else 0) == end
     assert all(piece.start < piece.end for piece in found)

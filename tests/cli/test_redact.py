@@ -45,7 +45,13 @@ def test_the_rules_of_the_configuration_hold(desk: Desk) -> None:
 
 
 def test_a_line_is_passed_on_before_the_next_one_comes(desk: Desk) -> None:
-    with subprocess.Popen([PROGRAM, "redact"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=desk.environment(), cwd=desk.folder) as program:
+    with subprocess.Popen(
+        [PROGRAM, "redact"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=desk.environment(),
+        cwd=desk.folder,
+    ) as program:
         assert program.stdin is not None
         assert program.stdout is not None
         program.stdin.write(b'{"first":1}\n')

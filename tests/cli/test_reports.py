@@ -1,4 +1,6 @@
-"""What was shipped, refused and left is told by `status`, `explain`, `quarantine` and `scan`, and never what a line says."""
+"""What was shipped, refused and left is told by `status`, `explain`, `quarantine` and `scan`, and
+never what a line says.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,13 @@ import zstandard
 from tests.cli.conftest import Desk
 
 SECRET = "correct-horse-battery-9"
-LINES = b'{"n":1}\n{"password":"' + SECRET.encode() + b'"}\nnot json ' + SECRET.encode() + b'\n{"mail":"jane@example.org"}\n'
+LINES = (
+    b'{"n":1}\n{"password":"'
+    + SECRET.encode()
+    + b'"}\nnot json '
+    + SECRET.encode()
+    + b'\n{"mail":"jane@example.org"}\n'
+)
 CONFIGURATION = """\
 state_directory = "../state"
 [[source]]
@@ -40,10 +48,25 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 def test_status_counts_what_each_sink_has(shipped: Desk) -> None:
     status = shipped.document("status")
     (sink,) = status["sinks"]
-    facts = {key: sink[key] for key in ("name", "state", "delivered_lines", "quarantined", "lag_bytes", "promise")}
-    assert facts == {"name": "lake", "state": "stopped", "delivered_lines": 3, "quarantined": 1, "lag_bytes": 0, "promise": "exactly once"}
+    facts = {
+        key: sink[key]
+        for key in ("name", "state", "delivered_lines", "quarantined", "lag_bytes", "promise")
+    }
+    assert facts == {
+        "name": "lake",
+        "state": "stopped",
+        "delivered_lines": 3,
+        "quarantined": 1,
+        "lag_bytes": 0,
+        "promise": "exactly once",
+    }
     (source,) = status["sources"]
-    assert (source["name"], source["files"], source["bytes"], source["at_risk_bytes"]) == ("agent", 1, len(LINES), 0)
+    assert (source["name"], source["files"], source["bytes"], source["at_risk_bytes"]) == (
+        "agent",
+        1,
+        len(LINES),
+        0,
+    )
     assert status["running"] is False
 
 
@@ -52,7 +75,10 @@ def test_explain_covers_every_byte_of_the_file(shipped: Desk) -> None:
     start = LINES.index(b"not json")
     end = LINES.index(b"\n", start)
     assert (ranges["sink"], ranges["source"]) == ("lake", "agent")
-    assert [(piece["start"], piece["end"], piece["state"], piece["detail"]) for piece in ranges["pieces"]] == [
+    assert [
+        (piece["start"], piece["end"], piece["state"], piece["detail"])
+        for piece in ranges["pieces"]
+    ] == [
         (0, start, "delivered", ""),
         (start, end, "quarantined", "not_json"),
         (end, len(LINES), "delivered", ""),
@@ -66,7 +92,10 @@ def test_explain_shows_what_was_appended_since_as_unread(shipped: Desk) -> None:
     with (shipped.folder / "traces/b.jsonl").open("ab") as file:
         file.write(b"22\n")
     (ranges,) = shipped.document("explain", "traces/b.jsonl")["ranges"]
-    assert [(piece["start"], piece["end"], piece["state"]) for piece in ranges["pieces"]] == [(0, 2, "delivered"), (2, 5, "unread")]
+    assert [(piece["start"], piece["end"], piece["state"]) for piece in ranges["pieces"]] == [
+        (0, 2, "delivered"),
+        (2, 5, "unread"),
+    ]
     (sink,) = shipped.document("status")["sinks"]
     assert sink["lag_bytes"] == 3
     assert shipped.call("ship", "--once").returncode == 0
@@ -75,7 +104,9 @@ def test_explain_shows_what_was_appended_since_as_unread(shipped: Desk) -> None:
 def test_explain_says_why_it_does_not_know_a_file(shipped: Desk) -> None:
     shipped.write("other.jsonl", "1\n")
     shipped.write("traces/new.jsonl", "1\n")
-    assert shipped.call("explain", "other.jsonl").stderr.endswith("is not in the journal: no source includes it\n")
+    assert shipped.call("explain", "other.jsonl").stderr.endswith(
+        "is not in the journal: no source includes it\n"
+    )
     done = shipped.call("explain", "traces/new.jsonl")
     assert (done.returncode, done.stdout) == (64, "")
     assert done.stderr.endswith('source "agent" includes it, but nothing of it has been read yet\n')
@@ -94,7 +125,15 @@ def test_an_entry_that_does_not_exist_is_wrong_usage(shipped: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("status",), ("explain", "traces/a.jsonl"), ("quarantine", "list"), ("quarantine", "show", "1"), ("scan", "traces")], ids=" ".join
+    "words",
+    [
+        ("status",),
+        ("explain", "traces/a.jsonl"),
+        ("quarantine", "list"),
+        ("quarantine", "show", "1"),
+        ("scan", "traces"),
+    ],
+    ids=" ".join,
 )
 def test_no_report_shows_trace_content_or_colour(shipped: Desk, words: tuple[str, ...]) -> None:
     done = shipped.call(*words)
@@ -124,16 +163,23 @@ def test_scan_counts_lines_reasons_secrets_and_personal_data(desk: Desk) -> None
         "secrets": {"key-name": 1},
         "pii": {"email": 1},
         "pii_not_cut": {"email": 1},
-        "places": [{"rule": "key-name", "line": 2, "path": "password"}, {"rule": "email", "line": 4, "path": "mail"}],
+        "places": [
+            {"rule": "key-name", "line": 2, "path": "password"},
+            {"rule": "email", "line": 4, "path": "mail"},
+        ],
         "trouble": "",
         "dialect": "generic",
         **dict.fromkeys(("calls", "input_tokens", "output_tokens", "cost_usd", "unpriced"), 0),
     }
-    assert report["files"] == [{"path": path, **expected} for path in ("t/a.jsonl", "t/b.jsonl.gz", "t/sub/c.jsonl.zst")]
+    assert report["files"] == [
+        {"path": path, **expected} for path in ("t/a.jsonl", "t/b.jsonl.gz", "t/sub/c.jsonl.zst")
+    ]
     assert report["total"]["lines"] == 12
 
 
-def test_scan_shows_each_rule_of_each_file_with_its_places_and_what_would_be_let_pass(desk: Desk) -> None:
+def test_scan_shows_each_rule_of_each_file_with_its_places_and_what_would_be_let_pass(
+    desk: Desk,
+) -> None:
     desk.write("t/a.jsonl", LINES)
     told = desk.call("scan", "t").stdout
     rows = [line.split() for line in told.splitlines() if line.startswith("t/a.jsonl ")]
@@ -152,7 +198,10 @@ def test_scan_tells_personal_data_that_is_cut_from_what_is_not(desk: Desk) -> No
 def test_strict_scan_is_a_check_before_anything_leaves_the_machine(desk: Desk) -> None:
     desk.write("dirty/a.jsonl", LINES)
     desk.write("clean/a.jsonl", '{"a":1}\n')
-    assert [desk.call("scan", folder, "--strict").returncode for folder in ("dirty", "clean")] == [65, 0]
+    assert [desk.call("scan", folder, "--strict").returncode for folder in ("dirty", "clean")] == [
+        65,
+        0,
+    ]
 
 
 def test_a_secret_in_a_file_name_is_not_shown(desk: Desk) -> None:
@@ -168,21 +217,53 @@ def test_scan_goes_on_after_what_it_cannot_read(desk: Desk) -> None:
     os.mkfifo(desk.folder / "t/b.jsonl")
     desk.write("t/c.jsonl", LINES)
     report = desk.document("scan", "t")
-    assert [file["trouble"] for file in report["files"]] == ["damaged archive", "not a regular file", ""]
+    assert [file["trouble"] for file in report["files"]] == [
+        "damaged archive",
+        "not a regular file",
+        "",
+    ]
     assert report["files"][2]["lines"] == 4
 
 
 def test_scan_tells_dialects_and_what_the_calls_cost_each_once(desk: Desk) -> None:
-    call = {"input_tokens": 1000, "output_tokens": 10, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
-    row = {"type": "assistant", "uuid": "u", "sessionId": "s", "timestamp": "2026-09-01T10:00:00.000Z"}
-    message = {"id": "msg_01", "role": "assistant", "model": "claude-sonnet-4-5", "content": [], "usage": call}
-    rows = [row | {"uuid": f"u{n}", "message": message | {"usage": call | {"output_tokens": n}}} for n in (1, 10, 4)]
-    desk.write("resumed/.claude/projects/-srv/a.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
+    call = {
+        "input_tokens": 1000,
+        "output_tokens": 10,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
+    row = {
+        "type": "assistant",
+        "uuid": "u",
+        "sessionId": "s",
+        "timestamp": "2026-09-01T10:00:00.000Z",
+    }
+    message = {
+        "id": "msg_01",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [],
+        "usage": call,
+    }
+    rows = [
+        row | {"uuid": f"u{n}", "message": message | {"usage": call | {"output_tokens": n}}}
+        for n in (1, 10, 4)
+    ]
+    desk.write(
+        "resumed/.claude/projects/-srv/a.jsonl", "".join(json.dumps(each) + "\n" for each in rows)
+    )
     desk.write("resumed/.claude/projects/-srv/b.jsonl", json.dumps(rows[0]) + "\n")
     document = json.loads(desk.call("scan", "resumed", "--json").stdout)
-    assert [(each["dialect"], each["calls"], each["output_tokens"]) for each in document["files"]] == [("claude_code", 1, 10), ("claude_code", 0, 0)]
+    assert [
+        (each["dialect"], each["calls"], each["output_tokens"]) for each in document["files"]
+    ] == [("claude_code", 1, 10), ("claude_code", 0, 0)]
     total = document["total"]
-    assert (total["calls"], total["input_tokens"], total["output_tokens"], total["unpriced"]) == (1, 1000, 10, 0)
+    assert (total["calls"], total["input_tokens"], total["output_tokens"], total["unpriced"]) == (
+        1,
+        1000,
+        10,
+        0,
+    )
     assert total["cost_usd"] == pytest.approx(0.00315)
     assert "claude_code" in desk.call("scan", "resumed").stdout
 
@@ -198,4 +279,7 @@ def test_file_names_that_are_not_text_come_out_escaped(desk: Desk) -> None:
     done = desk.call("scan", ".")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
-    assert json.loads(desk.call("scan", ".", "--json").stdout)["files"][0]["path"] == "./t\\x1b[31m\\xff.jsonl"
+    assert (
+        json.loads(desk.call("scan", ".", "--json").stdout)["files"][0]["path"]
+        == "./t\\x1b[31m\\xff.jsonl"
+    )

@@ -34,9 +34,18 @@ def daemon(desk: Desk) -> Iterator[Desk]:
     """A desk with a daemon that has shipped two lines."""
     desk.write("tracesidecar.toml", CONFIGURATION)
     desk.write("traces/a.jsonl", "1\n2\n")
-    with (desk.folder / "log").open("wb") as log, subprocess.Popen([PROGRAM, "run"], stderr=log, env=desk.environment(), cwd=desk.folder) as process:
+    with (
+        (desk.folder / "log").open("wb") as log,
+        subprocess.Popen(
+            [PROGRAM, "run"], stderr=log, env=desk.environment(), cwd=desk.folder
+        ) as process,
+    ):
         try:
-            eventually(lambda: any((desk.folder / "lake").glob("raw/v1/*/*.gz")) or process.poll() is not None)
+            eventually(
+                lambda: (
+                    any((desk.folder / "lake").glob("raw/v1/*/*.gz")) or process.poll() is not None
+                )
+            )
             eventually(lambda: delivered(desk) == 2)
             yield desk
         finally:
@@ -46,7 +55,9 @@ def daemon(desk: Desk) -> Iterator[Desk]:
 
 def delivered(desk: Desk) -> int:
     done = desk.call("status", "--json")
-    return int(json.loads(done.stdout)["sinks"][0]["delivered_lines"]) if done.returncode == 0 else 0
+    return (
+        int(json.loads(done.stdout)["sinks"][0]["delivered_lines"]) if done.returncode == 0 else 0
+    )
 
 
 def test_status_of_a_running_daemon_says_that_it_runs(daemon: Desk) -> None:
@@ -64,12 +75,16 @@ def test_a_second_daemon_is_told_who_holds_the_state_directory(daemon: Desk) -> 
 
 def test_explain_works_beside_the_daemon(daemon: Desk) -> None:
     (ranges,) = daemon.document("explain", "traces/a.jsonl")["ranges"]
-    assert [(piece["start"], piece["end"], piece["state"]) for piece in ranges["pieces"]] == [(0, 4, "delivered")]
+    assert [(piece["start"], piece["end"], piece["state"]) for piece in ranges["pieces"]] == [
+        (0, 4, "delivered")
+    ]
 
 
 def test_exec_ships_what_the_agent_writes_and_exits_with_its_code(desk: Desk) -> None:
     desk.write("tracesidecar.toml", CONFIGURATION)
-    done = desk.call("exec", "--", "sh", "-c", "mkdir -p traces; echo '{\"a\":1}' > traces/b.jsonl; exit 3")
+    done = desk.call(
+        "exec", "--", "sh", "-c", "mkdir -p traces; echo '{\"a\":1}' > traces/b.jsonl; exit 3"
+    )
     assert done.returncode == 3
     assert delivered(desk) == 1
 
@@ -77,6 +92,17 @@ def test_exec_ships_what_the_agent_writes_and_exits_with_its_code(desk: Desk) ->
 def test_the_agents_own_options_are_not_ours(desk: Desk) -> None:
     path = desk.write("other.toml", CONFIGURATION)
     for words in (("exec", "--config", str(path), "--"), ("--config", str(path), "exec")):
-        done = desk.call(*words, "sh", "-c", 'test "$*" = "--config x --json -- y"', "sh", "--config", "x", "--json", "--", "y")
+        done = desk.call(
+            *words,
+            "sh",
+            "-c",
+            'test "$*" = "--config x --json -- y"',
+            "sh",
+            "--config",
+            "x",
+            "--json",
+            "--",
+            "y",
+        )
         assert done.returncode == 0, done.stderr
     assert Path(desk.folder.parent / "state").is_dir()

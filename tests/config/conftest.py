@@ -29,7 +29,9 @@ class Folder:
 
     def mistakes(self, text: str) -> list[str]:
         """The problems, without the file's name: `line: key: sentence`."""
-        return [str(problem).removeprefix(f"{self.file}:") for problem in self.inspect(text).problems]
+        return [
+            str(problem).removeprefix(f"{self.file}:") for problem in self.inspect(text).problems
+        ]
 
 
 @pytest.fixture

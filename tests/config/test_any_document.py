@@ -1,4 +1,6 @@
-"""Whatever a document says, the answer is a configuration or problems with their lines, never an exception."""
+"""Whatever a document says, the answer is a configuration or problems with their lines, never an
+exception.
+"""
 
 from __future__ import annotations
 
@@ -60,26 +62,56 @@ KEYS = [
     "nonsense",
 ]
 
-_scalars = st.sampled_from(["true", "3", "-1.5", '""', '"agent"', '"directory"', '"http"', '"1s"', '"4MiB"', '"${env:HOME}"', '"${x}"', "2020-01-01", '"/a/*"'])
+_scalars = st.sampled_from(
+    [
+        "true",
+        "3",
+        "-1.5",
+        '""',
+        '"agent"',
+        '"directory"',
+        '"http"',
+        '"1s"',
+        '"4MiB"',
+        '"${env:HOME}"',
+        '"${x}"',
+        "2020-01-01",
+        '"/a/*"',
+    ]
+)
 _values = st.recursive(
     _scalars,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
-        st.dictionaries(st.sampled_from(KEYS), inner, max_size=3).map(lambda table: "{ " + ", ".join(f"{k} = {v}" for k, v in table.items()) + " }"),
+        st.dictionaries(st.sampled_from(KEYS), inner, max_size=3).map(
+            lambda table: "{ " + ", ".join(f"{k} = {v}" for k, v in table.items()) + " }"
+        ),
     ),
     max_leaves=4,
 )
 _pairs = st.dictionaries(st.sampled_from(KEYS), _values, max_size=4)
-_blocks = st.lists(st.tuples(st.sampled_from(["[[source]]", "[[sink]]", "[daemon]", "[redaction]", "[[redaction.rule]]"]), _pairs), max_size=4)
+_blocks = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["[[source]]", "[[sink]]", "[daemon]", "[redaction]", "[[redaction.rule]]"]
+        ),
+        _pairs,
+    ),
+    max_size=4,
+)
 
 
 def written(pairs: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in pairs.items())
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(_pairs, _blocks)
-def test_any_document_is_judged(tmp_path: Path, top: dict[str, str], blocks: list[tuple[str, dict[str, str]]]) -> None:
+def test_any_document_is_judged(
+    tmp_path: Path, top: dict[str, str], blocks: list[tuple[str, dict[str, str]]]
+) -> None:
     text = written(top) + "".join(f"{header}\n{written(pairs)}" for header, pairs in blocks)
     inspection = Folder(tmp_path).inspect(text)
     assert inspection.problems or inspection.configuration is not None
@@ -87,9 +119,13 @@ def test_any_document_is_judged(tmp_path: Path, top: dict[str, str], blocks: lis
     assert all(1 <= problem.line <= last and problem.message for problem in inspection.problems)
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.sampled_from(GOOD.splitlines()), st.sampled_from(KEYS), _values)
-def test_one_changed_line_of_a_good_configuration_is_judged(tmp_path: Path, line: str, key: str, value: str) -> None:
+def test_one_changed_line_of_a_good_configuration_is_judged(
+    tmp_path: Path, line: str, key: str, value: str
+) -> None:
     inspection = Folder(tmp_path).inspect(GOOD.replace(line, f"{key} = {value}", 1))
     assert inspection.problems or inspection.configuration is not None
     assert json.dumps([str(problem) for problem in inspection.problems])

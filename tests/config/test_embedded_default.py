@@ -24,20 +24,46 @@ def test_nothing_found_leaves_the_traces_folder_to_watch(home: Path) -> None:
     loaded = load(None, {"HOME": str(home)})
     (source,), (sink,) = loaded.configuration.source, loaded.configuration.sink
     assert (loaded.path, loaded.warnings) == (None, ())
-    assert (source.name, source.include, source.repair) == ("traces", (f"{home}/work/traces/**/*.jsonl",), True)
-    assert (sink.type, sink.format, getattr(sink, "path", None)) == ("directory", "event", f"{home}/.local/share/tracesidecar/lake")
+    assert (source.name, source.include, source.repair) == (
+        "traces",
+        (f"{home}/work/traces/**/*.jsonl",),
+        True,
+    )
+    assert (sink.type, sink.format, getattr(sink, "path", None)) == (
+        "directory",
+        "event",
+        f"{home}/.local/share/tracesidecar/lake",
+    )
     assert sink.batch.idle <= 2
     assert loaded.configuration.state_directory == f"{home}/.local/state/tracesidecar"
 
 
 def test_each_agent_that_is_there_becomes_a_source(home: Path) -> None:
-    for folder in (".claude/projects", ".codex/sessions", ".copilot/session-state", ".gemini/tmp", ".qwen/projects", ".cursor/projects"):
+    for folder in (
+        ".claude/projects",
+        ".codex/sessions",
+        ".copilot/session-state",
+        ".gemini/tmp",
+        ".qwen/projects",
+        ".cursor/projects",
+    ):
         (home / folder).mkdir(parents=True)
     (home / ".pi/agent/sessions").mkdir(parents=True)
     (home / ".kimi-code/sessions").mkdir(parents=True)
     (home / "work/.attocode/traces").mkdir(parents=True)
     found = sources({"HOME": str(home)})
-    assert list(found) == ["claude-code", "codex", "copilot", "gemini", "qwen", "cursor", "pi", "kimi", "attocode", "traces"]
+    assert list(found) == [
+        "claude-code",
+        "codex",
+        "copilot",
+        "gemini",
+        "qwen",
+        "cursor",
+        "pi",
+        "kimi",
+        "attocode",
+        "traces",
+    ]
     assert found["claude-code"] == (f"{home}/.claude/projects/**/*.jsonl",)
     assert found["kimi"] == (f"{home}/.kimi-code/sessions/*/*/agents/*/wire.jsonl",)
     assert found["attocode"] == (f"{home}/work/.attocode/traces/*.jsonl",)
@@ -50,7 +76,10 @@ def test_the_agents_own_variables_are_honoured(home: Path) -> None:
     environ |= {"GEMINI_CLI_HOME": f"{home}/g", "MACHINA_TRACE_DIR": f"{home}/m"}
     found = sources(environ)
     assert found["claude-code"] == (f"{home}/c/projects/**/*.jsonl",)
-    assert found["codex"] == (f"{home}/x/sessions/**/rollout-*.jsonl", f"{home}/x/sessions/**/rollout-*.jsonl.zst")
+    assert found["codex"] == (
+        f"{home}/x/sessions/**/rollout-*.jsonl",
+        f"{home}/x/sessions/**/rollout-*.jsonl.zst",
+    )
     assert found["gemini"] == (f"{home}/g/.gemini/tmp/*/chats/**/*.jsonl",)
     assert found["machina"] == (f"{home}/m/**/*.jsonl",)
 

@@ -56,21 +56,29 @@ def test_the_example_loads_with_all_options_switched_on(example: Folder) -> None
 def test_every_option_stands_in_the_example() -> None:
     shown = keys(tomli.loads(OPTION.sub("", EXAMPLE)))
     expected = {key for key in options(Configuration) if not key.startswith("sink")}
-    expected |= {f"sink.{key}" for sink_type in SINK_TYPES.values() for key in options(sink_type.load().Options)}
+    expected |= {
+        f"sink.{key}"
+        for sink_type in SINK_TYPES.values()
+        for key in options(sink_type.load().Options)
+    }
     said_in_prose = set(re.findall(r"# or ([a-z_]+_file)", EXAMPLE))
     missing = {key for key in expected - shown if key.rpartition(".")[2] not in said_in_prose}
     assert missing == set()
 
 
 def test_the_defaults_that_the_example_shows_are_the_defaults(example: Folder) -> None:
-    """A commented option shows its default, except where it has none worth showing (a list, a secret, a place)."""
+    """A commented option shows its default, except where it has none worth showing (a list, a
+    secret, a place).
+    """
     plain, full = load(example, EXAMPLE), load(example, OPTION.sub("", EXAMPLE))
     assert plain.daemon == full.daemon
     lake, full_lake = plain.sink[0], full.sink[0]
     same = ("format", "compression", "batch", "required", "directory_mode", "file_mode")
     assert [getattr(lake, key) for key in same] == [getattr(full_lake, key) for key in same]
     same = ("dialect", "max_line", "repair", "copy_grace")
-    assert [getattr(plain.source[0], key) for key in same] == [getattr(full.source[0], key) for key in same]
+    assert [getattr(plain.source[0], key) for key in same] == [
+        getattr(full.source[0], key) for key in same
+    ]
 
 
 def options(kind: type[msgspec.Struct], path: str = "") -> set[str]:
@@ -78,7 +86,13 @@ def options(kind: type[msgspec.Struct], path: str = "") -> set[str]:
     found = set()
     for field in msgspec.structs.fields(kind):
         key = f"{path}{field.encode_name}"
-        found |= {key}.union(*(options(inner, f"{key}.") for inner in structs(field.type) if inner is not SinkOptions))
+        found |= {key}.union(
+            *(
+                options(inner, f"{key}.")
+                for inner in structs(field.type)
+                if inner is not SinkOptions
+            )
+        )
     return found
 
 
@@ -93,4 +107,6 @@ def keys(document: object, path: str = "") -> set[str]:
         return set().union(*(keys(item, path) for item in document))
     if not isinstance(document, dict):
         return set()
-    return set().union(*({f"{path}{key}"} | keys(value, f"{path}{key}.") for key, value in document.items()))
+    return set().union(
+        *({f"{path}{key}"} | keys(value, f"{path}{key}.") for key, value in document.items())
+    )

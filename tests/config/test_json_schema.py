@@ -8,8 +8,13 @@ from tracesidecar.sinks.registry import SINK_TYPES
 
 def test_every_sink_type_is_an_alternative_with_its_own_name() -> None:
     schema = json_schema()
-    references = [alternative["$ref"].removeprefix("#/$defs/") for alternative in schema["properties"]["sink"]["items"]["anyOf"]]
-    assert [schema["$defs"][name]["properties"]["type"] for name in references] == [{"const": name} for name in sorted(SINK_TYPES)]
+    references = [
+        alternative["$ref"].removeprefix("#/$defs/")
+        for alternative in schema["properties"]["sink"]["items"]["anyOf"]
+    ]
+    assert [schema["$defs"][name]["properties"]["type"] for name in references] == [
+        {"const": name} for name in sorted(SINK_TYPES)
+    ]
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -20,7 +25,9 @@ def test_every_reference_leads_somewhere() -> None:
 def test_unknown_keys_are_refused_as_the_loader_does() -> None:
     schema = json_schema()
     assert schema["additionalProperties"] is False
-    assert all(definition["additionalProperties"] is False for definition in schema["$defs"].values())
+    assert all(
+        definition["additionalProperties"] is False for definition in schema["$defs"].values()
+    )
 
 
 def _references(part: object) -> list[str]:

@@ -1,4 +1,6 @@
-"""A configuration is found in its order, its references are replaced, and what is left out has its default."""
+"""A configuration is found in its order, its references are replaced, and what is left out has its
+default.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tracesidecar.errors import ConfigurationError
 from tracesidecar.sanitize.options import RedactionOptions
 
 
-def test_the_command_line_comes_before_the_environment_and_that_before_the_folder(folder: Folder, good: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_comes_before_the_environment_and_that_before_the_folder(
+    folder: Folder, good: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder.path)
     assert find(None, {}) is None
     folder.write(good)
@@ -22,17 +26,27 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_folde
     assert find("/c.toml", {"TRACESIDECAR_CONFIG": "/e.toml"}) == "/c.toml"
 
 
-def test_a_configuration_that_cannot_be_read_is_not_passed_over(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_that_cannot_be_read_is_not_passed_over(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder.path)
     folder.file.symlink_to("gone")
-    with pytest.raises(ConfigurationError, match=r"tracesidecar\.toml: the configuration cannot be read: No such file"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"tracesidecar\.toml: the configuration cannot be read: No such file",
+    ):
         load(None, {})
 
 
-def test_references_are_replaced_and_may_stand_for_numbers_and_flags(folder: Folder, good: str) -> None:
+def test_references_are_replaced_and_may_stand_for_numbers_and_flags(
+    folder: Folder, good: str
+) -> None:
     (folder.path / "hmac").write_text("from-a-file\n")
     folder.environ |= {"LINES": "7", "EMPTY": ""}
-    text = good + 'required = "${env:REQUIRED:-false}"\nbatch = { lines = "${env:LINES}", age = "${env:EMPTY:-3s}" }\n'
+    text = (
+        good
+        + 'required = "${env:REQUIRED:-false}"\nbatch = { lines = "${env:LINES}", age = "${env:EMPTY:-3s}" }\n'
+    )
     text += '[redaction]\nhmac_key = "${file:hmac}"\nallow = ["a$${b}", "${env:EMPTY}"]\n'
     configuration = folder.load(text).configuration
     (sink,) = configuration.sink
@@ -50,7 +64,11 @@ def test_a_secret_does_not_print(folder: Folder, good: str) -> None:
 def test_what_is_left_out_has_the_documented_default(folder: Folder, good: str) -> None:
     configuration = folder.load(good).configuration
     daemon, (sink,) = configuration.daemon, configuration.sink
-    assert (daemon.drain_deadline, daemon.memory_limit, daemon.listen) == (25.0, 48 << 20, "127.0.0.1:9464")
+    assert (daemon.drain_deadline, daemon.memory_limit, daemon.listen) == (
+        25.0,
+        48 << 20,
+        "127.0.0.1:9464",
+    )
     assert (daemon.poll_interval, daemon.held_limit) == (1.0, 10 << 30)
     assert (sink.compression, sink.required, sink.sources, sink.start) == ("gzip", True, (), None)
     assert configuration.redaction == RedactionOptions()
@@ -65,7 +83,9 @@ def test_what_is_left_out_has_the_documented_default(folder: Folder, good: str) 
     ],
     ids=["systemd", "xdg", "home"],
 )
-def test_the_state_directory_has_its_place(folder: Folder, good: str, environ: dict[str, str], expected: str) -> None:
+def test_the_state_directory_has_its_place(
+    folder: Folder, good: str, environ: dict[str, str], expected: str
+) -> None:
     folder.environ |= environ
     text = good.removeprefix('state_directory = "state"\n')
     inspection = folder.inspect(text)
@@ -74,8 +94,14 @@ def test_the_state_directory_has_its_place(folder: Folder, good: str, environ: d
 
 
 def test_paths_may_begin_in_the_home_or_beside_the_file(folder: Folder, good: str) -> None:
-    text = good.replace("traces/**", "~/t/**").replace('"lake"\n', '"./lake"\n').replace('name = "./lake"', 'name = "lake"')
-    text = text.replace('.jsonl"]', '.jsonl"]\nexclude = ["./a/*", "b/*", "**/c"]\nhold_directory = "held"')
+    text = (
+        good.replace("traces/**", "~/t/**")
+        .replace('"lake"\n', '"./lake"\n')
+        .replace('name = "./lake"', 'name = "lake"')
+    )
+    text = text.replace(
+        '.jsonl"]', '.jsonl"]\nexclude = ["./a/*", "b/*", "**/c"]\nhold_directory = "held"'
+    )
     configuration = folder.load(text).configuration
     (source,), (sink,) = configuration.source, configuration.sink
     assert source.include == (f"{folder.environ['HOME']}/t/**/*.jsonl",)

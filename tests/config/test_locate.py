@@ -6,7 +6,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracesidecar.config.locate import locate
+from tracesidecar.config.line_numbers import locate
 
 DOCUMENT = '''\
 # a comment with [brackets] and key = 1
@@ -100,5 +100,11 @@ def test_a_key_is_found_on_the_line_it_was_written_on(pairs: list[tuple[str, str
 
 
 def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [found for key, item in items for found in [(*path, key), *_paths(item, (*path, key))]]

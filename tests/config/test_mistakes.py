@@ -1,4 +1,6 @@
-"""Every mistake a person makes gives one clear sentence with file and line, what was found and what is allowed."""
+"""Every mistake a person makes gives one clear sentence with file and line, what was found and what
+is allowed.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,26 @@ MISTAKES = {
         "[daemon]\npoll_interval = 1\n" + BOTH,
         '2: daemon.poll_interval: expected a time with a unit, such as "25s", found the number 1',
     ),
-    "wrong type: a number for a string": ("state_directory = 3\n" + BOTH, "1: state_directory: expected the path of a directory, found the number 3"),
+    "wrong type: a number for a string": (
+        "state_directory = 3\n" + BOTH,
+        "1: state_directory: expected the path of a directory, found the number 3",
+    ),
     "wrong type: a table for a list of tables": (
         '[source]\nname = "a"\n' + SINK,
         "1: source: expected blocks that begin with [[source]], found a table; write two brackets",
     ),
-    "wrong type: a string for a flag": (BOTH + 'required = "yes"\n', '8: sink.required: expected true or false, found "yes"'),
+    "wrong type: a string for a flag": (
+        BOTH + 'required = "yes"\n',
+        '8: sink.required: expected true or false, found "yes"',
+    ),
     "wrong type: a number among strings": (
         '[[source]]\nname = "a"\ninclude = ["x", 3]\n' + SINK,
         "3: source.include: expected a list of strings, found a list with the number 3 in it",
     ),
-    "wrong type: a table": ("daemon = 3\n" + BOTH, "1: daemon: expected a table, found the number 3"),
+    "wrong type: a table": (
+        "daemon = 3\n" + BOTH,
+        "1: daemon: expected a table, found the number 3",
+    ),
     "size without a unit": (
         '[daemon]\nmemory_limit = "48"\n' + BOTH,
         '2: daemon.memory_limit: expected a size with a unit, such as "48MiB", found "48"',
@@ -50,7 +61,10 @@ MISTAKES = {
         BOTH + 'batch = { age = "a minute" }\n',
         '8: sink.batch.age: expected a time with a unit, such as "25s", found "a minute"',
     ),
-    "a word that is not offered": (BOTH + 'compression = "lz4"\n', '8: sink.compression: expected one of "none", "gzip", "zstd", found "lz4"'),
+    "a word that is not offered": (
+        BOTH + 'compression = "lz4"\n',
+        '8: sink.compression: expected one of "none", "gzip", "zstd", found "lz4"',
+    ),
     "unknown key at the top": (
         'state_directry = "x"\n' + BOTH,
         '1: state_directry: unknown key; did you mean "state_directory"? allowed are state_directory, daemon, source, redaction, quarantine, sink',
@@ -70,7 +84,10 @@ MISTAKES = {
         BOTH + 'state_directory = "state"\n',
         "8: sink.state_directory: this key belongs to the top of the file, before the first block",
     ),
-    "missing key": ('[[source]]\nname = "a"\n' + SINK, '1: source: the key "include" is missing; it takes a list of strings'),
+    "missing key": (
+        '[[source]]\nname = "a"\n' + SINK,
+        '1: source: the key "include" is missing; it takes a list of strings',
+    ),
     "missing sink type": (
         SOURCE + '[[sink]]\nname = "x"\n',
         f'4: sink: the key "type" is missing; it takes one of {TYPES}',
@@ -79,24 +96,54 @@ MISTAKES = {
         SOURCE + '[[sink]]\nname = "x"\ntype = "htpp"\n',
         f'6: sink.type: unknown sink type: expected one of {TYPES}, found "htpp"; did you mean "http"?',
     ),
-    "no sink": (SOURCE, "1: sink: there is no [[sink]] block: at least one must say where to ship to"),
-    "no source": (SINK, "1: source: there is no [[source]] block: at least one must say what to follow"),
-    "two sinks with one name": (BOTH + SINK, '9: sink.name: two sinks are named "lake"; each needs a name of its own'),
-    "two sources with one name": (SOURCE + BOTH, '5: source.name: two sources are named "agent"; each needs a name of its own'),
+    "no sink": (
+        SOURCE,
+        "1: sink: there is no [[sink]] block: at least one must say where to ship to",
+    ),
+    "no source": (
+        SINK,
+        "1: source: there is no [[source]] block: at least one must say what to follow",
+    ),
+    "two sinks with one name": (
+        BOTH + SINK,
+        '9: sink.name: two sinks are named "lake"; each needs a name of its own',
+    ),
+    "two sources with one name": (
+        SOURCE + BOTH,
+        '5: source.name: two sources are named "agent"; each needs a name of its own',
+    ),
     "a source that does not exist": (
         BOTH + 'sources = ["agnt"]\n',
         '8: sink.sources: sink "lake" names the source "agnt", which does not exist: expected "agent"; did you mean "agent"?',
     ),
-    "an empty include": ('[[source]]\nname = "a"\ninclude = []\n' + SINK, "3: source.include: the list is empty; it takes at least one path or pattern"),
-    "an empty pattern": ('[[source]]\nname = "a"\ninclude = [""]\n' + SINK, "3: source.include: the pattern is empty"),
+    "an empty include": (
+        '[[source]]\nname = "a"\ninclude = []\n' + SINK,
+        "3: source.include: the list is empty; it takes at least one path or pattern",
+    ),
+    "an empty pattern": (
+        '[[source]]\nname = "a"\ninclude = [""]\n' + SINK,
+        "3: source.include: the pattern is empty",
+    ),
     "an empty place": (
         BOTH.replace('"lake"\n', '""\n').replace('name = ""', 'name = "lake"'),
         "7: sink.path: path is empty; give the folder that the objects go to",
     ),
-    "a key given twice": ('[[source]]\nname = "a"\nname = "b"\n', "3: this key or table is given a second time (column 11); write it once"),
-    "a table given twice": ("[daemon]\n[daemon]\n", "2: this key or table is given a second time (column 8); write it once"),
-    "a text without quotes": ("[daemon]\nlisten = off\n", "2: not valid TOML: no value that TOML knows stands in column 10; a text needs quotes"),
-    "an unclosed string": ('[daemon]\nlisten = "off\n', "2: not valid TOML in column 14: Illegal character '\\n'"),
+    "a key given twice": (
+        '[[source]]\nname = "a"\nname = "b"\n',
+        "3: this key or table is given a second time (column 11); write it once",
+    ),
+    "a table given twice": (
+        "[daemon]\n[daemon]\n",
+        "2: this key or table is given a second time (column 8); write it once",
+    ),
+    "a text without quotes": (
+        "[daemon]\nlisten = off\n",
+        "2: not valid TOML: no value that TOML knows stands in column 10; a text needs quotes",
+    ),
+    "an unclosed string": (
+        '[daemon]\nlisten = "off\n',
+        "2: not valid TOML in column 14: Illegal character '\\n'",
+    ),
     "a variable that is not set": (
         BOTH + 'start = "${env:WHEN}"\n',
         "8: sink.start: the environment variable WHEN is not set; set it, or give a default with ${env:WHEN:-default}",
@@ -136,7 +183,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_gives_one_sentence_with_its_line(folder: Folder, text: str, sentence: str) -> None:
+def test_a_mistake_gives_one_sentence_with_its_line(
+    folder: Folder, text: str, sentence: str
+) -> None:
     assert folder.mistakes(text) == [sentence]
 
 
@@ -148,23 +197,36 @@ def test_all_mistakes_are_told_at_once_and_in_the_order_of_the_file(folder: Fold
 def test_load_tells_the_first_mistake_and_how_many_more_there_are(folder: Folder) -> None:
     with pytest.raises(ConfigurationError) as refused:
         folder.load('[daemon]\nlisten = 3\npoll = "1s"\n' + BOTH)
-    assert str(refused.value) == f'{folder.file}:2: daemon.listen: expected a string, found the number 3 (and 1 more, see "tracesidecar check-config")'
+    assert (
+        str(refused.value)
+        == f'{folder.file}:2: daemon.listen: expected a string, found the number 3 (and 1 more, see "tracesidecar check-config")'
+    )
 
 
 def test_a_missing_file_is_named(folder: Folder) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(str(folder.path / "nowhere.toml"), folder.environ)
-    assert str(refused.value) == f"{folder.path}/nowhere.toml: the configuration cannot be read: No such file or directory"
+    assert (
+        str(refused.value)
+        == f"{folder.path}/nowhere.toml: the configuration cannot be read: No such file or directory"
+    )
 
 
 def test_a_missing_referenced_file_is_named(folder: Folder) -> None:
     text = f'[redaction]\nhmac_key = "${{file:{folder.path}/hmac}}"\n{BOTH}'
-    assert folder.mistakes(text) == [f"2: redaction.hmac_key: the file {folder.path}/hmac cannot be read: No such file or directory"]
+    assert folder.mistakes(text) == [
+        f"2: redaction.hmac_key: the file {folder.path}/hmac cannot be read: No such file or directory"
+    ]
 
 
 def test_a_missing_credential_file_is_named(folder: Folder) -> None:
-    text = SOURCE + '[[sink]]\nname = "w"\ntype = "http"\nurl = "http://localhost/"\nauth = { type = "bearer", token_file = "token" }\n'
-    assert folder.mistakes(text) == [f'8: sink.auth.token_file: the file "{folder.path}/token" does not exist; it must hold what the key names']
+    text = (
+        SOURCE
+        + '[[sink]]\nname = "w"\ntype = "http"\nurl = "http://localhost/"\nauth = { type = "bearer", token_file = "token" }\n'
+    )
+    assert folder.mistakes(text) == [
+        f'8: sink.auth.token_file: the file "{folder.path}/token" does not exist; it must hold what the key names'
+    ]
 
 
 def test_a_file_that_is_not_text_is_refused(folder: Folder) -> None:
@@ -173,7 +235,11 @@ def test_a_file_that_is_not_text_is_refused(folder: Folder) -> None:
         load(str(folder.file), folder.environ)
 
 
-@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "[" * 400 + "]" * 400, "a = 1" + "0" * 10_000], ids=["open", "deep", "long number"])
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 100_000, "a = " + "[" * 400 + "]" * 400, "a = 1" + "0" * 10_000],
+    ids=["open", "deep", "long number"],
+)
 def test_a_file_made_to_break_the_reader_is_refused(folder: Folder, text: str) -> None:
     assert folder.inspect(text).problems
 
@@ -187,24 +253,33 @@ def test_a_directory_named_as_what_to_follow_is_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["traces/**/*.jsonl", "traces/*.jsonl"])
-def test_the_state_directory_inside_a_watched_directory_is_refused(folder: Folder, good: str, pattern: str) -> None:
+def test_the_state_directory_inside_a_watched_directory_is_refused(
+    folder: Folder, good: str, pattern: str
+) -> None:
     text = good.replace('"state"', '"traces/state"').replace("traces/**/*.jsonl", pattern)
     assert folder.mistakes(text) == [
         f'5: source.include: the state directory "{folder.path}/traces/state" lies inside the watched directory "{folder.path}/traces"; keep them apart'
     ]
 
 
-def test_a_watched_directory_inside_the_state_directory_is_refused(folder: Folder, good: str) -> None:
+def test_a_watched_directory_inside_the_state_directory_is_refused(
+    folder: Folder, good: str
+) -> None:
     text = good.replace("traces/**/*.jsonl", "state/traces/*.jsonl")
     assert folder.mistakes(text) == [
         f'5: source.include: the watched directory "{folder.path}/state/traces" lies inside the state directory "{folder.path}/state"; keep them apart'
     ]
 
 
-def test_a_state_directory_reached_through_a_symbolic_link_is_refused_too(folder: Folder, good: str) -> None:
+def test_a_state_directory_reached_through_a_symbolic_link_is_refused_too(
+    folder: Folder, good: str
+) -> None:
     (folder.path / "traces").mkdir()
     (folder.path / "other").symlink_to(folder.path / "traces")
-    assert "lies inside the watched directory" in folder.mistakes(good.replace('"state"', '"other/state"'))[0]
+    assert (
+        "lies inside the watched directory"
+        in folder.mistakes(good.replace('"state"', '"other/state"'))[0]
+    )
 
 
 def test_a_single_followed_file_does_not_claim_its_directory(folder: Folder, good: str) -> None:
@@ -212,7 +287,9 @@ def test_a_single_followed_file_does_not_claim_its_directory(folder: Folder, goo
 
 
 def test_a_sink_that_a_source_would_follow_is_refused(folder: Folder, good: str) -> None:
-    text = good.replace('"lake"\n', '"traces/lake"\n').replace('path = "traces/lake"', 'path = "traces/lake"\ncompression = "none"')
+    text = good.replace('"lake"\n', '"traces/lake"\n').replace(
+        'path = "traces/lake"', 'path = "traces/lake"\ncompression = "none"'
+    )
     assert folder.mistakes(text.replace('name = "traces/lake"', 'name = "lake"')) == [
         (
             f'10: sink.path: what this sink writes to "{folder.path}/traces/lake" is matched by "{folder.path}/traces/**/*.jsonl" of source "agent"; '
@@ -222,22 +299,30 @@ def test_a_sink_that_a_source_would_follow_is_refused(folder: Folder, good: str)
 
 
 def test_a_sink_whose_objects_are_excluded_is_accepted(folder: Folder, good: str) -> None:
-    text = good.replace('path = "lake"', 'path = "traces/lake"\ncompression = "none"').replace('.jsonl"]', '.jsonl"]\nexclude = ["./traces/lake/**"]')
+    text = good.replace('path = "lake"', 'path = "traces/lake"\ncompression = "none"').replace(
+        '.jsonl"]', '.jsonl"]\nexclude = ["./traces/lake/**"]'
+    )
     assert folder.mistakes(text) == []
 
 
 def test_a_state_directory_that_is_a_file_is_refused(folder: Folder, good: str) -> None:
     (folder.path / "state").touch()
-    assert folder.mistakes(good) == [f'1: state_directory: "{folder.path}/state" is not a directory']
+    assert folder.mistakes(good) == [
+        f'1: state_directory: "{folder.path}/state" is not a directory'
+    ]
 
 
 def test_a_directory_that_does_not_exist_yet_is_a_warning(folder: Folder, good: str) -> None:
-    assert folder.load(good).warnings == (f'{folder.file}:5: source.include: the directory "{folder.path}/traces" of source "agent" does not exist (yet)',)
+    assert folder.load(good).warnings == (
+        f'{folder.file}:5: source.include: the directory "{folder.path}/traces" of source "agent" does not exist (yet)',
+    )
 
 
 @pytest.mark.parametrize("closed", ["", "above"], ids=["itself", "what is above it"])
 def test_an_unreadable_directory_is_refused(closed: str) -> None:
-    """Permissions bind only ordinary users: as root, the judgement is made by a process that has given root up."""
+    """Permissions bind only ordinary users: as root, the judgement is made by a process that has
+    given root up.
+    """
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o777)
         folder = Folder(Path(place))
@@ -245,11 +330,15 @@ def test_an_unreadable_directory_is_refused(closed: str) -> None:
         (folder.path / ("above" if closed else "above/traces")).chmod(0o000)
         text = 'state_directory = "state"\n' + SOURCE.replace("traces/*", "above/traces/*") + SINK
         folder.write(text)
-        mistakes = as_ordinary_user(lambda: [str(problem) for problem in inspect(str(folder.file), folder.environ).problems])
+        mistakes = as_ordinary_user(
+            lambda: [str(problem) for problem in inspect(str(folder.file), folder.environ).problems]
+        )
         (folder.path / "above").chmod(0o700)
         (folder.path / "above/traces").chmod(0o700)
     assert len(mistakes) == 1
-    assert mistakes[0].startswith(f'{place}/tracesidecar.toml:4: source.include: the directory "{place}/above/traces" cannot be read')
+    assert mistakes[0].startswith(
+        f'{place}/tracesidecar.toml:4: source.include: the directory "{place}/above/traces" cannot be read'
+    )
 
 
 def as_ordinary_user(judge: Callable[[], list[str]]) -> list[str]:
@@ -273,7 +362,9 @@ def as_ordinary_user(judge: Callable[[], list[str]]) -> list[str]:
 
 
 def test_a_sink_without_its_extra_says_what_to_install(folder: Folder) -> None:
-    """Run in an interpreter in which the S3 client cannot be found, as on a machine without the extra."""
+    """Run in an interpreter in which the S3 client cannot be found, as on a machine without the
+    extra.
+    """
     folder.write(SOURCE + '[[sink]]\nname = "x"\ntype = "s3"\nbucket = "traces"\n')
     program = (
         "import sys\n"
@@ -283,8 +374,15 @@ def test_a_sink_without_its_extra_says_what_to_install(folder: Folder) -> None:
         "from tracesidecar.cli import main\n"
         "sys.exit(main())\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, "check-config", "--config", str(folder.file)], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (78, f'error: {folder.file}:6: sink.type: "s3" is not installed; run: pip install "tracesidecar[s3]"\n')
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check-config", "--config", str(folder.file)],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (
+        78,
+        f'error: {folder.file}:6: sink.type: "s3" is not installed; run: pip install "tracesidecar[s3]"\n',
+    )
 
 
 def test_no_message_holds_a_credential(folder: Folder) -> None:
@@ -298,8 +396,10 @@ def test_no_message_holds_a_credential(folder: Folder) -> None:
         BOTH + 'compression = "${env:TOKEN}"\n',
         BOTH + f'start = "{secret}"\n',
         SOURCE + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://u:{secret}@h/"\n',
-        SOURCE + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nauth = {{ type = "{secret}", token = "{secret}" }}\n',
-        SOURCE + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nheaders = "{secret}"\nauth = "{secret}"\n',
+        SOURCE
+        + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nauth = {{ type = "{secret}", token = "{secret}" }}\n',
+        SOURCE
+        + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nheaders = "{secret}"\nauth = "{secret}"\n',
         SOURCE + f'[[sink]]\nname = "w"\ntype = "{secret}"\n',
         f'[redaction]\nhmac_key = "{secret}\n',
         f"[redaction]\nhmac_key = {secret}\n",
@@ -308,10 +408,14 @@ def test_no_message_holds_a_credential(folder: Folder) -> None:
     for text in texts:
         mistakes = folder.mistakes(text)
         assert mistakes, text
-        assert not [mistake for mistake in mistakes if secret in mistake or "hunter2" in mistake], text
+        assert not [mistake for mistake in mistakes if secret in mistake or "hunter2" in mistake], (
+            text
+        )
 
 
-def test_relative_paths_start_at_the_folder_of_the_file(folder: Folder, good: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_relative_paths_start_at_the_folder_of_the_file(
+    folder: Folder, good: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     configuration = folder.load(good).configuration

@@ -13,7 +13,7 @@ from tests.servers.azurite import ACCOUNT, Azurite, azurite, azurite_process, ke
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import azure
+from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 
@@ -46,8 +46,14 @@ class AzurePlace:
         return azure.build(self.options())
 
     def lines(self) -> list[bytes]:
-        objects = sorted((key, content) for key, content in self.server.objects().items() if key.endswith(".jsonl.gz"))
-        return [line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
+        objects = sorted(
+            (key, content)
+            for key, content in self.server.objects().items()
+            if key.endswith(".jsonl.gz")
+        )
+        return [
+            line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]
+        ]
 
     def writes(self) -> int:
         return sum(key.endswith(".jsonl.gz") for key in self.server.objects())

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tracesidecar.dialects.event import Event
 from tracesidecar.encode import otlp
-from tracesidecar.encode.event import encode as encode_event
+from tracesidecar.encode.canonical import encode as encode_event
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.registry import SINK_TYPES
@@ -19,7 +19,11 @@ PLAN_TIME = 1_790_000_000
 ODD_VALUES: tuple[object, ...] = (
     {"text": "naïve \u2028 line \u2029 separators \u0085 and \x7f"},
     {"nul": "a\x00b", "controls": "".join(map(chr, range(32)))},
-    {"astral": "\U0001f469\U0001f3fd\u200d\U0001f4bb \U0001d518", "rtl": "\u202eabc", "bom": "\ufeffx"},
+    {
+        "astral": "\U0001f469\U0001f3fd\u200d\U0001f4bb \U0001d518",
+        "rtl": "\u202eabc",
+        "bom": "\ufeffx",
+    },
     {"long": "x" * 65536},
     {"backslashes": '\\\\" \\u0000 \\n'},
     {"": None, " ": [1e300, -0.0, 12345678901234567890123, True]},
@@ -27,7 +31,10 @@ ODD_VALUES: tuple[object, ...] = (
 
 ODD_LINES: tuple[bytes, ...] = (
     *(json.dumps(value, separators=(",", ":")).encode() for value in ODD_VALUES),
-    *(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() for value in ODD_VALUES),
+    *(
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        for value in ODD_VALUES
+    ),
     b"[" * 200 + b"]" * 200,
     b'"a lone string"',
     b"0",
@@ -37,11 +44,15 @@ ODD_LINES: tuple[bytes, ...] = (
 
 
 def lines_of(count: int, size_bytes: int = 80, mark: str = "line") -> list[bytes]:
-    """Make distinct JSON lines of about one size; every seventh is a repeat of its neighbour, as real traces have them."""
+    """Make distinct JSON lines of about one size; every seventh is a repeat of its neighbour, as
+    real traces have them.
+    """
     lines: list[bytes] = []
     for number in range(count):
         filler = hashlib.sha256(f"{mark}{number}".encode()).hexdigest() * (size_bytes // 64 + 1)
-        line = json.dumps({"n": number, "mark": mark, "text": filler[:size_bytes]}, separators=(",", ":")).encode()
+        line = json.dumps(
+            {"n": number, "mark": mark, "text": filler[:size_bytes]}, separators=(",", ":")
+        ).encode()
         lines.append(lines[-1] if number % 7 == 6 else line)
     return lines
 
@@ -49,10 +60,22 @@ def lines_of(count: int, size_bytes: int = 80, mark: str = "line") -> list[bytes
 def payload_of(name: str, lines: Sequence[bytes], compression: Compression) -> Payload:
     """Encode lines as one object."""
     content = encode_lines(b"".join(line + b"\n" for line in lines), compression)
-    return Payload(name=name, content=content, sha256=hashlib.sha256(content).digest(), records=len(lines), compression=compression)
+    return Payload(
+        name=name,
+        content=content,
+        sha256=hashlib.sha256(content).digest(),
+        records=len(lines),
+        compression=compression,
+    )
 
 
-def batch_of(lines: Sequence[bytes], *, batch_id: str = "b00000001", compression: Compression = "gzip", with_manifest: bool = False) -> Batch:
+def batch_of(
+    lines: Sequence[bytes],
+    *,
+    batch_id: str = "b00000001",
+    compression: Compression = "gzip",
+    with_manifest: bool = False,
+) -> Batch:
     """Make a batch of one object, as the pipeline names it."""
     name = f"raw/v1/dt=2026-09-21/host-20260921T141320Z-{batch_id}{EXTENSIONS[compression]}"
     payload = payload_of(name, lines, compression)
@@ -69,15 +92,34 @@ def batch_of(lines: Sequence[bytes], *, batch_id: str = "b00000001", compression
 
 def records_of(lines: Sequence[bytes], batch_id: str) -> tuple[Record, ...]:
     """Make each line a record, with an id of its own that a repeat of the batch has too."""
-    ids = [hashlib.sha256(f"{batch_id} {index}".encode()).hexdigest()[:32] for index in range(len(lines))]
+    ids = [
+        hashlib.sha256(f"{batch_id} {index}".encode()).hexdigest()[:32]
+        for index in range(len(lines))
+    ]
     time = "2026-09-21T14:13:20.000000Z"
     return tuple(
-        Record(line, id_, "generic", f"conversation-{index % 5}", "/traces/a.jsonl", time, "state", None, None)
+        Record(
+            line,
+            id_,
+            "generic",
+            f"conversation-{index % 5}",
+            "/traces/a.jsonl",
+            time,
+            "state",
+            None,
+            None,
+        )
         for index, (line, id_) in enumerate(zip(lines, ids, strict=True))
     )
 
 
-def batch_for(sink_type: str, lines: Sequence[bytes], *, batch_id: str = "b00000001", compression: Compression = "gzip") -> Batch:
+def batch_for(
+    sink_type: str,
+    lines: Sequence[bytes],
+    *,
+    batch_id: str = "b00000001",
+    compression: Compression = "gzip",
+) -> Batch:
     """Make a batch as sinks of that type get it: records one by one, or one encoded body."""
     batch = batch_of(lines, batch_id=batch_id, compression=compression)
     if SINK_TYPES[sink_type].takes == "records":
@@ -105,7 +147,9 @@ def as_event(record: Record, place: int) -> Record:
 
 def as_otlp(record: Record) -> Record:
     """Make the record one of format `otlp`, whose text it then is."""
-    event = Event(event_id=record.id, event_time=record.time, event_kind="state", text=record.body.decode())
+    event = Event(
+        event_id=record.id, event_time=record.time, event_kind="state", text=record.body.decode()
+    )
     return record._replace(body=otlp.encode(event, record.dialect))
 
 

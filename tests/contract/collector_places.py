@@ -1,4 +1,7 @@
-"""The places of Splunk, Loki and OTLP: the OpenTelemetry Collector behind a fault proxy. Repeats are told by the event's id."""
+"""The places of Splunk, Loki and OTLP: the OpenTelemetry Collector behind a fault proxy.
+
+Repeats are told by the event's id.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.collecting import Collector, attributes, body
+from tests.servers.collecting import Tailer, attributes, body
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks.http_auth import Bearer
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
 from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds
 
 PATIENCE = {"timeout": Seconds(2), "connect_timeout": Seconds(1)}
@@ -26,7 +29,7 @@ ACKNOWLEDGEMENT = {"ack_timeout": Seconds(2), "ack_interval": Seconds(0.05)}
 class CollectorPlace:
     """What the three have in common."""
 
-    collector: Collector
+    collector: Tailer
     way: FaultyWay
     credentials: Path
     type: str
@@ -37,18 +40,32 @@ class CollectorPlace:
         auth = Bearer(token_file=str(self.credentials))
         url = f"http://127.0.0.1:{self.way.port}"
         given: dict[str, dict[str, object]] = {
-            "splunk": {"url": url, "token_file": str(self.credentials), "format": "raw", "acknowledge": True, **ACKNOWLEDGEMENT},
+            "splunk": {
+                "url": url,
+                "token_file": str(self.credentials),
+                "format": "raw",
+                "acknowledge": True,
+                **ACKNOWLEDGEMENT,
+            },
             "loki": {"url": f"{url}/loki/api/v1/push", "auth": auth, "format": "raw"},
             "otlp": {"url": f"{url}/v1/logs", "auth": auth},
         }
-        return SINK_TYPES[self.type].load().Options(**{"name": self.type, "type": self.type, **PATIENCE, **given[self.type], **changes})  # type: ignore[arg-type]
+        return (
+            SINK_TYPES[self.type]
+            .load()
+            .Options(
+                **{"name": self.type, "type": self.type, **PATIENCE, **given[self.type], **changes}
+            )
+        )  # type: ignore[arg-type]
 
     def sink(self) -> Sink:
         return SINK_TYPES[self.type].load().build(self.options())
 
     def lines(self) -> list[bytes]:
         name = "log.record.uid" if self.type == "otlp" else "event_id"
-        return list({attributes(record)[name]: body(record) for record in self.collector.records()}.values())
+        return list(
+            {attributes(record)[name]: body(record) for record in self.collector.records()}.values()
+        )
 
     def credentials_with(self, secret: str) -> str:
         return f"{secret}\n"
@@ -66,7 +83,9 @@ class CollectorPlace:
         return len(self.collector.requests())
 
 
-def _place(sink_type: str, folder: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+def _place(
+    sink_type: str, folder: Path, collector: Tailer, toxiproxy: Toxiproxy
+) -> Iterator[CollectorPlace]:
     credentials = folder / "token"
     credentials.write_text(f"{SECRET}\n")
     with toxiproxy.before(collector.ports[sink_type.upper()]) as way:
@@ -74,15 +93,17 @@ def _place(sink_type: str, folder: Path, collector: Collector, toxiproxy: Toxipr
 
 
 @pytest.fixture
-def splunk_place(tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+def splunk_place(
+    tmp_path: Path, collector: Tailer, toxiproxy: Toxiproxy
+) -> Iterator[CollectorPlace]:
     yield from _place("splunk", tmp_path, collector, toxiproxy)
 
 
 @pytest.fixture
-def loki_place(tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+def loki_place(tmp_path: Path, collector: Tailer, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
     yield from _place("loki", tmp_path, collector, toxiproxy)
 
 
 @pytest.fixture
-def otlp_place(tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+def otlp_place(tmp_path: Path, collector: Tailer, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
     yield from _place("otlp", tmp_path, collector, toxiproxy)

@@ -1,4 +1,6 @@
-"""The destinations under the contract: a new sink joins by one fixture, named in `PLACES` or `NETWORK_PLACES`."""
+"""The destinations under the contract: a new sink joins by one fixture, named in `PLACES` or
+`NETWORK_PLACES`.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,14 @@ NETWORK_PLACES = (
     "s3_place",
     "splunk_place",
 )
-PLACES = ("directory_place", "duckdb_place", "sqlite_place", "stdout_place", "syslog_place", *NETWORK_PLACES)
+PLACES = (
+    "directory_place",
+    "duckdb_place",
+    "sqlite_place",
+    "stdout_place",
+    "syslog_place",
+    *NETWORK_PLACES,
+)
 
 
 @pytest.fixture(params=PLACES)
@@ -107,7 +116,9 @@ def receiver(receiving_process: ReceivingServer) -> ReceivingServer:
 
 
 @pytest.fixture
-def http_place(tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy) -> Iterator[Endpoint]:
+def http_place(
+    tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy
+) -> Iterator[Endpoint]:
     credentials = tmp_path / "token"
     with toxiproxy.before(receiver.port) as way:
         place = Endpoint(receiver, way, credentials)
@@ -117,7 +128,9 @@ def http_place(tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy) 
 
 
 @pytest.fixture
-def s3_place(tmp_path: Path, object_store: ObjectStore, toxiproxy: Toxiproxy) -> Iterator[BucketPlace]:
+def s3_place(
+    tmp_path: Path, object_store: ObjectStore, toxiproxy: Toxiproxy
+) -> Iterator[BucketPlace]:
     credentials = tmp_path / "credentials"
     with toxiproxy.before(object_store.port) as way:
         place = BucketPlace(object_store, way, credentials)

@@ -1,4 +1,6 @@
-"""The place of Datadog: a loopback server after its public documentation, because there is no real one to be had."""
+"""The place of Datadog: a loopback server after its public documentation, because there is no real
+one to be had.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import datadog
+from tracesidecar.sinks.datadog import sink as datadog
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 
@@ -49,7 +51,11 @@ class DatadogPlace:
 
     def submissions(self) -> list[Request]:
         """The requests that were taken and hold logs."""
-        return [request for request in self.receiver.requests() if request.kept and request.plain != b"{}"]
+        return [
+            request
+            for request in self.receiver.requests()
+            if request.kept and request.plain != b"{}"
+        ]
 
     def credentials_with(self, secret: str) -> str:
         return f"{secret}\n"
@@ -70,7 +76,9 @@ class DatadogPlace:
 
 
 @pytest.fixture
-def datadog_place(tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy) -> Iterator[DatadogPlace]:
+def datadog_place(
+    tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy
+) -> Iterator[DatadogPlace]:
     credentials = tmp_path / "api-key"
     credentials.write_text(f"{SECRET}\n")
     with toxiproxy.before(receiver.port) as way:

@@ -1,12 +1,14 @@
-"""Delivery as the daemon does it, with pauses short enough for a test, and a hook for what the world does meanwhile."""
+"""Delivery as the daemon does it, with pauses short enough for a test, and a hook for what the
+world does meanwhile.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tracesidecar.deliver.delivery import Delivery, RetryPolicy
 from tracesidecar.errors import RetryLater
-from tracesidecar.ship.deliver import Delivery, RetryPolicy
 from tracesidecar.sinks.sink import Sink
 
 PATIENCE = 200
@@ -33,6 +35,10 @@ class World:
         """The circuit is not what these tests ask for."""
 
 
-def delivery(sink: Sink, world: World | None = None, *, longest_pause_seconds: float = 0.1) -> Delivery:
+def delivery(
+    sink: Sink, world: World | None = None, *, longest_pause_seconds: float = 0.1
+) -> Delivery:
     """Put retry and bisection around a sink."""
-    return Delivery(sink, world or World(), RetryPolicy(first_seconds=0.02, limit_seconds=longest_pause_seconds))
+    return Delivery(
+        sink, world or World(), RetryPolicy(first_seconds=0.02, limit_seconds=longest_pause_seconds)
+    )

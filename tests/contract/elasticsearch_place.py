@@ -12,15 +12,18 @@ from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import elasticsearch
-from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.elasticsearch import sink as elasticsearch
 from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds
 
 
 @dataclass
 class SearchPlace:
-    """Lines as they stand: each is the `event.original` of a document. What goes and comes back is the gate; the node goes on."""
+    """Lines as they stand: each is the `event.original` of a document.
+
+    What goes and comes back is the gate; the node goes on.
+    """
 
     search: SearchServer
     gate: Gate
@@ -46,7 +49,10 @@ class SearchPlace:
         return elasticsearch.build(self.options())
 
     def lines(self) -> list[bytes]:
-        return [document["_source"]["event"]["original"].encode() for document in self.search.documents()]
+        return [
+            document["_source"]["event"]["original"].encode()
+            for document in self.search.documents()
+        ]
 
     def writes(self) -> int:
         return sum(request["status"] == 200 for request in self.gate.requests())
@@ -74,14 +80,18 @@ def search_gate(search_server: SearchServer, search_gate_process: Gate) -> Gate:
 
 
 @pytest.fixture(scope="session")
-def search_gate_process(search_process: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+def search_gate_process(
+    search_process: SearchServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gate]:
     gate = Gate(tmp_path_factory.mktemp("gate"), search_process.port)
     yield gate
     gate.server.stop()
 
 
 @pytest.fixture
-def elasticsearch_place(tmp_path: Path, search_server: SearchServer, search_gate: Gate, toxiproxy: Toxiproxy) -> Iterator[SearchPlace]:
+def elasticsearch_place(
+    tmp_path: Path, search_server: SearchServer, search_gate: Gate, toxiproxy: Toxiproxy
+) -> Iterator[SearchPlace]:
     credentials = tmp_path / "api-key"
     with toxiproxy.before(search_gate.port) as way:
         place = SearchPlace(search_server, search_gate, way, credentials)

@@ -13,7 +13,7 @@ from tests.servers.google_storage import BUCKET, GoogleStorage, google_storage
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import gcs
+from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 
@@ -46,8 +46,14 @@ class GcsPlace:
         return gcs.build(self.options())
 
     def lines(self) -> list[bytes]:
-        objects = sorted((key, content) for key, content in self.store.objects().items() if key.endswith(".jsonl.gz"))
-        return [line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
+        objects = sorted(
+            (key, content)
+            for key, content in self.store.objects().items()
+            if key.endswith(".jsonl.gz")
+        )
+        return [
+            line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]
+        ]
 
     def writes(self) -> int:
         return sum(key.endswith(".jsonl.gz") for key in self.store.objects())
@@ -66,7 +72,9 @@ class GcsPlace:
 
 
 @pytest.fixture
-def gcs_place(tmp_path: Path, google_storage: GoogleStorage, toxiproxy: Toxiproxy) -> Iterator[GcsPlace]:
+def gcs_place(
+    tmp_path: Path, google_storage: GoogleStorage, toxiproxy: Toxiproxy
+) -> Iterator[GcsPlace]:
     credentials = tmp_path / "google.json"
     credentials.write_text(google_storage.key_file(SECRET))
     with toxiproxy.before(google_storage.port) as way:

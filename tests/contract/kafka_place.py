@@ -1,4 +1,6 @@
-"""The Kafka sink's destination: a topic of one partition, behind a fault proxy that the broker advertises."""
+"""The Kafka sink's destination: a topic of one partition, behind a fault proxy that the broker
+advertises.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from tests.servers.broker import USER, Broker
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import kafka
-from tracesidecar.sinks.kafka_options import Sasl
+from tracesidecar.sinks.kafka import sink as kafka
+from tracesidecar.sinks.kafka.options import Sasl
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 
@@ -25,7 +27,10 @@ _numbers = itertools.count()
 
 @dataclass
 class TopicPlace:
-    """What goes and comes back is the way to the broker. A message that is there twice counts once: it has the same event id."""
+    """What goes and comes back is the way to the broker.
+
+    A message that is there twice counts once: it has the same event id.
+    """
 
     broker: Broker
     way: FaultyWay
@@ -58,7 +63,13 @@ class TopicPlace:
 
     def writes(self) -> int:
         """How often the record is there that is there most often."""
-        return max(Counter(dict(message.headers() or ())["event"] for message in self.broker.messages(self.topic)).values(), default=0)
+        return max(
+            Counter(
+                dict(message.headers() or ())["event"]
+                for message in self.broker.messages(self.topic)
+            ).values(),
+            default=0,
+        )
 
     def credentials_with(self, secret: str) -> str:
         return f"{secret}\n"
@@ -82,7 +93,9 @@ def kafka_place(tmp_path: Path, broker: Broker, toxiproxy: Toxiproxy) -> Iterato
     broker.make_topic(topic)
     ports = broker.ports
     listen, upstream = f"127.0.0.1:{ports.proxied}", f"127.0.0.1:{ports.scram}"
-    toxiproxy.call("POST", "/proxies", {"name": topic, "listen": listen, "upstream": upstream, "enabled": True})
+    toxiproxy.call(
+        "POST", "/proxies", {"name": topic, "listen": listen, "upstream": upstream, "enabled": True}
+    )
     place = TopicPlace(broker, FaultyWay(toxiproxy, topic, ports.proxied), credentials, topic)
     credentials.write_text(place.credentials_with(SECRET))
     place.accept_only(SECRET)

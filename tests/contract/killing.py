@@ -1,4 +1,6 @@
-"""A daemon that is killed while it sends to one destination, as the contract asks for it; what must have arrived is the oracle's to say."""
+"""A daemon that is killed while it sends to one destination, as the contract asks for it; what must
+have arrived is the oracle's to say.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,16 @@ from tests.faults.oracle import Expected, expect
 
 BATCH = 'batch = { bytes = "64KiB", lines = 40, age = "1s", idle = "100ms" }'
 LINES_PER_KILL = 150
-"""Enough for a daemon that is slow to start: lines are written until it comes to the point where it is killed."""
+"""Enough for a daemon that is slow to start: lines are written until it comes to the point where it
+is killed.
+"""
 POINTS = ("sending", "sent", "committing", "sending", "")
 
 
 def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
-    """Write traces, kill the daemon that ships them so often, let it drain; `sink` is its block of configuration without the batch."""
+    """Write traces, kill the daemon that ships them so often, let it drain; `sink` is its block of
+    configuration without the batch.
+    """
     lines = mixed(_told_apart(valid_lines(LINES_PER_KILL * kills, kills)), refused_lines(4), kills)
     moments = [POINTS[number % len(POINTS)] for number in range(kills)]
     random.Random(kills).shuffle(moments)
@@ -37,17 +43,24 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
 
 
 def _told_apart(lines: list[bytes]) -> list[bytes]:
-    """Leave out lines that bear the id of another line: some of the real ones were written by hand, and rows of one id are one row."""
+    """Leave out lines that bear the id of another line: some of the real ones were written by hand,
+    and rows of one id are one row.
+    """
     seen: dict[tuple[object, object], bytes] = {}
     kept = []
     for line in lines:
         members = msgspec.json.decode(line) if line.strip() else None
         uuid = members.get("uuid") if isinstance(members, dict) else None
-        if uuid is None or seen.setdefault((str(members.get("sessionId")), str(uuid)), line) == line:
+        if (
+            uuid is None
+            or seen.setdefault((str(members.get("sessionId")), str(uuid)), line) == line
+        ):
             kept.append(line)
     return kept
 
 
 def by_event(expected: Counter[bytes], found: Counter[bytes]) -> Counter[bytes]:
-    """What a destination that keeps one of each event id must have: equal lines without ids, at one place of files that begin alike, are one event."""
+    """What a destination that keeps one of each event id must have: equal lines without ids, at one
+    place of files that begin alike, are one event.
+    """
     return Counter({line: min(count, max(found[line], 1)) for line, count in expected.items()})

@@ -12,10 +12,14 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay
 from tracesidecar.model import Compression
-from tracesidecar.sinks import directory, http, http_auth, s3, stdout
+from tracesidecar.sinks.directory import sink as directory
+from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES, Promise
 from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.stdout import sink as stdout
+from tracesidecar.sinks.transport import http_auth
 from tracesidecar.units import Seconds
 
 
@@ -30,7 +34,9 @@ class Place(Protocol):
         ...
 
     def lines(self) -> list[bytes]:
-        """Read back every record that it has taken, by the destination's own means; a repeat that it can tell counts once."""
+        """Read back every record that it has taken, by the destination's own means; a repeat that
+        it can tell counts once.
+        """
         ...
 
 
@@ -79,11 +85,17 @@ class Folder:
     compression: Compression = "gzip"
 
     def sink(self) -> Sink:
-        return directory.build(directory.Options(name="lake", type="directory", path=str(self.path)))
+        return directory.build(
+            directory.Options(name="lake", type="directory", path=str(self.path))
+        )
 
     def lines(self) -> list[bytes]:
         objects = sorted(self.path.rglob("*.jsonl.gz"))
-        return [line for path in objects for line in gzip.decompress(path.read_bytes()).split(b"\n")[:-1]]
+        return [
+            line
+            for path in objects
+            for line in gzip.decompress(path.read_bytes()).split(b"\n")[:-1]
+        ]
 
 
 @dataclass
@@ -179,8 +191,14 @@ class BucketPlace:
         return s3.build(self.options())
 
     def lines(self) -> list[bytes]:
-        objects = sorted((key, content) for key, content in self.store.objects().items() if key.endswith(".jsonl.gz"))
-        return [line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
+        objects = sorted(
+            (key, content)
+            for key, content in self.store.objects().items()
+            if key.endswith(".jsonl.gz")
+        )
+        return [
+            line for _, content in objects for line in gzip.decompress(content).split(b"\n")[:-1]
+        ]
 
     def writes(self) -> int:
         return sum(key.endswith(".jsonl.gz") for key in self.store.objects())

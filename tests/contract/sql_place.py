@@ -13,8 +13,8 @@ from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tests.sql.engines import DuckdbFile, PostgresSchema, SqliteFile
 from tracesidecar.model import Compression
-from tracesidecar.sinks import sql
 from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.units import Seconds, Secret
 
 
@@ -47,13 +47,20 @@ class PostgresPlace:
         """Make the options of a sink that goes through the fault proxy."""
         url = Secret(f"postgresql://{self.stored.schema}@127.0.0.1:{self.way.port}/postgres")
         files = {"password": None, "password_file": str(self.credentials)}
-        return self.stored.options(**{"url": url, **files, "timeout": Seconds(2), "connect_timeout": Seconds(2), **changes})
+        return self.stored.options(
+            **{"url": url, **files, "timeout": Seconds(2), "connect_timeout": Seconds(2), **changes}
+        )
 
     def sink(self) -> Sink:
         return sql.build(self.options())
 
     def lines(self) -> list[bytes]:
-        return [raw.encode() for (raw,) in self.stored.ask("SELECT raw FROM events ORDER BY xmin::text::bigint, source_offset")]
+        return [
+            raw.encode()
+            for (raw,) in self.stored.ask(
+                "SELECT raw FROM events ORDER BY xmin::text::bigint, source_offset"
+            )
+        ]
 
     def credentials_with(self, secret: str) -> str:
         return f"{secret}\n"
@@ -61,7 +68,9 @@ class PostgresPlace:
     def accept_only(self, secret: str) -> None:
         """Sessions that are there know the password no more than new ones, so they are ended."""
         self.stored.server.run(f"ALTER ROLE {self.stored.schema} PASSWORD '{secret}'")
-        self.stored.server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.stored.schema}'")
+        self.stored.server.run(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.stored.schema}'"
+        )
 
     def writes(self) -> int:
         return len(self.stored.ask("SELECT DISTINCT xmin::text FROM events"))
@@ -84,9 +93,14 @@ def duckdb_place(tmp_path: Path) -> FilePlace:
 
 
 @pytest.fixture
-def postgres_place(tmp_path: Path, postgres_server: PostgresServer, toxiproxy: Toxiproxy) -> Iterator[PostgresPlace]:
+def postgres_place(
+    tmp_path: Path, postgres_server: PostgresServer, toxiproxy: Toxiproxy
+) -> Iterator[PostgresPlace]:
     credentials = tmp_path / "password"
-    with PostgresSchema.on(postgres_server) as stored, toxiproxy.before(postgres_server.port) as way:
+    with (
+        PostgresSchema.on(postgres_server) as stored,
+        toxiproxy.before(postgres_server.port) as way,
+    ):
         place = PostgresPlace(stored, way, credentials)
         credentials.write_text(place.credentials_with(SECRET))
         yield place

@@ -1,4 +1,6 @@
-"""The syslog and RELP sinks' places: rsyslog that wants a client certificate, behind the fault proxy."""
+"""The syslog and RELP sinks' places: rsyslog that wants a client certificate, behind the fault
+proxy.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,20 @@ from tests.servers.rsyslog import LogServer, ServerTls
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks import relp, syslog
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.syslog import relp_sink as relp
+from tracesidecar.sinks.syslog import sink as syslog
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Size
 
 LARGEST = Size(1 << 20)
 
 
 class Authority:
-    """A CA of one test, with a server's certificate and as many clients' as wanted. A client's secret is the name in its certificate."""
+    """A CA of one test, with a server's certificate and as many clients' as wanted.
+
+    A client's secret is the name in its certificate.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.ca = trustme.CA()
@@ -93,11 +99,18 @@ class LogPlace:
 
 def _place(kind: str, folder: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
     authority = Authority(folder)
-    server = LogServer(folder / "rsyslog", "relp" if kind == "relp" else "tcp", ServerTls(authority.server, authority.file), SECRET)
+    server = LogServer(
+        folder / "rsyslog",
+        "relp" if kind == "relp" else "tcp",
+        ServerTls(authority.server, authority.file),
+        SECRET,
+    )
     server.start()
     with toxiproxy.before(server.port) as way:
         server.ports.add(way.port)
-        yield LogPlace(kind, server, way, authority.written(folder / "client.pem", SECRET), authority)
+        yield LogPlace(
+            kind, server, way, authority.written(folder / "client.pem", SECRET), authority
+        )
     server.stop()
 
 

@@ -1,4 +1,5 @@
-"""The table of what each sink was seen to do, made from a run: `python -m tests.contract.table REPORT.xml > docs/sinks/contract.md`.
+"""The table of what each sink was seen to do, made from a run: `python -m tests.contract.table
+REPORT.xml > docs/sinks/contract.md`.
 
 The report is pytest's: `pytest tests/contract --junitxml=REPORT.xml`.
 """
@@ -29,7 +30,9 @@ The servers: {servers}. PostgreSQL is also that of the package pgserver. HTTP an
 
 @dataclass(frozen=True)
 class Case:
-    """A test's claim: of which module, for which place (empty where it has one of its own), and how it ended."""
+    """A test's claim: of which module, for which place (empty where it has one of its own), and how
+    it ended.
+    """
 
     module: str
     claim: str
@@ -43,10 +46,16 @@ def cases(report: ET.Element) -> Iterator[Case]:
         module = case.get("classname", "").rpartition(".test_")[2]
         name, _, rest = case.get("name", "").partition("[")
         parts = rest.removesuffix("]").split("-") if rest else []
-        places = [part for part in parts if part.endswith("_place") or (module not in SINK_TYPES and part in SINK_TYPES)]
+        places = [
+            part
+            for part in parts
+            if part.endswith("_place") or (module not in SINK_TYPES and part in SINK_TYPES)
+        ]
         variant = "-".join(part for part in parts if part not in places)
         claim = name.removeprefix("test_").replace("_", " ") + (f" ({variant})" if variant else "")
-        yield Case(module, claim, places[0].removesuffix("_place") if places else "", _outcome(case))
+        yield Case(
+            module, claim, places[0].removesuffix("_place") if places else "", _outcome(case)
+        )
 
 
 def _outcome(case: ET.Element) -> Outcome:
@@ -57,18 +66,39 @@ def _outcome(case: ET.Element) -> Outcome:
 
 def page(found: Iterable[Case]) -> str:
     """Write the page; a sink that tries a common claim in its own way has that in its column."""
-    of_run = sorted((case for case in found if case.module != "table"), key=lambda case: (case.module != COMMON, case.claim))  # a run's order is chance
+    of_run = sorted(
+        (case for case in found if case.module != "table"),
+        key=lambda case: (case.module != COMMON, case.claim),
+    )  # a run's order is chance
     claims = {case.claim for case in of_run if case.place}
-    placed = [replace(case, place=case.place or case.module) if case.claim in claims and case.module in SINK_TYPES else case for case in of_run]
+    placed = [
+        replace(case, place=case.place or case.module)
+        if case.claim in claims and case.module in SINK_TYPES
+        else case
+        for case in of_run
+    ]
     servers = ", ".join(f"{server.name} {server.version}" for server in SERVERS.values())
-    common, own = _common([case for case in placed if case.place]), _own([case for case in placed if not case.place])
-    return "\n".join((INTRODUCTION.format(servers=servers), common, "## What only some of them promise\n", own.rstrip("\n") + "\n"))
+    common, own = (
+        _common([case for case in placed if case.place]),
+        _own([case for case in placed if not case.place]),
+    )
+    return "\n".join(
+        (
+            INTRODUCTION.format(servers=servers),
+            common,
+            "## What only some of them promise\n",
+            own.rstrip("\n") + "\n",
+        )
+    )
 
 
 def _common(found: list[Case]) -> str:
     places = sorted({case.place for case in found})
     outcomes = {(case.claim, case.place): case.outcome for case in found}
-    rows = [f"| {_cell(claim)} | {' | '.join(MARKS[outcomes.get((claim, place))] for place in places)} |" for claim in _in_order(found)]
+    rows = [
+        f"| {_cell(claim)} | {' | '.join(MARKS[outcomes.get((claim, place))] for place in places)} |"
+        for claim in _in_order(found)
+    ]
     return "\n".join((f"| | {' | '.join(places)} |", f"|---|{':-:|' * len(places)}", *rows, ""))
 
 
@@ -79,7 +109,9 @@ def _own(found: list[Case]) -> str:
         outcomes: dict[str, set[Outcome]] = {}
         for case in (case for case in found if case.module == module):
             outcomes.setdefault(case.claim.partition(" (")[0], set()).add(case.outcome)
-        rows = [f"| {_cell(claim)} | {MARKS[_worst(all_of)]} |" for claim, all_of in outcomes.items()]
+        rows = [
+            f"| {_cell(claim)} | {MARKS[_worst(all_of)]} |" for claim, all_of in outcomes.items()
+        ]
         parts.append("\n".join((f"| {module.replace('_', ' ')} | |", "|---|:-:|", *rows, "")))
     return "\n".join(parts)
 

@@ -1,4 +1,6 @@
-"""Who is believed over TLS by Splunk, Loki and OTLP sinks, and that a client certificate may change on disk, against the collector itself."""
+"""Who is believed over TLS by Splunk, Loki and OTLP sinks, and that a client certificate may change
+on disk, against the collector itself.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,15 @@ import pytest
 import trustme
 
 from tests.contract.batches import batch_for, lines_of
-from tests.servers.collecting import Collector, body
+from tests.servers.collecting import Tailer, body
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import loki, otlp, splunk
-from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.loki import sink as loki
+from tracesidecar.sinks.otlp import sink as otlp
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.splunk import sink as splunk
+from tracesidecar.sinks.transport.http_auth import Bearer
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret
 
 Make = Callable[[int, TlsOptions], Sink]
@@ -25,17 +29,47 @@ Make = Callable[[int, TlsOptions], Sink]
 
 def to_splunk(port: int, tls: TlsOptions) -> Sink:
     url = f"https://127.0.0.1:{port}"
-    return splunk.build(splunk.Options(name="s", type="splunk", url=url, token=Secret(SECRET), format="raw", acknowledge=True, tls=tls, timeout=Seconds(10)))
+    return splunk.build(
+        splunk.Options(
+            name="s",
+            type="splunk",
+            url=url,
+            token=Secret(SECRET),
+            format="raw",
+            acknowledge=True,
+            tls=tls,
+            timeout=Seconds(10),
+        )
+    )
 
 
 def to_loki(port: int, tls: TlsOptions) -> Sink:
     url = f"https://127.0.0.1:{port}/loki/api/v1/push"
-    return loki.build(loki.Options(name="l", type="loki", url=url, auth=Bearer(token=Secret(SECRET)), format="raw", tls=tls, timeout=Seconds(10)))
+    return loki.build(
+        loki.Options(
+            name="l",
+            type="loki",
+            url=url,
+            auth=Bearer(token=Secret(SECRET)),
+            format="raw",
+            tls=tls,
+            timeout=Seconds(10),
+        )
+    )
 
 
 def to_otlp(port: int, tls: TlsOptions) -> Sink:
     url = f"https://127.0.0.1:{port}/v1/logs"
-    return otlp.build(otlp.Options(name="o", type="otlp", url=url, auth=Bearer(token=Secret(SECRET)), tls=tls, timeout=Seconds(10)))
+    return otlp.build(
+        otlp.Options(
+            name="o",
+            type="otlp",
+            url=url,
+            auth=Bearer(token=Secret(SECRET)),
+            tls=tls,
+            timeout=Seconds(10),
+        )
+    )
 
 
 SINKS = {"splunk": to_splunk, "loki": to_loki, "otlp": to_otlp}
@@ -54,8 +88,12 @@ def written(certificate: trustme.LeafCert, path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path, certificate: trustme.LeafCert, client_ca: Path | None = None) -> Iterator[Collector]:
-    collector = Collector(folder, certificate=written(certificate, folder / "server.pem"), client_ca=client_ca)
+def running(
+    folder: Path, certificate: trustme.LeafCert, client_ca: Path | None = None
+) -> Iterator[Tailer]:
+    collector = Tailer(
+        folder, certificate=written(certificate, folder / "server.pem"), client_ca=client_ca
+    )
     collector.start()
     try:
         yield collector
@@ -65,23 +103,35 @@ def running(folder: Path, certificate: trustme.LeafCert, client_ca: Path | None 
 
 @pytest.mark.parametrize(
     ("case", "said"),
-    [("unknown CA", "unable to get local issuer certificate"), ("wrong host", "IP address mismatch"), ("expired", "certificate has expired")],
+    [
+        ("unknown CA", "unable to get local issuer certificate"),
+        ("wrong host", "IP address mismatch"),
+        ("expired", "certificate has expired"),
+    ],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(case: str, said: str, ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
+    case: str, said: str, ca: trustme.CA, tmp_path: Path
+) -> None:
     yesterday = datetime.now(UTC) - timedelta(1)
     certificate = {
         "unknown CA": lambda: trustme.CA().issue_cert("127.0.0.1"),
         "wrong host": lambda: ca.issue_cert("127.0.0.2"),
-        "expired": lambda: ca.issue_cert("127.0.0.1", not_before=yesterday - timedelta(1), not_after=yesterday),
+        "expired": lambda: ca.issue_cert(
+            "127.0.0.1", not_before=yesterday - timedelta(1), not_after=yesterday
+        ),
     }[case]()
     with running(tmp_path, certificate) as collector:
         for name, make in SINKS.items():
             with pytest.raises(RetryLater, match=said) as caught:
-                await make(collector.ports[name.upper()], TlsOptions(ca_file=str(tmp_path / "ca.pem"))).__aenter__()
+                await make(
+                    collector.ports[name.upper()], TlsOptions(ca_file=str(tmp_path / "ca.pem"))
+                ).__aenter__()
             assert caught.value.reason == "tls"
 
 
-async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
+    ca: trustme.CA, tmp_path: Path
+) -> None:
     client = tmp_path / "client.pem"
     tls = TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
     lines = lines_of(10)
@@ -89,7 +139,9 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(ca: tr
         for name, make in SINKS.items():
             written(trustme.CA().issue_cert("client.example"), client)
             sink = make(collector.ports[name.upper()], tls)
-            with pytest.raises(RetryLater):  # TLS 1.3: the alert may be overtaken by the reset that follows it
+            with pytest.raises(
+                RetryLater
+            ):  # TLS 1.3: the alert may be overtaken by the reset that follows it
                 await sink.__aenter__()
             written(ca.issue_cert("client.example"), client)
             async with sink:

@@ -42,7 +42,9 @@ async def test_odd_lines_arrive_equal(place: Place) -> None:
     assert place.lines() == list(ODD_LINES)
 
 
-async def test_the_same_batch_twice_is_there_once_where_the_destination_can_tell(place: Place) -> None:
+async def test_the_same_batch_twice_is_there_once_where_the_destination_can_tell(
+    place: Place,
+) -> None:
     lines = lines_of(100)
     batch = batch_for(place.type, lines, compression=place.compression)
     for _ in range(2):
@@ -70,7 +72,9 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: Ne
     async with network_place.sink() as sink:
         await delivery(sink).send(batch_for(network_place.type, lines[:100], batch_id="b1"))
         network_place.stop_server()
-        await delivery(sink, world).send(batch_for(network_place.type, lines[100:200], batch_id="b2"))
+        await delivery(sink, world).send(
+            batch_for(network_place.type, lines[100:200], batch_id="b2")
+        )
         await delivery(sink).send(batch_for(network_place.type, lines[200:], batch_id="b3"))
     assert len(world.errors) >= 2
     assert network_place.lines() == lines
@@ -81,7 +85,9 @@ async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: Netw
     world = World(mend=network_place.start_server, mended_after=300)
     async with network_place.sink() as sink:
         network_place.stop_server()
-        await delivery(sink, world, longest_pause_seconds=0.0).send(batch_for(network_place.type, lines))
+        await delivery(sink, world, longest_pause_seconds=0.0).send(
+            batch_for(network_place.type, lines)
+        )
     assert len(world.errors) >= 300
     assert network_place.lines() == lines
 
@@ -91,10 +97,14 @@ async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: Netw
     [
         pytest.param("reset_peer", "upstream", {"timeout": 0}, id="before the request"),
         pytest.param("limit_data", "upstream", {"bytes": 20_000}, id="in the middle of the body"),
-        pytest.param("limit_data", "downstream", {"bytes": 1}, id="after it is stored and before the answer"),
+        pytest.param(
+            "limit_data", "downstream", {"bytes": 1}, id="after it is stored and before the answer"
+        ),
     ],
 )
-async def test_a_connection_that_is_cut_costs_at_most_a_repeat(network_place: NetworkPlace, kind: str, direction: str, attributes: dict[str, int]) -> None:
+async def test_a_connection_that_is_cut_costs_at_most_a_repeat(
+    network_place: NetworkPlace, kind: str, direction: str, attributes: dict[str, int]
+) -> None:
     lines = lines_of(5000)
     batch = batch_for(network_place.type, lines)
     assert batch.size_bytes > 40_000
@@ -105,33 +115,52 @@ async def test_a_connection_that_is_cut_costs_at_most_a_repeat(network_place: Ne
     assert network_place.lines() == lines
 
 
-async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_again_with_the_same_id(network_place: NetworkPlace) -> None:
+async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_again_with_the_same_id(
+    network_place: NetworkPlace,
+) -> None:
     lines = lines_of(100)
     batch = batch_for(network_place.type, lines)
     async with network_place.sink() as sink:
         started = time.monotonic()
-        with network_place.way.fault("timeout", "downstream", timeout=0), pytest.raises(RetryLater, match="timeout"):
+        with (
+            network_place.way.fault("timeout", "downstream", timeout=0),
+            pytest.raises(RetryLater, match="timeout"),
+        ):
             await sink.send(batch)
         assert 1.0 <= time.monotonic() - started < 10.0
-        talks_before_it_sends = network_place.type in {"kafka", "sql"}  # without answers it may never come to the records
+        talks_before_it_sends = network_place.type in {
+            "kafka",
+            "sql",
+        }  # without answers it may never come to the records
         assert network_place.writes() in ((0, 1) if talks_before_it_sends else (1,))
         await sink.send(batch)
     assert network_place.lines() == lines
 
 
-async def test_a_server_that_answers_one_byte_at_a_time_is_left_after_the_timeout(network_place: NetworkPlace) -> None:
+async def test_a_server_that_answers_one_byte_at_a_time_is_left_after_the_timeout(
+    network_place: NetworkPlace,
+) -> None:
     batch = batch_for(network_place.type, lines_of(100))
     async with network_place.sink() as sink:
-        with network_place.way.fault("slicer", "downstream", average_size=1, size_variation=0, delay=500_000), pytest.raises(RetryLater):
+        with (
+            network_place.way.fault(
+                "slicer", "downstream", average_size=1, size_variation=0, delay=500_000
+            ),
+            pytest.raises(RetryLater),
+        ):
             await asyncio.wait_for(sink.send(batch), timeout=30)
         await sink.send(batch)
     assert network_place.lines() == lines_of(100)
 
 
-async def test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk(network_place: NetworkPlace) -> None:
+async def test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk(
+    network_place: NetworkPlace,
+) -> None:
     lines, wrong = lines_of(100), "wrong-secret-9876543210"
     network_place.credentials.write_text(network_place.credentials_with(wrong))
-    world = World(mend=lambda: network_place.credentials.write_text(network_place.credentials_with(SECRET)))
+    world = World(
+        mend=lambda: network_place.credentials.write_text(network_place.credentials_with(SECRET))
+    )
     sink = network_place.sink()
     await delivery(sink, world).connect()
     await delivery(sink, world).send(batch_for(network_place.type, lines))
@@ -144,9 +173,13 @@ async def test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk(net
     assert wrong not in said
 
 
-async def test_credentials_that_are_rotated_while_running_are_read_again(network_place: NetworkPlace) -> None:
+async def test_credentials_that_are_rotated_while_running_are_read_again(
+    network_place: NetworkPlace,
+) -> None:
     lines, later = lines_of(200), "later-secret-5555555555"
-    world = World(mend=lambda: network_place.credentials.write_text(network_place.credentials_with(later)))
+    world = World(
+        mend=lambda: network_place.credentials.write_text(network_place.credentials_with(later))
+    )
     async with network_place.sink() as sink:
         await sink.send(batch_for(network_place.type, lines[:100], batch_id="b1"))
         network_place.accept_only(later)

@@ -1,4 +1,6 @@
-"""What the Datadog sink promises beyond the contract: logs as the intake has them, within its limits, none that it would silently drop."""
+"""What the Datadog sink promises beyond the contract: logs as the intake has them, within its
+limits, none that it would silently drop.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,17 @@ from tests.contract.deliveries import delivery
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import datadog
-from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.datadog import sink as datadog
 from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> datadog.Options:
     given: dict[str, object] = {"timeout": Seconds(5), "api_key": Secret(SECRET), **changes}
-    return datadog.Options(name="dd", type="datadog", url=f"http://127.0.0.1:{port}/api/v2/logs", **given)  # type: ignore[arg-type]
+    return datadog.Options(
+        name="dd", type="datadog", url=f"http://127.0.0.1:{port}/api/v2/logs", **given
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -33,8 +37,14 @@ def intake(receiver: ReceivingServer) -> ReceivingServer:
 
 async def test_a_log_says_where_it_is_from_and_holds_the_record(intake: ReceivingServer) -> None:
     now = datetime.now(UTC).replace(microsecond=123456)
-    record = records_of([b'{"text":"a"}'], "b1")[0]._replace(time=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), severity="medium")
-    async with datadog.build(options_for(intake.port, service="agents", host="builder-7", tags={"env": "test", "team": "blue"})) as sink:
+    record = records_of([b'{"text":"a"}'], "b1")[0]._replace(
+        time=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), severity="medium"
+    )
+    async with datadog.build(
+        options_for(
+            intake.port, service="agents", host="builder-7", tags={"env": "test", "team": "blue"}
+        )
+    ) as sink:
         await sink.send(replace(batch_for("datadog", [record.body]), records=(record,)))
     probe, request = intake.requests()
     assert json.loads(request.plain) == [
@@ -49,14 +59,26 @@ async def test_a_log_says_where_it_is_from_and_holds_the_record(intake: Receivin
             "timestamp": int(now.timestamp() * 1000),
         }
     ]
-    assert {"DD-API-KEY": SECRET, "Content-Encoding": "gzip", "Content-Type": "application/json"}.items() <= request.headers.items()
+    assert {
+        "DD-API-KEY": SECRET,
+        "Content-Encoding": "gzip",
+        "Content-Type": "application/json",
+    }.items() <= request.headers.items()
     assert probe.plain == b"{}"
 
 
 @pytest.mark.parametrize(
-    ("ago", "is_sent"), [(timedelta(hours=16), True), (timedelta(hours=18), False), (timedelta(minutes=-30), True), (timedelta(hours=-2), False)]
+    ("ago", "is_sent"),
+    [
+        (timedelta(hours=16), True),
+        (timedelta(hours=18), False),
+        (timedelta(minutes=-30), True),
+        (timedelta(hours=-2), False),
+    ],
 )
-async def test_a_log_that_would_be_dropped_for_its_time_is_sent_without_it(intake: ReceivingServer, ago: timedelta, is_sent: bool) -> None:
+async def test_a_log_that_would_be_dropped_for_its_time_is_sent_without_it(
+    intake: ReceivingServer, ago: timedelta, is_sent: bool
+) -> None:
     time = (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     batch = batch_for("datadog", [b"1"])
     async with datadog.build(options_for(intake.port)) as sink:
@@ -78,7 +100,9 @@ async def test_requests_stay_within_1000_logs_and_5_mb(intake: ReceivingServer) 
     assert max(len(json.dumps(log)) for log in logs[-1]) <= 1_000_000
 
 
-async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(intake: ReceivingServer) -> None:
+async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
+    intake: ReceivingServer,
+) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"poisoned":"hemlock"}'
     intake.order(intake="datadog", secret=SECRET, poison="hemlock")
@@ -86,11 +110,18 @@ async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(intak
         refused = await delivery(sink).send(batch_for("datadog", lines))
     assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
     assert len(intake.requests()) - 1 <= 2 * math.ceil(math.log2(5000)) + 2
-    kept = [log["message"].encode() for request in intake.requests()[1:] if request.kept for log in json.loads(request.plain)]
+    kept = [
+        log["message"].encode()
+        for request in intake.requests()[1:]
+        if request.kept
+        for log in json.loads(request.plain)
+    ]
     assert sorted(kept) == sorted(lines[:3210] + lines[3211:])
 
 
-async def test_records_that_are_too_large_together_are_sent_apart(receiver: ReceivingServer) -> None:
+async def test_records_that_are_too_large_together_are_sent_apart(
+    receiver: ReceivingServer,
+) -> None:
     receiver.order(answers=[{"status": 202}, {"status": 413}])
     async with datadog.build(options_for(receiver.port)) as sink:
         assert await delivery(sink).send(batch_for("datadog", lines_of(100))) == ()
@@ -98,8 +129,15 @@ async def test_records_that_are_too_large_together_are_sent_apart(receiver: Rece
 
 
 @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
-async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingServer, status: int) -> None:
-    receiver.order(answers=[{"status": 202}, {"status": status, "headers": {"Retry-After": "7"}, "body": "hunter2"}])
+async def test_what_a_person_or_time_can_mend_is_for_later(
+    receiver: ReceivingServer, status: int
+) -> None:
+    receiver.order(
+        answers=[
+            {"status": 202},
+            {"status": status, "headers": {"Retry-After": "7"}, "body": "hunter2"},
+        ]
+    )
     async with datadog.build(options_for(receiver.port)) as sink:
         with pytest.raises(RetryLater) as caught:
             await sink.send(batch_for("datadog", lines_of(3)))
@@ -128,4 +166,6 @@ def test_the_key_is_given_exactly_once(given: dict[str, object], said: str) -> N
 
 def test_the_destination_is_the_intake_of_the_site() -> None:
     options = datadog.Options(name="dd", type="datadog", api_key=Secret("hunter2"))
-    assert datadog.destination(options) == "datadog:https://http-intake.logs.datadoghq.com/api/v2/logs"
+    assert (
+        datadog.destination(options) == "datadog:https://http-intake.logs.datadoghq.com/api/v2/logs"
+    )

@@ -16,7 +16,8 @@ import pytest
 
 from tests.contract.batches import batch_of, lines_of
 from tracesidecar.errors import SinkHalted
-from tracesidecar.sinks import directory, durable
+from tracesidecar.sinks.directory import atomic_files as durable
+from tracesidecar.sinks.directory import sink as directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +29,9 @@ def lake(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def sink(lake: Path) -> AsyncIterator[directory.DirectorySink]:
-    async with directory.build(directory.Options(name="lake", type="directory", path=str(lake))) as sink:
+    async with directory.build(
+        directory.Options(name="lake", type="directory", path=str(lake))
+    ) as sink:
         yield sink
 
 
@@ -36,7 +39,9 @@ def files(lake: Path) -> list[Path]:
     return sorted(path for path in lake.rglob("*") if path.is_file())
 
 
-async def test_an_object_and_its_manifest_lie_under_their_names_and_nothing_else_is_left(lake: Path, sink: directory.DirectorySink) -> None:
+async def test_an_object_and_its_manifest_lie_under_their_names_and_nothing_else_is_left(
+    lake: Path, sink: directory.DirectorySink
+) -> None:
     batch = batch_of(lines_of(100), with_manifest=True)
     assert batch.manifest is not None
     await sink.send(batch)
@@ -44,7 +49,9 @@ async def test_an_object_and_its_manifest_lie_under_their_names_and_nothing_else
     assert (lake / batch.objects[0].name).read_bytes() == batch.objects[0].content
 
 
-async def test_modes_are_exact_whatever_the_umask(lake: Path, sink: directory.DirectorySink) -> None:
+async def test_modes_are_exact_whatever_the_umask(
+    lake: Path, sink: directory.DirectorySink
+) -> None:
     batch = batch_of(lines_of(1))
     before = os.umask(0o077)
     try:
@@ -53,10 +60,14 @@ async def test_modes_are_exact_whatever_the_umask(lake: Path, sink: directory.Di
         os.umask(before)
     path = lake / batch.objects[0].name
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (lake, path.parent, path.parent.parent)} == {0o750}
+    assert {
+        stat.S_IMODE(folder.stat().st_mode) for folder in (lake, path.parent, path.parent.parent)
+    } == {0o750}
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(lake: Path, sink: directory.DirectorySink) -> None:
+async def test_a_name_with_other_content_halts_and_is_not_touched(
+    lake: Path, sink: directory.DirectorySink
+) -> None:
     batch = batch_of(lines_of(10))
     path = lake / batch.objects[0].name
     path.parent.mkdir(parents=True)
@@ -67,15 +78,21 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(lake: Path, si
     assert path.read_bytes() == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(lake: Path, sink: directory.DirectorySink) -> None:
+async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(
+    lake: Path, sink: directory.DirectorySink
+) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
     await sink.send(earlier)
-    payload = replace(later.objects[0], planned=(earlier.objects[0].sha256, later.objects[0].sha256))
+    payload = replace(
+        later.objects[0], planned=(earlier.objects[0].sha256, later.objects[0].sha256)
+    )
     await sink.send(replace(later, objects=(payload,)))
     assert [path.read_bytes() for path in files(lake)] == [earlier.objects[0].content]
 
 
-async def test_the_manifest_comes_only_after_the_objects(lake: Path, sink: directory.DirectorySink) -> None:
+async def test_the_manifest_comes_only_after_the_objects(
+    lake: Path, sink: directory.DirectorySink
+) -> None:
     batch = batch_of(lines_of(10), with_manifest=True)
     obstacle = lake / batch.objects[0].name
     obstacle.parent.mkdir(parents=True)
@@ -85,15 +102,22 @@ async def test_the_manifest_comes_only_after_the_objects(lake: Path, sink: direc
     assert files(lake) == [obstacle]
 
 
-async def test_leftovers_of_a_crash_are_removed_at_start_and_those_of_the_living_are_not(lake: Path) -> None:
+async def test_leftovers_of_a_crash_are_removed_at_start_and_those_of_the_living_are_not(
+    lake: Path,
+) -> None:
     folder = lake / "raw"
     folder.mkdir(parents=True)
-    dead, living = folder / f".dead{durable.LEFTOVER_SUFFIX}", folder / f".living{durable.LEFTOVER_SUFFIX}"
+    dead, living = (
+        folder / f".dead{durable.LEFTOVER_SUFFIX}",
+        folder / f".living{durable.LEFTOVER_SUFFIX}",
+    )
     dead.write_bytes(b"half")
     living.write_bytes(b"half")
     with living.open() as held:
         assert durable.mark_in_use(held.fileno())
-        async with directory.build(directory.Options(name="lake", type="directory", path=str(lake))):
+        async with directory.build(
+            directory.Options(name="lake", type="directory", path=str(lake))
+        ):
             assert files(lake) == [living]
 
 
@@ -106,7 +130,9 @@ async def test_exists_knows_names_below_the_path(sink: directory.DirectorySink) 
     assert not await sink.exists(f"{name}/below-a-file")
 
 
-def test_a_file_system_without_hard_links_gets_a_rename_that_does_not_replace(tmp_path: Path) -> None:
+def test_a_file_system_without_hard_links_gets_a_rename_that_does_not_replace(
+    tmp_path: Path,
+) -> None:
     source, target = tmp_path / "new", tmp_path / "there"
     source.write_bytes(b"new")
     target.write_bytes(b"there")
@@ -146,7 +172,10 @@ asyncio.run(main(sys.argv[1]))
 
 
 def test_a_full_disk_and_a_read_only_one_are_for_later(tmp_path: Path) -> None:
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode
+    ):
         pytest.skip("this machine allows no mount namespace")
     mount = 'mount -t tmpfs -o size=512k tmpfs "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "-Urm", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, FULL_DISK]
@@ -154,7 +183,9 @@ def test_a_full_disk_and_a_read_only_one_are_for_later(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["no_space ['ballast', 'raw'] 1", "2000", "read_only"]
 
 
-async def test_the_digest_that_is_compared_is_of_the_whole_file(lake: Path, sink: directory.DirectorySink) -> None:
+async def test_the_digest_that_is_compared_is_of_the_whole_file(
+    lake: Path, sink: directory.DirectorySink
+) -> None:
     batch = batch_of(lines_of(100))
     await sink.send(batch)
     path = lake / batch.objects[0].name
@@ -186,30 +217,77 @@ asyncio.run(main(sys.argv[1]))
 
 
 def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
-    """Send a batch under strace; return what the process printed, and its system calls with the paths that they are about."""
-    if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
+    """Send a batch under strace; return what the process printed, and its system calls with the
+    paths that they are about.
+    """
+    if (
+        shutil.which("strace") is None
+        or subprocess.run(
+            ["strace", "-o", "/dev/null", "true"], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("this machine has no strace, or does not allow it")
     log = lake.parent / "strace"
-    command = ["strace", "-f", "-qq", "-y", "-o", str(log), *how, sys.executable, "-c", SEND, str(lake)]
+    command = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        str(log),
+        *how,
+        sys.executable,
+        "-c",
+        SEND,
+        str(lake),
+    ]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
-    return done.stdout.splitlines(), [line.partition(" ")[2].strip() for line in log.read_text().splitlines()]
+    return done.stdout.splitlines(), [
+        line.partition(" ")[2].strip() for line in log.read_text().splitlines()
+    ]
 
 
 def test_the_bytes_are_durable_before_the_name_and_the_name_before_the_yes(tmp_path: Path) -> None:
     printed, calls = traced(tmp_path / "lake", "-e", "trace=?link,?linkat,fsync")
     assert printed == ["True 1"]
     named = next(index for index, call in enumerate(calls) if call.startswith("link"))
-    assert durable.LEFTOVER_SUFFIX in next(call for call in reversed(calls[:named]) if call.startswith("fsync"))
-    folders = [tmp_path / "lake" / "raw" / "v1" / "dt=2026-09-21", tmp_path / "lake" / "raw" / "v1", tmp_path / "lake" / "raw", tmp_path / "lake"]
-    synced = [call.partition("<")[2].partition(">")[0] for call in calls[named:] if call.startswith("fsync")]
+    assert durable.LEFTOVER_SUFFIX in next(
+        call for call in reversed(calls[:named]) if call.startswith("fsync")
+    )
+    folders = [
+        tmp_path / "lake" / "raw" / "v1" / "dt=2026-09-21",
+        tmp_path / "lake" / "raw" / "v1",
+        tmp_path / "lake" / "raw",
+        tmp_path / "lake",
+    ]
+    synced = [
+        call.partition("<")[2].partition(">")[0]
+        for call in calls[named:]
+        if call.startswith("fsync")
+    ]
     assert synced == [str(folder) for folder in folders]
 
 
 def test_where_hard_links_are_refused_the_name_comes_by_a_rename(tmp_path: Path) -> None:
-    printed, _ = traced(tmp_path / "lake", "-e", "trace=?link,?linkat", "-e", "inject=?link,?linkat:error=EPERM")
+    printed, _ = traced(
+        tmp_path / "lake", "-e", "trace=?link,?linkat", "-e", "inject=?link,?linkat:error=EPERM"
+    )
     assert printed == ["True 1"]
 
 
-def test_a_disk_error_while_a_folder_is_made_durable_is_for_later_and_leaves_no_name(tmp_path: Path) -> None:
-    printed, _ = traced(tmp_path / "lake", "-P", str(tmp_path / "lake"), "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1")
-    assert (printed[0], printed[-1]) == ("io 0", "True 1")  # strace counts in each thread: there may be more than one error
+def test_a_disk_error_while_a_folder_is_made_durable_is_for_later_and_leaves_no_name(
+    tmp_path: Path,
+) -> None:
+    printed, _ = traced(
+        tmp_path / "lake",
+        "-P",
+        str(tmp_path / "lake"),
+        "-e",
+        "trace=fsync",
+        "-e",
+        "inject=fsync:error=EIO:when=1",
+    )
+    assert (printed[0], printed[-1]) == (
+        "io 0",
+        "True 1",
+    )  # strace counts in each thread: there may be more than one error

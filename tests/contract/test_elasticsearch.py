@@ -18,17 +18,17 @@ from structlog.testing import capture_logs
 from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.elasticsearch_place import SearchPlace
+from tests.ddl.lakes import rows
 from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
-from tests.tables.lakes import rows
+from tracesidecar.deliver.delivery import RefusedRecord
 from tracesidecar.encode.formats import encoder
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
-from tracesidecar.ship.deliver import RefusedRecord
-from tracesidecar.sinks import elasticsearch
-from tracesidecar.sinks.http_auth import Basic, Bearer
+from tracesidecar.sinks.elasticsearch import sink as elasticsearch
 from tracesidecar.sinks.registry import ELASTICSEARCH_DOCUMENT_BYTES, promise_of
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.transport.http_auth import Basic, Bearer
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 
 PRIVILEGES = "/_security/user/_has_privileges"
@@ -43,7 +43,10 @@ def batch_of(bodies: list[bytes], **changes: object) -> Batch:
 
 def on_days(batch: Batch, days: list[str]) -> Batch:
     """Give the records the days in turn."""
-    records = tuple(record._replace(time=f"{days[number % len(days)]}T14:13:20.000000Z") for number, record in enumerate(batch.records))
+    records = tuple(
+        record._replace(time=f"{days[number % len(days)]}T14:13:20.000000Z")
+        for number, record in enumerate(batch.records)
+    )
     return replace(batch, records=records)
 
 
@@ -56,14 +59,26 @@ def events_in(form: str) -> Batch:
     """Encode the invented events."""
     encode = encoder(form, "full")
     records = tuple(
-        Record(encode(event, dialect), event.event_id, dialect, event.conversation_id or "", "/t.jsonl", event.event_time or "", event.event_kind, None, None)
+        Record(
+            encode(event, dialect),
+            event.event_id,
+            dialect,
+            event.conversation_id or "",
+            "/t.jsonl",
+            event.event_time or "",
+            event.event_kind,
+            None,
+            None,
+        )
         for dialect, event in rows()
     )
     return replace(batch_for("elasticsearch", [record.body for record in records]), records=records)
 
 
 @pytest.mark.parametrize("form", ["ecs", "event", "ocsf"])
-async def test_events_of_each_format_fit_the_templates_and_go_to_the_index_of_their_day(elasticsearch_place: SearchPlace, form: str) -> None:
+async def test_events_of_each_format_fit_the_templates_and_go_to_the_index_of_their_day(
+    elasticsearch_place: SearchPlace, form: str
+) -> None:
     batch = events_in(form)
     async with elasticsearch.build(elasticsearch_place.options(format=form)) as sink:
         await sink.send(batch)
@@ -80,15 +95,24 @@ async def test_a_data_stream_takes_each_format(elasticsearch_place: SearchPlace,
     streams = {"ecs": "logs-tracesidecar.{dialect}-default"}
     name = streams.get(form, f"logs-tracesidecar_{form}-default")
     batch = events_in("event" if form == "raw" else form)
-    async with elasticsearch.build(elasticsearch_place.options(format=form, data_stream=name)) as sink:
+    async with elasticsearch.build(
+        elasticsearch_place.options(format=form, data_stream=name)
+    ) as sink:
         await sink.send(batch)
         await sink.send(replace(batch, id="b2"))
-    assert sorted(document["_id"] for document in elasticsearch_place.search.documents()) == sorted(record.id for record in batch.records)
-    streams_there = {stream["name"] for stream in elasticsearch_place.search.call("GET", "/_data_stream")["data_streams"]}
+    assert sorted(document["_id"] for document in elasticsearch_place.search.documents()) == sorted(
+        record.id for record in batch.records
+    )
+    streams_there = {
+        stream["name"]
+        for stream in elasticsearch_place.search.call("GET", "/_data_stream")["data_streams"]
+    }
     assert streams_there == {name.replace("{dialect}", record.dialect) for record in batch.records}
 
 
-async def test_a_data_stream_forgets_ids_at_its_rollover_and_does_not_promise_more(elasticsearch_place: SearchPlace) -> None:
+async def test_a_data_stream_forgets_ids_at_its_rollover_and_does_not_promise_more(
+    elasticsearch_place: SearchPlace,
+) -> None:
     options = elasticsearch_place.options(data_stream="logs-tracesidecar_raw-default")
     batch = batch_of(lines_of(10))
     async with elasticsearch.build(options) as sink:
@@ -100,9 +124,13 @@ async def test_a_data_stream_forgets_ids_at_its_rollover_and_does_not_promise_mo
     assert promise_of(elasticsearch_place.options()) == "exactly once"
 
 
-async def test_one_poisoned_document_among_thousands_is_refused_alone_in_one_request(elasticsearch_place: SearchPlace) -> None:
+async def test_one_poisoned_document_among_thousands_is_refused_alone_in_one_request(
+    elasticsearch_place: SearchPlace,
+) -> None:
     good = json.dumps({"@timestamp": f"{DAY}T00:00:00Z", "message": "hello"}).encode()
-    poison = json.dumps({"@timestamp": f"{DAY}T00:00:00Z", "process": {"pid": SECRET_TEXT}}).encode()
+    poison = json.dumps(
+        {"@timestamp": f"{DAY}T00:00:00Z", "process": {"pid": SECRET_TEXT}}
+    ).encode()
     bodies = [good] * 5000
     bodies[1234] = poison
     with capture_logs() as logs:
@@ -114,17 +142,27 @@ async def test_one_poisoned_document_among_thousands_is_refused_alone_in_one_req
     assert SECRET_TEXT not in str(logs)
 
 
-async def test_a_refusal_never_repeats_what_the_server_quotes(elasticsearch_place: SearchPlace) -> None:
+async def test_a_refusal_never_repeats_what_the_server_quotes(
+    elasticsearch_place: SearchPlace,
+) -> None:
     quoted = json.dumps({"@timestamp": SECRET_TEXT}).encode()
     async with elasticsearch.build(elasticsearch_place.options(format="ecs")) as sink:
         with pytest.raises(Rejected) as caught:
-            await sink.send(batch_of([quoted, json.dumps({"@timestamp": f"{DAY}T00:00:00Z"}).encode()]))
-    assert (caught.value.records, caught.value.stored, caught.value.reason) == ((0,), True, "mapper_parsing_exception")
+            await sink.send(
+                batch_of([quoted, json.dumps({"@timestamp": f"{DAY}T00:00:00Z"}).encode()])
+            )
+    assert (caught.value.records, caught.value.stored, caught.value.reason) == (
+        (0,),
+        True,
+        "mapper_parsing_exception",
+    )
     assert "hunter2" not in str(caught.value)
     assert len(elasticsearch_place.search.documents()) == 1
 
 
-async def test_of_a_batch_only_what_could_not_be_taken_yet_is_sent_again(elasticsearch_place: SearchPlace) -> None:
+async def test_of_a_batch_only_what_could_not_be_taken_yet_is_sent_again(
+    elasticsearch_place: SearchPlace,
+) -> None:
     search, gate = elasticsearch_place.search, elasticsearch_place.gate
     lines = lines_of(1000)
     batch = on_days(batch_of(lines), [DAY] * 9 + [NEXT_DAY])
@@ -142,14 +180,18 @@ async def test_of_a_batch_only_what_could_not_be_taken_yet_is_sent_again(elastic
     assert second < first / 4
 
 
-async def test_what_was_refused_before_a_retry_is_told_after_it(elasticsearch_place: SearchPlace) -> None:
+async def test_what_was_refused_before_a_retry_is_told_after_it(
+    elasticsearch_place: SearchPlace,
+) -> None:
     search = elasticsearch_place.search
     good = json.dumps({"@timestamp": f"{DAY}T00:00:00Z"}).encode()
     batch = on_days(batch_of([good, good, b'{"strange": 1}', good, good, good]), [DAY, NEXT_DAY])
     blocked = f"tracesidecar-ecs-{NEXT_DAY}"
     search.call("PUT", f"/{blocked}")
     search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": True})
-    world = World(mend=lambda: search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": False}))
+    world = World(
+        mend=lambda: search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": False})
+    )
     async with elasticsearch.build(elasticsearch_place.options(format="ecs")) as sink:
         refused = await delivery(sink, world).send(batch)
     assert [record.index for record in refused] == [2]
@@ -160,13 +202,27 @@ async def test_what_was_refused_before_a_retry_is_told_after_it(elasticsearch_pl
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        pytest.param("cluster.max_shards_per_node", "1", "maximum of shards", id="the cluster is full of shards, which it says with 400"),
-        pytest.param("action.auto_create_index", "false", "may not be made by itself", id="indices may not make themselves"),
+        pytest.param(
+            "cluster.max_shards_per_node",
+            "1",
+            "maximum of shards",
+            id="the cluster is full of shards, which it says with 400",
+        ),
+        pytest.param(
+            "action.auto_create_index",
+            "false",
+            "may not be made by itself",
+            id="indices may not make themselves",
+        ),
     ],
 )
-async def test_an_index_that_cannot_be_made_condemns_no_document(elasticsearch_place: SearchPlace, setting: str, value: str, said: str) -> None:
+async def test_an_index_that_cannot_be_made_condemns_no_document(
+    elasticsearch_place: SearchPlace, setting: str, value: str, said: str
+) -> None:
     def put(setting_value: str | None) -> None:
-        elasticsearch_place.search.call("PUT", "/_cluster/settings", {"transient": {setting: setting_value}})
+        elasticsearch_place.search.call(
+            "PUT", "/_cluster/settings", {"transient": {setting: setting_value}}
+        )
 
     lines = lines_of(10)
     elasticsearch_place.search.call("PUT", "/tracesidecar-raw-1999-01-01")
@@ -181,25 +237,41 @@ async def test_an_index_that_cannot_be_made_condemns_no_document(elasticsearch_p
     assert elasticsearch_place.lines() == lines
 
 
-async def test_an_alias_without_a_write_index_condemns_no_document(elasticsearch_place: SearchPlace) -> None:
+async def test_an_alias_without_a_write_index_condemns_no_document(
+    elasticsearch_place: SearchPlace,
+) -> None:
     for name in ("one", "two"):
-        elasticsearch_place.search.call("PUT", f"/tracesidecar-raw-{name}", {"aliases": {"tracesidecar-raw-all": {"is_write_index": False}}})
-    async with elasticsearch.build(elasticsearch_place.options(index="tracesidecar-raw-all")) as sink:
+        elasticsearch_place.search.call(
+            "PUT",
+            f"/tracesidecar-raw-{name}",
+            {"aliases": {"tracesidecar-raw-all": {"is_write_index": False}}},
+        )
+    async with elasticsearch.build(
+        elasticsearch_place.options(index="tracesidecar-raw-all")
+    ) as sink:
         with pytest.raises(RetryLater, match="no write index"):
             await sink.send(batch_of(lines_of(10)))
 
 
-async def test_a_request_over_the_limit_of_the_server_is_halved_until_it_fits(elasticsearch_place: SearchPlace) -> None:
+async def test_a_request_over_the_limit_of_the_server_is_halved_until_it_fits(
+    elasticsearch_place: SearchPlace,
+) -> None:
     lines = lines_of(24, size_bytes=1 << 20)
-    async with elasticsearch.build(elasticsearch_place.options(request_limit=Size.parse("1GiB"), timeout=Seconds(20))) as sink:
+    async with elasticsearch.build(
+        elasticsearch_place.options(request_limit=Size.parse("1GiB"), timeout=Seconds(20))
+    ) as sink:
         await sink.send(batch_of(lines))
     assert elasticsearch_place.lines() == lines
     statuses = [request["status"] for request in elasticsearch_place.gate.requests()]
     assert statuses == [413, 200, 200, 200]
 
 
-async def test_a_document_over_the_limit_of_the_server_is_refused_alone(elasticsearch_place: SearchPlace) -> None:
-    """The registry's limit fits even when each of its bytes is escaped; the server's own is 20 MiB here."""
+async def test_a_document_over_the_limit_of_the_server_is_refused_alone(
+    elasticsearch_place: SearchPlace,
+) -> None:
+    """The registry's limit fits even when each of its bytes is escaped; the server's own is 20 MiB
+    here.
+    """
     escaped = b'"%s"' % (b'\\"' * ((ELASTICSEARCH_DOCUMENT_BYTES - 2) // 2))
     lines = [escaped, b'"%s"' % (b"x" * (21 << 20)), *lines_of(3)]
     async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(20))) as sink:
@@ -209,9 +281,13 @@ async def test_a_document_over_the_limit_of_the_server_is_refused_alone(elastics
     assert elasticsearch_place.gate.requests()[0]["status"] == 200
 
 
-async def test_requests_stay_within_the_limit_and_are_compressed_as_configured(elasticsearch_place: SearchPlace) -> None:
+async def test_requests_stay_within_the_limit_and_are_compressed_as_configured(
+    elasticsearch_place: SearchPlace,
+) -> None:
     lines = lines_of(2000)
-    async with elasticsearch.build(elasticsearch_place.options(request_limit=Size.parse("64KiB"), compression="none")) as sink:
+    async with elasticsearch.build(
+        elasticsearch_place.options(request_limit=Size.parse("64KiB"), compression="none")
+    ) as sink:
         await sink.send(batch_of(lines))
     requests = elasticsearch_place.gate.requests()
     assert elasticsearch_place.lines() == lines
@@ -229,14 +305,24 @@ async def test_requests_stay_within_the_limit_and_are_compressed_as_configured(e
         ({"status": 200, "body": "<html>Welcome</html>"}, "answer"),
         ({"status": 200, "body": '{"items":[{"create":{"status":201}}]}'}, "answer"),
         ({"status": 200, "body": items({"status": 503})}, "unavailable"),
-        ({"status": 200, "body": items({"status": 403, "error": {"type": "security_exception"}})}, "denied"),
+        (
+            {
+                "status": 200,
+                "body": items({"status": 403, "error": {"type": "security_exception"}}),
+            },
+            "denied",
+        ),
     ],
 )
-async def test_what_time_or_a_person_can_mend_is_for_later(elasticsearch_place: SearchPlace, answer: dict[str, object], reason: str) -> None:
+async def test_what_time_or_a_person_can_mend_is_for_later(
+    elasticsearch_place: SearchPlace, answer: dict[str, object], reason: str
+) -> None:
     """The gate answers in the server's stead: no answer here is a judgment of documents."""
     lines = lines_of(3)
     async with elasticsearch_place.sink() as sink:
-        elasticsearch_place.gate.order(authorization=f"ApiKey {SECRET}", answers={"/_bulk": [answer]})
+        elasticsearch_place.gate.order(
+            authorization=f"ApiKey {SECRET}", answers={"/_bulk": [answer]}
+        )
         with pytest.raises(RetryLater) as caught:
             await sink.send(batch_of(lines))
         await sink.send(batch_of(lines))
@@ -245,16 +331,27 @@ async def test_what_time_or_a_person_can_mend_is_for_later(elasticsearch_place: 
     assert elasticsearch_place.lines() == lines
 
 
-async def test_without_a_template_nothing_is_sent_and_it_is_said_how_to_make_one(elasticsearch_place: SearchPlace) -> None:
+async def test_without_a_template_nothing_is_sent_and_it_is_said_how_to_make_one(
+    elasticsearch_place: SearchPlace,
+) -> None:
     elsewhere = elasticsearch_place.options(index="traces-{dt}")
-    with pytest.raises(RetryLater, match=r"no index template that fits traces-.*: run `tracesidecar ddl elasticsearch --apply http://127.0.0.1"):
+    with pytest.raises(
+        RetryLater,
+        match=r"no index template that fits traces-.*: run `tracesidecar ddl elasticsearch --apply http://127.0.0.1",
+    ):
         await elasticsearch.build(elsewhere).__aenter__()
-    async with elasticsearch.build(elasticsearch_place.options(index="traces-{dt}", check_template=False)):
+    async with elasticsearch.build(
+        elasticsearch_place.options(index="traces-{dt}", check_template=False)
+    ):
         pass
 
 
-async def test_who_may_not_look_at_templates_may_write_all_the_same(elasticsearch_place: SearchPlace) -> None:
-    answers: dict[str, list[dict[str, object]]] = {f"tracesidecar-raw-{datetime.now(UTC):%Y-%m-%d}": [{"status": 403}]}
+async def test_who_may_not_look_at_templates_may_write_all_the_same(
+    elasticsearch_place: SearchPlace,
+) -> None:
+    answers: dict[str, list[dict[str, object]]] = {
+        f"tracesidecar-raw-{datetime.now(UTC):%Y-%m-%d}": [{"status": 403}]
+    }
     elasticsearch_place.gate.order(authorization=f"ApiKey {SECRET}", answers=answers)
     with capture_logs() as logs:
         async with elasticsearch_place.sink() as sink:
@@ -263,11 +360,18 @@ async def test_who_may_not_look_at_templates_may_write_all_the_same(elasticsearc
     assert len(elasticsearch_place.lines()) == 3
 
 
-async def test_a_missing_privilege_is_told_before_the_first_document(elasticsearch_place: SearchPlace) -> None:
+async def test_a_missing_privilege_is_told_before_the_first_document(
+    elasticsearch_place: SearchPlace,
+) -> None:
     """OpenSearch has no such question; the gate answers it as Elasticsearch does."""
-    answer: dict[str, object] = {"status": 200, "body": '{"username":"u","has_all_requested":false,"index":{"x":{"create_doc":false}}}'}
+    answer: dict[str, object] = {
+        "status": 200,
+        "body": '{"username":"u","has_all_requested":false,"index":{"x":{"create_doc":false}}}',
+    }
     elasticsearch_place.gate.order(authorization=f"ApiKey {SECRET}", answers={PRIVILEGES: [answer]})
-    with pytest.raises(RetryLater, match="lack the index privilege create_doc on tracesidecar-raw-"):
+    with pytest.raises(
+        RetryLater, match="lack the index privilege create_doc on tracesidecar-raw-"
+    ):
         await elasticsearch_place.sink().__aenter__()
 
 
@@ -295,7 +399,12 @@ def written(certificate: trustme.LeafCert, path: Path) -> Path:
 
 def over_tls(gate: Gate, **tls: str) -> elasticsearch.ElasticsearchSink:
     options = elasticsearch.Options(
-        name="search", type="elasticsearch", format="raw", url=f"https://127.0.0.1:{gate.port}", tls=TlsOptions(**tls), timeout=Seconds(10)
+        name="search",
+        type="elasticsearch",
+        format="raw",
+        url=f"https://127.0.0.1:{gate.port}",
+        tls=TlsOptions(**tls),
+        timeout=Seconds(10),
     )
     return elasticsearch.build(options)
 
@@ -303,9 +412,17 @@ def over_tls(gate: Gate, **tls: str) -> elasticsearch.ElasticsearchSink:
 @pytest.mark.parametrize(
     ("certificate", "said"),
     [
-        pytest.param(lambda ca: trustme.CA().issue_cert("127.0.0.1"), "unable to get local issuer certificate", id="unknown CA"),
+        pytest.param(
+            lambda ca: trustme.CA().issue_cert("127.0.0.1"),
+            "unable to get local issuer certificate",
+            id="unknown CA",
+        ),
         pytest.param(lambda ca: ca.issue_cert("127.0.0.2"), "IP address mismatch", id="wrong host"),
-        pytest.param(lambda ca: ca.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - timedelta(1)), "certificate has expired", id="expired"),
+        pytest.param(
+            lambda ca: ca.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - timedelta(1)),
+            "certificate has expired",
+            id="expired",
+        ),
     ],
 )
 async def test_a_server_that_proves_nothing_gets_nothing(
@@ -320,10 +437,14 @@ async def test_a_server_that_proves_nothing_gets_nothing(
         gate.server.stop()
 
 
-async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(search_server: SearchServer, ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
+    search_server: SearchServer, ca: trustme.CA, tmp_path: Path
+) -> None:
     server = written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
     client = written(trustme.CA().issue_cert("client.example"), tmp_path / "client.pem")
-    gate = Gate(tmp_path / "gate", search_server.port, certificate=server, client_ca=tmp_path / "ca.pem")
+    gate = Gate(
+        tmp_path / "gate", search_server.port, certificate=server, client_ca=tmp_path / "ca.pem"
+    )
     gate.server.start()
     world = World(mend=lambda: written(ca.issue_cert("client.example"), client))
     sink = over_tls(gate, ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
@@ -337,7 +458,9 @@ async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
     assert len(search_server.documents()) == 10
 
 
-@pytest.mark.parametrize("name", ["Traces", "-traces", "traces*", "traces {dt}", "traces-{day}", "_traces", "a,b"])
+@pytest.mark.parametrize(
+    "name", ["Traces", "-traces", "traces*", "traces {dt}", "traces-{day}", "_traces", "a,b"]
+)
 def test_a_name_that_no_index_can_have_is_refused_at_once(name: str) -> None:
     with pytest.raises(ValueError, match="lower-case"):
         elasticsearch.Options(name="search", type="elasticsearch", url="https://h", index=name)
@@ -345,23 +468,47 @@ def test_a_name_that_no_index_can_have_is_refused_at_once(name: str) -> None:
 
 def test_documents_go_to_one_place() -> None:
     with pytest.raises(ValueError, match="both given"):
-        elasticsearch.Options(name="search", type="elasticsearch", url="https://h", index="a", data_stream="b")
+        elasticsearch.Options(
+            name="search", type="elasticsearch", url="https://h", index="a", data_stream="b"
+        )
 
 
 def test_the_destination_names_address_and_index() -> None:
-    options = elasticsearch.Options(name="search", type="elasticsearch", url="https://h:9200/es?token=hunter2")
-    assert elasticsearch.destination(options) == "elasticsearch:https://h:9200/es tracesidecar-ecs-{dt}"
+    options = elasticsearch.Options(
+        name="search", type="elasticsearch", url="https://h:9200/es?token=hunter2"
+    )
+    assert (
+        elasticsearch.destination(options)
+        == "elasticsearch:https://h:9200/es tracesidecar-ecs-{dt}"
+    )
 
 
 def test_no_heavy_client_is_imported() -> None:
-    heavy = {"boto3", "confluent_kafka", "psycopg", "google.cloud", "azure", "pyarrow", "duckdb", "opentelemetry"}
-    code = f"import sys, tracesidecar.sinks.elasticsearch; print(sorted({heavy!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ))
+    heavy = {
+        "boto3",
+        "confluent_kafka",
+        "psycopg",
+        "google.cloud",
+        "azure",
+        "pyarrow",
+        "duckdb",
+        "opentelemetry",
+    }
+    code = f"import sys, tracesidecar.sinks.elasticsearch.sink; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.stdout == "[]\n"
 
 
 @pytest.mark.long
-async def test_a_node_that_is_started_again_has_what_it_said_it_has(elasticsearch_place: SearchPlace) -> None:
+async def test_a_node_that_is_started_again_has_what_it_said_it_has(
+    elasticsearch_place: SearchPlace,
+) -> None:
     search, lines = elasticsearch_place.search, lines_of(200)
     async with elasticsearch_place.sink() as sink:
         await sink.send(batch_for("elasticsearch", lines[:100], batch_id="b1"))

@@ -15,15 +15,21 @@ from tests.servers.search import SearchServer
 def run(folder: Path, search: SearchServer, kills: int) -> list[str]:
     sink = f'name = "search"\ntype = "elasticsearch"\nurl = "{search.url}"\nformat = "raw"\n'
     expected = kill_while_sending(folder, sink, kills=kills)
-    found = Counter(document["_source"]["event"]["original"].encode() for document in search.documents())
+    found = Counter(
+        document["_source"]["event"]["original"].encode() for document in search.documents()
+    )
     return differences("search", by_event(expected.delivered, found), found)
 
 
-def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(tmp_path: Path, search_server: SearchServer) -> None:
+def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(
+    tmp_path: Path, search_server: SearchServer
+) -> None:
     assert run(tmp_path, search_server, 5) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_daemon_killed_fifty_times_while_it_sends_has_each_line_there_once(tmp_path: Path, search_server: SearchServer) -> None:
+def test_a_daemon_killed_fifty_times_while_it_sends_has_each_line_there_once(
+    tmp_path: Path, search_server: SearchServer
+) -> None:
     assert run(tmp_path, search_server, 50) == []

@@ -18,8 +18,8 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater, SinkHalted
 from tracesidecar.model import Batch
-from tracesidecar.sinks import gcs
-from tracesidecar.sinks.object_store import PROBE, ObjectStoreSink
+from tracesidecar.sinks.object_store.gcs import sink as gcs
+from tracesidecar.sinks.object_store.sink import PROBE, ObjectStoreSink
 from tracesidecar.units import Seconds, Size
 
 PROBE_KEY = f"agents/{PROBE.name}"
@@ -45,18 +45,29 @@ def large_batch(mark: str = "large") -> Batch:
     return batch_of(lines_of(9, size_bytes=1 << 20, mark=mark), compression="none")
 
 
-async def test_an_object_and_its_manifest_lie_under_the_prefix_with_their_digests(google_storage: GoogleStorage, sink: ObjectStoreSink) -> None:
+async def test_an_object_and_its_manifest_lie_under_the_prefix_with_their_digests(
+    google_storage: GoogleStorage, sink: ObjectStoreSink
+) -> None:
     batch = batch_of(lines_of(100), with_manifest=True)
     assert batch.manifest is not None
     await sink.send(batch)
-    contents = {key_of(batch): batch.objects[0].content, f"agents/{batch.manifest.name}": batch.manifest.content, PROBE_KEY: PROBE.content}
+    contents = {
+        key_of(batch): batch.objects[0].content,
+        f"agents/{batch.manifest.name}": batch.manifest.content,
+        PROBE_KEY: PROBE.content,
+    }
     assert google_storage.objects() == contents
     blob = google_storage.bucket().get_blob(key_of(batch))
-    assert blob.metadata == {"tracesidecar-sha256": batch.objects[0].sha256.hex(), "tracesidecar-batch": batch.id}
+    assert blob.metadata == {
+        "tracesidecar-sha256": batch.objects[0].sha256.hex(),
+        "tracesidecar-batch": batch.id,
+    }
     assert blob.content_type == "application/gzip"
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(google_storage: GoogleStorage, sink: ObjectStoreSink) -> None:
+async def test_a_name_with_other_content_halts_and_is_not_touched(
+    google_storage: GoogleStorage, sink: ObjectStoreSink
+) -> None:
     batch = batch_of(lines_of(10))
     google_storage.bucket().blob(key_of(batch)).upload_from_string(b"somebody else's")
     with pytest.raises(SinkHalted, match="other_content"):
@@ -64,15 +75,21 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(google_storage
     assert google_storage.objects()[key_of(batch)] == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(google_storage: GoogleStorage, sink: ObjectStoreSink) -> None:
+async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(
+    google_storage: GoogleStorage, sink: ObjectStoreSink
+) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
     await sink.send(earlier)
-    payload = replace(later.objects[0], planned=(earlier.objects[0].sha256, later.objects[0].sha256))
+    payload = replace(
+        later.objects[0], planned=(earlier.objects[0].sha256, later.objects[0].sha256)
+    )
     await sink.send(replace(later, objects=(payload,)))
     assert google_storage.objects()[key_of(earlier)] == earlier.objects[0].content
 
 
-async def test_an_equal_object_without_our_metadata_is_known_by_its_checksum(google_storage: GoogleStorage, sink: ObjectStoreSink) -> None:
+async def test_an_equal_object_without_our_metadata_is_known_by_its_checksum(
+    google_storage: GoogleStorage, sink: ObjectStoreSink
+) -> None:
     batch = batch_of(lines_of(10))
     google_storage.bucket().blob(key_of(batch)).upload_from_string(batch.objects[0].content)
     await sink.send(batch)
@@ -85,13 +102,20 @@ async def test_sixteen_senders_at_once_make_one_object(google_storage: GoogleSto
     await asyncio.gather(*(sink.send(batch) for sink in sinks))
     for sink in sinks:
         await sink.__aexit__(None, None, None)
-    assert google_storage.objects() == {key_of(batch): batch.objects[0].content, PROBE_KEY: PROBE.content}
+    assert google_storage.objects() == {
+        key_of(batch): batch.objects[0].content,
+        PROBE_KEY: PROBE.content,
+    }
 
 
-async def test_a_large_object_goes_up_in_parts_once_and_never_over_another(google_storage: GoogleStorage, tmp_path: Path) -> None:
+async def test_a_large_object_goes_up_in_parts_once_and_never_over_another(
+    google_storage: GoogleStorage, tmp_path: Path
+) -> None:
     batch, other = large_batch(), large_batch("other")
     (tmp_path / "key.json").write_text(google_storage.key_file(SECRET))
-    options = options_for(google_storage.url, part_size=Size(4 << 20), credentials_file=str(tmp_path / "key.json"))
+    options = options_for(
+        google_storage.url, part_size=Size(4 << 20), credentials_file=str(tmp_path / "key.json")
+    )
     async with gcs.build(options) as sink:
         await sink.send(batch)
         await sink.send(batch)
@@ -119,7 +143,9 @@ async def test_the_machines_own_credentials_are_asked_for_when_none_are_configur
     assert len(google_storage.objects()) == 2
 
 
-async def test_a_workload_identity_is_exchanged_for_a_token(google_storage: GoogleStorage, tmp_path: Path) -> None:
+async def test_a_workload_identity_is_exchanged_for_a_token(
+    google_storage: GoogleStorage, tmp_path: Path
+) -> None:
     (tmp_path / "subject").write_text(SUBJECT)
     federation = {
         "type": "external_account",
@@ -130,36 +156,67 @@ async def test_a_workload_identity_is_exchanged_for_a_token(google_storage: Goog
     }
     (tmp_path / "federation.json").write_text(json.dumps(federation))
     batch = batch_of(lines_of(3))
-    async with gcs.build(options_for(google_storage.url, credentials_file=str(tmp_path / "federation.json"))) as sink:
+    async with gcs.build(
+        options_for(google_storage.url, credentials_file=str(tmp_path / "federation.json"))
+    ) as sink:
         await sink.send(batch)
     assert google_storage.objects()[key_of(batch)] == batch.objects[0].content
 
 
 async def test_a_missing_bucket_is_for_later_and_named(google_storage: GoogleStorage) -> None:
     options = options_for(google_storage.open_url, bucket="not-there")
-    with pytest.raises(RetryLater, match=r"not_found: bucket not-there at http://127\.0\.0\.1:[0-9]+ answered 404 .*: there is no such bucket"):
+    with pytest.raises(
+        RetryLater,
+        match=r"not_found: bucket not-there at http://127\.0\.0\.1:[0-9]+ answered 404 .*: there is no such bucket",
+    ):
         await gcs.build(options).__aenter__()
 
 
-@pytest.mark.parametrize("content", ["", "{}", "not JSON", '{"type": "service_account", "private_key": "MII"}'])
-async def test_a_key_file_that_is_none_is_for_later_and_not_quoted(google_storage: GoogleStorage, tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "{}", "not JSON", '{"type": "service_account", "private_key": "MII"}']
+)
+async def test_a_key_file_that_is_none_is_for_later_and_not_quoted(
+    google_storage: GoogleStorage, tmp_path: Path, content: str
+) -> None:
     (tmp_path / "key.json").write_text(content)
     with pytest.raises(RetryLater, match="credentials") as caught:
-        await gcs.build(options_for(google_storage.url, credentials_file=str(tmp_path / "key.json"))).__aenter__()
+        await gcs.build(
+            options_for(google_storage.url, credentials_file=str(tmp_path / "key.json"))
+        ).__aenter__()
     assert "MII" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
-def answer(status: int, reason: str = "", message: str = "secret words of the server", **headers: str) -> dict[str, Any]:
-    error = {"error": {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}}
-    return {"status": status, "body": json.dumps(error), "headers": {"Content-Type": "application/json", **headers}}
+def answer(
+    status: int, reason: str = "", message: str = "secret words of the server", **headers: str
+) -> dict[str, Any]:
+    error = {
+        "error": {
+            "code": status,
+            "message": message,
+            "errors": [{"reason": reason, "message": message}],
+        }
+    }
+    return {
+        "status": status,
+        "body": json.dumps(error),
+        "headers": {"Content-Type": "application/json", **headers},
+    }
 
 
 def stored(**properties: object) -> dict[str, Any]:
-    return {"status": 200, "body": json.dumps({"name": "x", **properties}), "headers": {"Content-Type": "application/json"}}
+    return {
+        "status": 200,
+        "body": json.dumps({"name": "x", **properties}),
+        "headers": {"Content-Type": "application/json"},
+    }
 
 
 TAKEN = answer(412, "conditionNotMet")
-MAY_ONLY_CREATE = answer(403, "forbidden", "shipper@project does not have storage.objects.delete access to the Google Cloud Storage object.")
+MAY_ONLY_CREATE = answer(
+    403,
+    "forbidden",
+    "shipper@project does not have storage.objects.delete access to the Google Cloud Storage object.",
+)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +235,9 @@ MAY_ONLY_CREATE = answer(403, "forbidden", "shipper@project does not have storag
         ([TAKEN, answer(503)], "unavailable"),
     ],
 )
-async def test_what_time_or_a_person_can_mend_is_for_later(receiver: ReceivingServer, answers: list[dict[str, Any]], reason: str) -> None:
+async def test_what_time_or_a_person_can_mend_is_for_later(
+    receiver: ReceivingServer, answers: list[dict[str, Any]], reason: str
+) -> None:
     receiver.order(every_method=True, answers=[TAKEN, *answers])
     async with gcs.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
         with pytest.raises(RetryLater) as caught:
@@ -187,8 +246,12 @@ async def test_what_time_or_a_person_can_mend_is_for_later(receiver: ReceivingSe
     assert "secret words" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
-async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(receiver: ReceivingServer) -> None:
-    receiver.order(every_method=True, answers=[TAKEN, answer(429, "rateLimitExceeded", **{"Retry-After": "9"})])
+async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(
+    receiver: ReceivingServer,
+) -> None:
+    receiver.order(
+        every_method=True, answers=[TAKEN, answer(429, "rateLimitExceeded", **{"Retry-After": "9"})]
+    )
     async with gcs.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
         with pytest.raises(RetryLater) as caught:
             await sink.send(batch_of(lines_of(3)))
@@ -196,16 +259,26 @@ async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(receiv
     assert len(receiver.requests()) == 2
 
 
-async def test_who_may_only_create_hears_of_a_taken_name_as_a_missing_right_and_that_is_a_yes(receiver: ReceivingServer) -> None:
-    """So does Google answer roles/storage.objectCreator; what is already there may not be read, and that is said."""
-    receiver.order(every_method=True, answers=[MAY_ONLY_CREATE, MAY_ONLY_CREATE, answer(403, "forbidden")])
+async def test_who_may_only_create_hears_of_a_taken_name_as_a_missing_right_and_that_is_a_yes(
+    receiver: ReceivingServer,
+) -> None:
+    """So does Google answer roles/storage.objectCreator; what is already there may not be read, and
+    that is said.
+    """
+    receiver.order(
+        every_method=True, answers=[MAY_ONLY_CREATE, MAY_ONLY_CREATE, answer(403, "forbidden")]
+    )
     with capture_logs() as logs:
         async with gcs.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
             await sink.send(batch_of(lines_of(3)))
-    assert "sink.repeat_unread" in {entry["event"] for entry in logs if entry["log_level"] == "warning"}
+    assert "sink.repeat_unread" in {
+        entry["event"] for entry in logs if entry["log_level"] == "warning"
+    }
 
 
-async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(receiver: ReceivingServer) -> None:
+async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
+    receiver: ReceivingServer,
+) -> None:
     batch = batch_of(lines_of(3))
     short = stored(size="1", metadata={"tracesidecar-sha256": batch.objects[0].sha256.hex()})
     receiver.order(every_method=True, answers=[TAKEN, TAKEN, short])
@@ -216,7 +289,12 @@ async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"bucket": "gs://traces"}, {"bucket": "traces/agents"}, {"endpoint_url": "127.0.0.1:9000"}, {"part_size": Size(100_000)}],
+    [
+        {"bucket": "gs://traces"},
+        {"bucket": "traces/agents"},
+        {"endpoint_url": "127.0.0.1:9000"},
+        {"part_size": Size(100_000)},
+    ],
 )
 def test_options_that_cannot_be_meant_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
@@ -224,4 +302,7 @@ def test_options_that_cannot_be_meant_are_refused(changes: dict[str, object]) ->
 
 
 def test_the_destination_is_endpoint_bucket_and_prefix() -> None:
-    assert gcs.destination(options_for("http://127.0.0.1:9000")) == "gcs:http://127.0.0.1:9000/traces/agents"
+    assert (
+        gcs.destination(options_for("http://127.0.0.1:9000"))
+        == "gcs:http://127.0.0.1:9000/traces/agents"
+    )

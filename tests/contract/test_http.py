@@ -23,10 +23,10 @@ from tests.contract.deliveries import World, delivery
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks import http
-from tracesidecar.sinks.http_auth import Basic, Bearer, Header, OAuth2, Signature
-from tracesidecar.sinks.retry_after import LIMIT_SECONDS, retry_after
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks.transport.http_auth import Basic, Bearer, Header, OAuth2, Signature
+from tracesidecar.sinks.transport.retry_after import LIMIT_SECONDS, retry_after
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret
 
 
@@ -34,7 +34,9 @@ def options_for(url: str, **changes: object) -> http.Options:
     return http.Options(name="web", type="http", url=url, **{"timeout": Seconds(5), **changes})  # type: ignore[arg-type]
 
 
-async def answers_to(receiver: ReceivingServer, *answers: dict[str, object]) -> list[RetryLater | Rejected | None]:
+async def answers_to(
+    receiver: ReceivingServer, *answers: dict[str, object]
+) -> list[RetryLater | Rejected | None]:
     """Send one batch for each answer that the server is told to give; return what the sink raised."""
     receiver.order(answers=answers)
     raised: list[RetryLater | Rejected | None] = []
@@ -45,7 +47,9 @@ async def answers_to(receiver: ReceivingServer, *answers: dict[str, object]) -> 
                 raised.append(None)
             except (RetryLater, Rejected) as error:
                 raised.append(error)
-    assert len(receiver.requests()) == len(answers)  # a redirect was not followed, nothing was tried twice
+    assert len(receiver.requests()) == len(
+        answers
+    )  # a redirect was not followed, nothing was tried twice
     return raised
 
 
@@ -57,12 +61,19 @@ async def test_a_request_says_what_it_carries_and_under_which_id(receiver: Recei
     (request,) = receiver.requests()
     assert request.path == "/ingest?source=a"
     assert request.body == batch.objects[0].content
-    wanted = {"Idempotency-Key": batch.id, "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip", "X-Tenant": "blue"}
+    wanted = {
+        "Idempotency-Key": batch.id,
+        "Content-Type": "application/x-ndjson",
+        "Content-Encoding": "gzip",
+        "X-Tenant": "blue",
+    }
     assert wanted.items() <= request.headers.items()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-async def test_an_array_holds_the_records_as_they_stand(receiver: ReceivingServer, compression: str) -> None:
+async def test_an_array_holds_the_records_as_they_stand(
+    receiver: ReceivingServer, compression: str
+) -> None:
     async with http.build(options_for(receiver.url, body="array")) as sink:
         await sink.send(batch_of(ODD_LINES, compression=compression))  # type: ignore[arg-type]
     (request,) = receiver.requests()
@@ -72,8 +83,33 @@ async def test_an_array_holds_the_records_as_they_stand(receiver: ReceivingServe
 
 
 async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingServer) -> None:
-    statuses = [401, 403, 404, 405, 408, 409, 415, 421, 425, 429, 500, 502, 503, 504, 301, 302, 307, 308, 304, 451, 599]
-    secretive = {"body": "the server quotes: hunter2", "headers": {"Location": "/elsewhere?hunter2"}}
+    statuses = [
+        401,
+        403,
+        404,
+        405,
+        408,
+        409,
+        415,
+        421,
+        425,
+        429,
+        500,
+        502,
+        503,
+        504,
+        301,
+        302,
+        307,
+        308,
+        304,
+        451,
+        599,
+    ]
+    secretive = {
+        "body": "the server quotes: hunter2",
+        "headers": {"Location": "/elsewhere?hunter2"},
+    }
     errors = await answers_to(receiver, *({"status": status, **secretive} for status in statuses))
     assert {type(error) for error in errors} == {RetryLater}
     for status, error in zip(statuses, errors, strict=True):
@@ -82,19 +118,33 @@ async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingSe
 
 
 async def test_a_judgment_of_the_content_is_a_rejection(receiver: ReceivingServer) -> None:
-    errors = await answers_to(receiver, *({"status": status, "body": "line 3 holds hunter2"} for status in (400, 422, 413)))
+    errors = await answers_to(
+        receiver,
+        *({"status": status, "body": "line 3 holds hunter2"} for status in (400, 422, 413)),
+    )
     assert {type(error) for error in errors} == {Rejected}
-    assert [error.reason for error in errors if error] == ["bad_request", "unprocessable", "too_large"]
+    assert [error.reason for error in errors if error] == [
+        "bad_request",
+        "unprocessable",
+        "too_large",
+    ]
     assert "hunter2" not in "".join(map(str, errors))
 
 
 async def test_any_2xx_is_a_yes(receiver: ReceivingServer) -> None:
-    assert await answers_to(receiver, *({"status": status} for status in (200, 201, 202, 204, 299))) == [None] * 5
+    assert (
+        await answers_to(receiver, *({"status": status} for status in (200, 201, 202, 204, 299)))
+        == [None] * 5
+    )
 
 
 async def test_retry_after_is_honoured_in_seconds_and_as_a_date(receiver: ReceivingServer) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    throttled, unavailable = await answers_to(receiver, {"status": 429, "headers": {"Retry-After": "7"}}, {"status": 503, "headers": {"Retry-After": date}})
+    throttled, unavailable = await answers_to(
+        receiver,
+        {"status": 429, "headers": {"Retry-After": "7"}},
+        {"status": 503, "headers": {"Retry-After": date}},
+    )
     assert isinstance(throttled, RetryLater)
     assert isinstance(unavailable, RetryLater)
     assert throttled.after_seconds == 7
@@ -104,11 +154,35 @@ async def test_retry_after_is_honoured_in_seconds_and_as_a_date(receiver: Receiv
 
 def test_retry_after_is_never_negative_never_absurd_and_never_a_crash() -> None:
     now = datetime(2026, 9, 21, tzinfo=UTC)
-    values = ["-5", "5", "99999999999", "Mon, 21 Sep 2026 00:01:00 GMT", "Mon, 21 Sep 2020 00:00:00 GMT", "soon", "", "½", "1e3", None]
-    assert [retry_after(value, now) for value in values] == [None, 5.0, LIMIT_SECONDS, 60.0, 0.0, None, None, None, None, None]
+    values = [
+        "-5",
+        "5",
+        "99999999999",
+        "Mon, 21 Sep 2026 00:01:00 GMT",
+        "Mon, 21 Sep 2020 00:00:00 GMT",
+        "soon",
+        "",
+        "½",
+        "1e3",
+        None,
+    ]
+    assert [retry_after(value, now) for value in values] == [
+        None,
+        5.0,
+        LIMIT_SECONDS,
+        60.0,
+        0.0,
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
 
 
-async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(receiver: ReceivingServer) -> None:
+async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(poison="hemlock")
@@ -117,10 +191,14 @@ async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(recei
     assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
     assert len(receiver.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
     assert sorted(receiver.kept_lines()) == sorted(lines[:3210] + lines[3211:])
-    assert all(request.key == "b1" or request.key.startswith("b1.") for request in receiver.requests())
+    assert all(
+        request.key == "b1" or request.key.startswith("b1.") for request in receiver.requests()
+    )
 
 
-async def test_records_over_the_servers_limit_are_the_only_ones_refused(receiver: ReceivingServer) -> None:
+async def test_records_over_the_servers_limit_are_the_only_ones_refused(
+    receiver: ReceivingServer,
+) -> None:
     limit = 1000
     sizes = {10: limit, 20: limit + 1, 30: 10 * limit}
     lines = lines_of(40)
@@ -129,53 +207,96 @@ async def test_records_over_the_servers_limit_are_the_only_ones_refused(receiver
     receiver.order(record_limit_bytes=limit)
     async with http.build(options_for(receiver.url)) as sink:
         refused = await delivery(sink).send(batch_of(lines))
-    assert [(record.index, record.reason) for record in refused] == [(20, "too_large"), (30, "too_large")]
-    assert receiver.kept_lines() == [line for index, line in enumerate(lines) if index not in {20, 30}]
+    assert [(record.index, record.reason) for record in refused] == [
+        (20, "too_large"),
+        (30, "too_large"),
+    ]
+    assert receiver.kept_lines() == [
+        line for index, line in enumerate(lines) if index not in {20, 30}
+    ]
 
 
 @pytest.mark.parametrize(
     ("auth", "header", "value"),
     [
         (Bearer(token=Secret("hunter2")), "Authorization", "Bearer hunter2"),
-        (Basic(username="me", password=Secret("pä:ss")), "Authorization", "Basic " + base64.b64encode("me:pä:ss".encode()).decode()),
+        (
+            Basic(username="me", password=Secret("pä:ss")),
+            "Authorization",
+            "Basic " + base64.b64encode("me:pä:ss".encode()).decode(),
+        ),
         (Header(name="X-Api-Key", value=Secret("hunter2")), "X-Api-Key", "hunter2"),
     ],
 )
-async def test_each_kind_of_credentials_goes_into_its_header(receiver: ReceivingServer, auth: Bearer, header: str, value: str) -> None:
+async def test_each_kind_of_credentials_goes_into_its_header(
+    receiver: ReceivingServer, auth: Bearer, header: str, value: str
+) -> None:
     async with http.build(options_for(receiver.url, auth=auth)) as sink:
         await sink.send(batch_of(lines_of(1)))
     assert receiver.requests()[0].headers[header] == value
     assert receiver.requests("HEAD")[0].headers[header] == value
 
 
-async def test_an_oauth2_token_is_fetched_once_and_again_when_it_is_refused(receiver: ReceivingServer) -> None:
-    auth = OAuth2(token_url=f"http://127.0.0.1:{receiver.port}/_token", client_id="client id", client_secret=Secret("client/secret"), scope="write")
+async def test_an_oauth2_token_is_fetched_once_and_again_when_it_is_refused(
+    receiver: ReceivingServer,
+) -> None:
+    auth = OAuth2(
+        token_url=f"http://127.0.0.1:{receiver.port}/_token",
+        client_id="client id",
+        client_secret=Secret("client/secret"),
+        scope="write",
+    )
     async with http.build(options_for(receiver.url, auth=auth)) as sink:
         await sink.send(batch_of(lines_of(1), batch_id="b1"))
         await sink.send(batch_of(lines_of(1), batch_id="b2"))
         receiver.order(answers=[{"status": 401}])
         await delivery(sink).send(batch_of(lines_of(1), batch_id="b3"))
     sent = [(request.key, request.headers["Authorization"]) for request in receiver.requests()]
-    assert sent == [("b1", "Bearer token-1"), ("b2", "Bearer token-1"), ("b3", "Bearer token-1"), ("b3", "Bearer token-2")]
+    assert sent == [
+        ("b1", "Bearer token-1"),
+        ("b2", "Bearer token-1"),
+        ("b3", "Bearer token-1"),
+        ("b3", "Bearer token-2"),
+    ]
 
 
 async def test_an_oauth2_token_is_renewed_before_it_ends(receiver: ReceivingServer) -> None:
     receiver.order(token_seconds=5)  # less than what is kept in reserve: good for one request
-    auth = OAuth2(token_url=f"http://127.0.0.1:{receiver.port}/_token", client_id="client id", client_secret=Secret("client/secret"))
+    auth = OAuth2(
+        token_url=f"http://127.0.0.1:{receiver.port}/_token",
+        client_id="client id",
+        client_secret=Secret("client/secret"),
+    )
     async with http.build(options_for(receiver.url, auth=auth, probe=False)) as sink:
         await sink.send(batch_of(lines_of(1), batch_id="b1"))
     assert receiver.requests()[0].headers["Authorization"] == "Bearer token-2"
 
 
-async def test_a_wrong_oauth2_client_is_for_later_and_not_named_with_its_secret(receiver: ReceivingServer) -> None:
-    auth = OAuth2(token_url=f"http://127.0.0.1:{receiver.port}/_token", client_id="client id", client_secret=Secret("hunter2"))
+async def test_a_wrong_oauth2_client_is_for_later_and_not_named_with_its_secret(
+    receiver: ReceivingServer,
+) -> None:
+    auth = OAuth2(
+        token_url=f"http://127.0.0.1:{receiver.port}/_token",
+        client_id="client id",
+        client_secret=Secret("hunter2"),
+    )
     with pytest.raises(RetryLater, match="token endpoint answered 401") as caught:
         await http.build(options_for(receiver.url, auth=auth)).__aenter__()
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("held", "said"), [(b"", "empty"), (b"two\nlines", "not one line"), (b"\xff\xfe", "not UTF-8"), (None, "No such file")])
-async def test_a_credential_file_that_holds_none_is_for_later_and_not_quoted(tmp_path: Path, held: bytes | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (b"", "empty"),
+        (b"two\nlines", "not one line"),
+        (b"\xff\xfe", "not UTF-8"),
+        (None, "No such file"),
+    ],
+)
+async def test_a_credential_file_that_holds_none_is_for_later_and_not_quoted(
+    tmp_path: Path, held: bytes | None, said: str
+) -> None:
     file = tmp_path / "token"
     if held is not None:
         file.write_bytes(held)
@@ -194,7 +315,10 @@ async def test_a_signature_is_that_of_standard_webhooks(receiver: ReceivingServe
     assert request.headers["webhook-id"] == "b77"
     assert abs(int(request.headers["webhook-timestamp"]) - time.time()) < 60
     signed = b"b77." + request.headers["webhook-timestamp"].encode() + b"." + request.body
-    assert request.headers["webhook-signature"] == "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert (
+        request.headers["webhook-signature"]
+        == "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    )
 
 
 async def test_seventy_percent_refusals_lose_nothing(receiver: ReceivingServer) -> None:
@@ -204,7 +328,9 @@ async def test_seventy_percent_refusals_lose_nothing(receiver: ReceivingServer) 
     world = World()
     async with http.build(options_for(receiver.url)) as sink:
         for start in range(0, 300, 100):
-            await delivery(sink, world).send(batch_of(lines[start : start + 100], batch_id=f"b{start}"))
+            await delivery(sink, world).send(
+                batch_of(lines[start : start + 100], batch_id=f"b{start}")
+            )
     assert receiver.kept_lines() == lines
     assert [request.status for request in receiver.requests()] == statuses
 
@@ -219,7 +345,9 @@ async def test_nothing_listens_is_for_later() -> None:
         await http.build(options_for(f"http://127.0.0.1:{free_port()}/ingest")).__aenter__()
 
 
-async def test_the_environments_proxy_is_used_and_netrc_is_not(receiver: ReceivingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environments_proxy_is_used_and_netrc_is_not(
+    receiver: ReceivingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login me password hunter2\n")
     netrc.chmod(0o600)
@@ -238,10 +366,22 @@ async def test_verification_that_is_off_is_said_at_each_start(receiver: Receivin
         for _ in range(2):
             async with http.build(options_for(receiver.url, tls=TlsOptions(verify=False))):
                 pass
-    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == ["sink.tls_unverified"] * 2
+    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
+        "sink.tls_unverified"
+    ] * 2
 
 
-@pytest.mark.parametrize("url", ["ftp://host/", "host/path", "https://", "https://user:pass@host/", "https://host:99999/", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/",
+        "host/path",
+        "https://",
+        "https://user:pass@host/",
+        "https://host:99999/",
+        "http://[::1",
+    ],
+)
 def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="url"):
         options_for(url)
@@ -254,10 +394,19 @@ def test_a_credential_is_given_exactly_once(given: dict[str, Secret]) -> None:
 
 
 def test_the_destination_is_named_without_its_query() -> None:
-    assert http.destination(options_for("https://host:8443/a/b?token=hunter2")) == "http:https://host:8443/a/b"
+    assert (
+        http.destination(options_for("https://host:8443/a/b?token=hunter2"))
+        == "http:https://host:8443/a/b"
+    )
 
 
 def test_s3_is_not_imported_by_the_others() -> None:
-    code = "import sys, tracesidecar.sinks.http, tracesidecar.sinks.directory, tracesidecar.sinks.stdout, tracesidecar.sinks.s3; print('boto3' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ))
+    code = "import sys, tracesidecar.sinks.http.sink, tracesidecar.sinks.directory.sink, tracesidecar.sinks.stdout.sink, tracesidecar.sinks.object_store.s3.sink; print('boto3' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.stdout == "False\n"

@@ -1,4 +1,6 @@
-"""Killed while it sends a batch in many requests, the daemon repeats each request under its key, with the same records."""
+"""Killed while it sends a batch in many requests, the daemon repeats each request under its key,
+with the same records.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,15 @@ def run(folder: Path, receiver: ReceivingServer, kills: int) -> list[str]:
     return contradictions + differences("web", expected.delivered, found)
 
 
-def test_a_server_that_remembers_keys_has_each_line_once_after_five_kills(tmp_path: Path, receiver: ReceivingServer) -> None:
+def test_a_server_that_remembers_keys_has_each_line_once_after_five_kills(
+    tmp_path: Path, receiver: ReceivingServer
+) -> None:
     assert run(tmp_path, receiver, 5) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_server_that_remembers_keys_has_each_line_once_after_fifty_kills(tmp_path: Path, receiver: ReceivingServer) -> None:
+def test_a_server_that_remembers_keys_has_each_line_once_after_fifty_kills(
+    tmp_path: Path, receiver: ReceivingServer
+) -> None:
     assert run(tmp_path, receiver, 50) == []

@@ -1,4 +1,6 @@
-"""How requests go through the proxy of the environment: a tunnel for https, with the proxy's own credentials, and TLS with the server itself."""
+"""How requests go through the proxy of the environment: a tunnel for https, with the proxy's own
+credentials, and TLS with the server itself.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,17 @@ from tests.contract.batches import batch_of, lines_of
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import http
-from tracesidecar.sinks.http_options import Options
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks.http.options import Options
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds
 
 
 @dataclass
 class Tunnel:
-    """A proxy that opens tunnels (RFC 9110, 9.3.6) for who names himself, and keeps what it was asked for."""
+    """A proxy that opens tunnels (RFC 9110, 9.3.6) for who names himself, and keeps what it was
+    asked for.
+    """
 
     authorization: str
     asked: list[str] = field(default_factory=list)
@@ -62,13 +66,24 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def options_for(url: str, ca_file: Path) -> Options:
-    return Options(name="web", type="http", url=url, tls=TlsOptions(ca_file=str(ca_file)), timeout=Seconds(5), connect_timeout=Seconds(5))
+    return Options(
+        name="web",
+        type="http",
+        url=url,
+        tls=TlsOptions(ca_file=str(ca_file)),
+        timeout=Seconds(5),
+        connect_timeout=Seconds(5),
+    )
 
 
-async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    (tmp_path / "server.pem").write_bytes(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    (tmp_path / "server.pem").write_bytes(
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
+    )
     receiver = ReceivingServer(tmp_path, certificate=tmp_path / "server.pem")
     receiver.server.start()
     tunnel = Tunnel("Basic " + base64.b64encode(b"me:hunter2").decode())
@@ -79,7 +94,9 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(tmp_pat
             async with http.build(options_for(receiver.url, tmp_path / "ca.pem")) as sink:
                 await sink.send(batch_of(lines_of(3)))
             monkeypatch.setenv("https_proxy", f"http://me:wrong@127.0.0.1:{port}")
-            with pytest.raises(RetryLater, match=r"proxy: the proxy before https://127\.0\.0\.1:\d+ answered 407") as caught:
+            with pytest.raises(
+                RetryLater, match=r"proxy: the proxy before https://127\.0\.0\.1:\d+ answered 407"
+            ) as caught:
                 await http.build(options_for(receiver.url, tmp_path / "ca.pem")).__aenter__()
         assert receiver.kept_lines() == lines_of(3)
     finally:
@@ -89,9 +106,15 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(tmp_pat
     assert all("Proxy-Authorization" not in request.headers for request in receiver.requests())
 
 
-async def test_a_proxy_that_is_away_is_named_and_not_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_is_away_is_named_and_not_its_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("http_proxy", f"http://me:hunter2@127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(RetryLater, match=r"proxy: the proxy before http://far\.invalid cannot be reached") as caught:
-        await http.build(Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(5))).__aenter__()
+    with pytest.raises(
+        RetryLater, match=r"proxy: the proxy before http://far\.invalid cannot be reached"
+    ) as caught:
+        await http.build(
+            Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(5))
+        ).__aenter__()
     assert "hunter2" not in str(caught.value)

@@ -11,13 +11,13 @@ import pytest
 from tests.contract.batches import batch_of, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.servers.receiving import ReceivingServer
+from tracesidecar.deliver.bisect import part
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression
-from tracesidecar.ship.parts import part
-from tracesidecar.sinks import http
-from tracesidecar.sinks.http_auth import Header, OAuth2, Signature
-from tracesidecar.sinks.http_options import Options
+from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks.http.options import Options
 from tracesidecar.sinks.registry import record_limit_of
+from tracesidecar.sinks.transport.http_auth import Header, OAuth2, Signature
 from tracesidecar.units import Seconds, Secret, Size
 
 
@@ -25,7 +25,9 @@ def options_for(url: str, **changes: object) -> Options:
     return Options(name="web", type="http", url=url, **{"timeout": Seconds(5), **changes})  # type: ignore[arg-type]
 
 
-async def sent(receiver: ReceivingServer, batch: Batch, **changes: object) -> list[tuple[str, bytes]]:
+async def sent(
+    receiver: ReceivingServer, batch: Batch, **changes: object
+) -> list[tuple[str, bytes]]:
     """Send a batch; return the key and the body of each request."""
     async with http.build(options_for(receiver.url, **changes)) as sink:
         await sink.send(batch)
@@ -37,19 +39,33 @@ def lines_body(lines: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-async def test_a_batch_over_the_limit_of_records_is_cut_and_each_request_has_a_key_of_its_own(receiver: ReceivingServer, compression: Compression) -> None:
+async def test_a_batch_over_the_limit_of_records_is_cut_and_each_request_has_a_key_of_its_own(
+    receiver: ReceivingServer, compression: Compression
+) -> None:
     lines = lines_of(25)
-    requests = await sent(receiver, batch_of(lines, batch_id="b1", compression=compression), max_records=10)
-    assert requests == [("b1.0-9", lines_body(lines[:10])), ("b1.10-19", lines_body(lines[10:20])), ("b1.20-24", lines_body(lines[20:]))]
+    requests = await sent(
+        receiver, batch_of(lines, batch_id="b1", compression=compression), max_records=10
+    )
+    assert requests == [
+        ("b1.0-9", lines_body(lines[:10])),
+        ("b1.10-19", lines_body(lines[10:20])),
+        ("b1.20-24", lines_body(lines[20:])),
+    ]
 
 
-async def test_a_batch_within_the_limits_is_one_request_under_its_own_id(receiver: ReceivingServer) -> None:
+async def test_a_batch_within_the_limits_is_one_request_under_its_own_id(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(25)
-    assert await sent(receiver, batch_of(lines, batch_id="b1"), max_records=25, max_bytes=Size(1 << 20)) == [("b1", lines_body(lines))]
+    assert await sent(
+        receiver, batch_of(lines, batch_id="b1"), max_records=25, max_bytes=Size(1 << 20)
+    ) == [("b1", lines_body(lines))]
 
 
 @pytest.mark.parametrize("body", ["lines", "array"])
-async def test_no_request_is_longer_than_the_limit_and_none_could_take_another_record(receiver: ReceivingServer, body: str) -> None:
+async def test_no_request_is_longer_than_the_limit_and_none_could_take_another_record(
+    receiver: ReceivingServer, body: str
+) -> None:
     lines = lines_of(100)
     requests = await sent(receiver, batch_of(lines), max_bytes=Size(2000), body=body)
     assert max(len(content) for _, content in requests) <= 2000
@@ -57,17 +73,35 @@ async def test_no_request_is_longer_than_the_limit_and_none_could_take_another_r
     if body == "lines":
         assert b"".join(content for _, content in requests) == lines_body(lines)
     else:
-        assert [record for _, content in requests for record in json.loads(content)] == [json.loads(line) for line in lines]
+        assert [record for _, content in requests for record in json.loads(content)] == [
+            json.loads(line) for line in lines
+        ]
 
 
 async def test_an_array_of_exactly_the_limit_is_one_request(receiver: ReceivingServer) -> None:
     lines = lines_of(30)
     exact = len(b"[" + b",\n".join(lines) + b"]")
-    assert len(await sent(receiver, batch_of(lines, batch_id="b1"), max_bytes=Size(exact), body="array")) == 1
-    assert len(await sent(receiver, batch_of(lines, batch_id="b2"), max_bytes=Size(exact - 1), body="array")) == 1 + 2
+    assert (
+        len(
+            await sent(
+                receiver, batch_of(lines, batch_id="b1"), max_bytes=Size(exact), body="array"
+            )
+        )
+        == 1
+    )
+    assert (
+        len(
+            await sent(
+                receiver, batch_of(lines, batch_id="b2"), max_bytes=Size(exact - 1), body="array"
+            )
+        )
+        == 1 + 2
+    )
 
 
-async def test_a_record_that_fits_in_no_request_is_refused_and_its_neighbours_arrive(receiver: ReceivingServer) -> None:
+async def test_a_record_that_fits_in_no_request_is_refused_and_its_neighbours_arrive(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(20)
     lines[7] = b'{"x":"' + b"x" * 5000 + b'"}'
     async with http.build(options_for(receiver.url, max_bytes=Size(2000))) as sink:
@@ -77,14 +111,21 @@ async def test_a_record_that_fits_in_no_request_is_refused_and_its_neighbours_ar
 
 
 def test_events_are_shortened_to_what_a_request_can_hold() -> None:
-    assert record_limit_of(options_for("http://host/", max_bytes=Size(2000), format="event")) == 2000 - len(b"[]")
+    assert record_limit_of(
+        options_for("http://host/", max_bytes=Size(2000), format="event")
+    ) == 2000 - len(b"[]")
     assert record_limit_of(options_for("http://host/", format="event")) == 0
 
 
-async def test_a_part_of_a_batch_is_cut_under_the_places_of_its_records_in_the_batch(receiver: ReceivingServer) -> None:
+async def test_a_part_of_a_batch_is_cut_under_the_places_of_its_records_in_the_batch(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(25)
     piece = part(batch_of(lines, batch_id="b1"), lines, 5, 18)
-    assert [key for key, _ in await sent(receiver, piece, max_records=10)] == ["b1.5-14", "b1.15-18"]
+    assert [key for key, _ in await sent(receiver, piece, max_records=10)] == [
+        "b1.5-14",
+        "b1.15-18",
+    ]
 
 
 async def test_what_was_stored_of_a_batch_is_not_sent_again(receiver: ReceivingServer) -> None:
@@ -92,10 +133,17 @@ async def test_what_was_stored_of_a_batch_is_not_sent_again(receiver: ReceivingS
     receiver.order(answers=[{"status": status} for status in (204, 503, 204, 204)])
     async with http.build(options_for(receiver.url, max_records=10)) as sink:
         await delivery(sink).send(batch_of(lines, batch_id="b1"))
-    assert [request.key for request in receiver.requests()] == ["b1.0-9", "b1.10-19", "b1.10-19", "b1.20-29"]
+    assert [request.key for request in receiver.requests()] == [
+        "b1.0-9",
+        "b1.10-19",
+        "b1.10-19",
+        "b1.20-29",
+    ]
 
 
-async def test_one_poisoned_record_among_5000_in_many_requests_stands_alone(receiver: ReceivingServer) -> None:
+async def test_one_poisoned_record_among_5000_in_many_requests_stands_alone(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(poison="hemlock")
@@ -112,14 +160,30 @@ async def test_the_signature_names_the_request_as_the_key_does(receiver: Receivi
     signature = Signature(secret=Secret("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"))
     async with http.build(options_for(receiver.url, max_records=2, signature=signature)) as sink:
         await sink.send(batch_of(lines_of(4), batch_id="b1"))
-    assert [request.headers["webhook-id"] for request in receiver.requests()] == ["b1.0-1", "b1.2-3"]
+    assert [request.headers["webhook-id"] for request in receiver.requests()] == [
+        "b1.0-1",
+        "b1.2-3",
+    ]
 
 
 async def test_a_status_is_taken_for_what_the_configuration_says(receiver: ReceivingServer) -> None:
-    receiver.order(answers=[{"status": 409}, {"status": 404}, {"status": 400, "headers": {"Retry-After": "7"}}, {"status": 202}])
-    async with http.build(options_for(receiver.url, status={"409": "accept", "404": "reject", "400": "retry", "202": "retry"})) as sink:
+    receiver.order(
+        answers=[
+            {"status": 409},
+            {"status": 404},
+            {"status": 400, "headers": {"Retry-After": "7"}},
+            {"status": 202},
+        ]
+    )
+    async with http.build(
+        options_for(
+            receiver.url, status={"409": "accept", "404": "reject", "400": "retry", "202": "retry"}
+        )
+    ) as sink:
         await sink.send(batch_of(lines_of(1), batch_id="b0"))
-        with pytest.raises(Rejected, match="404 Not Found, which the option status takes for a reject"):
+        with pytest.raises(
+            Rejected, match="404 Not Found, which the option status takes for a reject"
+        ):
             await sink.send(batch_of(lines_of(1), batch_id="b1"))
         with pytest.raises(RetryLater, match="400 Bad Request") as caught:
             await sink.send(batch_of(lines_of(1), batch_id="b2"))
@@ -128,7 +192,9 @@ async def test_a_status_is_taken_for_what_the_configuration_says(receiver: Recei
             await sink.send(batch_of(lines_of(1), batch_id="b3"))
 
 
-async def test_a_status_that_rejects_is_bisected_like_any_judgment(receiver: ReceivingServer) -> None:
+async def test_a_status_that_rejects_is_bisected_like_any_judgment(
+    receiver: ReceivingServer,
+) -> None:
     receiver.order(answers=[{"status": 404}, {"status": 204}, {"status": 404}])
     async with http.build(options_for(receiver.url, status={"404": "reject"})) as sink:
         refused = await delivery(sink).send(batch_of(lines_of(2)))
@@ -144,7 +210,10 @@ async def test_a_status_that_rejects_is_bisected_like_any_judgment(receiver: Rec
         ({"format": "ecs", "body": "array"}, "application/json"),
         ({"format": "cef"}, "text/plain; charset=utf-8"),
         ({"format": "leef"}, "text/plain; charset=utf-8"),
-        ({"headers": {"content-type": Secret("application/vnd.acme+json")}}, "application/vnd.acme+json"),
+        (
+            {"headers": {"content-type": Secret("application/vnd.acme+json")}},
+            "application/vnd.acme+json",
+        ),
     ],
 )
 async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwise(
@@ -152,7 +221,9 @@ async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwi
 ) -> None:
     await sent(receiver, batch_of(lines_of(3)), **changes)
     (request,) = receiver.requests()
-    assert [value for name, value in request.headers.items() if name.lower() == "content-type"] == [media_type]
+    assert [value for name, value in request.headers.items() if name.lower() == "content-type"] == [
+        media_type
+    ]
 
 
 @pytest.mark.parametrize(
@@ -164,18 +235,25 @@ async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwi
         ({"status": {"100": "accept"}}, "status has 100"),
         ({"headers": {"X-Key": Secret("hunter2\r\nX-Evil: 1")}}, "headers has a value for X-Key"),
         ({"headers": {"X Key": Secret("a")}}, "headers has a name"),
-        ({"headers": {"Idempotency-Key": Secret("a")}}, "headers has Idempotency-Key, which the sink itself sets"),
+        (
+            {"headers": {"Idempotency-Key": Secret("a")}},
+            "headers has Idempotency-Key, which the sink itself sets",
+        ),
         ({"headers": {"X-A": Secret("a"), "x-a": Secret("b")}}, "headers has one name twice"),
         ({"auth": Header(name="X:Key", value=Secret("a"))}, "headers has a name"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_no_value_is_quoted(changes: dict[str, object], said: str) -> None:
+def test_what_cannot_be_meant_is_refused_and_no_value_is_quoted(
+    changes: dict[str, object], said: str
+) -> None:
     with pytest.raises(ValueError, match=said) as caught:
         options_for("http://host/", **changes)
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_connection_that_breaks_within_the_body_is_told_without_the_query_of_the_address() -> None:
+async def test_a_connection_that_breaks_within_the_body_is_told_without_the_query_of_the_address() -> (
+    None
+):
     """What aiohttp says of it quotes the whole address."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,10 +269,16 @@ async def test_a_connection_that_breaks_within_the_body_is_told_without_the_quer
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_token_that_could_not_be_renewed_is_not_used_again(receiver: ReceivingServer) -> None:
+async def test_a_token_that_could_not_be_renewed_is_not_used_again(
+    receiver: ReceivingServer,
+) -> None:
     """Its time is over: what was fetched before must not stand in for the renewal that failed."""
     receiver.order(token_seconds=5)
-    auth = OAuth2(token_url=f"http://127.0.0.1:{receiver.port}/_token", client_id="client id", client_secret=Secret("client/secret"))
+    auth = OAuth2(
+        token_url=f"http://127.0.0.1:{receiver.port}/_token",
+        client_id="client id",
+        client_secret=Secret("client/secret"),
+    )
     world = World(mend=lambda: receiver.order(token_seconds=5))
     async with http.build(options_for(receiver.url, auth=auth)) as sink:
         receiver.order(token_status=503)

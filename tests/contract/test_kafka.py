@@ -17,14 +17,14 @@ from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.kafka_place import TopicPlace
 from tests.servers.broker import Broker
+from tracesidecar.deliver.delivery import RefusedRecord
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.ship.deliver import RefusedRecord
-from tracesidecar.sinks import kafka
-from tracesidecar.sinks.kafka_note import LIMIT_BYTES, Note
-from tracesidecar.sinks.kafka_options import Sasl
+from tracesidecar.sinks.kafka import sink as kafka
+from tracesidecar.sinks.kafka.options import Sasl
+from tracesidecar.sinks.kafka.transaction_marker import LIMIT_BYTES, Note
 from tracesidecar.sinks.registry import promise_of, record_limit_of
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 
 
@@ -36,7 +36,9 @@ def with_poison(count: int, size_bytes: int) -> tuple[list[bytes], int]:
     """Make lines of which one is larger than the others."""
     lines = lines_of(count)
     poisoned = count // 4
-    lines[poisoned] = json.dumps({"text": os.urandom(size_bytes // 2).hex()}).encode()  # brokers measure what is left of it after compression
+    lines[poisoned] = json.dumps(
+        {"text": os.urandom(size_bytes // 2).hex()}
+    ).encode()  # brokers measure what is left of it after compression
     return lines, poisoned
 
 
@@ -48,25 +50,39 @@ def narrow_place(kafka_place: TopicPlace) -> TopicPlace:
     return replace(kafka_place, topic=topic)
 
 
-async def test_a_message_has_the_conversation_as_key_and_says_what_it_is(kafka_place: TopicPlace) -> None:
+async def test_a_message_has_the_conversation_as_key_and_says_what_it_is(
+    kafka_place: TopicPlace,
+) -> None:
     batch = batch_of(lines_of(20))
     async with kafka_place.sink() as sink:
         await sink.send(batch)
-    for record, message in zip(batch.records, kafka_place.broker.messages(kafka_place.topic), strict=True):
+    for record, message in zip(
+        batch.records, kafka_place.broker.messages(kafka_place.topic), strict=True
+    ):
         assert message.key() == record.conversation.encode()
-        assert dict(message.headers() or ()) == {"batch": b"b00000001", "event": record.id.encode(), "dialect": b"generic"}
+        assert dict(message.headers() or ()) == {
+            "batch": b"b00000001",
+            "event": record.id.encode(),
+            "dialect": b"generic",
+        }
 
 
-async def test_a_message_that_is_too_large_does_not_condemn_those_in_the_same_request(narrow_place: TopicPlace) -> None:
+async def test_a_message_that_is_too_large_does_not_condemn_those_in_the_same_request(
+    narrow_place: TopicPlace,
+) -> None:
     lines, poisoned = with_poison(5000, 100_000)
     async with narrow_place.sink() as sink:
         refused = await delivery(sink).send(batch_of(lines))
         await sink.send(batch_of(lines_of(10), "b2"))
     assert refused == (RefusedRecord(poisoned, "too_large"),)
-    assert Counter(narrow_place.lines()) == Counter([*lines[:poisoned], *lines[poisoned + 1 :], *lines_of(10)])
+    assert Counter(narrow_place.lines()) == Counter(
+        [*lines[:poisoned], *lines[poisoned + 1 :], *lines_of(10)]
+    )
 
 
-async def test_a_message_over_the_limit_is_refused_before_it_is_sent(kafka_place: TopicPlace) -> None:
+async def test_a_message_over_the_limit_is_refused_before_it_is_sent(
+    kafka_place: TopicPlace,
+) -> None:
     limit = record_limit_of(kafka_place.options())
     lines = [json.dumps("x" * (size - 2)).encode() for size in (limit, limit + 10_000, 10 * limit)]
     async with kafka_place.sink() as sink:
@@ -80,14 +96,19 @@ async def test_a_message_that_a_topic_cannot_keep_is_refused_alone(kafka_place: 
     topic = f"{kafka_place.topic}-compacted"
     kafka_place.broker.make_topic(topic, **{"cleanup.policy": "compact"})
     batch = batch_of(lines_of(100))
-    records = tuple(record._replace(conversation="" if number == 17 else "c") for number, record in enumerate(batch.records))
+    records = tuple(
+        record._replace(conversation="" if number == 17 else "c")
+        for number, record in enumerate(batch.records)
+    )
     async with replace(kafka_place, topic=topic).sink() as sink:
         refused = await delivery(sink).send(replace(batch, records=records))
     assert refused == (RefusedRecord(17, "invalid_record"),)
     assert len(kafka_place.broker.messages(topic)) == 99
 
 
-async def test_more_than_the_queue_holds_blocks_until_there_is_room(kafka_place: TopicPlace) -> None:
+async def test_more_than_the_queue_holds_blocks_until_there_is_room(
+    kafka_place: TopicPlace,
+) -> None:
     lines = lines_of(300, size_bytes=100_000)
     async with kafka.build(kafka_place.options(timeout=Seconds(30))) as sink:
         await sink.send(batch_of(lines))
@@ -99,7 +120,9 @@ async def test_a_topic_that_is_not_there_is_named(kafka_place: TopicPlace) -> No
         await kafka.build(kafka_place.options(topic="no-such-topic")).__aenter__()
 
 
-async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(kafka_place: TopicPlace) -> None:
+async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(
+    kafka_place: TopicPlace,
+) -> None:
     options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(15))
     lines = lines_of(100)
     for _ in range(2):
@@ -112,7 +135,9 @@ async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(kaf
     assert promise_of(kafka_place.options()) == "at least once"
 
 
-async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(narrow_place: TopicPlace) -> None:
+async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(
+    narrow_place: TopicPlace,
+) -> None:
     options = narrow_place.options(transactional_id=narrow_place.topic, timeout=Seconds(20))
     lines, poisoned = with_poison(200, 100_000)
     for _ in range(2):  # the second knows it from the note only
@@ -123,7 +148,9 @@ async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(n
     assert [message.value() for message in messages] == [*lines[:poisoned], *lines[poisoned + 1 :]]
 
 
-async def test_a_second_sender_with_the_same_transactional_id_is_told(kafka_place: TopicPlace) -> None:
+async def test_a_second_sender_with_the_same_transactional_id_is_told(
+    kafka_place: TopicPlace,
+) -> None:
     options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(15))
     async with kafka.build(options) as first:
         await first.send(batch_of(lines_of(3), "b1"))
@@ -136,7 +163,9 @@ async def test_a_second_sender_with_the_same_transactional_id_is_told(kafka_plac
 def test_a_note_of_somebody_else_is_the_note_of_no_batch() -> None:
     for text in ("", "hello", '{"a":1}', '["b1"]'):
         assert Note.read(text) == Note("", {})
-    assert Note.read(Note("b1", {3: "MSG_SIZE_TOO_LARGE"}).text()) == Note("b1", {3: "MSG_SIZE_TOO_LARGE"})
+    assert Note.read(Note("b1", {3: "MSG_SIZE_TOO_LARGE"}).text()) == Note(
+        "b1", {3: "MSG_SIZE_TOO_LARGE"}
+    )
     with pytest.raises(Rejected):
         Note("b1", dict.fromkeys(range(LIMIT_BYTES // 10), "MSG_SIZE_TOO_LARGE")).text()
 
@@ -148,17 +177,34 @@ def client_certificate(broker: Broker, tmp_path: Path) -> Path:
     return path
 
 
-def over_tls(broker: Broker, topic: str, tls: TlsOptions, host: str = "127.0.0.1") -> kafka.KafkaSink:
-    return kafka.build(kafka.Options(name="bus", type="kafka", brokers=(f"{host}:{broker.ports.tls}",), topic=topic, tls=tls, timeout=Seconds(5)))
+def over_tls(
+    broker: Broker, topic: str, tls: TlsOptions, host: str = "127.0.0.1"
+) -> kafka.KafkaSink:
+    return kafka.build(
+        kafka.Options(
+            name="bus",
+            type="kafka",
+            brokers=(f"{host}:{broker.ports.tls}",),
+            topic=topic,
+            tls=tls,
+            timeout=Seconds(5),
+        )
+    )
 
 
-async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(kafka_place: TopicPlace, client_certificate: Path) -> None:
+async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
+    kafka_place: TopicPlace, client_certificate: Path
+) -> None:
     right = client_certificate.read_bytes()
     stranger = trustme.CA().issue_cert("client.example").private_key_and_cert_chain_pem.bytes()
     client_certificate.write_bytes(stranger)
     world = World(mend=lambda: client_certificate.write_bytes(right))
     broker = kafka_place.broker
-    sink = over_tls(broker, kafka_place.topic, TlsOptions(ca_file=str(broker.ca_file), cert_file=str(client_certificate)))
+    sink = over_tls(
+        broker,
+        kafka_place.topic,
+        TlsOptions(ca_file=str(broker.ca_file), cert_file=str(client_certificate)),
+    )
     await delivery(sink, world).connect()
     await sink.send(batch_of(lines_of(10)))
     await sink.__aexit__(None, None, None)
@@ -166,18 +212,31 @@ async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
     assert kafka_place.lines() == lines_of(10)
 
 
-async def test_a_broker_that_proves_nothing_is_refused_and_the_reason_said(kafka_place: TopicPlace, client_certificate: Path, tmp_path: Path) -> None:
+async def test_a_broker_that_proves_nothing_is_refused_and_the_reason_said(
+    kafka_place: TopicPlace, client_certificate: Path, tmp_path: Path
+) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
     broker = kafka_place.broker
     for ca, host in ((tmp_path / "other.pem", "127.0.0.1"), (broker.ca_file, "localhost")):
-        sink = over_tls(broker, kafka_place.topic, TlsOptions(ca_file=str(ca), cert_file=str(client_certificate)), host)
+        sink = over_tls(
+            broker,
+            kafka_place.topic,
+            TlsOptions(ca_file=str(ca), cert_file=str(client_certificate)),
+            host,
+        )
         with pytest.raises(RetryLater, match="certificate") as caught:
             await sink.__aenter__()
         assert caught.value.reason == "tls"
 
 
 async def test_a_file_of_tls_that_is_missing_is_for_later(tmp_path: Path) -> None:
-    options = kafka.Options(name="bus", type="kafka", brokers=("127.0.0.1:9",), topic="t", tls=TlsOptions(ca_file=str(tmp_path / "none.pem")))
+    options = kafka.Options(
+        name="bus",
+        type="kafka",
+        brokers=("127.0.0.1:9",),
+        topic="t",
+        tls=TlsOptions(ca_file=str(tmp_path / "none.pem")),
+    )
     with pytest.raises(RetryLater, match="a file of tls cannot be used"):
         await kafka.build(options).__aenter__()
 
@@ -193,7 +252,9 @@ async def test_a_file_of_tls_that_is_missing_is_for_later(tmp_path: Path) -> Non
 )
 def test_what_cannot_be_meant_is_refused_at_once(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        kafka.Options(**{"name": "bus", "type": "kafka", "brokers": ("h:1",), "topic": "t", **given})  # type: ignore[arg-type]
+        kafka.Options(
+            **{"name": "bus", "type": "kafka", "brokers": ("h:1",), "topic": "t", **given}
+        )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", [{}, {"password": Secret("a"), "password_file": "b"}])
@@ -203,13 +264,21 @@ def test_a_password_is_given_exactly_once(given: dict[str, Secret]) -> None:
 
 
 def test_the_client_is_imported_only_when_a_sink_is_entered() -> None:
-    code = "import sys, tracesidecar.sinks.kafka as k; k.build; print('confluent_kafka' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ))
+    code = "import sys, tracesidecar.sinks.kafka.sink as k; k.build; print('confluent_kafka' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.stdout == "False\n"
 
 
 @pytest.mark.long
-async def test_a_broker_that_is_started_again_has_what_it_said_it_has(kafka_place: TopicPlace) -> None:
+async def test_a_broker_that_is_started_again_has_what_it_said_it_has(
+    kafka_place: TopicPlace,
+) -> None:
     broker, lines = kafka_place.broker, lines_of(200)
     async with kafka_place.sink() as sink:
         await sink.send(batch_of(lines[:100], "b1"))

@@ -1,4 +1,6 @@
-"""Killed while it sends, the daemon has each line in Kafka: with transactions once, else at times again under the same event id."""
+"""Killed while it sends, the daemon has each line in Kafka: with transactions once, else at times
+again under the same event id.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,30 @@ def run(folder: Path, broker: Broker, kills: int, *, with_transactions: bool) ->
     topic = f"killed-{kills}-{with_transactions}"
     broker.make_topic(topic)
     sink = f'name = "bus"\ntype = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\ntopic = "{topic}"\nformat = "raw"\n'
-    expected = kill_while_sending(folder, sink + (f'transactional_id = "{topic}"\n' if with_transactions else ""), kills=kills)
+    expected = kill_while_sending(
+        folder, sink + (f'transactional_id = "{topic}"\n' if with_transactions else ""), kills=kills
+    )
     messages = broker.messages(topic)
     if with_transactions:
-        return differences("kafka", expected.delivered, Counter(message.value() for message in messages))
-    found = Counter({dict(message.headers() or ())["event"]: message.value() for message in messages}.values())
+        return differences(
+            "kafka", expected.delivered, Counter(message.value() for message in messages)
+        )
+    found = Counter(
+        {dict(message.headers() or ())["event"]: message.value() for message in messages}.values()
+    )
     return differences("kafka", by_event(expected.delivered, found), found)
 
 
-def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(tmp_path: Path, broker: Broker) -> None:
+def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(
+    tmp_path: Path, broker: Broker
+) -> None:
     assert run(tmp_path, broker, 5, with_transactions=True) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("with_transactions", [True, False])
-def test_a_daemon_killed_fifty_times_while_it_sends_loses_nothing(tmp_path: Path, broker: Broker, with_transactions: bool) -> None:
+def test_a_daemon_killed_fifty_times_while_it_sends_loses_nothing(
+    tmp_path: Path, broker: Broker, with_transactions: bool
+) -> None:
     assert run(tmp_path, broker, 50, with_transactions=with_transactions) == []

@@ -1,4 +1,6 @@
-"""What the Loki sink promises beyond the contract: streams with few labels, and refusals that are found one by one."""
+"""What the Loki sink promises beyond the contract: streams with few labels, and refusals that are
+found one by one.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +12,31 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
 from tests.contract.deliveries import delivery
-from tests.servers.collecting import Collector, attributes, body
+from tests.servers.collecting import Tailer, attributes, body
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks import loki
-from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.loki import sink as loki
 from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> loki.Options:
-    given: dict[str, object] = {"timeout": Seconds(5), "format": "raw", "auth": Bearer(token=Secret(SECRET)), **changes}
-    return loki.Options(name="logs", type="loki", url=f"http://127.0.0.1:{port}/loki/api/v1/push", **given)  # type: ignore[arg-type]
+    given: dict[str, object] = {
+        "timeout": Seconds(5),
+        "format": "raw",
+        "auth": Bearer(token=Secret(SECRET)),
+        **changes,
+    }
+    return loki.Options(
+        name="logs", type="loki", url=f"http://127.0.0.1:{port}/loki/api/v1/push", **given
+    )  # type: ignore[arg-type]
 
 
-async def error_of(receiver: ReceivingServer, answer: dict[str, object]) -> RetryLater | Rejected | None:
+async def error_of(
+    receiver: ReceivingServer, answer: dict[str, object]
+) -> RetryLater | Rejected | None:
     receiver.order(answers=[{"status": 204}, answer])
     async with loki.build(options_for(receiver.port)) as sink:
         try:
@@ -36,14 +47,26 @@ async def error_of(receiver: ReceivingServer, answer: dict[str, object]) -> Retr
 
 
 async def test_streams_have_few_labels_and_entries_their_ids(receiver: ReceivingServer) -> None:
-    records = [record._replace(dialect=dialect) for record, dialect in zip(records_of([b"1", b"2", b"3"], "b1"), ["codex", "pi", "codex"], strict=True)]
-    options = options_for(receiver.port, labels={"agent": "builder", "host": "builder-7"}, tenant="plant-7")
+    records = [
+        record._replace(dialect=dialect)
+        for record, dialect in zip(
+            records_of([b"1", b"2", b"3"], "b1"), ["codex", "pi", "codex"], strict=True
+        )
+    ]
+    options = options_for(
+        receiver.port, labels={"agent": "builder", "host": "builder-7"}, tenant="plant-7"
+    )
     async with loki.build(options) as sink:
         await sink.send(replace(batch_for("loki", [b"1", b"2", b"3"]), records=tuple(records)))
     request = receiver.requests()[-1]
 
     def entry(number: int) -> list[object]:
-        ids = {"event_id": records[number].id, "conversation_id": f"conversation-{number}", "event_kind": "state", "severity": "informational"}
+        ids = {
+            "event_id": records[number].id,
+            "conversation_id": f"conversation-{number}",
+            "event_kind": "state",
+            "severity": "informational",
+        }
         return ["1790000000000000000", str(number + 1), ids]
 
     labels = {"agent": "builder", "host": "builder-7"}
@@ -55,15 +78,23 @@ async def test_streams_have_few_labels_and_entries_their_ids(receiver: Receiving
     assert request.headers["Content-Encoding"] == "gzip"
 
 
-async def test_labels_and_ids_arrive_in_a_real_receiver(collector: Collector) -> None:
-    async with loki.build(options_for(collector.ports["LOKI"], labels={"agent": "builder"})) as sink:
+async def test_labels_and_ids_arrive_in_a_real_receiver(collector: Tailer) -> None:
+    async with loki.build(
+        options_for(collector.ports["LOKI"], labels={"agent": "builder"})
+    ) as sink:
         await sink.send(batch_for("loki", lines_of(3)))
     (first, *_) = collector.records()
     assert body(first) == lines_of(3)[0]
-    assert {"agent": "builder", "dialect": "generic", "conversation_id": "conversation-0"}.items() <= attributes(first).items()
+    assert {
+        "agent": "builder",
+        "dialect": "generic",
+        "conversation_id": "conversation-0",
+    }.items() <= attributes(first).items()
 
 
-async def test_the_refused_entry_of_a_batch_is_found_in_few_requests_and_all_others_are_sent(receiver: ReceivingServer) -> None:
+async def test_the_refused_entry_of_a_batch_is_found_in_few_requests_and_all_others_are_sent(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(poison="hemlock")
@@ -72,30 +103,49 @@ async def test_the_refused_entry_of_a_batch_is_found_in_few_requests_and_all_oth
     assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
     assert len(receiver.requests()) - 1 <= 2 * math.ceil(math.log2(5000)) + 2
     entries = [
-        tuple(value[:2]) for request in receiver.requests() if request.kept for stream in json.loads(request.plain)["streams"] for value in stream["values"]
+        tuple(value[:2])
+        for request in receiver.requests()
+        if request.kept
+        for stream in json.loads(request.plain)["streams"]
+        for value in stream["values"]
     ]
-    assert sorted(line for _, line in entries) == sorted(line.decode() for index, line in enumerate(lines) if index != 3210)
+    assert sorted(line for _, line in entries) == sorted(
+        line.decode() for index, line in enumerate(lines) if index != 3210
+    )
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("entry for stream '{a=\"b\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: …", "too_old"),
+        (
+            "entry for stream '{a=\"b\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: …",
+            "too_old",
+        ),
         ("entry for stream '{a=\"b\"}' has timestamp too new: 2030-01-01T00:00:00Z", "too_new"),
-        ("entry with timestamp 2026-01-01 ignored, reason: 'entry too far behind, entry timestamp is: …'", "too_far_behind"),
-        ("Max entry size '262144' bytes exceeded for stream '{a=\"b\"}' while adding an entry with length '300000' bytes", "too_large"),
+        (
+            "entry with timestamp 2026-01-01 ignored, reason: 'entry too far behind, entry timestamp is: …'",
+            "too_far_behind",
+        ),
+        (
+            "Max entry size '262144' bytes exceeded for stream '{a=\"b\"}' while adding an entry with length '300000' bytes",
+            "too_large",
+        ),
         ("hunter2", "bad_request"),
         ("", "bad_request"),
     ],
 )
-async def test_a_refusal_says_why_in_lokis_words_and_quotes_nothing(receiver: ReceivingServer, said: str, reason: str) -> None:
+async def test_a_refusal_says_why_in_lokis_words_and_quotes_nothing(
+    receiver: ReceivingServer, said: str, reason: str
+) -> None:
     error = await error_of(receiver, {"status": 400, "body": said})
     assert isinstance(error, Rejected)
     assert (error.reason, error.records) == (reason, None)
     assert "hunter2" not in str(error)
 
 
-async def test_a_server_that_takes_no_structured_metadata_holds_the_data(receiver: ReceivingServer) -> None:
+async def test_a_server_that_takes_no_structured_metadata_holds_the_data(
+    receiver: ReceivingServer,
+) -> None:
     said = "stream '{a=\"b\"}' includes structured metadata, but this feature is disallowed. Please see `limits_config.structured_metadata`"
     error = await error_of(receiver, {"status": 400, "body": said})
     assert isinstance(error, RetryLater)
@@ -103,26 +153,34 @@ async def test_a_server_that_takes_no_structured_metadata_holds_the_data(receive
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 502, 503])
-async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingServer, status: int) -> None:
-    error = await error_of(receiver, {"status": status, "headers": {"Retry-After": "7"}, "body": "hunter2"})
+async def test_what_a_person_or_time_can_mend_is_for_later(
+    receiver: ReceivingServer, status: int
+) -> None:
+    error = await error_of(
+        receiver, {"status": status, "headers": {"Retry-After": "7"}, "body": "hunter2"}
+    )
     assert isinstance(error, RetryLater)
     assert error.after_seconds == 7
     assert "hunter2" not in str(error)
 
 
 @pytest.mark.parametrize("status", [204, 400, 422])
-async def test_a_server_that_refuses_an_empty_push_has_let_us_in(receiver: ReceivingServer, status: int) -> None:
+async def test_a_server_that_refuses_an_empty_push_has_let_us_in(
+    receiver: ReceivingServer, status: int
+) -> None:
     receiver.order(answers=[{"status": status}])
     async with loki.build(options_for(receiver.port)):
         pass
 
 
-async def test_a_server_that_does_not_know_us_says_so_at_the_start(collector: Collector) -> None:
+async def test_a_server_that_does_not_know_us_says_so_at_the_start(collector: Tailer) -> None:
     with pytest.raises(RetryLater, match="credentials"):
-        await loki.build(options_for(collector.ports["LOKI"], auth=Bearer(token=Secret("wrong")))).__aenter__()
+        await loki.build(
+            options_for(collector.ports["LOKI"], auth=Bearer(token=Secret("wrong")))
+        ).__aenter__()
 
 
-async def test_a_line_at_the_limit_arrives(collector: Collector) -> None:
+async def test_a_line_at_the_limit_arrives(collector: Tailer) -> None:
     line = b'"' + b"x" * (SINK_TYPES["loki"].record_limit_bytes - 2) + b'"'
     async with loki.build(options_for(collector.ports["LOKI"])) as sink:
         await sink.send(batch_for("loki", [line] * 20))
@@ -130,11 +188,17 @@ async def test_a_line_at_the_limit_arrives(collector: Collector) -> None:
     assert len(collector.requests()) == 3
 
 
-@pytest.mark.parametrize(("labels", "said"), [({"a-b": "c"}, "a-b is no name"), ({f"l{n}": "" for n in range(13)}, "at most 12")])
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [({"a-b": "c"}, "a-b is no name"), ({f"l{n}": "" for n in range(13)}, "at most 12")],
+)
 def test_labels_are_few_and_have_names(labels: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         options_for(3100, labels=labels)
 
 
 def test_the_destination_is_named_with_its_tenant() -> None:
-    assert loki.destination(options_for(3100, tenant="blue")) == "loki:http://127.0.0.1:3100/loki/api/v1/push#blue"
+    assert (
+        loki.destination(options_for(3100, tenant="blue"))
+        == "loki:http://127.0.0.1:3100/loki/api/v1/push#blue"
+    )

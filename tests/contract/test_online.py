@@ -1,4 +1,6 @@
-"""`check-config --online` says of each sink what a person must mend: which credential, which right, which index, which certificate."""
+"""`check-config --online` says of each sink what a person must mend: which credential, which right,
+which index, which certificate.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,11 @@ from tests.contract.places import BucketPlace, NetworkPlace
 from tests.contract.sql_place import PostgresPlace
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
-from tracesidecar.cli.online import ask
-from tracesidecar.sinks.http_auth import OAuth2
+from tracesidecar.introspect.connectivity import ask
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.transport.http_auth import OAuth2
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret
 
 WRONG = "hunter2"
@@ -65,7 +67,9 @@ def assert_said(said: str, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*NETWORK_PLACES, "syslog_place"])
-async def test_refused_credentials_are_told_with_what_to_mend_and_mended_ones_are_good(name: str, request: pytest.FixtureRequest) -> None:
+async def test_refused_credentials_are_told_with_what_to_mend_and_mended_ones_are_good(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     place: NetworkPlace = request.getfixturevalue(name)
     right = place.credentials.read_text()
     place.credentials.write_text(place.credentials_with(WRONG))
@@ -76,13 +80,21 @@ async def test_refused_credentials_are_told_with_what_to_mend_and_mended_ones_ar
     assert_said(said, REFUSED[name])
 
 
-async def test_a_bucket_that_is_not_there_is_told(s3_place: BucketPlace, gcs_place: GcsPlace) -> None:
-    assert "404 NoSuchBucket: there is no such bucket: create it, or mend bucket" in await said_of(s3_place.options(bucket="not-there"))
-    assert "there is no such bucket: create it, or mend bucket" in await said_of(gcs_place.options(bucket="not-there"))
+async def test_a_bucket_that_is_not_there_is_told(
+    s3_place: BucketPlace, gcs_place: GcsPlace
+) -> None:
+    assert "404 NoSuchBucket: there is no such bucket: create it, or mend bucket" in await said_of(
+        s3_place.options(bucket="not-there")
+    )
+    assert "there is no such bucket: create it, or mend bucket" in await said_of(
+        gcs_place.options(bucket="not-there")
+    )
 
 
 async def test_a_container_that_is_not_there_is_told(azure_place: AzurePlace) -> None:
-    assert "there is no such container: create it, or mend container" in await said_of(azure_place.options(container="not-there"))
+    assert "there is no such container: create it, or mend container" in await said_of(
+        azure_place.options(container="not-there")
+    )
 
 
 async def test_credentials_that_cannot_be_read_are_not_taken_for_a_store_that_is_away(
@@ -94,36 +106,60 @@ async def test_credentials_that_cannot_be_read_are_not_taken_for_a_store_that_is
         assert "mend credentials_file" in said
 
 
-async def test_an_index_without_template_and_a_privilege_that_is_missing_are_told(elasticsearch_place: SearchPlace) -> None:
+async def test_an_index_without_template_and_a_privilege_that_is_missing_are_told(
+    elasticsearch_place: SearchPlace,
+) -> None:
     said = await said_of(elasticsearch_place.options(index="other-{dt}"))
     assert "has no index template that fits other-" in said
     assert "run `tracesidecar ddl elasticsearch --apply" in said
     # OpenSearch does not know the question: the answer is Elasticsearch's.
-    elasticsearch_place.gate.order(answers={"/_has_privileges": [{"status": 200, "body": '{"has_all_requested":false}'}]})
-    assert "the credentials lack the index privilege create_doc on tracesidecar-raw-" in await said_of(elasticsearch_place.options())
+    elasticsearch_place.gate.order(
+        answers={"/_has_privileges": [{"status": 200, "body": '{"has_all_requested":false}'}]}
+    )
+    assert (
+        "the credentials lack the index privilege create_doc on tracesidecar-raw-"
+        in await said_of(elasticsearch_place.options())
+    )
 
 
-async def test_an_address_where_nothing_takes_logs_is_told(loki_place: CollectorPlace, otlp_place: CollectorPlace, splunk_place: CollectorPlace) -> None:
+async def test_an_address_where_nothing_takes_logs_is_told(
+    loki_place: CollectorPlace, otlp_place: CollectorPlace, splunk_place: CollectorPlace
+) -> None:
     for place in (loki_place, otlp_place):
         wrong = f"http://127.0.0.1:{place.way.port}/elsewhere"
-        assert "answered 404 Not Found: nothing takes records there: check url" in await said_of(place.options(url=wrong))
+        assert "answered 404 Not Found: nothing takes records there: check url" in await said_of(
+            place.options(url=wrong)
+        )
     plain = f"http://127.0.0.1:{splunk_place.collector.ports['PLAIN']}"
-    assert "check url, and whether the token has indexer acknowledgement" in await said_of(splunk_place.options(url=plain))
+    assert "check url, and whether the token has indexer acknowledgement" in await said_of(
+        splunk_place.options(url=plain)
+    )
 
 
-async def test_a_database_that_is_not_there_and_a_privilege_that_is_missing_are_told(postgres_place: PostgresPlace) -> None:
+async def test_a_database_that_is_not_there_and_a_privilege_that_is_missing_are_told(
+    postgres_place: PostgresPlace,
+) -> None:
     elsewhere = Secret(postgres_place.options().url.rpartition("/")[0] + "/elsewhere")
-    assert 'database "elsewhere" does not exist; mend url' in await said_of(postgres_place.options(url=elsewhere))
-    assert "the user lacks a privilege: make it the owner of the schema, or grant it" in await said_of(postgres_place.options(schema="pg_catalog"))
+    assert 'database "elsewhere" does not exist; mend url' in await said_of(
+        postgres_place.options(url=elsewhere)
+    )
+    assert (
+        "the user lacks a privilege: make it the owner of the schema, or grant it"
+        in await said_of(postgres_place.options(schema="pg_catalog"))
+    )
 
 
 async def test_a_topic_that_is_not_there_is_told(kafka_place: TopicPlace) -> None:
-    assert "the topic is not there: make it" in await said_of(kafka_place.options(topic="not-there"))
+    assert "the topic is not there: make it" in await said_of(
+        kafka_place.options(topic="not-there")
+    )
 
 
 async def test_a_port_where_another_protocol_is_spoken_is_told(receiver: ReceivingServer) -> None:
     there = {"host": "127.0.0.1", "connect_timeout": Seconds(2), "timeout": Seconds(2)}
-    assert "does not speak RELP; check host and port" in await said_of(options_for("relp", port=receiver.port, **there))
+    assert "does not speak RELP; check host and port" in await said_of(
+        options_for("relp", port=receiver.port, **there)
+    )
     said = await said_of(options_for("syslog", port=receiver.port, tls=TlsOptions(), **there))
     assert "it does not speak TLS there: mend the address or the port" in said
     for sink_type in ("relp", "syslog"):
@@ -132,51 +168,88 @@ async def test_a_port_where_another_protocol_is_spoken_is_told(receiver: Receivi
 
 
 async def test_a_web_address_that_cannot_be_reached_is_told(receiver: ReceivingServer) -> None:
-    assert "the name of http://nowhere.invalid could not be resolved; check url" in await said_of(options_for("http", url="http://nowhere.invalid/"))
+    assert "the name of http://nowhere.invalid could not be resolved; check url" in await said_of(
+        options_for("http", url="http://nowhere.invalid/")
+    )
     said = await said_of(options_for("http", url=f"http://127.0.0.1:{free_port()}/"))
     assert "failed: Connection refused; check url, and whether it is up" in said
-    auth = OAuth2(token_url=f"http://127.0.0.1:{receiver.port}/_token", client_id="other", client_secret=Secret(WRONG))
+    auth = OAuth2(
+        token_url=f"http://127.0.0.1:{receiver.port}/_token",
+        client_id="other",
+        client_secret=Secret(WRONG),
+    )
     said = await said_of(options_for("http", url=receiver.url, auth=auth))
-    assert "the token endpoint answered 401; check auth.token_url, client_id and client_secret" in said
+    assert (
+        "the token endpoint answered 401; check auth.token_url, client_id and client_secret" in said
+    )
     assert WRONG not in said
 
 
-async def test_an_answer_that_judges_content_is_no_judgment_before_there_is_any(receiver: ReceivingServer) -> None:
+async def test_an_answer_that_judges_content_is_no_judgment_before_there_is_any(
+    receiver: ReceivingServer,
+) -> None:
     receiver.order(answers=[{"status": 400}, {"status": 413}])
     given = {"url": receiver.url, "api_key": Secret("k")}
-    assert "to a request without records: check url" in await said_of(options_for("datadog", **given))
-    assert "to a request without records: check url" in await said_of(options_for("otlp", url=receiver.url, format="otlp"))
+    assert "to a request without records: check url" in await said_of(
+        options_for("datadog", **given)
+    )
+    assert "to a request without records: check url" in await said_of(
+        options_for("otlp", url=receiver.url, format="otlp")
+    )
 
 
 async def test_a_place_on_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "a file is where a folder should be: mend path" in await said_of(options_for("directory", path=str(tmp_path / "file" / "lake")))
+    assert "a file is where a folder should be: mend path" in await said_of(
+        options_for("directory", path=str(tmp_path / "file" / "lake"))
+    )
     missing = tmp_path / "none"
-    assert "mend its folder's rights, or url" in await said_of(options_for("sql", url=Secret(f"sqlite://{missing}/traces.db")))
-    assert "check its folder's rights" in await said_of(options_for("sql", url=Secret(f"duckdb://{missing}/traces.duckdb")))
+    assert "mend its folder's rights, or url" in await said_of(
+        options_for("sql", url=Secret(f"sqlite://{missing}/traces.db"))
+    )
+    assert "check its folder's rights" in await said_of(
+        options_for("sql", url=Secret(f"duckdb://{missing}/traces.duckdb"))
+    )
 
 
 def test_a_standard_output_that_is_closed_is_told() -> None:
     code = """
 import asyncio, sys
-from tracesidecar.cli.online import ask
-from tracesidecar.sinks.stdout import Options
+from tracesidecar.introspect.connectivity import ask
+from tracesidecar.sinks.stdout.sink import Options
 [answer] = asyncio.run(ask([Options(name="screen", type="stdout")]))
 sys.stderr.write(answer.detail)
 """
-    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "standard output is closed; start tracesidecar with it open, or remove this sink" in done.stderr
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (
+        "standard output is closed; start tracesidecar with it open, or remove this sink"
+        in done.stderr
+    )
 
 
 TLS_OPTIONS: dict[str, Callable[[int], dict[str, object]]] = {
-    "azure": lambda port: {"account_url": f"https://127.0.0.1:{port}/account", "container": "traces", "account_key": Secret("YWJj")},
+    "azure": lambda port: {
+        "account_url": f"https://127.0.0.1:{port}/account",
+        "container": "traces",
+        "account_key": Secret("YWJj"),
+    },
     "datadog": lambda port: {"url": f"https://127.0.0.1:{port}/", "api_key": Secret("k")},
     "elasticsearch": lambda port: {"url": f"https://127.0.0.1:{port}"},
     "http": lambda port: {"url": f"https://127.0.0.1:{port}/"},
     "loki": lambda port: {"url": f"https://127.0.0.1:{port}/"},
     "otlp": lambda port: {"url": f"https://127.0.0.1:{port}/", "format": "otlp"},
     "relp": lambda port: {"host": "127.0.0.1", "port": port, "tls": TlsOptions()},
-    "s3": lambda port: {"endpoint_url": f"https://127.0.0.1:{port}", "bucket": "traces", "access_key": Secret("k"), "secret_key": Secret("s")},
+    "s3": lambda port: {
+        "endpoint_url": f"https://127.0.0.1:{port}",
+        "bucket": "traces",
+        "access_key": Secret("k"),
+        "secret_key": Secret("s"),
+    },
     "splunk": lambda port: {"url": f"https://127.0.0.1:{port}", "token": Secret("t")},
     "syslog": lambda port: {"host": "127.0.0.1", "port": port, "tls": TlsOptions()},
 }
@@ -186,7 +259,9 @@ TLS_OPTIONS: dict[str, Callable[[int], dict[str, object]]] = {
 def unknown_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceivingServer]:
     """A server whose certificate nobody here has heard of; a handshake is all that is asked of it."""
     folder = tmp_path_factory.mktemp("unknown")
-    (folder / "server.pem").write_bytes(trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    (folder / "server.pem").write_bytes(
+        trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
+    )
     receiver = ReceivingServer(folder, certificate=folder / "server.pem")
     receiver.server.start()
     yield receiver
@@ -194,12 +269,33 @@ def unknown_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivi
 
 
 @pytest.mark.parametrize("sink_type", TLS_OPTIONS)
-async def test_an_unknown_ca_is_told_with_the_option_that_names_it(sink_type: str, unknown_server: ReceivingServer) -> None:
-    options = options_for(sink_type, **TLS_OPTIONS[sink_type](unknown_server.port), timeout=Seconds(5), connect_timeout=Seconds(3))
+async def test_an_unknown_ca_is_told_with_the_option_that_names_it(
+    sink_type: str, unknown_server: ReceivingServer
+) -> None:
+    options = options_for(
+        sink_type,
+        **TLS_OPTIONS[sink_type](unknown_server.port),
+        timeout=Seconds(5),
+        connect_timeout=Seconds(3),
+    )
     assert_said(await said_of(options), UNKNOWN_CA)
 
 
-async def test_an_unknown_ca_of_google_and_of_a_broker_is_told(gcs_place: GcsPlace, unknown_server: ReceivingServer) -> None:
-    assert_said(await said_of(gcs_place.options(endpoint_url=f"https://127.0.0.1:{unknown_server.port}")), UNKNOWN_CA)
-    broker = options_for("kafka", brokers=(f"127.0.0.1:{unknown_server.port}",), topic="traces", tls=TlsOptions(), timeout=Seconds(3))
-    assert_said(await said_of(broker), "certificate could not be verified.* check tls and the certificates of the brokers")
+async def test_an_unknown_ca_of_google_and_of_a_broker_is_told(
+    gcs_place: GcsPlace, unknown_server: ReceivingServer
+) -> None:
+    assert_said(
+        await said_of(gcs_place.options(endpoint_url=f"https://127.0.0.1:{unknown_server.port}")),
+        UNKNOWN_CA,
+    )
+    broker = options_for(
+        "kafka",
+        brokers=(f"127.0.0.1:{unknown_server.port}",),
+        topic="traces",
+        tls=TlsOptions(),
+        timeout=Seconds(3),
+    )
+    assert_said(
+        await said_of(broker),
+        "certificate could not be verified.* check tls and the certificates of the brokers",
+    )

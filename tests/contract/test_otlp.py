@@ -1,4 +1,6 @@
-"""What the OTLP sink promises beyond the contract: both encodings, and partial successes that name no record."""
+"""What the OTLP sink promises beyond the contract: both encodings, and partial successes that name
+no record.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +8,52 @@ import json
 import math
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsPartialSuccess,
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from structlog.testing import capture_logs
 
 from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import delivery
-from tests.servers.collecting import Collector, attributes, body
+from tests.servers.collecting import Tailer, attributes, body
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.encode.otlp_request import refused_records
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks import otlp
-from tracesidecar.sinks.http_auth import Bearer
+from tracesidecar.sinks.otlp import sink as otlp
+from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> otlp.Options:
-    given: dict[str, object] = {"timeout": Seconds(5), "auth": Bearer(token=Secret(SECRET)), **changes}
+    given: dict[str, object] = {
+        "timeout": Seconds(5),
+        "auth": Bearer(token=Secret(SECRET)),
+        **changes,
+    }
     return otlp.Options(name="otel", type="otlp", url=f"http://127.0.0.1:{port}/v1/logs", **given)  # type: ignore[arg-type]
 
 
 def partial(refused: object) -> dict[str, object]:
-    return {"status": 200, "body": json.dumps({"partialSuccess": {"rejectedLogRecords": refused, "errorMessage": "hunter2"}})}
+    return {
+        "status": 200,
+        "body": json.dumps(
+            {"partialSuccess": {"rejectedLogRecords": refused, "errorMessage": "hunter2"}}
+        ),
+    }
 
 
 @pytest.mark.parametrize("encoding", ["json", "protobuf"])
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-async def test_records_arrive_in_both_encodings(collector: Collector, encoding: str, compression: str) -> None:
+async def test_records_arrive_in_both_encodings(
+    collector: Tailer, encoding: str, compression: str
+) -> None:
     lines = lines_of(100)
-    async with otlp.build(options_for(collector.ports["OTLP"], encoding=encoding, compression=compression)) as sink:
+    async with otlp.build(
+        options_for(collector.ports["OTLP"], encoding=encoding, compression=compression)
+    ) as sink:
         await sink.send(batch_for("otlp", lines))
     records = collector.records()
     assert [body(record) for record in records] == lines
@@ -48,33 +67,61 @@ async def test_a_request_says_what_it_is(receiver: ReceivingServer) -> None:
     async with otlp.build(options) as sink:
         await sink.send(batch_for("otlp", lines_of(3)))
     probe, request = receiver.requests()
-    assert {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", "X-Team": "agents"}.items() <= request.headers.items()
+    assert {
+        "Content-Type": "application/x-protobuf",
+        "Content-Encoding": "gzip",
+        "X-Team": "agents",
+    }.items() <= request.headers.items()
     assert not ExportLogsServiceRequest.FromString(probe.plain).resource_logs
-    assert len(ExportLogsServiceRequest.FromString(request.plain).resource_logs[0].scope_logs[0].log_records) == 3
+    assert (
+        len(
+            ExportLogsServiceRequest.FromString(request.plain)
+            .resource_logs[0]
+            .scope_logs[0]
+            .log_records
+        )
+        == 3
+    )
 
 
-async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(collector: Collector) -> None:
+async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
+    collector: Tailer,
+) -> None:
     batch = batch_for("otlp", lines_of(5000))
     records = list(batch.records)
-    records[3210] = records[3210]._replace(body=records[3210].body.replace(b'"timeUnixNano":"17', b'"timeUnixNano":"x17'))
-    batch = batch_for("otlp", lines_of(5000)).__class__(**{**{name: getattr(batch, name) for name in batch.__slots__}, "records": tuple(records)})
+    records[3210] = records[3210]._replace(
+        body=records[3210].body.replace(b'"timeUnixNano":"17', b'"timeUnixNano":"x17')
+    )
+    batch = batch_for("otlp", lines_of(5000)).__class__(
+        **{**{name: getattr(batch, name) for name in batch.__slots__}, "records": tuple(records)}
+    )
     async with otlp.build(options_for(collector.ports["OTLP"])) as sink:
         refused = await delivery(sink).send(batch)
     assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
     arrived = [attributes(record)["log.record.uid"] for record in collector.records()]
-    assert sorted(arrived) == sorted(record.id for index, record in enumerate(batch.records) if index != 3210)
+    assert sorted(arrived) == sorted(
+        record.id for index, record in enumerate(batch.records) if index != 3210
+    )
     assert len(collector.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
 
 
-async def test_a_partial_success_is_refused_as_a_range_with_its_count_and_not_repeated(receiver: ReceivingServer) -> None:
+async def test_a_partial_success_is_refused_as_a_range_with_its_count_and_not_repeated(
+    receiver: ReceivingServer,
+) -> None:
     receiver.order(answers=[{"status": 200}, partial("3")])
     async with otlp.build(options_for(receiver.port)) as sink:
         with capture_logs() as logs:
             refused = await delivery(sink).send(batch_for("otlp", lines_of(200)))
-    assert [(record.index, record.reason) for record in refused] == [(index, "partial_success") for index in range(200)]
+    assert [(record.index, record.reason) for record in refused] == [
+        (index, "partial_success") for index in range(200)
+    ]
     assert len(receiver.requests()) == 2
     (warning,) = logs
-    assert (warning["event"], warning["refused"], warning["sent"]) == ("sink.partial_success", 3, 200)
+    assert (warning["event"], warning["refused"], warning["sent"]) == (
+        "sink.partial_success",
+        3,
+        200,
+    )
     assert "hunter2" not in str(warning)
 
 
@@ -82,13 +129,18 @@ async def test_a_partial_success_of_one_request_judges_no_other(receiver: Receiv
     receiver.order(answers=[{"status": 200}, {"status": 200}, partial(1)])
     async with otlp.build(options_for(receiver.port)) as sink:
         refused = await delivery(sink).send(batch_for("otlp", lines_of(60, size_bytes=150_000)))
-    requests = [len(json.loads(request.plain)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]) for request in receiver.requests()[1:]]
+    requests = [
+        len(json.loads(request.plain)["resourceLogs"][0]["scopeLogs"][0]["logRecords"])
+        for request in receiver.requests()[1:]
+    ]
     first, second, *rest = requests
     assert [record.index for record in refused] == list(range(first, first + second))
     assert first + second + sum(rest) == 60
 
 
-async def test_a_destination_that_refuses_all_of_a_success_holds_the_data(receiver: ReceivingServer) -> None:
+async def test_a_destination_that_refuses_all_of_a_success_holds_the_data(
+    receiver: ReceivingServer,
+) -> None:
     receiver.order(answers=[{"status": 200}, partial(150), {"status": 200}])
     async with otlp.build(options_for(receiver.port)) as sink:
         assert await delivery(sink).send(batch_for("otlp", lines_of(150))) == ()
@@ -110,15 +162,24 @@ def test_the_count_of_an_answer_is_read_from_json(answer: bytes, refused: int) -
 
 
 def test_the_count_of_an_answer_is_read_from_protobuf() -> None:
-    answer = ExportLogsServiceResponse(partial_success=ExportLogsPartialSuccess(rejected_log_records=4))
+    answer = ExportLogsServiceResponse(
+        partial_success=ExportLogsPartialSuccess(rejected_log_records=4)
+    )
     assert refused_records(answer.SerializeToString(), "protobuf") == 4
     assert refused_records(b"", "protobuf") == 0
     assert refused_records(b"\xff\xff", "protobuf") == 0
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503, 504])
-async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingServer, status: int) -> None:
-    receiver.order(answers=[{"status": 200}, {"status": status, "headers": {"Retry-After": "7"}, "body": "hunter2"}])
+async def test_what_a_person_or_time_can_mend_is_for_later(
+    receiver: ReceivingServer, status: int
+) -> None:
+    receiver.order(
+        answers=[
+            {"status": 200},
+            {"status": status, "headers": {"Retry-After": "7"}, "body": "hunter2"},
+        ]
+    )
     async with otlp.build(options_for(receiver.port)) as sink:
         with pytest.raises(RetryLater) as caught:
             await sink.send(batch_for("otlp", lines_of(3)))
@@ -127,7 +188,9 @@ async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingSe
 
 
 @pytest.mark.parametrize(("status", "reason"), [(400, "bad_request"), (413, "too_large")])
-async def test_a_refusal_is_a_judgment_of_the_content(receiver: ReceivingServer, status: int, reason: str) -> None:
+async def test_a_refusal_is_a_judgment_of_the_content(
+    receiver: ReceivingServer, status: int, reason: str
+) -> None:
     receiver.order(answers=[{"status": 200}, {"status": status, "body": "hunter2"}])
     async with otlp.build(options_for(receiver.port)) as sink:
         with pytest.raises(Rejected) as caught:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import relp
-from tracesidecar.sinks.relp_frames import Answers, ProtocolError, frame, next_transaction
-from tracesidecar.sinks.relp_session import WINDOW
+from tracesidecar.sinks.syslog import relp_sink as relp
+from tracesidecar.sinks.syslog.relp_frames import Answers, ProtocolError, frame, next_transaction
+from tracesidecar.sinks.syslog.relp_session import WINDOW
 from tracesidecar.units import Seconds
 
 Frame = tuple[int, bytes, bytes]
@@ -44,7 +44,9 @@ class ScriptedServer:
 
 def _cut(data: bytes) -> tuple[list[Frame], bytes]:
     frames = []
-    while (header := re.match(rb"([0-9]+) ([a-z]+) ([0-9]+) ?", data)) and len(data) > header.end() + int(header[3]):
+    while (header := re.match(rb"([0-9]+) ([a-z]+) ([0-9]+) ?", data)) and len(
+        data
+    ) > header.end() + int(header[3]):
         end = header.end() + int(header[3])
         frames.append((int(header[1]), header[2], data[header.end() : end]))
         assert data[end : end + 1] == b"\n"
@@ -58,24 +60,44 @@ async def scripted(script: Script) -> AsyncIterator[tuple[ScriptedServer, relp.R
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with listener:
-        yield server, relp.build(relp.Options(name="audit", type="relp", host="127.0.0.1", port=port, timeout=Seconds(2)))
+        yield (
+            server,
+            relp.build(
+                relp.Options(
+                    name="audit", type="relp", host="127.0.0.1", port=port, timeout=Seconds(2)
+                )
+            ),
+        )
 
 
 def answering(to_message: Callable[[int], bytes]) -> Script:
     """Open and close as one should, and answer messages like this."""
-    return lambda frames: (OPENED if name == b"open" else frame(n, "rsp", b"200 OK") if name == b"close" else to_message(n) for n, name, _ in frames)
+    return lambda frames: (
+        OPENED
+        if name == b"open"
+        else frame(n, "rsp", b"200 OK")
+        if name == b"close"
+        else to_message(n)
+        for n, name, _ in frames
+    )
 
 
 async def test_never_more_than_the_window_is_without_an_answer() -> None:
     async with scripted(answering(lambda n: frame(n, "rsp", b"200 OK"))) as (server, sink), sink:
         await sink.send(batch_for("relp", lines_of(1000)))
-    assert [(number, name) for number, name, _ in server.taken] == [(1, b"open"), *((n, b"syslog") for n in range(2, 1002)), (1002, b"close")]
+    assert [(number, name) for number, name, _ in server.taken] == [
+        (1, b"open"),
+        *((n, b"syslog") for n in range(2, 1002)),
+        (1002, b"close"),
+    ]
     assert server.most_unanswered <= WINDOW
 
 
 async def test_answers_may_come_in_any_order_and_torn() -> None:
     def backwards(frames: list[Frame]) -> Iterable[bytes]:
-        for answer in reversed(list(answering(lambda n: frame(n, "rsp", b"200 OK, and more"))(frames))):
+        for answer in reversed(
+            list(answering(lambda n: frame(n, "rsp", b"200 OK, and more"))(frames))
+        ):
             yield from (answer[:3], answer[3:])
 
     async with scripted(backwards) as (server, sink), sink:
@@ -84,8 +106,16 @@ async def test_answers_may_come_in_any_order_and_torn() -> None:
 
 
 async def test_a_message_that_the_server_could_not_take_is_for_later_with_its_batch() -> None:
-    async with scripted(answering(lambda n: frame(n, "rsp", b"500 disk full" if n == 7 else b"200 OK"))) as (_, sink), sink:
-        with pytest.raises(RetryLater, match=r"refused: 127\.0\.0\.1:[0-9]+ answered that it could not take a message"):
+    async with (
+        scripted(
+            answering(lambda n: frame(n, "rsp", b"500 disk full" if n == 7 else b"200 OK"))
+        ) as (_, sink),
+        sink,
+    ):
+        with pytest.raises(
+            RetryLater,
+            match=r"refused: 127\.0\.0\.1:[0-9]+ answered that it could not take a message",
+        ):
             await sink.send(batch_for("relp", lines_of(20)))
 
 
@@ -93,21 +123,30 @@ async def test_a_message_that_the_server_could_not_take_is_for_later_with_its_ba
     "answer",
     [
         pytest.param(lambda n: b"0 serverclose 0\n", id="it goes"),
-        pytest.param(lambda n: b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n", id="another protocol"),
+        pytest.param(
+            lambda n: (
+                b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+            ),
+            id="another protocol",
+        ),
         pytest.param(lambda n: frame(999, "rsp", b"200 OK"), id="an answer to nothing"),
         pytest.param(lambda n: b"%d rsp 999999999 200" % n, id="an answer without end"),
         pytest.param(lambda n: b"%d rsp 6 200 OKX" % n, id="no trailer"),
         pytest.param(lambda n: b"", id="no answer"),
     ],
 )
-async def test_whatever_is_no_answer_leaves_the_batch_for_later(answer: Callable[[int], bytes]) -> None:
+async def test_whatever_is_no_answer_leaves_the_batch_for_later(
+    answer: Callable[[int], bytes],
+) -> None:
     async with scripted(answering(answer)) as (_, sink), sink:
         with pytest.raises(RetryLater, match=r"127\.0\.0\.1"):
             await asyncio.wait_for(sink.send(batch_for("relp", lines_of(20))), timeout=10)
 
 
 async def test_a_server_that_takes_no_syslog_is_said_at_once() -> None:
-    async with scripted(lambda frames: [frame(1, "rsp", b"200 OK\nrelp_version=0\ncommands=eventlog")]) as (_, sink):
+    async with scripted(
+        lambda frames: [frame(1, "rsp", b"200 OK\nrelp_version=0\ncommands=eventlog")]
+    ) as (_, sink):
         with pytest.raises(RetryLater, match="refused"):
             await sink.__aenter__()
 
@@ -122,13 +161,22 @@ async def test_a_cancelled_send_leaves_no_half_frame_before_the_next() -> None:
 
 
 def test_transactions_begin_anew_after_the_last_number() -> None:
-    assert [next_transaction(number) for number in (0, 1, 999_999_998, 999_999_999)] == [1, 2, 999_999_999, 1]
+    assert [next_transaction(number) for number in (0, 1, 999_999_998, 999_999_999)] == [
+        1,
+        2,
+        999_999_999,
+        1,
+    ]
 
 
 def test_frames_are_cut_however_they_arrive() -> None:
     stream = b"1 rsp 6 200 OK\n2 rsp 0\n0 serverclose 0\n"
     whole = Answers().feed(stream)
-    assert [(answer.transaction, answer.command, answer.data) for answer in whole] == [(1, "rsp", b"200 OK"), (2, "rsp", b""), (0, "serverclose", b"")]
+    assert [(answer.transaction, answer.command, answer.data) for answer in whole] == [
+        (1, "rsp", b"200 OK"),
+        (2, "rsp", b""),
+        (0, "serverclose", b""),
+    ]
     answers = Answers()
     assert [answer for byte in stream for answer in answers.feed(bytes([byte]))] == whole
     with pytest.raises(ProtocolError):

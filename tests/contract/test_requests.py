@@ -1,4 +1,6 @@
-"""How a batch of records becomes requests: within the limits, in order, and never twice what is stored."""
+"""How a batch of records becomes requests: within the limits, in order, and never twice what is
+stored.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,21 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import delivery
+from tracesidecar.deliver.bisect import part
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.ship.parts import part
-from tracesidecar.sinks.requests import Limits, Request, Requests
 from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.transport.request_splitter import Limits, Request, Requests
 
 
 class Taking(Sink):
-    """A sink whose destination judges requests by a function, and keeps the bodies of those it takes."""
+    """A sink whose destination judges requests by a function, and keeps the bodies of those it
+    takes.
+    """
 
-    def __init__(self, limits: Limits, judge: Callable[[Request], None] = lambda request: None) -> None:
+    def __init__(
+        self, limits: Limits, judge: Callable[[Request], None] = lambda request: None
+    ) -> None:
         self.kept: list[bytes] = []
         self.sent: list[list[int]] = []
         self._requests = Requests(limits, lambda record: record.body)
@@ -99,7 +105,9 @@ async def test_a_record_that_is_named_in_a_request_is_named_in_the_batch() -> No
     sink = Taking(Limits(10, 1 << 30), judge)
     refused = await delivery(sink).send(batch_of(30))
     assert [record.index for record in refused] == [15]
-    assert sorted(sink.kept) == sorted(line for index, line in enumerate(lines_of(30)) if index != 15)
+    assert sorted(sink.kept) == sorted(
+        line for index, line in enumerate(lines_of(30)) if index != 15
+    )
 
 
 async def test_the_only_record_of_a_refused_request_is_named() -> None:
@@ -127,7 +135,15 @@ async def test_a_part_is_known_by_its_place_in_the_batch_and_a_request_has_no_ga
 
 
 def test_sinks_over_http_import_no_heavy_client() -> None:
-    modules = ", ".join(f"tracesidecar.sinks.{name}" for name in ("splunk", "loki", "otlp", "datadog"))
+    modules = ", ".join(
+        f"tracesidecar.sinks.{name}" for name in ("splunk", "loki", "otlp", "datadog")
+    )
     code = f"import sys, {modules}; print({{'boto3', 'google.protobuf', 'opentelemetry', 'pyarrow', 'duckdb', 'hyperscan'}} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.stdout == "set()\n"

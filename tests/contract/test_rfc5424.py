@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracesidecar.model import Record
-from tracesidecar.sinks import syslog
-from tracesidecar.sinks.rfc5424 import BOM, Messages
+from tracesidecar.sinks.syslog import sink as syslog
+from tracesidecar.sinks.syslog.message import BOM, Messages
 
 MESSAGE = re.compile(
     rb"<(?P<pri>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48}) (?P<procid>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) "
@@ -35,11 +35,24 @@ RECORDS = st.builds(
 
 
 def messages(limit_bytes: int = 480, *, bom: bool = True) -> Messages:
-    return Messages(syslog.Options(name="siem", type="syslog", host="siem.example", hostname="builder-7", procid="42", facility="local7", bom=bom), limit_bytes)
+    return Messages(
+        syslog.Options(
+            name="siem",
+            type="syslog",
+            host="siem.example",
+            hostname="builder-7",
+            procid="42",
+            facility="local7",
+            bom=bom,
+        ),
+        limit_bytes,
+    )
 
 
 @given(RECORDS)
-def test_any_record_is_a_message_that_can_be_taken_apart_and_is_within_the_limit(record: Record) -> None:
+def test_any_record_is_a_message_that_can_be_taken_apart_and_is_within_the_limit(
+    record: Record,
+) -> None:
     made = messages().message(record)
     assert made is not None or len(record.body) > messages().record_limit_bytes
     if made is not None:
@@ -59,7 +72,17 @@ def test_the_limit_of_a_record_is_exact_for_the_longest_header(record: Record, b
 
 
 def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
-    record = Record(b"x" * 200, "f" * 32, "generic", "c" * 20, "/" + "s" * 300, "2026-09-21T14:13:20.000000Z", "state", "t" * 32, "p" * 16)
+    record = Record(
+        b"x" * 200,
+        "f" * 32,
+        "generic",
+        "c" * 20,
+        "/" + "s" * 300,
+        "2026-09-21T14:13:20.000000Z",
+        "state",
+        "t" * 32,
+        "p" * 16,
+    )
     names = [name for name, _ in PARAMETER.findall(messages().message(record) or b"")]
     assert names == [b"event", b"conversation", b"dialect"]
     names = [name for name, _ in PARAMETER.findall(messages(8192).message(record) or b"")]
@@ -67,5 +90,7 @@ def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
 
 
 def test_the_mark_of_utf_8_can_be_left_out() -> None:
-    record = Record(b"CEF:0|", "f" * 32, "generic", "", "", "2026-09-21T14:13:20.000000Z", "state", None, None)
+    record = Record(
+        b"CEF:0|", "f" * 32, "generic", "", "", "2026-09-21T14:13:20.000000Z", "state", None, None
+    )
     assert (messages(bom=False).message(record) or b"").endswith(b"] CEF:0|")

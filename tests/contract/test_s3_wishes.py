@@ -1,4 +1,6 @@
-"""What objects are to be beside their bytes: encrypted, of a class, tagged, locked, and held against a checksum of one's choice."""
+"""What objects are to be beside their bytes: encrypted, of a class, tagged, locked, and held
+against a checksum of one's choice.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from tests.servers.moto import Moto, moto
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tracesidecar.errors import SinkHalted
 from tracesidecar.model import Batch
-from tracesidecar.sinks import s3
-from tracesidecar.sinks.object_store import PROBE
-from tracesidecar.sinks.s3_checksums import Algorithm, checksum
-from tracesidecar.sinks.s3_options import ObjectLock
+from tracesidecar.sinks.object_store.s3 import sink as s3
+from tracesidecar.sinks.object_store.s3.checksums import Algorithm, checksum
+from tracesidecar.sinks.object_store.s3.options import ObjectLock
+from tracesidecar.sinks.object_store.sink import PROBE
 from tracesidecar.units import Seconds, Secret, Size
 
 __all__ = ["moto"]
@@ -29,45 +31,85 @@ IN_PARTS = {"multipart_above": Size(5 << 20), "part_size": Size(5 << 20)}
 
 
 def options_for(url: str, bucket: str = BUCKET, **changes: object) -> s3.Options:
-    keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET), "timeout": Seconds(10), **changes}
-    return s3.Options(name="lake", type="s3", bucket=bucket, endpoint_url=url, path_style=True, **keys)  # type: ignore[arg-type]
+    keys = {
+        "access_key": Secret(ACCESS_KEY),
+        "secret_key": Secret(SECRET),
+        "timeout": Seconds(10),
+        **changes,
+    }
+    return s3.Options(
+        name="lake", type="s3", bucket=bucket, endpoint_url=url, path_style=True, **keys
+    )  # type: ignore[arg-type]
 
 
 def batch_in_parts() -> Batch:
     return batch_of(lines_of(6, size_bytes=1 << 20), batch_id="b2", compression="none")
 
 
-async def test_each_object_has_the_encryption_the_class_the_tags_and_the_lock_that_are_configured(moto: Moto) -> None:
+async def test_each_object_has_the_encryption_the_class_the_tags_and_the_lock_that_are_configured(
+    moto: Moto,
+) -> None:
     lock = ObjectLock(mode="governance", retain_days=3, legal_hold=True)
-    wishes = {"encryption": "aws:kms", "kms_key_id": KEY_ID, "storage_class": "STANDARD_IA", "tags": {"team": "agents and co"}}
+    wishes = {
+        "encryption": "aws:kms",
+        "kms_key_id": KEY_ID,
+        "storage_class": "STANDARD_IA",
+        "tags": {"team": "agents and co"},
+    }
     batch = batch_of(lines_of(10), with_manifest=True)
     assert batch.manifest is not None
-    async with s3.build(options_for(moto.url, moto_server.BUCKET, object_lock=lock, **wishes)) as sink:
+    async with s3.build(
+        options_for(moto.url, moto_server.BUCKET, object_lock=lock, **wishes)
+    ) as sink:
         await sink.send(batch)
         await sink.send(batch)
     for key in (batch.objects[0].name, batch.manifest.name, PROBE.name):
         head = moto.client().head_object(Bucket=moto_server.BUCKET, Key=key)
-        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"], head["StorageClass"]) == ("aws:kms", KEY_ID, "STANDARD_IA")
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"], head["StorageClass"]) == (
+            "aws:kms",
+            KEY_ID,
+            "STANDARD_IA",
+        )
         assert (head["ObjectLockMode"], head["ObjectLockLegalHoldStatus"]) == ("GOVERNANCE", "ON")
-        assert abs(head["ObjectLockRetainUntilDate"] - datetime.now(UTC) - timedelta(days=3)) < timedelta(minutes=5)
+        assert abs(
+            head["ObjectLockRetainUntilDate"] - datetime.now(UTC) - timedelta(days=3)
+        ) < timedelta(minutes=5)
         tags = moto.client().get_object_tagging(Bucket=moto_server.BUCKET, Key=key)["TagSet"]
         assert tags == [{"Key": "team", "Value": "agents and co"}]
 
 
 async def test_an_object_in_parts_has_them_too(moto: Moto) -> None:
     batch = batch_in_parts()
-    async with s3.build(options_for(moto.url, moto_server.BUCKET, encryption="AES256", storage_class="GLACIER_IR", tags={"a": ""}, **IN_PARTS)) as sink:
+    async with s3.build(
+        options_for(
+            moto.url,
+            moto_server.BUCKET,
+            encryption="AES256",
+            storage_class="GLACIER_IR",
+            tags={"a": ""},
+            **IN_PARTS,
+        )
+    ) as sink:
         await sink.send(batch)
         await sink.send(batch)
     head = moto.client().head_object(Bucket=moto_server.BUCKET, Key=batch.objects[0].name)
-    assert (head["ServerSideEncryption"], head["StorageClass"], head["TagCount"]) == ("AES256", "GLACIER_IR", 1)
+    assert (head["ServerSideEncryption"], head["StorageClass"], head["TagCount"]) == (
+        "AES256",
+        "GLACIER_IR",
+        1,
+    )
 
 
 class VersionedStore(ObjectStore):
     """With versions, which a store has to have for locks."""
 
     def command(self) -> list[str | Path]:
-        return [*super().command()[:-1], "--versioning-dir", self._made("versions"), self.folder / "root"]
+        return [
+            *super().command()[:-1],
+            "--versioning-dir",
+            self._made("versions"),
+            self.folder / "root",
+        ]
 
 
 @pytest.fixture
@@ -84,7 +126,9 @@ async def test_a_locked_object_cannot_be_deleted(versioned_store: VersionedStore
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
     single, parts = batch_of(lines_of(10)), batch_in_parts()
     lock = ObjectLock(mode="compliance", retain_days=1)
-    async with s3.build(options_for(versioned_store.url, bucket, object_lock=lock, **IN_PARTS)) as sink:
+    async with s3.build(
+        options_for(versioned_store.url, bucket, object_lock=lock, **IN_PARTS)
+    ) as sink:
         for batch in (single, parts, single, parts):
             await sink.send(batch)
     for batch in (single, parts):
@@ -95,7 +139,9 @@ async def test_a_locked_object_cannot_be_deleted(versioned_store: VersionedStore
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1", "crc32", "crc32c", "crc64nvme"])
-async def test_the_store_holds_the_bytes_against_the_checksum_of_ones_choice(object_store: ObjectStore, algorithm: Algorithm) -> None:
+async def test_the_store_holds_the_bytes_against_the_checksum_of_ones_choice(
+    object_store: ObjectStore, algorithm: Algorithm
+) -> None:
     single, parts = batch_of(lines_of(10)), batch_in_parts()
     async with s3.build(options_for(object_store.url, checksum=algorithm, **IN_PARTS)) as sink:
         for batch in (single, parts, single, parts):
@@ -103,7 +149,9 @@ async def test_the_store_holds_the_bytes_against_the_checksum_of_ones_choice(obj
         with pytest.raises(SinkHalted):
             await sink.send(replace(batch_of(lines_of(10, mark="other")), id=single.id))
     chosen = checksum(algorithm)
-    head = object_store.client().head_object(Bucket=BUCKET, Key=single.objects[0].name, ChecksumMode="ENABLED")
+    head = object_store.client().head_object(
+        Bucket=BUCKET, Key=single.objects[0].name, ChecksumMode="ENABLED"
+    )
     assert head[chosen.field] == chosen.of(single.objects[0].content)
     assert object_store.objects()[parts.objects[0].name] == parts.objects[0].content
 
@@ -136,7 +184,10 @@ def test_wishes_that_no_store_fulfils_are_refused(changes: dict[str, object], sa
         options_for("http://127.0.0.1:1", **changes)
 
 
-@pytest.mark.parametrize("given", [{}, {"mode": "governance"}, {"retain_days": 3}, {"mode": "compliance", "retain_days": -1}])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"mode": "governance"}, {"retain_days": 3}, {"mode": "compliance", "retain_days": -1}],
+)
 def test_a_lock_that_locks_nothing_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="retain_days"):
         ObjectLock(**given)  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""What the Splunk sink promises beyond the contract: events as Splunk has them, its codes, and acknowledgements that are told once."""
+"""What the Splunk sink promises beyond the contract: events as Splunk has them, its codes, and
+acknowledgements that are told once.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +13,63 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
 from tests.contract.deliveries import World, delivery
-from tests.servers.collecting import Collector, attributes, body
+from tests.servers.collecting import Tailer, attributes, body
 from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks import splunk
-from tracesidecar.sinks.http_auth import Bearer
 from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.splunk import sink as splunk
+from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
 NO_DATA = {"status": 400, "body": '{"text":"No data","code":5}'}
 
 
 def options_for(port: int, **changes: object) -> splunk.Options:
-    given: dict[str, object] = {"token": Secret(SECRET), "timeout": Seconds(5), "ack_interval": Seconds(0.01), "ack_timeout": Seconds(0.2), **changes}
+    given: dict[str, object] = {
+        "token": Secret(SECRET),
+        "timeout": Seconds(5),
+        "ack_interval": Seconds(0.01),
+        "ack_timeout": Seconds(0.2),
+        **changes,
+    }
     return splunk.Options(name="siem", type="splunk", url=f"http://127.0.0.1:{port}", **given)  # type: ignore[arg-type]
 
 
 def taken(ack_id: int | None = None) -> dict[str, object]:
-    return {"status": 200, "body": json.dumps({"text": "Success", "code": 0, **({} if ack_id is None else {"ackId": ack_id})})}
+    return {
+        "status": 200,
+        "body": json.dumps(
+            {"text": "Success", "code": 0, **({} if ack_id is None else {"ackId": ack_id})}
+        ),
+    }
 
 
 def acks(**told: bool) -> dict[str, object]:
-    return {"status": 200, "body": json.dumps({"acks": {name.removeprefix("id"): is_indexed for name, is_indexed in told.items()}})}
+    return {
+        "status": 200,
+        "body": json.dumps(
+            {"acks": {name.removeprefix("id"): is_indexed for name, is_indexed in told.items()}}
+        ),
+    }
 
 
 def posts(receiver: ReceivingServer, endpoint: str) -> list[Request]:
-    return [request for request in receiver.requests() if request.path == f"/services/collector/{endpoint}"]
+    return [
+        request
+        for request in receiver.requests()
+        if request.path == f"/services/collector/{endpoint}"
+    ]
 
 
 def asked(receiver: ReceivingServer) -> list[list[int]]:
     return [json.loads(request.plain)["acks"] for request in posts(receiver, "ack")]
 
 
-async def error_of(receiver: ReceivingServer, answer: dict[str, object]) -> RetryLater | Rejected | None:
+async def error_of(
+    receiver: ReceivingServer, answer: dict[str, object]
+) -> RetryLater | Rejected | None:
     receiver.order(answers=[NO_DATA, answer])
     async with splunk.build(options_for(receiver.port)) as sink:
         try:
@@ -57,8 +81,17 @@ async def error_of(receiver: ReceivingServer, answer: dict[str, object]) -> Retr
 
 async def test_an_event_has_its_time_its_place_and_its_ids(receiver: ReceivingServer) -> None:
     receiver.order(intake="splunk", secret=SECRET)
-    record = records_of([b'{"text":"a"}'], "b1")[0]._replace(trace_id="t1", span_id="s1", time="2026-09-21T14:13:20.123456Z")
-    options = options_for(receiver.port, index="agents", sourcetype="trace", host="builder-7", fields={"environment": "test"}, format="ecs")
+    record = records_of([b'{"text":"a"}'], "b1")[0]._replace(
+        trace_id="t1", span_id="s1", time="2026-09-21T14:13:20.123456Z"
+    )
+    options = options_for(
+        receiver.port,
+        index="agents",
+        sourcetype="trace",
+        host="builder-7",
+        fields={"environment": "test"},
+        format="ecs",
+    )
     async with splunk.build(options) as sink:
         await sink.send(replace(batch_for("splunk", [record.body]), records=(record,)))
     (request,) = (request for request in posts(receiver, "event") if request.kept)
@@ -72,23 +105,38 @@ async def test_an_event_has_its_time_its_place_and_its_ids(receiver: ReceivingSe
         "trace_id": "t1",
         "span_id": "s1",
     }
-    where = {"host": "builder-7", "source": "/traces/a.jsonl", "sourcetype": "trace", "index": "agents"}
-    assert json.loads(request.plain) == {"time": 1790000000.123456, **where, "fields": fields, "event": {"text": "a"}}
+    where = {
+        "host": "builder-7",
+        "source": "/traces/a.jsonl",
+        "sourcetype": "trace",
+        "index": "agents",
+    }
+    assert json.loads(request.plain) == {
+        "time": 1790000000.123456,
+        **where,
+        "fields": fields,
+        "event": {"text": "a"},
+    }
     assert request.headers["Content-Encoding"] == "gzip"
     assert request.headers["Authorization"] == f"Splunk {SECRET}"
-    assert len({uuid.UUID(each.headers["X-Splunk-Request-Channel"]) for each in receiver.requests()}) == 1
+    assert (
+        len({uuid.UUID(each.headers["X-Splunk-Request-Channel"]) for each in receiver.requests()})
+        == 1
+    )
 
 
 async def test_an_event_has_no_field_twice(receiver: ReceivingServer) -> None:
     receiver.order(intake="splunk", secret=SECRET)
-    async with splunk.build(options_for(receiver.port, fields={"environment": "test"}, format="event")) as sink:
+    async with splunk.build(
+        options_for(receiver.port, fields={"environment": "test"}, format="event")
+    ) as sink:
         await sink.send(batch_for("splunk", [b'{"event_id":"e1","dialect":"codex"}']))
     event = json.loads(receiver.requests()[-1].plain)
     assert event["event"] == {"event_id": "e1", "dialect": "codex"}
     assert event["fields"] == {"environment": "test"}
 
 
-async def test_without_acknowledgement_a_yes_is_enough(collector: Collector) -> None:
+async def test_without_acknowledgement_a_yes_is_enough(collector: Tailer) -> None:
     lines = lines_of(100)
     async with splunk.build(options_for(collector.ports["PLAIN"], format="raw")) as sink:
         await sink.send(batch_for("splunk", lines))
@@ -97,7 +145,9 @@ async def test_without_acknowledgement_a_yes_is_enough(collector: Collector) -> 
 
 
 @pytest.mark.parametrize("given", [1000, SINK_TYPES["splunk"].record_limit_bytes])
-async def test_a_record_up_to_the_limit_is_an_event_of_at_most_1_mib(collector: Collector, receiver: ReceivingServer, given: int) -> None:
+async def test_a_record_up_to_the_limit_is_an_event_of_at_most_1_mib(
+    collector: Tailer, receiver: ReceivingServer, given: int
+) -> None:
     line = json.dumps({"x": "x" * (given - 9)}).encode()
     assert len(line) == given
     receiver.order(intake="splunk", secret=SECRET)
@@ -117,23 +167,34 @@ async def test_a_large_batch_goes_in_requests_of_2_mib(receiver: ReceivingServer
     assert len(sizes) == 4
 
 
-async def test_an_event_that_is_named_by_its_number_is_the_only_one_refused(receiver: ReceivingServer) -> None:
+async def test_an_event_that_is_named_by_its_number_is_the_only_one_refused(
+    receiver: ReceivingServer,
+) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(intake="splunk", secret=SECRET, poison="hemlock")
     async with splunk.build(options_for(receiver.port, format="raw")) as sink:
         refused = await delivery(sink).send(batch_for("splunk", lines))
     assert [(record.index, record.reason) for record in refused] == [(3210, "invalid_format")]
-    kept = [json.loads(event)["event"].encode() for request in receiver.requests() if request.kept for event in request.plain.split(b"\n")]
+    kept = [
+        json.loads(event)["event"].encode()
+        for request in receiver.requests()
+        if request.kept
+        for event in request.plain.split(b"\n")
+    ]
     assert sorted(kept) == sorted(lines[:3210] + lines[3211:])
     assert len(receiver.requests()) <= 6
 
 
-async def test_an_event_that_a_collector_refuses_without_a_number_is_found(collector: Collector) -> None:
+async def test_an_event_that_a_collector_refuses_without_a_number_is_found(
+    collector: Tailer,
+) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"broken":'
     world = World()
-    async with splunk.build(options_for(collector.ports["SPLUNK"], format="ecs", acknowledge=True)) as sink:
+    async with splunk.build(
+        options_for(collector.ports["SPLUNK"], format="ecs", acknowledge=True)
+    ) as sink:
         refused = await delivery(sink, world).send(batch_for("splunk", lines))
     assert [(record.index, record.reason) for record in refused] == [(3210, "invalid_format")]
     arrived = [attributes(record)["event_id"] for record in collector.records()]
@@ -158,25 +219,44 @@ async def test_an_event_that_a_collector_refuses_without_a_number_is_found(colle
         (200, 99, "status"),
     ],
 )
-async def test_what_is_no_judgment_of_an_event_is_for_later(receiver: ReceivingServer, status: int, code: int, reason: str) -> None:
-    error = await error_of(receiver, {"status": status, "body": json.dumps({"text": "hunter2", "code": code})})
+async def test_what_is_no_judgment_of_an_event_is_for_later(
+    receiver: ReceivingServer, status: int, code: int, reason: str
+) -> None:
+    error = await error_of(
+        receiver, {"status": status, "body": json.dumps({"text": "hunter2", "code": code})}
+    )
     assert isinstance(error, RetryLater)
     assert error.reason == reason
     assert f"127.0.0.1:{receiver.port} answered {status}" in str(error)
     assert "hunter2" not in str(error)
 
 
-@pytest.mark.parametrize(("code", "reason"), [(6, "invalid_format"), (12, "no_event"), (13, "blank_event"), (15, "invalid_fields")])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(6, "invalid_format"), (12, "no_event"), (13, "blank_event"), (15, "invalid_fields")],
+)
 @pytest.mark.parametrize(("number", "records"), [(1, (1,)), (3, None), (-1, None), (None, None)])
 async def test_a_judgment_of_an_event_names_it_where_it_can(
-    receiver: ReceivingServer, code: int, reason: str, number: int | None, records: tuple[int, ...] | None
+    receiver: ReceivingServer,
+    code: int,
+    reason: str,
+    number: int | None,
+    records: tuple[int, ...] | None,
 ) -> None:
-    error = await error_of(receiver, {"status": 400, "body": json.dumps({"text": "hunter2", "code": code, "invalid-event-number": number})})
+    error = await error_of(
+        receiver,
+        {
+            "status": 400,
+            "body": json.dumps({"text": "hunter2", "code": code, "invalid-event-number": number}),
+        },
+    )
     assert isinstance(error, Rejected)
     assert (error.reason, error.records, error.stored) == (reason, records, False)
 
 
-async def test_a_token_that_is_refused_in_plain_text_is_for_later(receiver: ReceivingServer) -> None:
+async def test_a_token_that_is_refused_in_plain_text_is_for_later(
+    receiver: ReceivingServer,
+) -> None:
     error = await error_of(receiver, {"status": 401, "body": "Unauthorized hunter2"})
     assert isinstance(error, RetryLater)
     assert error.reason == "credentials"
@@ -185,7 +265,14 @@ async def test_a_token_that_is_refused_in_plain_text_is_for_later(receiver: Rece
 
 
 async def test_retry_after_is_honoured(receiver: ReceivingServer) -> None:
-    error = await error_of(receiver, {"status": 503, "headers": {"Retry-After": "7"}, "body": '{"text":"Server is busy","code":9}'})
+    error = await error_of(
+        receiver,
+        {
+            "status": 503,
+            "headers": {"Retry-After": "7"},
+            "body": '{"text":"Server is busy","code":9}',
+        },
+    )
     assert isinstance(error, RetryLater)
     assert error.after_seconds == 7
 
@@ -197,8 +284,12 @@ async def test_a_wrong_token_is_told_at_the_start_and_not_quoted(receiver: Recei
     assert SECRET not in str(caught.value)
 
 
-async def test_a_token_without_acknowledgement_is_told_at_the_start(receiver: ReceivingServer) -> None:
-    receiver.order(answers=[NO_DATA, {"status": 400, "body": '{"text":"ACK is disabled","code":14}'}])
+async def test_a_token_without_acknowledgement_is_told_at_the_start(
+    receiver: ReceivingServer,
+) -> None:
+    receiver.order(
+        answers=[NO_DATA, {"status": 400, "body": '{"text":"ACK is disabled","code":14}'}]
+    )
     with pytest.raises(RetryLater, match="switch it on, or set acknowledge = false"):
         await splunk.build(options_for(receiver.port, acknowledge=True)).__aenter__()
 
@@ -217,22 +308,39 @@ def two_requests() -> Batch:
 async def test_what_is_told_once_is_remembered_and_asked_no_more(receiver: ReceivingServer) -> None:
     told = [acks(id7=False, id8=False), acks(id7=True, id8=False), acks(id8=False), acks(id8=True)]
     receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), taken(8), *told])
-    async with splunk.build(options_for(receiver.port, acknowledge=True, ack_timeout=Seconds(30))) as sink:
+    async with splunk.build(
+        options_for(receiver.port, acknowledge=True, ack_timeout=Seconds(30))
+    ) as sink:
         await sink.send(two_requests())
     assert asked(receiver) == [[0], [7, 8], [7, 8], [8], [8]]
     assert len(posts(receiver, "event")) == 3
 
 
 async def test_a_question_that_fails_is_asked_again(receiver: ReceivingServer) -> None:
-    receiver.order(answers=[NO_DATA, acks(id0=False), taken(0), {"status": 503}, {"status": 200, "body": "hunter2"}, acks(id0=True)])
-    async with splunk.build(options_for(receiver.port, acknowledge=True, ack_timeout=Seconds(30))) as sink:
+    receiver.order(
+        answers=[
+            NO_DATA,
+            acks(id0=False),
+            taken(0),
+            {"status": 503},
+            {"status": 200, "body": "hunter2"},
+            acks(id0=True),
+        ]
+    )
+    async with splunk.build(
+        options_for(receiver.port, acknowledge=True, ack_timeout=Seconds(30))
+    ) as sink:
         await sink.send(batch_for("splunk", lines_of(3)))
     assert len(posts(receiver, "event")) == 2
 
 
-async def test_only_what_is_not_acknowledged_in_time_is_sent_again(receiver: ReceivingServer) -> None:
+async def test_only_what_is_not_acknowledged_in_time_is_sent_again(
+    receiver: ReceivingServer,
+) -> None:
     never = [acks(id8=False)] * 200
-    receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), taken(8), acks(id7=True, id8=False), *never])
+    receiver.order(
+        answers=[NO_DATA, acks(id0=False), taken(7), taken(8), acks(id7=True, id8=False), *never]
+    )
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
         with pytest.raises(RetryLater, match="did not acknowledge 1 requests"):
             await sink.send(two_requests())
@@ -242,10 +350,27 @@ async def test_only_what_is_not_acknowledged_in_time_is_sent_again(receiver: Rec
     assert again.body == second.body
 
 
-async def test_what_was_taken_before_a_refused_event_is_acknowledged_first(receiver: ReceivingServer) -> None:
-    refusal = {"status": 400, "body": '{"text":"Invalid data format","code":6,"invalid-event-number":0}'}
-    receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), refusal, acks(id7=True), taken(8), acks(id8=True)])
-    async with splunk.build(options_for(receiver.port, acknowledge=True, ack_timeout=Seconds(30))) as sink:
+async def test_what_was_taken_before_a_refused_event_is_acknowledged_first(
+    receiver: ReceivingServer,
+) -> None:
+    refusal = {
+        "status": 400,
+        "body": '{"text":"Invalid data format","code":6,"invalid-event-number":0}',
+    }
+    receiver.order(
+        answers=[
+            NO_DATA,
+            acks(id0=False),
+            taken(7),
+            refusal,
+            acks(id7=True),
+            taken(8),
+            acks(id8=True),
+        ]
+    )
+    async with splunk.build(
+        options_for(receiver.port, acknowledge=True, ack_timeout=Seconds(30))
+    ) as sink:
         refused = await delivery(sink).send(two_requests())
     assert [record.reason for record in refused] == ["invalid_format"]
     assert len(posts(receiver, "event")) == 4
@@ -265,4 +390,7 @@ def test_the_token_is_given_exactly_once(given: dict[str, object], said: str) ->
 
 
 def test_the_destination_is_named_with_its_index() -> None:
-    assert splunk.destination(options_for(8088, index="agents")) == "splunk:http://127.0.0.1:8088#agents"
+    assert (
+        splunk.destination(options_for(8088, index="agents"))
+        == "splunk:http://127.0.0.1:8088#agents"
+    )

@@ -1,4 +1,6 @@
-"""Killed while it sends, the daemon has each line in the database once, and the turns are those of the events that are there."""
+"""Killed while it sends, the daemon has each line in the database once, and the turns are those of
+the events that are there.
+"""
 
 from __future__ import annotations
 
@@ -28,28 +30,39 @@ def schema(postgres_server: PostgresServer) -> Iterator[PostgresSchema]:
 
 
 def run(folder: Path, stored: Stored, more: str, kills: int) -> list[str]:
-    """Return what is wrong. The first event of each line has the line; of a line of OTLP each record has its own part of it, so the commonest counts.
+    """Return what is wrong. The first event of each line has the line; of a line of OTLP each
+    record has its own part of it, so the commonest counts.
 
     Equal lines at one place of files that begin alike are one event: of those, one is enough.
     """
     url = stored.options().url
-    expected = kill_while_sending(folder, f'name = "base"\ntype = "sql"\nurl = "{str.__str__(url)}"\n{more}', kills=kills)
+    expected = kill_while_sending(
+        folder, f'name = "base"\ntype = "sql"\nurl = "{str.__str__(url)}"\n{more}', kills=kills
+    )
     found = Counter(dict(stored.ask(DELIVERED)))
-    digests = {hashlib.sha256(line).hexdigest(): count for line, count in expected.delivered.items()}
-    wanted = Counter({digest: min(count, max(found[digest], 1)) for digest, count in digests.items()})
+    digests = {
+        hashlib.sha256(line).hexdigest(): count for line, count in expected.delivered.items()
+    }
+    wanted = Counter(
+        {digest: min(count, max(found[digest], 1)) for digest, count in digests.items()}
+    )
     before = stored.ask("SELECT * FROM agent_traces ORDER BY id")
     turns_anew(stored)
     assert stored.ask("SELECT * FROM agent_traces ORDER BY id") == before != []
     return differences("base", wanted, found)
 
 
-def test_postgres_has_each_line_once_after_five_kills(tmp_path: Path, schema: PostgresSchema) -> None:
+def test_postgres_has_each_line_once_after_five_kills(
+    tmp_path: Path, schema: PostgresSchema
+) -> None:
     assert run(tmp_path, schema, f'schema = "{schema.schema}"\npassword = "{SECRET}"\n', 5) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_postgres_has_each_line_once_after_fifty_kills(tmp_path: Path, schema: PostgresSchema) -> None:
+def test_postgres_has_each_line_once_after_fifty_kills(
+    tmp_path: Path, schema: PostgresSchema
+) -> None:
     assert run(tmp_path, schema, f'schema = "{schema.schema}"\npassword = "{SECRET}"\n', 50) == []
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.contract.batches import batch_of, lines_of
 from tracesidecar.errors import SinkHalted
-from tracesidecar.sinks import stdout
+from tracesidecar.sinks.stdout import sink as stdout
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,13 +39,17 @@ def read_all(descriptor: int, size_bytes: int) -> bytes:
 
 
 @pytest.mark.parametrize("is_blocking", [True, False])
-async def test_a_slow_reader_gets_every_line_whole(pipe: tuple[int, int], is_blocking: bool) -> None:
+async def test_a_slow_reader_gets_every_line_whole(
+    pipe: tuple[int, int], is_blocking: bool
+) -> None:
     reading, writing = pipe
     os.set_blocking(writing, is_blocking)
     batch = batch_of(lines_of(500), compression="none")
     content = batch.objects[0].content
     async with stdout.StdoutSink(writing) as sink:
-        received, _ = await asyncio.gather(asyncio.to_thread(read_all, reading, len(content)), sink.send(batch))
+        received, _ = await asyncio.gather(
+            asyncio.to_thread(read_all, reading, len(content)), sink.send(batch)
+        )
     assert received == content
 
 
@@ -70,7 +74,9 @@ async def test_a_send_that_was_cut_off_goes_on_where_it_stopped(pipe: tuple[int,
     async with stdout.StdoutSink(writing) as sink:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(sink.send(batch), timeout=0.3)  # nobody reads: the pipe fills up
-        received, _ = await asyncio.gather(asyncio.to_thread(read_all, reading, len(content)), sink.send(batch))
+        received, _ = await asyncio.gather(
+            asyncio.to_thread(read_all, reading, len(content)), sink.send(batch)
+        )
     assert received == content
 
 
@@ -83,7 +89,7 @@ def test_compression_is_refused_with_the_key_to_remove(compression: str) -> None
 STUCK = """
 import asyncio
 from tests.contract.batches import batch_of, lines_of
-from tracesidecar.sinks import stdout
+from tracesidecar.sinks.stdout import sink as stdout
 
 async def main():
     async with stdout.build(stdout.Options(name="out", type="stdout")) as sink:
@@ -97,5 +103,7 @@ asyncio.run(main())
 
 
 def test_a_stuck_reader_does_not_keep_the_process_from_ending() -> None:
-    with subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
         assert process.wait(timeout=30) == 0

@@ -26,10 +26,11 @@ from tests.servers.rsyslog import Input, LogServer, ServerTls
 from tests.servers.toxiproxy import Toxiproxy
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
-from tracesidecar.sinks import relp, syslog
 from tracesidecar.sinks.registry import promise_of, record_limit_of
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.syslog import relp_sink as relp
+from tracesidecar.sinks.syslog import sink as syslog
+from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Size
 
 __all__ = [
@@ -51,7 +52,13 @@ def network_place(syslog_place: LogPlace) -> LogPlace:
 
 def options_for(kind: Input, port: int, **changes: object) -> syslog.Options | relp.Options:
     """Make the options of a sink for an input of rsyslog."""
-    given: dict[str, object] = {"host": "127.0.0.1", "port": port, "timeout": Seconds(5), "connect_timeout": Seconds(5), **changes}
+    given: dict[str, object] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "timeout": Seconds(5),
+        "connect_timeout": Seconds(5),
+        **changes,
+    }
     if kind == "relp":
         return relp.Options(name="audit", type="relp", **given)  # type: ignore[arg-type]
     return syslog.Options(name="siem", type="syslog", **{"transport": kind, **given})  # type: ignore[arg-type]
@@ -66,8 +73,12 @@ def running(tmp_path: Path) -> Iterator[Callable[..., LogServer]]:
     """Start servers that are stopped after the test."""
     servers: list[LogServer] = []
 
-    def start(kind: Input, tls: ServerTls | None = None, permitted: str = "", *, is_bare: bool = False) -> LogServer:
-        server = LogServer(tmp_path / f"rsyslog-{len(servers)}", kind, tls, permitted, is_bare=is_bare)
+    def start(
+        kind: Input, tls: ServerTls | None = None, permitted: str = "", *, is_bare: bool = False
+    ) -> LogServer:
+        server = LogServer(
+            tmp_path / f"rsyslog-{len(servers)}", kind, tls, permitted, is_bare=is_bare
+        )
         server.start()
         servers.append(server)
         return server
@@ -81,17 +92,45 @@ def batch_of_records(*records: Record) -> Batch:
     return replace(batch_for("syslog", [record.body for record in records]), records=records)
 
 
-RECORD = Record(b'{"a":1}', "0" * 32, "claude_code", "c1", "/traces/a.jsonl", "2026-09-21T14:13:20.123456Z", "tool_call", "t" * 32, "s" * 16, "informational")
+RECORD = Record(
+    b'{"a":1}',
+    "0" * 32,
+    "claude_code",
+    "c1",
+    "/traces/a.jsonl",
+    "2026-09-21T14:13:20.123456Z",
+    "tool_call",
+    "t" * 32,
+    "s" * 16,
+    "informational",
+)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp", "relp"])
-async def test_the_server_understands_every_field(kind: Input, running: Callable[..., LogServer]) -> None:
+async def test_the_server_understands_every_field(
+    kind: Input, running: Callable[..., LogServer]
+) -> None:
     server = running(kind)
     odd = RECORD._replace(
-        id="1" * 32, kind="error", conversation='a"b\\c]d\ne', severity="medium", body='{"text":"naïve ☃"}'.encode(), trace_id=None, span_id=None
+        id="1" * 32,
+        kind="error",
+        conversation='a"b\\c]d\ne',
+        severity="medium",
+        body='{"text":"naïve ☃"}'.encode(),
+        trace_id=None,
+        span_id=None,
     )
     failed = RECORD._replace(id="2" * 32, severity="low")
-    async with sink_of(options_for(kind, server.port, facility="local3", hostname="builder-7", app_name="agents", procid="42")) as sink:
+    async with sink_of(
+        options_for(
+            kind,
+            server.port,
+            facility="local3",
+            hostname="builder-7",
+            app_name="agents",
+            procid="42",
+        )
+    ) as sink:
         await sink.send(batch_of_records(RECORD, odd, failed))
     first, second, third = server.understood()
     assert (first.pri, first.time, first.hostname, first.app_name, first.procid, first.msgid) == (
@@ -111,7 +150,9 @@ async def test_the_server_understands_every_field(kind: Input, running: Callable
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp", "relp"])
-async def test_a_record_of_just_the_limit_arrives_and_a_longer_one_is_refused_alone(kind: Input, running: Callable[..., LogServer]) -> None:
+async def test_a_record_of_just_the_limit_arrives_and_a_longer_one_is_refused_alone(
+    kind: Input, running: Callable[..., LogServer]
+) -> None:
     server = running(kind)
     options = options_for(kind, server.port, facility="local7")
     limit = record_limit_of(options)
@@ -121,12 +162,17 @@ async def test_a_record_of_just_the_limit_arrives_and_a_longer_one_is_refused_al
     records = tuple(record._replace(kind="k" * 32) for record in batch_for("syslog", lines).records)
     async with sink_of(options) as sink:
         refused = await delivery(sink).send(batch_of_records(*records))
-    assert [(record.index, record.reason) for record in refused] == [(20, "too_large"), (30, "too_large")]
+    assert [(record.index, record.reason) for record in refused] == [
+        (20, "too_large"),
+        (30, "too_large"),
+    ]
     assert server.records() == [line for index, line in enumerate(lines) if index not in {20, 30}]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_the_longest_message_is_taken_whole_by_a_server_that_nobody_has_configured(kind: Input, running: Callable[..., LogServer]) -> None:
+async def test_the_longest_message_is_taken_whole_by_a_server_that_nobody_has_configured(
+    kind: Input, running: Callable[..., LogServer]
+) -> None:
     server = running(kind, is_bare=True)
     options = options_for(kind, server.port, facility="local7")
     longest = b'"' + b"x" * (record_limit_of(options) - 2) + b'"'
@@ -137,7 +183,9 @@ async def test_the_longest_message_is_taken_whole_by_a_server_that_nobody_has_co
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_one_poisoned_record_among_5000_costs_no_second_request(kind: Input, running: Callable[..., LogServer]) -> None:
+async def test_one_poisoned_record_among_5000_costs_no_second_request(
+    kind: Input, running: Callable[..., LogServer]
+) -> None:
     server = running(kind)
     lines = lines_of(5000)
     lines[3210] = b'"' + b"x" * 9000 + b'"'
@@ -158,7 +206,9 @@ async def test_datagrams_promise_nothing_and_streams_what_the_kernel_says() -> N
     ]
 
 
-async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_so(running: Callable[..., LogServer]) -> None:
+async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_so(
+    running: Callable[..., LogServer],
+) -> None:
     server = running("udp")
     server.stop()
     sink = sink_of(options_for("udp", server.port))
@@ -172,7 +222,10 @@ async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_
 
 @pytest.mark.parametrize(
     ("kind", "attributes"),
-    [pytest.param("reset_peer", {"timeout": 0}, id="before the first frame"), pytest.param("limit_data", {"bytes": 100_000}, id="in the middle of a frame")],
+    [
+        pytest.param("reset_peer", {"timeout": 0}, id="before the first frame"),
+        pytest.param("limit_data", {"bytes": 100_000}, id="in the middle of a frame"),
+    ],
 )
 async def test_a_cut_connection_is_noticed_without_any_answer(
     kind: str, attributes: dict[str, int], running: Callable[..., LogServer], toxiproxy: Toxiproxy
@@ -181,13 +234,18 @@ async def test_a_cut_connection_is_noticed_without_any_answer(
     with toxiproxy.before(server.port) as way:
         server.ports.add(way.port)
         async with sink_of(options_for("tcp", way.port)) as sink:
-            with way.fault(kind, "upstream", **attributes), pytest.raises(RetryLater, match="network"):
+            with (
+                way.fault(kind, "upstream", **attributes),
+                pytest.raises(RetryLater, match="network"),
+            ):
                 await sink.send(batch_for("syslog", lines))
             await sink.send(batch_for("syslog", lines))
         assert server.records() == lines
 
 
-async def test_a_server_that_went_while_nothing_was_sent_gets_the_next_batch_whole(running: Callable[..., LogServer]) -> None:
+async def test_a_server_that_went_while_nothing_was_sent_gets_the_next_batch_whole(
+    running: Callable[..., LogServer],
+) -> None:
     server = running("tcp")
     async with sink_of(options_for("tcp", server.port)) as sink:
         await sink.send(batch_for("syslog", lines_of(10), batch_id="b1"))
@@ -200,7 +258,9 @@ async def test_a_server_that_went_while_nothing_was_sent_gets_the_next_batch_who
 async def test_bytes_that_the_servers_kernel_does_not_acknowledge_are_not_delivered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and reads nothing
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        async with sink_of(options_for("tcp", listener.getsockname()[1], timeout=Seconds(0.5))) as sink:
+        async with sink_of(
+            options_for("tcp", listener.getsockname()[1], timeout=Seconds(0.5))
+        ) as sink:
             with pytest.raises(RetryLater, match="timeout"):
                 await asyncio.wait_for(sink.send(batch_for("syslog", lines_of(2000))), timeout=10)
 
@@ -213,29 +273,50 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
 @pytest.mark.parametrize(
     ("case", "said"),
-    [("unknown CA", "unable to get local issuer certificate"), ("wrong host", "IP address mismatch"), ("expired", "certificate has expired")],
+    [
+        ("unknown CA", "unable to get local issuer certificate"),
+        ("wrong host", "IP address mismatch"),
+        ("expired", "certificate has expired"),
+    ],
 )
 async def test_a_server_that_proves_nothing_is_refused_and_the_reason_said(
-    kind: Input, case: str, said: str, authority: Authority, running: Callable[..., LogServer], tmp_path: Path
+    kind: Input,
+    case: str,
+    said: str,
+    authority: Authority,
+    running: Callable[..., LogServer],
+    tmp_path: Path,
 ) -> None:
     certificate = {
         "unknown CA": lambda: trustme.CA().issue_cert("127.0.0.1"),
         "wrong host": lambda: authority.ca.issue_cert("127.0.0.2"),
-        "expired": lambda: authority.ca.issue_cert("127.0.0.1", not_before=datetime.now(UTC) - timedelta(2), not_after=datetime.now(UTC) - timedelta(1)),
+        "expired": lambda: authority.ca.issue_cert(
+            "127.0.0.1",
+            not_before=datetime.now(UTC) - timedelta(2),
+            not_after=datetime.now(UTC) - timedelta(1),
+        ),
     }[case]()
     path = tmp_path / "other.pem"
     path.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     server = running(kind, ServerTls(path, authority.file), PEER)
-    tls = TlsOptions(ca_file=str(authority.file), cert_file=str(authority.written(tmp_path / "client.pem", PEER)))
+    tls = TlsOptions(
+        ca_file=str(authority.file), cert_file=str(authority.written(tmp_path / "client.pem", PEER))
+    )
     with pytest.raises(RetryLater, match=said) as caught:
         await sink_of(options_for(kind, server.port, tls=tls, **tls_transport(kind))).__aenter__()
     assert caught.value.reason == "tls"
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_a_client_certificate_that_is_required_is_asked_for_by_name(kind: Input, authority: Authority, running: Callable[..., LogServer]) -> None:
+async def test_a_client_certificate_that_is_required_is_asked_for_by_name(
+    kind: Input, authority: Authority, running: Callable[..., LogServer]
+) -> None:
     server = running(kind, ServerTls(authority.server, authority.file), PEER)
-    sink = sink_of(options_for(kind, server.port, tls=TlsOptions(ca_file=str(authority.file)), **tls_transport(kind)))
+    sink = sink_of(
+        options_for(
+            kind, server.port, tls=TlsOptions(ca_file=str(authority.file)), **tls_transport(kind)
+        )
+    )
     with pytest.raises(RetryLater, match=r"tls\.cert_file"):
         await sink.__aenter__()
 
@@ -248,22 +329,40 @@ def tls_transport(kind: Input) -> dict[str, object]:
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
 async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: Input) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        options = options_for(kind, listener.getsockname()[1], connect_timeout=Seconds(0.3), tls=TlsOptions(), **tls_transport(kind))
+        options = options_for(
+            kind,
+            listener.getsockname()[1],
+            connect_timeout=Seconds(0.3),
+            tls=TlsOptions(),
+            **tls_transport(kind),
+        )
         with pytest.raises(RetryLater, match="timeout"):
             await asyncio.wait_for(sink_of(options).__aenter__(), timeout=10)
 
 
 async def test_a_name_that_is_unknown_is_for_later_and_said() -> None:
-    with pytest.raises(RetryLater, match=r"dns: the name of nowhere\.invalid:514 could not be resolved"):
+    with pytest.raises(
+        RetryLater, match=r"dns: the name of nowhere\.invalid:514 could not be resolved"
+    ):
         await sink_of(options_for("tcp", 514, host="nowhere.invalid")).__aenter__()
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"host": ""}, {"host": "a/b"}, {"port": 0}, {"hostname": "two words"}, {"app_name": "x" * 49}, {"sd_id": 'a"b'}, {"max_message": Size(100)}],
+    [
+        {"host": ""},
+        {"host": "a/b"},
+        {"port": 0},
+        {"hostname": "two words"},
+        {"app_name": "x" * 49},
+        {"sd_id": 'a"b'},
+        {"max_message": Size(100)},
+    ],
 )
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-def test_options_that_no_message_can_have_are_refused(kind: Input, wrong: dict[str, object]) -> None:
+def test_options_that_no_message_can_have_are_refused(
+    kind: Input, wrong: dict[str, object]
+) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         options_for(kind, **{"port": 514, **wrong})  # type: ignore[arg-type]
 

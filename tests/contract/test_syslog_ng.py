@@ -13,8 +13,8 @@ import pytest
 from tests.contract.batches import ODD_LINES, batch_for, lines_of
 from tests.contract.syslog_place import LARGEST, Authority
 from tests.servers.processes import Server, eventually, free_port, require
-from tracesidecar.sinks import syslog
-from tracesidecar.sinks.tls import TlsOptions
+from tracesidecar.sinks.syslog import sink as syslog
+from tracesidecar.sinks.transport.tls import TlsOptions
 
 pytestmark = pytest.mark.long
 
@@ -29,25 +29,40 @@ log {{ source(sent); destination(kept); flags(flow-control); }};
 class SyslogNg:
     """A syslog-ng process with a file of what it has understood."""
 
-    def __init__(self, folder: Path, transport: Literal["tls", "tcp"], authority: Authority) -> None:
+    def __init__(
+        self, folder: Path, transport: Literal["tls", "tcp"], authority: Authority
+    ) -> None:
         folder.mkdir()
         self.port = free_port()
         self._store = folder / "kept.jsonl"
         files = f'key-file("{authority.server}") cert-file("{authority.server}") ca-file("{authority.file}")'
         tls = f" tls({files} peer-verify(required-trusted))" if transport == "tls" else ""
-        (folder / "conf").write_text(_CONFIGURATION.format(transport=transport, port=self.port, tls=tls, store=self._store))
+        (folder / "conf").write_text(
+            _CONFIGURATION.format(transport=transport, port=self.port, tls=tls, store=self._store)
+        )
         root = require("syslog-ng").parents[2]
         machine = f"{os.uname().machine}-linux-gnu"
         libraries = root / "usr/lib/syslog-ng"
         own = [f"--{key}={folder / key}" for key in ("persist-file", "control", "pidfile")]
-        command = [root / "usr/sbin/syslog-ng", "--foreground", "--no-caps", f"--module-path={libraries / '3.38'}", f"--cfgfile={folder / 'conf'}"]
+        command = [
+            root / "usr/sbin/syslog-ng",
+            "--foreground",
+            "--no-caps",
+            f"--module-path={libraries / '3.38'}",
+            f"--cfgfile={folder / 'conf'}",
+        ]
         paths = ":".join(map(str, (libraries, root / "usr/lib" / machine, root / "lib" / machine)))
-        self.server = Server([*command, *own], self.port, folder / "log", {**os.environ, "LD_LIBRARY_PATH": paths})
+        self.server = Server(
+            [*command, *own], self.port, folder / "log", {**os.environ, "LD_LIBRARY_PATH": paths}
+        )
 
     def records(self, count: int) -> list[tuple[str, str]]:
         """Wait for so many; return event ids and messages."""
         eventually(lambda: self._store.exists() and self._store.read_bytes().count(b"\n") >= count)
-        return [(kept["event"], kept["msg"]) for kept in map(json.loads, self._store.read_bytes().split(b"\n")[:-1])]
+        return [
+            (kept["event"], kept["msg"])
+            for kept in map(json.loads, self._store.read_bytes().split(b"\n")[:-1])
+        ]
 
 
 @pytest.fixture(params=["tls", "tcp"])
@@ -61,18 +76,40 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def syslog_ng(tmp_path: Path, transport: Literal["tls", "tcp"], authority: Authority) -> Iterator[SyslogNg]:
+def syslog_ng(
+    tmp_path: Path, transport: Literal["tls", "tcp"], authority: Authority
+) -> Iterator[SyslogNg]:
     running = SyslogNg(tmp_path / "syslog-ng", transport, authority)
     running.server.start()
     yield running
     running.server.stop()
 
 
-async def test_syslog_ng_has_every_record_and_its_event(syslog_ng: SyslogNg, transport: Literal["tls", "tcp"], authority: Authority, tmp_path: Path) -> None:
-    tls = TlsOptions(ca_file=str(authority.file), cert_file=str(authority.written(tmp_path / "client.pem", "client.example"))) if transport == "tls" else None
-    options = syslog.Options(name="siem", type="syslog", host="127.0.0.1", port=syslog_ng.port, transport=transport, tls=tls, max_message=LARGEST)
+async def test_syslog_ng_has_every_record_and_its_event(
+    syslog_ng: SyslogNg, transport: Literal["tls", "tcp"], authority: Authority, tmp_path: Path
+) -> None:
+    tls = (
+        TlsOptions(
+            ca_file=str(authority.file),
+            cert_file=str(authority.written(tmp_path / "client.pem", "client.example")),
+        )
+        if transport == "tls"
+        else None
+    )
+    options = syslog.Options(
+        name="siem",
+        type="syslog",
+        host="127.0.0.1",
+        port=syslog_ng.port,
+        transport=transport,
+        tls=tls,
+        max_message=LARGEST,
+    )
     batch = batch_for("syslog", [*lines_of(1000), *ODD_LINES])
     async with syslog.build(options) as sink:
         await sink.send(batch)
-    found = [(event, message.removeprefix("\ufeff").encode()) for event, message in syslog_ng.records(len(batch.records))]
+    found = [
+        (event, message.removeprefix("\ufeff").encode())
+        for event, message in syslog_ng.records(len(batch.records))
+    ]
     assert found == [(record.id, record.body) for record in batch.records]

@@ -1,4 +1,6 @@
-"""What the whole program delivers to syslog: CEF within the limit of a message, and nothing heavy loaded for it."""
+"""What the whole program delivers to syslog: CEF within the limit of a message, and nothing heavy
+loaded for it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ LIMITS = {"tcp": 8096, "relp": 8096, "udp": 1432}
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[dict[Input, LogServer]]:
-    servers: dict[Input, LogServer] = {kind: LogServer(tmp_path / kind, kind) for kind in ("tcp", "relp", "udp")}
+    servers: dict[Input, LogServer] = {
+        kind: LogServer(tmp_path / kind, kind) for kind in ("tcp", "relp", "udp")
+    }
     for server in servers.values():
         server.start()
     yield servers
@@ -31,33 +35,63 @@ def servers(tmp_path: Path) -> Iterator[dict[Input, LogServer]]:
         server.stop()
 
 
-def shipped(folder: Path, servers: dict[Input, LogServer], content: str) -> dict[Input, list[Understood]]:
+def shipped(
+    folder: Path, servers: dict[Input, LogServer], content: str
+) -> dict[Input, list[Understood]]:
     """Ship three events to each server; return what each has understood."""
     trace = folder / "trace.jsonl"
-    trace.write_text("".join(json.dumps({"timestamp": f"2026-09-21T14:13:2{n}Z", "role": "user", "content": text}) + "\n" for n, text in enumerate(TEXTS)))
-    blocks = [f'state_directory = "{folder}/state"\n[[source]]\nname = "agent"\ninclude = ["{trace}"]\n']
+    trace.write_text(
+        "".join(
+            json.dumps({"timestamp": f"2026-09-21T14:13:2{n}Z", "role": "user", "content": text})
+            + "\n"
+            for n, text in enumerate(TEXTS)
+        )
+    )
+    blocks = [
+        f'state_directory = "{folder}/state"\n[[source]]\nname = "agent"\ninclude = ["{trace}"]\n'
+    ]
     for kind, server in servers.items():
         where = 'type = "relp"' if kind == "relp" else f'type = "syslog"\ntransport = "{kind}"'
-        blocks.append(f'[[sink]]\nname = "{kind}"\n{where}\nhost = "127.0.0.1"\nport = {server.port}\n{content}')
+        blocks.append(
+            f'[[sink]]\nname = "{kind}"\n{where}\nhost = "127.0.0.1"\nport = {server.port}\n{content}'
+        )
     configuration = folder / "tracesidecar.toml"
     configuration.write_text("".join(blocks))
-    done = subprocess.run([PROGRAM, "ship", "--once", "--strict", "--config", configuration], capture_output=True, env={**os.environ, "HOME": str(folder)})
+    done = subprocess.run(
+        [PROGRAM, "ship", "--once", "--strict", "--config", configuration],
+        capture_output=True,
+        env={**os.environ, "HOME": str(folder)},
+    )
     assert done.returncode == 0, done.stderr.decode()
     return {kind: server.understood() for kind, server in servers.items()}
 
 
-def test_events_arrive_as_cef_without_their_content_where_nothing_is_configured(tmp_path: Path, servers: dict[Input, LogServer]) -> None:
+def test_events_arrive_as_cef_without_their_content_where_nothing_is_configured(
+    tmp_path: Path, servers: dict[Input, LogServer]
+) -> None:
     for messages in shipped(tmp_path, servers, "").values():
-        assert [pycef.parse(message.record.decode()).get("msg", "absent") for message in messages] == ["absent"] * len(TEXTS)
+        assert [
+            pycef.parse(message.record.decode()).get("msg", "absent") for message in messages
+        ] == ["absent"] * len(TEXTS)
 
 
-def test_what_is_longer_than_a_message_is_shortened_and_says_so(tmp_path: Path, servers: dict[Input, LogServer]) -> None:
+def test_what_is_longer_than_a_message_is_shortened_and_says_so(
+    tmp_path: Path, servers: dict[Input, LogServer]
+) -> None:
     for kind, messages in shipped(tmp_path, servers, 'content = "full"\n').items():
-        sizes = [len(f"<14>1 {m.time} {m.hostname} {m.app_name} {m.procid} {m.msgid} {m.structured_data} {m.msg}".encode()) for m in messages]
+        sizes = [
+            len(
+                f"<14>1 {m.time} {m.hostname} {m.app_name} {m.procid} {m.msgid} {m.structured_data} {m.msg}".encode()
+            )
+            for m in messages
+        ]
         assert max(sizes) <= LIMITS[kind]
         texts = [pycef.parse(message.record.decode())["msg"] for message in messages]
         assert texts[0] == "short"
-        assert all(text.startswith(whole[:8]) and "…[truncated " in text for text, whole in zip(texts[1:], TEXTS[1:], strict=True))
+        assert all(
+            text.startswith(whole[:8]) and "…[truncated " in text
+            for text, whole in zip(texts[1:], TEXTS[1:], strict=True)
+        )
 
 
 def test_syslog_and_relp_load_no_heavy_client() -> None:
@@ -67,4 +101,9 @@ def test_syslog_and_relp_load_no_heavy_client() -> None:
         "record_limit_of(syslog.Options(name='a', type='syslog', host='h'))\n"
         "print(sorted({'aiohttp', 'aiofiles', 'boto3', 'duckdb', 'google', 'psycopg', 'pyarrow', 'yarl'} & {name.partition('.')[0] for name in sys.modules}))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout
+        == "[]\n"
+    )

@@ -31,5 +31,8 @@ def test_each_case_of_a_report_is_a_claim_of_a_place() -> None:
 
 def test_the_page_has_a_row_for_each_claim_and_a_column_for_each_place() -> None:
     text = page(cases(ET.fromstring(REPORT)))
-    assert "| | relp | s3 | syslog |\n|---|:-:|:-:|:-:|\n| a cut heals (in-between) |  | – |  |\n| lines arrive | **✗** | ✓ | ✓ |\n" in text
+    assert (
+        "| | relp | s3 | syslog |\n|---|:-:|:-:|:-:|\n| a cut heals (in-between) |  | – |  |\n| lines arrive | **✗** | ✓ | ✓ |\n"
+        in text
+    )
     assert "| s3 | |\n|---|:-:|\n| a bucket may be far | **✗** |\n" in text

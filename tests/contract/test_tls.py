@@ -1,4 +1,6 @@
-"""Who is believed over TLS: an unknown CA, a wrong host and an expired certificate are not; a client certificate may change on disk."""
+"""Who is believed over TLS: an unknown CA, a wrong host and an expired certificate are not; a
+client certificate may change on disk.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,12 @@ from tests.servers.google_storage import GoogleStorage
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import azure, gcs, http, s3
+from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks.object_store.azure import sink as azure
+from tracesidecar.sinks.object_store.gcs import sink as gcs
+from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.tls import ClientContext, TlsOptions
+from tracesidecar.sinks.transport.tls import ClientContext, TlsOptions
 from tracesidecar.units import Seconds, Secret
 
 
@@ -33,7 +38,15 @@ class Receiving:
         receiver.server.stop()
 
     def sink(self, port: int, options: TlsOptions) -> Sink:
-        return http.build(http.Options(name="web", type="http", url=f"https://127.0.0.1:{port}/", tls=options, timeout=Seconds(10)))
+        return http.build(
+            http.Options(
+                name="web",
+                type="http",
+                url=f"https://127.0.0.1:{port}/",
+                tls=options,
+                timeout=Seconds(10),
+            )
+        )
 
 
 class Storing:
@@ -47,7 +60,18 @@ class Storing:
     def sink(self, port: int, options: TlsOptions) -> Sink:
         url = f"https://127.0.0.1:{port}"
         keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET)}
-        return s3.build(s3.Options(name="lake", type="s3", bucket=BUCKET, endpoint_url=url, path_style=True, tls=options, timeout=Seconds(10), **keys))
+        return s3.build(
+            s3.Options(
+                name="lake",
+                type="s3",
+                bucket=BUCKET,
+                endpoint_url=url,
+                path_style=True,
+                tls=options,
+                timeout=Seconds(10),
+                **keys,
+            )
+        )
 
 
 class StoringAtGoogle:
@@ -62,7 +86,17 @@ class StoringAtGoogle:
 
     def sink(self, port: int, options: TlsOptions) -> Sink:
         url = f"https://127.0.0.1:{port}"
-        return gcs.build(gcs.Options(name="lake", type="gcs", bucket=BUCKET, endpoint_url=url, tls=options, timeout=Seconds(10), credentials_file=self._key))
+        return gcs.build(
+            gcs.Options(
+                name="lake",
+                type="gcs",
+                bucket=BUCKET,
+                endpoint_url=url,
+                tls=options,
+                timeout=Seconds(10),
+                credentials_file=self._key,
+            )
+        )
 
 
 class StoringAtAzure:
@@ -76,7 +110,16 @@ class StoringAtAzure:
     def sink(self, port: int, options: TlsOptions) -> Sink:
         key = Secret(key_of(SECRET))
         place = {"account_url": self._server.url, "container": self._server.container}
-        return azure.build(azure.Options(name="lake", type="azure", account_key=key, tls=options, timeout=Seconds(10), **place))  # type: ignore[arg-type]
+        return azure.build(
+            azure.Options(
+                name="lake",
+                type="azure",
+                account_key=key,
+                tls=options,
+                timeout=Seconds(10),
+                **place,
+            )
+        )  # type: ignore[arg-type]
 
 
 Trusting = Receiving | Storing | StoringAtGoogle | StoringAtAzure
@@ -101,8 +144,12 @@ def ca(tmp_path: Path) -> trustme.CA:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_certificate_of_our_own_ca_is_believed(server: Trusting, ca: trustme.CA, tmp_path: Path) -> None:
-    with server.running(tmp_path, written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")) as port:
+async def test_a_certificate_of_our_own_ca_is_believed(
+    server: Trusting, ca: trustme.CA, tmp_path: Path
+) -> None:
+    with server.running(
+        tmp_path, written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
+    ) as port:
         async with server.sink(port, TlsOptions(ca_file=str(tmp_path / "ca.pem"))) as sink:
             await sink.send(batch_of(lines_of(10)))
 
@@ -110,37 +157,60 @@ async def test_a_certificate_of_our_own_ca_is_believed(server: Trusting, ca: tru
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize(
     ("case", "said"),
-    [("unknown CA", "unable to get local issuer certificate"), ("wrong host", "IP address mismatch|for another host"), ("expired", "certificate has expired")],
+    [
+        ("unknown CA", "unable to get local issuer certificate"),
+        ("wrong host", "IP address mismatch|for another host"),
+        ("expired", "certificate has expired"),
+    ],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(server: Trusting, case: str, said: str, ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
+    server: Trusting, case: str, said: str, ca: trustme.CA, tmp_path: Path
+) -> None:
     certificate = {
         "unknown CA": lambda: trustme.CA().issue_cert("127.0.0.1"),
         "wrong host": lambda: ca.issue_cert("127.0.0.2"),
-        "expired": lambda: ca.issue_cert("127.0.0.1", not_before=datetime.now(UTC) - timedelta(2), not_after=datetime.now(UTC) - timedelta(1)),
+        "expired": lambda: ca.issue_cert(
+            "127.0.0.1",
+            not_before=datetime.now(UTC) - timedelta(2),
+            not_after=datetime.now(UTC) - timedelta(1),
+        ),
     }[case]()
-    with server.running(tmp_path, written(certificate, tmp_path / "server.pem")) as port, pytest.raises(RetryLater, match=said) as caught:
+    with (
+        server.running(tmp_path, written(certificate, tmp_path / "server.pem")) as port,
+        pytest.raises(RetryLater, match=said) as caught,
+    ):
         await server.sink(port, TlsOptions(ca_file=str(tmp_path / "ca.pem"))).__aenter__()
     assert caught.value.reason == "tls"
 
 
 async def test_a_server_may_be_known_by_another_name(ca: trustme.CA, tmp_path: Path) -> None:
     server = Receiving()
-    with server.running(tmp_path, written(ca.issue_cert("collector.example"), tmp_path / "server.pem")) as port:
+    with server.running(
+        tmp_path, written(ca.issue_cert("collector.example"), tmp_path / "server.pem")
+    ) as port:
         options = TlsOptions(ca_file=str(tmp_path / "ca.pem"), server_hostname="collector.example")
         async with server.sink(port, options) as sink:
             await sink.send(batch_of(lines_of(10)))
 
 
-async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
+    ca: trustme.CA, tmp_path: Path
+) -> None:
     stranger = trustme.CA().issue_cert("client.example")
     client = written(stranger, tmp_path / "client.pem")
     certificate = written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
     receiver = ReceivingServer(tmp_path, certificate=certificate, client_ca=tmp_path / "ca.pem")
     receiver.server.start()
     options = TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
-    sink = http.build(http.Options(name="web", type="http", url=receiver.url, tls=options, probe=False, timeout=Seconds(10)))
+    sink = http.build(
+        http.Options(
+            name="web", type="http", url=receiver.url, tls=options, probe=False, timeout=Seconds(10)
+        )
+    )
     async with sink:
-        with pytest.raises(RetryLater):  # TLS 1.3: the alert may be overtaken by the reset that follows it
+        with pytest.raises(
+            RetryLater
+        ):  # TLS 1.3: the alert may be overtaken by the reset that follows it
             await sink.send(batch_of(lines_of(10)))
         written(ca.issue_cert("client.example"), client)
         await sink.send(batch_of(lines_of(10)))
@@ -150,18 +220,33 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(ca: tr
 
 @pytest.mark.parametrize("kind", ["http", "s3"])
 async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never says anything
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as listener:  # takes connections and never says anything
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET)}
         sinks: dict[str, Sink] = {
-            "http": http.build(http.Options(name="web", type="http", url=url, connect_timeout=Seconds(0.5))),
-            "s3": s3.build(s3.Options(name="lake", type="s3", bucket=BUCKET, endpoint_url=url, connect_timeout=Seconds(0.5), **keys)),
+            "http": http.build(
+                http.Options(name="web", type="http", url=url, connect_timeout=Seconds(0.5))
+            ),
+            "s3": s3.build(
+                s3.Options(
+                    name="lake",
+                    type="s3",
+                    bucket=BUCKET,
+                    endpoint_url=url,
+                    connect_timeout=Seconds(0.5),
+                    **keys,
+                )
+            ),
         }
         with pytest.raises(RetryLater, match="timeout"):
             await asyncio.wait_for(sinks[kind].__aenter__(), timeout=10)
 
 
-def test_a_context_is_made_anew_only_when_a_file_has_changed(ca: trustme.CA, tmp_path: Path) -> None:
+def test_a_context_is_made_anew_only_when_a_file_has_changed(
+    ca: trustme.CA, tmp_path: Path
+) -> None:
     context = ClientContext(TlsOptions(ca_file=str(tmp_path / "ca.pem")))
     first = context.current()
     assert context.current() is first
@@ -171,6 +256,10 @@ def test_a_context_is_made_anew_only_when_a_file_has_changed(ca: trustme.CA, tmp
 
 async def test_a_certificate_file_that_is_missing_is_for_later_and_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.pem")
-    sink = http.build(http.Options(name="web", type="http", url="https://127.0.0.1:1/", tls=TlsOptions(ca_file=missing)))
+    sink = http.build(
+        http.Options(
+            name="web", type="http", url="https://127.0.0.1:1/", tls=TlsOptions(ca_file=missing)
+        )
+    )
     with pytest.raises(RetryLater, match=r"missing\.pem cannot be used: No such file"):
         await sink.__aenter__()

@@ -51,13 +51,27 @@ class Sidecar:
 
     def environment(self, **more: str) -> dict[str, str]:
         """What the program sees: no configuration of the person who runs the tests."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "TRACESIDECAR_", "LOG_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("XDG_", "TRACESIDECAR_", "LOG_"))
+        }
         return {**kept, "HOME": str(self.folder), "LOG_FORMAT": "json", **more}
 
-    def call(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    def call(
+        self, *words: str, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run one command to its end."""
         command = [str(PROGRAM), "--config", str(self.config), *words]
-        return subprocess.run(command, input=stdin, capture_output=True, env=self.environment(**environment), cwd=self.folder, timeout=120, check=False)
+        return subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            env=self.environment(**environment),
+            cwd=self.folder,
+            timeout=120,
+            check=False,
+        )
 
     def ship(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         """`ship --once`."""
@@ -65,8 +79,24 @@ class Sidecar:
 
     def ship_measured(self) -> tuple[int, int]:
         """`ship --once`: exit code, and peak memory in bytes."""
-        command = [sys.executable, "-c", MEASURE, str(PROGRAM), "--config", str(self.config), "ship", "--once"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, env=self.environment(), cwd=self.folder, timeout=120, check=True)
+        command = [
+            sys.executable,
+            "-c",
+            MEASURE,
+            str(PROGRAM),
+            "--config",
+            str(self.config),
+            "ship",
+            "--once",
+        ]
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            env=self.environment(),
+            cwd=self.folder,
+            timeout=120,
+            check=True,
+        )
         code, kibibytes = map(int, done.stdout.split())
         return code, kibibytes << 10
 
@@ -74,12 +104,23 @@ class Sidecar:
         """Start the daemon."""
         with self.log.open("ab") as log:
             command = [str(PROGRAM), "--config", str(self.config), *(words or ("run",))]
-            self.daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self.environment(**environment), cwd=self.folder)
+            self.daemon = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment(**environment),
+                cwd=self.folder,
+            )
         return self.daemon
 
     def wait_for_event(self, event: str, times: int = 1) -> None:
         """Wait until the log has the event so many times."""
-        eventually(lambda: sum(record.get("event") == event for record in self.events()) >= times or self.has_ended())
+        eventually(
+            lambda: (
+                sum(record.get("event") == event for record in self.events()) >= times
+                or self.has_ended()
+            )
+        )
 
     def has_ended(self) -> bool:
         """The daemon is gone."""
@@ -99,15 +140,29 @@ class Sidecar:
 
     def events(self) -> list[dict[str, object]]:
         """What the daemon logged."""
-        return [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")] if self.log.exists() else []
+        return (
+            [
+                json.loads(line)
+                for line in self.log.read_bytes().splitlines()
+                if line.startswith(b"{")
+            ]
+            if self.log.exists()
+            else []
+        )
 
     def objects(self) -> list[Path]:
         """The data objects of the lake, of lines or of events."""
-        return sorted([*self.lake.glob("raw/v1/dt=*/*.jsonl*"), *self.lake.glob("v1/dt=*/dialect=*/*.jsonl*")])
+        return sorted(
+            [*self.lake.glob("raw/v1/dt=*/*.jsonl*"), *self.lake.glob("v1/dt=*/dialect=*/*.jsonl*")]
+        )
 
     def lines(self) -> list[bytes]:
         """Every line in the lake."""
-        return [line for path in self.objects() for line in decode_lines(path.read_bytes(), "gzip").splitlines()]
+        return [
+            line
+            for path in self.objects()
+            for line in decode_lines(path.read_bytes(), "gzip").splitlines()
+        ]
 
     def arrives(self, count: int) -> None:
         """Wait until the lake has so many lines."""
@@ -116,7 +171,9 @@ class Sidecar:
     def get(self, page: str) -> tuple[int, bytes]:
         """Ask a health page."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{page}", timeout=10
+            ) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -129,7 +186,10 @@ class Sidecar:
 
 def numbered(first: int, count: int, **more: object) -> list[bytes]:
     """So many different lines."""
-    return [json.dumps({"n": n, "text": f"line {n}", **more}).encode() for n in range(first, first + count)]
+    return [
+        json.dumps({"n": n, "text": f"line {n}", **more}).encode()
+        for n in range(first, first + count)
+    ]
 
 
 def body(lines: list[bytes]) -> bytes:

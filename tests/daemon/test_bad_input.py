@@ -30,7 +30,9 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize(("reason", "line"), REFUSED.items(), ids=list(REFUSED))
-def test_a_refused_line_has_its_reason_and_its_neighbours_arrive(sidecar: Sidecar, reason: str, line: bytes) -> None:
+def test_a_refused_line_has_its_reason_and_its_neighbours_arrive(
+    sidecar: Sidecar, reason: str, line: bytes
+) -> None:
     append(sidecar.traces / "a.jsonl", [*BEFORE, line, *AFTER])
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == BEFORE + AFTER
@@ -65,7 +67,9 @@ def test_nul_bytes_of_a_stale_writer_do_not_arrive(sidecar: Sidecar) -> None:
     assert sidecar.lines() == [b'{"n":2}']
 
 
-def test_a_line_of_one_gibibyte_is_passed_over_in_bounded_memory_and_its_neighbours_arrive(sidecar: Sidecar) -> None:
+def test_a_line_of_one_gibibyte_is_passed_over_in_bounded_memory_and_its_neighbours_arrive(
+    sidecar: Sidecar,
+) -> None:
     path = sidecar.traces / "a.jsonl"
     append(path, BEFORE)
     start = path.stat().st_size
@@ -80,7 +84,11 @@ def test_a_line_of_one_gibibyte_is_passed_over_in_bounded_memory_and_its_neighbo
     assert peak_bytes < 200 << 20
     assert sidecar.lines() == BEFORE + AFTER
     [entry] = sidecar.quarantined()
-    assert (entry["start"], entry["end"], entry["reason"]) == (start, start + (1 << 30) + 2, "too_long")
+    assert (entry["start"], entry["end"], entry["reason"]) == (
+        start,
+        start + (1 << 30) + 2,
+        "too_long",
+    )
 
 
 def test_lines_up_to_the_limit_arrive_and_one_byte_more_does_not(sidecar: Sidecar) -> None:
@@ -89,8 +97,20 @@ def test_lines_up_to_the_limit_arrive_and_one_byte_more_does_not(sidecar: Sideca
     def line(size: int) -> bytes:
         return b'{"a":"' + b"x" * (size - 8) + b'"}'
 
-    sizes = [8, 65_535, 65_536, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 2 << 20, (2 << 20) + 1]
-    lines = [entry for size in sizes for entry in (line(size), json.dumps({"after": size}).encode())]
+    sizes = [
+        8,
+        65_535,
+        65_536,
+        65_537,
+        (1 << 20) - 1,
+        1 << 20,
+        (1 << 20) + 1,
+        2 << 20,
+        (2 << 20) + 1,
+    ]
+    lines = [
+        entry for size in sizes for entry in (line(size), json.dumps({"after": size}).encode())
+    ]
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(entry for entry in lines if len(entry) <= 2 << 20)
@@ -102,12 +122,20 @@ def test_a_line_of_sixty_four_mebibytes_arrives(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", [*BEFORE, big, *AFTER])
     code, peak_bytes = sidecar.ship_measured()
     assert code == 0
-    assert peak_bytes < (48 + 4 * 64 + 60) << 20, "memory_limit, four times the line, and the program itself"
+    assert peak_bytes < (48 + 4 * 64 + 60) << 20, (
+        "memory_limit, four times the line, and the program itself"
+    )
     assert sidecar.lines() == [*BEFORE, big, *AFTER]
 
 
 def test_odd_file_names_are_shipped(sidecar: Sidecar) -> None:
-    names = [b"with space.jsonl", b"new\nline.jsonl", b"\xff\xfe.jsonl", b"-dash.jsonl", b"x" * 249 + b".jsonl"]
+    names = [
+        b"with space.jsonl",
+        b"new\nline.jsonl",
+        b"\xff\xfe.jsonl",
+        b"-dash.jsonl",
+        b"x" * 249 + b".jsonl",
+    ]
     for number, name in enumerate(names):
         append(Path(os.fsdecode(os.fsencode(sidecar.traces) + b"/" + name)), numbered(number, 1))
     assert sidecar.ship().returncode == 0

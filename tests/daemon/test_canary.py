@@ -1,4 +1,6 @@
-"""Secrets are planted wherever a trace can have them, and then everything that the program has written or said is searched for them."""
+"""Secrets are planted wherever a trace can have them, and then everything that the program has
+written or said is searched for them.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +32,26 @@ PARTS = (slice(0, 12), slice(12, 24), slice(24, 36))
 def canary(name: str) -> str:
     """A token of a well-known form whose body occurs nowhere else."""
     chance = random.Random(name)
-    return "gh" + "p_" + "".join(chance.choices(string.ascii_letters + string.digits, k=BODY_LENGTH))
+    return (
+        "gh" + "p_" + "".join(chance.choices(string.ascii_letters + string.digits, k=BODY_LENGTH))
+    )
 
 
 ACCEPTED = {
     "value": lambda c: json.dumps({"cmd": f"export GITHUB_TOKEN={c}"}).encode(),
-    "nested": lambda c: json.dumps({"out": json.dumps({"env": {"K": json.dumps({"deep": c})}})}).encode(),
+    "nested": lambda c: json.dumps(
+        {"out": json.dumps({"env": {"K": json.dumps({"deep": c})}})}
+    ).encode(),
     "key": lambda c: json.dumps({c: 1}).encode(),
     "duplicate key": lambda c: f'{{"a":"{c}","a":"x"}}'.encode(),
     "password": lambda c: json.dumps({"password": c[4:]}).encode(),
-    "base64": lambda c: json.dumps({"auth": "Basic " + base64.b64encode(f"user:{c}".encode()).decode()}).encode(),
+    "base64": lambda c: json.dumps(
+        {"auth": "Basic " + base64.b64encode(f"user:{c}".encode()).decode()}
+    ).encode(),
     "url": lambda c: json.dumps({"remote": f"https://x:{c}@example.org/r.git"}).encode(),
-    "escaped": lambda c: ('{"t":"' + "".join(f"\\u{ord(letter):04x}" for letter in c) + '"}').encode(),
+    "escaped": lambda c: (
+        '{"t":"' + "".join(f"\\u{ord(letter):04x}" for letter in c) + '"}'
+    ).encode(),
     "poison": lambda c: json.dumps({"text": "poison", "t": c}).encode(),
 }
 REFUSED = {
@@ -54,7 +64,9 @@ REFUSED = {
     "binary": lambda c: b"\0\x01\x02" + c.encode() + b"\0",
     "too long": lambda c: json.dumps({"t": c, "filler": "x" * 40_000}).encode(),
 }
-CANARIES = {name: canary(name) for name in (*ACCEPTED, *REFUSED, "torn", "file name", "error", "stdin")}
+CANARIES = {
+    name: canary(name) for name in (*ACCEPTED, *REFUSED, "torn", "file name", "error", "stdin")
+}
 
 
 def needles(name: str) -> list[bytes]:
@@ -65,7 +77,9 @@ def needles(name: str) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Field:
-    """A sidecar whose traces are full of canaries, with a sink that takes, one that refuses a record and one that is dead."""
+    """A sidecar whose traces are full of canaries, with a sink that takes, one that refuses a
+    record and one that is dead.
+    """
 
     sidecar: Sidecar
     receiver: ReceivingServer
@@ -84,7 +98,9 @@ class Field:
         far = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{self.receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
         dead = '[[sink]]\nname = "dead"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
         sinks = LAKE.format(lake=self.sidecar.lake) + far + dead
-        self.sidecar.configure(sinks, source='max_line = "32KiB"', daemon='drain_deadline = "1s"', more=more)
+        self.sidecar.configure(
+            sinks, source='max_line = "32KiB"', daemon='drain_deadline = "1s"', more=more
+        )
         self.receiver.order(poison="poison")
 
     def arrives(self) -> None:
@@ -105,7 +121,9 @@ class Field:
             ended = self.sidecar.call(*words, LOG_LEVEL="debug")
             assert ended.returncode in {0, 78}, (words, ended.stderr)
             yield " ".join(words[:2]), ended.stdout + ended.stderr
-        ended = self.sidecar.call("redact", stdin=f'{{"t":"{CANARIES["stdin"]}"}}\nbroken {CANARIES["stdin"]}\n'.encode())
+        ended = self.sidecar.call(
+            "redact", stdin=f'{{"t":"{CANARIES["stdin"]}"}}\nbroken {CANARIES["stdin"]}\n'.encode()
+        )
         yield "redact", ended.stdout + ended.stderr
 
     def pages(self) -> Iterator[tuple[str, bytes]]:
@@ -118,7 +136,10 @@ class Field:
         for path in self.sidecar.folder.rglob("*"):
             if path.is_file() and path.stat().st_ino not in originals:
                 content = path.read_bytes()
-                yield str(path.relative_to(self.sidecar.folder)), gzip.decompress(content) if path.suffix == ".gz" else content
+                yield (
+                    str(path.relative_to(self.sidecar.folder)),
+                    gzip.decompress(content) if path.suffix == ".gz" else content,
+                )
         for number, request in enumerate(self.receiver.requests()):
             yield f"request {number}", request.plain + repr(request.headers).encode()
 
@@ -133,7 +154,9 @@ def sweep(*places: Iterator[tuple[str, bytes]]) -> None:
     for place, content in (each for part in places for each in part):
         searched += 1
         names = [name for name in CANARIES if name != "file name" or not place.startswith(LOCAL)]
-        found += [(name, place) for name in names if any(needle in content for needle in needles(name))]
+        found += [
+            (name, place) for name in names if any(needle in content for needle in needles(name))
+        ]
     assert found == []
     assert searched > 5
 
@@ -154,9 +177,13 @@ def test_the_sweep_finds_what_is_there(field: Field) -> None:
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["by reference", "sealed"])
-def test_no_secret_is_written_or_said_while_sinks_take_refuse_and_are_dead(field: Field, sealed: bool) -> None:
+def test_no_secret_is_written_or_said_while_sinks_take_refuse_and_are_dead(
+    field: Field, sealed: bool
+) -> None:
     if sealed:
-        field.configure(f'[quarantine]\nseal_to = "{pyrage.x25519.Identity.generate().to_public()}"\n')
+        field.configure(
+            f'[quarantine]\nseal_to = "{pyrage.x25519.Fingerprinter.generate().to_public()}"\n'
+        )
     field.sidecar.start(LOG_LEVEL="debug")
     field.arrives()
     sweep(field.written(), field.pages(), field.said())
@@ -203,8 +230,21 @@ sys.exit(daemon.run(load(sys.argv[1], os.environ), at=at))
 @pytest.mark.parametrize("point", ["read", "planned", "sending", "sent", "committing"])
 def test_no_secret_is_told_by_a_bug_whose_error_quotes_it(field: Field, point: str) -> None:
     with field.sidecar.log.open("ab") as log:
-        command = [sys.executable, "-c", QUOTING, str(field.sidecar.config), point, CANARIES["error"]]
-        field.sidecar.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=field.sidecar.environment(LOG_LEVEL="debug"), cwd=field.sidecar.folder)
+        command = [
+            sys.executable,
+            "-c",
+            QUOTING,
+            str(field.sidecar.config),
+            point,
+            CANARIES["error"],
+        ]
+        field.sidecar.daemon = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            env=field.sidecar.environment(LOG_LEVEL="debug"),
+            cwd=field.sidecar.folder,
+        )
     field.sidecar.wait_for_event("sink.restarting", 2)
     sweep(field.written(), field.pages())
     field.sidecar.stop()

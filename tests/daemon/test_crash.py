@@ -21,7 +21,14 @@ def killed_at(sidecar: Sidecar, point: str) -> None:
     """Run the daemon until it kills itself at the point."""
     root = DRIVER.parents[2]
     with sidecar.log.open("ab") as log:
-        ended = subprocess.run([sys.executable, DRIVER, point, "1", sidecar.config], env=sidecar.environment(), cwd=root, stderr=log, timeout=60, check=False)
+        ended = subprocess.run(
+            [sys.executable, DRIVER, point, "1", sidecar.config],
+            env=sidecar.environment(),
+            cwd=root,
+            stderr=log,
+            timeout=60,
+            check=False,
+        )
     assert ended.returncode == -signal.SIGKILL, sidecar.log.read_text()
 
 
@@ -37,7 +44,9 @@ def test_a_kill_at_any_point_loses_and_repeats_nothing(sidecar: Sidecar, point: 
     assert sidecar.lines() == numbered(0, 1000)
 
 
-def test_what_was_sent_before_the_kill_counts_even_if_its_source_was_rewritten_meanwhile(sidecar: Sidecar) -> None:
+def test_what_was_sent_before_the_kill_counts_even_if_its_source_was_rewritten_meanwhile(
+    sidecar: Sidecar,
+) -> None:
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(0, 100))
     killed_at(sidecar, "sent")
@@ -46,7 +55,9 @@ def test_what_was_sent_before_the_kill_counts_even_if_its_source_was_rewritten_m
     assert sidecar.lines() == numbered(0, 100) + numbered(500, 100)
 
 
-def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(sidecar: Sidecar) -> None:
+def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(
+    sidecar: Sidecar,
+) -> None:
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(0, 100))
     killed_at(sidecar, "planned")
@@ -68,8 +79,12 @@ def test_a_deleted_source_is_repeated_from_the_held_link(sidecar: Sidecar) -> No
     assert sidecar.lines() == numbered(0, 100)
 
 
-def test_a_batch_interrupted_before_the_answer_is_repeated_over_http_under_its_own_key(sidecar: Sidecar, receiver: ReceivingServer) -> None:
-    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n')
+def test_a_batch_interrupted_before_the_answer_is_repeated_over_http_under_its_own_key(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
+    sidecar.configure(
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
+    )
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
     killed_at(sidecar, "sent")
     append(sidecar.traces / "a.jsonl", numbered(100, 10))
@@ -85,7 +100,9 @@ def test_an_upgrade_between_plan_and_repeat_is_accepted_with_a_warning(sidecar: 
     secret = "gh" + "p_" + "aB3" * 12
     append(sidecar.traces / "a.jsonl", [json.dumps({"token_was": secret}).encode()])
     killed_at(sidecar, "sent")
-    sidecar.configure(LAKE.format(lake=sidecar.lake), more='[redaction]\nhmac_key = "another marker"\n')
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake), more='[redaction]\nhmac_key = "another marker"\n'
+    )
     sidecar.start()
     sidecar.wait_for_event("sink.repeat_differs")
     sidecar.wait_for_event("service.ready")
@@ -93,7 +110,9 @@ def test_an_upgrade_between_plan_and_repeat_is_accepted_with_a_warning(sidecar: 
     assert len(sidecar.lines()) == 1, "what was there under the planned digest is ours"
 
 
-def test_an_object_that_is_not_ours_under_our_name_stops_the_sink_and_says_so(sidecar: Sidecar) -> None:
+def test_an_object_that_is_not_ours_under_our_name_stops_the_sink_and_says_so(
+    sidecar: Sidecar,
+) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
     killed_at(sidecar, "sent")
     [planted] = sidecar.objects()
@@ -107,7 +126,10 @@ def test_an_object_that_is_not_ours_under_our_name_stops_the_sink_and_says_so(si
 
 def far(receiver: ReceivingServer, grace: str = "5s") -> tuple[str, str]:
     """One HTTP sink, and a source that waits so long for what is missing."""
-    return f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n', f'copy_grace = "{grace}"'
+    return (
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n',
+        f'copy_grace = "{grace}"',
+    )
 
 
 def configure(sidecar: Sidecar, receiver: ReceivingServer, grace: str) -> None:
@@ -121,7 +143,9 @@ def let_go(sidecar: Sidecar) -> None:
         held.unlink()
 
 
-def test_a_file_that_is_missing_at_the_start_and_found_later_is_repeated_under_its_own_key(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_a_file_that_is_missing_at_the_start_and_found_later_is_repeated_under_its_own_key(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     configure(sidecar, receiver, "1m")
     path, aside = sidecar.traces / "a.jsonl", sidecar.folder / "aside"
     append(path, numbered(0, 100))
@@ -137,7 +161,9 @@ def test_a_file_that_is_missing_at_the_start_and_found_later_is_repeated_under_i
     assert (first.key, first.plain) == (again.key, again.plain)
 
 
-def test_what_is_left_of_a_plan_whose_other_file_was_rewritten_goes_under_its_key(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_what_is_left_of_a_plan_whose_other_file_was_rewritten_goes_under_its_key(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     configure(sidecar, receiver, "500ms")
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
     append(sidecar.traces / "b.jsonl", numbered(200, 100))
@@ -151,7 +177,9 @@ def test_what_is_left_of_a_plan_whose_other_file_was_rewritten_goes_under_its_ke
     assert new.plain == body(numbered(500, 100))
 
 
-def test_a_line_that_the_destination_refuses_after_its_source_was_rewritten_is_quarantined_all_the_same(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_a_line_that_the_destination_refuses_after_its_source_was_rewritten_is_quarantined_all_the_same(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     configure(sidecar, receiver, "500ms")
     receiver.order(answers=[{"status": 503, "headers": {"Retry-After": "2"}}], poison="line 7")
     path = sidecar.traces / "a.jsonl"

@@ -17,7 +17,9 @@ def lost_bytes(sidecar: Sidecar) -> int:
     return int(status["sources"][0]["lost_bytes"])
 
 
-def test_an_archive_is_shipped_to_its_end_although_nobody_knows_its_length_before(sidecar: Sidecar) -> None:
+def test_an_archive_is_shipped_to_its_end_although_nobody_knows_its_length_before(
+    sidecar: Sidecar,
+) -> None:
     sidecar.config.write_text(sidecar.config.read_text().replace("**/*.jsonl", "**/*.jsonl*"))
     lines = numbered(0, 100_000)
     (sidecar.traces / "a.jsonl.gz").write_bytes(gzip.compress(body(lines)))
@@ -25,7 +27,9 @@ def test_an_archive_is_shipped_to_its_end_although_nobody_knows_its_length_befor
     assert sidecar.lines() == lines
 
 
-def test_bytes_that_were_deleted_before_they_could_be_read_are_lost_and_no_unfinished_line(sidecar: Sidecar) -> None:
+def test_bytes_that_were_deleted_before_they_could_be_read_are_lost_and_no_unfinished_line(
+    sidecar: Sidecar,
+) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD, daemon='drain_deadline = "2s"')
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(0, 10))
@@ -50,9 +54,13 @@ def test_what_is_not_decided_before_the_deadline_is_left_behind(sidecar: Sidecar
     assert sidecar.ship().returncode == 75
 
 
-def test_more_sinks_than_the_memory_has_buffers_for_get_their_lines_one_piece_at_a_time(sidecar: Sidecar) -> None:
+def test_more_sinks_than_the_memory_has_buffers_for_get_their_lines_one_piece_at_a_time(
+    sidecar: Sidecar,
+) -> None:
     names = [f"lake{number}" for number in range(5)]
-    sinks = (LAKE.format(lake=sidecar.folder / name).replace('"lake"', f'"{name}"') for name in names)
+    sinks = (
+        LAKE.format(lake=sidecar.folder / name).replace('"lake"', f'"{name}"') for name in names
+    )
     sidecar.configure("".join(sinks), daemon='memory_limit = "4MiB"')
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     assert sidecar.ship().returncode == 0

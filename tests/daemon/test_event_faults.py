@@ -1,4 +1,6 @@
-"""Events where something goes wrong: killed with a plan, reconfigured, refused, or begun in mid-file."""
+"""Events where something goes wrong: killed with a plan, reconfigured, refused, or begun in
+mid-file.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,14 @@ def lake(sidecar: Sidecar, form: str, more: str = "") -> None:
 
 
 def in_order(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    return sorted(rows, key=lambda row: (str(row["source_file"]), int(str(row["source_line"])), str(row["event_id"])))
+    return sorted(
+        rows,
+        key=lambda row: (
+            str(row["source_file"]),
+            int(str(row["source_line"])),
+            str(row["event_id"]),
+        ),
+    )
 
 
 def test_a_plan_of_events_is_finished_after_the_sink_was_changed_to_lines(sidecar: Sidecar) -> None:
@@ -67,9 +76,14 @@ def test_a_sink_of_lines_becomes_one_of_events_while_the_daemon_runs(sidecar: Si
     assert [row["source_line"] for row in rows if "source_line" in row] == list(range(11, 21))
 
 
-def test_a_long_line_with_a_number_that_no_double_holds_does_not_stop_the_sink(sidecar: Sidecar) -> None:
+def test_a_long_line_with_a_number_that_no_double_holds_does_not_stop_the_sink(
+    sidecar: Sidecar,
+) -> None:
     lake(sidecar, "event")
-    append(sidecar.traces / "a.jsonl", [b'{"n":1e999,"text":"' + b"word " * 200_000 + b'"}', *numbered(1, 1)])
+    append(
+        sidecar.traces / "a.jsonl",
+        [b'{"n":1e999,"text":"' + b"word " * 200_000 + b'"}', *numbered(1, 1)],
+    )
     assert sidecar.ship().returncode == 0
     assert [row["source_line"] for row in events(sidecar)] == [1, 2]
     assert sidecar.quarantined() == []
@@ -100,7 +114,10 @@ def test_a_redriven_line_has_its_number_and_dialect(sidecar: Sidecar) -> None:
     event_lake(sidecar)
     assert sidecar.ship().returncode == 0
     before = events(sidecar)
-    sidecar.configure(LAKE.format(lake=sidecar.lake) + 'format = "event"\n', source='labels = { team = "blue" }\nrepair = true')
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake) + 'format = "event"\n',
+        source='labels = { team = "blue" }\nrepair = true',
+    )
     redrive(sidecar)
     assert sidecar.ship().returncode == 0
     new = [row for row in events(sidecar) if row not in before]
@@ -109,7 +126,9 @@ def test_a_redriven_line_has_its_number_and_dialect(sidecar: Sidecar) -> None:
 
 
 @pytest.mark.parametrize("form", ["raw", "event"])
-def test_behind_a_record_over_the_limit_the_line_that_the_destination_refused_is_quarantined(sidecar: Sidecar, receiver: ReceivingServer, form: str) -> None:
+def test_behind_a_record_over_the_limit_the_line_that_the_destination_refused_is_quarantined(
+    sidecar: Sidecar, receiver: ReceivingServer, form: str
+) -> None:
     receiver.order(intake="splunk", secret=SECRET, poison="line 2")
     token = sidecar.folder / "token"
     token.write_text(SECRET)
@@ -120,7 +139,9 @@ def test_behind_a_record_over_the_limit_the_line_that_the_destination_refused_is
     append(sidecar.traces / "a.jsonl", [long, *numbered(0, 5)])
     assert sidecar.ship().returncode == 0
     starts = [0, len(long) + 1 + sum(len(line) + 1 for line in numbered(0, 2))]
-    assert [(line["start"], line["reason"] == "too_large") for line in sidecar.quarantined()] == list(zip(starts, [True, False], strict=True))
+    assert [
+        (line["start"], line["reason"] == "too_large") for line in sidecar.quarantined()
+    ] == list(zip(starts, [True, False], strict=True))
 
 
 GENERIC = b'{"n":%d,"token_was":"gh' + b"p_" + b"aB3" * 12 + b'"}\n'
@@ -139,25 +160,38 @@ def two_dialects(sidecar: Sidecar) -> Path:
 
 def cut_off(sidecar: Sidecar, *dialects: str) -> None:
     """As if the process had ended before the manifest and these dialects' objects were written."""
-    for path in (*sidecar.lake.glob("_manifest/v1/dt=*/*.json"), *(each for each in sidecar.objects() if each.parent.name[8:] in dialects)):
+    for path in (
+        *sidecar.lake.glob("_manifest/v1/dt=*/*.json"),
+        *(each for each in sidecar.objects() if each.parent.name[8:] in dialects),
+    ):
         path.unlink()
 
 
-@pytest.mark.parametrize("missing", [(), ("generic",), ("codex",), ("codex", "generic")], ids=" and ".join)
+@pytest.mark.parametrize(
+    "missing", [(), ("generic",), ("codex",), ("codex", "generic")], ids=" and ".join
+)
 @pytest.mark.parametrize("change", ["nothing", "rules", "compression"])
-def test_a_plan_of_several_objects_interrupted_between_them_is_finished(sidecar: Sidecar, missing: tuple[str, ...], change: str) -> None:
+def test_a_plan_of_several_objects_interrupted_between_them_is_finished(
+    sidecar: Sidecar, missing: tuple[str, ...], change: str
+) -> None:
     two_dialects(sidecar)
     rows = in_order(events(sidecar))
     cut_off(sidecar, *missing)
     compression = 'compression = "zstd"\n' if change == "compression" else ""
     rules = '[redaction]\nhmac_key = "another marker"\n' if change == "rules" else ""
-    sidecar.configure(LAKE.format(lake=sidecar.lake) + f'format = "event"\n{compression}', source='labels = { team = "blue" }', more=rules)
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake) + f'format = "event"\n{compression}',
+        source='labels = { team = "blue" }',
+        more=rules,
+    )
     assert sidecar.ship().returncode == 0
     assert len(sidecar.lines()) == len(rows)
     assert sidecar.call("verify", "lake").returncode == 0
 
 
-def test_a_plan_whose_objects_were_all_there_has_its_manifest_though_a_source_was_rewritten(sidecar: Sidecar) -> None:
+def test_a_plan_whose_objects_were_all_there_has_its_manifest_though_a_source_was_rewritten(
+    sidecar: Sidecar,
+) -> None:
     path = two_dialects(sidecar)
     rows = in_order(events(sidecar))
     cut_off(sidecar)
@@ -180,7 +214,10 @@ def test_a_sink_that_starts_now_has_the_same_events_as_one_that_was_there(sideca
     path.unlink()
     append(path, lines[:-5])
     first, second = sidecar.lake, sidecar.folder / "second"
-    sinks = [LAKE.format(lake=place).replace('"lake"', f'"{place.name}"', 1) + 'format = "event"\n' for place in (first, second)]
+    sinks = [
+        LAKE.format(lake=place).replace('"lake"', f'"{place.name}"', 1) + 'format = "event"\n'
+        for place in (first, second)
+    ]
     sidecar.configure(sinks[0])
     assert sidecar.ship().returncode == 0
     sidecar.configure(sinks[0] + sinks[1] + 'start = "now"\n')
@@ -188,11 +225,18 @@ def test_a_sink_that_starts_now_has_the_same_events_as_one_that_was_there(sideca
     sidecar.wait_for_event("service.ready")
     append(path, lines[-5:])
     sidecar.lake = second
-    eventually(lambda: {row["source_line"] for row in events(sidecar)} == set(range(len(lines) - 4, len(lines) + 1)))
+    eventually(
+        lambda: (
+            {row["source_line"] for row in events(sidecar)}
+            == set(range(len(lines) - 4, len(lines) + 1))
+        )
+    )
     assert sidecar.stop() == 0
     late = in_order(events(sidecar))
     sidecar.lake = first
-    assert late == [row for row in in_order(events(sidecar)) if int(str(row["source_line"])) > len(lines) - 5]
+    assert late == [
+        row for row in in_order(events(sidecar)) if int(str(row["source_line"])) > len(lines) - 5
+    ]
 
 
 def test_the_archive_of_a_rotated_file_goes_on_with_the_state_of_the_file(sidecar: Sidecar) -> None:

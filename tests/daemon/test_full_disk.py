@@ -19,7 +19,13 @@ def small_state(sidecar: Sidecar) -> Iterator[Sidecar]:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     sidecar.state.mkdir(mode=0o700, exist_ok=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(sidecar.state)], check=False).returncode != 0:
+    if (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(sidecar.state)],
+            check=False,
+        ).returncode
+        != 0
+    ):
         pytest.skip("this kernel lets nobody mount a tmpfs here")
     yield sidecar
     sidecar.kill()
@@ -44,11 +50,18 @@ def test_a_full_state_directory_pauses_and_recovers_without_a_restart(small_stat
     sidecar.arrives(10)
     fill(sidecar)
     written = 10
-    while not any(event["event"] in ("journal.unwritable", "collect.scan_failed") for event in sidecar.events()):
+    while not any(
+        event["event"] in ("journal.unwritable", "collect.scan_failed")
+        for event in sidecar.events()
+    ):
         append(sidecar.traces / f"{written}.jsonl", numbered(written, 10))
         written += 10
         before = len(sidecar.events())
-        eventually(lambda written=written, before=before: len(sidecar.lines()) >= written or len(sidecar.events()) > before)
+        eventually(
+            lambda written=written, before=before: (
+                len(sidecar.lines()) >= written or len(sidecar.events()) > before
+            )
+        )
     append(sidecar.traces / "late.jsonl", numbered(written, 10))
     written += 10
     eventually(lambda: b"wait" in sidecar.get("/status")[1] or len(sidecar.events()) > before + 2)

@@ -27,7 +27,9 @@ sys.exit(main(sys.argv[2:]))
 def start(sidecar: Sidecar, switch: Path) -> subprocess.Popen[bytes]:
     with sidecar.log.open("ab") as log:
         command = [sys.executable, "-c", BLIND, str(switch), "--config", str(sidecar.config), "run"]
-        sidecar.daemon = subprocess.Popen(command, stderr=log, env=sidecar.environment(), cwd=sidecar.folder)
+        sidecar.daemon = subprocess.Popen(
+            command, stderr=log, env=sidecar.environment(), cwd=sidecar.folder
+        )
     return sidecar.daemon
 
 
@@ -59,7 +61,10 @@ def test_a_redaction_that_fails_later_stops_all_shipping_and_says_so(sidecar: Si
 
 
 def test_each_rule_for_secrets_that_is_switched_off_is_said_at_each_start(sidecar: Sidecar) -> None:
-    sidecar.configure(LAKE.format(lake=sidecar.lake), more='[redaction]\ndisable = ["twilio-key", "github-token", "email"]\n')
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake),
+        more='[redaction]\ndisable = ["twilio-key", "github-token", "email"]\n',
+    )
     for _ in range(2):
         told = sidecar.ship().stderr
         assert told.count(b"redaction.rule_disabled") == 2

@@ -1,4 +1,6 @@
-"""The same traces to several destinations, one of them away for an hour by the clock of its retries."""
+"""The same traces to several destinations, one of them away for an hour by the clock of its
+retries.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ from tests.servers.search import SearchServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.config.load import load
-from tracesidecar.daemon.assembly import Assembly
+from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.route import Route
 from tracesidecar.pipeline.service import Service
-from tracesidecar.ship.journal import Journal
+from tracesidecar.pipeline.sink_state import SinkState
 
 AWAY_SECONDS = 3600.0
 ROUND_LINES = 50
@@ -46,15 +48,24 @@ class Destination:
 @pytest.fixture
 def store(tmp_path: Path, object_store: ObjectStore, toxiproxy: Toxiproxy) -> Iterator[Destination]:
     credentials = tmp_path / "credentials"
-    credentials.write_text(f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET}\n")
+    credentials.write_text(
+        f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET}\n"
+    )
 
     def read() -> list[bytes]:
-        objects = (content for key, content in object_store.objects().items() if key.endswith(".jsonl.gz"))
+        objects = (
+            content for key, content in object_store.objects().items() if key.endswith(".jsonl.gz")
+        )
         return [line for content in objects for line in gzip.decompress(content).split(b"\n")[:-1]]
 
     with toxiproxy.before(object_store.port) as way:
         url = f'endpoint_url = "http://127.0.0.1:{way.port}"\npath_style = true\n'
-        yield Destination("store", way, f'type = "s3"\nbucket = "{BUCKET}"\n{url}credentials_file = "{credentials}"', read)
+        yield Destination(
+            "store",
+            way,
+            f'type = "s3"\nbucket = "{BUCKET}"\n{url}credentials_file = "{credentials}"',
+            read,
+        )
 
 
 @pytest.fixture
@@ -63,28 +74,42 @@ def siem(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[Destination]:
     server.start()
     with toxiproxy.before(server.port) as way:
         server.ports.add(way.port)
-        yield Destination("siem", way, f'type = "syslog"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {way.port}\nsettle = "50ms"', server.records)
+        yield Destination(
+            "siem",
+            way,
+            f'type = "syslog"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {way.port}\nsettle = "50ms"',
+            server.records,
+        )
     server.stop()
 
 
 @pytest.fixture
 def web(receiver: ReceivingServer, toxiproxy: Toxiproxy) -> Iterator[Destination]:
     with toxiproxy.before(receiver.port) as way:
-        yield Destination("web", way, f'type = "http"\nurl = "http://127.0.0.1:{way.port}/"', receiver.kept_lines)
+        yield Destination(
+            "web", way, f'type = "http"\nurl = "http://127.0.0.1:{way.port}/"', receiver.kept_lines
+        )
 
 
 @pytest.fixture
 def search(search_server: SearchServer, toxiproxy: Toxiproxy) -> Iterator[Destination]:
     def read() -> list[bytes]:
-        return [document["_source"]["event"]["original"].encode() for document in search_server.documents()]
+        return [
+            document["_source"]["event"]["original"].encode()
+            for document in search_server.documents()
+        ]
 
     with toxiproxy.before(search_server.port) as way:
-        yield Destination("search", way, f'type = "elasticsearch"\nurl = "http://127.0.0.1:{way.port}"', read)
+        yield Destination(
+            "search", way, f'type = "elasticsearch"\nurl = "http://127.0.0.1:{way.port}"', read
+        )
 
 
 @dataclass
 class RetryClock:
-    """What a sink waits for between two attempts: the next round; its own time goes on by the whole pause."""
+    """What a sink waits for between two attempts: the next round; its own time goes on by the whole
+    pause.
+    """
 
     seconds: float = 0.0
     pauses: int = 0
@@ -110,15 +135,25 @@ class Works:
         self.traces.mkdir()
         state = folder / "state"
         state.mkdir()
-        sinks = "".join(f'[[sink]]\nname = "{each.name}"\n{each.block}\n{BATCH}' for each in destinations)
+        sinks = "".join(
+            f'[[sink]]\nname = "{each.name}"\n{each.block}\n{BATCH}' for each in destinations
+        )
         config = folder / "tracesidecar.toml"
-        config.write_text(f'state_directory = "{state}"\n[[source]]\nname = "agent"\ninclude = ["{self.traces}/*.jsonl"]\n{sinks}')
-        assembly = Assembly(load(str(config), {}).configuration, Journal.open(str(state)), Metrics(), notices=None, at=lambda _point: None)
+        config.write_text(
+            f'state_directory = "{state}"\n[[source]]\nname = "agent"\ninclude = ["{self.traces}/*.jsonl"]\n{sinks}'
+        )
+        assembly = Wiring(
+            load(str(config), {}).configuration,
+            Journal.open(str(state)),
+            Metrics(),
+            notices=None,
+            at=lambda _point: None,
+        )
         self.pipeline = assembly.pipeline
         self.service = Service(self.pipeline, poll_seconds=0.05)
         self.wrote: list[bytes] = []
 
-    def route(self, name: str) -> Route:
+    def route(self, name: str) -> SinkState:
         """A sink's way."""
         return self.pipeline.routes[name]
 
@@ -177,12 +212,16 @@ def away_for_an_hour(folder: Path, dead: Destination, others: Sequence[Destinati
         assert not (await serving).left
         works.pipeline.close()
         assert clock.pauses > 60
-        assert missed > len(works.wrote) // 2 * LINE_BYTES, "nearly all of the hour is still to be delivered"
+        assert missed > len(works.wrote) // 2 * LINE_BYTES, (
+            "nearly all of the hour is still to be delivered"
+        )
         assert statistics.median(without) < 2 * statistics.median(normal)
         return works.wrote
 
     wrote = Counter(asyncio.run(play()))
-    assert {each.name: Counter(each.read()) for each in everywhere} == {each.name: wrote for each in everywhere}
+    assert {each.name: Counter(each.read()) for each in everywhere} == {
+        each.name: wrote for each in everywhere
+    }
 
 
 def test_a_destination_away_for_an_hour_costs_two_others_nothing_and_catches_up_exactly(
@@ -197,4 +236,6 @@ def test_any_of_a_store_a_siem_and_a_search_cluster_may_be_away_for_an_hour(
     tmp_path: Path, store: Destination, siem: Destination, search: Destination, dead: str
 ) -> None:
     chosen = next(each for each in (store, siem, search) if each.name == dead)
-    away_for_an_hour(tmp_path, chosen, [each for each in (store, siem, search) if each is not chosen])
+    away_for_an_hour(
+        tmp_path, chosen, [each for each in (store, siem, search) if each is not chosen]
+    )

@@ -20,7 +20,9 @@ MENDED = b'{"loss":null}'
 
 @pytest.fixture
 def refusing(sidecar: Sidecar) -> Sidecar:
-    """A file is shipped but for a line with NaN in its middle; since then the configuration says `repair`."""
+    """A file is shipped but for a line with NaN in its middle; since then the configuration says
+    `repair`.
+    """
     append(sidecar.traces / "a.jsonl", [*numbered(0, 3), NAN, *numbered(3, 3)])
     assert sidecar.ship().returncode == 0
     sidecar.configure(LAKE.format(lake=sidecar.lake), source="repair = true")
@@ -36,14 +38,18 @@ def redrive(sidecar: Sidecar, *words: str) -> dict[str, object]:
     return dict(msgspec.json.decode(ended.stdout))
 
 
-def test_a_line_that_passes_todays_rules_arrives_once_and_leaves_the_quarantine(refusing: Sidecar) -> None:
+def test_a_line_that_passes_todays_rules_arrives_once_and_leaves_the_quarantine(
+    refusing: Sidecar,
+) -> None:
     assert redrive(refusing) == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": False}
     assert [entry["redrive"] for entry in refusing.quarantined()] == [["lake"]]
     for _ in range(2):
         assert refusing.ship().returncode == 0
         assert refusing.lines() == [*numbered(0, 6), MENDED]
         assert refusing.quarantined() == []
-    explained = json.loads(refusing.call("explain", str(refusing.traces / "a.jsonl"), "--json").stdout)
+    explained = json.loads(
+        refusing.call("explain", str(refusing.traces / "a.jsonl"), "--json").stdout
+    )
     [ranges] = explained["ranges"]
     assert [(piece["start"], piece["state"]) for piece in ranges["pieces"]] == [(0, "delivered")]
 
@@ -55,7 +61,9 @@ def test_a_line_over_a_limit_that_was_raised_arrives(sidecar: Sidecar) -> None:
     sidecar.ship()
     redrive(sidecar)
     sidecar.ship()
-    assert [(entry["reason"], entry["redrive"]) for entry in sidecar.quarantined()] == [("too_long", [])], "refused again, and the request is over"
+    assert [(entry["reason"], entry["redrive"]) for entry in sidecar.quarantined()] == [
+        ("too_long", [])
+    ], "refused again, and the request is over"
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='max_line = "8KiB"')
     redrive(sidecar)
     assert sidecar.ship().returncode == 0
@@ -63,7 +71,9 @@ def test_a_line_over_a_limit_that_was_raised_arrives(sidecar: Sidecar) -> None:
     assert sidecar.quarantined() == []
 
 
-def test_the_running_daemon_takes_a_request_up_and_only_the_sink_that_refused_gets_the_line(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_the_running_daemon_takes_a_request_up_and_only_the_sink_that_refused_gets_the_line(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     far = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake) + far)
     receiver.order(poison="line 2")
@@ -83,7 +93,9 @@ def test_the_running_daemon_takes_a_request_up_and_only_the_sink_that_refused_ge
 
 
 @pytest.mark.parametrize("point", ["planned", "sending", "sent", "committing"])
-def test_a_kill_in_the_middle_of_a_redrive_loses_and_repeats_nothing(refusing: Sidecar, point: str) -> None:
+def test_a_kill_in_the_middle_of_a_redrive_loses_and_repeats_nothing(
+    refusing: Sidecar, point: str
+) -> None:
     redrive(refusing)
     killed_at(refusing, point)
     assert len(refusing.quarantined()) == 1
@@ -98,10 +110,14 @@ def test_a_repeat_that_today_refuses_is_in_quarantine_again(refusing: Sidecar) -
     refusing.configure(LAKE.format(lake=refusing.lake))
     assert refusing.ship().returncode == 0
     assert refusing.lines() == numbered(0, 6)
-    assert [(entry["reason"], entry["redrive"]) for entry in refusing.quarantined()] == [("nan", [])]
+    assert [(entry["reason"], entry["redrive"]) for entry in refusing.quarantined()] == [
+        ("nan", [])
+    ]
 
 
-def test_a_deleted_file_is_held_for_its_refused_line_until_the_line_is_delivered(refusing: Sidecar) -> None:
+def test_a_deleted_file_is_held_for_its_refused_line_until_the_line_is_delivered(
+    refusing: Sidecar,
+) -> None:
     (refusing.traces / "a.jsonl").unlink()
     assert refusing.ship().returncode == 0
     assert [entry["bytes"] for entry in refusing.quarantined()] == ["in the file"]
@@ -114,7 +130,9 @@ def test_a_deleted_file_is_held_for_its_refused_line_until_the_line_is_delivered
     assert refusing.stop() == 0
 
 
-def test_a_running_daemon_holds_a_deleted_file_for_its_refused_line_and_lets_go_when_it_is_dropped(sidecar: Sidecar) -> None:
+def test_a_running_daemon_holds_a_deleted_file_for_its_refused_line_and_lets_go_when_it_is_dropped(
+    sidecar: Sidecar,
+) -> None:
     append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"broken"])
     sidecar.start()
     sidecar.arrives(3)
@@ -138,7 +156,9 @@ def test_a_finished_file_without_refused_lines_is_not_held(sidecar: Sidecar) -> 
     assert held(sidecar) == []
 
 
-def test_lines_of_a_rewritten_file_are_told_as_gone_and_cannot_be_redriven(refusing: Sidecar) -> None:
+def test_lines_of_a_rewritten_file_are_told_as_gone_and_cannot_be_redriven(
+    refusing: Sidecar,
+) -> None:
     (refusing.traces / "a.jsonl").write_bytes(body(numbered(100, 50)))
     assert refusing.ship().returncode == 0
     assert [entry["bytes"] for entry in refusing.quarantined()] == ["bytes gone"]
@@ -148,25 +168,35 @@ def test_lines_of_a_rewritten_file_are_told_as_gone_and_cannot_be_redriven(refus
     assert b"bytes gone" in refusing.call("quarantine", "list").stdout
 
 
-def test_bytes_that_changed_in_place_unseen_are_found_gone_by_the_redrive(refusing: Sidecar) -> None:
+def test_bytes_that_changed_in_place_unseen_are_found_gone_by_the_redrive(
+    refusing: Sidecar,
+) -> None:
     with (refusing.traces / "a.jsonl").open("r+b") as file:
         file.seek(len(body(numbered(0, 3))))
         file.write(b'{"loss":1.0}')
     redrive(refusing)
     refusing.ship()
-    assert [(entry["bytes"], entry["redrive"]) for entry in refusing.quarantined()] == [("bytes gone", [])]
+    assert [(entry["bytes"], entry["redrive"]) for entry in refusing.quarantined()] == [
+        ("bytes gone", [])
+    ]
     assert MENDED not in refusing.lines()
 
 
 def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(refusing: Sidecar) -> None:
     refusing.configure(
-        '[[sink]]\nname = "lake"\ntype = "http"\nurl = "http://127.0.0.1:9/"\nstart = "now"\n', source="repair = true", daemon='drain_deadline = "2s"'
+        '[[sink]]\nname = "lake"\ntype = "http"\nurl = "http://127.0.0.1:9/"\nstart = "now"\n',
+        source="repair = true",
+        daemon='drain_deadline = "2s"',
     )
     redrive(refusing)
     ended = refusing.ship("--json")
     assert ended.returncode == 75
     [left] = json.loads(ended.stdout)["left"]
-    assert (left["sink"], left["offset"], left["size"]) == ("lake", len(body(numbered(0, 3))), len(body(numbered(0, 3))) + len(NAN))
+    assert (left["sink"], left["offset"], left["size"]) == (
+        "lake",
+        len(body(numbered(0, 3))),
+        len(body(numbered(0, 3))) + len(NAN),
+    )
 
 
 def test_what_a_redrive_refuses_is_not_held_against_strict(refusing: Sidecar) -> None:
@@ -175,12 +205,18 @@ def test_what_a_redrive_refuses_is_not_held_against_strict(refusing: Sidecar) ->
     assert refusing.ship("--strict").returncode == 0
 
 
-@pytest.mark.parametrize("words", [("redrive",), ("redrive", "1", "--all"), ("redrive", "4711"), ("drop",), ("drop", "4711")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [("redrive",), ("redrive", "1", "--all"), ("redrive", "4711"), ("drop",), ("drop", "4711")],
+    ids=" ".join,
+)
 def test_wrong_usage_is_told(refusing: Sidecar, words: tuple[str, ...]) -> None:
     assert refusing.call("quarantine", *words).returncode == 64
 
 
-def test_a_daemon_that_was_killed_with_requests_open_takes_them_up_when_it_is_back(refusing: Sidecar) -> None:
+def test_a_daemon_that_was_killed_with_requests_open_takes_them_up_when_it_is_back(
+    refusing: Sidecar,
+) -> None:
     daemon = refusing.start()
     refusing.wait_for_event("service.ready")
     daemon.send_signal(signal.SIGKILL)
@@ -199,22 +235,30 @@ def test_a_line_whose_file_cannot_be_reached_is_waited_for(refusing: Sidecar) ->
     for link in held(refusing):
         link.unlink()
     (refusing.traces / "a.jsonl").rename(away)
-    refusing.config.write_text(refusing.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "5m"'))
+    refusing.config.write_text(
+        refusing.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "5m"')
+    )
     refusing.start()
     refusing.arrives(7)
-    assert [(entry["redrive"], entry["bytes"]) for entry in refusing.quarantined()] == [(["lake"], "bytes gone")]
+    assert [(entry["redrive"], entry["bytes"]) for entry in refusing.quarantined()] == [
+        (["lake"], "bytes gone")
+    ]
     away.rename(refusing.traces / "a.jsonl")
     refusing.arrives(8)
     eventually(lambda: refusing.quarantined() == [])
     assert refusing.stop() == 0
 
 
-def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     def event(**body: object) -> bytes:
         return json.dumps({"type": "stream_event", "event": body, "session_id": "s"}).encode()
 
     def delta(text: str) -> bytes:
-        return event(type="content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+        return event(
+            type="content_block_delta", index=0, delta={"type": "text_delta", "text": text}
+        )
 
     secret = "gh" + "p_" + "aB3" * 12
     sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')

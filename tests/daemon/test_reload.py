@@ -1,4 +1,6 @@
-"""SIGHUP while lines are written: nothing is lost, nothing comes twice, and a refused file changes nothing."""
+"""SIGHUP while lines are written: nothing is lost, nothing comes twice, and a refused file changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,12 @@ def second(sidecar: Sidecar) -> str:
     return LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
 
 
-@pytest.mark.parametrize("source", ["", 'labels = { changed = "too" }'], ids=["one sink", "sources too"])
-def test_a_moved_destination_without_a_start_is_refused_and_the_old_one_goes_on(sidecar: Sidecar, source: str) -> None:
+@pytest.mark.parametrize(
+    "source", ["", 'labels = { changed = "too" }'], ids=["one sink", "sources too"]
+)
+def test_a_moved_destination_without_a_start_is_refused_and_the_old_one_goes_on(
+    sidecar: Sidecar, source: str
+) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     daemon = sidecar.start()
     sidecar.arrives(10)
@@ -46,7 +52,12 @@ def test_a_moved_destination_that_starts_now_gets_what_comes_from_now_on(sidecar
 
 def test_a_storm_of_reloads_under_load_loses_and_repeats_nothing(sidecar: Sidecar) -> None:
     lake = LAKE.format(lake=sidecar.lake)
-    variants = [lake + second(sidecar), lake.replace("500ms", "400ms") + second(sidecar), lake, lake + second(sidecar).replace("500ms", "300ms")]
+    variants = [
+        lake + second(sidecar),
+        lake.replace("500ms", "400ms") + second(sidecar),
+        lake,
+        lake + second(sidecar).replace("500ms", "300ms"),
+    ]
     sidecar.configure(variants[0])
     daemon = sidecar.start()
     sidecar.wait_for_event("service.ready")
@@ -70,7 +81,10 @@ def test_a_kill_in_the_middle_of_a_reload_loses_and_repeats_nothing(sidecar: Sid
         sidecar.configure(lake + second(sidecar))
         daemon = sidecar.start()
         sidecar.wait_for_event("pipeline.first_read", turn + 1)
-        sidecar.configure(lake.replace("500ms", f"{600 + turn}ms") + second(sidecar) if turn % 2 else lake, source='labels = { x = "y" }' if turn % 3 else "")
+        sidecar.configure(
+            lake.replace("500ms", f"{600 + turn}ms") + second(sidecar) if turn % 2 else lake,
+            source='labels = { x = "y" }' if turn % 3 else "",
+        )
         daemon.send_signal(signal.SIGHUP)
         sidecar.kill()
     sidecar.configure(lake + second(sidecar))
@@ -80,7 +94,9 @@ def test_a_kill_in_the_middle_of_a_reload_loses_and_repeats_nothing(sidecar: Sid
     assert sidecar.lines() == numbered(0, 600)
 
 
-def test_a_compression_that_changes_between_plan_and_repeat_makes_no_second_object(sidecar: Sidecar) -> None:
+def test_a_compression_that_changes_between_plan_and_repeat_makes_no_second_object(
+    sidecar: Sidecar,
+) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
     killed_at(sidecar, "sent")
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'compression = "zstd"\n')

@@ -19,7 +19,9 @@ from tests.servers.receiving import ReceivingServer
 
 @pytest.mark.parametrize("notices", ["on", "off"])
 def test_lines_are_followed_through_rotation_while_it_runs(sidecar: Sidecar, notices: str) -> None:
-    sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'exclude = ["{sidecar.traces}/none/**"]')
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake), source=f'exclude = ["{sidecar.traces}/none/**"]'
+    )
     path = sidecar.traces / "a.jsonl"
     sidecar.start(TRACESIDECAR_NOTICES=notices)
     append(path, numbered(0, 10))
@@ -43,16 +45,25 @@ def test_sigterm_flushes_what_waits_for_its_batch(sidecar: Sidecar) -> None:
 
 
 def test_a_drain_does_not_wait_for_a_dead_sink_beyond_its_deadline(sidecar: Sidecar) -> None:
-    sidecar.configure('[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n', daemon='drain_deadline = "1s"')
+    sidecar.configure(
+        '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n',
+        daemon='drain_deadline = "1s"',
+    )
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.start()
     sidecar.wait_for_event("sink.retry")
     assert sidecar.stop() == 75
-    assert any(event["event"] == "drain.left_behind" and event["sink"] == "far" for event in sidecar.events())
+    assert any(
+        event["event"] == "drain.left_behind" and event["sink"] == "far"
+        for event in sidecar.events()
+    )
 
 
 def test_a_second_sigterm_stops_at_once(sidecar: Sidecar) -> None:
-    sidecar.configure('[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n', daemon='drain_deadline = "10m"')
+    sidecar.configure(
+        '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n',
+        daemon='drain_deadline = "10m"',
+    )
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     daemon = sidecar.start()
     sidecar.wait_for_event("sink.retry")
@@ -61,8 +72,12 @@ def test_a_second_sigterm_stops_at_once(sidecar: Sidecar) -> None:
     assert sidecar.stop() == 75
 
 
-def test_a_sink_that_comes_back_gets_everything_without_a_restart(sidecar: Sidecar, receiver: ReceivingServer) -> None:
-    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n')
+def test_a_sink_that_comes_back_gets_everything_without_a_restart(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
+    sidecar.configure(
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
+    )
     receiver.server.stop()
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.start()
@@ -101,7 +116,9 @@ def test_a_reload_that_changes_one_sink_leaves_the_other_running(sidecar: Sideca
     daemon.send_signal(signal.SIGHUP)
     sidecar.wait_for_event("reload.done")
     sidecar.wait_for_event("sink.connected", 3)
-    assert Counter(event["sink"] for event in sidecar.events() if event["event"] == "sink.connected") == {"lake": 1, "second": 2}
+    assert Counter(
+        event["sink"] for event in sidecar.events() if event["event"] == "sink.connected"
+    ) == {"lake": 1, "second": 2}
     assert sidecar.stop() == 0
 
 
@@ -112,15 +129,23 @@ def test_the_health_pages_tell_how_it_is(sidecar: Sidecar) -> None:
     sidecar.wait_for_event("service.ready")
     assert sidecar.get("/livez") == (200, b"ok\n")
     assert sidecar.get("/readyz") == (200, b"ok\n")
-    eventually(lambda: b'tracesidecar_delivered_lines_total{sink="lake"} 10.0' in sidecar.get("/metrics")[1])
+    eventually(
+        lambda: (
+            b'tracesidecar_delivered_lines_total{sink="lake"} 10.0' in sidecar.get("/metrics")[1]
+        )
+    )
     status = json.loads(sidecar.get("/status")[1])
-    assert [(sink["name"], sink["state"], sink["lag_bytes"]) for sink in status["sinks"]] == [("lake", "running", 0)]
+    assert [(sink["name"], sink["state"], sink["lag_bytes"]) for sink in status["sinks"]] == [
+        ("lake", "running", 0)
+    ]
     assert sidecar.get("/else")[0] == 404
 
 
 def test_the_health_pages_answer_on_a_unix_socket(sidecar: Sidecar) -> None:
     path = sidecar.folder / "health.sock"
-    sidecar.config.write_text(sidecar.config.read_text().replace(f"127.0.0.1:{sidecar.port}", f"unix:{path}"))
+    sidecar.config.write_text(
+        sidecar.config.read_text().replace(f"127.0.0.1:{sidecar.port}", f"unix:{path}")
+    )
     sidecar.start()
     sidecar.wait_for_event("service.ready")
     with socket.socket(socket.AF_UNIX) as client:
@@ -145,14 +170,18 @@ def test_systemd_is_told_ready_status_watchdog_and_stopping(sidecar: Sidecar) ->
         manager.settimeout(30)
         sidecar.start(NOTIFY_SOCKET=str(address), WATCHDOG_USEC="300000")
         told: set[str] = set()
-        while not {"READY=1", "WATCHDOG=1"} <= told or not any(word.startswith("STATUS=") for word in told):
+        while not {"READY=1", "WATCHDOG=1"} <= told or not any(
+            word.startswith("STATUS=") for word in told
+        ):
             told |= set(manager.recv(4096).decode().split("\n"))
         assert sidecar.stop() == 0
         while "STOPPING=1" not in told:
             told |= set(manager.recv(4096).decode().split("\n"))
 
 
-def test_a_deleted_files_last_line_is_taken_when_it_is_whole_and_quarantined_when_it_is_not(sidecar: Sidecar) -> None:
+def test_a_deleted_files_last_line_is_taken_when_it_is_whole_and_quarantined_when_it_is_not(
+    sidecar: Sidecar,
+) -> None:
     whole, torn = sidecar.traces / "whole.jsonl", sidecar.traces / "torn.jsonl"
     whole.write_bytes(b'{"n": 1}\n{"n": 2}')
     torn.write_bytes(b'{"n": 3}\n{"n": ')
@@ -170,8 +199,14 @@ def test_status_and_explain_read_beside_the_running_daemon(sidecar: Sidecar) -> 
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.start()
     sidecar.arrives(10)
-    eventually(lambda: json.loads(sidecar.call("status", "--json").stdout)["sinks"][0]["delivered_lines"] == 10)
-    explained = json.loads(sidecar.call("explain", str(sidecar.traces / "a.jsonl"), "--json").stdout)
+    eventually(
+        lambda: (
+            json.loads(sidecar.call("status", "--json").stdout)["sinks"][0]["delivered_lines"] == 10
+        )
+    )
+    explained = json.loads(
+        sidecar.call("explain", str(sidecar.traces / "a.jsonl"), "--json").stdout
+    )
     assert "delivered" in json.dumps(explained)
     assert sidecar.stop() == 0
 
@@ -185,9 +220,7 @@ def test_exec_keeps_the_agents_exit_code_and_ships_its_last_line(sidecar: Sideca
 
 
 def test_exec_passes_signals_on_and_drains_after_the_agent(sidecar: Sidecar) -> None:
-    script = (
-        f'trap \'echo "{{\\"n\\": 2}}" >> {sidecar.traces}/a.jsonl; exit 0\' TERM; echo \'{{"n": 1}}\' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done'
-    )
+    script = f'trap \'echo "{{\\"n\\": 2}}" >> {sidecar.traces}/a.jsonl; exit 0\' TERM; echo \'{{"n": 1}}\' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done'
     sidecar.start("exec", "--", "sh", "-c", script)
     sidecar.arrives(1)
     assert sidecar.stop() == 0
@@ -204,12 +237,16 @@ def test_exec_that_is_stopped_before_or_after_its_agent_began_tells_so(sidecar: 
     assert sidecar.stop() == 128 + signal.SIGTERM
 
 
-def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(sidecar: Sidecar) -> None:
+def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(
+    sidecar: Sidecar,
+) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.config.unlink()
     sidecar.lake = sidecar.folder / ".local/share/tracesidecar/lake"
     with sidecar.log.open("ab") as log:
-        sidecar.daemon = subprocess.Popen([PROGRAM, "run"], stderr=log, env=sidecar.environment(), cwd=sidecar.folder)
+        sidecar.daemon = subprocess.Popen(
+            [PROGRAM, "run"], stderr=log, env=sidecar.environment(), cwd=sidecar.folder
+        )
     sidecar.arrives(10)
     sidecar.wait_for_event("service.ready")
     assert sidecar.stop() == 0
@@ -221,7 +258,11 @@ def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(s
 def test_sources_of_one_sink_do_not_reach_another(sidecar: Sidecar) -> None:
     other = sidecar.folder / "other"
     other.mkdir()
-    sinks = LAKE.format(lake=sidecar.lake) + 'sources = ["agent"]\n' + LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    sinks = (
+        LAKE.format(lake=sidecar.lake)
+        + 'sources = ["agent"]\n'
+        + LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
+    )
     sidecar.configure(sinks, more=f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\n')
     append(sidecar.traces / "a.jsonl", numbered(0, 5))
     append(other / "b.jsonl", numbered(100, 5))
@@ -235,7 +276,12 @@ def test_a_full_disk_under_the_lake_is_waited_for(sidecar: Sidecar) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     sidecar.lake.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(sidecar.lake)], check=False).returncode != 0:
+    if (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(sidecar.lake)], check=False
+        ).returncode
+        != 0
+    ):
         pytest.skip("this kernel lets nobody mount a tmpfs here")
     try:
         filler = sidecar.lake / "filler"

@@ -22,8 +22,10 @@ BROKEN = [b"broken one", b"\xff\x00 two \x1b[31m"]
 @pytest.fixture
 def identity(sidecar: Sidecar) -> Path:
     """A sidecar that seals, and the file with the private key."""
-    key = pyrage.x25519.Identity.generate()
-    sidecar.configure(LAKE.format(lake=sidecar.lake), more=f'[quarantine]\nseal_to = "{key.to_public()}"\n')
+    key = pyrage.x25519.Fingerprinter.generate()
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake), more=f'[quarantine]\nseal_to = "{key.to_public()}"\n'
+    )
     path = sidecar.folder / "identity.txt"
     path.write_text(f"# created: today\n# public key: {key.to_public()}\n{key}\n")
     return path
@@ -39,32 +41,46 @@ def shown(sidecar: Sidecar, entry: object, identity: Path) -> bytes:
     return ended.stdout
 
 
-def test_refused_bytes_are_opened_by_who_has_the_key_when_the_file_is_gone(sidecar: Sidecar, identity: Path) -> None:
+def test_refused_bytes_are_opened_by_who_has_the_key_when_the_file_is_gone(
+    sidecar: Sidecar, identity: Path
+) -> None:
     append(sidecar.traces / "a.jsonl", [*numbered(0, 3), BROKEN[0], *numbered(3, 3), BROKEN[1]])
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == numbered(0, 6)
-    assert not any(word in path.read_bytes() for path in sidecar.state.rglob("*") if path.is_file() for word in BROKEN)
+    assert not any(
+        word in path.read_bytes()
+        for path in sidecar.state.rglob("*")
+        if path.is_file()
+        for word in BROKEN
+    )
     (sidecar.traces / "a.jsonl").unlink()
     assert sidecar.ship().returncode == 0
     assert list((sidecar.state / "held").iterdir()) == [], "what is sealed holds no file"
     entries = sidecar.quarantined()
     assert [(entry["bytes"], entry["sealed"]) for entry in entries] == [("sealed", True)] * 2
-    assert [shown(sidecar, entry["id"], identity) for entry in entries] == [line + b"\n" for line in BROKEN]
+    assert [shown(sidecar, entry["id"], identity) for entry in entries] == [
+        line + b"\n" for line in BROKEN
+    ]
 
 
-def test_sealed_files_are_for_the_owner_alone_and_readable_by_age_itself(sidecar: Sidecar, identity: Path) -> None:
+def test_sealed_files_are_for_the_owner_alone_and_readable_by_age_itself(
+    sidecar: Sidecar, identity: Path
+) -> None:
     append(sidecar.traces / "a.jsonl", BROKEN)
     sidecar.ship()
     [path] = sealed(sidecar)
-    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
-    key = pyrage.x25519.Identity.from_str(identity.read_text().splitlines()[-1])
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (
+        0o600,
+        0o700,
+    )
+    key = pyrage.x25519.Fingerprinter.from_str(identity.read_text().splitlines()[-1])
     assert pyrage.decrypt(path.read_bytes(), [key]) == b"".join(line + b"\n" for line in BROKEN)
 
 
 def test_another_key_does_not_open_them(sidecar: Sidecar, identity: Path) -> None:
     append(sidecar.traces / "a.jsonl", BROKEN[:1])
     sidecar.ship()
-    identity.write_text(str(pyrage.x25519.Identity.generate()))
+    identity.write_text(str(pyrage.x25519.Fingerprinter.generate()))
     ended = sidecar.call("quarantine", "show", "1", "--identity", str(identity))
     assert (ended.returncode, ended.stdout) == (78, b"")
     assert b"another key belongs to them" in ended.stderr
@@ -90,7 +106,11 @@ def test_a_redriven_line_takes_its_sealed_bytes_along(sidecar: Sidecar, identity
     append(sidecar.traces / "a.jsonl", [b'{"a":NaN}'])
     sidecar.ship()
     assert len(sealed(sidecar)) == 1
-    sidecar.config.write_text(sidecar.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "500ms"\nrepair = true'))
+    sidecar.config.write_text(
+        sidecar.config.read_text().replace(
+            'copy_grace = "500ms"', 'copy_grace = "500ms"\nrepair = true'
+        )
+    )
     sidecar.call("quarantine", "redrive", "--all")
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"a":null}']
@@ -98,19 +118,34 @@ def test_a_redriven_line_takes_its_sealed_bytes_along(sidecar: Sidecar, identity
 
 
 def test_a_line_over_the_limit_is_kept_by_reference_alone(sidecar: Sidecar, identity: Path) -> None:
-    sidecar.config.write_text(sidecar.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "500ms"\nmax_line = "4KiB"'))
+    sidecar.config.write_text(
+        sidecar.config.read_text().replace(
+            'copy_grace = "500ms"', 'copy_grace = "500ms"\nmax_line = "4KiB"'
+        )
+    )
     append(sidecar.traces / "a.jsonl", [json.dumps("x" * 5000).encode()])
     sidecar.ship()
-    assert [(entry["reason"], entry["bytes"], entry["sealed"]) for entry in sidecar.quarantined()] == [("too_long", "in the file", False)]
+    assert [
+        (entry["reason"], entry["bytes"], entry["sealed"]) for entry in sidecar.quarantined()
+    ] == [("too_long", "in the file", False)]
     assert len(list((sidecar.state / "held").iterdir())) == 1
 
 
-def test_a_record_that_the_destination_refuses_is_sealed_as_it_was_written(sidecar: Sidecar, identity: Path, receiver: ReceivingServer) -> None:
+def test_a_record_that_the_destination_refuses_is_sealed_as_it_was_written(
+    sidecar: Sidecar, identity: Path, receiver: ReceivingServer
+) -> None:
     seal = sidecar.config.read_text().partition("[quarantine]")[2]
-    sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n', more=f"[quarantine]{seal}")
+    sidecar.configure(
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n',
+        more=f"[quarantine]{seal}",
+    )
     receiver.order(poison="line 1")
     secret = "gh" + "p_" + "aB3" * 12
-    lines = [*numbered(0, 1), json.dumps({"text": "line 1", "token": secret}).encode(), *numbered(2, 2)]
+    lines = [
+        *numbered(0, 1),
+        json.dumps({"text": "line 1", "token": secret}).encode(),
+        *numbered(2, 2),
+    ]
     append(sidecar.traces / "a.jsonl", lines)
     assert sidecar.ship().returncode == 0
     [entry] = sidecar.quarantined()
@@ -118,7 +153,9 @@ def test_a_record_that_the_destination_refuses_is_sealed_as_it_was_written(sidec
 
 
 @pytest.mark.parametrize("point", ["planned", "sent", "committing"])
-def test_what_a_crash_leaves_unrecorded_is_swept_and_sealed_again(sidecar: Sidecar, identity: Path, point: str) -> None:
+def test_what_a_crash_leaves_unrecorded_is_swept_and_sealed_again(
+    sidecar: Sidecar, identity: Path, point: str
+) -> None:
     append(sidecar.traces / "a.jsonl", [*numbered(0, 3), BROKEN[0]])
     killed_at(sidecar, point)
     assert (len(sealed(sidecar)), sidecar.quarantined()) == (1, [])
@@ -138,11 +175,18 @@ def test_two_sinks_share_one_sealed_file(sidecar: Sidecar, identity: Path) -> No
     assert len(sealed(sidecar)) == len(sidecar.quarantined()) == 1
 
 
-def test_pyrage_is_loaded_only_where_something_is_sealed_and_its_absence_is_told(sidecar: Sidecar, identity: Path) -> None:
+def test_pyrage_is_loaded_only_where_something_is_sealed_and_its_absence_is_told(
+    sidecar: Sidecar, identity: Path
+) -> None:
     script = "import os, sys\nsys.modules['pyrage'] = None\nfrom tracesidecar.cli import main\nsys.exit(main(['--config', sys.argv[1], 'check-config']))\n"
 
     def check() -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([sys.executable, "-c", script, sidecar.config], capture_output=True, env=os.environ | sidecar.environment(), check=False)
+        return subprocess.run(
+            [sys.executable, "-c", script, sidecar.config],
+            capture_output=True,
+            env=os.environ | sidecar.environment(),
+            check=False,
+        )
 
     ended = check()
     assert ended.returncode == 78

@@ -10,7 +10,7 @@ import msgspec
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.servers.receiving import ReceivingServer
-from tracesidecar.ship import lock
+from tracesidecar.journal import lock
 
 
 def test_every_line_arrives_once_in_order_and_a_second_run_adds_nothing(sidecar: Sidecar) -> None:
@@ -40,13 +40,20 @@ def test_a_torn_last_line_waits_and_is_not_left_behind(sidecar: Sidecar) -> None
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}']
 
 
-def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbours_arrive(sidecar: Sidecar) -> None:
+def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbours_arrive(
+    sidecar: Sidecar,
+) -> None:
     (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\nnot json\n{"n":2}\n{"n":NaN}\n\n{"n":3}\n')
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
     refused = sidecar.quarantined()
-    assert [(line["start"], line["end"], line["reason"]) for line in refused] == [(8, 16, "not_json"), (25, 34, "nan")]
-    assert sidecar.ship("--strict").returncode == 0, "what an earlier run refused is not held against this one"
+    assert [(line["start"], line["end"], line["reason"]) for line in refused] == [
+        (8, 16, "not_json"),
+        (25, 34, "nan"),
+    ]
+    assert sidecar.ship("--strict").returncode == 0, (
+        "what an earlier run refused is not held against this one"
+    )
 
 
 def test_strict_tells_that_something_was_refused(sidecar: Sidecar) -> None:
@@ -61,7 +68,10 @@ def test_nothing_to_do_is_done(sidecar: Sidecar) -> None:
 
 
 def test_a_dead_sink_leaves_a_list_and_exit_75(sidecar: Sidecar) -> None:
-    sidecar.configure('[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n', daemon='drain_deadline = "2s"')
+    sidecar.configure(
+        '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n',
+        daemon='drain_deadline = "2s"',
+    )
     append(sidecar.traces / "a.jsonl", numbered(0, 3))
     ended = sidecar.ship("--json")
     assert ended.returncode == 75
@@ -90,11 +100,24 @@ def test_a_state_directory_in_use_is_exit_75_with_the_reason(sidecar: Sidecar) -
 
 def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
     secret = "ghp_" + "aB3" * 12
-    append(sidecar.traces / "a.jsonl", [json.dumps({"cmd": f"export GITHUB_TOKEN={secret}"}).encode(), f"broken {secret}".encode()])
+    append(
+        sidecar.traces / "a.jsonl",
+        [
+            json.dumps({"cmd": f"export GITHUB_TOKEN={secret}"}).encode(),
+            f"broken {secret}".encode(),
+        ],
+    )
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"cmd": "export GITHUB_TOKEN=[REDACTED:github-token]"}']
-    originals = {path.stat().st_ino for path in sidecar.traces.iterdir()}  # what was refused is held by a link to its file
-    everything = [path for root in (sidecar.lake, sidecar.state) for path in root.rglob("*") if path.is_file() and path.stat().st_ino not in originals]
+    originals = {
+        path.stat().st_ino for path in sidecar.traces.iterdir()
+    }  # what was refused is held by a link to its file
+    everything = [
+        path
+        for root in (sidecar.lake, sidecar.state)
+        for path in root.rglob("*")
+        if path.is_file() and path.stat().st_ino not in originals
+    ]
     assert [path for path in everything if secret.encode() in path.read_bytes()] == []
 
 
@@ -108,11 +131,17 @@ def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
     assert described["sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
     assert described["rows"] == 100
     [covered] = manifest["ranges"]
-    assert (covered["start"], covered["end"], covered["lines"]) == (0, len(body(numbered(0, 100))), 100)
+    assert (covered["start"], covered["end"], covered["lines"]) == (
+        0,
+        len(body(numbered(0, 100))),
+        100,
+    )
     assert manifest["rules"]
 
 
-def test_a_record_that_the_destination_refuses_is_quarantined_with_its_exact_place(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_a_record_that_the_destination_refuses_is_quarantined_with_its_exact_place(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')
     receiver.order(poison="line 700")
     lines = [b"", b"broken", *numbered(0, 1000)]
@@ -134,7 +163,9 @@ def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:
     assert sidecar.lines() == numbered(10, 10)
 
 
-def test_a_changed_destination_under_an_old_name_is_refused_until_it_is_said_what_is_meant(sidecar: Sidecar) -> None:
+def test_a_changed_destination_under_an_old_name_is_refused_until_it_is_said_what_is_meant(
+    sidecar: Sidecar,
+) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.ship()
     sidecar.lake = sidecar.folder / "elsewhere"

@@ -17,17 +17,26 @@ DEAD = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
 
 def start_faulty(sidecar: Sidecar) -> None:
     with sidecar.log.open("ab") as log:
-        sidecar.daemon = subprocess.Popen([sys.executable, FAULTY, sidecar.config], env=sidecar.environment(), cwd=FAULTY.parents[2], stderr=log)
+        sidecar.daemon = subprocess.Popen(
+            [sys.executable, FAULTY, sidecar.config],
+            env=sidecar.environment(),
+            cwd=FAULTY.parents[2],
+            stderr=log,
+        )
 
 
 def memory(sidecar: Sidecar, which: str) -> int:
     """Resident memory in bytes, `VmRSS` or the peak `VmHWM`."""
     assert sidecar.daemon is not None
     status = Path(f"/proc/{sidecar.daemon.pid}/status").read_text()
-    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith(which))
+    return next(
+        int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith(which)
+    )
 
 
-def test_a_bug_in_one_sink_restarts_it_alone_and_tells_nothing_of_what_it_had(sidecar: Sidecar) -> None:
+def test_a_bug_in_one_sink_restarts_it_alone_and_tells_nothing_of_what_it_had(
+    sidecar: Sidecar,
+) -> None:
     faulty = '[[sink]]\nname = "odd"\ntype = "faulty"\nbatch = { idle = "50ms" }\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake) + faulty)
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
@@ -35,16 +44,22 @@ def test_a_bug_in_one_sink_restarts_it_alone_and_tells_nothing_of_what_it_had(si
     sidecar.wait_for_event("sink.restarting")
     append(sidecar.traces / "a.jsonl", numbered(10, 10))
     sidecar.arrives(20)
-    eventually(lambda: b'tracesidecar_delivered_lines_total{sink="odd"} 20.0' in sidecar.get("/metrics")[1])
+    eventually(
+        lambda: b'tracesidecar_delivered_lines_total{sink="odd"} 20.0' in sidecar.get("/metrics")[1]
+    )
     assert sidecar.stop() == 0
     assert sidecar.lines() == numbered(0, 20)
     events = sidecar.events()
     assert [event["sink"] for event in events if event["event"] == "sink.restarting"] == ["odd"]
-    assert [event["sink"] for event in events if event["event"] == "sink.connected"].count("lake") == 1
+    assert [event["sink"] for event in events if event["event"] == "sink.connected"].count(
+        "lake"
+    ) == 1
     assert b"line 3" not in sidecar.log.read_bytes()
 
 
-def test_a_big_file_does_not_keep_small_ones_waiting(sidecar: Sidecar, receiver: ReceivingServer) -> None:
+def test_a_big_file_does_not_keep_small_ones_waiting(
+    sidecar: Sidecar, receiver: ReceivingServer
+) -> None:
     sink = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ bytes = "8MiB", lines = 1000000 }}\n'
     sidecar.configure(sink)
     line = b'{"n":1,"text":"' + b"word " * 200_000 + b'"}'
@@ -54,8 +69,17 @@ def test_a_big_file_does_not_keep_small_ones_waiting(sidecar: Sidecar, receiver:
         append(sidecar.traces / f"small-{number}.jsonl", numbered(number, 1))
     sidecar.start()
     small = {entry for number in range(50) for entry in numbered(number, 1)}
-    eventually(lambda: small <= {entry for request in receiver.requests() for entry in request.plain.split(b"\n")})
-    first = next(index for index, request in enumerate(receiver.requests()) if small & set(request.plain.split(b"\n")))
+    eventually(
+        lambda: (
+            small
+            <= {entry for request in receiver.requests() for entry in request.plain.split(b"\n")}
+        )
+    )
+    first = next(
+        index
+        for index, request in enumerate(receiver.requests())
+        if small & set(request.plain.split(b"\n"))
+    )
     assert first == 0, "the small files are in the first batches, in turn with the big one"
     assert sum(len(request.plain) for request in receiver.requests()) < 300 << 20
 
@@ -73,5 +97,7 @@ def test_a_dead_sink_leaves_memory_flat_and_another_one_alone(sidecar: Sidecar) 
         with path.open("ab") as file:
             file.write(body(lines))
         sidecar.arrives(total * 100)
-    assert memory(sidecar, "VmRSS") - before < 24 << 20, "a hundred megabytes went by; what waits for the dead sink waits on disk"
+    assert memory(sidecar, "VmRSS") - before < 24 << 20, (
+        "a hundred megabytes went by; what waits for the dead sink waits on disk"
+    )
     assert sidecar.stop(signal.SIGKILL) == -9

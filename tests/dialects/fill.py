@@ -1,4 +1,6 @@
-"""How full each column is, by dialect, over the fixtures: `python -m tests.dialects.fill` writes the table into docs/dialects.md."""
+"""How full each column is, by dialect, over the fixtures: `python -m tests.dialects.fill` writes
+the table into docs/dialects.md.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,35 @@ BEGIN, END = "<!-- fill -->\n", "<!-- /fill -->\n"
 
 
 def table() -> str:
-    """Columns as rows, dialects as columns, percent of events; a column that every event has is left out."""
+    """Columns as rows, dialects as columns, percent of events; a column that every event has is
+    left out.
+    """
     events: dict[str, list[Event]] = defaultdict(list)
     for fixture in fixtures():
         for dialect, event in events_of(fixture):
             events[dialect].append(event)
     names = sorted(events)
-    rows = [f"| column | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|", f"| *events* | {' | '.join(str(len(events[name])) for name in names)} |"]
+    rows = [
+        f"| column | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
+        f"| *events* | {' | '.join(str(len(events[name])) for name in names)} |",
+    ]
     for column in COLUMNS:
-        shares = [round(100 * sum(getattr(event, column.name) is not None for event in events[name]) / len(events[name])) for name in names]
-        if not all(share == 100 for share in shares) and column.name not in {"ingest_time", "labels"}:
-            rows.append(f"| `{column.name}` | {' | '.join(str(share) if share else '' for share in shares)} |")
+        shares = [
+            round(
+                100
+                * sum(getattr(event, column.name) is not None for event in events[name])
+                / len(events[name])
+            )
+            for name in names
+        ]
+        if not all(share == 100 for share in shares) and column.name not in {
+            "ingest_time",
+            "labels",
+        }:
+            rows.append(
+                f"| `{column.name}` | {' | '.join(str(share) if share else '' for share in shares)} |"
+            )
     return "\n".join(rows) + "\n"
 
 

@@ -1,4 +1,6 @@
-"""The fixtures of every dialect, and what they become: `python -m tests.dialects.golden` writes it anew, to be looked at in the diff."""
+"""The fixtures of every dialect, and what they become: `python -m tests.dialects.golden` writes it
+anew, to be looked at in the diff.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tracesidecar.dialects.interpret import Interpreted, Interpreter, Line, Passage
+from tracesidecar.dialects.interpreter import Interpreted, Interpreter, Line, LineBlock
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -16,7 +18,7 @@ def fixtures() -> list[Path]:
     return sorted(path for path in FIXTURES.rglob("*.jsonl") if path.is_file())
 
 
-def passage(data: bytes, label: str, *, start: int = 0) -> Passage:
+def passage(data: bytes, label: str, *, start: int = 0) -> LineBlock:
     """The lines of a whole file as the pipeline would hand them over."""
     lines, offset = [], start
     rows = data.split(b"\n")
@@ -25,7 +27,7 @@ def passage(data: bytes, label: str, *, start: int = 0) -> Passage:
         if row.strip():
             lines.append(Line(row, number, offset, len(row)))
         offset += len(row) + 1
-    return Passage(label, lines, count)
+    return LineBlock(label, lines, count)
 
 
 def events_of(path: Path) -> list[Interpreted]:

@@ -1,4 +1,6 @@
-"""Lines as events, for tests of one dialect: invented lines, fixtures, and the shared samples where they are there."""
+"""Lines as events, for tests of one dialect: invented lines, fixtures, and the shared samples where
+they are there.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,20 @@ import pytest
 from tests.dialects.golden import passage
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.interpret import Interpreter
+from tracesidecar.dialects.interpreter import Interpreter
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 
 
-def events_of(label: str, lines: Iterable[object], dialect: Dialect[msgspec.Struct] | None = None) -> list[Event]:
+def events_of(
+    label: str, lines: Iterable[object], dialect: Dialect[msgspec.Struct] | None = None
+) -> list[Event]:
     """The events of a file of that path; lines are bytes, or members to be written as JSON."""
     rows = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
-    return [each.event for each in Interpreter(dialect)(passage(b"\n".join(rows) + b"\n", label), None)[0]]
+    return [
+        each.event
+        for each in Interpreter(dialect)(passage(b"\n".join(rows) + b"\n", label), None)[0]
+    ]
 
 
 def sample(name: str) -> list[bytes]:

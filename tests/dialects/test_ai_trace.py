@@ -31,13 +31,17 @@ def step(name: str = "sell", **members: object) -> dict[str, object]:
         ("/srv/bot/traces/renamed.jsonl", "renamed", None),
     ],
 )
-def test_the_name_of_the_file_says_whose_it_is(path: str, conversation: str, agent: str | None) -> None:
+def test_the_name_of_the_file_says_whose_it_is(
+    path: str, conversation: str, agent: str | None
+) -> None:
     (event,) = events_of(path, [step()])
     assert (event.conversation_id, event.agent_name) == (conversation, agent)
 
 
 def test_the_second_line_of_a_step_supersedes_the_first_and_is_still_a_failure() -> None:
-    first, other, second = events_of(FILE, [step(outcome="error", error="closed"), step("weigh"), step(error="closed")])
+    first, other, second = events_of(
+        FILE, [step(outcome="error", error="closed"), step("weigh"), step(error="closed")]
+    )
     assert first.native_id == second.native_id != other.native_id
     assert [event.supersedes for event in (first, other, second)] == [None, None, True]
     assert (second.outcome, second.error_message) == ("failure", "closed")
@@ -51,7 +55,12 @@ def test_steps_of_one_name_at_other_times_are_steps_of_their_own() -> None:
 
 def test_a_step_that_never_started_has_the_time_of_its_end_and_no_duration() -> None:
     one, two = events_of(FILE, [step(started_at=None, duration_ms=None)] * 2)
-    assert (one.event_time, one.duration_ms, one.native_id, two.supersedes) == ("2026-06-21T00:00:01.000000Z", None, None, None)
+    assert (one.event_time, one.duration_ms, one.native_id, two.supersedes) == (
+        "2026-06-21T00:00:01.000000Z",
+        None,
+        None,
+        None,
+    )
     assert one.event_id != two.event_id
 
 
@@ -61,13 +70,33 @@ def test_a_chosen_outcome_is_neither_success_nor_failure() -> None:
 
 
 def test_what_has_another_type_than_it_should_is_left_out_and_the_line_is_not_lost() -> None:
-    (event,) = events_of(FILE, [step(name=7, started_at="soon", finished_at={}, duration_ms="long", outcome=["ok"], logs={"a": 1})])
-    assert (event.event_kind, event.tool_name, event.event_time, event.duration_ms, event.outcome) == ("span", None, None, None, "unknown")
+    (event,) = events_of(
+        FILE,
+        [
+            step(
+                name=7,
+                started_at="soon",
+                finished_at={},
+                duration_ms="long",
+                outcome=["ok"],
+                logs={"a": 1},
+            )
+        ],
+    )
+    assert (
+        event.event_kind,
+        event.tool_name,
+        event.event_time,
+        event.duration_ms,
+        event.outcome,
+    ) == ("span", None, None, None, "unknown")
     assert event.tool_result == '{"a":1}'
 
 
 def test_every_sample_line_becomes_a_step() -> None:
-    events = events_of("/srv/bot/traces/trading_agent_20261120_182522.jsonl", sample("ai-trace.jsonl"))
+    events = events_of(
+        "/srv/bot/traces/trading_agent_20261120_182522.jsonl", sample("ai-trace.jsonl")
+    )
     assert {event.event_kind for event in events} == {"span"}
     assert len(events) == 11
     assert [event.tool_name for event in events if event.supersedes] == ["classify_intent"]

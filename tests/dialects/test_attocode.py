@@ -1,4 +1,6 @@
-"""Attocode as its program really writes: calls are told from pieces of text, runs from sessions, and what failed from what it says has completed."""
+"""Attocode as its program really writes: calls are told from pieces of text, runs from sessions,
+and what failed from what it says has completed.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,33 @@ FILE = "/home/agent/work/.attocode/traces/trace-1780000000.jsonl"
 
 
 def line(kind: str, data: dict[str, object] | None = None, **members: object) -> dict[str, object]:
-    return {"event_id": "0a1b2c3d4e5f", "kind": kind, "timestamp": 1780000000.25, "session_id": "s", **({"data": data} if data else {}), **members}
+    return {
+        "event_id": "0a1b2c3d4e5f",
+        "kind": kind,
+        "timestamp": 1780000000.25,
+        "session_id": "s",
+        **({"data": data} if data else {}),
+        **members,
+    }
 
 
 def told(name: str) -> list[Event]:
-    return events_of("/home/agent/" + name, (FIXTURES / "attocode" / name).read_bytes().splitlines())
+    return events_of(
+        "/home/agent/" + name, (FIXTURES / "attocode" / name).read_bytes().splitlines()
+    )
 
 
 def test_pieces_of_streamed_text_are_no_calls() -> None:
     piece = {"metadata": {"chunk_type": "text", "content": "I look "}}
     thought = {"metadata": {"chunk_type": "thinking", "content": "hm"}}
-    events = events_of(FILE, [line("llm_response", piece), line("llm_response", thought), line("llm_response", {"tokens": 12, "cost": 0.5})])
+    events = events_of(
+        FILE,
+        [
+            line("llm_response", piece),
+            line("llm_response", thought),
+            line("llm_response", {"tokens": 12, "cost": 0.5}),
+        ],
+    )
     assert [(event.event_kind, event.text, event.usage_scope) for event in events] == [
         ("model_message", "I look ", None),
         ("reasoning", "hm", None),
@@ -37,7 +55,11 @@ def test_cumulative_cost_and_session_totals_are_not_among_the_calls() -> None:
     for event in events:
         if event.cost_usd is not None:
             by_scope.setdefault(event.usage_scope, []).append(event.cost_usd)
-    assert by_scope == {"cumulative": [0.0, 0.004], "call": [0.004, 0.001], "session_total": [0.005]}
+    assert by_scope == {
+        "cumulative": [0.0, 0.004],
+        "call": [0.004, 0.001],
+        "session_total": [0.005],
+    }
 
 
 def test_a_session_starts_and_ends_once_whatever_its_runs_do() -> None:
@@ -49,26 +71,69 @@ def test_a_session_starts_and_ends_once_whatever_its_runs_do() -> None:
 
 def test_a_session_of_a_file_without_the_programs_own_lines_starts_too() -> None:
     start, end = events_of(FILE, [line("session_start"), line("session_end", {"status": "error"})])
-    assert (start.event_kind, end.event_kind, end.finish_reason) == ("session_start", "session_end", "error")
+    assert (start.event_kind, end.event_kind, end.finish_reason) == (
+        "session_start",
+        "session_end",
+        "error",
+    )
 
 
 @pytest.mark.parametrize("kind", ["tool", "tool_end"])
 @pytest.mark.parametrize("key", ["tool", "tool_name"])
 def test_a_finished_tool_goes_by_two_kinds_and_two_keys(kind: str, key: str) -> None:
-    (event,) = events_of(FILE, [line(kind, {key: "bash", "result": "fine", "metadata": {"tool_id": "toolu_1", "duration_ms": 2.5}})])
-    assert (event.event_kind, event.tool_name, event.tool_call_id, event.duration_ms, event.outcome) == ("tool_result", "bash", "toolu_1", 2.5, "success")
+    (event,) = events_of(
+        FILE,
+        [
+            line(
+                kind,
+                {
+                    key: "bash",
+                    "result": "fine",
+                    "metadata": {"tool_id": "toolu_1", "duration_ms": 2.5},
+                },
+            )
+        ],
+    )
+    assert (
+        event.event_kind,
+        event.tool_name,
+        event.tool_call_id,
+        event.duration_ms,
+        event.outcome,
+    ) == ("tool_result", "bash", "toolu_1", 2.5, "success")
 
 
-@pytest.mark.parametrize("result", ["Error: File not found: x", "Exit code: 3", "Exit code: 1\nSTDERR:\nno", "Error executing command: x"])
+@pytest.mark.parametrize(
+    "result",
+    [
+        "Error: File not found: x",
+        "Exit code: 3",
+        "Exit code: 1\nSTDERR:\nno",
+        "Error executing command: x",
+    ],
+)
 def test_a_result_that_is_an_error_has_failed(result: str) -> None:
     (event,) = events_of(FILE, [line("tool", {"tool": "bash", "result": result})])
-    assert (event.outcome, event.error_type, event.error_message) == ("failure", "failed_result", result.split("\n", maxsplit=1)[0])
+    assert (event.outcome, event.error_type, event.error_message) == (
+        "failure",
+        "failed_result",
+        result.split("\n", maxsplit=1)[0],
+    )
 
 
 def test_input_has_the_cache_in_it_whether_or_not_it_is_written_so() -> None:
-    within = {"tokens": 5100, "input_tokens": 5000, "output_tokens": 100, "cache_read_tokens": 4000, "cache_write_tokens": 500}
+    within = {
+        "tokens": 5100,
+        "input_tokens": 5000,
+        "output_tokens": 100,
+        "cache_read_tokens": 4000,
+        "cache_write_tokens": 500,
+    }
     beside = {**within, "input_tokens": 500}
-    assert [event.input_tokens for event in events_of(FILE, [line("llm_response", within), line("llm_response", beside)])] == [5000, 5000]
+    assert [
+        event.input_tokens
+        for event in events_of(FILE, [line("llm_response", within), line("llm_response", beside)])
+    ] == [5000, 5000]
 
 
 def test_events_of_an_iteration_are_its_children() -> None:
@@ -90,21 +155,42 @@ def test_the_same_event_id_in_two_sessions_is_two_events() -> None:
 
 
 def test_a_kind_nobody_knows_passes_as_unknown_and_is_counted() -> None:
-    (event,) = events_of(FILE, [line("tree_felled", {"message": "timber"}, iteration="abc", duration_ms="7")])
-    assert (event.event_kind, event.operation_name, event.text, event.duration_ms) == ("unknown", "tree_felled", "timber", 7.0)
+    (event,) = events_of(
+        FILE, [line("tree_felled", {"message": "timber"}, iteration="abc", duration_ms="7")]
+    )
+    assert (event.event_kind, event.operation_name, event.text, event.duration_ms) == (
+        "unknown",
+        "tree_felled",
+        "timber",
+        7.0,
+    )
 
 
 def test_the_old_program_carries_session_and_model() -> None:
     events = told(".traces/trace-session-1762074000000-ab12-1762074000500.jsonl")
     assert {event.conversation_id for event in events} == {"session-1762074000000-ab12"}
     (call,) = [event for event in events if event.usage_scope == "call"]
-    assert (call.model, call.input_tokens, call.cache_read_input_tokens, call.output_tokens) == ("claude-sonnet-4", 1000, 600, 50)
-    assert [event.outcome for event in events if event.event_kind == "tool_result"] == ["success", "failure"]
-    assert [event.operation_name for event in events if event.event_kind == "unknown"] == ["hedge.grown"]
+    assert (call.model, call.input_tokens, call.cache_read_input_tokens, call.output_tokens) == (
+        "claude-sonnet-4",
+        1000,
+        600,
+        50,
+    )
+    assert [event.outcome for event in events if event.event_kind == "tool_result"] == [
+        "success",
+        "failure",
+    ]
+    assert [event.operation_name for event in events if event.event_kind == "unknown"] == [
+        "hedge.grown"
+    ]
 
 
 def test_lines_that_count_from_the_start_of_the_trace_are_known() -> None:
-    assert [event.event_kind for event in told("traces/old-elapsed.jsonl")] == ["session_start", "model_call", "session_end"]
+    assert [event.event_kind for event in told("traces/old-elapsed.jsonl")] == [
+        "session_start",
+        "model_call",
+        "session_end",
+    ]
 
 
 def test_no_sample_line_is_unknown() -> None:
@@ -119,5 +205,9 @@ def test_what_is_remembered_of_a_file_is_bounded() -> None:
     atto = dialect("attocode")
     state = atto.begin(FILE)
     for number in range(1_100):
-        atto.events(b'{"_type":"llm.request","_ts":"2026-01-01T00:00:00Z","requestId":"r%d","model":"m"}' % number, state)
+        atto.events(
+            b'{"_type":"llm.request","_ts":"2026-01-01T00:00:00Z","requestId":"r%d","model":"m"}'
+            % number,
+            state,
+        )
     assert len(state.models) == 1_000  # type: ignore[attr-defined]

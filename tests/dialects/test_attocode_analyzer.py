@@ -22,7 +22,9 @@ SESSIONS = {
 
 @dataclass(frozen=True)
 class Analysis:
-    """A session as its analyzer sees it; the sum of a call's tokens has no column of its own, `raw` has it."""
+    """A session as its analyzer sees it; the sum of a call's tokens has no column of its own, `raw`
+    has it.
+    """
 
     events: list[Event]
 
@@ -65,7 +67,11 @@ class Analysis:
         return sums["cache_read"] / whole if whole else 0.0
 
     def efficiency(self) -> float:
-        iterations, tools, sums = self.kinds()["iteration_start"], self.tool_calls(), self.breakdown()
+        iterations, tools, sums = (
+            self.kinds()["iteration_start"],
+            self.tool_calls(),
+            self.breakdown(),
+        )
         whole = sums["input"] + sums["cache_read"]
         return round(
             30 * self.cache_hit()
@@ -78,7 +84,9 @@ class Analysis:
 
     def by_iteration(self) -> dict[str, tuple[float, int]]:
         """Cost and tokens by the iteration that is the parent of a response; "0" are those without."""
-        starts = [event.native_id for event in self.events if event.operation_name == "iteration_start"]
+        starts = [
+            event.native_id for event in self.events if event.operation_name == "iteration_start"
+        ]
         found: dict[str, tuple[float, int]] = {}
         for event in self.responses():
             number = str(starts.index(event.parent_id) + 1) if event.parent_id in starts else "0"
@@ -116,20 +124,29 @@ def test_the_summary_is_theirs(session: tuple[Analysis, Golden]) -> None:
         "cache_hit_rate": round(analysis.cache_hit(), 4),
         "avg_tokens_per_iteration": round(analysis.total_tokens() / iterations, 1),
         "avg_cost_per_iteration": round(analysis.total_cost() / iterations, 6),
-    } == {key: value for key, value in golden["summary"].items() if key not in ("session_id", "duration_seconds")}
+    } == {
+        key: value
+        for key, value in golden["summary"].items()
+        if key not in ("session_id", "duration_seconds")
+    }
 
 
 def test_the_tokens_are_theirs(session: tuple[Analysis, Golden]) -> None:
     analysis, golden = session
     assert analysis.breakdown() == golden["token_breakdown"]
     assert analysis.cache_hit() == pytest.approx(golden["cache_efficiency"])
-    assert {number: cost for number, (cost, _) in analysis.by_iteration().items()} == pytest.approx(golden["cost_by_iteration"])
+    assert {number: cost for number, (cost, _) in analysis.by_iteration().items()} == pytest.approx(
+        golden["cost_by_iteration"]
+    )
     flow = {str(each["iteration"]): each["total_tokens"] for each in golden["token_flow"]}
     assert {number: count for number, (_, count) in analysis.by_iteration().items()} == flow
 
 
 def test_a_session_lasts_as_long_as_theirs(session: tuple[Analysis, Golden]) -> None:
     analysis, golden = session
-    times = {event.operation_name: datetime.fromisoformat(event.event_time or "") for event in analysis.events}
+    times = {
+        event.operation_name: datetime.fromisoformat(event.event_time or "")
+        for event in analysis.events
+    }
     lasted = (times["session_end"] - times["session_start"]).total_seconds()
     assert lasted == pytest.approx(golden["summary"]["duration_seconds"], abs=2e-6)

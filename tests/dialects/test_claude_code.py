@@ -1,4 +1,6 @@
-"""Claude Code: each call counts once, results know their tools, and what the program says is not what a person said."""
+"""Claude Code: each call counts once, results know their tools, and what the program says is not
+what a person said.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
-from tracesidecar.dialects.claude_code import DIALECT
+from tracesidecar.dialects.claude_code.dialect import DIALECT
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.prices import source
 
@@ -39,7 +41,11 @@ def said(members: object, path: str = PROJECT + "s.jsonl") -> list[Event]:
 
 
 def test_the_calls_of_the_sample_are_those_of_its_message_ids() -> None:
-    named = [line for line in sample("claude_code.jsonl") if b'"usage"' in line and (b'"id": "msg' in line or b'"id":"msg' in line)]
+    named = [
+        line
+        for line in sample("claude_code.jsonl")
+        if b'"usage"' in line and (b'"id": "msg' in line or b'"id":"msg' in line)
+    ]
     events = events_of("/x/session.jsonl", named, DIALECT)
     assert sum(event.usage_scope == "call" for event in events) == 21
     assert len(counted(events)) == 20
@@ -48,8 +54,18 @@ def test_the_calls_of_the_sample_are_those_of_its_message_ids() -> None:
 
 
 def test_the_sample_has_no_line_of_an_unknown_type() -> None:
-    kinds = Counter(event.event_kind for event in events_of("/x/session.jsonl", sample("claude_code.jsonl"), DIALECT))
-    assert kinds == {"model_call": 27, "user_message": 11, "state": 12, "tool_call": 10, "tool_result": 8, "reasoning": 1}
+    kinds = Counter(
+        event.event_kind
+        for event in events_of("/x/session.jsonl", sample("claude_code.jsonl"), DIALECT)
+    )
+    assert kinds == {
+        "model_call": 27,
+        "user_message": 11,
+        "state": 12,
+        "tool_call": 10,
+        "tool_result": 8,
+        "reasoning": 1,
+    }
 
 
 def test_of_the_edge_cases_four_lines_are_no_lines_of_a_transcript() -> None:
@@ -69,9 +85,22 @@ def test_of_a_picture_only_the_words_beside_it_are_text() -> None:
 
 
 def test_a_call_of_several_lines_counts_once_with_its_last_output() -> None:
-    call = next(event for event in counted(fixture(f"{SESSION}.jsonl")) if event.api_call_id == "msg_01OrchardCountPears")
-    assert (call.input_tokens, call.cache_read_input_tokens, call.cache_creation_input_tokens, call.output_tokens) == (1204, 1000, 200, 61)
-    assert (call.model, call.provider_name, call.finish_reason) == ("claude-sonnet-4-5-20250929", "anthropic", "tool_use")
+    call = next(
+        event
+        for event in counted(fixture(f"{SESSION}.jsonl"))
+        if event.api_call_id == "msg_01OrchardCountPears"
+    )
+    assert (
+        call.input_tokens,
+        call.cache_read_input_tokens,
+        call.cache_creation_input_tokens,
+        call.output_tokens,
+    ) == (1204, 1000, 200, 61)
+    assert (call.model, call.provider_name, call.finish_reason) == (
+        "claude-sonnet-4-5-20250929",
+        "anthropic",
+        "tool_use",
+    )
 
 
 def test_a_resumed_session_adds_only_its_own_calls() -> None:
@@ -83,19 +112,40 @@ def test_a_resumed_session_adds_only_its_own_calls() -> None:
 
 def test_a_subagent_is_part_of_its_session() -> None:
     events = fixture(f"{SESSION}/subagents/agent-a9b8c7d6.jsonl")
-    places = {(event.conversation_id, event.parent_conversation_id, event.agent_id, event.is_subagent) for event in events}
+    places = {
+        (event.conversation_id, event.parent_conversation_id, event.agent_id, event.is_subagent)
+        for event in events
+    }
     assert places == {(SESSION, SESSION, "a9b8c7d6", True)}
 
 
 def test_an_old_subagent_beside_its_session_is_known_by_its_name() -> None:
-    line = {"type": "user", "sessionId": "s-1", "uuid": "u-1", "isSidechain": True, "message": {"content": "look"}}
+    line = {
+        "type": "user",
+        "sessionId": "s-1",
+        "uuid": "u-1",
+        "isSidechain": True,
+        "message": {"content": "look"},
+    }
     (event,) = said(line, PROJECT + "agent-1f2e.jsonl")
-    assert (event.conversation_id, event.parent_conversation_id, event.agent_id, event.is_subagent) == ("s-1", "s-1", "1f2e", True)
+    assert (
+        event.conversation_id,
+        event.parent_conversation_id,
+        event.agent_id,
+        event.is_subagent,
+    ) == ("s-1", "s-1", "1f2e", True)
 
 
 def test_results_have_their_tool_outcome_and_duration() -> None:
-    results = {event.tool_call_id: event for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "tool_result"}
-    assert {call: (event.tool_name, event.tool_type, event.outcome, event.error_type, event.duration_ms) for call, event in results.items()} == {
+    results = {
+        event.tool_call_id: event
+        for event in fixture(f"{SESSION}.jsonl")
+        if event.event_kind == "tool_result"
+    }
+    assert {
+        call: (event.tool_name, event.tool_type, event.outcome, event.error_type, event.duration_ms)
+        for call, event in results.items()
+    } == {
         "toolu_01Rows": ("Bash", "shell", "success", None, 41),
         "toolu_02Map": ("mcp__garden__map", "mcp", "success", None, None),
         "toolu_03Web": ("WebFetch", "web", "failure", "tool_error", None),
@@ -103,47 +153,78 @@ def test_results_have_their_tool_outcome_and_duration() -> None:
         "toolu_05Task": ("Agent", "function", "success", None, 29500),
         "srvtoolu_01": ("web_search", "web", "success", None, None),
     }
-    assert results["toolu_02Map"].tool_result == '[{"type":"text","text":"row 3"},{"type":"image","media_type":"image/png","base64_bytes":1212}]'
+    assert (
+        results["toolu_02Map"].tool_result
+        == '[{"type":"text","text":"row 3"},{"type":"image","media_type":"image/png","base64_bytes":1212}]'
+    )
 
 
 def test_a_subagent_that_ended_is_a_run() -> None:
     (run,) = (event for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "agent_run")
-    assert (run.agent_id, run.is_subagent, run.duration_ms, run.outcome) == ("a9b8c7d6", True, 29500, "success")
+    assert (run.agent_id, run.is_subagent, run.duration_ms, run.outcome) == (
+        "a9b8c7d6",
+        True,
+        29500,
+        "success",
+    )
 
 
 def test_a_cache_write_for_an_hour_costs_twice_the_input() -> None:
-    call = next(event for event in fixture(f"{SESSION}.jsonl") if event.api_call_id == "msg_01OrchardAnHour")
+    call = next(
+        event for event in fixture(f"{SESSION}.jsonl") if event.api_call_id == "msg_01OrchardAnHour"
+    )
     assert call.cost_usd == pytest.approx((10 * 3 + 1000 * 3.75 + 4000 * 6 + 20 * 15) / 1e6)
     assert call.cost_source == source()
 
 
 def test_a_fast_call_costs_what_fast_calls_cost() -> None:
-    call = next(event for event in fixture(f"{SESSION}.jsonl") if event.api_call_id == "msg_01OrchardFast")
+    call = next(
+        event for event in fixture(f"{SESSION}.jsonl") if event.api_call_id == "msg_01OrchardFast"
+    )
     assert call.cost_usd == pytest.approx(2 * (1000 * 4 + 100 * 20) / 1e6)
 
 
 def test_a_fast_call_without_a_listed_price_has_no_standard_price() -> None:
     usage = {"input_tokens": 5, "output_tokens": 5, "speed": "fast"}
-    (call,) = said({"type": "assistant", "uuid": "u", "message": {"id": "msg_0000001", "model": "claude-haiku-4-5", "usage": usage}})
+    (call,) = said(
+        {
+            "type": "assistant",
+            "uuid": "u",
+            "message": {"id": "msg_0000001", "model": "claude-haiku-4-5", "usage": usage},
+        }
+    )
     assert (call.cost_usd, call.cost_source) == (None, "unknown")
 
 
 def test_a_recorded_cost_stays() -> None:
-    events = events_of("/x/legacy.jsonl", (FIXTURES / "claude_code/exports/legacy.jsonl").read_bytes().splitlines())
+    events = events_of(
+        "/x/legacy.jsonl", (FIXTURES / "claude_code/exports/legacy.jsonl").read_bytes().splitlines()
+    )
     assert (events[0].cost_usd, events[0].cost_source) == (0.12, "recorded")
     assert events[0].api_call_id == "session-quince:msg-quince-1"
     assert events[0].input_tokens == 135
 
 
 def test_calls_without_any_id_are_calls_of_their_own() -> None:
-    events = events_of("/x/legacy.jsonl", (FIXTURES / "claude_code/exports/legacy.jsonl").read_bytes().splitlines())
-    assert [event.api_call_id for event in events if event.text in ("No id at all.", "Nor here.")] == [None, None]
+    events = events_of(
+        "/x/legacy.jsonl", (FIXTURES / "claude_code/exports/legacy.jsonl").read_bytes().splitlines()
+    )
+    assert [
+        event.api_call_id for event in events if event.text in ("No id at all.", "Nor here.")
+    ] == [None, None]
     assert len(counted(events)) == 3
 
 
 def test_what_the_program_says_in_the_models_place_is_no_call() -> None:
-    synthetic = [event for event in fixture(f"{SESSION}.jsonl") if event.text in ("API Error: the orchard is full", "No response requested.")]
-    assert [(event.event_kind, event.usage_scope, event.input_tokens, event.model) for event in synthetic] == [
+    synthetic = [
+        event
+        for event in fixture(f"{SESSION}.jsonl")
+        if event.text in ("API Error: the orchard is full", "No response requested.")
+    ]
+    assert [
+        (event.event_kind, event.usage_scope, event.input_tokens, event.model)
+        for event in synthetic
+    ] == [
         ("error", None, None, None),
         ("model_message", None, None, None),
     ]
@@ -151,13 +232,28 @@ def test_what_the_program_says_in_the_models_place_is_no_call() -> None:
 
 
 def test_a_failed_request_is_an_error() -> None:
-    (error,) = (event for event in fixture(f"{SESSION}.jsonl") if event.role == "system" and event.event_kind == "error")
-    assert (error.error_type, error.error_message, error.outcome) == ("529", "overloaded", "failure")
+    (error,) = (
+        event
+        for event in fixture(f"{SESSION}.jsonl")
+        if event.role == "system" and event.event_kind == "error"
+    )
+    assert (error.error_type, error.error_message, error.outcome) == (
+        "529",
+        "overloaded",
+        "failure",
+    )
 
 
 def test_only_what_a_person_typed_is_a_user_message() -> None:
-    typed = [event.text for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "user_message"]
-    assert typed == ["Count the pears in rows.txt", "and the plums", "What pear is this?", "not an object"]
+    typed = [
+        event.text for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "user_message"
+    ]
+    assert typed == [
+        "Count the pears in rows.txt",
+        "and the plums",
+        "What pear is this?",
+        "not an object",
+    ]
 
 
 def test_a_compaction_counts_once() -> None:
@@ -166,31 +262,63 @@ def test_a_compaction_counts_once() -> None:
 
 
 def test_lines_of_unknown_types_are_events_all_the_same() -> None:
-    unknown = [event.source_line for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "unknown"]
+    unknown = [
+        event.source_line for event in fixture(f"{SESSION}.jsonl") if event.event_kind == "unknown"
+    ]
     assert unknown == [45, 47]
 
 
 def test_another_program_with_the_same_shape_has_its_own_name() -> None:
-    line = {"type": "user", "sessionId": "s-1", "uuid": "u-1", "isSidechain": False, "message": {"content": "hello"}}
-    assert [said(line, f"/home/agent/{folder}/projects/-srv/s-1.jsonl")[0].agent_name for folder in (".claude", ".iflow")] == ["claude-code", "iflow"]
+    line = {
+        "type": "user",
+        "sessionId": "s-1",
+        "uuid": "u-1",
+        "isSidechain": False,
+        "message": {"content": "hello"},
+    }
+    assert [
+        said(line, f"/home/agent/{folder}/projects/-srv/s-1.jsonl")[0].agent_name
+        for folder in (".claude", ".iflow")
+    ] == ["claude-code", "iflow"]
 
 
 @pytest.mark.parametrize(
     "path",
-    ["C:\\Users\\agent\\.claude\\projects\\C--srv\\s.jsonl", "/Users/a/Library/Application Support/Claude/local-agent-mode-sessions/x/projects/y/s.jsonl"],
+    [
+        "C:\\Users\\agent\\.claude\\projects\\C--srv\\s.jsonl",
+        "/Users/a/Library/Application Support/Claude/local-agent-mode-sessions/x/projects/y/s.jsonl",
+    ],
 )
 def test_a_transcript_is_known_by_its_place(path: str) -> None:
     assert DIALECT.recognise(path, {})
 
 
-@pytest.mark.parametrize("path", ["/home/agent/.claude/history.jsonl", "/home/agent/projects/notes.jsonl"])
+@pytest.mark.parametrize(
+    "path", ["/home/agent/.claude/history.jsonl", "/home/agent/projects/notes.jsonl"]
+)
 def test_other_files_are_not_known_by_their_place(path: str) -> None:
     assert not DIALECT.recognise(path, {"display": "hello", "project": "/srv"})
 
 
-@pytest.mark.parametrize("content", [7, None, {}, [None, 3, {"type": 5}], [{"type": "tool_result"}], [{"type": "tool_use", "input": 3}]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        7,
+        None,
+        {},
+        [None, 3, {"type": 5}],
+        [{"type": "tool_result"}],
+        [{"type": "tool_use", "input": 3}],
+    ],
+)
 @pytest.mark.parametrize("kind", ["user", "assistant"])
 def test_odd_content_loses_no_line(kind: str, content: object) -> None:
-    events = said({"type": kind, "uuid": "u", "message": {"content": content, "usage": [], "model": 3, "id": {}}})
+    events = said(
+        {
+            "type": kind,
+            "uuid": "u",
+            "message": {"content": content, "usage": [], "model": 3, "id": {}},
+        }
+    )
     assert events
     assert "unknown" not in {event.event_kind for event in events}

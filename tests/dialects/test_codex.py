@@ -1,4 +1,6 @@
-"""Codex: a call counts where the totals moved, and what a fork copies from its parent counts there only."""
+"""Codex: a call counts where the totals moved, and what a fork copies from its parent counts there
+only.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
-from tracesidecar.dialects.codex import DIALECT
+from tracesidecar.dialects.codex.dialect import DIALECT
 from tracesidecar.dialects.event import Event
 
 HOME = FIXTURES / "codex/.codex"
@@ -18,7 +20,9 @@ START = "2026-09-02T10:00:00.000Z"
 
 def fixture(hour: str) -> list[Event]:
     (path,) = HOME.rglob(f"rollout-*T{hour}-00-00-*.jsonl")
-    return events_of("/home/agent/" + path.relative_to(HOME.parent).as_posix(), path.read_bytes().splitlines())
+    return events_of(
+        "/home/agent/" + path.relative_to(HOME.parent).as_posix(), path.read_bytes().splitlines()
+    )
 
 
 def calls(events: list[Event]) -> list[Event]:
@@ -26,27 +30,51 @@ def calls(events: list[Event]) -> list[Event]:
 
 
 def tokens(spent: int, output: int = 0) -> dict[str, int]:
-    return {"input_tokens": spent, "cached_input_tokens": 0, "output_tokens": output, "total_tokens": spent + output}
+    return {
+        "input_tokens": spent,
+        "cached_input_tokens": 0,
+        "output_tokens": output,
+        "total_tokens": spent + output,
+    }
 
 
 def counted(second: float, **info: object) -> dict[str, object]:
-    return {"timestamp": f"2026-09-02T10:00:{second:06.3f}Z", "type": "event_msg", "payload": {"type": "token_count", "info": info}}
+    return {
+        "timestamp": f"2026-09-02T10:00:{second:06.3f}Z",
+        "type": "event_msg",
+        "payload": {"type": "token_count", "info": info},
+    }
 
 
 def meta(session: str, **members: object) -> dict[str, object]:
-    return {"timestamp": START, "type": "session_meta", "payload": {"id": session, "timestamp": START, **members}}
+    return {
+        "timestamp": START,
+        "type": "session_meta",
+        "payload": {"id": session, "timestamp": START, **members},
+    }
 
 
 def test_the_sample_has_two_calls() -> None:
     events = events_of("/x/rollout.jsonl", sample("codex.jsonl"), DIALECT)
-    assert [(call.input_tokens, call.cache_read_input_tokens, call.output_tokens, call.reasoning_output_tokens, call.model) for call in calls(events)] == [
+    assert [
+        (
+            call.input_tokens,
+            call.cache_read_input_tokens,
+            call.output_tokens,
+            call.reasoning_output_tokens,
+            call.model,
+        )
+        for call in calls(events)
+    ] == [
         (4200, 3600, 180, 64, "gpt-5-codex"),
         (1000, 250, 125, 75, "gpt-5.2-codex"),
     ]
 
 
 def test_of_the_sample_one_line_is_of_an_unknown_type() -> None:
-    kinds = Counter(event.event_kind for event in events_of("/x/rollout.jsonl", sample("codex.jsonl"), DIALECT))
+    kinds = Counter(
+        event.event_kind for event in events_of("/x/rollout.jsonl", sample("codex.jsonl"), DIALECT)
+    )
     assert kinds == {
         "session_start": 2,
         "user_message": 5,
@@ -63,23 +91,46 @@ def test_of_the_sample_one_line_is_of_an_unknown_type() -> None:
 
 def test_the_same_totals_again_are_a_repeat() -> None:
     events = fixture("10")
-    assert [(call.input_tokens, call.output_tokens) for call in calls(events)] == [(1000, 50), (1200, 30), (1000, 100), (700, 20)]
+    assert [(call.input_tokens, call.output_tokens) for call in calls(events)] == [
+        (1000, 50),
+        (1200, 30),
+        (1000, 100),
+        (700, 20),
+    ]
     assert [event.source_line for event in events if event.usage_scope == "repeat"] == [15, 38]
     assert sum(call.input_tokens or 0 for call in calls(events)) == 3900, "the last total"
 
 
 def test_without_a_last_usage_a_call_is_the_difference_of_totals() -> None:
-    lines = [meta("s"), counted(1, total_token_usage=tokens(100, 50)), counted(2, total_token_usage=tokens(220, 55))]
-    assert [(call.input_tokens, call.output_tokens) for call in calls(events_of("/x/r.jsonl", lines, DIALECT))] == [(100, 50), (120, 5)]
+    lines = [
+        meta("s"),
+        counted(1, total_token_usage=tokens(100, 50)),
+        counted(2, total_token_usage=tokens(220, 55)),
+    ]
+    assert [
+        (call.input_tokens, call.output_tokens)
+        for call in calls(events_of("/x/r.jsonl", lines, DIALECT))
+    ] == [(100, 50), (120, 5)]
 
 
 def test_totals_that_begin_anew_are_no_negative_call() -> None:
-    lines = [meta("s"), counted(1, total_token_usage=tokens(900)), counted(2, total_token_usage=tokens(40))]
-    assert [call.input_tokens for call in calls(events_of("/x/r.jsonl", lines, DIALECT))] == [900, 40]
+    lines = [
+        meta("s"),
+        counted(1, total_token_usage=tokens(900)),
+        counted(2, total_token_usage=tokens(40)),
+    ]
+    assert [call.input_tokens for call in calls(events_of("/x/r.jsonl", lines, DIALECT))] == [
+        900,
+        40,
+    ]
 
 
 def test_limits_without_tokens_are_no_usage() -> None:
-    line = {"timestamp": START, "type": "event_msg", "payload": {"type": "token_count", "info": None, "rate_limits": {}}}
+    line = {
+        "timestamp": START,
+        "type": "event_msg",
+        "payload": {"type": "token_count", "info": None, "rate_limits": {}},
+    }
     (event,) = events_of("/x/r.jsonl", [line], DIALECT)
     assert (event.event_kind, event.usage_scope, event.input_tokens) == ("state", None, None)
 
@@ -89,9 +140,13 @@ def test_each_call_has_a_key_of_its_own() -> None:
     assert len({call.api_call_id for call in every}) == len(every) == 9
 
 
-@pytest.mark.parametrize(("hour", "output"), [("11", 7), ("12", 8), ("13", 9), ("14", 10), ("15", 11)])
+@pytest.mark.parametrize(
+    ("hour", "output"), [("11", 7), ("12", 8), ("13", 9), ("14", 10), ("15", 11)]
+)
 def test_a_child_counts_only_its_own_call(hour: str, output: int) -> None:
-    """Forks with the time of the fork and with the old times, subagents with, without and with an announced history."""
+    """Forks with the time of the fork and with the old times, subagents with, without and with an
+    announced history.
+    """
     events = fixture(hour)
     assert [(call.input_tokens, call.output_tokens) for call in calls(events)] == [(700, output)]
     assert {event.parent_conversation_id for event in events} == {PARENT}
@@ -100,12 +155,21 @@ def test_a_child_counts_only_its_own_call(hour: str, output: int) -> None:
 
 @pytest.mark.parametrize("hour", ["11", "12", "14", "15"])
 def test_what_a_child_says_itself_is_said_once(hour: str) -> None:
-    said = [(event.event_kind, event.text) for event in fixture(hour) if event.event_kind.endswith("_message")]
+    said = [
+        (event.event_kind, event.text)
+        for event in fixture(hour)
+        if event.event_kind.endswith("_message")
+    ]
     assert said == [("user_message", "And the plums?"), ("model_message", "Nine.")]
 
 
 def test_a_second_session_in_a_file_without_parents_is_a_session() -> None:
-    lines = [meta("pear"), counted(1, last_token_usage=tokens(1)), meta("plum"), counted(1.1, last_token_usage=tokens(2))]
+    lines = [
+        meta("pear"),
+        counted(1, last_token_usage=tokens(1)),
+        meta("plum"),
+        counted(1.1, last_token_usage=tokens(2)),
+    ]
     events = events_of("/x/r.jsonl", lines, DIALECT)
     assert [(event.conversation_id, event.event_kind) for event in events] == [
         ("pear", "session_start"),
@@ -116,7 +180,11 @@ def test_a_second_session_in_a_file_without_parents_is_a_session() -> None:
 
 
 def test_inherited_totals_alone_are_nobodys_call() -> None:
-    lines = [meta("child", forked_from_id="p"), counted(9, total_token_usage=tokens(5000)), counted(12, total_token_usage=tokens(5100))]
+    lines = [
+        meta("child", forked_from_id="p"),
+        counted(9, total_token_usage=tokens(5000)),
+        counted(12, total_token_usage=tokens(5100)),
+    ]
     events = events_of("/x/r.jsonl", lines, DIALECT)
     assert [event.usage_scope for event in events] == [None, "cumulative", "call"]
     assert events[2].input_tokens == 100
@@ -126,15 +194,24 @@ def test_a_turn_of_the_same_millisecond_as_the_fork_is_the_childs() -> None:
     child, turn = "01a0618f-a900-7fff-bfff-ffffffffffff", "01a0618f-a900-7000-8000-000000000000"
     lines = [
         meta(child, forked_from_id="p"),
-        {"timestamp": START, "type": "turn_context", "payload": {"turn_id": turn, "model": "gpt-5"}},
+        {
+            "timestamp": START,
+            "type": "turn_context",
+            "payload": {"turn_id": turn, "model": "gpt-5"},
+        },
         counted(0.5, last_token_usage=tokens(7)),
     ]
     assert len(calls(events_of("/x/r.jsonl", lines, DIALECT))) == 1
 
 
 def test_tools_have_their_names_outcomes_and_durations() -> None:
-    results = {event.tool_call_id: event for event in fixture("10") if event.event_kind == "tool_result"}
-    assert {call: (event.tool_name, event.tool_type, event.outcome, event.error_type, event.duration_ms) for call, event in results.items()} == {
+    results = {
+        event.tool_call_id: event for event in fixture("10") if event.event_kind == "tool_result"
+    }
+    assert {
+        call: (event.tool_name, event.tool_type, event.outcome, event.error_type, event.duration_ms)
+        for call, event in results.items()
+    } == {
         "call_rows": ("exec_command", "shell", "success", None, 52.0),
         "call_patch": ("apply_patch", "edit", "success", None, 400.0),
         "call_ls": ("local_shell", "shell", "failure", "exit_code", 1000.0),
@@ -153,18 +230,37 @@ def test_how_a_run_ended_is_told_beside_its_result() -> None:
 
 
 def test_errors_have_few_types() -> None:
-    errors = [(event.error_type, event.error_message) for event in fixture("10") if event.event_kind == "error"]
-    assert errors == [("stream_error", "the orchard is far away"), ("usage_limit", "over the limit"), ("interrupted", None)]
+    errors = [
+        (event.error_type, event.error_message)
+        for event in fixture("10")
+        if event.event_kind == "error"
+    ]
+    assert errors == [
+        ("stream_error", "the orchard is far away"),
+        ("usage_limit", "over the limit"),
+        ("interrupted", None),
+    ]
 
 
 def test_model_and_place_come_from_the_turn() -> None:
     models = [(call.model, call.cwd, call.provider_name) for call in calls(fixture("10"))]
-    assert models == [("gpt-5.3-codex", "/srv/orchard", "openai")] * 2 + [("gpt-5.4", "/srv/orchard/plums", "openai")] * 2
+    assert (
+        models
+        == [("gpt-5.3-codex", "/srv/orchard", "openai")] * 2
+        + [("gpt-5.4", "/srv/orchard/plums", "openai")] * 2
+    )
 
 
 def test_rollouts_without_envelopes_are_read() -> None:
     kinds = [event.event_kind for event in fixture("08")]
-    assert kinds == ["session_start", "state", "user_message", "tool_call", "tool_result", "model_message"]
+    assert kinds == [
+        "session_start",
+        "state",
+        "user_message",
+        "tool_call",
+        "tool_result",
+        "model_message",
+    ]
 
 
 def test_the_thread_is_known_from_the_name_before_the_first_line_tells() -> None:
@@ -174,20 +270,36 @@ def test_the_thread_is_known_from_the_name_before_the_first_line_tells() -> None
 
 
 def test_a_replaced_history_is_no_part_of_the_row() -> None:
-    line = {"timestamp": START, "type": "compacted", "payload": {"message": "short", "replacement_history": [{"text": "pear " * 5000}]}}
-    (event,) = events_of("/home/agent/.codex/sessions/2026/09/02/rollout-2026-09-02T10-00-00-x.jsonl", [line])
+    line = {
+        "timestamp": START,
+        "type": "compacted",
+        "payload": {"message": "short", "replacement_history": [{"text": "pear " * 5000}]},
+    }
+    (event,) = events_of(
+        "/home/agent/.codex/sessions/2026/09/02/rollout-2026-09-02T10-00-00-x.jsonl", [line]
+    )
     assert (event.event_kind, event.text, event.truncated) == ("compaction", "short", True)
     assert len(event.raw or "") < 1_000
 
 
 @pytest.mark.parametrize(
-    "payload", [{"type": 3}, {"type": "message", "role": [], "content": 7}, {"type": "function_call_output", "output": 5}, {"type": "reasoning", "summary": {}}]
+    "payload",
+    [
+        {"type": 3},
+        {"type": "message", "role": [], "content": 7},
+        {"type": "function_call_output", "output": 5},
+        {"type": "reasoning", "summary": {}},
+    ],
 )
 def test_odd_payloads_lose_no_line(payload: object) -> None:
-    (event,) = events_of("/x/r.jsonl", [{"timestamp": 5, "type": "response_item", "payload": payload}], DIALECT)
+    (event,) = events_of(
+        "/x/r.jsonl", [{"timestamp": 5, "type": "response_item", "payload": payload}], DIALECT
+    )
     assert event.source_line == 1
 
 
 def test_other_envelopes_are_not_known() -> None:
-    assert not DIALECT.recognise("/home/agent/.codex/history.jsonl", {"session_id": "s", "ts": 1, "text": "hello"})
+    assert not DIALECT.recognise(
+        "/home/agent/.codex/history.jsonl", {"session_id": "s", "ts": 1, "text": "hello"}
+    )
     assert not DIALECT.recognise("/x/y.jsonl", {"type": "session_meta", "timestamp": START})

@@ -1,4 +1,6 @@
-"""Copilot's sessions: what a message says of its call, what the shutdown says of the session, and tools from request to result."""
+"""Copilot's sessions: what a message says of its call, what the shutdown says of the session, and
+tools from request to result.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,26 @@ LABEL = f"/home/agent/.copilot/session-state/{SESSION}/events.jsonl"
 
 
 def told() -> list[Event]:
-    return events_of(LABEL, (FIXTURES / f"copilot/.copilot/session-state/{SESSION}/events.jsonl").read_bytes().splitlines())
+    return events_of(
+        LABEL,
+        (FIXTURES / f"copilot/.copilot/session-state/{SESSION}/events.jsonl")
+        .read_bytes()
+        .splitlines(),
+    )
 
 
 def test_totals_are_those_of_the_shutdown_per_model() -> None:
     totals = [event for event in told() if event.usage_scope == "session_total"]
-    assert [(event.model, event.input_tokens, event.cache_read_input_tokens, event.cache_creation_input_tokens, event.output_tokens) for event in totals] == [
+    assert [
+        (
+            event.model,
+            event.input_tokens,
+            event.cache_read_input_tokens,
+            event.cache_creation_input_tokens,
+            event.output_tokens,
+        )
+        for event in totals
+    ] == [
         ("claude-sonnet-4.6", 931_000, 873_000, 51_000, 715),
         ("gemini-3-flash", 400, 0, 0, 50),
         ("claude-sonnet-4.6", 100, 60, 10, 50),
@@ -26,7 +42,10 @@ def test_totals_are_those_of_the_shutdown_per_model() -> None:
 
 
 def test_what_messages_and_compactions_say_is_never_summed() -> None:
-    assert {event.usage_scope for event in told() if event.output_tokens is not None} == {"partial", "session_total"}
+    assert {event.usage_scope for event in told() if event.output_tokens is not None} == {
+        "partial",
+        "session_total",
+    }
 
 
 def test_a_call_is_counted_once_however_often_it_is_told() -> None:
@@ -35,21 +54,46 @@ def test_a_call_is_counted_once_however_often_it_is_told() -> None:
 
 
 def test_results_have_name_kind_and_duration_of_their_call() -> None:
-    results = [(event.tool_name, event.tool_type, event.duration_ms, event.outcome) for event in told() if event.event_kind == "tool_result"]
-    assert results == [("view", "read", 250.0, "success"), ("bash", "shell", None, "failure"), ("orchard-list_trees", "mcp", 1500.0, "success")]
+    results = [
+        (event.tool_name, event.tool_type, event.duration_ms, event.outcome)
+        for event in told()
+        if event.event_kind == "tool_result"
+    ]
+    assert results == [
+        ("view", "read", 250.0, "success"),
+        ("bash", "shell", None, "failure"),
+        ("orchard-list_trees", "mcp", 1500.0, "success"),
+    ]
 
 
 def test_the_model_is_carried_and_an_empty_change_changes_nothing() -> None:
-    assert [event.model for event in told() if event.event_kind == "reasoning"] == ["claude-sonnet-4.6", "claude-sonnet-4.6"]
+    assert [event.model for event in told() if event.event_kind == "reasoning"] == [
+        "claude-sonnet-4.6",
+        "claude-sonnet-4.6",
+    ]
 
 
 def test_a_session_without_start_is_named_by_its_folder() -> None:
-    [event] = events_of(LABEL, [{"type": "user.message", "data": {"content": "hello"}, "timestamp": "2026-09-01T10:00:00Z"}])
+    [event] = events_of(
+        LABEL,
+        [
+            {
+                "type": "user.message",
+                "data": {"content": "hello"},
+                "timestamp": "2026-09-01T10:00:00Z",
+            }
+        ],
+    )
     assert (event.conversation_id, event.text) == (SESSION, "hello")
 
 
 def test_fractions_of_billing_units_do_not_disturb() -> None:
-    assert not [event for event in told() if event.event_kind == "unknown" and event.native_id != "00000000-0000-4000-8000-00000000001b"]
+    assert not [
+        event
+        for event in told()
+        if event.event_kind == "unknown"
+        and event.native_id != "00000000-0000-4000-8000-00000000001b"
+    ]
 
 
 def test_every_sample_line_becomes_what_it_is() -> None:
@@ -65,4 +109,7 @@ def test_every_sample_line_becomes_what_it_is() -> None:
         "tool_result": 5,
         "reasoning": 3,
     }
-    assert sum(event.input_tokens or 0 for event in events) == 931_647 + 100 + 200 + 100 + 300 + 100 + 200
+    assert (
+        sum(event.input_tokens or 0 for event in events)
+        == 931_647 + 100 + 200 + 100 + 300 + 100 + 200
+    )

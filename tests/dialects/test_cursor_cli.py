@@ -1,4 +1,6 @@
-"""Cursor CLI: the path says whose transcript it is, and lines without ids and times stay lines of their own."""
+"""Cursor CLI: the path says whose transcript it is, and lines without ids and times stay lines of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,31 @@ def fixture() -> list[Event]:
 
 def test_a_subagent_has_its_own_conversation_and_knows_its_parent() -> None:
     (event,) = events_of(f"{FOLDER}/main-1/subagents/sub-2.jsonl", [said("look")])
-    assert (event.conversation_id, event.parent_conversation_id, event.is_subagent) == ("sub-2", "main-1", True)
+    assert (event.conversation_id, event.parent_conversation_id, event.is_subagent) == (
+        "sub-2",
+        "main-1",
+        True,
+    )
     (event,) = events_of(f"{FOLDER}/main-1/main-1.jsonl", [said("look")])
-    assert (event.conversation_id, event.parent_conversation_id, event.is_subagent) == ("main-1", None, None)
+    assert (event.conversation_id, event.parent_conversation_id, event.is_subagent) == (
+        "main-1",
+        None,
+        None,
+    )
 
 
 def test_a_path_of_windows_is_a_path() -> None:
-    (event,) = events_of(r"C:\Users\a\.cursor\projects\x\agent-transcripts\main-1\main-1.jsonl", [said("look")])
+    (event,) = events_of(
+        r"C:\Users\a\.cursor\projects\x\agent-transcripts\main-1\main-1.jsonl", [said("look")]
+    )
     assert (event.conversation_id, event.event_kind) == ("main-1", "user_message")
 
 
 def test_equal_lines_are_events_of_their_own() -> None:
-    assert len({event.event_id for event in events_of(f"{FOLDER}/m/m.jsonl", [said("again")] * 3)}) == 3
+    assert (
+        len({event.event_id for event in events_of(f"{FOLDER}/m/m.jsonl", [said("again")] * 3)})
+        == 3
+    )
 
 
 def test_the_tag_around_what_the_user_typed_is_not_text() -> None:
@@ -44,14 +59,25 @@ def test_the_tag_around_what_the_user_typed_is_not_text() -> None:
 
 def test_a_result_has_the_name_of_its_call() -> None:
     results = [event for event in fixture() if event.event_kind == "tool_result"]
-    assert [(event.tool_name, event.outcome) for event in results] == [("Read", "success"), (None, "failure")]
+    assert [(event.tool_name, event.outcome) for event in results] == [
+        ("Read", "success"),
+        (None, "failure"),
+    ]
 
 
 def test_nothing_has_a_time_or_usage() -> None:
-    assert {(event.event_time, event.input_tokens, event.usage_scope) for event in fixture()} == {(None, None, None)}
+    assert {(event.event_time, event.input_tokens, event.usage_scope) for event in fixture()} == {
+        (None, None, None)
+    }
 
 
 def test_samples_become_messages_and_tools() -> None:
     events = events_of(f"{FOLDER}/m/m.jsonl", sample("cursor_cli.jsonl"), dialect("cursor_cli"))
-    assert Counter(event.event_kind for event in events) == {"user_message": 17, "model_message": 10, "tool_call": 13, "reasoning": 2, "state": 2}
+    assert Counter(event.event_kind for event in events) == {
+        "user_message": 17,
+        "model_message": 10,
+        "tool_call": 13,
+        "reasoning": 2,
+        "state": 2,
+    }
     assert {event.tool_type for event in events if event.tool_name} == {"read", "edit", "shell"}

@@ -33,21 +33,68 @@ def test_a_path_finds_its_value(path: str, line: object) -> None:
     assert one({"model": path}, line).model == "x"
 
 
-@pytest.mark.parametrize("line", [{}, {"a": None}, {"a": []}, {"a": {"b": []}}, {"a": {"b": [{}]}}, {"a": {"b": {"1": {"c": "x"}}}}, [1], 7])
+@pytest.mark.parametrize(
+    "line",
+    [
+        {},
+        {"a": None},
+        {"a": []},
+        {"a": {"b": []}},
+        {"a": {"b": [{}]}},
+        {"a": {"b": {"1": {"c": "x"}}}},
+        [1],
+        7,
+    ],
+)
 def test_a_path_that_leads_nowhere_leaves_the_column_empty(line: object) -> None:
     assert one({"model": "a.b[1].c"}, line).model is None
 
 
 def test_values_take_the_type_of_their_column() -> None:
-    line = {"n": "12", "f": "2.5", "t": 1783000000123, "b": "true", "o": {"k": [1]}, "ok": False, "id": 7, "blocks": [{"type": "text", "text": "hi"}]}
-    columns = {"input_tokens": "n", "duration_ms": "f", "event_time": "t", "is_subagent": "b", "tool_arguments": "o", "outcome": "ok", "native_id": "id"}
+    line = {
+        "n": "12",
+        "f": "2.5",
+        "t": 1783000000123,
+        "b": "true",
+        "o": {"k": [1]},
+        "ok": False,
+        "id": 7,
+        "blocks": [{"type": "text", "text": "hi"}],
+    }
+    columns = {
+        "input_tokens": "n",
+        "duration_ms": "f",
+        "event_time": "t",
+        "is_subagent": "b",
+        "tool_arguments": "o",
+        "outcome": "ok",
+        "native_id": "id",
+    }
     event = one({**columns, "text": "blocks"}, line)
-    assert (event.input_tokens, event.duration_ms, event.event_time, event.is_subagent) == (12, 2.5, "2026-07-02T13:46:40.123000Z", True)
-    assert (event.tool_arguments, event.outcome, event.native_id, event.text) == ('{"k":[1]}', "failure", "7", "hi")
+    assert (event.input_tokens, event.duration_ms, event.event_time, event.is_subagent) == (
+        12,
+        2.5,
+        "2026-07-02T13:46:40.123000Z",
+        True,
+    )
+    assert (event.tool_arguments, event.outcome, event.native_id, event.text) == (
+        '{"k":[1]}',
+        "failure",
+        "7",
+        "hi",
+    )
 
 
 def test_values_that_do_not_fit_are_left_out() -> None:
-    columns = {"input_tokens": "v", "duration_ms": "v", "event_time": "v", "is_subagent": "v", "outcome": "v", "usage_scope": "v", "model": "v"}
+    columns = {
+        "input_tokens": "v",
+        "duration_ms": "v",
+        "event_time": "v",
+        "is_subagent": "v",
+        "outcome": "v",
+        "usage_scope": "v",
+        "model": "v",
+    }
     event = one(columns, {"v": ["a list"]})
     assert [getattr(event, column) for column in columns] == [None] * len(columns)
 
@@ -67,7 +114,10 @@ def test_kinds_are_translated_named_constant_or_told_by_the_rest() -> None:
 def test_tokens_are_of_one_call_and_costs_recorded_unless_the_map_says_otherwise() -> None:
     event = one({"output_tokens": "n", "cost_usd": "c"}, {"n": 3, "c": 0.25})
     assert (event.usage_scope, event.cost_usd, event.cost_source) == ("call", 0.25, "recorded")
-    assert one({"output_tokens": "n", "usage_scope": "=session_total"}, {"n": 3}).usage_scope == "session_total"
+    assert (
+        one({"output_tokens": "n", "usage_scope": "=session_total"}, {"n": 3}).usage_scope
+        == "session_total"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,6 +133,8 @@ def test_tokens_are_of_one_call_and_costs_recorded_unless_the_map_says_otherwise
         ({"text": "a"}, {"msg": "user_mesage"}, 'the nearest is "user_message"'),
     ],
 )
-def test_what_cannot_be_is_refused_when_the_map_is_read(fields: dict[str, str], event_kinds: dict[str, str], said: str) -> None:
+def test_what_cannot_be_is_refused_when_the_map_is_read(
+    fields: dict[str, str], event_kinds: dict[str, str], said: str
+) -> None:
     with pytest.raises(ConfigurationError, match=said):
         mapped(fields, event_kinds)

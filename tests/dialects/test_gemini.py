@@ -20,17 +20,33 @@ def told(name: str = MAIN) -> list[Event]:
 
 def calls(events: Iterable[Event]) -> list[Event]:
     """One row a call: the last that was said of it."""
-    return list({event.api_call_id or event.event_id: event for event in events if event.usage_scope == "call"}.values())
+    return list(
+        {
+            event.api_call_id or event.event_id: event
+            for event in events
+            if event.usage_scope == "call"
+        }.values()
+    )
 
 
 def message(text: str, **members: object) -> dict[str, object]:
     tokens = {"input": 10, "output": 2, "cached": 0, "thoughts": 0, "tool": 0, "total": 12}
-    return {"id": "a1", "timestamp": "2026-09-01T10:00:00Z", "type": "gemini", "content": text, "tokens": tokens, **members}
+    return {
+        "id": "a1",
+        "timestamp": "2026-09-01T10:00:00Z",
+        "type": "gemini",
+        "content": text,
+        "tokens": tokens,
+        **members,
+    }
 
 
 def test_totals_are_exact_over_upserts_snapshots_and_a_message_without_id() -> None:
     found = calls(told())
-    assert [(event.model, event.input_tokens, event.cache_read_input_tokens, event.output_tokens) for event in found] == [
+    assert [
+        (event.model, event.input_tokens, event.cache_read_input_tokens, event.output_tokens)
+        for event in found
+    ] == [
         ("gemini-3-pro", 9007, 4000, 126),
         ("gemini-3-flash", 500, 0, 5),
         ("gemini-3-flash", 500, 200, 10),
@@ -39,7 +55,9 @@ def test_totals_are_exact_over_upserts_snapshots_and_a_message_without_id() -> N
 
 
 def test_each_version_of_a_message_is_a_row_and_says_that_it_replaces() -> None:
-    versions = [event for event in told() if event.native_id == "a1" and event.event_kind == "model_call"]
+    versions = [
+        event for event in told() if event.native_id == "a1" and event.event_kind == "model_call"
+    ]
     assert [event.supersedes for event in versions] == [None, True, True]
     assert len({event.event_id for event in versions}) == 3
 
@@ -50,7 +68,11 @@ def test_a_message_that_comes_again_as_it_was_is_bookkeeping() -> None:
 
 
 def test_a_tool_call_and_its_result_are_told_once() -> None:
-    tools = [(event.event_kind, event.tool_call_id, event.outcome) for event in told() if event.tool_call_id]
+    tools = [
+        (event.event_kind, event.tool_call_id, event.outcome)
+        for event in told()
+        if event.tool_call_id
+    ]
     assert tools == [
         ("tool_call", "read_file-1", None),
         ("tool_result", "read_file-1", "success"),
@@ -62,13 +84,18 @@ def test_a_tool_call_and_its_result_are_told_once() -> None:
 def test_a_snapshot_says_what_is_new_in_it() -> None:
     snapshot = {"$set": {"messages": [message("Seven."), message("Eight.", id="a2")]}}
     found = events_of(f"/home/agent/{MAIN}", [message("Seven."), snapshot])
-    assert [(event.event_kind, event.native_id) for event in found] == [("model_call", "a1"), ("state", None), ("model_call", "a2")]
+    assert [(event.event_kind, event.native_id) for event in found] == [
+        ("model_call", "a1"),
+        ("state", None),
+        ("model_call", "a2"),
+    ]
 
 
 def test_the_path_of_a_subagent_names_its_parent() -> None:
-    assert {(event.parent_conversation_id, event.is_subagent, event.conversation_id) for event in told(f"{CHATS}/{SESSION}/1d2e3f4a.jsonl")} == {
-        (SESSION, True, "1d2e3f4a")
-    }
+    assert {
+        (event.parent_conversation_id, event.is_subagent, event.conversation_id)
+        for event in told(f"{CHATS}/{SESSION}/1d2e3f4a.jsonl")
+    } == {(SESSION, True, "1d2e3f4a")}
 
 
 def test_the_start_of_a_session_is_told_once() -> None:
@@ -87,4 +114,9 @@ def test_every_sample_line_becomes_what_it_is() -> None:
         "tool_call": 1,
         "tool_result": 1,
     }
-    assert [(event.input_tokens, event.output_tokens) for event in calls(events)] == [(15_334, 942), (9184, 26), (60_000, 120), (5000, 120)]
+    assert [(event.input_tokens, event.output_tokens) for event in calls(events)] == [
+        (15_334, 942),
+        (9184, 26),
+        (60_000, 120),
+        (5000, 120),
+    ]

@@ -1,4 +1,6 @@
-"""Lines of nobody known: their commonest keys are understood, everything else passes as unknown with the whole line."""
+"""Lines of nobody known: their commonest keys are understood, everything else passes as unknown
+with the whole line.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,22 @@ FILE = "/home/agent/orchard/log.jsonl"
 def test_who_spoke_says_what_it_is() -> None:
     roles = ("user", "human", "assistant", "model", "system", "narrator")
     events = events_of(FILE, [{"role": role, "content": "x"} for role in roles])
-    assert [event.event_kind for event in events] == ["user_message", "user_message", "model_message", "model_message", "state", "unknown"]
+    assert [event.event_kind for event in events] == [
+        "user_message",
+        "user_message",
+        "model_message",
+        "model_message",
+        "state",
+        "unknown",
+    ]
 
 
 def test_times_of_any_form_and_conversations_of_any_name_are_found() -> None:
-    lines = [{"ts": 1783000000.5, "thread_id": 7}, {"created_at": "2026-07-02T13:46:40.500+00:00", "sessionId": "s"}, {"time": "later"}]
+    lines = [
+        {"ts": 1783000000.5, "thread_id": 7},
+        {"created_at": "2026-07-02T13:46:40.500+00:00", "sessionId": "s"},
+        {"time": "later"},
+    ]
     events = events_of(FILE, lines)
     assert [event.event_time for event in events] == ["2026-07-02T13:46:40.500000Z"] * 3
     assert [event.event_time_source for event in events] == ["line", "line", "carried"]
@@ -24,25 +37,51 @@ def test_times_of_any_form_and_conversations_of_any_name_are_found() -> None:
 
 
 def test_tokens_are_taken_and_left_out_of_the_sums() -> None:
-    anthropic = {"message": {"role": "assistant", "usage": {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 5}}}
-    openai = {"usage": {"prompt_tokens": 20, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 8}}}
+    anthropic = {
+        "message": {
+            "role": "assistant",
+            "usage": {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 5},
+        }
+    }
+    openai = {
+        "usage": {
+            "prompt_tokens": 20,
+            "completion_tokens": 4,
+            "prompt_tokens_details": {"cached_tokens": 8},
+        }
+    }
     events = events_of(FILE, [anthropic, openai])
-    assert [(event.input_tokens, event.cache_read_input_tokens, event.output_tokens) for event in events] == [(100, 90, 5), (20, 8, 4)]
+    assert [
+        (event.input_tokens, event.cache_read_input_tokens, event.output_tokens) for event in events
+    ] == [(100, 90, 5), (20, 8, 4)]
     assert {event.usage_scope for event in events} == {None}
 
 
 def test_a_message_and_the_tools_that_it_asks_for_are_events_of_their_own() -> None:
-    calls = [{"id": "c-1", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}, {"id": "c-2", "name": "fetch", "arguments": {"url": "x"}}]
-    said, bash, fetch = events_of(FILE, [{"role": "assistant", "content": "look", "tool_calls": calls}])
+    calls = [
+        {"id": "c-1", "function": {"name": "bash", "arguments": '{"command": "ls"}'}},
+        {"id": "c-2", "name": "fetch", "arguments": {"url": "x"}},
+    ]
+    said, bash, fetch = events_of(
+        FILE, [{"role": "assistant", "content": "look", "tool_calls": calls}]
+    )
     assert (said.event_kind, said.text) == ("model_message", "look")
-    assert [(event.tool_call_id, event.tool_type, event.tool_arguments) for event in (bash, fetch)] == [
+    assert [
+        (event.tool_call_id, event.tool_type, event.tool_arguments) for event in (bash, fetch)
+    ] == [
         ("c-1", "shell", '{"command": "ls"}'),
         ("c-2", "web", '{"url":"x"}'),
     ]
 
 
 def test_lines_with_one_id_that_need_not_be_theirs_stay_two_events() -> None:
-    one, two = events_of(FILE, [{"id": "user-7", "role": "user", "content": "a"}, {"id": "user-7", "role": "user", "content": "b"}])
+    one, two = events_of(
+        FILE,
+        [
+            {"id": "user-7", "role": "user", "content": "a"},
+            {"id": "user-7", "role": "user", "content": "b"},
+        ],
+    )
     assert one.event_id != two.event_id
 
 

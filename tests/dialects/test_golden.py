@@ -1,4 +1,6 @@
-"""What each dialect's lines become, column by column, and that no dialect takes another's files for its own."""
+"""What each dialect's lines become, column by column, and that no dialect takes another's files for
+its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import pytest
 
 from tests.dialects.golden import FIXTURES, events_of, fixtures, golden, passage
 from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.interpret import Interpreter
+from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import MODULES, every_dialect
 
 ENCODERS = {"event_time", "event_time_source", "ingest_time"}
@@ -23,7 +25,10 @@ def named(path: Path) -> str:
 
 @pytest.mark.parametrize("fixture", fixtures(), ids=named)
 def test_a_fixture_becomes_its_golden_events(fixture: Path) -> None:
-    assert golden(events_of(fixture)).decode().splitlines() == fixture.with_suffix(".golden").read_text().splitlines()
+    assert (
+        golden(events_of(fixture)).decode().splitlines()
+        == fixture.with_suffix(".golden").read_text().splitlines()
+    )
 
 
 @pytest.mark.parametrize("fixture", fixtures(), ids=named)
@@ -41,7 +46,9 @@ def test_every_event_has_what_is_required_and_an_id_of_its_own(fixture: Path) ->
     seen: dict[str, str] = {}
     for event in events:
         key = event.event_id or ""
-        assert seen.setdefault(key, event.line_sha256 or "") == event.line_sha256, "two different lines share an event id"
+        assert seen.setdefault(key, event.line_sha256 or "") == event.line_sha256, (
+            "two different lines share an event id"
+        )
 
 
 @pytest.mark.parametrize("fixture", fixtures(), ids=named)

@@ -12,7 +12,10 @@ SESSION = ".grok/sessions/%2Fhome%2Fgardener%2Forchard/019f1111-0000-7000-8000-0
 
 
 def told(name: str) -> list[Event]:
-    return events_of(f"/home/gardener/{SESSION}/{name}", (FIXTURES / "grok" / SESSION / name).read_bytes().splitlines())
+    return events_of(
+        f"/home/gardener/{SESSION}/{name}",
+        (FIXTURES / "grok" / SESSION / name).read_bytes().splitlines(),
+    )
 
 
 def test_the_path_says_session_and_directory() -> None:
@@ -21,23 +24,38 @@ def test_the_path_says_session_and_directory() -> None:
 
 
 def test_a_turn_told_again_is_the_same_calls() -> None:
-    calls = {event.api_call_id: event for event in told("updates.jsonl") if event.usage_scope == "call"}
+    calls = {
+        event.api_call_id: event for event in told("updates.jsonl") if event.usage_scope == "call"
+    }
     assert len(calls) == 3
     assert sum(call.input_tokens or 0 for call in calls.values()) == 950
     assert sum(call.cache_read_input_tokens or 0 for call in calls.values()) == 300
     assert sum(call.output_tokens or 0 for call in calls.values()) == 75
-    assert [call.cost_usd for call in calls.values() if call.cost_source == "recorded"] == [0.00125, 0.00005]
+    assert [call.cost_usd for call in calls.values() if call.cost_source == "recorded"] == [
+        0.00125,
+        0.00005,
+    ]
 
 
 def test_results_have_the_name_of_their_tool() -> None:
     for name in ("updates.jsonl", "chat_history.jsonl"):
-        calls = {event.tool_call_id: event.tool_name for event in told(name) if event.event_kind == "tool_call" and event.tool_call_id != "ws_1"}
-        results = {event.tool_call_id: event.tool_name for event in told(name) if event.event_kind == "tool_result"}
+        calls = {
+            event.tool_call_id: event.tool_name
+            for event in told(name)
+            if event.event_kind == "tool_call" and event.tool_call_id != "ws_1"
+        }
+        results = {
+            event.tool_call_id: event.tool_name
+            for event in told(name)
+            if event.event_kind == "tool_result"
+        }
         assert calls == results
 
 
 def test_what_was_put_in_for_the_user_is_not_said_by_the_user() -> None:
-    said = [event.text for event in told("chat_history.jsonl") if event.event_kind == "user_message"]
+    said = [
+        event.text for event in told("chat_history.jsonl") if event.event_kind == "user_message"
+    ]
     assert said == ["water the orchard\ngently", "hurry"]
 
 

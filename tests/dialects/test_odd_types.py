@@ -1,4 +1,6 @@
-"""A value of another type than it always had costs a column, never a line, and no mapper fails on it."""
+"""A value of another type than it always had costs a column, never a line, and no mapper fails on
+it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def variants(value: object, depth: int = 4) -> Iterator[object]:
         yield from ([odd, *value[1:]] for odd in variants(value[0], depth - 1))
 
 
-@pytest.mark.parametrize("fixture", fixtures(), ids=lambda path: path.relative_to(FIXTURES).as_posix())
+@pytest.mark.parametrize(
+    "fixture", fixtures(), ids=lambda path: path.relative_to(FIXTURES).as_posix()
+)
 def test_an_odd_value_anywhere_fails_no_mapper(fixture: Path) -> None:
     mapper = dialect(fixture.relative_to(FIXTURES).parts[0])
     for line in fixture.read_bytes().splitlines():

@@ -1,4 +1,6 @@
-"""OpenHands: running totals are never summed, naive times are those of the machine, and one action is all that it says."""
+"""OpenHands: running totals are never summed, naive times are those of the machine, and one action
+is all that it says.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ def fixture() -> list[Event]:
 def test_usage_is_a_running_total_of_each_use_of_a_model() -> None:
     spent = [event for event in fixture() if event.input_tokens is not None]
     assert {event.usage_scope for event in spent} == {"cumulative"}
-    assert [(event.input_tokens, event.cache_read_input_tokens, event.output_tokens, event.cost_usd) for event in spent] == [
+    assert [
+        (event.input_tokens, event.cache_read_input_tokens, event.output_tokens, event.cost_usd)
+        for event in spent
+    ] == [
         (500, 0, 50, 0.001),
         (0, 0, 0, 0.0),
         (1600, 400, 120, 0.0035),
@@ -33,40 +38,93 @@ def test_usage_is_a_running_total_of_each_use_of_a_model() -> None:
 
 
 def test_an_action_is_thought_text_and_call_of_one_response() -> None:
-    action = [event for event in fixture() if event.native_id == "00000000-0000-4000-8000-000000000005"]
-    assert [(event.event_kind, event.text) for event in action] == [("reasoning", "jars first"), ("model_message", "I list the jars."), ("tool_call", None)]
+    action = [
+        event for event in fixture() if event.native_id == "00000000-0000-4000-8000-000000000005"
+    ]
+    assert [(event.event_kind, event.text) for event in action] == [
+        ("reasoning", "jars first"),
+        ("model_message", "I list the jars."),
+        ("tool_call", None),
+    ]
     assert {event.api_call_id for event in action} == {"chatcmpl-Hands000001"}
-    assert (action[2].tool_name, action[2].tool_type, action[2].tool_arguments) == ("terminal", "shell", '{"command":"ls jars"}')
+    assert (action[2].tool_name, action[2].tool_type, action[2].tool_arguments) == (
+        "terminal",
+        "shell",
+        '{"command":"ls jars"}',
+    )
 
 
 def test_results_say_whether_the_tool_worked() -> None:
-    results = {event.tool_call_id: event.outcome for event in fixture() if event.event_kind == "tool_result"}
-    assert results == {"call_h1": "success", "call_h3": "failure", "call_h4": "failure", "acp_1": "success"}
+    results = {
+        event.tool_call_id: event.outcome
+        for event in fixture()
+        if event.event_kind == "tool_result"
+    }
+    assert results == {
+        "call_h1": "success",
+        "call_h3": "failure",
+        "call_h4": "failure",
+        "acp_1": "success",
+    }
 
 
 def test_what_the_user_refused_is_a_permission() -> None:
     (event,) = [event for event in fixture() if event.event_kind == "permission"]
-    assert (event.tool_call_id, event.outcome, event.text) == ("call_h2", "failure", "Not the jars!")
+    assert (event.tool_call_id, event.outcome, event.text) == (
+        "call_h2",
+        "failure",
+        "Not the jars!",
+    )
 
 
 def test_a_file_for_each_event_belongs_to_the_conversation_of_its_folder() -> None:
-    line = {"id": "e1", "timestamp": "2026-09-03T07:00:00", "source": "user", "kind": "MessageEvent", "llm_message": {"role": "user", "content": "hi"}}
+    line = {
+        "id": "e1",
+        "timestamp": "2026-09-03T07:00:00",
+        "source": "user",
+        "kind": "MessageEvent",
+        "llm_message": {"role": "user", "content": "hi"},
+    }
     (event,) = events_of(f"{FOLDER}/event-00007-e1.json", [line])
-    assert (event.conversation_id, event.event_kind, event.text) == (CONVERSATION, "user_message", "hi")
+    assert (event.conversation_id, event.event_kind, event.text) == (
+        CONVERSATION,
+        "user_message",
+        "hi",
+    )
 
 
-@pytest.mark.parametrize(("zone", "expected"), [("UTC", "07:00:00"), ("Europe/Rome", "05:00:00"), ("America/New_York", "11:00:00")])
-def test_a_time_without_a_zone_is_the_machines(zone: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [("UTC", "07:00:00"), ("Europe/Rome", "05:00:00"), ("America/New_York", "11:00:00")],
+)
+def test_a_time_without_a_zone_is_the_machines(
+    zone: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
-    (event,) = events_of(f"{FOLDER}/event-1.json", [{"id": "e1", "timestamp": "2026-09-03T07:00:00", "source": "user", "kind": "PauseEvent"}])
+    (event,) = events_of(
+        f"{FOLDER}/event-1.json",
+        [{"id": "e1", "timestamp": "2026-09-03T07:00:00", "source": "user", "kind": "PauseEvent"}],
+    )
     assert event.event_time == f"2026-09-03T{expected}.000000Z"
 
 
 def test_only_a_kind_that_nobody_knows_is_unknown() -> None:
-    assert [event.native_id for event in fixture() if event.event_kind == "unknown"] == ["00000000-0000-4000-8000-000000000026"]
+    assert [event.native_id for event in fixture() if event.event_kind == "unknown"] == [
+        "00000000-0000-4000-8000-000000000026"
+    ]
 
 
 def test_samples_become_actions_results_and_running_totals() -> None:
-    kinds = Counter(event.event_kind for event in events_of(f"{FOLDER}/events.jsonl", sample("openhands_sdk.jsonl")))
-    assert kinds == {"state": 1, "usage_summary": 8, "reasoning": 2, "model_message": 2, "tool_call": 2, "tool_result": 3}
+    kinds = Counter(
+        event.event_kind
+        for event in events_of(f"{FOLDER}/events.jsonl", sample("openhands_sdk.jsonl"))
+    )
+    assert kinds == {
+        "state": 1,
+        "usage_summary": 8,
+        "reasoning": 2,
+        "model_message": 2,
+        "tool_call": 2,
+        "tool_result": 3,
+    }

@@ -1,4 +1,6 @@
-"""OTLP-JSON: each call is counted once whatever convention it follows, and a record of another shape takes no other with it."""
+"""OTLP-JSON: each call is counted once whatever convention it follows, and a record of another
+shape takes no other with it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import pytest
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
 from tests.dialects.test_odd_types import variants
-from tracesidecar.dialects import genai_attributes, otlp, otlp_records
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.otel import otlp, otlp_records
+from tracesidecar.dialects.otel import semantic_conventions as genai_attributes
 
 FILE = "/srv/agent/telemetry/spans.jsonl"
 TRACE, SPAN = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
@@ -34,11 +37,25 @@ def listed(attributes: Mapping[str, object]) -> list[dict[str, object]]:
 
 def span(attributes: Mapping[str, object], **members: object) -> dict[str, object]:
     times = {"startTimeUnixNano": "1788256800000000000", "endTimeUnixNano": "1788256801500000000"}
-    return {"traceId": TRACE, "spanId": SPAN, "name": "work", **times, "attributes": listed(attributes), **members}
+    return {
+        "traceId": TRACE,
+        "spanId": SPAN,
+        "name": "work",
+        **times,
+        "attributes": listed(attributes),
+        **members,
+    }
 
 
 def batch(*spans: object) -> dict[str, object]:
-    return {"resourceSpans": [{"resource": {"attributes": listed({"service.name": "desk"})}, "scopeSpans": [{"scope": {"name": "s"}, "spans": list(spans)}]}]}
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": listed({"service.name": "desk"})},
+                "scopeSpans": [{"scope": {"name": "s"}, "spans": list(spans)}],
+            }
+        ]
+    }
 
 
 def of(*spans: object) -> list[Event]:
@@ -54,20 +71,28 @@ def calls(events: list[Event]) -> dict[str, Event]:
     best: dict[str, Event] = {}
     for event in events:
         key = event.api_call_id or event.event_id or ""
-        if event.usage_scope == "call" and (key not in best or (event.output_tokens or 0) > (best[key].output_tokens or 0)):
+        if event.usage_scope == "call" and (
+            key not in best or (event.output_tokens or 0) > (best[key].output_tokens or 0)
+        ):
             best[key] = event
     return best
 
 
 def totals(events: list[Event]) -> tuple[int, int]:
     counted = calls(events).values()
-    return sum(event.input_tokens or 0 for event in counted), sum(event.output_tokens or 0 for event in counted)
+    return sum(event.input_tokens or 0 for event in counted), sum(
+        event.output_tokens or 0 for event in counted
+    )
 
 
 def test_an_agents_total_is_not_added_to_its_calls() -> None:
     events = fixture("genai.jsonl")
     assert totals(events) == (1200 + 1400 + 12, 90 + 80)
-    assert [(event.input_tokens, event.output_tokens) for event in events if event.usage_scope == "agent_total"] == [(2600, 170)]
+    assert [
+        (event.input_tokens, event.output_tokens)
+        for event in events
+        if event.usage_scope == "agent_total"
+    ] == [(2600, 170)]
 
 
 def test_a_call_that_a_span_and_a_log_record_tell_is_counted_once() -> None:
@@ -88,11 +113,22 @@ def test_every_convention_counts_its_calls_and_none_counts_a_wrapper() -> None:
         (160, 16),
         (17403, 21),
     ]
-    assert {event.model for event in counted} == {"gpt-4o", "gpt-4o-mini", "claude-3-5-haiku", "gpt-4.1", "claude-sonnet-4-5", "claude-opus-4-5"}
+    assert {event.model for event in counted} == {
+        "gpt-4o",
+        "gpt-4o-mini",
+        "claude-3-5-haiku",
+        "gpt-4.1",
+        "claude-sonnet-4-5",
+        "claude-opus-4-5",
+    }
 
 
 def test_recorded_cost_is_kept_and_named() -> None:
-    costs = {event.cost_usd for event in fixture("conventions.jsonl") if event.cost_source == "recorded" and event.usage_scope == "call"}
+    costs = {
+        event.cost_usd
+        for event in fixture("conventions.jsonl")
+        if event.cost_source == "recorded" and event.usage_scope == "call"
+    }
     assert costs == {0.00125, 0.0025, 0.00225, 0.0035}
 
 
@@ -105,7 +141,9 @@ def test_recorded_cost_is_kept_and_named() -> None:
     ],
     ids=["within", "more_than_all", "beside_by_name"],
 )
-def test_what_came_from_a_cache_is_part_of_the_input(attributes: Mapping[str, object], expected: int) -> None:
+def test_what_came_from_a_cache_is_part_of_the_input(
+    attributes: Mapping[str, object], expected: int
+) -> None:
     (event,) = of(span({"gen_ai.operation.name": "chat", **attributes}))
     assert event.input_tokens == expected
 
@@ -118,20 +156,31 @@ def test_what_came_from_a_cache_is_part_of_the_input(attributes: Mapping[str, ob
         ({"gen_ai.operation.name": "execute_tool"}, "tool_call"),
         ({"gen_ai.operation.name": "invoke_agent"}, "agent_run"),
         ({"gen_ai.operation.name": "something_new"}, "span"),
-        ({"gen_ai.operation.name": "something_new", "openinference.span.kind": "LLM"}, "model_call"),
+        (
+            {"gen_ai.operation.name": "something_new", "openinference.span.kind": "LLM"},
+            "model_call",
+        ),
         ({"openinference.span.kind": "CHAIN", "llm.token_count.prompt": 5}, "span"),
         ({"mlflow.spanType": '"AGENT"'}, "agent_run"),
         ({"gen_ai.usage.input_tokens": 1}, "model_call"),
         ({"http.request.method": "GET"}, "span"),
     ],
 )
-def test_a_span_is_what_it_says_it_is_else_what_it_counts(attributes: Mapping[str, object], kind: str) -> None:
+def test_a_span_is_what_it_says_it_is_else_what_it_counts(
+    attributes: Mapping[str, object], kind: str
+) -> None:
     (event,) = of(span(attributes))
     assert event.event_kind == kind
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("chat gpt-4o", "model_call"), ("execute_tool pay", "tool_call"), ("agent run", "agent_run"), ("ai.toolCall", "tool_call")]
+    ("name", "kind"),
+    [
+        ("chat gpt-4o", "model_call"),
+        ("execute_tool pay", "tool_call"),
+        ("agent run", "agent_run"),
+        ("ai.toolCall", "tool_call"),
+    ],
 )
 def test_a_span_without_a_kind_is_known_by_its_name(name: str, kind: str) -> None:
     (event,) = of(span({}, name=name))
@@ -139,13 +188,29 @@ def test_a_span_without_a_kind_is_known_by_its_name(name: str, kind: str) -> Non
 
 
 def test_an_exception_tells_why_a_span_failed() -> None:
-    raised = {"name": "exception", "attributes": listed({"exception.type": "TimeoutError", "exception.message": "30 s"})}
-    (event,) = of(span({"gen_ai.operation.name": "chat"}, status={"code": 2, "message": "gave up"}, events=[raised]))
-    assert (event.outcome, event.error_type, event.error_message) == ("failure", "TimeoutError", "30 s")
+    raised = {
+        "name": "exception",
+        "attributes": listed({"exception.type": "TimeoutError", "exception.message": "30 s"}),
+    }
+    (event,) = of(
+        span(
+            {"gen_ai.operation.name": "chat"},
+            status={"code": 2, "message": "gave up"},
+            events=[raised],
+        )
+    )
+    assert (event.outcome, event.error_type, event.error_message) == (
+        "failure",
+        "TimeoutError",
+        "30 s",
+    )
 
 
 def test_an_exception_that_was_handled_is_no_error_of_the_span() -> None:
-    raised = {"name": "exception", "attributes": listed({"exception.type": "Retry", "exception.message": "once more"})}
+    raised = {
+        "name": "exception",
+        "attributes": listed({"exception.type": "Retry", "exception.message": "once more"}),
+    }
     (event,) = of(span({"gen_ai.operation.name": "chat"}, status={"code": 1}, events=[raised]))
     assert (event.outcome, event.error_type, event.error_message) == ("success", None, None)
 
@@ -158,25 +223,46 @@ def test_enumerations_are_numbers_or_names(code: object) -> None:
 
 def test_64_bit_numbers_are_text_or_numbers() -> None:
     number = {"key": "gen_ai.usage.input_tokens", "value": {"intValue": 7}}
-    as_text, as_number = of(span({"gen_ai.usage.input_tokens": 7}), {**span({}), "attributes": [number]})
+    as_text, as_number = of(
+        span({"gen_ai.usage.input_tokens": 7}), {**span({}), "attributes": [number]}
+    )
     assert as_text.input_tokens == as_number.input_tokens == 7
 
 
 def test_each_record_of_a_line_has_a_raw_line_of_its_own_that_says_the_same() -> None:
-    first, second = of(span({"gen_ai.operation.name": "chat"}), span({"gen_ai.operation.name": "execute_tool"}, spanId="eee19b7ec3c1b175"))
+    first, second = of(
+        span({"gen_ai.operation.name": "chat"}),
+        span({"gen_ai.operation.name": "execute_tool"}, spanId="eee19b7ec3c1b175"),
+    )
     for event in (first, second):
         (alone,) = events_of(FILE, [(event.raw or "").encode()])
-        assert (alone.event_id, alone.event_kind, alone.agent_name) == (event.event_id, event.event_kind, "desk")
+        assert (alone.event_id, alone.event_kind, alone.agent_name) == (
+            event.event_id,
+            event.event_kind,
+            "desk",
+        )
 
 
 def test_a_record_of_another_shape_takes_no_other_with_it() -> None:
-    assert [event.event_kind for event in of(span({}), {"attributes": 5}, span({"gen_ai.operation.name": "chat"}))] == ["span", "unknown", "model_call"]
+    assert [
+        event.event_kind
+        for event in of(span({}), {"attributes": 5}, span({"gen_ai.operation.name": "chat"}))
+    ] == ["span", "unknown", "model_call"]
 
 
 def test_conversation_and_call_fall_back_to_trace_and_span() -> None:
     (event,) = of(span({"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 1}))
     assert (event.conversation_id, event.api_call_id) == (TRACE, f"{TRACE}:{SPAN}")
-    (named,) = of(span({"gen_ai.operation.name": "chat", "session.id": "s-1", "gen_ai.response.id": "r1", "gen_ai.usage.input_tokens": 1}))
+    (named,) = of(
+        span(
+            {
+                "gen_ai.operation.name": "chat",
+                "session.id": "s-1",
+                "gen_ai.response.id": "r1",
+                "gen_ai.usage.input_tokens": 1,
+            }
+        )
+    )
     assert (named.conversation_id, named.api_call_id) == ("s-1", "s-1:r1")
 
 
@@ -186,9 +272,15 @@ def test_the_same_batch_written_twice_has_the_same_ids() -> None:
     assert {event.event_id for event in twice} == {event.event_id for event in once}
 
 
-@pytest.mark.parametrize(("decision", "outcome"), [("accept", "success"), ("reject", "failure"), (None, None)])
-def test_waiting_for_the_user_is_a_permission_with_the_users_answer(decision: str | None, outcome: str | None) -> None:
-    (event,) = of(span({"span.type": "tool.blocked_on_user", **({"decision": decision} if decision else {})}))
+@pytest.mark.parametrize(
+    ("decision", "outcome"), [("accept", "success"), ("reject", "failure"), (None, None)]
+)
+def test_waiting_for_the_user_is_a_permission_with_the_users_answer(
+    decision: str | None, outcome: str | None
+) -> None:
+    (event,) = of(
+        span({"span.type": "tool.blocked_on_user", **({"decision": decision} if decision else {})})
+    )
     assert (event.event_kind, event.outcome) == ("permission", outcome)
 
 
@@ -208,7 +300,9 @@ def test_requests_and_chunks_that_count_nothing_are_no_calls() -> None:
 
 def test_a_sum_of_metrics_is_never_usage() -> None:
     events = fixture("metrics.jsonl")
-    assert {(event.event_kind, event.usage_scope, event.input_tokens) for event in events} == {("state", None, None)}
+    assert {(event.event_kind, event.usage_scope, event.input_tokens) for event in events} == {
+        ("state", None, None)
+    }
     assert events[0].conversation_id == "8d3f7c52-0000-4000-8000-00000000c0de"
 
 
@@ -222,8 +316,21 @@ def test_an_odd_value_anywhere_in_a_record_fails_nothing() -> None:
 
 
 def records(line: dict[str, list[dict[str, list[dict[str, list[object]]]]]]) -> list[object]:
-    scopes = [scope for resources in line.values() for resource in resources for key, found in resource.items() if key != "resource" for scope in found]
-    return [record for scope in scopes for key, found in scope.items() if key != "scope" for record in found]
+    scopes = [
+        scope
+        for resources in line.values()
+        for resource in resources
+        for key, found in resource.items()
+        if key != "resource"
+        for scope in found
+    ]
+    return [
+        record
+        for scope in scopes
+        for key, found in scope.items()
+        if key != "scope"
+        for record in found
+    ]
 
 
 def read_or_refused(read: otlp.Reader, data: bytes) -> None:
@@ -246,7 +353,13 @@ def test_the_samples_of_the_specification_become_spans_and_bookkeeping() -> None
 
 def test_samples_of_visual_studio_become_agents_and_tools() -> None:
     lines = [line for line in sample("copilot_otel_genai.jsonl") if b"resourceSpans" in line]
-    events = events_of("/home/a/.cache/VSGitHubCopilotLogs/traces/1_VSGitHubCopilot_traces.jsonl", lines)
+    events = events_of(
+        "/home/a/.cache/VSGitHubCopilotLogs/traces/1_VSGitHubCopilot_traces.jsonl", lines
+    )
     assert Counter(event.event_kind for event in events) == {"agent_run": 5, "tool_call": 11}
-    assert {event.tool_type for event in events if event.tool_name in ("run_command_in_terminal", "apply_patch", "file_search")} == {"shell", "edit", "search"}
+    assert {
+        event.tool_type
+        for event in events
+        if event.tool_name in ("run_command_in_terminal", "apply_patch", "file_search")
+    } == {"shell", "edit", "search"}
     assert len({event.conversation_id for event in events}) == 2

@@ -9,7 +9,9 @@ from tracesidecar.dialects.registry import MODULES
 
 
 def test_the_page_names_every_dialect() -> None:
-    listed = PAGE.read_text("utf-8").partition("<!-- dialects -->")[2].partition("<!-- /dialects -->")[0]
+    listed = (
+        PAGE.read_text("utf-8").partition("<!-- dialects -->")[2].partition("<!-- /dialects -->")[0]
+    )
     assert set(re.findall(r"^\| `([a-z_]+)` \|", listed, re.MULTILINE)) == set(MODULES)
 
 

@@ -1,4 +1,6 @@
-"""Prices: the table is whole, names of deployments are known, and nothing is priced that is not listed."""
+"""Prices: the table is whole, names of deployments are known, and nothing is priced that is not
+listed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ MILLION = 1_000_000
         ("gpt-4o-2024-08-06", "gpt-4o"),
         ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
         ("bedrock/us-gov.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4"),
-        ("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0:200k", "claude-3-haiku"),
+        (
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0:200k",
+            "claude-3-haiku",
+        ),
         ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5"),
         ("anthropic/claude-opus-4.1", "claude-opus-4-1"),
         ("claude-opus-4-6[1m]", "claude-opus-4-6"),
@@ -30,25 +35,39 @@ def test_a_model_is_known_whoever_serves_it(model: str, listed: str) -> None:
     assert cost(model, MILLION // 10, 0) is not None
 
 
-@pytest.mark.parametrize("model", ["plum-large-2", "gpt-4", "openai/gpt-4o:free", "claude", "", "my-claude-sonnet-4-5"])
+@pytest.mark.parametrize(
+    "model", ["plum-large-2", "gpt-4", "openai/gpt-4o:free", "claude", "", "my-claude-sonnet-4-5"]
+)
 def test_a_model_that_is_not_listed_has_no_price(model: str) -> None:
     assert cost(model, 1, 1) is None
 
 
 def test_every_kind_of_token_has_its_price() -> None:
     parts = {"cache_read": MILLION, "cache_write_5m": MILLION, "cache_write_1h": MILLION}
-    assert cost("claude-haiku-4-5", MILLION, MILLION, **parts) == pytest.approx(1 + 5 + 0.1 + 1.25 + 2)
-    assert cost("gpt-4o", MILLION, MILLION, cache_read=MILLION, cache_write_5m=MILLION) == pytest.approx(2.5 + 10 + 1.25 + 2.5)
+    assert cost("claude-haiku-4-5", MILLION, MILLION, **parts) == pytest.approx(
+        1 + 5 + 0.1 + 1.25 + 2
+    )
+    assert cost(
+        "gpt-4o", MILLION, MILLION, cache_read=MILLION, cache_write_5m=MILLION
+    ) == pytest.approx(2.5 + 10 + 1.25 + 2.5)
 
 
 def test_a_long_prompt_has_the_long_price_for_all_of_the_call() -> None:
-    assert cost("gemini-2.5-pro", 100_000, 1000, cache_read=100_000) == pytest.approx(0.125 + 0.0125 + 0.01)
-    assert cost("gemini-2.5-pro", 100_001, 1000, cache_read=100_000) == pytest.approx(0.2500025 + 0.025 + 0.015)
+    assert cost("gemini-2.5-pro", 100_000, 1000, cache_read=100_000) == pytest.approx(
+        0.125 + 0.0125 + 0.01
+    )
+    assert cost("gemini-2.5-pro", 100_001, 1000, cache_read=100_000) == pytest.approx(
+        0.2500025 + 0.025 + 0.015
+    )
 
 
 def test_a_call_costs_what_it_cost_that_day() -> None:
-    assert cost("claude-sonnet-5-5", 0, 0, cache_read=MILLION, at="2026-10-06T23:59:59.999999Z") == pytest.approx(0.2)
-    assert cost("claude-sonnet-5-5", 0, 0, cache_read=MILLION, at="2026-10-07T00:00:00.000000Z") == pytest.approx(0.1)
+    assert cost(
+        "claude-sonnet-5-5", 0, 0, cache_read=MILLION, at="2026-10-06T23:59:59.999999Z"
+    ) == pytest.approx(0.2)
+    assert cost(
+        "claude-sonnet-5-5", 0, 0, cache_read=MILLION, at="2026-10-07T00:00:00.000000Z"
+    ) == pytest.approx(0.1)
     assert cost("claude-sonnet-5-5", 0, 0, cache_read=MILLION) == pytest.approx(0.1)
 
 
@@ -62,7 +81,10 @@ def test_an_event_is_priced_by_its_columns() -> None:
         output_tokens=10,
         usage_scope="call",
     )
-    assert priced(event) == (pytest.approx((100 * 3 + 1000 * 0.3 + 100 * 3.75 + 10 * 15) / MILLION), source())
+    assert priced(event) == (
+        pytest.approx((100 * 3 + 1000 * 0.3 + 100 * 3.75 + 10 * 15) / MILLION),
+        source(),
+    )
 
 
 def test_what_is_not_known_is_not_priced() -> None:
@@ -81,5 +103,8 @@ def test_the_rows_of_a_model_have_different_days() -> None:
 def test_what_a_cache_gives_is_cheaper_than_what_is_read_anew() -> None:
     for row in table().price:
         assert 0 < row.of(row.cache_read) < row.input < row.output
-        assert row.input <= row.of(row.cache_write_5m) <= row.of(row.cache_write_1h) or row.cache_write_1h is None
+        assert (
+            row.input <= row.of(row.cache_write_5m) <= row.of(row.cache_write_1h)
+            or row.cache_write_1h is None
+        )
         assert row.long is None or (row.long.input > row.input and row.long.output > row.output)

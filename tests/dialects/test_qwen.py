@@ -17,12 +17,18 @@ def told() -> list[Event]:
 
 
 def answer(**usage: int) -> Event:
-    [event] = events_of(LABEL, [{"type": "assistant", "sessionId": "s", "uuid": "u", "usageMetadata": usage}])
+    [event] = events_of(
+        LABEL, [{"type": "assistant", "sessionId": "s", "uuid": "u", "usageMetadata": usage}]
+    )
     return event
 
 
 def test_telemetry_is_not_counted() -> None:
-    assert [(event.usage_scope, event.input_tokens, event.output_tokens) for event in told() if event.usage_scope] == [
+    assert [
+        (event.usage_scope, event.input_tokens, event.output_tokens)
+        for event in told()
+        if event.usage_scope
+    ] == [
         ("repeat", 18_000, 47),
         ("call", 18_000, 47),
         ("call", 100, 60),
@@ -31,9 +37,21 @@ def test_telemetry_is_not_counted() -> None:
 
 
 def test_thoughts_are_added_unless_the_total_says_that_they_are_within() -> None:
-    assert answer(promptTokenCount=10, candidatesTokenCount=5, thoughtsTokenCount=3).output_tokens == 8
-    assert answer(promptTokenCount=10, candidatesTokenCount=5, thoughtsTokenCount=3, totalTokenCount=18).output_tokens == 8
-    assert answer(promptTokenCount=10, candidatesTokenCount=5, thoughtsTokenCount=3, totalTokenCount=15).output_tokens == 5
+    assert (
+        answer(promptTokenCount=10, candidatesTokenCount=5, thoughtsTokenCount=3).output_tokens == 8
+    )
+    assert (
+        answer(
+            promptTokenCount=10, candidatesTokenCount=5, thoughtsTokenCount=3, totalTokenCount=18
+        ).output_tokens
+        == 8
+    )
+    assert (
+        answer(
+            promptTokenCount=10, candidatesTokenCount=5, thoughtsTokenCount=3, totalTokenCount=15
+        ).output_tokens
+        == 5
+    )
 
 
 def test_a_call_with_an_id_of_its_session_only_has_the_session_in_its_key() -> None:
@@ -41,16 +59,27 @@ def test_a_call_with_an_id_of_its_session_only_has_the_session_in_its_key() -> N
 
 
 def test_times_are_text_or_numbers() -> None:
-    assert [event.event_time for event in told() if event.event_kind == "model_call"][1] == "2026-09-01T10:00:07.000000Z"
+    assert [event.event_time for event in told() if event.event_kind == "model_call"][
+        1
+    ] == "2026-09-01T10:00:07.000000Z"
 
 
 def test_results_have_the_name_of_their_tool() -> None:
-    results = [(event.tool_name, event.tool_result, event.outcome) for event in told() if event.event_kind == "tool_result"]
-    assert results == [("read_file", "1,7", "success"), ("run_shell_command", "no ladder", "failure")]
+    results = [
+        (event.tool_name, event.tool_result, event.outcome)
+        for event in told()
+        if event.event_kind == "tool_result"
+    ]
+    assert results == [
+        ("read_file", "1,7", "success"),
+        ("run_shell_command", "no ladder", "failure"),
+    ]
 
 
 def test_an_error_of_the_interface_is_an_error() -> None:
-    assert [(event.error_type, event.error_message) for event in told() if event.event_kind == "error"] == [("RateLimit", "Too many apples")]
+    assert [
+        (event.error_type, event.error_message) for event in told() if event.event_kind == "error"
+    ] == [("RateLimit", "Too many apples")]
 
 
 def test_every_sample_line_becomes_what_it_is() -> None:

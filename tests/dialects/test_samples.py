@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 
 from tests.dialects.golden import passage
-from tracesidecar.dialects.interpret import Interpreter
+from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import every_dialect
-from tracesidecar.model import Checkpoint, Chunk, Clean, Refusal, Segment
-from tracesidecar.pipeline.pieces import accepted
+from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Refusal, Segment
+from tracesidecar.pipeline.chunk_reader import accepted
 from tracesidecar.sanitize.validate import validate
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SAMPLES = sorted((SHARED / "samples").glob("*.jsonl"))
 CORPUS = SHARED / "corpora" / "real-agent-lines.jsonl.gz"
 
-needs_shared = pytest.mark.skipif(not SHARED.exists() and os.environ.get("CI") != "true", reason="the samples are not beside this checkout")
+needs_shared = pytest.mark.skipif(
+    not SHARED.exists() and os.environ.get("CI") != "true",
+    reason="the samples are not beside this checkout",
+)
 
 
 def told(data: bytes, label: str) -> tuple[Counter[str], int, int]:
@@ -44,18 +47,31 @@ def test_every_line_of_every_sample_becomes_events_or_is_refused() -> None:
 @needs_shared
 def test_no_dialect_fails_on_the_lines_of_another() -> None:
     """A file that is taken for another dialect's costs columns, never an error."""
-    lines = b"".join(sample.read_bytes() for sample in SAMPLES) + gzip.decompress(CORPUS.read_bytes())
+    lines = b"".join(sample.read_bytes() for sample in SAMPLES) + gzip.decompress(
+        CORPUS.read_bytes()
+    )
     data = validate(lines, repair=True).data
     for dialect in every_dialect():
         observed: Counter[str] = Counter()
-        Interpreter(dialect, observe=lambda _name, line_type, observed=observed: observed.update([line_type]))(passage(data, "/home/agent/x.jsonl"), None)  # type: ignore[misc]
+        Interpreter(
+            dialect,
+            observe=lambda _name, line_type, observed=observed: observed.update([line_type]),
+        )(passage(data, "/home/agent/x.jsonl"), None)  # type: ignore[misc]
         assert not observed["mapper_error"], dialect.name
 
 
 def test_where_lines_stood_is_known_whatever_was_refused_or_skipped() -> None:
     data = b'\xef\xbb\xbfbad\n{"a":1}\r\n\n  \n{"b":NaN}\n{"c":3}'
     valid = validate(data, is_first=True, is_torn=True)
-    refused = tuple(Refusal(100 + start, 100 + end, reason.value) for start, end, reason in valid.refused)
-    clean = Clean(Segment(1, "s", "p", 1, 1, 1), 100, 100 + len(data), valid.data, valid.lines, refused)
-    chunk = Chunk(clean.segment, clean.start, clean.end, data, Checkpoint(clean.end, b""), torn=True)
-    assert [(place.number, place.offset - 100, place.length) for place in accepted(chunk.data, clean)] == [(1, 7, 8), (5, len(data) - 7, 7)]
+    refused = tuple(
+        Refusal(100 + start, 100 + end, reason.value) for start, end, reason in valid.refused
+    )
+    clean = CleanChunk(
+        Segment(1, "s", "p", 1, 1, 1), 100, 100 + len(data), valid.data, valid.lines, refused
+    )
+    chunk = Chunk(
+        clean.segment, clean.start, clean.end, data, Checkpoint(clean.end, b""), torn=True
+    )
+    assert [
+        (place.number, place.offset - 100, place.length) for place in accepted(chunk.data, clean)
+    ] == [(1, 7, 8), (5, len(data) - 7, 7)]

@@ -32,10 +32,16 @@ def test_every_command_is_named() -> None:
 
 def test_every_sink_is_named_with_its_promise() -> None:
     section = README.partition("## Destinations")[2].partition("##")[0]
-    assert [name for name, kind in SINK_TYPES.items() if not re.search(rf"\| `{name}`[^|]*\| {kind.promise} \|", section)] == []
+    assert [
+        name
+        for name, kind in SINK_TYPES.items()
+        if not re.search(rf"\| `{name}`[^|]*\| {kind.promise} \|", section)
+    ] == []
 
 
-def test_the_shortest_configuration_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shortest_configuration_can_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [block] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     path = tmp_path / "tracesidecar.toml"
     path.write_text(block)

@@ -1,4 +1,6 @@
-"""Each sink type has a page that says what a person needs to know before it is used, and its configuration loads."""
+"""Each sink type has a page that says what a person needs to know before it is used, and its
+configuration loads.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def promises(sink_type: str) -> set[Promise]:
     """All that a sink of that type may promise, by its options."""
     found = {SINK_TYPES[sink_type].promise}
     if sink_type in OTHERWISE:
-        options: SinkOptions = SINK_TYPES[sink_type].load().Options(name="x", type=sink_type, **OTHERWISE[sink_type])  # type: ignore[arg-type]
+        options: SinkOptions = (
+            SINK_TYPES[sink_type].load().Options(name="x", type=sink_type, **OTHERWISE[sink_type])
+        )  # type: ignore[arg-type]
         found.add(promise_of(options))
     return found
 
@@ -45,7 +49,9 @@ def test_every_page_is_about_a_sink_type_and_every_type_has_one() -> None:
 
 
 def test_the_types_that_promise_by_their_options_are_those_that_are_asked_with_others() -> None:
-    assert {name for name, kind in SINK_TYPES.items() if hasattr(kind.load(), "promise")} == set(OTHERWISE)
+    assert {name for name, kind in SINK_TYPES.items() if hasattr(kind.load(), "promise")} == set(
+        OTHERWISE
+    )
     assert all(len(promises(name)) == 2 for name in OTHERWISE)
 
 
@@ -64,28 +70,46 @@ def test_the_delivery_section_says_in_bold_what_is_promised(sink_type: str) -> N
 
 @pytest.mark.parametrize("sink_type", sorted(SINK_TYPES))
 def test_every_configuration_on_a_page_can_be_loaded(sink_type: str, tmp_path: Path) -> None:
-    blocks = [block for block in re.findall(r"```toml\n(.*?)```", page(sink_type), re.DOTALL) if "[[sink]]" in block]
+    blocks = [
+        block
+        for block in re.findall(r"```toml\n(.*?)```", page(sink_type), re.DOTALL)
+        if "[[sink]]" in block
+    ]
     assert blocks
     for block in blocks:
         for name in re.findall(r"/etc/tracesidecar/([a-z.-]+)", block):
             (tmp_path / name).write_text("x")
         path = tmp_path / "tracesidecar.toml"
         path.write_text(SOURCE + block.replace("/etc/tracesidecar/", f"{tmp_path}/"))
-        environment = dict.fromkeys(re.findall(r"\$\{env:([A-Z_]+)", block), "x") | {"HOME": str(tmp_path)}
-        assert [sink.type for sink in load(str(path), environment).configuration.sink] == [sink_type]
+        environment = dict.fromkeys(re.findall(r"\$\{env:([A-Z_]+)", block), "x") | {
+            "HOME": str(tmp_path)
+        }
+        assert [sink.type for sink in load(str(path), environment).configuration.sink] == [
+            sink_type
+        ]
 
 
 def test_the_index_has_every_type_with_all_that_it_may_promise() -> None:
     index = (PAGES / "README.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\1\.md\)[^|]*\| ([^|]*) \|", index, re.MULTILINE))
     assert rows.keys() == SINK_TYPES.keys()
-    assert {name: promise for name, said in rows.items() for promise in promises(name) if promise not in said} == {}
+    assert {
+        name: promise
+        for name, said in rows.items()
+        for promise in promises(name)
+        if promise not in said
+    } == {}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
     for path in PAGES.glob("*.md"):
-        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", path.read_text("utf-8")):
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", path.read_text("utf-8")
+        ):
             reached = path.parent / target if target else path
             assert reached.exists(), f"{path.name} links to {target}"
-            headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", reached.read_text("utf-8"), re.MULTILINE)]
+            headings = [
+                heading.lower().replace(" ", "-")
+                for heading in re.findall(r"^#+ (.+)$", reached.read_text("utf-8"), re.MULTILINE)
+            ]
             assert not anchor or anchor in headings, f"{path.name} links to {target}#{anchor}"

@@ -1,4 +1,6 @@
-"""Invented events of every kind and every type of tool, as the interpreter hands them over: all required columns are set."""
+"""Invented events of every kind and every type of tool, as the interpreter hands them over: all
+required columns are set.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +55,20 @@ def tool_call(name: str, kind: str, arguments: object, **columns: Any) -> Event:
 
 
 EVENTS: dict[str, Event] = {
-    "session_start": event("session_start", cwd="/srv/wren", git_repository="https://git.example/wren.git", git_branch="main", user_id="u-42"),
+    "session_start": event(
+        "session_start",
+        cwd="/srv/wren",
+        git_repository="https://git.example/wren.git",
+        git_branch="main",
+        user_id="u-42",
+    ),
     "session_end": event("session_end", duration_ms=61_000.5),
-    "user_message": event("user_message", role="user", text="Plant three pear trees", raw='{"role":"user"}'),
-    "model_message": event("model_message", role="assistant", text="Planted.", model="kestrel-3", finish_reason="stop"),
+    "user_message": event(
+        "user_message", role="user", text="Plant three pear trees", raw='{"role":"user"}'
+    ),
+    "model_message": event(
+        "model_message", role="assistant", text="Planted.", model="kestrel-3", finish_reason="stop"
+    ),
     "model_call": event(
         "model_call",
         operation_name="chat",
@@ -79,12 +91,27 @@ EVENTS: dict[str, Event] = {
         native_id="n-1",
         parent_id="n-0",
     ),
-    "model_call without a model": event("model_call", provider_name="example_ai", input_tokens=0, role="narrator"),
-    "model_call of many tokens": event("model_call", model="kestrel-3", input_tokens=2**31, output_tokens=2**40, usage_scope="call"),
-    "reasoning": event("reasoning", role="assistant", text="Pears need sun.", agent_id="sub-1", is_subagent=True, parent_conversation_id="conv-0001"),
+    "model_call without a model": event(
+        "model_call", provider_name="example_ai", input_tokens=0, role="narrator"
+    ),
+    "model_call of many tokens": event(
+        "model_call", model="kestrel-3", input_tokens=2**31, output_tokens=2**40, usage_scope="call"
+    ),
+    "reasoning": event(
+        "reasoning",
+        role="assistant",
+        text="Pears need sun.",
+        agent_id="sub-1",
+        is_subagent=True,
+        parent_conversation_id="conv-0001",
+    ),
     "shell": tool_call("Bash", "shell", {"command": "ls -la /srv/pears"}, cwd="/srv/wren"),
     "shell as words": tool_call("exec", "shell", {"cmd": ["sh", "-c", "echo 'a b'"]}),
-    "edit": tool_call("Edit", "edit", {"file_path": "/srv/pears/plan.md", "old_string": "two", "new_string": "three"}),
+    "edit": tool_call(
+        "Edit",
+        "edit",
+        {"file_path": "/srv/pears/plan.md", "old_string": "two", "new_string": "three"},
+    ),
     "create": tool_call("create_file", "edit", {"path": "C:\\pears\\plan.md"}),
     "delete": tool_call("delete_file", "edit", {"target_file": "/srv/pears/old.md"}),
     "patch": tool_call("apply_patch", "edit", "*** Begin Patch\n*** Update File: plan.md"),
@@ -97,7 +124,14 @@ EVENTS: dict[str, Event] = {
     "datastore": tool_call("query", "datastore", {"sql": "select 1"}),
     "extension": tool_call("extend", "extension", {}),
     "tool_result": event(
-        "tool_result", role="tool", tool_name="Bash", tool_type="shell", tool_call_id="call_Bash", tool_result="total 0\n", outcome="success", duration_ms=5.0
+        "tool_result",
+        role="tool",
+        tool_name="Bash",
+        tool_type="shell",
+        tool_call_id="call_Bash",
+        tool_result="total 0\n",
+        outcome="success",
+        duration_ms=5.0,
     ),
     "failed tool_result": event(
         "tool_result",
@@ -110,12 +144,41 @@ EVENTS: dict[str, Event] = {
         error_type="frost",
         error_message="the ground is frozen",
     ),
-    "permission": event("permission", tool_name="Bash", tool_type="shell", tool_call_id="call_Bash", outcome="failure"),
-    "agent_run": event("agent_run", operation_name="invoke_agent", agent_id="sub-1", duration_ms=9_000.0, input_tokens=5_000, usage_scope="agent_total"),
+    "permission": event(
+        "permission",
+        tool_name="Bash",
+        tool_type="shell",
+        tool_call_id="call_Bash",
+        outcome="failure",
+    ),
+    "agent_run": event(
+        "agent_run",
+        operation_name="invoke_agent",
+        agent_id="sub-1",
+        duration_ms=9_000.0,
+        input_tokens=5_000,
+        usage_scope="agent_total",
+    ),
     "compaction": event("compaction", text="Summary of what was said"),
-    "error": event("error", error_type="overloaded", error_message="try later", model="kestrel-3", provider_name="example_ai", outcome="failure"),
-    "error of a tool": event("error", tool_name="Bash", tool_type="shell", tool_call_id="call_Bash", error_message="no such file", trace_id="t-1"),
-    "usage_summary": event("usage_summary", input_tokens=90_000, output_tokens=8_000, usage_scope="session_total"),
+    "error": event(
+        "error",
+        error_type="overloaded",
+        error_message="try later",
+        model="kestrel-3",
+        provider_name="example_ai",
+        outcome="failure",
+    ),
+    "error of a tool": event(
+        "error",
+        tool_name="Bash",
+        tool_type="shell",
+        tool_call_id="call_Bash",
+        error_message="no such file",
+        trace_id="t-1",
+    ),
+    "usage_summary": event(
+        "usage_summary", input_tokens=90_000, output_tokens=8_000, usage_scope="session_total"
+    ),
     "state": event("state", text="Title: pears", supersedes=True),
     "span": event(
         "span",
@@ -127,11 +190,29 @@ EVENTS: dict[str, Event] = {
         outcome="success",
     ),
     "span of another id": event("span", trace_id="not-hexadecimal", native_id="b7ad6b7169203331"),
-    "unknown": event("unknown", raw='{"type":"surprise"}', line_state="repaired", event_time_source="carried"),
-    "with a secret": event("user_message", text="my key is [REDACTED:aws-access-key]", redaction_count=2, redaction_kinds="aws-access-key:1,email:1"),
-    "with personal data": event("user_message", text="I am [REDACTED:email]", redaction_count=1, redaction_kinds="email:1"),
-    "tricky": tool_call(TRICKY, "shell", {"command": TRICKY, TRICKY: [None, 1.5, True]}, text=TRICKY, user_id=TRICKY, truncated=True),
-    "bare": Event(event_kind="unknown", event_id="0" * 32, event_time="2026-09-01T10:00:00.000000Z"),
+    "unknown": event(
+        "unknown", raw='{"type":"surprise"}', line_state="repaired", event_time_source="carried"
+    ),
+    "with a secret": event(
+        "user_message",
+        text="my key is [REDACTED:aws-access-key]",
+        redaction_count=2,
+        redaction_kinds="aws-access-key:1,email:1",
+    ),
+    "with personal data": event(
+        "user_message", text="I am [REDACTED:email]", redaction_count=1, redaction_kinds="email:1"
+    ),
+    "tricky": tool_call(
+        TRICKY,
+        "shell",
+        {"command": TRICKY, TRICKY: [None, 1.5, True]},
+        text=TRICKY,
+        user_id=TRICKY,
+        truncated=True,
+    ),
+    "bare": Event(
+        event_kind="unknown", event_id="0" * 32, event_time="2026-09-01T10:00:00.000000Z"
+    ),
 }
 
 KINDS = get_args(EventKind)

@@ -1,4 +1,6 @@
-"""Records of formats `cef` and `leef` are taken apart into what was put in: CEF by pycef too, LEEF by a reader made from IBM's description."""
+"""Records of formats `cef` and `leef` are taken apart into what was put in: CEF by pycef too, LEEF
+by a reader made from IBM's description.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,18 @@ PAIR = re.compile(r"([A-Za-z0-9]+)=((?:\\.|[^\\=])*)(?= [A-Za-z0-9]+=|$)", re.DO
 
 
 def unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: {"n": "\n", "r": "\r", "t": "\t"}.get(match[1], match[1]), text, flags=re.DOTALL)
+    return re.sub(
+        r"\\(.)",
+        lambda match: {"n": "\n", "r": "\r", "t": "\t"}.get(match[1], match[1]),
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
-    """Header and extension, by the rules of the implementation standard: a key is what stands before an `=` that is not escaped."""
+    """Header and extension, by the rules of the implementation standard: a key is what stands
+    before an `=` that is not escaped.
+    """
     *header, extension = re.split(r"(?<!\\)(?:\\\\)*\|", record.decode(), maxsplit=7)
     pairs = PAIR.findall(extension)
     assert " ".join(f"{key}={value}" for key, value in pairs) == extension
@@ -34,7 +43,9 @@ def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
 
 
 def read_leef(record: bytes) -> tuple[list[str], dict[str, str]]:
-    """Header and attributes, by IBM's description of LEEF 2.0: the sixth field of the header says what stands between attributes."""
+    """Header and attributes, by IBM's description of LEEF 2.0: the sixth field of the header says
+    what stands between attributes.
+    """
     *header, rest = record.decode().split("|", 6)
     assert header[0] == "LEEF:2.0"
     pairs = [pair.split("=", 1) for pair in rest.split(chr(int(header[5].removeprefix("x"), 16)))]
@@ -52,7 +63,9 @@ def test_cef_is_read_back(name: str, content: str) -> None:
     assert 0 <= int(header[6]) <= 10
     assert found["externalId"] == made.event_id
     assert found.get("suser") == made.user_id
-    assert found.get("TracesidecarToolArguments") == (made.tool_arguments if content == "full" else None)
+    assert found.get("TracesidecarToolArguments") == (
+        made.tool_arguments if content == "full" else None
+    )
     assert found.get("cn1") == (None if made.input_tokens is None else str(made.input_tokens))
 
 
@@ -60,11 +73,16 @@ def test_cef_is_read_back(name: str, content: str) -> None:
 def test_pycef_reads_the_same(name: str) -> None:
     record = encoder("cef", "full")(EVENTS[name], DIALECT)
     _, expected = read_cef(record)
-    labels = {key.removesuffix("Label"): label for key, label in expected.items() if key.endswith("Label") and f"{key.removesuffix('Label')}" in expected}
+    labels = {
+        key.removesuffix("Label"): label
+        for key, label in expected.items()
+        if key.endswith("Label") and f"{key.removesuffix('Label')}" in expected
+    }
     found = pycef.parse(record.decode())
     assert found["CEFVersion"] == "0"
     assert found["DeviceEventClassID"] == EVENTS[name].event_kind
-    # it knows no escapes but \= and trims what ends in a space, so the tricky event is read by our reader only
+    # it knows no escapes but \= and trims what ends in a space, so the tricky event is read by our
+    # reader only
     if name != "tricky":
         for key, value in expected.items():
             if not key.endswith("Label"):
@@ -73,7 +91,9 @@ def test_pycef_reads_the_same(name: str) -> None:
 
 @given(TEXTS)
 def test_any_text_comes_back_from_a_cef_extension(text: str) -> None:
-    made = event("user_message", text=text, user_id=text or None, conversation_id=text or "c", labels=None)
+    made = event(
+        "user_message", text=text, user_id=text or None, conversation_id=text or "c", labels=None
+    )
     _, found = read_cef(encoder("cef", "full")(made, DIALECT))
     assert found.get("msg", "") == text
     assert found["cs1"] == (text or "c")
@@ -82,7 +102,9 @@ def test_any_text_comes_back_from_a_cef_extension(text: str) -> None:
 @given(TEXTS)
 def test_any_text_is_one_value_of_a_cef_header(text: str) -> None:
     value = cef.header_value(text)
-    assert re.split(r"(?<!\\)(?:\\\\)*\|", f"{value}".replace("\\\\", "")) == [value.replace("\\\\", "")]
+    assert re.split(r"(?<!\\)(?:\\\\)*\|", f"{value}".replace("\\\\", "")) == [
+        value.replace("\\\\", "")
+    ]
     assert unescaped(value) == text.replace("\n", " ").replace("\r", " ")
 
 
@@ -114,7 +136,9 @@ def test_no_text_ends_a_leef_header_value(text: str) -> None:
 def test_a_label_has_a_key_that_no_column_has(labels: dict[str, str]) -> None:
     made = event("user_message", labels=msgspec.json.encode(labels).decode())
     for form, read in (("cef", read_cef), ("leef", read_leef)):
-        columns = read(encoder(form, "full")(msgspec.structs.replace(made, labels=None), DIALECT))[1]
+        columns = read(encoder(form, "full")(msgspec.structs.replace(made, labels=None), DIALECT))[
+            1
+        ]
         found = read(encoder(form, "full")(made, DIALECT))[1]
         assert columns.items() <= found.items()
         assert {found[key] for key in found.keys() - columns.keys()} <= set(labels.values())
@@ -134,9 +158,14 @@ def test_severity_and_what_a_tool_touched_are_there() -> None:
     assert edit["filePath"] == "/srv/pears/plan.md"
     _, web = read_leef(encoder("leef", "full")(EVENTS["web"], DIALECT))
     assert web["url"] == "https://orchard.example/pears?kind=conference"
-    assert [read_cef(encoder("cef", "full")(EVENTS[name], DIALECT))[0][6] for name in ("shell", "permission", "error")] == ["1", "3", "6"]
+    assert [
+        read_cef(encoder("cef", "full")(EVENTS[name], DIALECT))[0][6]
+        for name in ("shell", "permission", "error")
+    ] == ["1", "3", "6"]
 
 
 def test_the_tricky_event_is_tricky() -> None:
-    _, found = read_cef(encoder("cef", "full")(tool_call(TRICKY, "shell", {"command": TRICKY}), DIALECT))
+    _, found = read_cef(
+        encoder("cef", "full")(tool_call(TRICKY, "shell", {"command": TRICKY}), DIALECT)
+    )
     assert (found["cs3"], found["cs5"]) == (TRICKY, TRICKY)

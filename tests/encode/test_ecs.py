@@ -1,4 +1,6 @@
-"""Records of format `ecs` fit the field types of ECS 9, its categories, and the strict mapping that `ddl elasticsearch` prints."""
+"""Records of format `ecs` fit the field types of ECS 9, its categories, and the strict mapping that
+`ddl elasticsearch` prints.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.encode.events import DIALECT, EVENTS, event, tool_call
-from tracesidecar.encode.flattened import flattened
+from tracesidecar.ddl.elasticsearch import ecs_mapping
 from tracesidecar.encode.formats import encoder
-from tracesidecar.tables.elasticsearch import ecs_mapping
+from tracesidecar.encode.json_fields import flattened
 
 PUBLISHED = {
     "@timestamp": "date",
@@ -60,13 +62,27 @@ PUBLISHED = {
     "url.original": "wildcard",
     "user.id": "keyword",
 }
-"""Field → type, from the field reference of ECS 9.0 to 9.5; of two types the narrower (`gen_ai.usage.*` became `long` only in the last)."""
+"""Field → type, from the field reference of ECS 9.0 to 9.5; of two types the narrower
+(`gen_ai.usage.*` became `long` only in the last).
+"""
 
 NOT_IN_ECS = {"log.offset", "parent.id"}
 """Filebeat and Elastic APM have these."""
 
 EXPECTED_TYPES = {
-    "api": {"access", "admin", "allowed", "change", "creation", "deletion", "denied", "end", "info", "start", "user"},
+    "api": {
+        "access",
+        "admin",
+        "allowed",
+        "change",
+        "creation",
+        "deletion",
+        "denied",
+        "end",
+        "info",
+        "start",
+        "user",
+    },
     "file": {"access", "change", "creation", "deletion", "info"},
     "process": {"access", "change", "end", "info", "start"},
     "session": {"start", "end", "info"},
@@ -98,7 +114,9 @@ def fits(kind: str, value: object) -> bool:
         return isinstance(value, str) and DATE.fullmatch(value) is not None
     if kind in ("integer", "long"):
         bits = 31 if kind == "integer" else 63
-        return isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits
+        return (
+            isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits
+        )
     if kind == "double":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "boolean":
@@ -116,7 +134,9 @@ def test_every_field_is_one_of_ecs_with_a_value_of_its_type(name: str, content: 
     unfit = [
         (field, value)
         for field, value in leaves(document(name, content))
-        if not field.startswith("tracesidecar.") and field not in NOT_IN_ECS and not fits(PUBLISHED.get(field, "unpublished"), value)
+        if not field.startswith("tracesidecar.")
+        and field not in NOT_IN_ECS
+        and not fits(PUBLISHED.get(field, "unpublished"), value)
     ]
     assert not unfit
 
@@ -134,7 +154,11 @@ def mapped(properties: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 @pytest.mark.parametrize("name", EVENTS)
 def test_the_strict_mapping_of_ddl_takes_every_document(name: str) -> None:
     types = dict(mapped(ecs_mapping("flattened")["properties"]))
-    assert not [(field, value) for field, value in leaves(document(name)) if not fits(types.get(field, "unmapped"), value)]
+    assert not [
+        (field, value)
+        for field, value in leaves(document(name))
+        if not fits(types.get(field, "unmapped"), value)
+    ]
 
 
 def test_categories_and_types_go_together_as_ecs_expects() -> None:
@@ -154,8 +178,14 @@ def test_a_duration_is_in_nanoseconds() -> None:
 def test_only_what_may_be_summed_and_fits_stands_in_gen_ai_usage() -> None:
     assert document("model_call")["gen_ai"]["usage"] == {"input_tokens": 1200, "output_tokens": 80}
     assert "usage" not in document("usage_summary").get("gen_ai", {})
-    assert document("usage_summary")["tracesidecar"]["usage"] == {"input_tokens": 90_000, "output_tokens": 8_000}
-    assert document("model_call of many tokens")["tracesidecar"]["usage"] == {"input_tokens": 2**31, "output_tokens": 2**40}
+    assert document("usage_summary")["tracesidecar"]["usage"] == {
+        "input_tokens": 90_000,
+        "output_tokens": 8_000,
+    }
+    assert document("model_call of many tokens")["tracesidecar"]["usage"] == {
+        "input_tokens": 2**31,
+        "output_tokens": 2**40,
+    }
 
 
 def test_what_is_cut_for_a_flattened_field_says_so() -> None:
@@ -166,16 +196,41 @@ def test_what_is_cut_for_a_flattened_field_says_so() -> None:
 
 
 def test_arguments_and_results_are_objects_whatever_they_were() -> None:
-    assert document("mcp")["gen_ai"]["tool"]["call"]["arguments"] == {"trees": 3, "rows": [{"n": 1}]}
+    assert document("mcp")["gen_ai"]["tool"]["call"]["arguments"] == {
+        "trees": 3,
+        "rows": [{"n": 1}],
+    }
     assert document("function")["gen_ai"]["tool"]["call"]["arguments"] == {"value": "3"}
-    assert document("patch")["gen_ai"]["tool"]["call"]["arguments"]["value"].startswith("*** Begin Patch")
+    assert document("patch")["gen_ai"]["tool"]["call"]["arguments"]["value"].startswith(
+        "*** Begin Patch"
+    )
     assert document("tool_result")["gen_ai"]["tool"]["call"]["result"] == {"value": "total 0\n"}
 
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a":"%s"}' % ("x" * 32_700), '{"a":' * 25 + "1" + "}" * 25, '{"a\\u0000b":1}', '{"a":{"b\\u0000":1}}', "[1]", "{", "", "{}", '{"a":' * 2000],
-    ids=["long leaf", "deep", "NUL in a key", "NUL in an inner key", "list", "broken", "empty", "empty object", "very deep"],
+    [
+        '{"a":"%s"}' % ("x" * 32_700),
+        '{"a":' * 25 + "1" + "}" * 25,
+        '{"a\\u0000b":1}',
+        '{"a":{"b\\u0000":1}}',
+        "[1]",
+        "{",
+        "",
+        "{}",
+        '{"a":' * 2000,
+    ],
+    ids=[
+        "long leaf",
+        "deep",
+        "NUL in a key",
+        "NUL in an inner key",
+        "list",
+        "broken",
+        "empty",
+        "empty object",
+        "very deep",
+    ],
 )
 def test_what_a_flattened_field_refuses_becomes_one_value(text: str) -> None:
     found = flattened(text)
@@ -184,11 +239,19 @@ def test_what_a_flattened_field_refuses_becomes_one_value(text: str) -> None:
     assert len(str(found["value"]).encode()) < 32_766
 
 
-@given(st.recursive(st.text() | st.integers(-(2**60), 2**60), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20))
+@given(
+    st.recursive(
+        st.text() | st.integers(-(2**60), 2**60),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
 def test_a_flattened_field_never_meets_more_than_it_takes(value: object) -> None:
     def check(inner: object, level: int) -> None:
         assert level <= 20
-        for item in inner.values() if isinstance(inner, dict) else inner if isinstance(inner, list) else ():
+        for item in (
+            inner.values() if isinstance(inner, dict) else inner if isinstance(inner, list) else ()
+        ):
             if isinstance(item, dict | list):
                 check(item, level + 1)
         assert not isinstance(inner, dict) or not any("\0" in key for key in inner)
@@ -204,11 +267,16 @@ def test_a_label_is_a_keyword_without_dots_and_wins_over_the_trace() -> None:
 
 
 def test_a_repaired_line_is_marked() -> None:
-    assert [document(name)["event"]["kind"] for name in ("shell", "unknown")] == ["event", "pipeline_error"]
+    assert [document(name)["event"]["kind"] for name in ("shell", "unknown")] == [
+        "event",
+        "pipeline_error",
+    ]
 
 
 def test_what_a_tool_touched_stands_where_detections_look() -> None:
     assert document("shell")["process"]["command_line"] == "ls -la /srv/pears"
     assert document("edit")["file"]["path"] == "/srv/pears/plan.md"
     assert document("web")["url"]["original"] == "https://orchard.example/pears?kind=conference"
-    assert "url" not in msgspec.json.decode(encoder("ecs", "full")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT))
+    assert "url" not in msgspec.json.decode(
+        encoder("ecs", "full")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT)
+    )

@@ -13,7 +13,9 @@ from tracesidecar.encode.formats import FORMATS, mapping_table
 from tracesidecar.encode.ocsf_classes import class_table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
-TABLES = {name: mapping_table(name) for name in FORMATS if name != "event"} | {"classes": class_table()}
+TABLES = {name: mapping_table(name) for name in FORMATS if name != "event"} | {
+    "classes": class_table()
+}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -1,4 +1,7 @@
-"""What each format writes is what was looked at once, byte for byte. `UPDATE_GOLDEN=1` writes the files anew, to be looked at again."""
+"""What each format writes is what was looked at once, byte for byte.
+
+`UPDATE_GOLDEN=1` writes the files anew, to be looked at again.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def test_there_is_an_event_of_every_kind_and_type_of_tool() -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_event_is_written_as_it_was_looked_at(form: str) -> None:
     encode = encoder(form, "full")
-    written = "".join(f"# {name}\n{encode(event, DIALECT).decode()}\n" for name, event in EVENTS.items()).replace(__version__, "VERSION")
+    written = "".join(
+        f"# {name}\n{encode(event, DIALECT).decode()}\n" for name, event in EVENTS.items()
+    ).replace(__version__, "VERSION")
     path = GOLDEN / f"{form}.txt"
     if "UPDATE_GOLDEN" in os.environ:
         path.write_bytes(written.encode())
@@ -82,16 +87,29 @@ NUMBERS = {
 def test_no_column_is_lost(form: str, tool_type: str) -> None:
     event = msgspec.structs.replace(full_of_marks(), tool_type=tool_type)
     record = encoder(form, "full")(event, "mark-dialect-mark").decode()
-    marks = [f"mark-{name}-mark" for name in (*Event.__struct_fields__, "dialect") if name not in NUMBERS and name != "tool_type"]
-    numbers = [str(number).split(".")[0] for name, number in NUMBERS.items() if not isinstance(number, bool | str)]
-    assert not [mark for mark in (*marks, *numbers, tool_type, "mark-labels-mark") if mark not in record]
+    marks = [
+        f"mark-{name}-mark"
+        for name in (*Event.__struct_fields__, "dialect")
+        if name not in NUMBERS and name != "tool_type"
+    ]
+    numbers = [
+        str(number).split(".")[0]
+        for name, number in NUMBERS.items()
+        if not isinstance(number, bool | str)
+    ]
+    assert not [
+        mark for mark in (*marks, *numbers, tool_type, "mark-labels-mark") if mark not in record
+    ]
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("kind", ["tool_call", "tool_result", "error", "user_message"])
 def test_metadata_holds_no_content(form: str, kind: str) -> None:
     event = msgspec.structs.replace(
-        full_of_marks(), event_kind=kind, tool_type="shell", tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}'
+        full_of_marks(),
+        event_kind=kind,
+        tool_type="shell",
+        tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}',
     )
     record = encoder(form, "metadata")(event, DIALECT).decode()
     assert not [name for name in CONTENT_COLUMNS if f"mark-{name}-mark" in record]

@@ -1,4 +1,6 @@
-"""A record over a limit is shortened as a value, never cut as bytes; what cannot be shortened enough is refused."""
+"""A record over a limit is shortened as a value, never cut as bytes; what cannot be shortened
+enough is refused.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,15 @@ def test_one_byte_decides() -> None:
 
 
 def test_what_cannot_be_shortened_is_refused() -> None:
-    assert within(event("user_message", conversation_id="c" * 9_000, text=LONG), encoder("event", "full"), DIALECT, 8_192) is None
+    assert (
+        within(
+            event("user_message", conversation_id="c" * 9_000, text=LONG),
+            encoder("event", "full"),
+            DIALECT,
+            8_192,
+        )
+        is None
+    )
     assert within(BIG, encoder("ocsf", "full"), DIALECT, 300) is None
 
 
@@ -87,8 +97,12 @@ def test_the_event_stays_as_it_was() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(min_size=200, max_size=2_000), st.integers(900, 6_000), st.sampled_from(sorted(FORMATS)))
-def test_whatever_the_text_the_record_fits_or_is_refused(text: str, limit_bytes: int, form: str) -> None:
+@given(
+    st.text(min_size=200, max_size=2_000), st.integers(900, 6_000), st.sampled_from(sorted(FORMATS))
+)
+def test_whatever_the_text_the_record_fits_or_is_refused(
+    text: str, limit_bytes: int, form: str
+) -> None:
     made = event("user_message", text=text, raw=json.dumps({"text": text}), error_message=text)
     record = within(made, encoder(form, "full"), DIALECT, limit_bytes)
     assert record is None or len(record) <= limit_bytes

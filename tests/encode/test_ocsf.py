@@ -1,4 +1,6 @@
-"""Records of format `ocsf` are valid by the published schema 1.8.0, and each event is of the class that a detection looks for."""
+"""Records of format `ocsf` are valid by the published schema 1.8.0, and each event is of the class
+that a detection looks for.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,15 @@ from tests.encode.events import DIALECT, EVENTS, event, tool_call
 from tracesidecar.encode.formats import encoder
 from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS
 from tracesidecar.encode.severity import PERSONAL_DATA
-from tracesidecar.sanitize import rules
+from tracesidecar.sanitize.rules import catalogue as rules
 
-CLASSES = {1001: "file_activity", 1007: "process_activity", 4002: "http_activity", 6003: "api_activity", 6008: "application_error"}
+CLASSES = {
+    1001: "file_activity",
+    1007: "process_activity",
+    4002: "http_activity",
+    6003: "api_activity",
+    6008: "application_error",
+}
 
 
 @cache
@@ -26,7 +34,9 @@ def published() -> dict[str, Any]:
 
 @cache
 def validator(class_uid: int, profiles: tuple[str, ...]) -> jsonschema.Draft202012Validator:
-    schema = OcsfJsonSchemaEmbedded(published()).get_class_schema(CLASSES[class_uid], list(profiles))
+    schema = OcsfJsonSchemaEmbedded(published()).get_class_schema(
+        CLASSES[class_uid], list(profiles)
+    )
     return jsonschema.Draft202012Validator(schema)
 
 
@@ -38,7 +48,9 @@ def record(name: str, content: str = "full") -> dict[str, Any]:
 @pytest.mark.parametrize("content", ["full", "metadata"])
 def test_the_published_schema_accepts_every_record(name: str, content: str) -> None:
     found = record(name, content)
-    errors = validator(found["class_uid"], tuple(found["metadata"].get("profiles", ()))).iter_errors(found)
+    errors = validator(
+        found["class_uid"], tuple(found["metadata"].get("profiles", ()))
+    ).iter_errors(found)
     assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
 
 
@@ -55,9 +67,15 @@ def test_the_schema_would_refuse_what_it_does_not_know() -> None:
 def test_the_table_of_classes_agrees_with_the_schema(event_class: Any) -> None:
     known = published()["classes"][CLASSES[event_class.uid]]
     assert (event_class.uid, event_class.name) == (known["uid"], known["caption"])
-    assert known["attributes"]["category_uid"]["enum"][str(event_class.category_uid)]["caption"] == event_class.category_name
+    assert (
+        known["attributes"]["category_uid"]["enum"][str(event_class.category_uid)]["caption"]
+        == event_class.category_name
+    )
     assert set(event_class.profiles) <= set(known["profiles"])
-    captions = {int(number): about["caption"] for number, about in known["attributes"]["activity_id"]["enum"].items()}
+    captions = {
+        int(number): about["caption"]
+        for number, about in known["attributes"]["activity_id"]["enum"].items()
+    }
     assert event_class.activities.items() <= captions.items()
 
 
@@ -82,7 +100,11 @@ def test_the_table_of_classes_agrees_with_the_schema(event_class: Any) -> None:
 )
 def test_an_event_is_of_the_class_that_a_detection_looks_for(name: str, type_uid: int) -> None:
     found = record(name)
-    assert (found["type_uid"], found["class_uid"], found["category_uid"]) == (type_uid, type_uid // 100, type_uid // 100_000)
+    assert (found["type_uid"], found["class_uid"], found["category_uid"]) == (
+        type_uid,
+        type_uid // 100,
+        type_uid // 100_000,
+    )
 
 
 def test_what_a_tool_touched_stands_where_detections_look() -> None:
@@ -91,26 +113,48 @@ def test_what_a_tool_touched_stands_where_detections_look() -> None:
     assert record("edit")["file"] == {"name": "plan.md", "path": "/srv/pears/plan.md", "type_id": 1}
     assert record("create")["file"]["name"] == "plan.md"
     assert record("patch")["file"] == {"name": "unknown", "type_id": 0}
-    assert record("web")["http_request"]["url"] == {"url_string": "https://orchard.example/pears?kind=conference"}
+    assert record("web")["http_request"]["url"] == {
+        "url_string": "https://orchard.example/pears?kind=conference"
+    }
     assert "url" not in record("web", "metadata")["http_request"]
 
 
 @pytest.mark.parametrize(
-    ("name", "severity_id"), [("shell", 1), ("with personal data", 1), ("permission", 2), ("failed tool_result", 2), ("error", 3), ("with a secret", 3)]
+    ("name", "severity_id"),
+    [
+        ("shell", 1),
+        ("with personal data", 1),
+        ("permission", 2),
+        ("failed tool_result", 2),
+        ("error", 3),
+        ("with a secret", 3),
+    ],
 )
 def test_severity_follows_denials_errors_and_secrets(name: str, severity_id: int) -> None:
     assert record(name)["severity_id"] == severity_id
 
 
 def test_the_rules_for_personal_data_are_those_of_the_catalogue() -> None:
-    assert {rule.id for rule in rules.load_catalogue().rule if rule.category == "pii"} == PERSONAL_DATA
+    assert {
+        rule.id for rule in rules.load_catalogue().rule if rule.category == "pii"
+    } == PERSONAL_DATA
 
 
 def test_only_a_call_counts_as_the_act() -> None:
-    kinds = {kind: msgspec.json.decode(encoder("ocsf", "full")(event(kind, tool_type="shell"), DIALECT)) for kind in ("tool_call", "tool_result", "permission")}
-    assert [kind for kind, found in kinds.items() if found["activity_name"] == "Launch"] == ["tool_call"]
+    kinds = {
+        kind: msgspec.json.decode(encoder("ocsf", "full")(event(kind, tool_type="shell"), DIALECT))
+        for kind in ("tool_call", "tool_result", "permission")
+    }
+    assert [kind for kind, found in kinds.items() if found["activity_name"] == "Launch"] == [
+        "tool_call"
+    ]
     assert kinds["tool_result"]["activity_name"] == "tool_result"
 
 
 def test_a_tool_of_an_unknown_type_is_api_activity() -> None:
-    assert msgspec.json.decode(encoder("ocsf", "full")(tool_call("new", "telepathy", {}), DIALECT))["class_uid"] == 6003
+    assert (
+        msgspec.json.decode(encoder("ocsf", "full")(tool_call("new", "telepathy", {}), DIALECT))[
+            "class_uid"
+        ]
+        == 6003
+    )

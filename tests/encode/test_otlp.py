@@ -1,4 +1,6 @@
-"""Records of format `otlp` are what the protobuf definitions of OpenTelemetry accept, as JSON and as protobuf."""
+"""Records of format `otlp` are what the protobuf definitions of OpenTelemetry accept, as JSON and
+as protobuf.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ def in_base64(value: Any) -> Any:
     if isinstance(value, list):
         return [in_base64(item) for item in value]
     if isinstance(value, dict):
-        return {key: base64.b64encode(bytes.fromhex(item)).decode() if key in ("traceId", "spanId") else in_base64(item) for key, item in value.items()}
+        return {
+            key: base64.b64encode(bytes.fromhex(item)).decode()
+            if key in ("traceId", "spanId")
+            else in_base64(item)
+            for key, item in value.items()
+        }
     return value
 
 
@@ -40,7 +47,9 @@ def only(record: bytes) -> LogRecord:
 
 
 def attributes(holder: Any) -> dict[str, Any]:
-    found = {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in holder.attributes}
+    found = {
+        pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in holder.attributes
+    }
     assert len(found) == len(holder.attributes)
     return found
 
@@ -74,12 +83,17 @@ def test_a_model_call_has_the_attributes_of_the_conventions() -> None:
         "log.record.uid": EVENTS["model_call"].event_id,
     }
     assert expected.items() <= about.items()
-    assert [value.string_value for value in about["gen_ai.response.finish_reasons"].values] == ["end_turn"]
+    assert [value.string_value for value in about["gen_ai.response.finish_reasons"].values] == [
+        "end_turn"
+    ]
 
 
 def test_ids_of_a_trace_stand_in_their_fields_and_others_are_attributes() -> None:
     found = only(encode(EVENTS["span"], DIALECT))
-    assert (found.trace_id.hex(), found.span_id.hex()) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert (found.trace_id.hex(), found.span_id.hex()) == (
+        "0af7651916cd43dd8448eb211c80319c",
+        "b7ad6b7169203331",
+    )
     assert "tracesidecar.native_id" not in attributes(found)
     other = only(encode(EVENTS["span of another id"], DIALECT))
     assert (other.trace_id, other.span_id) == (b"", b"")
@@ -107,15 +121,22 @@ def test_records_of_one_resource_stand_together_in_a_request() -> None:
     made = [EVENTS["shell"], elsewhere, EVENTS["span"], EVENTS["tricky"]]
     request = export_request(encode(one, DIALECT) for one in made)
     found = ParseDict(in_base64(json.loads(request)), ExportLogsServiceRequest())
-    ids = [[attributes(record)["log.record.uid"] for record in resource.scope_logs[0].log_records] for resource in found.resource_logs]
+    ids = [
+        [attributes(record)["log.record.uid"] for record in resource.scope_logs[0].log_records]
+        for resource in found.resource_logs
+    ]
     assert ids == [[made[0].event_id, made[2].event_id, made[3].event_id], [made[1].event_id]]
 
 
 def test_the_request_in_protobuf_says_the_same() -> None:
     request = export_request(encode(one, DIALECT) for one in EVENTS.values())
     found = ExportLogsServiceRequest.FromString(protobuf(request))
-    assert MessageToDict(found) == MessageToDict(ParseDict(in_base64(json.loads(request)), ExportLogsServiceRequest()))
-    assert sum(len(scope.log_records) for resource in found.resource_logs for scope in resource.scope_logs) == len(EVENTS)
+    assert MessageToDict(found) == MessageToDict(
+        ParseDict(in_base64(json.loads(request)), ExportLogsServiceRequest())
+    )
+    assert sum(
+        len(scope.log_records) for resource in found.resource_logs for scope in resource.scope_logs
+    ) == len(EVENTS)
 
 
 def test_an_empty_request_is_one() -> None:

@@ -20,13 +20,15 @@ from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
 from tests.encode.test_otlp import in_base64
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.interpret import Interpreter
+from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.encode.formats import encoder
 from tracesidecar.encode.limit import within
 
 FILES = sorted(SAMPLES.glob("*.jsonl"))
 
-pytestmark = pytest.mark.skipif(not FILES and "CI" not in os.environ, reason="the shared samples are not here")
+pytestmark = pytest.mark.skipif(
+    not FILES and "CI" not in os.environ, reason="the shared samples are not here"
+)
 
 
 def test_the_samples_are_here() -> None:
@@ -36,7 +38,9 @@ def test_the_samples_are_here() -> None:
 @cache
 def events(path: Path) -> list[tuple[str, Event]]:
     """The events of a sample as a batch has them: with their times."""
-    found, _ = Interpreter(labels={"agent": "builder"}, host="build-17")(passage(b"\n".join(sample(path.name)) + b"\n", str(path)), None)
+    found, _ = Interpreter(labels={"agent": "builder"}, host="build-17")(
+        passage(b"\n".join(sample(path.name)) + b"\n", str(path)), None
+    )
     for one in found:
         one.event.event_time = one.event.event_time or "2026-09-01T10:00:00.000000Z"
         one.event.ingest_time = "2026-09-01T10:00:07.000000Z"
@@ -46,7 +50,12 @@ def events(path: Path) -> list[tuple[str, Event]]:
 def shapes(path: Path) -> dict[tuple[Any, ...], tuple[str, Event]]:
     """One event of each shape: the columns that it has, its kind and type of tool."""
     return {
-        (dialect, event.event_kind, event.tool_type, *(name for name in Event.__struct_fields__ if getattr(event, name) is not None)): (dialect, event)
+        (
+            dialect,
+            event.event_kind,
+            event.tool_type,
+            *(name for name in Event.__struct_fields__ if getattr(event, name) is not None),
+        ): (dialect, event)
         for dialect, event in events(path)
     }
 
@@ -56,7 +65,9 @@ def test_ocsf_is_valid(path: Path) -> None:
     encode = encoder("ocsf", "full")
     for dialect, event in shapes(path).values():
         found = msgspec.json.decode(encode(event, dialect))
-        problems = validator(found["class_uid"], tuple(found["metadata"].get("profiles", ()))).iter_errors(found)
+        problems = validator(
+            found["class_uid"], tuple(found["metadata"].get("profiles", ()))
+        ).iter_errors(found)
         assert [f"{problem.json_path}: {problem.validator}" for problem in problems] == []
 
 

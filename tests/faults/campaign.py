@@ -1,4 +1,6 @@
-"""Writers that go on writing while the daemon between them and its destinations is killed again and again."""
+"""Writers that go on writing while the daemon between them and its destinations is killed again and
+again.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,13 @@ class Campaign:
         self._sinks = sinks.count("[[sink]]")
         (folder / "traces").mkdir()
         warm(folder / "state")
-        self._writers = [self._start_writer(folder, number, lines[number::WRITERS]) for number in range(WRITERS)]
+        self._writers = [
+            self._start_writer(folder, number, lines[number::WRITERS]) for number in range(WRITERS)
+        ]
 
-    def _start_writer(self, folder: Path, number: int, lines: list[bytes]) -> subprocess.Popen[bytes]:
+    def _start_writer(
+        self, folder: Path, number: int, lines: list[bytes]
+    ) -> subprocess.Popen[bytes]:
         source = folder / f"lines-{number}"
         source.write_bytes(b"".join(line + b"\n" for line in lines))
         names = [f"agent-{number}-{name}" for name in range(FILES // WRITERS)]
@@ -66,13 +72,20 @@ class Campaign:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for process in self._writers:
             process.kill()
             process.wait()
 
     def release(self, lines: int) -> None:
-        """Let the writers write so many more lines, and at least one each, without waiting for them."""
+        """Let the writers write so many more lines, and at least one each, without waiting for
+        them.
+        """
         for process in self._writers:
             assert process.stdin is not None
             process.stdin.write(b"%d\n" % (lines // WRITERS + 1))
@@ -86,7 +99,9 @@ class Campaign:
 
     def _start(self, *command: str | Path) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=self._environment, cwd=PROJECT)
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, env=self._environment, cwd=PROJECT
+            )
 
     def kill_at_random(self) -> None:
         """Run the daemon for a random while, at times too short to come to anything, and kill it."""
@@ -98,8 +113,12 @@ class Campaign:
         assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
 
     def kill_at(self, point: str) -> None:
-        """Let the writers go on until the daemon kills itself at one of the first times it comes to the named point."""
-        daemon = self._start(sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), self._configuration)
+        """Let the writers go on until the daemon kills itself at one of the first times it comes to
+        the named point.
+        """
+        daemon = self._start(
+            sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), self._configuration
+        )
         deadline = time.monotonic() + DEADLINE_SECONDS
         while daemon.poll() is None and time.monotonic() < deadline:
             self.release(0)
@@ -107,24 +126,40 @@ class Campaign:
                 daemon.wait(0.1)
         daemon.kill()
         assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
-        assert time.monotonic() < deadline, f"the daemon never came to the point {point}: {self.end_of_log()}"
+        assert time.monotonic() < deadline, (
+            f"the daemon never came to the point {point}: {self.end_of_log()}"
+        )
 
     def drain(self) -> None:
-        """Run the daemon, and tell it to stop once all its sinks are connected; it must leave with everything delivered."""
+        """Run the daemon, and tell it to stop once all its sinks are connected; it must leave with
+        everything delivered.
+        """
         before = self._log.read_bytes().count(CONNECTED)
         daemon = self._start(PROGRAM, "run", "--config", self._configuration)
-        eventually(lambda: self._log.read_bytes().count(CONNECTED) >= before + self._sinks or daemon.poll() is not None)
+        eventually(
+            lambda: (
+                self._log.read_bytes().count(CONNECTED) >= before + self._sinks
+                or daemon.poll() is not None
+            )
+        )
         daemon.terminate()
         assert daemon.wait(DEADLINE_SECONDS) == 0, self.end_of_log()
 
     def ship_once(self) -> None:
         """Ship what a finished writer left."""
-        assert self._start(PROGRAM, "ship", "--once", "--config", self._configuration).wait(DEADLINE_SECONDS) == 0, self.end_of_log()
+        assert (
+            self._start(PROGRAM, "ship", "--once", "--config", self._configuration).wait(
+                DEADLINE_SECONDS
+            )
+            == 0
+        ), self.end_of_log()
 
     def quarantined(self) -> Counter[int]:
         """Count the lengths of the lines in quarantine, as `quarantine list` tells them."""
         command = [PROGRAM, "--config", self._configuration, "quarantine", "list", "--json"]
-        answer = subprocess.run(command, capture_output=True, check=False, env=self._environment, cwd=PROJECT)
+        answer = subprocess.run(
+            command, capture_output=True, check=False, env=self._environment, cwd=PROJECT
+        )
         assert answer.returncode == 0, answer.stderr.decode()
         listed = json.loads(answer.stdout)
         return Counter(line["end"] - line["start"] for line in listed["quarantine"])

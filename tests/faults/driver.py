@@ -16,7 +16,9 @@ from tracesidecar.config.load import load
 
 
 def killing_at(point: str, times: int) -> Callable[[str], None]:
-    """Make an observer that lets the process pass the point `times - 1` times; the points are called from more than one thread."""
+    """Make an observer that lets the process pass the point `times - 1` times; the points are
+    called from more than one thread.
+    """
     left = times
     lock = threading.Lock()
 
@@ -32,4 +34,6 @@ def killing_at(point: str, times: int) -> Callable[[str], None]:
 
 
 if __name__ == "__main__":
-    sys.exit(daemon.run(load(sys.argv[3], os.environ), at=killing_at(sys.argv[1], int(sys.argv[2]))))
+    sys.exit(
+        daemon.run(load(sys.argv[3], os.environ), at=killing_at(sys.argv[1], int(sys.argv[2])))
+    )

@@ -1,4 +1,5 @@
-"""A sink type with a bug: `send` raises what no sink should, as often as its configuration says, and then drops everything.
+"""A sink type with a bug: `send` raises what no sink should, as often as its configuration says,
+and then drops everything.
 
 usage: faulty_sink.py CONFIGURATION    (runs the daemon with the sink type `faulty`)
 """
@@ -32,7 +33,12 @@ class FaultySink:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         return None
 
     async def send(self, batch: Batch) -> None:

@@ -1,4 +1,6 @@
-"""The lines of a kill test: real ones where the corpus is at hand, else generated, with lines between them that must be refused."""
+"""The lines of a kill test: real ones where the corpus is at hand, else generated, with lines
+between them that must be refused.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _SHORTEST = 4000
 
 
 def valid_lines(count: int, seed: int) -> list[bytes]:
-    """Return `count` lines as agents write them, some of them byte for byte the same, and a few blank or ended by CRLF."""
+    """Return `count` lines as agents write them, some of them byte for byte the same, and a few
+    blank or ended by CRLF.
+    """
     rng = random.Random(seed)
     if CORPUS.exists():
         with gzip.open(CORPUS) as file:
@@ -38,11 +42,20 @@ def valid_lines(count: int, seed: int) -> list[bytes]:
         fresh = int(count * (1 - _REPEATED_SHARE))
         chosen = list(itertools.islice(generate.lines(seed), fresh))
         chosen += rng.choices(chosen, k=count - fresh)
-    return [*chosen, b"", b"  ", *(line + b"\r" for line in itertools.islice(generate.lines(seed + 1), 5))]
+    return [
+        *chosen,
+        b"",
+        b"  ",
+        *(line + b"\r" for line in itertools.islice(generate.lines(seed + 1), 5)),
+    ]
 
 
 def refused_lines(count: int) -> list[bytes]:
-    """Return `count` invalid lines. Each has a length of its own, so that a quarantine's reference, which holds no content, still names it."""
+    """Return `count` invalid lines.
+
+    Each has a length of its own, so that a quarantine's reference, which holds no content, still
+    names it.
+    """
     lines = []
     for number in range(count):
         shape = _ENDINGS[number % len(_ENDINGS)]

@@ -1,4 +1,6 @@
-"""What must have arrived, as multisets: each line judged and redacted alone, by the product's own sanitizer."""
+"""What must have arrived, as multisets: each line judged and redacted alone, by the product's own
+sanitizer.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,18 @@ _ANYWHERE = Segment(id=1, source="oracle", path="oracle.jsonl", device=1, inode=
 
 @dataclass(frozen=True)
 class Expected:
-    """Delivered lines as they must look at the destination, and the lengths of the refused ones as written."""
+    """Delivered lines as they must look at the destination, and the lengths of the refused ones as
+    written.
+    """
 
     delivered: Counter[bytes] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
 
 
 def expect(lines: Iterable[bytes], cache_directory: str | None = None) -> Expected:
-    """Judge each line on its own; whatever neighbours, chunks and restarts it had must make no difference."""
+    """Judge each line on its own; whatever neighbours, chunks and restarts it had must make no
+    difference.
+    """
     sanitizer = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
     expected = Expected()
     for line in lines:
@@ -40,7 +46,9 @@ def expect(lines: Iterable[bytes], cache_directory: str | None = None) -> Expect
 
 
 def differences(what: str, expected: Counter[_Item], found: Counter[_Item]) -> list[str]:
-    """Say what is missing and what is there too often; a line is named by length and digest, never shown."""
+    """Say what is missing and what is there too often; a line is named by length and digest, never
+    shown.
+    """
     missing, surplus = expected - found, found - expected
     return [
         f"{what}: {title} {sum(counter.values())} of {sum(expected.values())}: {', '.join(_name(item) for item in list(counter)[:5])}"
@@ -56,7 +64,9 @@ def _name(item: Hashable) -> str:
 
 
 def once_per_key(requests: Iterable[tuple[str, bytes]]) -> tuple[Counter[bytes], list[str]]:
-    """Count the lines of HTTP bodies, each Idempotency-Key once; and name the keys that came with different bodies."""
+    """Count the lines of HTTP bodies, each Idempotency-Key once; and name the keys that came with
+    different bodies.
+    """
     bodies: dict[str, bytes] = {}
     changed = []
     for key, body in requests:

@@ -1,4 +1,6 @@
-"""Killed with SIGKILL at any moment, the daemon delivers every line once (over HTTP: again only under its key) and refuses every bad one once."""
+"""Killed with SIGKILL at any moment, the daemon delivers every line once (over HTTP: again only
+under its key) and refuses every bad one once.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=3)
 
 def lines_of(objects: Iterable[bytes]) -> Counter[bytes]:
     """Count the lines of gzip objects."""
-    return Counter(line for content in objects for line in gzip.decompress(content).split(b"\n")[:-1])
+    return Counter(
+        line for content in objects for line in gzip.decompress(content).split(b"\n")[:-1]
+    )
 
 
 def lake_objects(lake: Path) -> list[bytes]:
@@ -60,8 +64,14 @@ def lake_objects(lake: Path) -> list[bytes]:
 
 
 def interpreted(lake: Path) -> Counter[str]:
-    """Count the lines of an event lake by their digest: the first event of each line has the line, but for the records of OTLP, which have their own."""
-    rows = [msgspec.json.decode(row, type=Row) for path in lake.glob("v1/dt=*/dialect=*/*.jsonl.gz") for row in gzip.decompress(path.read_bytes()).splitlines()]
+    """Count the lines of an event lake by their digest: the first event of each line has the line,
+    but for the records of OTLP, which have their own.
+    """
+    rows = [
+        msgspec.json.decode(row, type=Row)
+        for path in lake.glob("v1/dt=*/dialect=*/*.jsonl.gz")
+        for row in gzip.decompress(path.read_bytes()).splitlines()
+    ]
     return Counter(row.line_sha256 for row in rows if row.raw is not None)
 
 
@@ -71,13 +81,20 @@ def digests(lines: Counter[bytes]) -> Counter[str]:
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
-    """A server that has a request before it answers, at times half a second before: a killed sender does not know."""
+    """A server that has a request before it answers, at times half a second before: a killed sender
+    does not know.
+    """
     folder = tmp_path / "receiver"
     folder.mkdir()
     receiver = ReceivingServer(folder)
     receiver.server.start()
     rng = random.Random(7)
-    receiver.order(answers=[{"status": rng.choice((204, 204, 204, 503)), "delay_seconds": rng.random() ** 4 / 2} for _ in range(4000)])
+    receiver.order(
+        answers=[
+            {"status": rng.choice((204, 204, 204, 503)), "delay_seconds": rng.random() ** 4 / 2}
+            for _ in range(4000)
+        ]
+    )
     yield receiver
     receiver.server.stop()
 
@@ -96,7 +113,9 @@ def sinks(lake: Path, store: ObjectStore, receiver: ReceivingServer) -> str:
 
 
 def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer) -> list[str]:
-    """Kill as often as the size says, drain, and tell every difference between what was written and what arrived."""
+    """Kill as often as the size says, drain, and tell every difference between what was written and
+    what arrived.
+    """
     seed = size.kills
     lines = mixed(valid_lines(size.valid, seed), refused_lines(size.refused), seed)
     expected = expect(lines)
@@ -113,10 +132,18 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
         campaign.drain()
         campaign.ship_once()
         quarantined = campaign.quarantined()
-    http, changed = once_per_key((request.key, request.plain) for request in receiver.requests() if request.kept)
+    http, changed = once_per_key(
+        (request.key, request.plain) for request in receiver.requests() if request.kept
+    )
     return [
         *differences("lake", expected.delivered, lines_of(lake_objects(folder / "lake"))),
-        *differences("s3", expected.delivered, lines_of(content for name, content in store.objects().items() if name.endswith(".jsonl.gz"))),
+        *differences(
+            "s3",
+            expected.delivered,
+            lines_of(
+                content for name, content in store.objects().items() if name.endswith(".jsonl.gz")
+            ),
+        ),
         *differences("events", digests(expected.delivered), interpreted(folder / "events")),
         *differences("http", expected.delivered, http),
         *differences("quarantine", expected.refused, quarantined),
@@ -125,11 +152,15 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
 
 
 @pytest.mark.timeout(120)
-def test_a_killed_daemon_loses_and_repeats_nothing(tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer) -> None:
+def test_a_killed_daemon_loses_and_repeats_nothing(
+    tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer
+) -> None:
     assert run(tmp_path, SHORT, object_store, receiver) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_daemon_killed_more_than_a_hundred_times_loses_and_repeats_nothing(tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer) -> None:
+def test_a_daemon_killed_more_than_a_hundred_times_loses_and_repeats_nothing(
+    tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer
+) -> None:
     assert run(tmp_path, LONG, object_store, receiver) == []

@@ -44,17 +44,33 @@ def run(folder: Path, kills: int, google: GoogleStorage, azure: Azurite) -> list
         campaign.drain()
         campaign.ship_once()
     return [
-        *differences("gcs", expected.delivered, lines_of(content for name, content in google.objects().items() if name.endswith(".jsonl.gz"))),
-        *differences("azure", expected.delivered, lines_of(content for name, content in azure.objects().items() if name.endswith(".jsonl.gz"))),
+        *differences(
+            "gcs",
+            expected.delivered,
+            lines_of(
+                content for name, content in google.objects().items() if name.endswith(".jsonl.gz")
+            ),
+        ),
+        *differences(
+            "azure",
+            expected.delivered,
+            lines_of(
+                content for name, content in azure.objects().items() if name.endswith(".jsonl.gz")
+            ),
+        ),
     ]
 
 
 @pytest.mark.timeout(120)
-def test_a_killed_daemon_has_each_line_in_the_clouds_once(tmp_path: Path, google_storage: GoogleStorage, azurite: Azurite) -> None:
+def test_a_killed_daemon_has_each_line_in_the_clouds_once(
+    tmp_path: Path, google_storage: GoogleStorage, azurite: Azurite
+) -> None:
     assert run(tmp_path, 5, google_storage, azurite) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_daemon_killed_fifty_times_has_each_line_in_the_clouds_once(tmp_path: Path, google_storage: GoogleStorage, azurite: Azurite) -> None:
+def test_a_daemon_killed_fifty_times_has_each_line_in_the_clouds_once(
+    tmp_path: Path, google_storage: GoogleStorage, azurite: Azurite
+) -> None:
     assert run(tmp_path, 50, google_storage, azurite) == []

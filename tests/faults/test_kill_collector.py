@@ -1,4 +1,6 @@
-"""Killed with SIGKILL while it sends to Splunk, Loki and OTLP, the daemon loses no line; those promise nothing against a repeat."""
+"""Killed with SIGKILL while it sends to Splunk, Loki and OTLP, the daemon loses no line; those
+promise nothing against a repeat.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 from tests.faults.campaign import Campaign
 from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
 from tests.faults.oracle import differences, expect
-from tests.servers.collecting import Collector, attributes, body
+from tests.servers.collecting import Tailer, attributes, body
 from tests.servers.stores import SECRET
 
 POINTS = ("planned", "sending", "sent", "committing", "")
@@ -21,16 +23,16 @@ POINTS = ("planned", "sending", "sent", "committing", "")
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Collector]:
+def collector(tmp_path: Path) -> Iterator[Tailer]:
     folder = tmp_path / "collector"
     folder.mkdir()
-    collector = Collector(folder)
+    collector = Tailer(folder)
     collector.start()
     yield collector
     collector.stop()
 
 
-def sinks(collector: Collector) -> str:
+def sinks(collector: Tailer) -> str:
     """Configure the three, with small batches; OTLP has no raw lines."""
     batch = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
     url = {name: f"http://127.0.0.1:{port}" for name, port in collector.ports.items()}
@@ -43,8 +45,10 @@ def sinks(collector: Collector) -> str:
     return "".join(f"[[sink]]\n{block}{batch}" for block in blocks)
 
 
-def arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
-    """Count the lines that Splunk and Loki have, and tell of which lines OTLP has an event, by their digests."""
+def arrived(collector: Tailer) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
+    """Count the lines that Splunk and Loki have, and tell of which lines OTLP has an event, by
+    their digests.
+    """
     splunk: Counter[bytes] = Counter()
     loki: Counter[bytes] = Counter()
     otlp: set[str] = set()
@@ -57,8 +61,10 @@ def arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[s
     return splunk, loki, otlp
 
 
-def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str]:
-    """Kill five times so many rounds, drain, and tell what is missing, and what is there that nobody wrote."""
+def run(folder: Path, collector: Tailer, valid: int, rounds: int) -> list[str]:
+    """Kill five times so many rounds, drain, and tell what is missing, and what is there that
+    nobody wrote.
+    """
     lines = mixed(valid_lines(valid, rounds), refused_lines(20), rounds)
     expected = expect(lines)
     moments = [*POINTS * rounds]
@@ -77,18 +83,32 @@ def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str
     splunk, loki, otlp = arrived(collector)
     found = differences("quarantine", expected.refused, quarantined)
     for name, lines_there in (("splunk", splunk), ("loki", loki)):
-        found += differences(name, expected.delivered, Counter({line: min(count, expected.delivered[line]) for line, count in lines_there.items()}))
-        found += [f"{name}: a line that nobody wrote" for line in lines_there if line not in expected.delivered]
+        found += differences(
+            name,
+            expected.delivered,
+            Counter(
+                {line: min(count, expected.delivered[line]) for line, count in lines_there.items()}
+            ),
+        )
+        found += [
+            f"{name}: a line that nobody wrote"
+            for line in lines_there
+            if line not in expected.delivered
+        ]
     missing = [line for line in expected.delivered if hashlib.sha256(line).hexdigest() not in otlp]
     return [*found, *(f"otlp: missing one of {len(line)} bytes" for line in missing)]
 
 
 @pytest.mark.timeout(120)
-def test_a_killed_daemon_loses_nothing_on_its_way_to_splunk_loki_and_otlp(tmp_path: Path, collector: Collector) -> None:
+def test_a_killed_daemon_loses_nothing_on_its_way_to_splunk_loki_and_otlp(
+    tmp_path: Path, collector: Tailer
+) -> None:
     assert run(tmp_path, collector, valid=600, rounds=1) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_daemon_killed_fifty_times_loses_nothing_on_its_way_to_splunk_loki_and_otlp(tmp_path: Path, collector: Collector) -> None:
+def test_a_daemon_killed_fifty_times_loses_nothing_on_its_way_to_splunk_loki_and_otlp(
+    tmp_path: Path, collector: Tailer
+) -> None:
     assert run(tmp_path, collector, valid=REAL_LINES, rounds=10) == []

@@ -1,4 +1,6 @@
-"""Killed with SIGKILL while it sends to syslog and RELP, the daemon loses no line; those promise nothing against a repeat."""
+"""Killed with SIGKILL while it sends to syslog and RELP, the daemon loses no line; those promise
+nothing against a repeat.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,17 @@ def sinks(servers: tuple[LogServer, LogServer]) -> str:
     """Configure both, with small batches."""
     common = 'host = "127.0.0.1"\nformat = "raw"\nmax_message = "1MiB"\nbatch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
     syslog, relp = servers
-    blocks = (f'name = "siem"\ntype = "syslog"\ntransport = "tcp"\nport = {syslog.port}\n', f'name = "audit"\ntype = "relp"\nport = {relp.port}\n')
+    blocks = (
+        f'name = "siem"\ntype = "syslog"\ntransport = "tcp"\nport = {syslog.port}\n',
+        f'name = "audit"\ntype = "relp"\nport = {relp.port}\n',
+    )
     return "".join(f"[[sink]]\n{block}{common}" for block in blocks)
 
 
 def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: int) -> list[str]:
-    """Kill so many times five times, drain, and tell what is missing, and what is there that nobody wrote."""
+    """Kill so many times five times, drain, and tell what is missing, and what is there that nobody
+    wrote.
+    """
     lines = mixed(valid_lines(valid, rounds), refused_lines(20), rounds)
     expected = expect(lines)
     moments = [*POINTS * rounds]
@@ -56,17 +63,31 @@ def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: 
     found = differences("quarantine", expected.refused, quarantined)
     for name, server in zip(("syslog", "relp"), servers, strict=True):
         arrived = Counter(one.record for one in server.understood())
-        found += differences(name, expected.delivered, Counter({line: min(count, expected.delivered[line]) for line, count in arrived.items()}))
-        found += [f"{name}: a line that nobody wrote" for line in arrived if line not in expected.delivered]
+        found += differences(
+            name,
+            expected.delivered,
+            Counter(
+                {line: min(count, expected.delivered[line]) for line, count in arrived.items()}
+            ),
+        )
+        found += [
+            f"{name}: a line that nobody wrote"
+            for line in arrived
+            if line not in expected.delivered
+        ]
     return found
 
 
 @pytest.mark.timeout(120)
-def test_a_killed_daemon_loses_nothing_on_its_way_to_syslog_and_relp(tmp_path: Path, servers: tuple[LogServer, LogServer]) -> None:
+def test_a_killed_daemon_loses_nothing_on_its_way_to_syslog_and_relp(
+    tmp_path: Path, servers: tuple[LogServer, LogServer]
+) -> None:
     assert run(tmp_path, servers, valid=600, rounds=1) == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_daemon_killed_fifty_times_loses_nothing_on_its_way_to_syslog_and_relp(tmp_path: Path, servers: tuple[LogServer, LogServer]) -> None:
+def test_a_daemon_killed_fifty_times_loses_nothing_on_its_way_to_syslog_and_relp(
+    tmp_path: Path, servers: tuple[LogServer, LogServer]
+) -> None:
     assert run(tmp_path, servers, valid=REAL_LINES, rounds=10) == []

@@ -37,16 +37,28 @@ def test_writers_rotate_and_write_each_line_once(tmp_path: Path) -> None:
     folder.mkdir()
     command = [sys.executable, writer.__file__, str(source), str(folder), "1", "a", "b"]
     subprocess.run(command, input=b"100\n1000\n", check=True, timeout=60)
-    written = Counter(line for path in folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1])
+    written = Counter(
+        line for path in folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1]
+    )
     assert written == Counter(lines)
-    assert {"a.jsonl", "a.jsonl.1", "a.jsonl.2", "b.jsonl", "b.jsonl.1", "b.jsonl.2"} <= {path.name for path in folder.iterdir()}
+    assert {"a.jsonl", "a.jsonl.1", "a.jsonl.2", "b.jsonl", "b.jsonl.1", "b.jsonl.2"} <= {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_a_missing_and_a_doubled_line_are_noticed() -> None:
     found = differences("lake", Counter({b"one": 1, b"two": 2}), Counter({b"one": 2, b"two": 1}))
-    assert [text.partition(":")[2].partition(" of")[0] for text in found] == [" missing 1", " too many 1"]
+    assert [text.partition(":")[2].partition(" of")[0] for text in found] == [
+        " missing 1",
+        " too many 1",
+    ]
 
 
 def test_a_repeat_over_http_is_forgiven_only_under_its_own_key() -> None:
-    assert once_per_key([("k1", b"a\n"), ("k1", b"a\n"), ("k2", b"a\nb\n")]) == (Counter({b"a": 2, b"b": 1}), [])
-    assert once_per_key([("k1", b"a\n"), ("k1", b"b\n")])[1] == ["http: key k1 came with another body"]
+    assert once_per_key([("k1", b"a\n"), ("k1", b"a\n"), ("k2", b"a\nb\n")]) == (
+        Counter({b"a": 2, b"b": 1}),
+        [],
+    )
+    assert once_per_key([("k1", b"a\n"), ("k1", b"b\n")])[1] == [
+        "http: key k1 came with another body"
+    ]

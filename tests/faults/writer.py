@@ -1,6 +1,8 @@
-"""One writer process: appends lines to files that rotate, as many at a time as standard input asks for.
+"""One writer process: appends lines to files that rotate, as many at a time as standard input asks
+for.
 
-usage: writer.py LINES FOLDER SEED NAME...    (LINES: a file of lines; each number read from standard input releases that many of them)
+usage: writer.py LINES FOLDER SEED NAME...    (LINES: a file of lines; each number read from
+standard input releases that many of them)
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _GENERATION_LINES = (4, 20)
 class RotatingFile:
     """`name.jsonl`, its elder generations `name.jsonl.1` and up, none of them ever deleted.
 
-    A file rotates by renaming or, where `copies`, by copy and truncation (no line falls between the two: the copier is the writer).
+    A file rotates by renaming or, where `copies`, by copy and truncation (no line falls between the
+    two: the copier is the writer).
     """
 
     def __init__(self, path: str, rng: random.Random, *, copies: bool) -> None:
@@ -66,7 +69,10 @@ def main(source: str, folder: str, seed: str, *names: str) -> None:
     rng = random.Random(seed)
     with open(source, "rb") as file:
         lines = iter(file.read().split(b"\n")[:-1])
-    files = [RotatingFile(os.path.join(folder, f"{name}.jsonl"), rng, copies=number % 3 == 2) for number, name in enumerate(names)]
+    files = [
+        RotatingFile(os.path.join(folder, f"{name}.jsonl"), rng, copies=number % 3 == 2)
+        for number, name in enumerate(names)
+    ]
     for released in sys.stdin:
         for _, line in zip(range(int(released)), lines, strict=False):
             rng.choice(files).append(line)

@@ -1,4 +1,6 @@
-"""The systemd unit and the Kubernetes manifests are accepted by the tools that read them, and keep what the drain contract needs."""
+"""The systemd unit and the Kubernetes manifests are accepted by the tools that read them, and keep
+what the drain contract needs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ UNIT = PROJECT / "systemd" / "tracesidecar.service"
 MANIFESTS = sorted((PROJECT / "deploy" / "kubernetes").glob("*.yaml"))
 DRAIN_DEADLINE_SECONDS = 25
 
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None and "CI" not in os.environ, reason="systemd-analyze is not installed here")
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None and "CI" not in os.environ,
+    reason="systemd-analyze is not installed here",
+)
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -28,7 +33,11 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 def pod(path: Path) -> dict[str, Any]:
-    return next(document["spec"]["template"]["spec"] for document in documents(path) if "template" in document.get("spec", {}))
+    return next(
+        document["spec"]["template"]["spec"]
+        for document in documents(path)
+        if "template" in document.get("spec", {})
+    )
 
 
 @needs_systemd
@@ -36,7 +45,9 @@ def test_systemd_finds_nothing_to_say_about_the_unit(tmp_path: Path) -> None:
     """An unknown key is only a warning to systemd, so any output is a failure."""
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
-    answer = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
@@ -47,8 +58,12 @@ def test_the_units_exposure_is_below_two() -> None:
     assert answer.returncode == 0, answer.stdout[-200:]
 
 
-def test_systemd_waits_longer_than_the_drain_and_does_not_restart_on_a_refused_configuration() -> None:
-    unit = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"\w+=", line))
+def test_systemd_waits_longer_than_the_drain_and_does_not_restart_on_a_refused_configuration() -> (
+    None
+):
+    unit = dict(
+        line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"\w+=", line)
+    )
     assert int(unit["TimeoutStopSec"].removesuffix("s")) > DRAIN_DEADLINE_SECONDS
     assert unit["RestartPreventExitStatus"] == "78"
     assert unit["Type"] == "notify"
@@ -76,18 +91,33 @@ def test_every_container_is_confined_and_every_mount_has_its_volume(path: Path) 
     assert spec["securityContext"]["runAsNonRoot"]
     for container in spec["initContainers"] + spec["containers"]:
         context = container["securityContext"]
-        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"], context["capabilities"]["drop"]) == (False, True, ["ALL"])
+        assert (
+            context["allowPrivilegeEscalation"],
+            context["readOnlyRootFilesystem"],
+            context["capabilities"]["drop"],
+        ) == (False, True, ["ALL"])
         assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
 
 
 def test_the_deployment_selects_its_own_pods() -> None:
     """A schema does not see this; the API server answers it with 422."""
-    (deployment,) = (document for document in documents(PROJECT / "deploy" / "kubernetes" / "sidecar.yaml") if document["kind"] == "Deployment")
-    assert deployment["spec"]["selector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    (deployment,) = (
+        document
+        for document in documents(PROJECT / "deploy" / "kubernetes" / "sidecar.yaml")
+        if document["kind"] == "Deployment"
+    )
+    assert (
+        deployment["spec"]["selector"]["matchLabels"].items()
+        <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    )
 
 
 def test_the_configuration_in_the_config_map_is_accepted(tmp_path: Path) -> None:
-    (settings,) = (document for document in documents(PROJECT / "deploy" / "kubernetes" / "sidecar.yaml") if document["kind"] == "ConfigMap")
+    (settings,) = (
+        document
+        for document in documents(PROJECT / "deploy" / "kubernetes" / "sidecar.yaml")
+        if document["kind"] == "ConfigMap"
+    )
     path = tmp_path / "config.toml"
     path.write_text(settings["data"]["config.toml"])
     loaded = load(str(path), {})

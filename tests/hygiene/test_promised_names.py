@@ -1,4 +1,6 @@
-"""What other programs rely on (make targets, metric names, a light start) is there, and the documents name what exists."""
+"""What other programs rely on (make targets, metric names, a light start) is there, and the
+documents name what exists.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,17 @@ METRICS = {
     "build_info": {"version"},
 }
 TARGETS = {"run", "test", "test-all", "check", "bench", "servers", "clean"}
-HEAVY = {"boto3", "botocore", "s3transfer", "rich", "aiohttp", "hyperscan", "re2", "watchdog", "zstandard"}
+HEAVY = {
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "rich",
+    "aiohttp",
+    "hyperscan",
+    "re2",
+    "watchdog",
+    "zstandard",
+}
 
 
 def targets() -> set[str]:
@@ -41,23 +53,41 @@ def targets() -> set[str]:
 
 
 def documents() -> str:
-    return "\n".join(path.read_text() for path in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+    return "\n".join(
+        path.read_text() for path in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]
+    )
 
 
 def loaded(code: str, tmp_path: Path) -> set[str]:
     """The top-level packages that a fresh interpreter loads for `code`."""
-    answer = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert answer.returncode == 0, answer.stderr[-2000:]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in answer.stderr.splitlines() if line.startswith("import time:")}
+    return {
+        line.rpartition("|")[2].strip().partition(".")[0]
+        for line in answer.stderr.splitlines()
+        if line.startswith("import time:")
+    }
 
 
 def test_the_makefile_has_the_promised_targets_and_every_one_that_a_document_names() -> None:
-    named = set(re.findall(r"^\s*(?:\$ )?make ([a-z][a-z-]*)|`make ([a-z][a-z-]*)", documents(), re.MULTILINE))
+    named = set(
+        re.findall(
+            r"^\s*(?:\$ )?make ([a-z][a-z-]*)|`make ([a-z][a-z-]*)", documents(), re.MULTILINE
+        )
+    )
     assert TARGETS | {first or second for first, second in named} <= targets()
 
 
 def test_ci_calls_exactly_make_test() -> None:
-    commands = re.findall(r"^(?:exec )?make .*$", (PROJECT / ".ci" / "run").read_text(), re.MULTILINE)
+    commands = re.findall(
+        r"^(?:exec )?make .*$", (PROJECT / ".ci" / "run").read_text(), re.MULTILINE
+    )
     assert commands == ["exec make test"]
 
 
@@ -69,12 +99,16 @@ def test_the_changelog_has_this_version() -> None:
 def test_the_promised_metrics_exist_with_their_labels() -> None:
     collectors = vars(Metrics()).values()
     exposed = {
-        f"{sample._name}_total" if sample._type == "counter" else sample._name: set(sample._labelnames)
+        f"{sample._name}_total" if sample._type == "counter" else sample._name: set(
+            sample._labelnames
+        )
         for sample in collectors
         if hasattr(sample, "_labelnames")
     }
     exposed["tracesidecar_build_info"] = {"version"}
-    assert {f"tracesidecar_{name}": labels for name, labels in METRICS.items()}.items() <= exposed.items()
+    assert {
+        f"tracesidecar_{name}": labels for name, labels in METRICS.items()
+    }.items() <= exposed.items()
 
 
 def test_every_metric_that_a_document_names_exists() -> None:

@@ -28,8 +28,15 @@ def test_a_daemon_that_ships_to_syslog_only_has_loaded_no_heavy_client(tmp_path:
         siem.bind(("127.0.0.1", 0))
         siem.settimeout(10)
         sink = f'[[sink]]\nname = "siem"\ntype = "syslog"\ntransport = "udp"\nhost = "127.0.0.1"\nport = {siem.getsockname()[1]}\n'
-        config.write_text(f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{trace}"]\n{sink}')
-        done = subprocess.run([sys.executable, "-c", TELLING, "ship", "--once", "--config", config], capture_output=True, check=True, timeout=120)
+        config.write_text(
+            f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{trace}"]\n{sink}'
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", TELLING, "ship", "--once", "--config", config],
+            capture_output=True,
+            check=True,
+            timeout=120,
+        )
         assert siem.recv(65536), "it has shipped"
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert "tracesidecar" in loaded

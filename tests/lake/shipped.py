@@ -1,4 +1,6 @@
-"""A store as the daemon leaves it: batches of invented events with their manifests, written by the code that ships."""
+"""A store as the daemon leaves it: batches of invented events with their manifests, written by the
+code that ships.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.tables.lakes import Rows, write
+from tests.ddl.lakes import Rows, write
+from tracesidecar.batch.manifest import (
+    MANIFEST_VERSION,
+    Manifest,
+    ManifestObject,
+    ManifestRange,
+    encode_manifest,
+)
+from tracesidecar.ddl.lake_location import Encoding
+from tracesidecar.journal.plan import manifest_name
 from tracesidecar.lake.proof import Finding
 from tracesidecar.model import Compression
-from tracesidecar.ship.manifest import MANIFEST_VERSION, Manifest, ManifestObject, ManifestRange, encode_manifest
-from tracesidecar.ship.plan import manifest_name
-from tracesidecar.tables.lake import Form
 
 TIME = 1_788_307_200
 """2026-09-02, in seconds since the epoch."""
@@ -23,7 +31,7 @@ class Shipped:
     """Writes batch after batch of one segment below a folder."""
 
     root: Path
-    form: Form = "json"
+    form: Encoding = "json"
     host: str = "host"
     compression: Compression = "gzip"
     end: int = 0
@@ -33,12 +41,46 @@ class Shipped:
         """Ship a batch that takes `more` bytes of the segment."""
         number = len(self.batches)
         batch_id = hashlib.sha256(f"{self.host} {number}".encode()).hexdigest()[:16]
-        objects = write(self.root, rows, self.form, f"{self.host}-20260902T000000Z-{batch_id}", self.compression)
-        described = tuple(ManifestObject(name, hashlib.sha256(content).hexdigest(), len(content), count(name, rows)) for name, content in objects.items())
-        ranges = (ManifestRange(1, "agent", "/traces/one.jsonl", 0, self.end, self.end + more, len(rows), refused, len(rows)),)
+        objects = write(
+            self.root, rows, self.form, f"{self.host}-20260902T000000Z-{batch_id}", self.compression
+        )
+        described = tuple(
+            ManifestObject(
+                name, hashlib.sha256(content).hexdigest(), len(content), count(name, rows)
+            )
+            for name, content in objects.items()
+        )
+        ranges = (
+            ManifestRange(
+                1,
+                "agent",
+                "/traces/one.jsonl",
+                0,
+                self.end,
+                self.end + more,
+                len(rows),
+                refused,
+                len(rows),
+            ),
+        )
         self.end += more
         return self.put(
-            Manifest(MANIFEST_VERSION, batch_id, "lake", TIME + number, self.host, "0", "rules", "print", described, ranges, {}, {}, False, "event")
+            Manifest(
+                MANIFEST_VERSION,
+                batch_id,
+                "lake",
+                TIME + number,
+                self.host,
+                "0",
+                "rules",
+                "print",
+                described,
+                ranges,
+                {},
+                {},
+                False,
+                "event",
+            )
         )
 
     def put(self, manifest: Manifest) -> Manifest:
@@ -57,7 +99,9 @@ class Shipped:
 
 def count(name: str, rows: Rows) -> int:
     dt, dialect = (part.partition("=")[2] for part in name.split("/")[-3:-1])
-    return sum(1 for each, event in rows if each == dialect and (event.event_time or "").startswith(dt))
+    return sum(
+        1 for each, event in rows if each == dialect and (event.event_time or "").startswith(dt)
+    )
 
 
 def kinds(findings: Iterable[Finding]) -> list[str]:

@@ -12,7 +12,9 @@ from tests.servers.google_storage import GoogleStorage
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
 from tracesidecar.lake.store import Rewritable, open_store
-from tracesidecar.sinks import azure, gcs, remote_objects
+from tracesidecar.sinks.object_store import objects as remote_objects
+from tracesidecar.sinks.object_store.azure import sink as azure
+from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.units import Secret
 
@@ -22,9 +24,22 @@ LARGE = bytes(range(256)) * 50_000
 def options_for(kind: str, server: GoogleStorage | Azurite) -> SinkOptions:
     """Make the options of a sink at the server."""
     if isinstance(server, GoogleStorage):
-        return gcs.Options(name="lake", type=kind, bucket=google_server.BUCKET, prefix="agents", endpoint_url=server.open_url)
+        return gcs.Options(
+            name="lake",
+            type=kind,
+            bucket=google_server.BUCKET,
+            prefix="agents",
+            endpoint_url=server.open_url,
+        )
     key = Secret(key_of(SECRET))
-    return azure.Options(name="lake", type=kind, container=server.container, prefix="agents", account_url=server.url, account_key=key)
+    return azure.Options(
+        name="lake",
+        type=kind,
+        container=server.container,
+        prefix="agents",
+        account_url=server.url,
+        account_key=key,
+    )
 
 
 @pytest.fixture(params=["gcs", "azure"])
@@ -40,7 +55,9 @@ def store(options: SinkOptions) -> Rewritable:
     return opened
 
 
-def test_a_file_is_put_listed_read_replaced_and_removed(store: Rewritable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_put_listed_read_replaced_and_removed(
+    store: Rewritable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remote_objects, "BLOCK_BYTES", 1_000_003)
     (tmp_path / "large").write_bytes(LARGE)
     (tmp_path / "small").write_bytes(b"{}")
@@ -63,8 +80,16 @@ def test_a_file_is_put_listed_read_replaced_and_removed(store: Rewritable, tmp_p
 def test_a_store_that_is_away_is_said(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_objects, "ATTEMPTS", 1)
     options: dict[str, SinkOptions] = {
-        "gcs": gcs.Options(name="lake", type="gcs", bucket="traces", endpoint_url="http://127.0.0.1:1"),
-        "azure": azure.Options(name="lake", type="azure", container="traces", account_url="http://127.0.0.1:1/a", account_key=Secret(key_of(SECRET))),
+        "gcs": gcs.Options(
+            name="lake", type="gcs", bucket="traces", endpoint_url="http://127.0.0.1:1"
+        ),
+        "azure": azure.Options(
+            name="lake",
+            type="azure",
+            container="traces",
+            account_url="http://127.0.0.1:1/a",
+            account_key=Secret(key_of(SECRET)),
+        ),
     }
     store = open_store(options[kind])
     assert store is not None

@@ -7,21 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.ddl.lakes import event, rows
 from tests.lake.shipped import Shipped, kinds
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
-from tests.tables.lakes import event, rows
 from tracesidecar.cli import main
 from tracesidecar.errors import RetryLater
 from tracesidecar.lake.compact import Compactor
 from tracesidecar.lake.rewrite import Limits
 from tracesidecar.lake.verify import verify
-from tracesidecar.sinks import remote_objects, s3_objects
-from tracesidecar.sinks.s3_options import Options
+from tracesidecar.sinks.object_store import objects as remote_objects
+from tracesidecar.sinks.object_store.s3 import objects as s3_objects
+from tracesidecar.sinks.object_store.s3.options import Options
 from tracesidecar.units import Secret, Size
 
 
 def options(server: ObjectStore, **changes: object) -> Options:
-    given: dict[str, object] = {"endpoint_url": server.url, "access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET), "path_style": True, **changes}
+    given: dict[str, object] = {
+        "endpoint_url": server.url,
+        "access_key": Secret(ACCESS_KEY),
+        "secret_key": Secret(SECRET),
+        "path_style": True,
+        **changes,
+    }
     return Options(name="lake", type="s3", bucket=BUCKET, prefix="agents", **given)  # type: ignore[arg-type]
 
 
@@ -29,7 +36,11 @@ def upload(server: ObjectStore, folder: Path) -> None:
     client = server.client()
     for path in folder.rglob("*"):
         if path.is_file():
-            client.put_object(Bucket=BUCKET, Key=f"agents/{path.relative_to(folder).as_posix()}", Body=path.read_bytes())
+            client.put_object(
+                Bucket=BUCKET,
+                Key=f"agents/{path.relative_to(folder).as_posix()}",
+                Body=path.read_bytes(),
+            )
 
 
 @pytest.fixture
@@ -41,7 +52,9 @@ def shipped(object_store: ObjectStore, tmp_path: Path) -> Shipped:
     return made
 
 
-def test_a_bucket_is_proved_rewritten_and_proved_again(object_store: ObjectStore, shipped: Shipped, tmp_path: Path) -> None:
+def test_a_bucket_is_proved_rewritten_and_proved_again(
+    object_store: ObjectStore, shipped: Shipped, tmp_path: Path
+) -> None:
     store = s3_objects.objects(options(object_store))
     assert verify(store).problems == []
     done = list(Compactor(store, str(tmp_path), Limits(256 << 20)).run("2026-09-02", frozenset()))
@@ -50,26 +63,35 @@ def test_a_bucket_is_proved_rewritten_and_proved_again(object_store: ObjectStore
     ]
     found = verify(store)
     assert (found.problems, found.notes, found.rows, found.duplicates) == ([], [], len(rows()), 1)
-    assert sorted(name for name in object_store.objects() if "/dt=2026-09-01/dialect=" in name) == sorted(
-        f"agents/{each.name}" for one in done for each in one.after
-    )
+    assert sorted(
+        name for name in object_store.objects() if "/dt=2026-09-01/dialect=" in name
+    ) == sorted(f"agents/{each.name}" for one in done for each in one.after)
     store.close()
 
 
-def test_an_object_that_is_gone_or_altered_is_named(object_store: ObjectStore, shipped: Shipped) -> None:
+def test_an_object_that_is_gone_or_altered_is_named(
+    object_store: ObjectStore, shipped: Shipped
+) -> None:
     client = object_store.client()
     client.delete_object(Bucket=BUCKET, Key=f"agents/{shipped.names[0]}")
     client.put_object(Bucket=BUCKET, Key=f"agents/{shipped.names[1]}", Body=b"x")
-    assert sorted(kinds(verify(s3_objects.objects(options(object_store))).problems)) == ["altered", "missing"]
+    assert sorted(kinds(verify(s3_objects.objects(options(object_store))).problems)) == [
+        "altered",
+        "missing",
+    ]
 
 
-def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """1,000 keys are the most of one page; a large file goes in parts and comes back in blocks."""
     folder = object_store.folder / "root" / BUCKET / "agents" / "v1"
     folder.mkdir(parents=True)
     for number in range(1005):
         (folder / f"{number:04}").touch()
-    store = s3_objects.objects(options(object_store, multipart_above=Size(1 << 20), part_size=Size(5 << 20)))
+    store = s3_objects.objects(
+        options(object_store, multipart_above=Size(1 << 20), part_size=Size(5 << 20))
+    )
     assert [name for name, _ in store.list("v1/")] == [f"v1/{number:04}" for number in range(1005)]
     monkeypatch.setattr(remote_objects, "BLOCK_BYTES", 1_000_003)
     large = tmp_path / "large"
@@ -80,14 +102,19 @@ def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(object_st
 
 
 def test_a_store_that_is_away_is_said_and_ends_with_75(
-    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    object_store: ObjectStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(remote_objects, "ATTEMPTS", 1)
     path = tmp_path / "tracesidecar.toml"
     head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/*.jsonl"]\n'
     keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"\n'
     path.write_text(
-        head + f'[[sink]]\nname = "lake"\ntype = "s3"\nformat = "event"\nbucket = "{BUCKET}"\nendpoint_url = "{object_store.url}"\npath_style = true\n' + keys
+        head
+        + f'[[sink]]\nname = "lake"\ntype = "s3"\nformat = "event"\nbucket = "{BUCKET}"\nendpoint_url = "{object_store.url}"\npath_style = true\n'
+        + keys
     )
     shipped = Shipped(tmp_path / "lake")
     shipped.batch([("codex", event(1))])

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.ddl.lakes import event, rows
 from tests.lake.shipped import Shipped, kinds
-from tests.tables.lakes import event, rows
 from tracesidecar.cli import main
 from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.verify import Known, verify
-from tracesidecar.sinks.directory import Options
-from tracesidecar.sinks.directory_objects import DirectoryObjects
+from tracesidecar.sinks.directory.objects import DirectoryObjects
+from tracesidecar.sinks.directory.sink import Options
 
 
 def store(root: Path) -> DirectoryObjects:
@@ -52,13 +52,20 @@ def shorten(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
-@pytest.mark.parametrize(("spoil", "kind"), [(Path.unlink, "missing"), (spoil_last_byte, "altered"), (shorten, "altered")])
-def test_a_spoilt_object_is_named(shipped: Shipped, spoil: Callable[[Path], None], kind: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [(Path.unlink, "missing"), (spoil_last_byte, "altered"), (shorten, "altered")],
+)
+def test_a_spoilt_object_is_named(
+    shipped: Shipped, spoil: Callable[[Path], None], kind: str
+) -> None:
     for name in shipped.names:
         path = shipped.root / name
         before = path.read_bytes()
         spoil(path)
-        assert [(problem.kind, problem.where) for problem in proof(shipped.root).problems] == [(kind, name)]
+        assert [(problem.kind, problem.where) for problem in proof(shipped.root).problems] == [
+            (kind, name)
+        ]
         path.write_bytes(before)
 
 
@@ -67,7 +74,9 @@ def test_a_manifest_that_is_gone_leaves_strays_and_a_gap(shipped: Shipped) -> No
     next((shipped.root / "_manifest").rglob(f"{first.batch}.json")).unlink()
     found = proof(shipped.root)
     assert sorted(kinds(found.problems)) == ["gap"] + ["stray"] * len(first.objects)
-    assert "0 to 1000" in next(problem.detail for problem in found.problems if problem.kind == "gap")
+    assert "0 to 1000" in next(
+        problem.detail for problem in found.problems if problem.kind == "gap"
+    )
 
 
 def test_a_range_that_is_there_twice_is_named(shipped: Shipped) -> None:
@@ -89,7 +98,9 @@ def test_a_manifest_of_rubbish_is_named(shipped: Shipped) -> None:
     assert kinds(proof(shipped.root).problems) == ["unreadable"]
 
 
-def test_an_object_that_nobody_shipped_is_a_stray_unless_its_batch_is_under_way(shipped: Shipped) -> None:
+def test_an_object_that_nobody_shipped_is_a_stray_unless_its_batch_is_under_way(
+    shipped: Shipped,
+) -> None:
     name = f"{shipped.names[0].rpartition('/')[0]}/other-20260902T000000Z-aaaaaaaaaaaaaaaa.jsonl.gz"
     (shipped.root / name).write_bytes(gzip.compress(b"{}\n"))
     assert kinds(proof(shipped.root).problems) == ["stray"]
@@ -111,7 +122,11 @@ def test_generations_and_hosts_are_apart(tmp_path: Path) -> None:
     other = Shipped(tmp_path, host="c")
     first = other.batch(rows())
     again = tuple(msgspec.structs.replace(each, generation=1) for each in first.ranges)
-    other.put(msgspec.structs.replace(first, batch="0123456789abcdef", ranges=again, objects=first.objects))
+    other.put(
+        msgspec.structs.replace(
+            first, batch="0123456789abcdef", ranges=again, objects=first.objects
+        )
+    )
     assert set(kinds(proof(tmp_path).problems)) == {"twice"}
 
 
@@ -129,13 +144,23 @@ def test_lines_redriven_count_once_and_only_where_they_were_refused(shipped: Shi
     assert kinds(proof(shipped.root).problems) == ["overlap"]
 
 
-def test_the_command_proves_and_ends_with_65_when_it_cannot(shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_proves_and_ends_with_65_when_it_cannot(
+    shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "tracesidecar.toml"
     head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/*.jsonl"]\n'
-    path.write_text(head + f'[[sink]]\nname = "lake"\ntype = "directory"\nformat = "event"\npath = "{shipped.root}"\n[[sink]]\nname = "out"\ntype = "stdout"\n')
+    path.write_text(
+        head
+        + f'[[sink]]\nname = "lake"\ntype = "directory"\nformat = "event"\npath = "{shipped.root}"\n[[sink]]\nname = "out"\ntype = "stdout"\n'
+    )
     assert main(["verify", "lake", "--config", str(path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["proved"], document["rows"], document["refused"], document["segments"][0]["end"]) == (True, 13, 2, 2000)
+    assert (
+        document["proved"],
+        document["rows"],
+        document["refused"],
+        document["segments"][0]["end"],
+    ) == (True, 13, 2, 2000)
     assert main(["verify", "lake", "--config", str(path)]) == 0
     assert "once and unaltered" in capsys.readouterr().out
     (shipped.root / shipped.names[0]).unlink()

@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 
 from tests.daemon.sidecar import append, numbered
-from tracesidecar.collect.options import SourceOptions
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.assembly import Assembly
-from tracesidecar.daemon.condition import STALL_SECONDS, Condition, Observer
+from tracesidecar.daemon.status import STALL_SECONDS, Condition, Observer
+from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.ship.journal import Journal
-from tracesidecar.sinks import directory
+from tracesidecar.sinks.directory import sink as directory
+from tracesidecar.tail.options import SourceOptions
 
 
 class Bench:
@@ -27,7 +27,9 @@ class Bench:
         source = SourceOptions(name="agent", include=(f"{self.traces}/*.jsonl",))
         configuration = Configuration(state_directory=str(state), source=(source,), sink=(sink,))
         journal, self.metrics = Journal.open(str(state)), Metrics()
-        assembly = Assembly(configuration, journal, self.metrics, notices=None, at=lambda _point: None)
+        assembly = Wiring(
+            configuration, journal, self.metrics, notices=None, at=lambda _point: None
+        )
         self.pipeline = assembly.pipeline
         self.now = 1000.0
         self.pipeline.clock = lambda: self.now
@@ -69,7 +71,10 @@ def test_files_that_could_not_be_looked_at_for_long_are_a_reason(tmp_path: Path)
     async def play() -> None:
         bench = Bench(tmp_path)
         await bench.after(1)
-        assert "could not be looked at" in (await bench.after(2 * STALL_SECONDS, scan=False)).why_not[0]
+        assert (
+            "could not be looked at"
+            in (await bench.after(2 * STALL_SECONDS, scan=False)).why_not[0]
+        )
 
     asyncio.run(play())
 

@@ -7,14 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from bench import generate
-from tracesidecar.collect.options import SourceOptions
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.assembly import Assembly
-from tracesidecar.dialects.interpret import Interpreted, Interpreter, Passage
+from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.dialects.interpreter import Interpreted, Interpreter, LineBlock
+from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
-from tracesidecar.ship.journal import Journal
-from tracesidecar.sinks import directory
+from tracesidecar.sinks.directory import sink as directory
+from tracesidecar.tail.options import SourceOptions
 
 FORMATS = ("event", "ecs", "ocsf")
 FILES, FILE_BYTES = 4, 5_000_000
@@ -27,30 +27,39 @@ class Counting(Interpreter):
         super().__init__()
         self._seen = seen
 
-    def __call__(self, passage: Passage, state: bytes | None) -> tuple[list[Interpreted], bytes]:
+    def __call__(self, passage: LineBlock, state: bytes | None) -> tuple[list[Interpreted], bytes]:
         """Count, and interpret."""
         self._seen.update((passage.label, line.offset) for line in passage.lines)
         return super().__call__(passage, state)
 
 
-def assembled(folder: Path) -> Assembly:
+def assembled(folder: Path) -> Wiring:
     """Three sinks over one folder, each with a format of its own."""
     state = folder / "state"
     state.mkdir()
-    sinks = tuple(directory.Options(name=name, type="directory", path=str(folder / name), format=name) for name in FORMATS)
+    sinks = tuple(
+        directory.Options(name=name, type="directory", path=str(folder / name), format=name)
+        for name in FORMATS
+    )
     source = SourceOptions(name="agent", include=(f"{folder}/traces/*.jsonl",))
     configuration = Configuration(state_directory=str(state), source=(source,), sink=sinks)
-    return Assembly(configuration, Journal.open(str(state)), Metrics(), notices=None, at=lambda _point: None)
+    return Wiring(
+        configuration, Journal.open(str(state)), Metrics(), notices=None, at=lambda _point: None
+    )
 
 
-def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(tmp_path: Path) -> None:
+def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "traces").mkdir()
     for number in range(FILES):
         generate.write(str(tmp_path / "traces" / f"{number}.jsonl"), FILE_BYTES, seed=number)
     assembly = assembled(tmp_path)
     seen: Counter[tuple[str, int]] = Counter()
     assembly._meanings._interpreters = {"agent": Counting(seen)}
-    assembly.pipeline.clock = lambda: 1000.0  # no send is slow by it, whatever else the machine does
+    assembly.pipeline.clock = lambda: (
+        1000.0
+    )  # no send is slow by it, whatever else the machine does
 
     async def play() -> None:
         service = Service(assembly.pipeline, poll_seconds=0.2)

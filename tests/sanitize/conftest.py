@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules import Catalogue, load_catalogue
+from tracesidecar.sanitize.rules.catalogue import Catalogue, load_catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 
@@ -33,4 +33,7 @@ def strict(cache_directory: str) -> Sanitizer:
 @pytest.fixture(scope="session")
 def everything(cache_directory: str, catalogue: Catalogue) -> Sanitizer:
     """Every rule of the catalogue."""
-    return Sanitizer(RedactionOptions(pii=tuple(rule.id for rule in catalogue.rule if rule.category == "pii")), cache_directory=cache_directory)
+    return Sanitizer(
+        RedactionOptions(pii=tuple(rule.id for rule in catalogue.rule if rule.category == "pii")),
+        cache_directory=cache_directory,
+    )

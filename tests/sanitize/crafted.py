@@ -1,4 +1,6 @@
-"""Lines that somebody made to keep a redactor busy: each builder gives a valid JSON line of about the asked size."""
+"""Lines that somebody made to keep a redactor busy: each builder gives a valid JSON line of about
+the asked size.
+"""
 
 from __future__ import annotations
 
@@ -232,7 +234,9 @@ def _one_bomb(size: int) -> bytes:
 def _different_bombs(size: int) -> bytes:
     runs: list[str] = []
     while sum(map(len, runs)) < size:
-        runs.append(base64.b64encode(zlib.compress(f"password{len(runs)} ".encode() * 120)).decode())
+        runs.append(
+            base64.b64encode(zlib.compress(f"password{len(runs)} ".encode() * 120)).decode()
+        )
     return _leaf(" ".join(runs))
 
 
@@ -244,7 +248,10 @@ def _base64_in_base64(size: int) -> bytes:
 
 
 def _different_base64(size: int) -> bytes:
-    runs = [base64.b64encode(f"this is text number {i} of many".encode()).decode() for i in range(size // 44)]
+    runs = [
+        base64.b64encode(f"this is text number {i} of many".encode()).decode()
+        for i in range(size // 44)
+    ]
     return _leaf(" ".join(runs))
 
 
@@ -258,7 +265,9 @@ def _deltas(size: int) -> bytes:
 
 
 def _echoing(size: int) -> bytes:
-    return _leaf(" ".join([*(f"password=Xy7!abc{i}" for i in range(100)), *("Xy7!abc" * (size // 8),)]))
+    return _leaf(
+        " ".join([*(f"password=Xy7!abc{i}" for i in range(100)), *("Xy7!abc" * (size // 8),)])
+    )
 
 
 def _long_key(size: int) -> bytes:
@@ -303,4 +312,7 @@ def crafted_lines(size: int) -> Iterator[tuple[str, bytes]]:
         yield name, _fitting(builder, size)
     for name, unit in _UNITS.items():
         for place, build in PLACES.items():
-            yield f"{name}, {place}", _fitting(lambda asked, build=build, unit=unit: build(unit, asked), size)  # type: ignore[misc]
+            yield (
+                f"{name}, {place}",
+                _fitting(lambda asked, build=build, unit=unit: build(unit, asked), size),
+            )  # type: ignore[misc]

@@ -1,4 +1,6 @@
-"""Invented secrets in the published shapes of their vendors, the places where agents leave them, and what only looks like one: random, by a seed."""
+"""Invented secrets in the published shapes of their vendors, the places where agents leave them,
+and what only looks like one: random, by a seed.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ _ALPHABETS = {
 }
 _MIXED = frozenset({"alnum", "word", "strong", "b64"})
 _FIELD = re.compile(r"\{(\w+):(\d+)(?:-(\d+))?\}")
-_TABLES = tomllib.loads(pathlib.Path(__file__).with_name("invented.toml").read_text(encoding="utf-8"))
+_TABLES = tomllib.loads(
+    pathlib.Path(__file__).with_name("invented.toml").read_text(encoding="utf-8")
+)
 
 
 class Case(NamedTuple):
-    """A text and what must not be left of it; `kind` is the class of the secret, `shell` that of its surroundings."""
+    """A text and what must not be left of it; `kind` is the class of the secret, `shell` that of
+    its surroundings.
+    """
 
     kind: str
     shell: str
@@ -51,7 +57,11 @@ def drawn(shape: str, rng: random.Random) -> str:
         chosen = rng.choices(_ALPHABETS[name], k=rng.randint(low, high))
         if name in _MIXED and len(chosen) >= 8:  # a chance run of letters only is another class
             middle = len(chosen) // 2
-            chosen[middle : middle + 3] = rng.choice(string.digits), rng.choice(string.ascii_uppercase), rng.choice(string.ascii_lowercase)
+            chosen[middle : middle + 3] = (
+                rng.choice(string.digits),
+                rng.choice(string.ascii_uppercase),
+                rng.choice(string.ascii_lowercase),
+            )
         return "".join(chosen)
 
     return _FIELD.sub(fill, shape)
@@ -76,7 +86,12 @@ def urls(rng: random.Random) -> Iterator[Case]:
     """Passwords in addresses."""
     for shell in _TABLES["urls"]:
         for shape in _TABLES["values"]["passwords"]:
-            yield _case(shape, "urls", shell, drawn(shape, rng).translate(dict.fromkeys(map(ord, "@#%^+!~"), "x")))
+            yield _case(
+                shape,
+                "urls",
+                shell,
+                drawn(shape, rng).translate(dict.fromkeys(map(ord, "@#%^+!~"), "x")),
+            )
 
 
 def named_tokens(rng: random.Random) -> Iterator[Case]:
@@ -91,25 +106,46 @@ def vendor_keys(rng: random.Random) -> Iterator[Case]:
     for vendor, shape in _TABLES["vendors"].items():
         for shell, text in _TABLES["vendor_shells"].items():
             secret = drawn(shape, rng)
-            yield Case(vendor, shell, text.replace("%v", vendor).replace("%V", vendor.upper()).replace("%s", secret), secret)
+            yield Case(
+                vendor,
+                shell,
+                text.replace("%v", vendor).replace("%V", vendor.upper()).replace("%s", secret),
+                secret,
+            )
 
 
 def basic_credentials(rng: random.Random) -> Iterator[Case]:
     """User and password in base64."""
-    for shell in ("Authorization: Basic %s", "curl -H 'authorization: basic %s' x", '{"Authorization": "Basic %s"}', "_auth=%s", "//r.example.org/:_auth=%s"):
+    for shell in (
+        "Authorization: Basic %s",
+        "curl -H 'authorization: basic %s' x",
+        '{"Authorization": "Basic %s"}',
+        "_auth=%s",
+        "//r.example.org/:_auth=%s",
+    ):
         for shape in _TABLES["values"]["passwords"]:
             secret = base64.b64encode(f"bob:{drawn(shape, rng)}".encode()).decode()
             yield Case("basic", shell, shell % secret, secret)
 
 
 def members(rng: random.Random) -> Iterator[Case]:
-    """Values of a JSON object under the name of a credential, at any depth, and pairs of name and value."""
+    """Values of a JSON object under the name of a credential, at any depth, and pairs of name and
+    value.
+    """
     for kind in ("password", "token"):
         for name in _TABLES["members"][f"{kind}_keys"]:
             for shape in _TABLES["values"][f"{kind}s"]:
                 secret = drawn(shape, rng)
-                shells = ({name: secret}, {"a": [{"b": {name: secret, "c": 1}}]}, {"env": [{"name": name, "value": secret}]}, {name: {"value": secret}})
-                yield from (Case(name, f"member {i}", json.dumps(shell), secret) for i, shell in enumerate(shells))
+                shells = (
+                    {name: secret},
+                    {"a": [{"b": {name: secret, "c": 1}}]},
+                    {"env": [{"name": name, "value": secret}]},
+                    {name: {"value": secret}},
+                )
+                yield from (
+                    Case(name, f"member {i}", json.dumps(shell), secret)
+                    for i, shell in enumerate(shells)
+                )
 
 
 GROUPS = {

@@ -18,7 +18,9 @@ SEGMENT = Segment(id=1, source="agent", path="/traces/a.jsonl", device=1, inode=
 
 
 def chunk_of(data: bytes, *, start: int = 0, torn: bool = False) -> Chunk:
-    return Chunk(segment=SEGMENT, start=start, end=start + len(data), data=data, next=BEGINNING, torn=torn)
+    return Chunk(
+        segment=SEGMENT, start=start, end=start + len(data), data=data, next=BEGINNING, torn=torn
+    )
 
 
 def redacted(sanitizer: Sanitizer, value: object) -> object:
@@ -50,7 +52,12 @@ def placements(text: str) -> Iterator[tuple[str, bytes]]:
     yield "nested twice", json.dumps({"a": json.dumps({"b": json.dumps({"c": text})})}).encode()
     yield "truncated nested", json.dumps({"a": json.dumps({"b": text, "c": [1]})[:-6]}).encode()
     yield "object key", json.dumps({text: True}).encode()
-    yield "behind other members", json.dumps({"id": "a1", "n": [1, 2.5, None], "content": [{"type": "text", "text": "see: " + text}]}).encode()
+    yield (
+        "behind other members",
+        json.dumps(
+            {"id": "a1", "n": [1, 2.5, None], "content": [{"type": "text", "text": "see: " + text}]}
+        ).encode(),
+    )
 
 
 def texts_of(value: object) -> Iterator[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tracesidecar.sanitize.candidates import Candidates
-from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.sanitize.detect.confirm import Verifier
+from tracesidecar.sanitize.detect.detector import Detector
+from tracesidecar.sanitize.detect.encoded_text import Views
 from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.prefilter.candidates import Candidates
+from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.sanitize.text_rules import TextRules
-from tracesidecar.sanitize.views import Views
-from tracesidecar.sanitize.windows import Verifier
 from tracesidecar.units import Secret
 
 
@@ -29,11 +29,13 @@ def test_what_is_switched_off_is_not_missed(cache_directory: str) -> None:
     [
         ((Candidates, "hits"), lambda *_: []),
         ((Verifier, "confirms"), lambda *_: False),
-        ((TextRules, "spans"), lambda *_: []),
+        ((Detector, "spans"), lambda *_: []),
         ((Views, "spans"), lambda *_: []),
         ((KeyMatcher, "_classify"), lambda *_: None),
     ],
 )
-def test_a_stage_that_goes_blind_is_noticed(monkeypatch: pytest.MonkeyPatch, cache_directory: str, stage: tuple[type, str], broken: object) -> None:
+def test_a_stage_that_goes_blind_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, cache_directory: str, stage: tuple[type, str], broken: object
+) -> None:
     monkeypatch.setattr(*stage, broken)
     assert Sanitizer(RedactionOptions(), cache_directory=cache_directory).self_test() != ()

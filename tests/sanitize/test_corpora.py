@@ -30,7 +30,9 @@ def found(sanitizer: Sanitizer, row: dict[str, str], line: bytes) -> bool:
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
     corpus("redaction-dev.jsonl.gz")
-    spec = importlib.util.spec_from_file_location("redact_ref", SHARED / "reference" / "redact_ref.py")
+    spec = importlib.util.spec_from_file_location(
+        "redact_ref", SHARED / "reference" / "redact_ref.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -39,12 +41,20 @@ def reference() -> ModuleType:
 
 
 @pytest.mark.parametrize("name", ["redaction-dev.jsonl.gz", "redaction-dev2.jsonl.gz"])
-def test_no_secret_is_missed_that_the_reference_finds(secrets_only: Sanitizer, reference: ModuleType, name: str) -> None:
+def test_no_secret_is_missed_that_the_reference_finds(
+    secrets_only: Sanitizer, reference: ModuleType, name: str
+) -> None:
     oracle = reference.Redactor(pii=False)
-    rows = [row for row in labelled(name) if row["secret"] and row["tier"] in {"secret", "high", "medium"}]
+    rows = [
+        row
+        for row in labelled(name)
+        if row["secret"] and row["tier"] in {"secret", "high", "medium"}
+    ]
     worse = []
     for row in rows:
-        if is_absent(row, oracle.redact_json({"out": row["text"]})[0]) and not found(secrets_only, row, json.dumps({"out": row["text"]}).encode()):
+        if is_absent(row, oracle.redact_json({"out": row["text"]})[0]) and not found(
+            secrets_only, row, json.dumps({"out": row["text"]}).encode()
+        ):
             worse.append(row["id"])
     assert worse == []
 
@@ -57,27 +67,47 @@ def test_no_secret_is_missed_that_the_reference_finds(secrets_only: Sanitizer, r
         ("redaction-dev2.jsonl.gz", {"high", "medium"}, 0.85),
     ],
 )
-def test_secrets_are_found_in_every_placement(secrets_only: Sanitizer, name: str, tiers: set[str], share: float) -> None:
-    assert_found_everywhere(secrets_only, [row for row in labelled(name) if row["secret"] and row["tier"] in tiers], share)
+def test_secrets_are_found_in_every_placement(
+    secrets_only: Sanitizer, name: str, tiers: set[str], share: float
+) -> None:
+    assert_found_everywhere(
+        secrets_only,
+        [row for row in labelled(name) if row["secret"] and row["tier"] in tiers],
+        share,
+    )
 
 
 def test_core_personal_data_is_found_in_every_placement(strict: Sanitizer) -> None:
-    rows = [row for row in labelled("redaction-dev.jsonl.gz") if row["secret"] and row["tier"] == "pii-core"]
+    rows = [
+        row
+        for row in labelled("redaction-dev.jsonl.gz")
+        if row["secret"] and row["tier"] == "pii-core"
+    ]
     assert_found_everywhere(strict, rows, 0.90)
 
 
 def assert_found_everywhere(sanitizer: Sanitizer, rows: list[dict[str, str]], share: float) -> None:
     recall: Counter[str] = Counter()
     for row in rows:
-        recall.update(place for place, line in placements(row["text"]) if found(sanitizer, row, line))
+        recall.update(
+            place for place, line in placements(row["text"]) if found(sanitizer, row, line)
+        )
     assert min(recall.values()) >= share * len(rows)
     assert max(recall.values()) - min(recall.values()) <= max(1, 0.01 * len(rows))
 
 
 def test_benign_rows_are_untouched(strict: Sanitizer) -> None:
-    rows = [row for row in labelled("redaction-dev.jsonl.gz") if not row["secret"] and row["tier"] == "benign"]
+    rows = [
+        row
+        for row in labelled("redaction-dev.jsonl.gz")
+        if not row["secret"] and row["tier"] == "benign"
+    ]
     assert len(rows) > 50
-    touched = [row["id"] for row in rows if strict.redact_line(line := json.dumps({"out": row["text"]}).encode()) != line]
+    touched = [
+        row["id"]
+        for row in rows
+        if strict.redact_line(line := json.dumps({"out": row["text"]}).encode()) != line
+    ]
     assert len(touched) <= (1 - BENIGN_SHARE) * len(rows)
 
 

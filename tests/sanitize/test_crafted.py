@@ -1,4 +1,6 @@
-"""Lines made to keep the redactor busy cost no more than their size allows, and let nothing pass for it."""
+"""Lines made to keep the redactor busy cost no more than their size allows, and let nothing pass
+for it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 SLOWEST_BYTES_A_SECOND = 100_000
-"""Several times slower than any was on a slow machine; what is not linear is a hundred times slower."""
+"""Several times slower than any was on a slow machine; what is not linear is a hundred times
+slower.
+"""
 GOOD = b'{"ok":"plain words"}\n'
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
@@ -48,7 +52,9 @@ def test_no_long_crafted_line_is_slow(secrets_only: Sanitizer, size: int) -> Non
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_time_for_a_crafted_line_grows_with_its_size_only(secrets_only: Sanitizer, name: str) -> None:
+def test_the_time_for_a_crafted_line_grows_with_its_size_only(
+    secrets_only: Sanitizer, name: str
+) -> None:
     build: Builder = BUILDERS[name]
     small, large = build(16 << 10), build(128 << 10)
     seconds(secrets_only, small)
@@ -76,7 +82,10 @@ def test_a_line_of_too_many_such_strings_is_held_back(secrets_only: Sanitizer) -
 
 
 def test_a_file_of_settings_is_far_from_the_limit(secrets_only: Sanitizer) -> None:
-    settings = "\n".join(f"# the password of service {i}\nSERVICE_{i}_PASSWORD=x{i}y2z3q\nSERVICE_{i}_HOST=db{i}.example.org" for i in range(60))
+    settings = "\n".join(
+        f"# the password of service {i}\nSERVICE_{i}_PASSWORD=x{i}y2z3q\nSERVICE_{i}_HOST=db{i}.example.org"
+        for i in range(60)
+    )
     clean = secrets_only(chunk_of(json.dumps({"out": settings}).encode() + b"\n"))
     assert dict(clean.cuts) == {"kv-assignment": 60}
 

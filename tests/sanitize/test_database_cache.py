@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tracesidecar.sanitize.database_cache import KEPT, DatabaseCache
+from tracesidecar.sanitize.engine.database_cache import KEPT, DatabaseCache
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -37,7 +37,11 @@ def test_a_second_start_reads_what_the_first_compiled(tmp_path: pathlib.Path) ->
 def test_damaged_files_are_compiled_again(tmp_path: pathlib.Path) -> None:
     Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
     whole = stored(tmp_path)
-    for damage in (lambda content: content[: len(content) // 2], lambda content: b"", lambda content: content[:100] + b"\0\0\0" + content[103:]):
+    for damage in (
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: content[:100] + b"\0\0\0" + content[103:],
+    ):
         for path in tmp_path.iterdir():
             path.write_bytes(damage(path.read_bytes()))
         assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
@@ -69,10 +73,17 @@ def test_the_latest_few_databases_of_a_name_are_kept(tmp_path: pathlib.Path) -> 
 
 def test_a_directory_that_cannot_be_written_costs_only_time(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
-    assert Sanitizer(RedactionOptions(), cache_directory=os.fspath(tmp_path / "file" / "below")).redact_line(LINE) == CUT
+    assert (
+        Sanitizer(
+            RedactionOptions(), cache_directory=os.fspath(tmp_path / "file" / "below")
+        ).redact_line(LINE)
+        == CUT
+    )
 
 
-def test_without_a_child_process_the_database_is_compiled_here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_child_process_the_database_is_compiled_here(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
     assert stored(tmp_path)
@@ -85,17 +96,30 @@ def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: path
     )
     if not os.path.exists("/proc/self/status"):
         pytest.skip("no /proc here")
-    cold, warm = (int(subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True).stdout) for _ in range(2))
+    cold, warm = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True
+            ).stdout
+        )
+        for _ in range(2)
+    )
     assert cold < warm + 8192
 
 
-def test_the_databases_are_the_same_whatever_order_this_process_gives_its_sets(tmp_path: pathlib.Path) -> None:
+def test_the_databases_are_the_same_whatever_order_this_process_gives_its_sets(
+    tmp_path: pathlib.Path,
+) -> None:
     program = (
         "import sys; from tracesidecar.sanitize.options import RedactionOptions; from tracesidecar.sanitize.sanitizer import Sanitizer; "
         "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1])"
     )
     names = []
     for seed in ("1", "2", "3"):
-        subprocess.run([sys.executable, "-c", program, str(tmp_path)], env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
         names.append({entry.name: entry.stat().st_mtime_ns for entry in tmp_path.iterdir()})
     assert names[0] == names[1] == names[2], "each start would compile them anew"

@@ -1,4 +1,6 @@
-"""A message that is streamed over many lines is redacted as if it stood in one, and no range ends in the midst of it."""
+"""A message that is streamed over many lines is redacted as if it stood in one, and no range ends
+in the midst of it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.sanitize.lines import chunk_of
-from tracesidecar.sanitize import stream_cut
+from tracesidecar.sanitize.edit import stream_edits as stream_cut
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
@@ -21,41 +23,98 @@ REDACTED = "Here it is: [REDACTED:aws-access-key-id] and\nexport DB_PASSWORD=[RE
 Shape = Callable[[str, int], dict[str, Any]]
 
 SHAPES: dict[str, tuple[Shape, tuple[str | int, ...]]] = {
-    "Anthropic text": (lambda t, i: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": t}}, ("delta", "text")),
+    "Anthropic text": (
+        lambda t, i: {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "text_delta", "text": t},
+        },
+        ("delta", "text"),
+    ),
     "Claude Code stream": (
         lambda t, i: {
             "type": "stream_event",
             "session_id": "s1",
             "uuid": f"u{i}",
-            "event": {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": t}},
+            "event": {
+                "type": "content_block_delta",
+                "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": t},
+            },
         },
         ("event", "delta", "partial_json"),
     ),
     "OpenAI Responses": (
-        lambda t, i: {"type": "response.output_text.delta", "item_id": "m1", "content_index": 0, "sequence_number": i, "delta": t},
+        lambda t, i: {
+            "type": "response.output_text.delta",
+            "item_id": "m1",
+            "content_index": 0,
+            "sequence_number": i,
+            "delta": t,
+        },
         ("delta",),
     ),
-    "OpenAI arguments": (lambda t, i: {"type": "response.function_call_arguments.delta", "item_id": "f1", "delta": t}, ("delta",)),
+    "OpenAI arguments": (
+        lambda t, i: {
+            "type": "response.function_call_arguments.delta",
+            "item_id": "f1",
+            "delta": t,
+        },
+        ("delta",),
+    ),
     "chat completion": (
-        lambda t, i: {"id": "c1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}]},
+        lambda t, i: {
+            "id": "c1",
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}],
+        },
         ("choices", 0, "delta", "content"),
     ),
     "tool call of a chat completion": (
-        lambda t, i: {"id": "c1", "object": "chat.completion.chunk", "choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": t}}]}}]},
+        lambda t, i: {
+            "id": "c1",
+            "object": "chat.completion.chunk",
+            "choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": t}}]}}],
+        },
         ("choices", 0, "delta", "tool_calls", 0, "function", "arguments"),
     ),
-    "Codex": (lambda t, i: {"timestamp": f"T{i}", "type": "event_msg", "payload": {"type": "agent_message_delta", "delta": t}}, ("payload", "delta")),
-    "Codex app server": (lambda t, i: {"method": "item/agentMessage/delta", "params": {"threadId": "t", "itemId": "i", "delta": t}}, ("params", "delta")),
+    "Codex": (
+        lambda t, i: {
+            "timestamp": f"T{i}",
+            "type": "event_msg",
+            "payload": {"type": "agent_message_delta", "delta": t},
+        },
+        ("payload", "delta"),
+    ),
+    "Codex app server": (
+        lambda t, i: {
+            "method": "item/agentMessage/delta",
+            "params": {"threadId": "t", "itemId": "i", "delta": t},
+        },
+        ("params", "delta"),
+    ),
     "ACP": (
         lambda t, i: {
             "method": "session/update",
-            "params": {"sessionId": "s", "update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": t}}},
+            "params": {
+                "sessionId": "s",
+                "update": {
+                    "sessionUpdate": "agent_message_chunk",
+                    "content": {"type": "text", "text": t},
+                },
+            },
         },
         ("params", "update", "content", "text"),
     ),
     "Vercel": (lambda t, i: {"type": "text-delta", "id": "t1", "delta": t}, ("delta",)),
-    "Ollama": (lambda t, i: {"model": "m", "message": {"role": "assistant", "content": t}, "done": False}, ("message", "content")),
-    "an id for each event": (lambda t, i: {"id": f"e{i}", "type": "text_delta", "text": t}, ("text",)),
+    "Ollama": (
+        lambda t, i: {"model": "m", "message": {"role": "assistant", "content": t}, "done": False},
+        ("message", "content"),
+    ),
+    "an id for each event": (
+        lambda t, i: {"id": f"e{i}", "type": "text_delta", "text": t},
+        ("text",),
+    ),
 }
 
 
@@ -69,7 +128,10 @@ def split(text: str, seed: int) -> list[str]:
 
 
 def lines(values: list[dict[str, Any]]) -> bytes:
-    return b"".join(json.dumps(value, ensure_ascii=i % 2 == 0).encode() + b"\n" for i, value in enumerate(values))
+    return b"".join(
+        json.dumps(value, ensure_ascii=i % 2 == 0).encode() + b"\n"
+        for i, value in enumerate(values)
+    )
 
 
 def at(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -80,7 +142,9 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_redacted_pieces_are_the_redacted_message(secrets_only: Sanitizer, name: str, seed: int) -> None:
+def test_the_redacted_pieces_are_the_redacted_message(
+    secrets_only: Sanitizer, name: str, seed: int
+) -> None:
     shape, path = SHAPES[name]
     before = [shape(text, i) for i, text in enumerate(split(MESSAGE, seed))]
     clean = secrets_only(chunk_of(lines(before)))
@@ -93,21 +157,32 @@ def test_the_redacted_pieces_are_the_redacted_message(secrets_only: Sanitizer, n
         assert old == new
 
 
-def test_messages_that_are_streamed_at_the_same_time_are_told_apart(secrets_only: Sanitizer) -> None:
+def test_messages_that_are_streamed_at_the_same_time_are_told_apart(
+    secrets_only: Sanitizer,
+) -> None:
     shape = SHAPES["OpenAI Responses"][0]
     one, two = split(MESSAGE, 1), split("nothing here " * 9, 2)
     mixed = []
     for i in range(max(len(one), len(two))):
-        mixed += [{**shape(text, i), "item_id": item} for item, texts in (("a", one), ("b", two)) if i < len(texts) for text in [texts[i]]]
+        mixed += [
+            {**shape(text, i), "item_id": item}
+            for item, texts in (("a", one), ("b", two))
+            if i < len(texts)
+            for text in [texts[i]]
+        ]
     after = [json.loads(line) for line in secrets_only(chunk_of(lines(mixed))).data.splitlines()]
     assert "".join(value["delta"] for value in after if value["item_id"] == "a") == REDACTED
-    assert "".join(value["delta"] for value in after if value["item_id"] == "b") == "nothing here " * 9
+    assert (
+        "".join(value["delta"] for value in after if value["item_id"] == "b") == "nothing here " * 9
+    )
 
 
 def test_what_ended_is_not_joined_with_what_follows(secrets_only: Sanitizer) -> None:
     shape = SHAPES["Anthropic text"][0]
     stop = {"type": "content_block_stop", "index": 0}
-    data = lines([shape("The password: ", 0), stop, shape("hunter2xyz", 1), shape(" is a word", 2), stop])
+    data = lines(
+        [shape("The password: ", 0), stop, shape("hunter2xyz", 1), shape(" is a word", 2), stop]
+    )
     assert secrets_only(chunk_of(data)).data == data
 
 
@@ -121,7 +196,13 @@ def streamed(pieces: int) -> bytes:
 
 def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
     clean = secrets_only(chunk_of(CALM + streamed(5), start=100), flush=False)
-    assert (clean.start, clean.end, clean.data, clean.lines, clean.open) == (100, 100 + len(CALM), CALM, 3, 0)
+    assert (clean.start, clean.end, clean.data, clean.lines, clean.open) == (
+        100,
+        100 + len(CALM),
+        CALM,
+        3,
+        0,
+    )
 
 
 def test_a_finished_message_is_taken(secrets_only: Sanitizer) -> None:
@@ -146,8 +227,14 @@ def test_a_message_longer_than_can_be_waited_for_is_taken(secrets_only: Sanitize
 
 def test_waiting_tears_no_other_message(secrets_only: Sanitizer) -> None:
     shape = SHAPES["OpenAI Responses"][0]
-    values = [{**shape("AKIA", 0), "item_id": "a"}, {**shape("x", 1), "item_id": "b"}, {**shape(KEY_ID[4:], 2), "item_id": "a"}]
-    data = CALM + lines([*values, {"type": "response.output_text.done", "item_id": "a", "content_index": 0}])
+    values = [
+        {**shape("AKIA", 0), "item_id": "a"},
+        {**shape("x", 1), "item_id": "b"},
+        {**shape(KEY_ID[4:], 2), "item_id": "a"},
+    ]
+    data = CALM + lines(
+        [*values, {"type": "response.output_text.done", "item_id": "a", "content_index": 0}]
+    )
     assert secrets_only(chunk_of(data), flush=False).end == len(CALM)
 
 
@@ -168,7 +255,9 @@ def test_a_range_replayed_comes_to_the_same_bytes(secrets_only: Sanitizer, seed:
     assert KEY_ID.encode() not in first.data + rest.data
 
 
-def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
+) -> None:
     def failing(*_args: object) -> object:
         raise RuntimeError("failed")
 

@@ -1,4 +1,6 @@
-"""Hyperscan is trusted for completeness, so it is held against RE2; and RE2 alone must find the same."""
+"""Hyperscan is trusted for completeness, so it is held against RE2; and RE2 alone must find the
+same.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,14 @@ import random
 import pytest
 
 from tests.sanitize.lines import labelled, placements
-from tracesidecar.sanitize import anchors
-from tracesidecar.sanitize.assignments import WORDS
-from tracesidecar.sanitize.engine_hyperscan import HyperscanEngine
-from tracesidecar.sanitize.engine_re2 import Re2Engine
+from tracesidecar.sanitize.detect.assignments import WORDS
+from tracesidecar.sanitize.engine.hyperscan_engine import HyperscanEngine
+from tracesidecar.sanitize.engine.interface import Pattern
+from tracesidecar.sanitize.engine.re2_engine import Re2Engine
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules import Catalogue, active_rules, load_catalogue
+from tracesidecar.sanitize.prefilter import anchors
+from tracesidecar.sanitize.rules.catalogue import Catalogue, active_rules, load_catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.sanitize.scanning import Pattern
 
 CATALOGUE = load_catalogue()
 RULES = active_rules(CATALOGUE, RedactionOptions(pii=True))
@@ -27,7 +29,9 @@ FILLERS = (b" ", b"x", b'the quick brown fox jumps over {"a": "lazy"} dogs, ')
 @pytest.fixture(scope="module")
 def re2_only() -> Sanitizer:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tracesidecar.sanitize.sanitizer.choose_engine", lambda _directory: Re2Engine())
+        patch.setattr(
+            "tracesidecar.sanitize.sanitizer.choose_engine", lambda _directory: Re2Engine()
+        )
         return Sanitizer(RedactionOptions(pii=True))
 
 
@@ -35,7 +39,11 @@ def missed(patterns: list[Pattern], texts: list[bytes]) -> set[int]:
     """Pattern ids that RE2 finds in a text and Hyperscan does not."""
     fast = HyperscanEngine().scanner("fast", patterns, once=True)
     slow = Re2Engine().scanner("slow", patterns, once=True)
-    return {found for text in texts for found in slow.first_hits(text).keys() - fast.first_hits(text).keys()}
+    return {
+        found
+        for text in texts
+        for found in slow.first_hits(text).keys() - fast.first_hits(text).keys()
+    }
 
 
 def at_many_offsets() -> list[bytes]:
@@ -53,7 +61,13 @@ def test_hyperscan_finds_each_rule_wherever_re2_does() -> None:
 
 
 def test_hyperscan_finds_each_anchor_wherever_re2_does() -> None:
-    kinds = [*anchors.rule_anchors(RULES), *anchors.keyword_anchors(), *anchors.encoded_anchors(), anchors.numeric_anchor(), anchors.base64_text_anchor()]
+    kinds = [
+        *anchors.rule_anchors(RULES),
+        *anchors.keyword_anchors(),
+        *anchors.encoded_anchors(),
+        anchors.numeric_anchor(),
+        anchors.base64_text_anchor(),
+    ]
     patterns = [Pattern(i, pattern) for i, kind in enumerate(kinds) for pattern in kind.patterns]
     patterns.append(Pattern(len(kinds), WORDS))
     raw = [line for example in EXAMPLES for _, line in placements(example)]
@@ -75,6 +89,8 @@ def test_re2_alone_cuts_the_same_in_labelled_texts(strict: Sanitizer, re2_only: 
         assert re2_only.redact_line(line) == strict.redact_line(line), row["id"]
 
 
-def test_the_same_options_have_the_same_version_on_both_engines(strict: Sanitizer, re2_only: Sanitizer, catalogue: Catalogue) -> None:
+def test_the_same_options_have_the_same_version_on_both_engines(
+    strict: Sanitizer, re2_only: Sanitizer, catalogue: Catalogue
+) -> None:
     assert strict.version == re2_only.version
     assert catalogue.meta.version == 1

@@ -9,21 +9,27 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.sanitize.lines import SEGMENT, chunk_of
-from tracesidecar.model import Clean
-from tracesidecar.sanitize import deltas, line_cut, nearby, redactor, sanitizer, text_rules, views, walk
-from tracesidecar.sanitize.candidates import Candidates
-from tracesidecar.sanitize.keys import KeyMatcher
+from tracesidecar.model import CleanChunk
+from tracesidecar.sanitize import redactor, sanitizer
+from tracesidecar.sanitize import streams as deltas
+from tracesidecar.sanitize.detect import detector as text_rules
+from tracesidecar.sanitize.detect import encoded_text as views
+from tracesidecar.sanitize.detect.confirm import Verifier
+from tracesidecar.sanitize.detect.detector import Detector
+from tracesidecar.sanitize.detect.encoded_text import Views
+from tracesidecar.sanitize.edit import fast_path as nearby
+from tracesidecar.sanitize.edit import line_editor as line_cut
+from tracesidecar.sanitize.edit import tree_walk as walk
+from tracesidecar.sanitize.edit.recheck import Recheck
+from tracesidecar.sanitize.edit.split_secrets import SplitSecrets
+from tracesidecar.sanitize.edit.stream_edits import StreamCut
+from tracesidecar.sanitize.engine.interface import TooManyHits
 from tracesidecar.sanitize.markers import Span
 from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.prefilter.candidates import Candidates
 from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.sanitize.scanning import TooManyHits
-from tracesidecar.sanitize.second_look import SecondLook
-from tracesidecar.sanitize.siblings import Siblings
-from tracesidecar.sanitize.stream_cut import StreamCut
-from tracesidecar.sanitize.text_rules import TextRules
-from tracesidecar.sanitize.views import Views
-from tracesidecar.sanitize.windows import Verifier
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 GOOD = b'{"ok":"plain words"}\n'
@@ -41,7 +47,7 @@ SECRETS = {
 STAGES: dict[str, tuple[object, str]] = {
     "scan of the chunk": (Candidates, "hits"),
     "verification": (Verifier, "confirms"),
-    "rules": (TextRules, "spans"),
+    "rules": (Detector, "spans"),
     "views": (Views, "spans"),
     "near cut": (redactor, "cut_nearby"),
     "tree": (redactor, "cut_tree"),
@@ -52,8 +58,8 @@ STAGES: dict[str, tuple[object, str]] = {
     "merging": (text_rules, "merged"),
     "decoders": (views, "view_through"),
     "base64": (views, "base64_content"),
-    "second look": (SecondLook, "checked"),
-    "siblings": (Siblings, "edits"),
+    "second look": (Recheck, "checked"),
+    "siblings": (SplitSecrets, "edits"),
     "streams": (deltas, "_event"),
     "stream cut": (StreamCut, "edits"),
 }
@@ -65,14 +71,18 @@ def failing(*_args: object, **_options: object) -> object:
 
 @pytest.mark.parametrize("kind", SECRETS)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_fails_lets_no_secret_pass(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str, kind: str) -> None:
+def test_a_stage_that_fails_lets_no_secret_pass(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str, kind: str
+) -> None:
     monkeypatch.setattr(*STAGES[stage], failing)
     bad = json.dumps(SECRETS[kind]).encode()
     clean = secrets_only(chunk_of(GOOD + bad + b"\n" + GOOD))
     assert KEY_ID.encode() not in clean.data
     assert KEY_ID[6:].encode() not in clean.data
     assert base64.b64encode(f"AWS_ACCESS_KEY_ID={KEY_ID}".encode()) not in clean.data
-    if stage != "scan of the chunk":  # without it every line is walked, and a plain one may be held back with the rest
+    if (
+        stage != "scan of the chunk"
+    ):  # without it every line is walked, and a plain one may be held back with the rest
         assert clean.data.startswith(GOOD)
         assert clean.data.endswith(GOOD)
     for refusal in clean.refused:
@@ -80,20 +90,29 @@ def test_a_stage_that_fails_lets_no_secret_pass(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_fails_lets_no_streamed_secret_pass(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str) -> None:
-    pieces = [json.dumps({"type": "text_delta", "id": "m", "text": text}).encode() for text in (KEY_ID[:7], KEY_ID[7:13], KEY_ID[13:])]
+def test_a_stage_that_fails_lets_no_streamed_secret_pass(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str
+) -> None:
+    pieces = [
+        json.dumps({"type": "text_delta", "id": "m", "text": text}).encode()
+        for text in (KEY_ID[:7], KEY_ID[7:13], KEY_ID[13:])
+    ]
     monkeypatch.setattr(*STAGES[stage], failing)
     clean = secrets_only(chunk_of(GOOD + b"\n".join(pieces) + b"\n" + GOOD))
     joined = "".join(json.loads(line).get("text", "") for line in clean.data.splitlines())
     assert KEY_ID not in joined
 
 
-def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
+) -> None:
     other = "AKIA" + "Z2LPMN5HFZKE9999"
     line = json.dumps({"a": f"one {KEY_ID} two {other}", "b": 1}).encode()
     whole = line_cut.LineCut._cut_spans
 
-    def only_the_first(self: line_cut.LineCut, content: bytes, start: int, end: int, spans: Sequence[Span]) -> None:
+    def only_the_first(
+        self: line_cut.LineCut, content: bytes, start: int, end: int, spans: Sequence[Span]
+    ) -> None:
         whole(self, content, start, end, spans[:1])
 
     monkeypatch.setattr(line_cut.LineCut, "_cut_spans", only_the_first)
@@ -102,23 +121,32 @@ def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line
     assert clean.cuts == (("aws-access-key-id", 2),)
 
 
-def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
-    monkeypatch.setattr(TextRules, "spans", failing)
+def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
+) -> None:
+    monkeypatch.setattr(Detector, "spans", failing)
     bad = json.dumps(SECRETS["leaf"]).encode()
     data = GOOD + b"\r\nnot json\n" + GOOD + bad + b"\r\n" + GOOD
     clean = secrets_only(chunk_of(data, start=1000))
-    assert [(data[r.start - 1000 : r.end - 1000], r.reason) for r in clean.refused] == [(b"not json", "not_json"), (bad + b"\r", "redaction_failed")]
+    assert [(data[r.start - 1000 : r.end - 1000], r.reason) for r in clean.refused] == [
+        (b"not json", "not_json"),
+        (bad + b"\r", "redaction_failed"),
+    ]
     assert (clean.data, clean.lines, clean.blank) == (GOOD * 3, 3, 1)
 
 
-def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(monkeypatch: pytest.MonkeyPatch, cache_directory: str) -> None:
+def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(
+    monkeypatch: pytest.MonkeyPatch, cache_directory: str
+) -> None:
     monkeypatch.setattr(KeyMatcher, "_classify", failing)
     broken = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
     clean = broken(chunk_of(b'{"password":"correct horse"}\n' + GOOD))
     assert (clean.data, [r.reason for r in clean.refused]) == (GOOD, ["redaction_failed"])
 
 
-def test_more_hits_than_can_be_kept_are_walked_instead(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer) -> None:
+def test_more_hits_than_can_be_kept_are_walked_instead(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
+) -> None:
     def too_many(*_args: object) -> object:
         raise TooManyHits
 
@@ -136,16 +164,23 @@ def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer
 
 
 @pytest.mark.parametrize(
-    "call", [lambda s: s.text(f"key {KEY_ID}"), lambda s: s.redact_line(b'{"a":"%s"}' % KEY_ID.encode()), lambda s: s.report(b'{"a":"%s"}' % KEY_ID.encode())]
+    "call",
+    [
+        lambda s: s.text(f"key {KEY_ID}"),
+        lambda s: s.redact_line(b'{"a":"%s"}' % KEY_ID.encode()),
+        lambda s: s.report(b'{"a":"%s"}' % KEY_ID.encode()),
+    ],
 )
-def test_the_other_doors_fail_closed_too(monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, call: Callable[[Sanitizer], object]) -> None:
-    monkeypatch.setattr(TextRules, "spans", failing)
+def test_the_other_doors_fail_closed_too(
+    monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, call: Callable[[Sanitizer], object]
+) -> None:
+    monkeypatch.setattr(Detector, "spans", failing)
     assert KEY_ID not in repr(call(secrets_only))
 
 
 def test_values_that_hold_trace_content_do_not_print_it(secrets_only: Sanitizer) -> None:
     clean = secrets_only(chunk_of(b'{"a":"canary-7"}\n'))
-    assert isinstance(clean, Clean)
+    assert isinstance(clean, CleanChunk)
     assert clean.segment is SEGMENT
     assert "canary-7" not in repr(clean)
     assert "canary-7" not in repr(sanitizer.validate(b'{"a":"canary-7"}\n'))

@@ -65,7 +65,9 @@ curl -H "X-Acme-Token: {}" https://api.example.org
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("dialect", DIALECTS.strip().split("\n"))
-def test_a_named_token_is_cut_in_every_dialect(secrets_only: Sanitizer, dialect: str, value: str) -> None:
+def test_a_named_token_is_cut_in_every_dialect(
+    secrets_only: Sanitizer, dialect: str, value: str
+) -> None:
     text = dialect.replace("~", "\n").format(value)
     for place, line in placements(text):
         out = secrets_only.redact_line(line)
@@ -89,9 +91,14 @@ conf["{k}"] = "{v}"
 """
 
 
-@pytest.mark.parametrize("key", ["password", "db_pass", "api_key", "my_private_key", "pasword", "secrete", "client_secret"])
+@pytest.mark.parametrize(
+    "key",
+    ["password", "db_pass", "api_key", "my_private_key", "pasword", "secrete", "client_secret"],
+)
 @pytest.mark.parametrize("form", CODE.strip().split("\n"))
-def test_a_password_of_any_characters_is_cut_in_code(secrets_only: Sanitizer, form: str, key: str) -> None:
+def test_a_password_of_any_characters_is_cut_in_code(
+    secrets_only: Sanitizer, form: str, key: str
+) -> None:
     for place, line in placements(form.format(k=key, v=SIGNS)):
         out = secrets_only.redact_line(line)
         assert isinstance(out, bytes)
@@ -100,7 +107,10 @@ def test_a_password_of_any_characters_is_cut_in_code(secrets_only: Sanitizer, fo
 
 def test_a_value_goes_to_its_end_over_commas_and_semicolons(secrets_only: Sanitizer) -> None:
     assert secrets_only.text("password=ab1,c2;d3 next") == "password=[REDACTED:kv-assignment] next"
-    assert secrets_only.text("user=me,password=ab1c2,host=db") == "user=me,password=[REDACTED:kv-assignment],host=db"
+    assert (
+        secrets_only.text("user=me,password=ab1c2,host=db")
+        == "user=me,password=[REDACTED:kv-assignment],host=db"
+    )
 
 
 def test_the_same_secret_again_in_a_text_is_cut_too(secrets_only: Sanitizer) -> None:
@@ -111,7 +121,10 @@ def test_the_same_secret_again_in_a_text_is_cut_too(secrets_only: Sanitizer) -> 
 
 
 def test_a_version_is_no_address(strict: Sanitizer) -> None:
-    for value in ({"version": "20.31.0.6"}, {"text": "pip install stubs-20.31.0.6 or version 20.31.0.7"}):
+    for value in (
+        {"version": "20.31.0.6"},
+        {"text": "pip install stubs-20.31.0.6 or version 20.31.0.7"},
+    ):
         line = json.dumps(value).encode()
         assert strict.redact_line(line) == line
     assert strict.text("peer 20.31.0.6 left") == "peer [REDACTED:ipv4] left"

@@ -1,4 +1,6 @@
-"""Classes of secrets and of look-alikes, drawn anew by a seed: what the rules find beyond the examples that they were made from."""
+"""Classes of secrets and of look-alikes, drawn anew by a seed: what the rules find beyond the
+examples that they were made from.
+"""
 
 from __future__ import annotations
 
@@ -43,25 +45,43 @@ def test_secrets_of_every_class_are_found(secrets_only: Sanitizer, group: str) -
     cases = list(GROUPS[group](random.Random(3)))
     missed = [case for case in cases if is_left(secrets_only, case, line_of(group, case))]
     assert len(missed) <= (1 - SHARES[group]) * len(cases), missed[:10]
-    size_of, missed_of = Counter(case.shell for case in cases), Counter(case.shell for case in missed)
-    assert {shell for shell, count in missed_of.items() if count > 0.5 * size_of[shell]} <= KNOWN_MISSES
+    size_of, missed_of = (
+        Counter(case.shell for case in cases),
+        Counter(case.shell for case in missed),
+    )
+    assert {
+        shell for shell, count in missed_of.items() if count > 0.5 * size_of[shell]
+    } <= KNOWN_MISSES
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "members"])
-def test_nothing_that_is_found_is_lost_in_another_placement(secrets_only: Sanitizer, group: str) -> None:
+def test_nothing_that_is_found_is_lost_in_another_placement(
+    secrets_only: Sanitizer, group: str
+) -> None:
     rng = random.Random(4)
     cases = rng.sample(list(GROUPS[group](rng)), PLACED)
     found = [case for case in cases if not is_left(secrets_only, case, line_of(group, case))]
-    lost = [(place, case) for case in found for place, line in placements(case.text) if is_left(secrets_only, case, line)]
+    lost = [
+        (place, case)
+        for case in found
+        for place, line in placements(case.text)
+        if is_left(secrets_only, case, line)
+    ]
     assert lost == []
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("policy", "share"), [("secrets_only", 1.0), ("strict", 0.99)])
-def test_what_only_looks_like_a_secret_is_left_alone(request: pytest.FixtureRequest, policy: str, share: float, seed: int) -> None:
+def test_what_only_looks_like_a_secret_is_left_alone(
+    request: pytest.FixtureRequest, policy: str, share: float, seed: int
+) -> None:
     sanitizer: Sanitizer = request.getfixturevalue(policy)
     rows = list(benign(random.Random(seed)))
-    lines = [(kind, json.dumps(value).encode()) for kind, text in rows for value in ({"out": text}, {"nested": json.dumps({"out": text})})]
+    lines = [
+        (kind, json.dumps(value).encode())
+        for kind, text in rows
+        for value in ({"out": text}, {"nested": json.dumps({"out": text})})
+    ]
     lines += [(kind, text.encode()) for kind, text in rows if text.startswith('{"')]
     touched = [kind for kind, line in lines if sanitizer.redact_line(line) != line]
     assert len(touched) <= (1 - share) * len(lines), touched

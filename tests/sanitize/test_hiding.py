@@ -17,12 +17,19 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
 LONG = "ghp_" + "kT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJa"
-JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6Ik1hcmEifQ." + "kT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJaLEo"
-PEM = ["-----BEGIN RSA PRIVATE " + "KEY-----", "MIIEkT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJaLEo0pQ", "QWERkT4aB3VWojaxyR0n", "-----END RSA PRIVATE " + "KEY-----"]
+CLAIMS = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6Ik1hcmEifQ"
+JWT = f"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{CLAIMS}.kT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJaLEo"
+PEM = [
+    "-----BEGIN RSA PRIVATE " + "KEY-----",
+    "MIIEkT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJaLEo0pQ",
+    "QWERkT4aB3VWojaxyR0n",
+    "-----END RSA PRIVATE " + "KEY-----",
+]
 ENV = f"AWS_ACCESS_KEY_ID={KEY_ID}"
 
 
-# a stroke before the first letter and a zero behind the last tell nothing, nor do lines of base64 without the secret
+# a stroke before the first letter and a zero behind the last tell nothing, nor do lines of base64
+# without the secret
 MARKER = re.compile(r"(?:A\x08)?(?:[A-Za-z0-9+/]{76}\n)?\[REDACTED:[a-z0-9-]+\]\0?")
 
 
@@ -44,14 +51,25 @@ TEXTS = {
     "base64": b64(ENV),
     "base64 twice": b64(b64(ENV)),
     "base64 three times": b64(b64(b64(ENV))),
-    "base64 in lines": wrapped(b64("HOME=/home/dev\nLANG=C.UTF-8\nTERM=xterm\n" + ENV + "\nPATH=/usr/bin:/bin\nPWD=/work/app"), 76),
-    "base64 in short lines, indented": wrapped(b64("HOME=/home/dev\n" + ENV + "\nPATH=/usr/bin:/bin"), 64, "\r\n    "),
+    "base64 in lines": wrapped(
+        b64(
+            "HOME=/home/dev\nLANG=C.UTF-8\nTERM=xterm\n"
+            + ENV
+            + "\nPATH=/usr/bin:/bin\nPWD=/work/app"
+        ),
+        76,
+    ),
+    "base64 in short lines, indented": wrapped(
+        b64("HOME=/home/dev\n" + ENV + "\nPATH=/usr/bin:/bin"), 64, "\r\n    "
+    ),
     "gzip and base64": b64(gzip.compress(ENV.encode(), mtime=0)),
     "zlib and base64": b64(zlib.compress(ENV.encode())),
     "zlib best and base64": b64(zlib.compress(ENV.encode(), 9)),
     "bzip2 and base64": b64(bz2.compress(ENV.encode())),
     "base64 in gzip and base64": b64(gzip.compress(b64(ENV).encode(), mtime=0)),
-    "a packed file that would fill the memory": b64(gzip.compress(b" " * 200_000 + ENV.encode(), mtime=0)),
+    "a packed file that would fill the memory": b64(
+        gzip.compress(b" " * 200_000 + ENV.encode(), mtime=0)
+    ),
     "percent": "".join(f"%{ord(c):02X}" for c in KEY_ID),
     "percent twice": "".join(f"%25{ord(c):02x}" for c in KEY_ID),
     "entities": "".join(f"&#x{ord(c):x};" for c in KEY_ID),
@@ -69,7 +87,9 @@ TEXTS = {
     "overstruck": "".join(f"{c}\b{c}" for c in KEY_ID),
     "UTF-16 read as UTF-8": "".join(f"{c}\0" for c in KEY_ID),
     "full width": "".join(chr(ord(c) + 0xFEE0) for c in KEY_ID),
-    "mathematical": "".join(chr(0x1D400 + ord(c) - 65) if c.isalpha() else chr(0x1D7CE + ord(c) - 48) for c in KEY_ID),
+    "mathematical": "".join(
+        chr(0x1D400 + ord(c) - 65) if c.isalpha() else chr(0x1D7CE + ord(c) - 48) for c in KEY_ID
+    ),
     "circled": "".join(chr(0x24B6 + ord(c) - 65) if c.isalpha() else c for c in KEY_ID),
     "wrapped": wrapped(KEY_ID, 10),
     "wrapped and indented": wrapped(LONG, 20, "\r\n    "),
@@ -81,7 +101,9 @@ TEXTS = {
 @pytest.mark.parametrize("form", TEXTS)
 @pytest.mark.parametrize("ascii_only", [True, False])
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_only_the_hidden_secret_goes(secrets_only: Sanitizer, form: str, ascii_only: bool, depth: int) -> None:
+def test_only_the_hidden_secret_goes(
+    secrets_only: Sanitizer, form: str, ascii_only: bool, depth: int
+) -> None:
     hidden = TEXTS[form]
     before, after = "seen at 100 % — ok?\n", "\nand \u4e2d\u6587 behind it"
     value = nested({"d": before + hidden + after, "id": 7}, depth)
@@ -99,7 +121,13 @@ VALUES: dict[str, object] = {
     "two fields": {"p1": KEY_ID[:8], "p2": KEY_ID[8:]},
     "three fields of five": {"a": "x", "b": LONG[:9], "c": LONG[9:20], "d": LONG[20:], "e": "tail"},
     "a list": ["see", KEY_ID[:6], KEY_ID[6:], "end"],
-    "a list of objects": {"parts": [{"n": 1, "delta": KEY_ID[:7]}, {"n": 2, "delta": KEY_ID[7:14]}, {"n": 3, "delta": KEY_ID[14:]}]},
+    "a list of objects": {
+        "parts": [
+            {"n": 1, "delta": KEY_ID[:7]},
+            {"n": 2, "delta": KEY_ID[7:14]},
+            {"n": 3, "delta": KEY_ID[14:]},
+        ]
+    },
     "PEM as a list of lines": {"lines": ["$ cat key", *PEM, "$ "]},
     "PEM as a list of numbered lines": [{"n": i, "text": f"{line}"} for i, line in enumerate(PEM)],
     "PEM as a list, cut off": PEM[:3],
@@ -120,15 +148,35 @@ def test_no_piece_of_a_secret_stays(secrets_only: Sanitizer, form: str) -> None:
 
 
 def test_a_secret_in_pieces_counts_once_and_leaves_its_neighbours(secrets_only: Sanitizer) -> None:
-    value = {"parts": [{"n": 1, "delta": "my key " + KEY_ID[:7]}, {"n": 2, "delta": KEY_ID[7:14]}, {"n": 3, "delta": KEY_ID[14:] + " done"}]}
+    value = {
+        "parts": [
+            {"n": 1, "delta": "my key " + KEY_ID[:7]},
+            {"n": 2, "delta": KEY_ID[7:14]},
+            {"n": 3, "delta": KEY_ID[14:] + " done"},
+        ]
+    }
     clean = secrets_only(chunk_of(json.dumps(value).encode() + b"\n"))
-    parts = [{"n": 1, "delta": "my key [REDACTED:aws-access-key-id]"}, {"n": 2, "delta": ""}, {"n": 3, "delta": " done"}]
+    parts = [
+        {"n": 1, "delta": "my key [REDACTED:aws-access-key-id]"},
+        {"n": 2, "delta": ""},
+        {"n": 3, "delta": " done"},
+    ]
     assert json.loads(clean.data) == {"parts": parts}
     assert clean.cuts == (("aws-access-key-id", 1),)
 
 
-@pytest.mark.parametrize("value", [["ghp_", "gh issue"], {"a": LONG, "b": "plain words"}, [KEY_ID, "next"], {"k": "npm_config", "v": "registry"}])
-def test_a_whole_token_does_not_take_its_neighbour_along(secrets_only: Sanitizer, value: object) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["ghp_", "gh issue"],
+        {"a": LONG, "b": "plain words"},
+        [KEY_ID, "next"],
+        {"k": "npm_config", "v": "registry"},
+    ],
+)
+def test_a_whole_token_does_not_take_its_neighbour_along(
+    secrets_only: Sanitizer, value: object
+) -> None:
     kept = {text for text in texts_of(value) if text not in {LONG, KEY_ID}}
     assert kept <= set(texts_of(redacted(secrets_only, value)))
 
@@ -153,15 +201,21 @@ def test_below_the_eighth_level_a_suspect_string_goes_whole(secrets_only: Saniti
 def test_both_of_two_equal_names_are_cut(secrets_only: Sanitizer) -> None:
     line = b'{"a":"%s","b":{"password":"one two","password":"three"},"a":1}' % KEY_ID.encode()
     assert (
-        secrets_only.redact_line(line) == b'{"a":"[REDACTED:aws-access-key-id]","b":{"password":"[REDACTED:key-name]","password":"[REDACTED:key-name]"},"a":1}'
+        secrets_only.redact_line(line)
+        == b'{"a":"[REDACTED:aws-access-key-id]","b":{"password":"[REDACTED:key-name]","password":"[REDACTED:key-name]"},"a":1}'
     )
 
 
 def test_soft_line_breaks_of_mail_hide_nothing(secrets_only: Sanitizer) -> None:
-    body = quopri.encodestring(f"Grüße! der Schlüssel = {LONG}, bitte nicht weitergeben".encode()).decode()
+    body = quopri.encodestring(
+        f"Grüße! der Schlüssel = {LONG}, bitte nicht weitergeben".encode()
+    ).decode()
     assert LONG[:20] not in json.dumps(redacted(secrets_only, {"mail": body}))
 
 
 def test_packed_data_without_secrets_stays(secrets_only: Sanitizer) -> None:
-    value = {"a": b64(gzip.compress(b"nothing but words, and some more of them", mtime=0)), "b": b64(zlib.compress(b"x y z " * 30))}
+    value = {
+        "a": b64(gzip.compress(b"nothing but words, and some more of them", mtime=0)),
+        "b": b64(zlib.compress(b"x y z " * 30)),
+    }
     assert redacted(secrets_only, value) == value

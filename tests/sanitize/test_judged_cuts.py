@@ -12,12 +12,17 @@ JUDGED: dict[tuple[int, str, str], str] = {
     (1001, "history[0].args.content", "email"): "right: an address, though of a bot",
     (1001, "history[0].message", "email"): "right: the same",
 }
-"""(line, path, rule) to the verdict, with all rules for personal data on. Without them nothing is cut."""
+"""(line, path, rule) to the verdict, with all rules for personal data on.
+
+Without them nothing is cut.
+"""
 
 
 def test_each_cut_in_the_real_lines_was_judged_right(strict: Sanitizer) -> None:
     found = set()
-    for number, line in enumerate(gzip.decompress(corpus("real-agent-lines.jsonl.gz").read_bytes()).split(b"\n"), 1):
+    for number, line in enumerate(
+        gzip.decompress(corpus("real-agent-lines.jsonl.gz").read_bytes()).split(b"\n"), 1
+    ):
         report = strict.report(line) if line else ()
         assert not isinstance(report, Reason), number
         found |= {(number, finding.path, finding.rule) for finding in report}

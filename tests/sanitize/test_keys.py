@@ -8,10 +8,10 @@ import pytest
 
 from tests.sanitize.lines import redacted
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.sanitize.keys import KeyMatcher, words_of
-from tracesidecar.sanitize.rules import load_catalogue
+from tracesidecar.sanitize.rules.catalogue import load_catalogue
+from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
+from tracesidecar.sanitize.rules.value_checks import KeyClass
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.sanitize.values import KeyClass
 
 KEYS = KeyMatcher(load_catalogue().keys)
 
@@ -61,10 +61,18 @@ def test_words_are_split_as_people_read_them() -> None:
     assert words_of("x-api__KEY.v2 42") == ("x", "api", "key", "v")
 
 
-@pytest.mark.parametrize("key", ["to\u200bken_secret", "\uff50assword", "pass\u00adword", "db\\u0050assword"])
-def test_invisible_and_wide_characters_in_a_key_hide_nothing(secrets_only: Sanitizer, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["to\u200bken_secret", "\uff50assword", "pass\u00adword", "db\\u0050assword"]
+)
+def test_invisible_and_wide_characters_in_a_key_hide_nothing(
+    secrets_only: Sanitizer, key: str
+) -> None:
     for ascii_only in (True, False):
-        line = json.dumps({key: "correct horse"}, ensure_ascii=ascii_only).replace("\\\\u", "\\u").encode()
+        line = (
+            json.dumps({key: "correct horse"}, ensure_ascii=ascii_only)
+            .replace("\\\\u", "\\u")
+            .encode()
+        )
         out = secrets_only.redact_line(line)
         assert isinstance(out, bytes)
         assert list(json.loads(out).values()) == ["[REDACTED:key-name]"]
@@ -80,11 +88,17 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_every_sensitive_name_in_every_spelling_reaches_the_redactor(secrets_only: Sanitizer, spelling: str) -> None:
+def test_every_sensitive_name_in_every_spelling_reaches_the_redactor(
+    secrets_only: Sanitizer, spelling: str
+) -> None:
     vocabulary = load_catalogue().keys
     names = [(word,) for word in vocabulary.strong]
-    names += [(word, "key") for word in vocabulary.key_prev] + [(word, "pass") for word in vocabulary.pass_prev]
-    names += [(word, "token") for word in vocabulary.tokens_pos_prev] + [tuple(entry.split("_")) for entry in vocabulary.exact]
+    names += [(word, "key") for word in vocabulary.key_prev] + [
+        (word, "pass") for word in vocabulary.pass_prev
+    ]
+    names += [(word, "token") for word in vocabulary.tokens_pos_prev] + [
+        tuple(entry.split("_")) for entry in vocabulary.exact
+    ]
     values = ("aB3dE5fG7hJ9kL1mN3pQ5rS7tU9v", "hunter22x", ["aB3dE5fG7hJ9kL1mN3pQ5rS7tU9v"])
     for name in names:
         for tail in ((), ("value",), ("prod",)):
@@ -103,23 +117,55 @@ STRUCTURES = {
     "number under a password": ({"password": 48151623}, {"password": "[REDACTED:key-name]"}),
     "number under a token": ({"access_token": 1371}, {"access_token": 1371}),
     "literals": ({"password": None, "secret": True}, {"password": None, "secret": True}),
-    "all below": ({"secrets": {"a": ["x1", {"b": "y2"}]}}, {"secrets": {"a": ["[REDACTED:key-name]", {"b": "[REDACTED:key-name]"}]}}),
-    "header pairs": ([["Authorization", "Bearer abcdef123"]], [["Authorization", "Bearer [REDACTED:key-name]"]]),
-    "name and value": ([{"name": "DB_PASSWORD", "value": "hunter2"}], [{"name": "DB_PASSWORD", "value": "[REDACTED:pair]"}]),
-    "value and name": ([{"value": "hunter2", "key": "api_key"}], [{"value": "[REDACTED:pair]", "key": "api_key"}]),
-    "arguments": (["run", "--password", "hunter2", "-v"], ["run", "--password", "[REDACTED:argv]", "-v"]),
-    "curl": (["curl", "-u", "me:hunter2", "https://x"], ["curl", "-u", "[REDACTED:argv]", "https://x"]),
-    "log probabilities": ({"token": "abcdefgh12", "logprob": -0.1}, {"token": "abcdefgh12", "logprob": -0.1}),
+    "all below": (
+        {"secrets": {"a": ["x1", {"b": "y2"}]}},
+        {"secrets": {"a": ["[REDACTED:key-name]", {"b": "[REDACTED:key-name]"}]}},
+    ),
+    "header pairs": (
+        [["Authorization", "Bearer abcdef123"]],
+        [["Authorization", "Bearer [REDACTED:key-name]"]],
+    ),
+    "name and value": (
+        [{"name": "DB_PASSWORD", "value": "hunter2"}],
+        [{"name": "DB_PASSWORD", "value": "[REDACTED:pair]"}],
+    ),
+    "value and name": (
+        [{"value": "hunter2", "key": "api_key"}],
+        [{"value": "[REDACTED:pair]", "key": "api_key"}],
+    ),
+    "arguments": (
+        ["run", "--password", "hunter2", "-v"],
+        ["run", "--password", "[REDACTED:argv]", "-v"],
+    ),
+    "curl": (
+        ["curl", "-u", "me:hunter2", "https://x"],
+        ["curl", "-u", "[REDACTED:argv]", "https://x"],
+    ),
+    "log probabilities": (
+        {"token": "abcdefgh12", "logprob": -0.1},
+        {"token": "abcdefgh12", "logprob": -0.1},
+    ),
     "JSON Web Key": (
         {"kty": "RSA", "e": "AQAB", "n": "abc", "d": "kT4aQqyH", "dp": "kT4b"},
-        {"kty": "RSA", "e": "AQAB", "n": "abc", "d": "[REDACTED:key-name]", "dp": "[REDACTED:key-name]"},
+        {
+            "kty": "RSA",
+            "e": "AQAB",
+            "n": "abc",
+            "d": "[REDACTED:key-name]",
+            "dp": "[REDACTED:key-name]",
+        },
     ),
-    "placeholder": ({"password": "<your-password>", "api_key": "${API_KEY}"}, {"password": "<your-password>", "api_key": "${API_KEY}"}),
+    "placeholder": (
+        {"password": "<your-password>", "api_key": "${API_KEY}"},
+        {"password": "<your-password>", "api_key": "${API_KEY}"},
+    ),
 }
 
 
 @pytest.mark.parametrize(("before", "after"), STRUCTURES.values(), ids=STRUCTURES.keys())
-def test_structures_are_understood_at_every_depth(secrets_only: Sanitizer, before: object, after: object) -> None:
+def test_structures_are_understood_at_every_depth(
+    secrets_only: Sanitizer, before: object, after: object
+) -> None:
     assert redacted(secrets_only, before) == after
     assert redacted(secrets_only, {"n": 1, "deep": [before]}) == {"n": 1, "deep": [after]}
     nested = redacted(secrets_only, {"deep": json.dumps({"x": [before]})})

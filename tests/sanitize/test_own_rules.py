@@ -1,4 +1,6 @@
-"""What a user may add or take away: keywords, places that are never cut, rules switched off, and other tools' marks."""
+"""What a user may add or take away: keywords, places that are never cut, rules switched off, and
+other tools' marks.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 
 from tests.sanitize.lines import chunk_of, placements, redacted, texts_of
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.sanitize.options import OwnRule, RedactionOptions
+from tracesidecar.sanitize.options import CustomRule, RedactionOptions
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
@@ -26,8 +28,10 @@ def made(cache_directory: str, **options: object) -> Sanitizer:
         ("(x+y)", "take (X+Y) now", "take [REDACTED:own] now"),
     ],
 )
-def test_a_keyword_is_cut_as_a_word_in_any_case(cache_directory: str, keyword: str, text: str, cut: str) -> None:
-    sanitizer = made(cache_directory, rule=(OwnRule(id="own", keyword=keyword),))
+def test_a_keyword_is_cut_as_a_word_in_any_case(
+    cache_directory: str, keyword: str, text: str, cut: str
+) -> None:
+    sanitizer = made(cache_directory, rule=(CustomRule(id="own", keyword=keyword),))
     assert sanitizer.text(text) == cut
     for place, line in placements(text):
         out = sanitizer.redact_line(line)
@@ -35,14 +39,23 @@ def test_a_keyword_is_cut_as_a_word_in_any_case(cache_directory: str, keyword: s
         assert any(cut in found for found in texts_of(json.loads(out))), place
 
 
-@pytest.mark.parametrize("rule", [OwnRule(id="x"), OwnRule(id="x", keyword="  "), OwnRule(id="x", regex="a", keyword="b")])
-def test_an_own_rule_has_either_a_regex_or_a_keyword(rule: OwnRule) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        CustomRule(id="x"),
+        CustomRule(id="x", keyword="  "),
+        CustomRule(id="x", regex="a", keyword="b"),
+    ],
+)
+def test_an_own_rule_has_either_a_regex_or_a_keyword(rule: CustomRule) -> None:
     with pytest.raises(ConfigurationError, match='either a "regex" or a "keyword"'):
         Sanitizer(RedactionOptions(rule=(rule,)))
 
 
 def test_what_stands_at_an_allowed_place_is_never_cut(cache_directory: str) -> None:
-    sanitizer = made(cache_directory, allow=("$.deploy.token", "$.steps[*].out", "$.list[0]", "$.any.*.password"))
+    sanitizer = made(
+        cache_directory, allow=("$.deploy.token", "$.steps[*].out", "$.list[0]", "$.any.*.password")
+    )
     kept = {
         "deploy": {"token": {"id": KEY_ID}},
         "steps": [{"out": KEY_ID}, {"out": f"see {KEY_ID}"}],
@@ -50,7 +63,12 @@ def test_what_stands_at_an_allowed_place_is_never_cut(cache_directory: str) -> N
         "any": {"x": {"password": "correct horse"}},
     }
     assert redacted(sanitizer, kept) == kept
-    other = {"deploy": {"tokens": KEY_ID}, "steps": [{"outer": KEY_ID}], "list": ["", KEY_ID], "any": {"password": "correct horse"}}
+    other = {
+        "deploy": {"tokens": KEY_ID},
+        "steps": [{"outer": KEY_ID}],
+        "list": ["", KEY_ID],
+        "any": {"password": "correct horse"},
+    }
     out = json.dumps(redacted(sanitizer, other))
     assert KEY_ID not in out
     assert "horse" not in out
@@ -62,9 +80,14 @@ def test_a_place_that_is_no_path_is_refused(entry: str) -> None:
         Sanitizer(RedactionOptions(allow=(entry,)))
 
 
-def test_secret_rules_that_are_switched_off_are_known_by_name(cache_directory: str, secrets_only: Sanitizer) -> None:
+def test_secret_rules_that_are_switched_off_are_known_by_name(
+    cache_directory: str, secrets_only: Sanitizer
+) -> None:
     assert secrets_only.disabled_secret_rules == ()
-    assert made(cache_directory, disable=("twilio-key", "email", "jwt")).disabled_secret_rules == ("twilio-key", "jwt")
+    assert made(cache_directory, disable=("twilio-key", "email", "jwt")).disabled_secret_rules == (
+        "twilio-key",
+        "jwt",
+    )
 
 
 MARKS = {

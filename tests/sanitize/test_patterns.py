@@ -1,4 +1,6 @@
-"""Python's own pattern engine can be made to run for hours; the few patterns that meet untrusted text cannot."""
+"""Python's own pattern engine can be made to run for hours; the few patterns that meet untrusted
+text cannot.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ BAIT = [
 ]
 
 
-# these run over texts of any length; all others match at one place, or in a window of a few hundred bytes
+# these run over texts of any length; all others match at one place, or in a window of a few hundred
+# bytes
 SEARCHED = {
     "ANSI",
     "BLOCK_START",
@@ -92,4 +95,6 @@ def seconds(name: str, text: str) -> float:
 def test_a_pattern_is_linear_in_its_text(name: str) -> None:
     for bait in BAIT:
         small = max(seconds(name, bait * (4096 // len(bait))), 0.0005)
-        assert seconds(name, bait * (65536 // len(bait))) < 64 * small, bait  # sixteen times the text; quadratic would be 256 times the time
+        assert seconds(name, bait * (65536 // len(bait))) < 64 * small, (
+            bait
+        )  # sixteen times the text; quadratic would be 256 times the time

@@ -1,4 +1,6 @@
-"""Whatever the rules can cut, the scan of whole chunks must point at; and cutting twice must be cutting once."""
+"""Whatever the rules can cut, the scan of whole chunks must point at; and cutting twice must be
+cutting once.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,21 @@ from hypothesis import strategies as st
 from tests.sanitize.lines import placements, texts_of
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.redactor import Redactor
-from tracesidecar.sanitize.rules import active_rules, load_catalogue
+from tracesidecar.sanitize.rules.catalogue import active_rules, load_catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 CATALOGUE = load_catalogue()
-EXAMPLES = [CATALOGUE.example(text) for rule in active_rules(CATALOGUE, RedactionOptions(pii=True)) for text in rule.positives]
+EXAMPLES = [
+    CATALOGUE.example(text)
+    for rule in active_rules(CATALOGUE, RedactionOptions(pii=True))
+    for text in rule.positives
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_whatever_the_rules_cut_in_a_text_is_cut_in_every_placement(strict: Sanitizer, example: str) -> None:
+def test_whatever_the_rules_cut_in_a_text_is_cut_in_every_placement(
+    strict: Sanitizer, example: str
+) -> None:
     data = example.encode()
     spans = strict._redactor.rules.spans(data)
     secrets = [data[start:end].decode() for start, end, _ in spans]
@@ -58,7 +66,9 @@ HIDDEN = {
     "colour inside": lambda text: text[:8] + "\x1b[0m" + text[8:],
     "zero width inside": lambda text: text[:8] + "\u200b" + text[8:],
     "soft hyphen inside": lambda text: text[:8] + "\u00ad" + text[8:],
-    "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    "full width": lambda text: "".join(
+        chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text
+    ),
     "escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
     "escaped escapes": lambda text: "".join(f"\\\\u{ord(c):04x}" for c in text),
 }
@@ -66,7 +76,9 @@ HIDDEN = {
 
 @pytest.mark.parametrize("form", HIDDEN)
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_a_secret_in_an_encoded_view_is_cut(secrets_only: Sanitizer, form: str, ascii_only: bool) -> None:
+def test_a_secret_in_an_encoded_view_is_cut(
+    secrets_only: Sanitizer, form: str, ascii_only: bool
+) -> None:
     hidden = HIDDEN[form]("AWS_ACCESS_KEY_ID=" + key_id())
     for value in ({"d": hidden}, {"a": json.dumps({"d": f"see {hidden} there"})}):
         out = secrets_only.redact_line(json.dumps(value, ensure_ascii=ascii_only).encode())
@@ -77,19 +89,36 @@ def test_a_secret_in_an_encoded_view_is_cut(secrets_only: Sanitizer, form: str, 
 
 def test_escapes_in_the_line_itself_hide_nothing(secrets_only: Sanitizer) -> None:
     escaped = "".join(f"\\u{ord(c):04x}" for c in key_id())
-    assert secrets_only.redact_line(b'{"out":"%s"}' % escaped.encode()) == b'{"out":"[REDACTED:aws-access-key-id]"}'
+    assert (
+        secrets_only.redact_line(b'{"out":"%s"}' % escaped.encode())
+        == b'{"out":"[REDACTED:aws-access-key-id]"}'
+    )
 
 
 _values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8"), max_size=40),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=12), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=40),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=12), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 @settings(max_examples=150, deadline=None)
-@given(tree=_values, example=st.sampled_from(EXAMPLES), ascii_only=st.booleans(), nest=st.integers(0, 2))
-def test_a_secret_anywhere_in_any_tree_is_absent_and_the_rest_stays(tree: object, example: str, ascii_only: bool, nest: int) -> None:
+@given(
+    tree=_values,
+    example=st.sampled_from(EXAMPLES),
+    ascii_only=st.booleans(),
+    nest=st.integers(0, 2),
+)
+def test_a_secret_anywhere_in_any_tree_is_absent_and_the_rest_stays(
+    tree: object, example: str, ascii_only: bool, nest: int
+) -> None:
     sanitizer = _shared()
     planted: object = {"text": example}
     for _ in range(nest):
@@ -110,7 +139,12 @@ _SANITIZERS: dict[str, Sanitizer] = {}
 
 
 def _shared() -> Sanitizer:
-    return _SANITIZERS.setdefault("strict", Sanitizer(RedactionOptions(pii=True)) if not _SANITIZERS else next(iter(_SANITIZERS.values())))
+    return _SANITIZERS.setdefault(
+        "strict",
+        Sanitizer(RedactionOptions(pii=True))
+        if not _SANITIZERS
+        else next(iter(_SANITIZERS.values())),
+    )
 
 
 def test_a_chunk_and_its_lines_alone_come_to_the_same(strict: Sanitizer) -> None:

@@ -1,4 +1,6 @@
-"""For random traces: a planted secret is gone under every reading of the output, what stands around it is as before, and other lines keep their bytes."""
+"""For random traces: a planted secret is gone under every reading of the output, what stands around
+it is as before, and other lines keep their bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,40 @@ import pytest
 
 from tests.sanitize.lines import chunk_of
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules import active_rules, load_catalogue
+from tracesidecar.sanitize.rules.catalogue import active_rules, load_catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 CATALOGUE = load_catalogue()
-EXAMPLES = [CATALOGUE.example(rule.positives[0]) for rule in active_rules(CATALOGUE, RedactionOptions())]
-WORDS = ["the", "build", "went", "through", "and", "tests", "are", "green", "next", "is", "a", "deploy", "of", "workers", "grüße", "構建", "done"]
+EXAMPLES = [
+    CATALOGUE.example(rule.positives[0]) for rule in active_rules(CATALOGUE, RedactionOptions())
+]
+WORDS = [
+    "the",
+    "build",
+    "went",
+    "through",
+    "and",
+    "tests",
+    "are",
+    "green",
+    "next",
+    "is",
+    "a",
+    "deploy",
+    "of",
+    "workers",
+    "grüße",
+    "構建",
+    "done",
+]
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "in prose": lambda text: f"first words\n{text}\nlast words",
     "base64": lambda text: base64.b64encode(f"note: {text} end".encode()).decode(),
-    "base64 twice": lambda text: base64.b64encode(base64.b64encode(f"note: {text} end".encode())).decode(),
+    "base64 twice": lambda text: base64.b64encode(
+        base64.b64encode(f"note: {text} end".encode())
+    ).decode(),
     "percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
     "entities": lambda text: "".join(f"&#{ord(c)};" for c in text),
     "escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
@@ -47,10 +71,15 @@ def readings(out: bytes) -> Iterator[str]:
     raw = out.decode()
     yield raw
     decoded = json.dumps(json.loads(raw), ensure_ascii=False)
-    for text in (decoded, decoded.replace("\\\\", "\\").replace('\\"', '"').replace("\\n", "\n").replace("\\/", "/")):
+    for text in (
+        decoded,
+        decoded.replace("\\\\", "\\").replace('\\"', '"').replace("\\n", "\n").replace("\\/", "/"),
+    ):
         yield text
         for run in re.findall(r"[A-Za-z0-9+/_-]{16,}", text):
-            yield base64.b64decode(run[: len(run) // 4 * 4].replace("-", "+").replace("_", "/")).decode("utf-8", "replace")
+            yield base64.b64decode(
+                run[: len(run) // 4 * 4].replace("-", "+").replace("_", "/")
+            ).decode("utf-8", "replace")
 
 
 def outline(value: object) -> object:
@@ -64,15 +93,22 @@ def outline(value: object) -> object:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("seed", range(4))
-def test_a_planted_secret_is_gone_and_the_rest_is_as_before(secrets_only: Sanitizer, encoding: str, seed: int) -> None:
+def test_a_planted_secret_is_gone_and_the_rest_is_as_before(
+    secrets_only: Sanitizer, encoding: str, seed: int
+) -> None:
     rng = random.Random(f"{encoding}{seed}")
     for example in rng.sample(EXAMPLES, 16):
         data = example.encode()
-        secrets = [data[start:end].decode() for start, end, _ in secrets_only._redactor.rules.spans(data)]
+        secrets = [
+            data[start:end].decode() for start, end, _ in secrets_only._redactor.rules.spans(data)
+        ]
         members = [tree(rng, 3) for _ in range(rng.randint(1, 4))]
         place = rng.randrange(len(members))
         planted = [*members[:place], {"planted": ENCODINGS[encoding](example)}, *members[place:]]
-        calm = [json.dumps(tree(rng, 3), ensure_ascii=bool(i % 2), indent=None).encode() + b"\n" for i in range(3)]
+        calm = [
+            json.dumps(tree(rng, 3), ensure_ascii=bool(i % 2), indent=None).encode() + b"\n"
+            for i in range(3)
+        ]
         line = json.dumps(planted, ensure_ascii=rng.random() < 0.5).encode() + b"\n"
         clean = secrets_only(chunk_of(calm[0] + line + calm[1] + calm[2]))
         assert clean.data.startswith(calm[0])

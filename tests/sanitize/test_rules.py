@@ -7,15 +7,19 @@ import re
 
 import pytest
 
-from tracesidecar.sanitize.gates import gates
-from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.re2_patterns import Re2Pattern
-from tracesidecar.sanitize.rules import Catalogue, load_catalogue
+from tracesidecar.sanitize.detect.rule_conditions import gates
+from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern
+from tracesidecar.sanitize.rules.catalogue import Catalogue, load_catalogue
+from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 CATALOGUE = load_catalogue()
-POSITIVES = [(rule.id, CATALOGUE.example(text)) for rule in CATALOGUE.rule for text in rule.positives]
-NEGATIVES = [(rule.id, CATALOGUE.example(text)) for rule in CATALOGUE.rule for text in rule.negatives]
+POSITIVES = [
+    (rule.id, CATALOGUE.example(text)) for rule in CATALOGUE.rule for text in rule.positives
+]
+NEGATIVES = [
+    (rule.id, CATALOGUE.example(text)) for rule in CATALOGUE.rule for text in rule.negatives
+]
 
 
 def secret_of(rule_id: str, example: str) -> str:
@@ -24,7 +28,11 @@ def secret_of(rule_id: str, example: str) -> str:
     pattern = Re2Pattern(rule.regex)
     match = pattern.search(example.encode())
     assert match is not None
-    spans = [match.span(group) for group in (rule.group, *range(pattern.groups, 0, -1)) if group <= pattern.groups]
+    spans = [
+        match.span(group)
+        for group in (rule.group, *range(pattern.groups, 0, -1))
+        if group <= pattern.groups
+    ]
     start, end = next(span for span in spans if span[0] >= 0)
     return example.encode()[start:end].decode()
 

@@ -14,7 +14,7 @@ import pytest
 from tests.sanitize.lines import chunk_of, redacted
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.model import Refusal
-from tracesidecar.sanitize.options import OwnRule, RedactionOptions
+from tracesidecar.sanitize.options import CustomRule, RedactionOptions
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Finding, Sanitizer
 from tracesidecar.units import Secret
@@ -29,7 +29,10 @@ def made(cache_directory: str, **options: object) -> Sanitizer:
 def test_a_chunk_is_counted_line_by_line(secrets_only: Sanitizer) -> None:
     data = b'{"a":"%s %s"}\n\n{"b":NaN}\n{"password":"x y"}\n' % (KEY_ID.encode(), KEY_ID.encode())
     clean = secrets_only(chunk_of(data, start=500), repair=True)
-    assert clean.data == b'{"a":"[REDACTED:aws-access-key-id] [REDACTED:aws-access-key-id]"}\n{"b":null}\n{"password":"[REDACTED:key-name]"}\n'
+    assert (
+        clean.data
+        == b'{"a":"[REDACTED:aws-access-key-id] [REDACTED:aws-access-key-id]"}\n{"b":null}\n{"password":"[REDACTED:key-name]"}\n'
+    )
     assert (clean.start, clean.end, clean.lines, clean.blank) == (500, 500 + len(data), 3, 1)
     assert clean.repaired == (500 + data.index(b'{"b"'),)
     assert clean.cuts == (("aws-access-key-id", 2), ("key-name", 1))
@@ -38,41 +41,80 @@ def test_a_chunk_is_counted_line_by_line(secrets_only: Sanitizer) -> None:
 def test_refusals_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory: str) -> None:
     sanitizer = Sanitizer(RedactionOptions(), cache_directory=cache_directory, digest_key=b"k" * 16)
     clean = sanitizer(chunk_of(b'{"a":1}\nbad\n', start=100))
-    assert clean.refused == (Refusal(108, 111, "not_json", hashlib.blake2b(b"bad", key=b"k" * 16, digest_size=16).digest()),)
+    assert clean.refused == (
+        Refusal(
+            108, 111, "not_json", hashlib.blake2b(b"bad", key=b"k" * 16, digest_size=16).digest()
+        ),
+    )
 
 
 def test_refusals_of_the_collector_are_passed_on(secrets_only: Sanitizer) -> None:
     chunk = chunk_of(b"", start=10)
     long = Refusal(10, 99, Reason.TOO_LONG)
-    clean = secrets_only(type(chunk)(segment=chunk.segment, start=10, end=99, data=b"", next=chunk.next, refused=(long,)))
+    clean = secrets_only(
+        type(chunk)(
+            segment=chunk.segment, start=10, end=99, data=b"", next=chunk.next, refused=(long,)
+        )
+    )
     assert (clean.data, clean.lines, clean.refused) == (b"", 0, (long,))
 
 
-def test_personal_data_is_cut_only_when_asked_for(cache_directory: str, secrets_only: Sanitizer, strict: Sanitizer) -> None:
+def test_personal_data_is_cut_only_when_asked_for(
+    cache_directory: str, secrets_only: Sanitizer, strict: Sanitizer
+) -> None:
     text = "mara.lind@example.net paid with 4242424242424242 from +44 20 7946 0018"
     assert secrets_only.text(text) == text
-    assert strict.text(text) == "[REDACTED:email] paid with [REDACTED:payment-card] from [REDACTED:phone-e164]"
-    assert made(cache_directory, pii=("payment-card",)).text(text) == text.replace("4242424242424242", "[REDACTED:payment-card]")
+    assert (
+        strict.text(text)
+        == "[REDACTED:email] paid with [REDACTED:payment-card] from [REDACTED:phone-e164]"
+    )
+    assert made(cache_directory, pii=("payment-card",)).text(text) == text.replace(
+        "4242424242424242", "[REDACTED:payment-card]"
+    )
 
 
 def test_a_disabled_rule_does_not_cut(cache_directory: str) -> None:
-    assert made(cache_directory, disable=("aws-access-key-id",)).text(f"key {KEY_ID}") == f"key {KEY_ID}"
+    assert (
+        made(cache_directory, disable=("aws-access-key-id",)).text(f"key {KEY_ID}")
+        == f"key {KEY_ID}"
+    )
 
 
 def test_allowed_values_are_never_cut(cache_directory: str) -> None:
     sanitizer = made(cache_directory, allow=(KEY_ID, "hunter2xyz", "48151623"))
-    value = {"a": f"key {KEY_ID}", "password": "hunter2xyz", "pin_secret": 48151623, "h": [["Authorization", "hunter2xyz"]]}
+    value = {
+        "a": f"key {KEY_ID}",
+        "password": "hunter2xyz",
+        "pin_secret": 48151623,
+        "h": [["Authorization", "hunter2xyz"]],
+    }
     assert redacted(sanitizer, value) == value
     assert redacted(sanitizer, {"password": "hunter2xyz2"}) == {"password": "[REDACTED:key-name]"}
 
 
 def test_own_key_names_count_in_every_spelling(cache_directory: str) -> None:
     sanitizer = made(cache_directory, key_names=("door code", "fob"))
-    value = {"doorCode": "a b", "DOOR_CODE": "c d", "main-door-code": "e", "fob": "g h", "floor": "7", "text": 'DOOR_CODE="x y z"'}
+    value = {
+        "doorCode": "a b",
+        "DOOR_CODE": "c d",
+        "main-door-code": "e",
+        "fob": "g h",
+        "floor": "7",
+        "text": 'DOOR_CODE="x y z"',
+    }
     marked = "[REDACTED:key-name]"
-    expected = {"doorCode": marked, "DOOR_CODE": marked, "main-door-code": marked, "fob": marked, "floor": "7", "text": 'DOOR_CODE="[REDACTED:kv-assignment]"'}
+    expected = {
+        "doorCode": marked,
+        "DOOR_CODE": marked,
+        "main-door-code": marked,
+        "fob": marked,
+        "floor": "7",
+        "text": 'DOOR_CODE="[REDACTED:kv-assignment]"',
+    }
     assert redacted(sanitizer, value) == expected
-    assert redacted(sanitizer, {"n": json.dumps(value)}) == {"n": json.dumps(expected, separators=(", ", ": "))}
+    assert redacted(sanitizer, {"n": json.dumps(value)}) == {
+        "n": json.dumps(expected, separators=(", ", ": "))
+    }
 
 
 OWN = {
@@ -85,10 +127,16 @@ OWN = {
 
 
 @pytest.mark.parametrize(("regex", "text", "cut"), OWN.values(), ids=OWN.keys())
-def test_own_rules_cut_in_every_placement(cache_directory: str, regex: str, text: str, cut: str) -> None:
-    sanitizer = made(cache_directory, rule=(OwnRule(id="own", regex=regex),))
+def test_own_rules_cut_in_every_placement(
+    cache_directory: str, regex: str, text: str, cut: str
+) -> None:
+    sanitizer = made(cache_directory, rule=(CustomRule(id="own", regex=regex),))
     for ascii_only in (True, False):
-        for value in ({"a": text}, {text: 1}, {"n": json.dumps({"b": text}, ensure_ascii=ascii_only)}):
+        for value in (
+            {"a": text},
+            {text: 1},
+            {"n": json.dumps({"b": text}, ensure_ascii=ascii_only)},
+        ):
             line = sanitizer.redact_line(json.dumps(value, ensure_ascii=ascii_only).encode())
             assert isinstance(line, bytes)
             out = json.loads(line)
@@ -97,18 +145,29 @@ def test_own_rules_cut_in_every_placement(cache_directory: str, regex: str, text
 
 
 def test_an_own_rule_may_cut_a_group() -> None:
-    sanitizer = Sanitizer(RedactionOptions(rule=(OwnRule(id="badge", regex="badge ([0-9]+)", group=1),)))
+    sanitizer = Sanitizer(
+        RedactionOptions(rule=(CustomRule(id="badge", regex="badge ([0-9]+)", group=1),))
+    )
     assert sanitizer.text("badge 77") == "badge [REDACTED:badge]"
 
 
 BAD = {
-    "look-ahead": ({"rule": (OwnRule(id="x", regex="(?=a)b"),)}, "RE2 refuses the pattern: invalid perl operator: (?="),
-    "unbalanced": ({"rule": (OwnRule(id="x", regex="(a"),)}, "missing )"),
-    "empty match": ({"rule": (OwnRule(id="x", regex="a*"),)}, "matches the empty text"),
-    "no such group": ({"rule": (OwnRule(id="x", regex="a", group=1),)}, "group 1 does not exist"),
-    "id taken": ({"rule": (OwnRule(id="jwt", regex="a"),)}, "is taken"),
-    "id twice": ({"rule": (OwnRule(id="x", regex="a"), OwnRule(id="x", regex="b"))}, "is taken"),
-    "id not a name": ({"rule": (OwnRule(id="X Y", regex="a"),)}, "is not a name"),
+    "look-ahead": (
+        {"rule": (CustomRule(id="x", regex="(?=a)b"),)},
+        "RE2 refuses the pattern: invalid perl operator: (?=",
+    ),
+    "unbalanced": ({"rule": (CustomRule(id="x", regex="(a"),)}, "missing )"),
+    "empty match": ({"rule": (CustomRule(id="x", regex="a*"),)}, "matches the empty text"),
+    "no such group": (
+        {"rule": (CustomRule(id="x", regex="a", group=1),)},
+        "group 1 does not exist",
+    ),
+    "id taken": ({"rule": (CustomRule(id="jwt", regex="a"),)}, "is taken"),
+    "id twice": (
+        {"rule": (CustomRule(id="x", regex="a"), CustomRule(id="x", regex="b"))},
+        "is taken",
+    ),
+    "id not a name": ({"rule": (CustomRule(id="X Y", regex="a"),)}, "is not a name"),
     "unknown rule": ({"disable": ("twilo-key",)}, 'the nearest is "twilio-key"'),
     "unknown personal data": ({"pii": ("e-mail",)}, 'the nearest is "email"'),
     "secret as personal data": ({"pii": ("jwt",)}, "is not a rule for personal data"),
@@ -117,7 +176,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("options", "says"), BAD.values(), ids=BAD.keys())
-def test_options_that_cannot_be_are_refused_with_the_reason(options: dict[str, object], says: str) -> None:
+def test_options_that_cannot_be_are_refused_with_the_reason(
+    options: dict[str, object], says: str
+) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Sanitizer(RedactionOptions(**options))  # type: ignore[arg-type]
     assert says in str(refused.value)
@@ -126,16 +187,28 @@ def test_options_that_cannot_be_are_refused_with_the_reason(options: dict[str, o
 def test_with_a_key_the_same_secret_has_the_same_tag(cache_directory: str) -> None:
     sanitizer = made(cache_directory, hmac_key=Secret("open sesame"))
     tag = hmac.new(b"open sesame", KEY_ID.encode(), "sha256").hexdigest()[:8]
-    out = redacted(sanitizer, {"a": f"x {KEY_ID}", "password": KEY_ID, "n": json.dumps({"b": KEY_ID}), "t": f"Authorization: Bearer {KEY_ID}"})
+    out = redacted(
+        sanitizer,
+        {
+            "a": f"x {KEY_ID}",
+            "password": KEY_ID,
+            "n": json.dumps({"b": KEY_ID}),
+            "t": f"Authorization: Bearer {KEY_ID}",
+        },
+    )
     assert isinstance(out, dict)
     assert out["a"] == f"x [REDACTED:aws-access-key-id:{tag}]"
     assert out["password"] == f"[REDACTED:key-name:{tag}]"
     assert out["n"] == json.dumps({"b": f"[REDACTED:aws-access-key-id:{tag}]"})
     assert redacted(sanitizer, out) == out
-    assert redacted(made(cache_directory, hmac_key=Secret("another")), {"password": KEY_ID}) != {"password": out["password"]}
+    assert redacted(made(cache_directory, hmac_key=Secret("another")), {"password": KEY_ID}) != {
+        "password": out["password"]
+    }
 
 
-def test_the_version_names_what_shapes_the_bytes_and_shows_no_key(cache_directory: str, secrets_only: Sanitizer) -> None:
+def test_the_version_names_what_shapes_the_bytes_and_shows_no_key(
+    cache_directory: str, secrets_only: Sanitizer
+) -> None:
     changed: list[dict[str, object]] = [
         {"pii": True},
         {"disable": ("jwt",)},
@@ -144,7 +217,10 @@ def test_the_version_names_what_shapes_the_bytes_and_shows_no_key(cache_director
         {"hmac_key": Secret("a")},
         {"hmac_key": Secret("b")},
     ]
-    versions = [secrets_only.version, *(made(cache_directory, **options).version for options in changed)]
+    versions = [
+        secrets_only.version,
+        *(made(cache_directory, **options).version for options in changed),
+    ]
     assert len(set(versions)) == len(versions)
     assert made(cache_directory).version == secrets_only.version
     assert all(len(version) == 32 and int(version, 16) for version in versions)
@@ -171,19 +247,29 @@ def test_a_report_names_rules_and_places_and_never_a_value(strict: Sanitizer) ->
 
 
 def test_one_line_is_redacted_or_refused_by_name(secrets_only: Sanitizer) -> None:
-    assert secrets_only.redact_line(b'{"a":"%s"}\r\n' % KEY_ID.encode()) == b'{"a":"[REDACTED:aws-access-key-id]"}'
+    assert (
+        secrets_only.redact_line(b'{"a":"%s"}\r\n' % KEY_ID.encode())
+        == b'{"a":"[REDACTED:aws-access-key-id]"}'
+    )
     assert secrets_only.redact_line(b'{"a":NaN}') is Reason.NAN
 
 
 def test_free_text_is_redacted_and_odd_file_names_are_no_trouble(secrets_only: Sanitizer) -> None:
-    assert secrets_only.text(f"/traces/{KEY_ID}/a.jsonl") == "/traces/[REDACTED:aws-access-key-id]/a.jsonl"
+    assert (
+        secrets_only.text(f"/traces/{KEY_ID}/a.jsonl")
+        == "/traces/[REDACTED:aws-access-key-id]/a.jsonl"
+    )
     assert secrets_only.text("/traces/\udcff/x") == "/traces/\udcff/x"
     assert KEY_ID not in secrets_only.text(f"/traces/\udcff/{KEY_ID}")
 
 
 def test_importing_is_cheap_and_loads_no_other_decoder() -> None:
-    code = (
-        "import sys, tracesidecar.sanitize.options, tracesidecar.sanitize.sanitizer; print(sorted({'orjson', 'hyperscan', 'numpy', 'yaml'} & set(sys.modules)))"
+    code = "import sys, tracesidecar.sanitize.options, tracesidecar.sanitize.sanitizer; print(sorted({'orjson', 'hyperscan', 'numpy', 'yaml'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert done.stdout.strip() == "[]"

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.sanitize.lines import redacted
-from tracesidecar.sanitize import text_rules
-from tracesidecar.sanitize.rules import Catalogue
+from tracesidecar.sanitize.detect import detector as text_rules
+from tracesidecar.sanitize.rules.catalogue import Catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
@@ -20,11 +20,15 @@ SSN = "457-55-5462"
 @pytest.mark.parametrize("flag", ["password", "secret", "token", "passwd", "api-key"])
 def test_trap_1_a_flag_is_found_at_every_offset(secrets_only: Sanitizer, flag: str) -> None:
     for offset in range(80):
-        assert "hunter2xyz" not in json.dumps(redacted(secrets_only, {"cmd": "x" * offset + f" --{flag} hunter2xyz"})), offset
+        assert "hunter2xyz" not in json.dumps(
+            redacted(secrets_only, {"cmd": "x" * offset + f" --{flag} hunter2xyz"})
+        ), offset
 
 
 @pytest.mark.parametrize("before", ["\t", "\n", "\u00e9", "x\r"])
-def test_trap_2_digits_behind_an_escape_have_a_left_boundary(strict: Sanitizer, before: str) -> None:
+def test_trap_2_digits_behind_an_escape_have_a_left_boundary(
+    strict: Sanitizer, before: str
+) -> None:
     assert SSN not in json.dumps(redacted(strict, {"out": f"ssn {before}{SSN} end"}))
 
 
@@ -37,7 +41,9 @@ def test_trap_3_tokens_behind_escaped_slashes_are_found(secrets_only: Sanitizer)
 
 
 def test_trap_4_a_marker_in_a_key_names_no_credential(secrets_only: Sanitizer) -> None:
-    line = b'{"https://api.telegram.org/bot[REDACTED:telegram-bot-token]/getMe": "some plain value"}'
+    line = (
+        b'{"https://api.telegram.org/bot[REDACTED:telegram-bot-token]/getMe": "some plain value"}'
+    )
     assert secrets_only.redact_line(line) == line
     text = 'x [REDACTED:github-token], "hello world" and [REDACTED:npm-token]: plainvalue7'
     assert secrets_only.text(text) == text
@@ -45,10 +51,15 @@ def test_trap_4_a_marker_in_a_key_names_no_credential(secrets_only: Sanitizer) -
 
 def test_trap_5_two_secret_names_do_not_become_one(secrets_only: Sanitizer) -> None:
     other = "AKIA" + "Z2LPMN5HFZKE9999"
-    assert redacted(secrets_only, {KEY_ID: 1, other: 2}) == {"[REDACTED:aws-access-key-id]": 1, "[REDACTED:aws-access-key-id]#2": 2}
+    assert redacted(secrets_only, {KEY_ID: 1, other: 2}) == {
+        "[REDACTED:aws-access-key-id]": 1,
+        "[REDACTED:aws-access-key-id]#2": 2,
+    }
 
 
-def test_trap_6_escapes_of_other_scripts_in_nested_json_hide_nothing(secrets_only: Sanitizer) -> None:
+def test_trap_6_escapes_of_other_scripts_in_nested_json_hide_nothing(
+    secrets_only: Sanitizer,
+) -> None:
     inner = '{"note":"\\u5bc6\\u78bc password=hunter2xyz \\u6f22"'  # cut off: text, not JSON
     assert "hunter2xyz" not in json.dumps(redacted(secrets_only, {"a": inner}))
     key = '{"pass\\u0077ord":"hunter2xyz"}'
@@ -85,7 +96,9 @@ def test_trap_8_lines_of_nothing_but_bait_stay_linear(strict: Sanitizer, unit: s
         return time.process_time() - started
 
     small = max(min(seconds(1 << 14) for _ in range(3)), 0.001)
-    assert seconds(1 << 18) < 64 * small  # sixteen times the bytes; quadratic would be 256 times the time
+    assert (
+        seconds(1 << 18) < 64 * small
+    )  # sixteen times the bytes; quadratic would be 256 times the time
 
 
 def test_trap_8_many_keys_stay_linear(strict: Sanitizer) -> None:
@@ -97,7 +110,9 @@ def test_trap_8_many_keys_stay_linear(strict: Sanitizer) -> None:
     assert time.process_time() - started < 3
 
 
-def test_values_longer_than_any_window_are_cut_whole(secrets_only: Sanitizer, catalogue: Catalogue) -> None:
+def test_values_longer_than_any_window_are_cut_whole(
+    secrets_only: Sanitizer, catalogue: Catalogue
+) -> None:
     rng = random.Random(4)
     header = "eyJ" + "".join(rng.choices("ABCDEFGHabcdefgh0123456789", k=5000))
     token = f"{header}.eyJzdWIiOiJkZW1vIn0.{header[3:60]}"
@@ -105,7 +120,9 @@ def test_values_longer_than_any_window_are_cut_whole(secrets_only: Sanitizer, ca
     assert redacted(secrets_only, {"t": text}) == {"t": text.replace(token, "[REDACTED:jwt]")}
 
 
-def test_a_string_beyond_the_limit_is_cut_whole_when_something_in_it_is_suspicious(secrets_only: Sanitizer) -> None:
+def test_a_string_beyond_the_limit_is_cut_whole_when_something_in_it_is_suspicious(
+    secrets_only: Sanitizer,
+) -> None:
     filler = "plain words " * (text_rules.LEAF_LIMIT // 12)
     line = json.dumps({"id": 7, "out": filler + "DB_PASSWORD=" + "hay7stack!"}).encode()
     assert secrets_only.redact_line(line) == b'{"id": 7, "out": "[REDACTED:too-large]"}'

@@ -56,7 +56,10 @@ REFUSED = {
     "two documents apart": (b'{"a":1} {"a":2}', Reason.TWO_DOCUMENTS),
     "document and number": (b'{"a":1} 7', Reason.TWO_DOCUMENTS),
     "a hundred thousand deep": (b"[" * 100_000 + b"]" * 100_000, Reason.TOO_DEEP),
-    "a hundred thousand objects deep": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, Reason.TOO_DEEP),
+    "a hundred thousand objects deep": (
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        Reason.TOO_DEEP,
+    ),
     "unclosed object": (b'{"a":1', Reason.TRUNCATED),
     "unclosed string": (b'{"a":"x}', Reason.TRUNCATED),
     "ends in an escape": (b'{"a":"x\\"}', Reason.TRUNCATED),
@@ -108,7 +111,9 @@ def test_accepted_lines_pass_as_they_are(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED.keys())
-def test_refused_lines_have_their_reason_and_their_neighbours_arrive(line: bytes, reason: Reason) -> None:
+def test_refused_lines_have_their_reason_and_their_neighbours_arrive(
+    line: bytes, reason: Reason
+) -> None:
     result = validate(GOOD + b"\n" + line + b"\n" + GOOD + b"\n", repair=False)
     assert (result.data, result.lines) == ((GOOD + b"\n") * 2, 2)
     assert result.refused == [(9, 9 + len(line), reason)]
@@ -117,9 +122,17 @@ def test_refused_lines_have_their_reason_and_their_neighbours_arrive(line: bytes
 
 @pytest.mark.parametrize(
     "chunk",
-    [b'{"a":\n1}\n', b'{"a":\n1}\n{"b":1} {"c":2}\n', b'{"a":1} {"b":2}\n\n', b'{"a":1}\n{"b":\n2}\n{"c":3}{"d":4}\n', b"[1,\n2] 3\n4\n"],
+    [
+        b'{"a":\n1}\n',
+        b'{"a":\n1}\n{"b":1} {"c":2}\n',
+        b'{"a":1} {"b":2}\n\n',
+        b'{"a":1}\n{"b":\n2}\n{"c":3}{"d":4}\n',
+        b"[1,\n2] 3\n4\n",
+    ],
 )
-def test_documents_over_lines_and_lines_with_documents_do_not_cancel_each_other_out(chunk: bytes) -> None:
+def test_documents_over_lines_and_lines_with_documents_do_not_cancel_each_other_out(
+    chunk: bytes,
+) -> None:
     result = validate(chunk)
     for line in result.data.splitlines():
         json.loads(line)
@@ -128,7 +141,12 @@ def test_documents_over_lines_and_lines_with_documents_do_not_cancel_each_other_
 
 def test_crlf_and_blank_lines_leave_one_document_a_line() -> None:
     result = validate(b'{"a":1}\r\n\r\n \t\r\n{"b":2}\r\n\n')
-    assert (result.data, result.lines, result.blank, result.refused) == (b'{"a":1}\n{"b":2}\n', 2, 3, [])
+    assert (result.data, result.lines, result.blank, result.refused) == (
+        b'{"a":1}\n{"b":2}\n',
+        2,
+        3,
+        [],
+    )
     assert result.starts == [0, 15]
 
 
@@ -157,10 +175,16 @@ def test_a_torn_line_is_taken_when_it_is_complete_and_truncated_when_not() -> No
 )
 def test_repair_replaces_exactly_nan_and_lone_surrogates(line: bytes, mended: bytes) -> None:
     result = validate(GOOD + b"\n" + line + b"\n", repair=True)
-    assert (result.data, result.repaired, result.refused) == (GOOD + b"\n" + mended + b"\n", [len(GOOD) + 1], [])
+    assert (result.data, result.repaired, result.refused) == (
+        GOOD + b"\n" + mended + b"\n",
+        [len(GOOD) + 1],
+        [],
+    )
 
 
-@pytest.mark.parametrize("line", [b'{"a":NaN,}', b'{"a":"\xff"}', b'{"a":+Infinity}', b'{"a":NaN1}', b'{"a":1'])
+@pytest.mark.parametrize(
+    "line", [b'{"a":NaN,}', b'{"a":"\xff"}', b'{"a":+Infinity}', b'{"a":NaN1}', b'{"a":1']
+)
 def test_repair_mends_nothing_else(line: bytes) -> None:
     result = validate(line + b"\n", repair=True)
     assert (result.lines, result.repaired, len(result.refused)) == (0, [], 1)

@@ -1,4 +1,6 @@
-"""Azurite: Azure Blob Storage as a process, with real signatures, conditions and MD5s; over TLS it takes tokens too, whoever signed them."""
+"""Azurite: Azure Blob Storage as a process, with real signatures, conditions and MD5s; over TLS it
+takes tokens too, whoever signed them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ def key_of(secret: str) -> str:
 
 
 class Azurite:
-    """One process for all tests; each test has a container of its own. What it holds survives a restart."""
+    """One process for all tests; each test has a container of its own.
+
+    What it holds survives a restart.
+    """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
         folder.mkdir(exist_ok=True)
@@ -38,17 +43,28 @@ class Azurite:
     @property
     def url(self) -> str:
         """Where the account is when nothing is between."""
-        return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self.port}/{ACCOUNT}"
+        return (
+            f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self.port}/{ACCOUNT}"
+        )
 
     def start(self) -> None:
         """Start the process, unless it runs."""
         if self._server is not None:
             return
         address = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
-        tls = [] if self._certificate is None else ["--cert", self._certificate, "--key", self._certificate, "--oauth", "basic"]
+        tls = (
+            []
+            if self._certificate is None
+            else ["--cert", self._certificate, "--key", self._certificate, "--oauth", "basic"]
+        )
         quiet = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         command = ["node", require("azurite"), *address, "--location", self._folder, *tls, *quiet]
-        self._server = Server(command, self.port, self._folder / "log", {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key_of(self.secret)}"})
+        self._server = Server(
+            command,
+            self.port,
+            self._folder / "log",
+            {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key_of(self.secret)}"},
+        )
         self._server.start()
 
     def stop(self) -> None:
@@ -74,12 +90,19 @@ class Azurite:
 
     def client(self) -> ContainerClient:
         """Make a client of our own, to look from outside at what is there."""
-        return ContainerClient(self.url, self.container, AzureNamedKeyCredential(ACCOUNT, key_of(self.secret)), connection_verify=False)
+        return ContainerClient(
+            self.url,
+            self.container,
+            AzureNamedKeyCredential(ACCOUNT, key_of(self.secret)),
+            connection_verify=False,
+        )
 
     def objects(self) -> dict[str, bytes]:
         """Read everything back."""
         with self.client() as client:
-            return {blob.name: client.download_blob(blob.name).readall() for blob in client.list_blobs()}
+            return {
+                blob.name: client.download_blob(blob.name).readall() for blob in client.list_blobs()
+            }
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""A real Kafka in KRaft mode: one listener for us, one with SCRAM behind a fault proxy, one with TLS that asks for a client certificate."""
+"""A real Kafka in KRaft mode: one listener for us, one with SCRAM behind a fault proxy, one with
+TLS that asks for a client certificate.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,33 @@ from typing import NamedTuple
 import pytest
 import trustme
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from confluent_kafka.admin import (
+    AdminClient,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from cryptography.hazmat.primitives import serialization
 
 from tests.servers.processes import Server, eventually, free_port, require
 from tests.servers.stores import SECRET
 
-JVM = ("-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+JVM = (
+    "-Xmx320m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qk"
 USER = "tracesidecar"
 _JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
 class Ports(NamedTuple):
-    """`proxied` is where the fault proxy listens, because brokers tell their clients where to go; `scram` is behind it."""
+    """`proxied` is where the fault proxy listens, because brokers tell their clients where to go;
+    `scram` is behind it.
+    """
 
     plain: int
     controller: int
@@ -43,14 +58,30 @@ class Broker:
         self._folder = folder
         self._settings = folder / "server.properties"
         self._jars = str(require("kafka") / "*")
-        self.server = Server(["java", *JVM, "-cp", self._jars, "kafka.Kafka", self._settings], self.ports.plain, folder / "log")
+        self.server = Server(
+            ["java", *JVM, "-cp", self._jars, "kafka.Kafka", self._settings],
+            self.ports.plain,
+            folder / "log",
+        )
 
     def start_new(self) -> None:
         """Make the folder and start."""
         certificate = self.ca.issue_cert("127.0.0.1")
         self._settings.write_text(self._properties(certificate))
         scram = ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={SECRET}]"]
-        command = ["java", *JVM, "-cp", self._jars, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._settings), *scram]
+        command = [
+            "java",
+            *JVM,
+            "-cp",
+            self._jars,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            CLUSTER,
+            "-c",
+            str(self._settings),
+            *scram,
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         self.start()
 
@@ -62,20 +93,29 @@ class Broker:
     def make_topic(self, name: str, **settings: str) -> None:
         """Make a topic with one partition, so that the order of all its messages can be told."""
         admin = self.admin()  # what it was asked ends with it
-        made = admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1, config=settings)])
+        made = admin.create_topics(
+            [NewTopic(name, num_partitions=1, replication_factor=1, config=settings)]
+        )
         made[name].result(timeout=30)
 
     def set_password(self, password: str) -> None:
         """Have the user's password be this."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         admin = self.admin()
-        changed = admin.alter_user_scram_credentials([UserScramCredentialUpsertion(USER, info, password.encode())])
+        changed = admin.alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(USER, info, password.encode())]
+        )
         changed[USER].result(timeout=30)
 
     def messages(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """Read a topic from its beginning to its end."""
         consumer = Consumer(
-            {"bootstrap.servers": f"127.0.0.1:{self.ports.plain}", "group.id": "reader", "isolation.level": isolation, "enable.partition.eof": True}
+            {
+                "bootstrap.servers": f"127.0.0.1:{self.ports.plain}",
+                "group.id": "reader",
+                "isolation.level": isolation,
+                "enable.partition.eof": True,
+            }
         )
         try:
             consumer.assign([TopicPartition(topic, 0, 0)])
@@ -100,7 +140,9 @@ class Broker:
 
     def _properties(self, certificate: trustme.LeafCert) -> str:
         store = self._folder / "server.pem"
-        store.write_bytes(_pkcs8(certificate) + b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+        store.write_bytes(
+            _pkcs8(certificate) + b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+        )
         p = self.ports
         names = {
             "process.roles": "broker,controller",
@@ -133,7 +175,9 @@ class Broker:
 def _pkcs8(certificate: trustme.LeafCert) -> bytes:
     """Write the private key in the only form that Java reads."""
     key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""The OpenTelemetry Collector as Splunk, Loki and OTLP receiver: start it with its tokens, read back what arrived in its file."""
+"""The OpenTelemetry Collector as Splunk, Loki and OTLP receiver: start it with its tokens, read
+back what arrived in its file.
+"""
 
 from __future__ import annotations
 
@@ -35,23 +37,40 @@ service:
 """
 
 
-class Collector:
-    """A collector process with its file; what is in the file survives a restart. It takes `SECRET` at first, as token of every receiver."""
+class Tailer:
+    """A collector process with its file; what is in the file survives a restart.
 
-    def __init__(self, folder: Path, *, certificate: Path | None = None, client_ca: Path | None = None) -> None:
+    It takes `SECRET` at first, as token of every receiver.
+    """
+
+    def __init__(
+        self, folder: Path, *, certificate: Path | None = None, client_ca: Path | None = None
+    ) -> None:
         self.folder = folder
         self.ports = {name: free_port() for name in ("SPLUNK", "PLAIN", "LOKI", "OTLP", "MARK")}
         self.secret = SECRET
         self._output = folder / "arrived.jsonl"
         self._configuration = folder / "collector.yaml"
         client = "" if client_ca is None else f", client_ca_file: {client_ca}"
-        self._tls = "" if certificate is None else f", tls: {{cert_file: {certificate}, key_file: {certificate}{client}}}"
-        self._server = Server([require("otelcol"), "--config", self._configuration], self.ports["MARK"], folder / "log")
+        self._tls = (
+            ""
+            if certificate is None
+            else f", tls: {{cert_file: {certificate}, key_file: {certificate}{client}}}"
+        )
+        self._server = Server(
+            [require("otelcol"), "--config", self._configuration],
+            self.ports["MARK"],
+            folder / "log",
+        )
         self._seen_bytes = 0
 
     def start(self) -> None:
         """Start the process; it is up when all its receivers are."""
-        text = CONFIGURATION.replace("TOKEN", self.secret).replace("TLS", self._tls).replace("OUTPUT", str(self._output))
+        text = (
+            CONFIGURATION.replace("TOKEN", self.secret)
+            .replace("TLS", self._tls)
+            .replace("OUTPUT", str(self._output))
+        )
         for name, port in self.ports.items():
             text = text.replace(f":{name}", f":{port}")
         self._configuration.write_text(text)
@@ -78,11 +97,20 @@ class Collector:
             self.start()
 
     def requests(self) -> list[list[LogRecord]]:
-        """Read back the log records of each request, in order; resource attributes are put to those of the record."""
+        """Read back the log records of each request, in order; resource attributes are put to those
+        of the record.
+        """
         if self._server.is_running:
             self._mark()
         arrived = self._output.read_bytes()[self._seen_bytes :].splitlines()
-        requests = [[record for resource in json.loads(line).get("resourceLogs", ()) for record in _records(resource)] for line in arrived]
+        requests = [
+            [
+                record
+                for resource in json.loads(line).get("resourceLogs", ())
+                for record in _records(resource)
+            ]
+            for line in arrived
+        ]
         return [request for request in requests if request and "mark" not in attributes(request[0])]
 
     def records(self) -> list[LogRecord]:
@@ -90,18 +118,32 @@ class Collector:
         return [record for request in self.requests() for record in request]
 
     def _mark(self) -> None:
-        """Send a record of our own and wait until it is in the file: then everything before it is there too."""
+        """Send a record of our own and wait until it is in the file: then everything before it is
+        there too.
+        """
         mark = uuid.uuid4().hex
-        record = {"body": {"stringValue": ""}, "attributes": [{"key": "mark", "value": {"stringValue": mark}}]}
+        record = {
+            "body": {"stringValue": ""},
+            "attributes": [{"key": "mark", "value": {"stringValue": mark}}],
+        }
         data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
         url = f"http://127.0.0.1:{self.ports['MARK']}/v1/logs"
-        urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=10).close()
-        eventually(lambda: self._output.exists() and mark.encode() in self._output.read_bytes()[self._seen_bytes :])
+        urllib.request.urlopen(
+            urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=10
+        ).close()
+        eventually(
+            lambda: (
+                self._output.exists()
+                and mark.encode() in self._output.read_bytes()[self._seen_bytes :]
+            )
+        )
 
 
 def attributes(record: LogRecord) -> dict[str, str]:
     """The text attributes of a record."""
-    return {item["key"]: item["value"].get("stringValue", "") for item in record.get("attributes", ())}  # type: ignore[attr-defined]
+    return {
+        item["key"]: item["value"].get("stringValue", "") for item in record.get("attributes", ())
+    }  # type: ignore[attr-defined]
 
 
 def body(record: LogRecord) -> bytes:
@@ -117,14 +159,14 @@ def _records(resource: dict[str, object]) -> Iterator[LogRecord]:
 
 
 @pytest.fixture(scope="session")
-def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    collector = Collector(tmp_path_factory.mktemp("collector"))
+def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tailer]:
+    collector = Tailer(tmp_path_factory.mktemp("collector"))
     collector.start()
     yield collector
     collector.stop()
 
 
 @pytest.fixture
-def collector(collector_process: Collector) -> Collector:
+def collector(collector_process: Tailer) -> Tailer:
     collector_process.start_afresh()
     return collector_process

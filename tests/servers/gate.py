@@ -1,6 +1,8 @@
-"""A gate before a real server: asks for credentials, speaks TLS, can answer in the server's stead, and forwards all else as it stands.
+"""A gate before a real server: asks for credentials, speaks TLS, can answer in the server's stead,
+and forwards all else as it stands.
 
-usage: gate.py --port N --upstream N --orders FILE --seen FILE [--certificate FILE [--client-ca FILE]]
+usage: gate.py --port N --upstream N --orders FILE --seen FILE [--certificate FILE [--client-ca
+FILE]]
 """
 
 from __future__ import annotations
@@ -32,7 +34,12 @@ class Gate:
         """Answer one request."""
         body = await request.read()
         response = await self._answer(request, body)
-        line = {"path": request.path, "bytes": len(body), "status": response.status, "encoding": request.headers.get("Content-Encoding")}
+        line = {
+            "path": request.path,
+            "bytes": len(body),
+            "status": response.status,
+            "encoding": request.headers.get("Content-Encoding"),
+        }
         with self._seen.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
         return response
@@ -42,7 +49,10 @@ class Gate:
         if written != self._written:
             self._written, self._given = written, {}
         orders = json.loads(written)
-        if orders["authorization"] is not None and request.headers.get("Authorization") != orders["authorization"]:
+        if (
+            orders["authorization"] is not None
+            and request.headers.get("Authorization") != orders["authorization"]
+        ):
             return web.Response(status=401)
         for ending, answers in orders["answers"].items():
             number = self._given.get(ending, 0)
@@ -55,8 +65,15 @@ class Gate:
     async def _forwarded(self, request: web.Request, body: bytes) -> web.Response:
         headers = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
         url = URL(f"{self._upstream}{request.raw_path}", encoded=True)
-        async with aiohttp.ClientSession() as session, session.request(request.method, url, data=body, headers=headers) as response:
-            return web.Response(status=response.status, body=await response.read(), content_type=response.content_type)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, url, data=body, headers=headers) as response,
+        ):
+            return web.Response(
+                status=response.status,
+                body=await response.read(),
+                content_type=response.content_type,
+            )
 
 
 async def _ordered(answer: dict[str, object]) -> web.Response:
@@ -79,7 +96,15 @@ def main() -> None:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", gate.take)
     context = tls_context(arguments.certificate, arguments.client_ca)
-    web.run_app(app, host="127.0.0.1", port=arguments.port, ssl_context=context, auto_decompress=False, access_log=None, print=None)
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=arguments.port,
+        ssl_context=context,
+        auto_decompress=False,
+        access_log=None,
+        print=None,
+    )
 
 
 if __name__ == "__main__":

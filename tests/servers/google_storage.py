@@ -1,4 +1,6 @@
-"""fake-gcs-server, which honours conditions and checksums, behind a door that honours credentials: the server itself takes any."""
+"""fake-gcs-server, which honours conditions and checksums, behind a door that honours credentials:
+the server itself takes any.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def _key(secret: str) -> rsa.RSAPrivateKey:
 
 
 class GoogleStorage:
-    """A storage process on a folder and its door, which gives tokens to who signs with the one key that it takes now."""
+    """A storage process on a folder and its door, which gives tokens to who signs with the one key
+    that it takes now.
+    """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
         self._inner, self.port, self._tokens = free_port(), free_port(), free_port()
@@ -43,9 +47,29 @@ class GoogleStorage:
         self.secret = SECRET
         self.token = secrets.token_hex(8)
         # Where an upload goes on is told by the server itself: its address for that is the door's.
-        places = ["-host", "127.0.0.1", "-port", str(self._inner), "-external-url", self.url, "-public-host", f"127.0.0.1:{self.port}"]
-        kept = ["-backend", "filesystem", "-filesystem-root", folder / "root", "-log-level", "error"]
-        self._server = Server([require("fake-gcs-server"), "-scheme", "http", *places, *kept], self._inner, folder / "log")
+        places = [
+            "-host",
+            "127.0.0.1",
+            "-port",
+            str(self._inner),
+            "-external-url",
+            self.url,
+            "-public-host",
+            f"127.0.0.1:{self.port}",
+        ]
+        kept = [
+            "-backend",
+            "filesystem",
+            "-filesystem-root",
+            folder / "root",
+            "-log-level",
+            "error",
+        ]
+        self._server = Server(
+            [require("fake-gcs-server"), "-scheme", "http", *places, *kept],
+            self._inner,
+            folder / "log",
+        )
         self._doors: list[ThreadingHTTPServer] = []
         (folder / "root" / BUCKET).mkdir(parents=True)
 
@@ -85,36 +109,55 @@ class GoogleStorage:
         """Make the key file of a service account, as Google gives it."""
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         pem = _key(secret).private_bytes(encoding, form, serialization.NoEncryption()).decode()
-        account = {"client_email": "shipper@project.iam.gserviceaccount.com", "private_key_id": "1", "private_key": pem}
-        return json.dumps({"type": "service_account", "token_uri": f"{self.token_url}/token", **account})
+        account = {
+            "client_email": "shipper@project.iam.gserviceaccount.com",
+            "private_key_id": "1",
+            "private_key": pem,
+        }
+        return json.dumps(
+            {"type": "service_account", "token_uri": f"{self.token_url}/token", **account}
+        )
 
     def bucket(self) -> storage.Bucket:
         """Look from outside, past the door."""
         options = {"api_endpoint": self.open_url}
-        return storage.Client(project="none", credentials=AnonymousCredentials(), client_options=options).bucket(BUCKET)
+        return storage.Client(
+            project="none", credentials=AnonymousCredentials(), client_options=options
+        ).bucket(BUCKET)
 
     def objects(self) -> dict[str, bytes]:
         """Read everything back."""
-        return {blob.name: blob.download_as_bytes(raw_download=True) for blob in self.bucket().list_blobs()}
+        return {
+            blob.name: blob.download_as_bytes(raw_download=True)
+            for blob in self.bucket().list_blobs()
+        }
 
     def token_for(self, form: Mapping[str, list[str]]) -> str | None:
-        """Give a token for the workload's own (RFC 8693), or for an assertion (RFC 7523) that is signed by the key that is taken now."""
+        """Give a token for the workload's own (RFC 8693), or for an assertion (RFC 7523) that is
+        signed by the key that is taken now.
+        """
         if "subject_token" in form:
             return self.token if form["subject_token"] == [SUBJECT] else None
         signed, _, signature = form["assertion"][0].rpartition(".")
         try:
-            _key(self.secret).public_key().verify(_decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+            _key(self.secret).public_key().verify(
+                _decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+            )
         except InvalidSignature:
             return None
         return self.token
 
     def _door(self, port: int, certificate: Path | None) -> ThreadingHTTPServer:
-        door = ThreadingHTTPServer(("127.0.0.1", port), type("Door", (_Door,), {"store": self, "inner": self._inner}))
+        door = ThreadingHTTPServer(
+            ("127.0.0.1", port), type("Door", (_Door,), {"store": self, "inner": self._inner})
+        )
         door.daemon_threads = True
         if certificate is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(certificate)
-            door.socket = context.wrap_socket(door.socket, server_side=True, do_handshake_on_connect=False)
+            door.socket = context.wrap_socket(
+                door.socket, server_side=True, do_handshake_on_connect=False
+            )
         Thread(target=door.serve_forever, args=(0.01,), daemon=True).start()
         return door
 
@@ -129,10 +172,27 @@ class _Door(BaseHTTPRequestHandler):
         if self.path in {"/token", "/sts"}:
             token = self.store.token_for(parse_qs(body.decode()))
             issued = "urn:ietf:params:oauth:token-type:access_token"
-            grant = {"access_token": token, "issued_token_type": issued, "token_type": "Bearer", "expires_in": 3600}
-            self._answer(*((200, json.dumps(grant).encode()) if token else (400, b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}')))
+            grant = {
+                "access_token": token,
+                "issued_token_type": issued,
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            }
+            self._answer(
+                *(
+                    (200, json.dumps(grant).encode())
+                    if token
+                    else (
+                        400,
+                        b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}',
+                    )
+                )
+            )
         elif self.headers.get("Authorization") != f"Bearer {self.store.token}":
-            self._answer(401, b'{"error":{"code":401,"message":"Invalid Credentials","errors":[{"reason":"authError"}]}}')
+            self._answer(
+                401,
+                b'{"error":{"code":401,"message":"Invalid Credentials","errors":[{"reason":"authError"}]}}',
+            )
         else:
             self._pass_on(body)
 
@@ -143,14 +203,25 @@ class _Door(BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes) -> None:
         connection = HTTPConnection("127.0.0.1", self.inner, timeout=30)
-        connection.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name.lower() != "connection"})
+        connection.request(
+            self.command,
+            self.path,
+            body,
+            {name: value for name, value in self.headers.items() if name.lower() != "connection"},
+        )
         response = connection.getresponse()
         content = response.read()
         kept = ("content-type", "location", "range", "x-goog-hash", "retry-after")
-        self._answer(response.status, content, {name: value for name, value in response.getheaders() if name.lower() in kept})
+        self._answer(
+            response.status,
+            content,
+            {name: value for name, value in response.getheaders() if name.lower() in kept},
+        )
         connection.close()
 
-    def _answer(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def _answer(
+        self, status: int, content: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         try:
             self.send_response(status)
             for name, value in (headers or {"Content-Type": "application/json"}).items():
@@ -159,7 +230,9 @@ class _Door(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(content)
         except OSError:
-            self.close_connection = True  # whoever asked has gone: that is what some tests are about
+            self.close_connection = (
+                True  # whoever asked has gone: that is what some tests are about
+            )
 
 
 def _decoded(text: str) -> bytes:

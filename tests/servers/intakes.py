@@ -1,4 +1,6 @@
-"""How intakes judge a request, by their public documentation: for the receiver, where no real server of theirs can be had, or none that names a bad event."""
+"""How intakes judge a request, by their public documentation: for the receiver, where no real
+server of theirs can be had, or none that names a bad event.
+"""
 
 from __future__ import annotations
 
@@ -42,4 +44,7 @@ def _is_poisoned(body: bytes, control: dict[str, Any]) -> bool:
     return "poison" in control and control["poison"].encode() in body
 
 
-INTAKES: dict[str, Callable[[Mapping[str, str], bytes, dict[str, Any]], Judgment]] = {"datadog": datadog, "splunk": splunk}
+INTAKES: dict[str, Callable[[Mapping[str, str], bytes, dict[str, Any]], Judgment]] = {
+    "datadog": datadog,
+    "splunk": splunk,
+}

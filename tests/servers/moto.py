@@ -1,4 +1,6 @@
-"""moto: an S3 that gives back what was asked for of an object (encryption, class, lock), which the other servers keep to themselves."""
+"""moto: an S3 that gives back what was asked for of an object (encryption, class, lock), which the
+other servers keep to themselves.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ class Moto:
 
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
-        self._server = Server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)], self._port, folder / "log")
+        self._server = Server(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)],
+            self._port,
+            folder / "log",
+        )
 
     @property
     def url(self) -> str:
@@ -39,8 +45,14 @@ class Moto:
 
     def client(self) -> Any:
         """Make a client of our own."""
-        config = Config(retries={"total_max_attempts": 3, "mode": "standard"}, s3={"addressing_style": "path"})
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
+        config = Config(
+            retries={"total_max_attempts": 3, "mode": "standard"}, s3={"addressing_style": "path"}
+        )
+        keys = {
+            "aws_access_key_id": "any",
+            "aws_secret_access_key": "any",
+            "region_name": "us-east-1",
+        }
         return boto3.client("s3", endpoint_url=self.url, config=config, **keys)
 
 

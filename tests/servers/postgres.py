@@ -39,7 +39,8 @@ def packaged() -> Path:
 
 
 class PostgresServer:
-    """A server on a folder of its own; what it holds survives a restart on the same port. PostgreSQL does not run as root: there `nobody` runs it.
+    """A server on a folder of its own; what it holds survives a restart on the same port.
+    PostgreSQL does not run as root: there `nobody` runs it.
 
     With a certificate it speaks TLS, to those only who have a certificate of `client_ca`.
     """
@@ -50,17 +51,38 @@ class PostgresServer:
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
-        self._programs = packaged() if certificate is None else self._unpacked(require("postgresql"))
+        self._programs = (
+            packaged() if certificate is None else self._unpacked(require("postgresql"))
+        )
         self._data = self._folder / "data"
-        self._run("initdb", "-D", self._data, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync")
-        self._settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
+        self._run(
+            "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "postgres",
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--no-sync",
+        )
+        self._settings = {
+            **SETTINGS,
+            "port": str(self.port),
+            "unix_socket_directories": str(self._folder),
+        }
         if certificate is not None and client_ca is not None:
             self._settings |= {"ssl": "on", "ssl_ca_file": str(self._own(client_ca))}
-            self._settings |= dict.fromkeys(("ssl_cert_file", "ssl_key_file"), str(self._own(certificate)))
-            (self._data / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n")
+            self._settings |= dict.fromkeys(
+                ("ssl_cert_file", "ssl_key_file"), str(self._own(certificate))
+            )
+            (self._data / "pg_hba.conf").write_text(
+                "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"
+            )
 
     def present(self, certificate: Path) -> None:
-        """Show this certificate to whoever comes from now on; its file has the name of the first one."""
+        """Show this certificate to whoever comes from now on; its file has the name of the first
+        one.
+        """
         self._own(certificate)
         self.run("SELECT pg_reload_conf()")
 
@@ -72,7 +94,9 @@ class PostgresServer:
     def start(self) -> None:
         """Start it and return when it takes connections."""
         settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
-        self._run("pg_ctl", "-D", self._data, "-w", "-l", self._folder / "log", "-o", settings, "start")
+        self._run(
+            "pg_ctl", "-D", self._data, "-w", "-l", self._folder / "log", "-o", settings, "start"
+        )
 
     def stop(self) -> None:
         """End it at once; sessions are cut."""
@@ -106,7 +130,12 @@ class PostgresServer:
     def _unpacked(self, binary: Path) -> Path:
         """Have Debian's programs where any user can run them: they lie below somebody's home."""
         root, place = binary.parents[5], binary.relative_to(binary.parents[5])
-        shutil.copytree(root, self._folder / "programs", symlinks=True, ignore=shutil.ignore_patterns("doc", "locale", "bitcode", "llvmjit*"))
+        shutil.copytree(
+            root,
+            self._folder / "programs",
+            symlinks=True,
+            ignore=shutil.ignore_patterns("doc", "locale", "bitcode", "llvmjit*"),
+        )
         return (self._folder / "programs" / place).parent
 
     def _own(self, file: Path) -> Path:
@@ -119,7 +148,10 @@ class PostgresServer:
 
     def _run(self, program: str, *words: str | Path) -> None:
         command = [str(self._programs / program), *map(str, words)]
-        environment = {**os.environ, "LD_LIBRARY_PATH": f"{self._folder}/programs/usr/lib/{platform.machine()}-linux-gnu"}
+        environment = {
+            **os.environ,
+            "LD_LIBRARY_PATH": f"{self._folder}/programs/usr/lib/{platform.machine()}-linux-gnu",
+        }
         done = subprocess.run(
             command,
             user=self._user,

@@ -45,7 +45,13 @@ def eventually(condition: Callable[[], object], seconds: float = START_SECONDS) 
 class Server:
     """A process that listens on `port`. Its output goes to `log`."""
 
-    def __init__(self, command: Sequence[str | Path], port: int, log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        port: int,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port
         self._command = [str(word) for word in command]
         self._log = log
@@ -61,12 +67,18 @@ class Server:
         """Start it and return when it accepts connections."""
         with self._log.open("ab") as log:
             self._process = process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=None if self._environment is None else dict(self._environment)
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=None if self._environment is None else dict(self._environment),
             )
 
         def is_up() -> bool:
             if process.poll() is not None:
-                pytest.fail(f"{self._command[0]} ended with {process.returncode}: {self._log.read_text(errors='replace')[-2000:]}")
+                pytest.fail(
+                    f"{self._command[0]} ended with {process.returncode}: {self._log.read_text(errors='replace')[-2000:]}"
+                )
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 

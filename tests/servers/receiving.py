@@ -41,13 +41,19 @@ class Request:
 class ReceivingServer:
     """A receiver process with its file of requests; both survive a restart on the same port."""
 
-    def __init__(self, folder: Path, *, certificate: Path | None = None, client_ca: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, certificate: Path | None = None, client_ca: Path | None = None
+    ) -> None:
         self.port = free_port()
         self._store = folder / "requests.jsonl"
         self._scheme = "http" if certificate is None else "https"
         tls = [] if certificate is None else ["--certificate", certificate]
         tls += [] if client_ca is None else ["--client-ca", client_ca]
-        self.server = Server([sys.executable, RECEIVER, "--port", str(self.port), "--store", self._store, *tls], self.port, folder / "log")
+        self.server = Server(
+            [sys.executable, RECEIVER, "--port", str(self.port), "--store", self._store, *tls],
+            self.port,
+            folder / "log",
+        )
 
     @property
     def url(self) -> str:
@@ -64,7 +70,9 @@ class ReceivingServer:
     def order(self, **control: object) -> None:
         """Say how to answer from now on."""
         data = json.dumps(control).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_control", data, method="PUT")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/_control", data, method="PUT"
+        )
         urllib.request.urlopen(request, timeout=10).close()
 
     def requests(self, method: str = "POST") -> list[Request]:
@@ -72,9 +80,15 @@ class ReceivingServer:
         if not self._store.exists():
             return []
         records = [json.loads(line) for line in self._store.read_bytes().splitlines()]
-        return [Request(**{**record, "body": base64.b64decode(record["body"])}) for record in records if record["method"] == method]
+        return [
+            Request(**{**record, "body": base64.b64decode(record["body"])})
+            for record in records
+            if record["method"] == method
+        ]
 
     def kept_lines(self) -> list[bytes]:
-        """Read the records that it has taken, once for each idempotency key, as a server would that honours them."""
+        """Read the records that it has taken, once for each idempotency key, as a server would that
+        honours them.
+        """
         kept = {request.key: request.plain for request in self.requests() if request.kept}
         return [line for body in kept.values() for line in body.split(b"\n")[:-1]]

@@ -34,7 +34,9 @@ ruleset(name="keep" queue.type="Direct") {{ action(type="omfile" file="{store}" 
 
 @dataclass(frozen=True)
 class ServerTls:
-    """What the server proves itself by, and the CA of its clients; both are files, certificate and key in one."""
+    """What the server proves itself by, and the CA of its clients; both are files, certificate and
+    key in one.
+    """
 
     certificate: Path
     client_ca: Path
@@ -67,20 +69,46 @@ class Understood:
 class LogServer:
     """An rsyslog process; what it has survives a restart.
 
-    `permitted` is the name that a client's certificate must have. It takes messages of 1 MiB, or, with `is_bare`, what it takes unconfigured.
+    `permitted` is the name that a client's certificate must have. It takes messages of 1 MiB, or,
+    with `is_bare`, what it takes unconfigured.
     """
 
-    def __init__(self, folder: Path, kind: Input, tls: ServerTls | None = None, permitted: str = "", *, is_bare: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: Input,
+        tls: ServerTls | None = None,
+        permitted: str = "",
+        *,
+        is_bare: bool = False,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.port = free_port()
         self.ports = {self.port}
         """Where what comes here may lie on its way: a proxy's port has to be added."""
-        self._folder, self._kind, self._tls, self._permitted, self._is_bare = folder, kind, tls, permitted, is_bare
+        self._folder, self._kind, self._tls, self._permitted, self._is_bare = (
+            folder,
+            kind,
+            tls,
+            permitted,
+            is_bare,
+        )
         self._store = folder / "understood.jsonl"
         root = require("rsyslog").parents[2]
         libraries = root / "usr" / "lib" / f"{os.uname().machine}-linux-gnu"
-        command = [root / "usr/sbin/rsyslogd", "-n", "-f", folder / "conf", "-i", folder / "pid", "-M", libraries / "rsyslog"]
-        self._server = Server(command, self.port, folder / "log", {**os.environ, "LD_LIBRARY_PATH": str(libraries)})
+        command = [
+            root / "usr/sbin/rsyslogd",
+            "-n",
+            "-f",
+            folder / "conf",
+            "-i",
+            folder / "pid",
+            "-M",
+            libraries / "rsyslog",
+        ]
+        self._server = Server(
+            command, self.port, folder / "log", {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
+        )
 
     def start(self) -> None:
         """Start it; for UDP it listens on TCP too, so that one can tell that it is there."""
@@ -107,11 +135,17 @@ class LogServer:
         return [Understood(**{**one, "pri": int(one["pri"])}) for one in kept]
 
     def records(self) -> list[bytes]:
-        """Read the records in the order in which they came first; a repeat is known by the id of its event."""
-        return list({one.event_id: one.record for one in reversed(self.understood())}.values())[::-1]
+        """Read the records in the order in which they came first; a repeat is known by the id of
+        its event.
+        """
+        return list({one.event_id: one.record for one in reversed(self.understood())}.values())[
+            ::-1
+        ]
 
     def wait_until_quiet(self) -> None:
-        """Return when no socket holds anything for anybody and the file has not grown for a while: nothing in syslog says when the server is done."""
+        """Return when no socket holds anything for anybody and the file has not grown for a while:
+        nothing in syslog says when the server is done.
+        """
         seen, since = self._state(), time.monotonic()
 
         def is_quiet() -> bool:
@@ -127,10 +161,15 @@ class LogServer:
         return size, _queued_bytes(self.ports)
 
     def _configuration(self) -> str:
-        driver = {"tcp": self._stream_driver, "relp": self._relp_tls, "udp": lambda: ("", "")}[self._kind]
+        driver = {"tcp": self._stream_driver, "relp": self._relp_tls, "udp": lambda: ("", "")}[
+            self._kind
+        ]
         options, tls_global = ("", "") if self._tls is None else driver()
         address = f'address="127.0.0.1" port="{self.port}" ruleset="keep"'
-        modules, listening = f'module(load="im{self._kind}")', f'input(type="im{self._kind}" {address})'
+        modules, listening = (
+            f'module(load="im{self._kind}")',
+            f'input(type="im{self._kind}" {address})',
+        )
         longest = "" if self._is_bare else 'maxMessageSize="1m" '
         if self._kind == "tcp":
             frames = "" if self._is_bare else ' maxFrameSize="1100000"'
@@ -141,14 +180,32 @@ class LogServer:
         elif self._kind == "udp":
             modules += 'module(load="imtcp")'
             listening += f'input(type="imtcp" {address})'
-        return _CONFIGURATION.format(folder=self._folder, store=self._store, modules=modules, input=listening, tls_global=tls_global, longest=longest)
+        return _CONFIGURATION.format(
+            folder=self._folder,
+            store=self._store,
+            modules=modules,
+            input=listening,
+            tls_global=tls_global,
+            longest=longest,
+        )
 
     def _stream_driver(self) -> tuple[str, str]:
         assert self._tls is not None
-        files = f'CAFile="{self._tls.client_ca}"', f'CertFile="{self._tls.certificate}"', f'KeyFile="{self._tls.certificate}"'
+        files = (
+            f'CAFile="{self._tls.client_ca}"',
+            f'CertFile="{self._tls.certificate}"',
+            f'KeyFile="{self._tls.certificate}"',
+        )
         everywhere = "".join(f" defaultNetstreamDriver{file}" for file in files)
-        mode = f'StreamDriver.AuthMode="x509/name" PermittedPeer=["{self._permitted}"]' if self._permitted else 'StreamDriver.AuthMode="anon"'
-        return f' StreamDriver.Name="gtls" StreamDriver.Mode="1" {mode}', f' defaultNetstreamDriver="gtls"{everywhere}'
+        mode = (
+            f'StreamDriver.AuthMode="x509/name" PermittedPeer=["{self._permitted}"]'
+            if self._permitted
+            else 'StreamDriver.AuthMode="anon"'
+        )
+        return (
+            f' StreamDriver.Name="gtls" StreamDriver.Mode="1" {mode}',
+            f' defaultNetstreamDriver="gtls"{everywhere}',
+        )
 
     def _relp_tls(self) -> tuple[str, str]:
         assert self._tls is not None
@@ -162,7 +219,10 @@ def _queued_bytes(ports: set[int]) -> int:
     for table in ("tcp", "udp"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             words = line.split()
-            if ports & {int(address.rpartition(":")[2], 16) for address in words[1:3]} and words[3] != "0A":  # a listener's queue counts connections
+            if (
+                ports & {int(address.rpartition(":")[2], 16) for address in words[1:3]}
+                and words[3] != "0A"
+            ):  # a listener's queue counts connections
                 sent, received = words[4].split(":")
                 queued += int(sent, 16) + int(received, 16)
     return queued

@@ -1,4 +1,6 @@
-"""A real OpenSearch, and a gate before it that asks for credentials and speaks TLS, because OpenSearch without its security plugin does neither."""
+"""A real OpenSearch, and a gate before it that asks for credentials and speaks TLS, because
+OpenSearch without its security plugin does neither.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.servers.processes import Server, eventually, free_port, require
-from tracesidecar.cli.apply_ddl import put_templates
+from tracesidecar.ddl.apply import put_templates
 
 JVM = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """A small heap, and no second compiler: it is started for a minute."""
@@ -28,7 +30,16 @@ class SearchServer:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         jars, launcher = require("opensearch") / "*", Path(__file__).with_name("SearchNode.java")
-        command = ["java", *JVM, "-cp", jars, launcher, folder / "node", str(self.port), str(free_port())]
+        command = [
+            "java",
+            *JVM,
+            "-cp",
+            jars,
+            launcher,
+            folder / "node",
+            str(self.port),
+            str(free_port()),
+        ]
         self.server = Server(command, self.port, folder / "log")
 
     @property
@@ -39,7 +50,9 @@ class SearchServer:
     def start(self) -> None:
         """Start it, or start it again with what it had; return when it can be written to."""
         self.server.start()
-        eventually(lambda: self.answers("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s"))
+        eventually(
+            lambda: self.answers("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s")
+        )
 
     def answers(self, method: str, path: str) -> bool:
         """Tell whether it says yes."""
@@ -52,7 +65,9 @@ class SearchServer:
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Make one request of our own."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self.url + path, data, {"Content-Type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read() or b"null")
 
@@ -84,7 +99,14 @@ class SearchServer:
 class Gate:
     """A process that forwards to the server what comes with the right credentials."""
 
-    def __init__(self, folder: Path, upstream: int, *, certificate: Path | None = None, client_ca: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        upstream: int,
+        *,
+        certificate: Path | None = None,
+        client_ca: Path | None = None,
+    ) -> None:
         self.port = free_port()
         folder.mkdir(exist_ok=True)
         self._orders = folder / "orders.json"
@@ -93,11 +115,31 @@ class Gate:
         tls += [] if client_ca is None else ["--client-ca", client_ca]
         script = Path(__file__).with_name("gate.py")
         files = ["--orders", self._orders, "--seen", self._seen]
-        self.server = Server([sys.executable, script, "--port", str(self.port), "--upstream", str(upstream), *files, *tls], self.port, folder / "log")
+        self.server = Server(
+            [
+                sys.executable,
+                script,
+                "--port",
+                str(self.port),
+                "--upstream",
+                str(upstream),
+                *files,
+                *tls,
+            ],
+            self.port,
+            folder / "log",
+        )
         self.order()
 
-    def order(self, *, authorization: str | None = None, answers: dict[str, list[dict[str, object]]] | None = None) -> None:
-        """Say what credentials are right, and for paths with that ending what is answered to the next requests in the server's stead."""
+    def order(
+        self,
+        *,
+        authorization: str | None = None,
+        answers: dict[str, list[dict[str, object]]] | None = None,
+    ) -> None:
+        """Say what credentials are right, and for paths with that ending what is answered to the
+        next requests in the server's stead.
+        """
         self._seen.write_bytes(b"")
         written = self._orders.with_suffix(".new")
         written.write_text(json.dumps({"authorization": authorization, "answers": answers or {}}))
@@ -105,7 +147,11 @@ class Gate:
 
     def requests(self, path: str = "/_bulk") -> list[dict[str, Any]]:
         """Read what came for a path since the last order: sizes and statuses."""
-        return [one for one in map(json.loads, self._seen.read_bytes().splitlines()) if one["path"] == path]
+        return [
+            one
+            for one in map(json.loads, self._seen.read_bytes().splitlines())
+            if one["path"] == path
+        ]
 
 
 @pytest.fixture(scope="session")

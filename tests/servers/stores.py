@@ -1,4 +1,6 @@
-"""Real S3 servers: versitygw, which honours conditions, checksums and credentials, and rclone, which ignores conditions."""
+"""Real S3 servers: versitygw, which honours conditions, checksums and credentials, and rclone,
+which ignores conditions.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,11 @@ class ObjectStore:
 
     def command(self) -> list[str | Path]:
         """Say how versitygw is started."""
-        tls: list[str | Path] = [] if self._certificate is None else ["--cert", self._certificate, "--key", self._certificate]
+        tls: list[str | Path] = (
+            []
+            if self._certificate is None
+            else ["--cert", self._certificate, "--key", self._certificate]
+        )
         address = f"127.0.0.1:{self.port}"
         binary, users, metadata = require("versitygw"), self._made("users"), self._made("metadata")
         gateway = [binary, "--quiet", "--keep-alive", "--port", address, "--iam-dir", users, *tls]
@@ -74,27 +80,55 @@ class ObjectStore:
             region_name="us-east-1",
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=self.secret,
-            config=Config(retries={"total_max_attempts": 3, "mode": "standard"}, s3={"addressing_style": "path"}),
+            config=Config(
+                retries={"total_max_attempts": 3, "mode": "standard"},
+                s3={"addressing_style": "path"},
+            ),
         )
 
     def objects(self) -> dict[str, bytes]:
         """Read everything back."""
         client = self.client()
-        keys = [item["Key"] for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET) for item in page.get("Contents", ())]
+        keys = [
+            item["Key"]
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+            for item in page.get("Contents", ())
+        ]
         return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
     def open_uploads(self) -> list[str]:
         """List the keys of multipart uploads that are open."""
-        return [upload["Key"] for upload in self.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())]
+        return [
+            upload["Key"]
+            for upload in self.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())
+        ]
 
     def add_user(self, access_key: str, secret: str) -> None:
         """Add a user that may do nothing yet."""
-        admin = [require("versitygw"), "admin", "--access", ACCESS_KEY, "--secret", self.secret, "--endpoint-url", self.url]
-        subprocess.run([*admin, "create-user", "--access", access_key, "--secret", secret, "--role", "user"], check=True, capture_output=True)
+        admin = [
+            require("versitygw"),
+            "admin",
+            "--access",
+            ACCESS_KEY,
+            "--secret",
+            self.secret,
+            "--endpoint-url",
+            self.url,
+        ]
+        subprocess.run(
+            [*admin, "create-user", "--access", access_key, "--secret", secret, "--role", "user"],
+            check=True,
+            capture_output=True,
+        )
 
     def allow(self, access_key: str, actions: list[str]) -> None:
         """Allow a user these actions on every object, and nothing else."""
-        statement = {"Effect": "Allow", "Principal": {"AWS": [access_key]}, "Action": actions, "Resource": [f"arn:aws:s3:::{BUCKET}/*"]}
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": [access_key]},
+            "Action": actions,
+            "Resource": [f"arn:aws:s3:::{BUCKET}/*"],
+        }
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.client().put_bucket_policy(Bucket=BUCKET, Policy=policy)
 
@@ -110,7 +144,16 @@ class IgnorantStore(ObjectStore):
     def command(self) -> list[str | Path]:
         """Say how rclone is started."""
         address, keys = f"127.0.0.1:{self.port}", f"{ACCESS_KEY},{self.secret}"
-        return [Path(sys.executable).with_name("rclone"), "serve", "s3", "--addr", address, "--auth-key", keys, self.folder / "root"]
+        return [
+            Path(sys.executable).with_name("rclone"),
+            "serve",
+            "s3",
+            "--addr",
+            address,
+            "--auth-key",
+            keys,
+            self.folder / "root",
+        ]
 
 
 @pytest.fixture

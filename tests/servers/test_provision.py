@@ -28,7 +28,9 @@ def test_a_missing_server_fails_in_ci(empty_cache: Path, monkeypatch: pytest.Mon
         require("versitygw")
 
 
-def test_without_the_tools_it_is_said_what_is_skipped(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_tools_it_is_said_what_is_skipped(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(provision, "find_go", lambda: None)
     monkeypatch.setenv("PATH", str(empty_cache))
     assert provision.main() == 0
@@ -39,7 +41,9 @@ def test_without_the_tools_it_is_said_what_is_skipped(empty_cache: Path, monkeyp
     assert provision.main() == 1
 
 
-def test_what_is_there_is_not_built_again(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_built_again(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(provision, "find_go", lambda: pytest.fail("looked for Go"))
     for server in provision.SERVERS.values():
         server.binary.parent.mkdir(parents=True)

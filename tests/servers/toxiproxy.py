@@ -25,7 +25,16 @@ class Toxiproxy:
     def before(self, port: int) -> Iterator[FaultyWay]:
         """Put a proxy before a server's port."""
         name = f"before-{port}"
-        made = self.call("POST", "/proxies", {"name": name, "listen": "127.0.0.1:0", "upstream": f"127.0.0.1:{port}", "enabled": True})
+        made = self.call(
+            "POST",
+            "/proxies",
+            {
+                "name": name,
+                "listen": "127.0.0.1:0",
+                "upstream": f"127.0.0.1:{port}",
+                "enabled": True,
+            },
+        )
         try:
             yield FaultyWay(self, name, int(made["listen"].rsplit(":", 1)[1]))
         finally:
@@ -34,7 +43,12 @@ class Toxiproxy:
     def call(self, method: str, path: str, body: object = None) -> dict[str, str]:
         """Make one request of its interface."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._port}{path}",
+            data,
+            {"Content-Type": "application/json"},
+            method=method,
+        )
         with urllib.request.urlopen(request, timeout=10) as response:
             text = response.read()
         return json.loads(text) if text else {}

@@ -19,4 +19,8 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stored]:
         with PostgresSchema.on(request.getfixturevalue("postgres_server")) as schema:
             yield schema
         return
-    yield SqliteFile(tmp_path / "traces.db") if request.param == "sqlite" else DuckdbFile(tmp_path / "traces.duckdb")
+    yield (
+        SqliteFile(tmp_path / "traces.db")
+        if request.param == "sqlite"
+        else DuckdbFile(tmp_path / "traces.duckdb")
+    )

@@ -14,7 +14,7 @@ import duckdb
 
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import SECRET
-from tracesidecar.sinks import sql
+from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.units import Secret
 
 _numbers = itertools.count()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.sql.engines import Stored
-from tracesidecar.sinks import sql
+from tracesidecar.sinks.sql import sink as sql
 
 
 def turns_anew(stored: Stored) -> None:

@@ -15,7 +15,7 @@ from tests.contract.deliveries import delivery
 from tests.sql.engines import DuckdbFile, SqliteFile
 from tests.sql.traces import batch, conversation, event
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import sql
+from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.units import Seconds
 
 HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
@@ -23,7 +23,11 @@ HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', 
 
 @pytest.fixture(params=["sqlite", "duckdb"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteFile | DuckdbFile:
-    return SqliteFile(tmp_path / "traces.db") if request.param == "sqlite" else DuckdbFile(tmp_path / "traces.duckdb")
+    return (
+        SqliteFile(tmp_path / "traces.db")
+        if request.param == "sqlite"
+        else DuckdbFile(tmp_path / "traces.duckdb")
+    )
 
 
 async def test_a_new_file_is_for_its_user_and_group(file: SqliteFile | DuckdbFile) -> None:
@@ -54,7 +58,9 @@ async def test_a_database_that_another_writes_to_is_waited_for(tmp_path: Path) -
 async def test_a_duckdb_file_that_another_process_has_open_is_waited_for(tmp_path: Path) -> None:
     file = DuckdbFile(tmp_path / "traces.duckdb")
     async with sql.build(file.options()) as sink:
-        with subprocess.Popen([sys.executable, "-c", HOLDER, file.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLDER, file.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as holder:
             assert holder.stdout is not None
             holder.stdout.readline()
             with pytest.raises(RetryLater, match="locked"):
@@ -64,7 +70,9 @@ async def test_a_duckdb_file_that_another_process_has_open_is_waited_for(tmp_pat
     assert file.ask("SELECT count(*) FROM events") == [(len(conversation()),)]
 
 
-async def test_a_folder_that_is_missing_is_waited_for_and_named(file: SqliteFile | DuckdbFile) -> None:
+async def test_a_folder_that_is_missing_is_waited_for_and_named(
+    file: SqliteFile | DuckdbFile,
+) -> None:
     file.path = file.path.parent / "missing" / file.path.name
     with pytest.raises(RetryLater, match="missing"):
         await sql.build(file.options()).__aenter__()
@@ -77,7 +85,9 @@ async def test_what_is_no_database_is_left_as_it_is(file: SqliteFile | DuckdbFil
     assert file.path.read_bytes() == b"not a database" * 1000
 
 
-async def test_one_number_of_more_than_64_bits_among_64_is_refused(file: SqliteFile | DuckdbFile) -> None:
+async def test_one_number_of_more_than_64_bits_among_64_is_refused(
+    file: SqliteFile | DuckdbFile,
+) -> None:
     events = [event(number, "state", number) for number in range(64)]
     events[32].input_tokens = 1 << 64
     async with sql.build(file.options()) as sink:
@@ -103,7 +113,9 @@ async def test_a_full_disk_is_waited_for(file: SqliteFile | DuckdbFile, tmp_path
             filler = disk / "filler"
             filler.write_bytes(bytes((os.statvfs(disk).f_bavail - 8) * os.statvfs(disk).f_bsize))
             with pytest.raises(RetryLater) as caught:
-                await sink.send(batch([event(number, "state", number, text="x" * 900) for number in range(500)]))
+                await sink.send(
+                    batch([event(number, "state", number, text="x" * 900) for number in range(500)])
+                )
             assert caught.value.reason in {"no_space", "io"}
             filler.unlink()
             await delivery(sink).send(batch(conversation()))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tracesidecar.sinks import sql
-from tracesidecar.sinks.sql_options import Address
+from tracesidecar.sinks.sql import sink as sql
+from tracesidecar.sinks.sql.options import Address
 from tracesidecar.units import Secret
 
 
@@ -16,9 +16,18 @@ def options(url: str, **more: object) -> sql.Options:
 @pytest.mark.parametrize(
     ("url", "named"),
     [
-        ("postgresql://u:p%40ss@db.example/traces", "sql:postgresql://db.example:5432/traces/agent_traces"),
-        ("postgres://u@db.example:6000/traces?sslmode=disable", "sql:postgresql://db.example:6000/traces/agent_traces"),
-        ("postgresql:///traces?host=/run/postgresql", "sql:postgresql:///run/postgresql:5432/traces/agent_traces"),
+        (
+            "postgresql://u:p%40ss@db.example/traces",
+            "sql:postgresql://db.example:5432/traces/agent_traces",
+        ),
+        (
+            "postgres://u@db.example:6000/traces?sslmode=disable",
+            "sql:postgresql://db.example:6000/traces/agent_traces",
+        ),
+        (
+            "postgresql:///traces?host=/run/postgresql",
+            "sql:postgresql:///run/postgresql:5432/traces/agent_traces",
+        ),
         ("sqlite:///var/lib/traces.db", "sql:sqlite:/var/lib/traces.db"),
         ("sqlite:////var/lib/traces.db", "sql:sqlite:/var/lib/traces.db"),
         ("duckdb:/var/lib/traces.duckdb", "sql:duckdb:/var/lib/traces.duckdb"),

@@ -6,18 +6,20 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+from tests.ddl.lakes import CALLS, rows
 from tests.servers.postgres import PostgresServer
 from tests.sql.engines import PostgresSchema, Stored
 from tests.sql.rebuilding import turns_anew
 from tests.sql.traces import batch, conversation
-from tests.tables.lakes import CALLS, rows
-from tracesidecar.sinks import sql
-from tracesidecar.sinks.sql_schema import VERSION
-from tracesidecar.tables.agent_traces import TURN_COLUMNS
-from tracesidecar.tables.statement import ROW
+from tracesidecar.ddl.agent_traces import TURN_COLUMNS
+from tracesidecar.ddl.statement import ROW
+from tracesidecar.sinks.sql import sink as sql
+from tracesidecar.sinks.sql.schema import VERSION
 
 LAYOUTS = {1: "4c1f16ee10d84c56"}
-"""A digest of the columns of each version: where it is another, VERSION goes up and what was published stays as it was."""
+"""A digest of the columns of each version: where it is another, VERSION goes up and what was
+published stays as it was.
+"""
 
 
 def test_each_version_has_its_columns() -> None:
@@ -32,8 +34,12 @@ async def test_model_calls_may_be_summed(stored: Stored) -> None:
             for event in events:
                 event.raw = None
             await sink.send(batch(events, dialect))
-    found = stored.ask("SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP BY dialect")
-    assert {(dialect, calls, int(given), int(made)) for dialect, calls, given, made in found} == CALLS
+    found = stored.ask(
+        "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP BY dialect"
+    )
+    assert {
+        (dialect, calls, int(given), int(made)) for dialect, calls, given, made in found
+    } == CALLS
 
 
 async def test_a_column_that_is_new_is_added_and_rows_stay(stored: Stored) -> None:
@@ -58,7 +64,9 @@ async def test_tables_of_a_later_version_take_our_rows_and_stay_as_they_are(stor
     async with sql.build(stored.options()) as sink:
         await sink.send(batch(conversation()))
     assert stored.ask("SELECT version FROM tracesidecar_schema") == [(99,)]
-    assert stored.ask("SELECT count(*), count(of_the_future) FROM events") == [(len(conversation()), 0)]
+    assert stored.ask("SELECT count(*), count(of_the_future) FROM events") == [
+        (len(conversation()), 0)
+    ]
 
 
 def test_turns_of_events_that_were_there_before_are_counted(stored: Stored) -> None:
@@ -74,17 +82,28 @@ def test_turns_of_events_that_were_there_before_are_counted(stored: Stored) -> N
 
 
 def test_the_page_tells_of_each_column_of_a_turn() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "sinks" / "sql.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "sinks" / "sql.md").read_text(
+        encoding="utf-8"
+    )
     status = "`completed`, `timeout` or `error`; "
-    told = [f"| `{column.name}` | {status if column.values else ''}{column.doc} |" for column in TURN_COLUMNS]
+    told = [
+        f"| `{column.name}` | {status if column.values else ''}{column.doc} |"
+        for column in TURN_COLUMNS
+    ]
     assert [row for row in told if row not in page] == []
 
 
 async def test_the_queries_of_the_page_can_be_run(postgres_server: PostgresServer) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "sinks" / "sql.md").read_text(encoding="utf-8")
-    queries = page.partition("## Reading")[2].partition("```sql")[2].partition("```")[0].split(";")[:-1]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "sinks" / "sql.md").read_text(
+        encoding="utf-8"
+    )
+    queries = (
+        page.partition("## Reading")[2].partition("```sql")[2].partition("```")[0].split(";")[:-1]
+    )
     with PostgresSchema.on(postgres_server) as schema:
         async with sql.build(schema.options()) as sink:
             await sink.send(batch(conversation()))
-        found = [schema.ask(query.replace("agent_traces.", f"{schema.schema}.")) for query in queries]
+        found = [
+            schema.ask(query.replace("agent_traces.", f"{schema.schema}.")) for query in queries
+        ]
     assert [len(rows) for rows in found] == [1, 1, 1]

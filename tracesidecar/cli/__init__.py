@@ -15,7 +15,13 @@ from typing import NoReturn, Protocol, cast
 from tracesidecar import __version__
 from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json
-from tracesidecar.errors import ConfigurationError, RedactionError, StateError, StateLocked, TraceSidecarError
+from tracesidecar.errors import (
+    ConfigurationError,
+    RedactionError,
+    StateError,
+    StateLocked,
+    TraceSidecarError,
+)
 
 COMMANDS = {
     "run": "follow and ship until told to stop (the service)",
@@ -86,15 +92,24 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         sys.exit(ExitCode.USAGE)
     if name not in COMMANDS:
         overview.error(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
-    command = cast("Command", importlib.import_module(f"tracesidecar.cli.{name.replace('-', '_')}"))
+    command = cast(
+        "Command", importlib.import_module(f"tracesidecar.cli.commands.{name.replace('-', '_')}")
+    )
     parser = _Parser(prog=f"tracesidecar {name}", description=COMMANDS[name], allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE", default=given.config, help="the configuration; see tracesidecar --help")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=given.config,
+        help="the configuration; see tracesidecar --help",
+    )
     command.add_arguments(parser)
     return command, parser.parse_args(rest)
 
 
 def _config_first(words: list[str]) -> list[str]:
-    """Move `--config FILE` to the front, wherever it stands among our own words; an agent's command line keeps its own."""
+    """Move `--config FILE` to the front, wherever it stands among our own words; an agent's command
+    line keeps its own.
+    """
     end = next((at for at, word in enumerate(words) if word in {"exec", "--"}), len(words))
     found: list[str] = []
     others: list[str] = []
@@ -125,7 +140,9 @@ def _overview() -> argparse.ArgumentParser:
         epilog="Without --config: $TRACESIDECAR_CONFIG, ./tracesidecar.toml, /etc/tracesidecar/config.toml, else the embedded default.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", metavar="FILE", help="the configuration, before or after the command")
+    parser.add_argument(
+        "--config", metavar="FILE", help="the configuration, before or after the command"
+    )
     parser.add_argument("--version", action="store_true", help="print the version")
     return parser
 
@@ -137,14 +154,20 @@ def _refuse(error: TraceSidecarError, *, as_json: bool) -> int:
         if as_json:
             print_json({"reason": "locked", "message": str(error)})
         return ExitCode.LEFT_BEHIND
-    return ExitCode.CONFIGURATION if isinstance(error, ConfigurationError | StateError | RedactionError) else ExitCode.UNEXPECTED
+    return (
+        ExitCode.CONFIGURATION
+        if isinstance(error, ConfigurationError | StateError | RedactionError)
+        else ExitCode.UNEXPECTED
+    )
 
 
 def _confess(error: Exception) -> int:
     from tracesidecar.logs import frames
 
     where = "".join(f"\n  {frame}" for frame in frames(error))
-    complain(f"tracesidecar {__version__}: unexpected {type(error).__name__}, which is a bug{where}")
+    complain(
+        f"tracesidecar {__version__}: unexpected {type(error).__name__}, which is a bug{where}"
+    )
     return ExitCode.UNEXPECTED
 
 

@@ -1,4 +1,6 @@
-"""What commands print: one JSON document, a line, or something drawn; colour only for a person who wants it."""
+"""What commands print: one JSON document, a line, or something drawn; colour only for a person who
+wants it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,14 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     has_colour = stream.isatty() and not os.environ.get("NO_COLOR")
     width = None if stream.isatty() else 160
-    return Console(file=stream, color_system="auto" if has_colour else None, width=width, highlight=False, markup=False, force_terminal=stream.isatty())
+    return Console(
+        file=stream,
+        color_system="auto" if has_colour else None,
+        width=width,
+        highlight=False,
+        markup=False,
+        force_terminal=stream.isatty(),
+    )
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -59,13 +68,21 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 @contextmanager
 def progress(total_bytes: int) -> Iterator[Callable[[int], object]]:
-    """Draw a bar on stderr while in the block when a person looks; yields what to call with each number of bytes done."""
+    """Draw a bar on stderr while in the block when a person looks; yields what to call with each
+    number of bytes done.
+    """
     if not sys.stderr.isatty():
         yield lambda count: count
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-    with Progress(BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn(), console=console(stderr=True), transient=True) as bar:
+    with Progress(
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task("", total=total_bytes)
         yield lambda count: bar.advance(task, count)
 

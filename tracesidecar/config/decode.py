@@ -1,4 +1,6 @@
-"""Turn a table into an option struct and collect every mistake on the way, instead of stopping at the first."""
+"""Turn a table into an option struct and collect every mistake on the way, instead of stopping at
+the first.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
+from tracesidecar.config.messages import allowed, found, nearest, one_of
 from tracesidecar.config.problems import KeyPath, Problem
-from tracesidecar.config.wording import allowed, found, nearest, one_of
 from tracesidecar.units import Seconds, Secret, Size
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -20,7 +22,9 @@ class Invalid(Exception):
 
 
 class Decoder:
-    """Decodes tables; `interpolated` are the keys whose text came from outside: it is never shown, and may stand for a number."""
+    """Decodes tables; `interpolated` are the keys whose text came from outside: it is never shown,
+    and may stand for a number.
+    """
 
     def __init__(self, interpolated: Collection[KeyPath] = ()) -> None:
         self.problems: list[Problem] = []
@@ -42,7 +46,11 @@ class Decoder:
                 if name in table:
                     values[field.name] = self.value(field.type, table[name], (*path, name))
                 elif field.required:
-                    self.problems.append(Problem(path, f'the key "{name}" is missing; it takes {allowed(field.type)}'))
+                    self.problems.append(
+                        Problem(
+                            path, f'the key "{name}" is missing; it takes {allowed(field.type)}'
+                        )
+                    )
                     is_complete = False
             except Invalid:
                 is_complete = False
@@ -55,48 +63,70 @@ class Decoder:
         choices = _structs(kind)
         if choices and isinstance(value, dict):
             return self.struct(self._choose(choices, value, path), value, path)
-        if get_origin(kind) is tuple and (choices := _structs(get_args(kind)[0])) and isinstance(value, list):
+        if (
+            get_origin(kind) is tuple
+            and (choices := _structs(get_args(kind)[0]))
+            and isinstance(value, list)
+        ):
             return self._structs(choices, value, path)
         return self._leaf(kind, value, path)
 
-    def _structs(self, choices: list[type[msgspec.Struct]], tables: list[object], path: KeyPath) -> tuple[msgspec.Struct, ...]:
+    def _structs(
+        self, choices: list[type[msgspec.Struct]], tables: list[object], path: KeyPath
+    ) -> tuple[msgspec.Struct, ...]:
         decoded = []
         for index, table in enumerate(tables):
             try:
-                decoded.append(self.struct(self._choose(choices, table, (*path, index)), table, (*path, index)))
+                decoded.append(
+                    self.struct(self._choose(choices, table, (*path, index)), table, (*path, index))
+                )
             except Invalid:
                 continue
         if len(decoded) < len(tables):
             raise Invalid
         return tuple(decoded)
 
-    def _choose(self, choices: list[type[msgspec.Struct]], table: object, path: KeyPath) -> type[msgspec.Struct]:
+    def _choose(
+        self, choices: list[type[msgspec.Struct]], table: object, path: KeyPath
+    ) -> type[msgspec.Struct]:
         if len(choices) == 1 or not isinstance(table, dict):
             return choices[0]
         tag_field = cast("str", choices[0].__struct_config__.tag_field)
         by_tag = {choice.__struct_config__.tag: choice for choice in choices}
         if tag_field not in table:
-            raise self._invalid(path, f'the key "{tag_field}" is missing; it takes {one_of(by_tag)}')
+            raise self._invalid(
+                path, f'the key "{tag_field}" is missing; it takes {one_of(by_tag)}'
+            )
         written = table[tag_field]
         if written not in by_tag:
-            raise self._invalid((*path, tag_field), f"expected {one_of(by_tag)}, found {found(written)}")
+            raise self._invalid(
+                (*path, tag_field), f"expected {one_of(by_tag)}, found {found(written)}"
+            )
         return by_tag[written]
 
     def _leaf(self, kind: object, value: object, path: KeyPath) -> object:
         is_interpolated = path in self._interpolated
         try:
-            return msgspec.convert(value, cast("type[object]", kind), strict=not is_interpolated, dec_hook=read_custom)
+            return msgspec.convert(
+                value, cast("type[object]", kind), strict=not is_interpolated, dec_hook=read_custom
+            )
         except msgspec.ValidationError:
             is_shown = not is_interpolated and "Secret" not in str(kind)
-            raise self._invalid(path, f"expected {allowed(kind)}, found {_culprit(value, is_shown=is_shown)}") from None
+            raise self._invalid(
+                path, f"expected {allowed(kind)}, found {_culprit(value, is_shown=is_shown)}"
+            ) from None
 
     def _build(self, kind: type[S], values: dict[str, Any], path: KeyPath) -> S:
         try:
             return kind(**values)
-        except ValueError as error:  # said by the struct's own __post_init__, in words made for people
+        except (
+            ValueError
+        ) as error:  # said by the struct's own __post_init__, in words made for people
             words = str(error)
             first = words.split(" ", 1)[0].strip("\"'`:,")
-            raise self._invalid((*path, first) if first in kind.__struct_fields__ else path, words) from error
+            raise self._invalid(
+                (*path, first) if first in kind.__struct_fields__ else path, words
+            ) from error
 
     def _invalid(self, path: KeyPath, message: str) -> Invalid:
         self.problems.append(Problem(path, message))
@@ -129,7 +159,11 @@ def _structs(kind: object) -> list[type[msgspec.Struct]]:
 def _culprit(value: object, *, is_shown: bool) -> str:
     """Name the value, or the first thing in a list or table that is no string."""
     if isinstance(value, list | dict):
-        odd = [item for item in (value.values() if isinstance(value, dict) else value) if not isinstance(item, str)]
+        odd = [
+            item
+            for item in (value.values() if isinstance(value, dict) else value)
+            if not isinstance(item, str)
+        ]
         inside = found(odd[0], is_shown=is_shown) if odd else "another string"
         return f"{found(value)} with {inside} in it"
     return found(value, is_shown=is_shown)

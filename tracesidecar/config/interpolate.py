@@ -1,4 +1,6 @@
-"""Replace `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}` in the strings of a document; nothing else is replaced."""
+"""Replace `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}` in the strings of a document;
+nothing else is replaced.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,27 @@ from tracesidecar.config.problems import KeyPath, Problem
 
 _REFERENCE = re.compile(r"\$?\$\{([^}]*)\}?")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_ALLOWED = "allowed are ${env:NAME}, ${env:NAME:-default} and ${file:PATH}; a literal ${ is written $${"
+_ALLOWED = (
+    "allowed are ${env:NAME}, ${env:NAME:-default} and ${file:PATH}; a literal ${ is written $${"
+)
 _FILE_LIMIT = 64 * 1024
 
 
 @dataclass(slots=True)
 class Interpolated:
-    """The document with its references replaced, where they stood, and what went wrong. Values stay out of every message."""
+    """The document with its references replaced, where they stood, and what went wrong.
+
+    Values stay out of every message.
+    """
 
     document: dict[str, object]
     paths: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
 
-def interpolate(document: Mapping[str, object], environ: Mapping[str, str], folder: str) -> Interpolated:
+def interpolate(
+    document: Mapping[str, object], environ: Mapping[str, str], folder: str
+) -> Interpolated:
     """Replace the references in all strings; a relative file is looked for in `folder`."""
     result = Interpolated({})
     resolver = _Resolver(environ, folder, result)
@@ -75,7 +84,9 @@ class _Resolver:
     def variable(self, name: str, default: str | None) -> str:
         value = self.environ.get(name)
         if value is None and default is None:
-            raise _Unresolved(f"the environment variable {name} is not set; set it, or give a default with ${{env:{name}:-default}}")
+            raise _Unresolved(
+                f"the environment variable {name} is not set; set it, or give a default with ${{env:{name}:-default}}"
+            )
         return value or default or ""
 
     def file(self, name: str) -> str:

@@ -1,4 +1,6 @@
-"""Find the configuration, read it, and judge it: a value that can be run, or every mistake with its line."""
+"""Find the configuration, read it, and judge it: a value that can be run, or every mistake with its
+line.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +10,29 @@ from dataclasses import dataclass
 
 import tomli
 
-from tracesidecar.config.assemble import Assembler
+from tracesidecar.config.build import Assembler
+from tracesidecar.config.cross_checks import absent_directories, contradictions
 from tracesidecar.config.decode import Decoder
-from tracesidecar.config.embedded import embedded_default
+from tracesidecar.config.defaults import embedded_default
 from tracesidecar.config.interpolate import interpolate
-from tracesidecar.config.locate import locate
+from tracesidecar.config.line_numbers import locate
 from tracesidecar.config.problems import Finding, KeyPath, Problem, place
-from tracesidecar.config.relations import absent_directories, contradictions
 from tracesidecar.config.schema import Configuration
 from tracesidecar.errors import ConfigurationError
 
 SEARCHED = ("tracesidecar.toml", "/etc/tracesidecar/config.toml")
-"""Where a configuration is looked for when neither `--config` nor `$TRACESIDECAR_CONFIG` names one."""
+"""Where a configuration is looked for when neither `--config` nor `$TRACESIDECAR_CONFIG` names one.
+"""
 
 EMBEDDED = "embedded default"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be run; `path` is None for the embedded default. A warning is a sentence with file and line."""
+    """A configuration that can be run; `path` is None for the embedded default.
+
+    A warning is a sentence with file and line.
+    """
 
     configuration: Configuration
     path: str | None
@@ -35,7 +41,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What `check-config` tells: all mistakes and warnings at once. `configuration` is None where a mistake left none."""
+    """What `check-config` tells: all mistakes and warnings at once.
+
+    `configuration` is None where a mistake left none.
+    """
 
     path: str | None
     configuration: Configuration | None
@@ -44,13 +53,19 @@ class Inspection:
 
 
 def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
-    """Load the configuration that `path`, the environment or the usual places name; raise ConfigurationError with the first mistake."""
+    """Load the configuration that `path`, the environment or the usual places name; raise
+    ConfigurationError with the first mistake.
+    """
     inspection = inspect(path, environ)
     if inspection.problems or inspection.configuration is None:
         more = len(inspection.problems) - 1
         hint = f' (and {more} more, see "tracesidecar check-config")' if more else ""
         raise ConfigurationError(f"{inspection.problems[0]}{hint}")
-    return Loaded(inspection.configuration, inspection.path, tuple(str(warning) for warning in inspection.warnings))
+    return Loaded(
+        inspection.configuration,
+        inspection.path,
+        tuple(str(warning) for warning in inspection.warnings),
+    )
 
 
 def inspect(path: str | None, environ: Mapping[str, str]) -> Inspection:
@@ -66,7 +81,9 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> Inspection:
     except (OSError, UnicodeDecodeError) as error:
         return _unreadable(chosen, 0, _no_text(error))
     except (RecursionError, ValueError):
-        return _unreadable(chosen, 0, "not a configuration: it is nested too deeply, or a number is too long")
+        return _unreadable(
+            chosen, 0, "not a configuration: it is nested too deeply, or a number is too long"
+        )
     folder = os.path.dirname(os.path.abspath(chosen))
     interpolated = interpolate(document, environ, folder)
     if interpolated.problems:
@@ -84,13 +101,22 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     return given or next((place for place in SEARCHED if os.path.lexists(place)), None)
 
 
-def _judged(path: str | None, configuration: Configuration, lines: Mapping[KeyPath, int] | None) -> Inspection:
+def _judged(
+    path: str | None, configuration: Configuration, lines: Mapping[KeyPath, int] | None
+) -> Inspection:
     file = path or EMBEDDED
     problems = _placed(contradictions(configuration), file, lines)
-    return Inspection(path, configuration, problems, _placed(absent_directories(configuration), file, lines) if path else ())
+    return Inspection(
+        path,
+        configuration,
+        problems,
+        _placed(absent_directories(configuration), file, lines) if path else (),
+    )
 
 
-def _placed(problems: Iterable[Problem], file: str, lines: Mapping[KeyPath, int] | None) -> tuple[Finding, ...]:
+def _placed(
+    problems: Iterable[Problem], file: str, lines: Mapping[KeyPath, int] | None
+) -> tuple[Finding, ...]:
     findings = (place(problem, file, lines) for problem in problems)
     return tuple(sorted(findings, key=lambda finding: (finding.line, finding.key)))
 
@@ -120,7 +146,9 @@ def _syntax(error: tomli.TOMLDecodeError) -> str:
 
 
 def load_to_read(path: str | None, environ: Mapping[str, str]) -> Configuration:
-    """Load for a command that ships nothing: what only matters for shipping, such as an unreadable directory, does not stop it."""
+    """Load for a command that ships nothing: what only matters for shipping, such as an unreadable
+    directory, does not stop it.
+    """
     inspection = inspect(path, environ)
     if inspection.configuration is None:
         raise ConfigurationError(str(inspection.problems[0]))

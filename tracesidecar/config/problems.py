@@ -11,7 +11,10 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: the key and what is wrong with it. The message never holds a credential's value."""
+    """One mistake: the key and what is wrong with it.
+
+    The message never holds a credential's value.
+    """
 
     path: KeyPath
     message: str
@@ -37,7 +40,10 @@ def dotted(path: KeyPath) -> str:
 
 
 def place(problem: Problem, file: str, lines: Mapping[KeyPath, int] | None) -> Finding:
-    """Add file and line: that of the key, or of the nearest block that holds it. `lines` is None where there is no file."""
+    """Add file and line: that of the key, or of the nearest block that holds it.
+
+    `lines` is None where there is no file.
+    """
     if lines is None:
         return Finding(file, 0, dotted(problem.path), problem.message)
     path = problem.path

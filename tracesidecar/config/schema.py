@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from tracesidecar.collect.options import SourceOptions
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.tail.options import SourceOptions
 from tracesidecar.units import Seconds, Size
 
 
 class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The `[daemon]` block. `listen` is `host:port`, `unix:PATH` or empty for off; `memory_limit` bounds the buffers."""
+    """The `[daemon]` block.
+
+    `listen` is `host:port`, `unix:PATH` or empty for off; `memory_limit` bounds the buffers.
+    """
 
     drain_deadline: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("25s"))
     memory_limit: Size = msgspec.field(default_factory=lambda: Size.parse("48MiB"))
@@ -24,12 +27,17 @@ class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError('poll_interval must be at least "50ms"')
         if self.memory_limit < 4 << 20:
             raise ValueError('memory_limit must be at least "4MiB"')
-        if not (self.listen == "" or self.listen.startswith("unix:") or _is_host_and_port(self.listen)):
+        if not (
+            self.listen == "" or self.listen.startswith("unix:") or _is_host_and_port(self.listen)
+        ):
             raise ValueError('listen must be "host:port", "unix:PATH" or "" (off)')
 
 
 class QuarantineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The `[quarantine]` block. `seal_to` is a public key of age: refused bytes are kept, encrypted to it."""
+    """The `[quarantine]` block.
+
+    `seal_to` is a public key of age: refused bytes are kept, encrypted to it.
+    """
 
     seal_to: str | None = None
 

@@ -1,4 +1,7 @@
-"""The daemon's ways to run: as a service, once, or around an agent. Each returns the process's exit code."""
+"""The daemon's ways to run: as a service, once, or around an agent.
+
+Each returns the process's exit code.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ import structlog
 
 from tracesidecar import logs
 from tracesidecar.config.load import Loaded
-from tracesidecar.daemon.agent import Agent
-from tracesidecar.daemon.process import Daemon, Mode, terminal
-from tracesidecar.pipeline.pipeline import ignore
+from tracesidecar.daemon.child_process import Agent
+from tracesidecar.daemon.daemon import Daemon, Mode, terminal
+from tracesidecar.journal import lock
+from tracesidecar.journal.journal import Journal
 from tracesidecar.pipeline.service import DrainResult, LeftBehind
-from tracesidecar.ship import lock
-from tracesidecar.ship.journal import Journal
+from tracesidecar.pipeline.sink_loop import ignore
 
 log = structlog.get_logger()
 
@@ -39,34 +42,48 @@ def run(loaded: Loaded, *, at: Callable[[str], None] = ignore) -> int:
     """Follow and ship until told to stop."""
     progress = terminal()
     logs.configure(progress)
-    outcome, code = _locked(loaded, lambda journal: _run(loaded, journal, Mode(progress=progress, at=at)))
+    outcome, code = _locked(
+        loaded, lambda journal: _run(loaded, journal, Mode(progress=progress, at=at))
+    )
     _tell(outcome)
     return code
 
 
-def ship_once(loaded: Loaded, *, strict: bool, as_json: bool, at: Callable[[str], None] = ignore) -> int:
+def ship_once(
+    loaded: Loaded, *, strict: bool, as_json: bool, at: Callable[[str], None] = ignore
+) -> int:
     """Ship all that is there now."""
     progress = terminal()
     logs.configure(progress)
-    outcome, code = _locked(loaded, lambda journal: _run(loaded, journal, Mode(once=True, progress=progress, at=at)))
+    outcome, code = _locked(
+        loaded, lambda journal: _run(loaded, journal, Mode(once=True, progress=progress, at=at))
+    )
     _tell(outcome)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
     return STRICT if code == 0 and strict and outcome.quarantined else code
 
 
-def exec_command(loaded: Loaded, command: Sequence[str], *, at: Callable[[str], None] = ignore) -> int:
+def exec_command(
+    loaded: Loaded, command: Sequence[str], *, at: Callable[[str], None] = ignore
+) -> int:
     """Ship while the agent runs and drain after it; its own exit code comes first."""
     logs.configure()
     agent = Agent(command)
     outcome, code = _locked(loaded, lambda journal: _run(loaded, journal, Mode(at=at), agent))
     _tell(outcome)
     if agent.exit_code in {126, 127}:
-        log.error("exec.failed", problem="the command cannot be started: is it installed and executable?", exit_code=agent.exit_code)
+        log.error(
+            "exec.failed",
+            problem="the command cannot be started: is it installed and executable?",
+            exit_code=agent.exit_code,
+        )
     return agent.exit_code or code
 
 
-async def _run(loaded: Loaded, journal: Journal, mode: Mode, agent: Agent | None = None) -> DrainResult:
+async def _run(
+    loaded: Loaded, journal: Journal, mode: Mode, agent: Agent | None = None
+) -> DrainResult:
     daemon = Daemon(loaded, journal, mode)
 
     async def beside(daemon: Daemon) -> None:
@@ -77,7 +94,9 @@ async def _run(loaded: Loaded, journal: Journal, mode: Mode, agent: Agent | None
     return await daemon.run(beside if agent is not None else None)
 
 
-def _locked(loaded: Loaded, work: Callable[[Journal], Coroutine[Any, Any, DrainResult]]) -> tuple[Outcome, int]:
+def _locked(
+    loaded: Loaded, work: Callable[[Journal], Coroutine[Any, Any, DrainResult]]
+) -> tuple[Outcome, int]:
     """Hold the state directory and run. Raises StateLocked where another process holds it."""
     directory = loaded.configuration.state_directory
     lock.prepare(directory)
@@ -89,15 +108,33 @@ def _locked(loaded: Loaded, work: Callable[[Journal], Coroutine[Any, Any, DrainR
         finally:
             journal.close()
     is_complete = result.has_looked and not result.left
-    return Outcome("" if is_complete else "left_behind", result.left, result.torn, quarantined), 0 if is_complete else LEFT_BEHIND
+    return Outcome(
+        "" if is_complete else "left_behind", result.left, result.torn, quarantined
+    ), 0 if is_complete else LEFT_BEHIND
 
 
 def _tell(outcome: Outcome) -> None:
     for torn in outcome.torn[:MOST_LISTED]:
-        log.info("drain.unfinished_line", sink=torn.sink, path=torn.path, offset=torn.offset, bytes=torn.size - torn.offset)
+        log.info(
+            "drain.unfinished_line",
+            sink=torn.sink,
+            path=torn.path,
+            offset=torn.offset,
+            bytes=torn.size - torn.offset,
+        )
     for left in outcome.left[:MOST_LISTED]:
-        log.error("drain.left_behind", sink=left.sink, path=left.path, offset=left.offset, bytes=left.size - left.offset)
+        log.error(
+            "drain.left_behind",
+            sink=left.sink,
+            path=left.path,
+            offset=left.offset,
+            bytes=left.size - left.offset,
+        )
     if outcome.reason:
-        log.error("drain.incomplete", ranges=len(outcome.left), remedy="it stays on disk and is delivered by the next run with this state directory")
+        log.error(
+            "drain.incomplete",
+            ranges=len(outcome.left),
+            remedy="it stays on disk and is delivered by the next run with this state directory",
+        )
     else:
         log.info("drain.complete", quarantined=outcome.quarantined)

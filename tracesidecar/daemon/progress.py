@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TextIO
 
-from tracesidecar.daemon.condition import Observer
+from tracesidecar.daemon.status import Observer
 from tracesidecar.metrics import Metrics
 
 CLEAR = "\r\x1b[2K"
@@ -27,7 +27,9 @@ class ProgressLine:
 
     def write(self, text: str) -> int:
         """Write above the line."""
-        self._stream.write((CLEAR if self._line else "") + text + (self._line if text.endswith("\n") else ""))
+        self._stream.write(
+            (CLEAR if self._line else "") + text + (self._line if text.endswith("\n") else "")
+        )
         return len(text)
 
     def flush(self) -> None:
@@ -47,9 +49,14 @@ async def show_progress(line: ProgressLine, observer: Observer, metrics: Metrics
     while True:
         condition = await observer.look()
         lag = max((sink.lag_bytes for sink in condition.sinks), default=0)
-        trouble = next((f" · {sink.name}: {sink.trouble}" for sink in condition.sinks if sink.trouble), "")
+        trouble = next(
+            (f" · {sink.name}: {sink.trouble}" for sink in condition.sinks if sink.trouble), ""
+        )
         delivered = _total(metrics, "delivered_lines_total")
-        cut, refused = _total(metrics, "redactions_total"), _total(metrics, "quarantined_lines_total")
+        cut, refused = (
+            _total(metrics, "redactions_total"),
+            _total(metrics, "quarantined_lines_total"),
+        )
         files = f"{condition.files:,} {'file' if condition.files == 1 else 'files'}"
         text = f"{files} · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {size(lag)} to go{trouble}"
         line.show(text)
@@ -64,7 +71,14 @@ def _columns(stream: TextIO) -> int:
 
 
 def _total(metrics: Metrics, name: str) -> int:
-    return int(sum(sample.value for family in metrics.registry.collect() for sample in family.samples if sample.name == f"tracesidecar_{name}"))
+    return int(
+        sum(
+            sample.value
+            for family in metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == f"tracesidecar_{name}"
+        )
+    )
 
 
 def size(count: int) -> str:

@@ -11,7 +11,9 @@ from tracesidecar.config.schema import Configuration
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`fixed` names keys that only a restart changes; `is_core` tells that sources or rules changed, so that every sink starts anew."""
+    """`fixed` names keys that only a restart changes; `is_core` tells that sources or rules
+    changed, so that every sink starts anew.
+    """
 
     fixed: tuple[str, ...]
     is_core: bool
@@ -24,7 +26,12 @@ def difference(old: Configuration, new: Configuration) -> Difference:
     fixed = [] if old.state_directory == new.state_directory else ["state_directory"]
     fixed += [] if old.daemon.listen == new.daemon.listen else ["daemon.listen"]
     bare = msgspec.structs.replace(new.daemon, listen=old.daemon.listen)
-    is_core = (old.source, old.redaction, old.quarantine, old.daemon) != (new.source, new.redaction, new.quarantine, bare)
+    is_core = (old.source, old.redaction, old.quarantine, old.daemon) != (
+        new.source,
+        new.redaction,
+        new.quarantine,
+        bare,
+    )
     before, after = {sink.name: sink for sink in old.sink}, {sink.name: sink for sink in new.sink}
     removed = tuple(name for name, sink in before.items() if after.get(name) != sink)
     added = tuple(name for name, sink in after.items() if before.get(name) != sink)

@@ -1,4 +1,6 @@
-"""ai-trace: one line for each step of an agent; which agent and session it was, only the file's name says."""
+"""ai-trace: one line for each step of an agent; which agent and session it was, only the file's
+name says.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event, Outcome
-from tracesidecar.dialects.numbers import real
+from tracesidecar.dialects.parsing.numbers import real
+from tracesidecar.dialects.parsing.times import milliseconds_between, utc
+from tracesidecar.dialects.parsing.values import as_json, text
 from tracesidecar.dialects.state import stem
-from tracesidecar.dialects.times import milliseconds_between, utc
-from tracesidecar.dialects.values import as_json, text
 
 _KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
 _FILE = re.compile(r"((.{1,200})_\d{8}_\d{6})")
@@ -81,7 +83,9 @@ def _events(line: bytes, state: State) -> Sequence[Event]:
 
 
 def _outcome(step: _Line) -> Outcome:
-    """A step that was failed by hand is finished once more, as "ok", when its block ends: its error stays and tells."""
+    """A step that was failed by hand is finished once more, as "ok", when its block ends: its error
+    stays and tells.
+    """
     if step.outcome == "ok" and step.error is not None:
         return "failure"
     return _OUTCOMES.get(step.outcome, "unknown") if isinstance(step.outcome, str) else "unknown"
@@ -98,4 +102,6 @@ def _is_known(identity: str | None, state: State) -> bool:
     return False
 
 
-DIALECT: Dialect[State] = Dialect(name="ai_trace", recognise=_recognise, state=State, begin=_begin, events=_events)
+DIALECT: Dialect[State] = Dialect(
+    name="ai_trace", recognise=_recognise, state=State, begin=_begin, events=_events
+)

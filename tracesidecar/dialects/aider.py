@@ -1,4 +1,6 @@
-"""The analytics log of aider (`--analytics-log`): one global file of all its runs, with tokens and cost of each call but no text."""
+"""The analytics log of aider (`--analytics-log`): one global file of all its runs, with tokens and
+cost of each call but no text.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.numbers import count, real
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.values import as_json, fields, text
+from tracesidecar.dialects.parsing.numbers import count, real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.values import as_json, fields, text
 
 
 class Line(msgspec.Struct):
@@ -52,17 +54,28 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(_path: str, line: Mapping[str, object]) -> bool:
     """The four members of each line, and nothing else."""
-    return line.keys() == {"event", "properties", "user_id", "time"} and isinstance(line["properties"], dict)
+    return line.keys() == {"event", "properties", "user_id", "time"} and isinstance(
+        line["properties"], dict
+    )
 
 
 def events(data: bytes, state: State) -> Sequence[Event]:
-    """One event a line. A conversation is a run: user, time of its launch and number of the launch, for two may begin in one second."""
+    """One event a line.
+
+    A conversation is a run: user, time of its launch and number of the launch, for two may begin in
+    one second.
+    """
     line = _decode(data)
     if line.event == "launched":
         state.launches += 1
         state.launched_at = count(line.time)
     kind = "state" if line.event.startswith(_COMMAND) else _KINDS.get(line.event)
-    event = Event(event_kind=kind or "unknown", operation_name=line.event, agent_name="aider", user_id=text(line.user_id))
+    event = Event(
+        event_kind=kind or "unknown",
+        operation_name=line.event,
+        agent_name="aider",
+        user_id=text(line.user_id),
+    )
     event.conversation_id = f"{event.user_id or 'aider'}:{state.launched_at or 0}:{state.launches}"
     event.event_time = utc(line.time)
     event.event_time_source = "line" if event.event_time is not None else None
@@ -79,7 +92,10 @@ def _describe(event: Event, properties: Mapping[str, object]) -> None:
         event.provider_name = model.partition("/")[0] if "/" in model else None
     if event.event_kind == "model_call":
         event.operation_name = "chat"
-        event.input_tokens, event.output_tokens = count(properties.get("prompt_tokens")), count(properties.get("completion_tokens"))
+        event.input_tokens, event.output_tokens = (
+            count(properties.get("prompt_tokens")),
+            count(properties.get("completion_tokens")),
+        )
         event.usage_scope = "call"
         event.cost_usd = real(properties.get("cost"))
         event.cost_source = "recorded" if event.cost_usd is not None else None
@@ -89,4 +105,6 @@ def _describe(event: Event, properties: Mapping[str, object]) -> None:
         event.outcome, event.error_message = "failure", as_json(properties.get("exception"))
 
 
-DIALECT: Dialect[State] = Dialect(name="aider", recognise=recognise, state=State, begin=lambda _path: State(), events=events)
+DIALECT: Dialect[State] = Dialect(
+    name="aider", recognise=recognise, state=State, begin=lambda _path: State(), events=events
+)

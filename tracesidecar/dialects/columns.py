@@ -1,4 +1,6 @@
-"""The columns of the canonical event as a list: what every table, schema and page about it is made from."""
+"""The columns of the canonical event as a list: what every table, schema and page about it is made
+from.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ _TYPES: dict[type[inspect.Type], ColumnType] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `otel`, `ecs` and `ocsf` are its names there, empty where there is none; `values` are all that it may hold, empty for anything."""
+    """One column.
+
+    `otel`, `ecs` and `ocsf` are its names there, empty where there is none; `values` are all that
+    it may hold, empty for anything.
+    """
 
     name: str
     type: ColumnType
@@ -38,7 +44,9 @@ class Column:
 
     @property
     def is_time(self) -> bool:
-        """Tell whether it is a point in time: RFC 3339 text in JSON, a timestamp in UTC where an engine has one."""
+        """Tell whether it is a point in time: RFC 3339 text in JSON, a timestamp in UTC where an
+        engine has one.
+        """
         return self.type == "string" and self.name.endswith("_time")
 
 
@@ -66,11 +74,20 @@ def _without_none(kind: inspect.Type) -> inspect.Type:
     return only
 
 
-COLUMNS: tuple[Column, ...] = tuple(_column(field) for field in cast("inspect.StructType", msgspec.inspect.type_info(Event)).fields)
+COLUMNS: tuple[Column, ...] = tuple(
+    _column(field) for field in cast("inspect.StructType", msgspec.inspect.type_info(Event)).fields
+)
 """In the order of the struct."""
 
 PARTITIONS: tuple[Column, ...] = (
     Column("dt", "string", "Day of event_time in UTC, as YYYY-MM-DD", required=True),
-    Column("dialect", "string", "Dialect of the trace file", required=True, ecs="event.dataset", ocsf="metadata.log_name"),
+    Column(
+        "dialect",
+        "string",
+        "Dialect of the trace file",
+        required=True,
+        ecs="event.dataset",
+        ocsf="metadata.log_name",
+    ),
 )
 """What stands in the path of a lake, and in the row everywhere else."""

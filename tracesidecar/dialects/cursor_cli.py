@@ -1,4 +1,6 @@
-"""Transcripts of the Cursor CLI: what was said and which tools were called, without times, ids of lines or usage."""
+"""Transcripts of the Cursor CLI: what was said and which tools were called, without times, ids of
+lines or usage.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.joins import remember
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import remember
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
 from tracesidecar.dialects.state import stem
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, at, fields, items, text
 
-_KINDS: dict[str, EventKind] = {"user": "user_message", "assistant": "model_message", "system": "state"}
+_KINDS: dict[str, EventKind] = {
+    "user": "user_message",
+    "assistant": "model_message",
+    "system": "state",
+}
 _QUERY = ("<user_query>", "</user_query>")
 
 
@@ -41,11 +47,15 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(path: str, line: Mapping[str, object]) -> bool:
     """By the folder that Cursor keeps transcripts in."""
-    return "/agent-transcripts/" in path.replace("\\", "/") and ("role" in line or line.get("type") == "turn_ended")
+    return "/agent-transcripts/" in path.replace("\\", "/") and (
+        "role" in line or line.get("type") == "turn_ended"
+    )
 
 
 def begin(path: str) -> State:
-    """`agent-transcripts/<conversation>[/<conversation>].jsonl`, and `<conversation>/subagents/<agent>.jsonl`."""
+    """`agent-transcripts/<conversation>[/<conversation>].jsonl`, and
+    `<conversation>/subagents/<agent>.jsonl`.
+    """
     folders = path.replace("\\", "/").split("/")
     parent = folders[-3] if len(folders) >= 3 and folders[-2] == "subagents" else None
     return State(conversation=stem(path), parent=parent)
@@ -58,9 +68,13 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     if line.type == "turn_ended":
         found = [_turn_ended(line)]
     elif role in _KINDS:
-        found = list(_message(role, at(line.message, "content"), state)) or [Event(event_kind=_KINDS[role], role=role)]
+        found = list(_message(role, at(line.message, "content"), state)) or [
+            Event(event_kind=_KINDS[role], role=role)
+        ]
     else:
-        raise UnknownType(text(line.type) or role or "", _placed(Event(event_kind="unknown", role=role), state))
+        raise UnknownType(
+            text(line.type) or role or "", _placed(Event(event_kind="unknown", role=role), state)
+        )
     return [_placed(event, state) for event in found]
 
 
@@ -83,14 +97,25 @@ def _tool_call(block: Mapping[str, object], state: State) -> Event:
     call, name = text(block.get("id")), text(block.get("name"))
     if call is not None and name is not None:
         remember(state.tools, call, name)
-    event = Event(event_kind="tool_call", operation_name="execute_tool", role="assistant", tool_call_id=call, tool_name=name)
+    event = Event(
+        event_kind="tool_call",
+        operation_name="execute_tool",
+        role="assistant",
+        tool_call_id=call,
+        tool_name=name,
+    )
     event.tool_type, event.tool_arguments = tool_type(name), as_json(block.get("input"))
     return event
 
 
 def _tool_result(block: Mapping[str, object], state: State) -> Event:
     call = text(block.get("tool_use_id"))
-    event = Event(event_kind="tool_result", role="tool", tool_call_id=call, tool_name=state.tools.get(call or ""))
+    event = Event(
+        event_kind="tool_result",
+        role="tool",
+        tool_call_id=call,
+        tool_name=state.tools.get(call or ""),
+    )
     event.tool_type = tool_type(event.tool_name)
     event.tool_result = plain_text(block.get("content")) or as_json(block.get("content"))
     event.outcome = "failure" if block.get("is_error") is True else "success"

@@ -14,7 +14,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class UnknownType(Exception):
-    """A line of a type that the dialect does not know. It is shipped as `unknown`, with what its envelope says, and counted by type."""
+    """A line of a type that the dialect does not know.
+
+    It is shipped as `unknown`, with what its envelope says, and counted by type.
+    """
 
     def __init__(self, line_type: str, event: Event) -> None:
         """`line_type` is the native name of the type; `event` has what is known all the same."""
@@ -27,15 +30,17 @@ class UnknownType(Exception):
 class Dialect(Generic[S]):
     """One way to write traces. All functions are pure but for the state they are handed.
 
-    `recognise(path, line)` is asked of the first lines of a file, one by one, until some dialect says yes. Lines are redacted: what was cut is a
-    marker. `path` is the label of the file (redacted).
-    `begin(path)` makes the state of a file at its beginning; the state is carried from line to line, and kept between two runs as `state` encodes
-    it: keep it small and bounded.
-    `events(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an earlier line said: lineage, ids, cost from
-    prices, shortening, labels, and time and conversation where the line has none are the interpreter's. Where a line holds many records, it may give
-    each its own part of the line as `raw`; else the first event of the line gets the line. It may raise UnknownType,
-    msgspec.ValidationError where the line has another shape, and nothing else.
-    `bulky` are key paths of values that are not worth their bytes in a row: where they are big, a stub stands for them.
+    `recognise(path, line)` is asked of the first lines of a file, one by one, until some dialect
+    says yes. Lines are redacted: what was cut is a marker. `path` is the label of the file
+    (redacted). `begin(path)` makes the state of a file at its beginning; the state is carried from
+    line to line, and kept between two runs as `state` encodes it: keep it small and bounded.
+    `events(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an
+    earlier line said: lineage, ids, cost from prices, shortening, labels, and time and conversation
+    where the line has none are the interpreter's. Where a line holds many records, it may give each
+    its own part of the line as `raw`; else the first event of the line gets the line. It may raise
+    UnknownType, msgspec.ValidationError where the line has another shape, and nothing else. `bulky`
+    are key paths of values that are not worth their bytes in a row: where they are big, a stub
+    stands for them.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""The canonical event: one flat row with a fixed set of columns, the one schema from which tables, JSON Schema and documentation are made."""
+"""The canonical event: one flat row with a fixed set of columns, the one schema from which tables,
+JSON Schema and documentation are made.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ EventKind = Literal[
     "span",
     "unknown",
 ]
-"""`model_call` has usage or is the API call, `model_message` is text without usage, `state` is bookkeeping or text that another line has too."""
+"""`model_call` has usage or is the API call, `model_message` is text without usage, `state` is
+bookkeeping or text that another line has too.
+"""
 
 TimeSource = Literal["line", "carried", "file", "ingest"]
 UsageScope = Literal["call", "partial", "repeat", "cumulative", "agent_total", "session_total"]
@@ -35,25 +39,70 @@ Outcome = Literal["success", "failure", "unknown"]
 LineState = Literal["ok", "repaired"]
 
 
-def _column(doc: str, *, unit: str = "", otel: str = "", ecs: str = "", ocsf: str = "", required: bool = False) -> Meta:
-    return Meta(description=doc, extra={"unit": unit, "otel": otel, "ecs": ecs, "ocsf": ocsf, "required": required})
+def _column(
+    doc: str,
+    *,
+    unit: str = "",
+    otel: str = "",
+    ecs: str = "",
+    ocsf: str = "",
+    required: bool = False,
+) -> Meta:
+    return Meta(
+        description=doc,
+        extra={"unit": unit, "otel": otel, "ecs": ecs, "ocsf": ocsf, "required": required},
+    )
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One canonical event; a mapper fills what its line says, the interpreter and the encoder the rest.
+    """One canonical event; a mapper fills what its line says, the interpreter and the encoder the
+    rest.
 
-    None means that the source did not say; 0 is a measured zero. Everything nested is a JSON string. Columns are only ever added, at the end, and
-    never change their type. `dt` and `dialect` are partitions: they stand in the path of a lake, and in the row everywhere else.
+    None means that the source did not say; 0 is a measured zero. Everything nested is a JSON
+    string. Columns are only ever added, at the end, and never change their type. `dt` and `dialect`
+    are partitions: they stand in the path of a lake, and in the row everywhere else.
     """
 
-    schema_version: Annotated[int | None, _column("Version of this schema", ecs="ecs.version", ocsf="metadata.version", required=True)] = None
+    schema_version: Annotated[
+        int | None,
+        _column(
+            "Version of this schema", ecs="ecs.version", ocsf="metadata.version", required=True
+        ),
+    ] = None
     event_id: Annotated[
         str | None,
-        _column("Key of the event: equal for the same line read again, on any host", otel="log.record.uid", ecs="event.id", ocsf="metadata.uid", required=True),
+        _column(
+            "Key of the event: equal for the same line read again, on any host",
+            otel="log.record.uid",
+            ecs="event.id",
+            ocsf="metadata.uid",
+            required=True,
+        ),
     ] = None
-    native_id: Annotated[str | None, _column("The line's own id, or span id", otel="span_id", ecs="span.id", ocsf="metadata.original_event_uid")] = None
-    parent_id: Annotated[str | None, _column("native_id of the parent", otel="parent_span_id", ecs="parent.id", ocsf="trace.span.parent_uid")] = None
-    trace_id: Annotated[str | None, _column("Trace that the event belongs to", otel="trace_id", ecs="trace.id", ocsf="trace.uid")] = None
+    native_id: Annotated[
+        str | None,
+        _column(
+            "The line's own id, or span id",
+            otel="span_id",
+            ecs="span.id",
+            ocsf="metadata.original_event_uid",
+        ),
+    ] = None
+    parent_id: Annotated[
+        str | None,
+        _column(
+            "native_id of the parent",
+            otel="parent_span_id",
+            ecs="parent.id",
+            ocsf="trace.span.parent_uid",
+        ),
+    ] = None
+    trace_id: Annotated[
+        str | None,
+        _column(
+            "Trace that the event belongs to", otel="trace_id", ecs="trace.id", ocsf="trace.uid"
+        ),
+    ] = None
     conversation_id: Annotated[
         str | None,
         _column(
@@ -65,12 +114,39 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         ),
     ] = None
     parent_conversation_id: Annotated[
-        str | None, _column("Conversation this one was forked or spawned from", ecs="labels.parent_conversation_id", ocsf="metadata.correlation_uid")
+        str | None,
+        _column(
+            "Conversation this one was forked or spawned from",
+            ecs="labels.parent_conversation_id",
+            ocsf="metadata.correlation_uid",
+        ),
     ] = None
-    agent_id: Annotated[str | None, _column("Agent within the conversation", otel="gen_ai.agent.id", ecs="gen_ai.agent.id", ocsf="unmapped.agent_id")] = None
-    is_subagent: Annotated[bool | None, _column("The agent was started by another", ecs="tracesidecar.is_subagent", ocsf="unmapped.is_subagent")] = None
+    agent_id: Annotated[
+        str | None,
+        _column(
+            "Agent within the conversation",
+            otel="gen_ai.agent.id",
+            ecs="gen_ai.agent.id",
+            ocsf="unmapped.agent_id",
+        ),
+    ] = None
+    is_subagent: Annotated[
+        bool | None,
+        _column(
+            "The agent was started by another",
+            ecs="tracesidecar.is_subagent",
+            ocsf="unmapped.is_subagent",
+        ),
+    ] = None
     event_time: Annotated[
-        str | None, _column("When it happened, RFC 3339 with microseconds and Z", otel="timeUnixNano", ecs="@timestamp", ocsf="time", required=True)
+        str | None,
+        _column(
+            "When it happened, RFC 3339 with microseconds and Z",
+            otel="timeUnixNano",
+            ecs="@timestamp",
+            ocsf="time",
+            required=True,
+        ),
     ] = None
     event_time_source: Annotated[
         TimeSource | None,
@@ -82,32 +158,94 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         ),
     ] = None
     duration_ms: Annotated[
-        float | None, _column("How long it took, recorded or end minus start", unit="ms", otel="span duration", ecs="event.duration", ocsf="duration")
+        float | None,
+        _column(
+            "How long it took, recorded or end minus start",
+            unit="ms",
+            otel="span duration",
+            ecs="event.duration",
+            ocsf="duration",
+        ),
     ] = None
     ingest_time: Annotated[
-        str | None, _column("When the batch was planned", otel="observedTimeUnixNano", ecs="event.ingested", ocsf="metadata.logged_time", required=True)
+        str | None,
+        _column(
+            "When the batch was planned",
+            otel="observedTimeUnixNano",
+            ecs="event.ingested",
+            ocsf="metadata.logged_time",
+            required=True,
+        ),
     ] = None
-    event_kind: Annotated[EventKind, _column("What kind of event it is", otel="event name", ecs="event.action", ocsf="activity_id", required=True)]
+    event_kind: Annotated[
+        EventKind,
+        _column(
+            "What kind of event it is",
+            otel="event name",
+            ecs="event.action",
+            ocsf="activity_id",
+            required=True,
+        ),
+    ]
     operation_name: Annotated[
-        str | None, _column("chat, execute_tool, invoke_agent, …", otel="gen_ai.operation.name", ecs="gen_ai.operation.name", ocsf="api.operation")
+        str | None,
+        _column(
+            "chat, execute_tool, invoke_agent, …",
+            otel="gen_ai.operation.name",
+            ecs="gen_ai.operation.name",
+            ocsf="api.operation",
+        ),
     ] = None
-    role: Annotated[str | None, _column("user, assistant, tool or system", ecs="labels.role", ocsf="message_context.ai_role_id")] = None
+    role: Annotated[
+        str | None,
+        _column(
+            "user, assistant, tool or system", ecs="labels.role", ocsf="message_context.ai_role_id"
+        ),
+    ] = None
     text: Annotated[
         str | None,
-        _column("What was said, at most 32 KiB", otel="gen_ai.input.messages / gen_ai.output.messages", ecs="message", ocsf="message"),
+        _column(
+            "What was said, at most 32 KiB",
+            otel="gen_ai.input.messages / gen_ai.output.messages",
+            ecs="message",
+            ocsf="message",
+        ),
     ] = None
     provider_name: Annotated[
-        str | None, _column("Who serves the model", otel="gen_ai.provider.name", ecs="gen_ai.provider.name", ocsf="ai_model.ai_provider")
+        str | None,
+        _column(
+            "Who serves the model",
+            otel="gen_ai.provider.name",
+            ecs="gen_ai.provider.name",
+            ocsf="ai_model.ai_provider",
+        ),
     ] = None
     model: Annotated[
-        str | None, _column("Model of the response, else of the request", otel="gen_ai.response.model", ecs="gen_ai.response.model", ocsf="ai_model.name")
+        str | None,
+        _column(
+            "Model of the response, else of the request",
+            otel="gen_ai.response.model",
+            ecs="gen_ai.response.model",
+            ocsf="ai_model.name",
+        ),
     ] = None
     api_call_id: Annotated[
         str | None,
-        _column("Key of one model call: rows with the same are one call", otel="gen_ai.response.id", ecs="gen_ai.response.id", ocsf="api.request.uid"),
+        _column(
+            "Key of one model call: rows with the same are one call",
+            otel="gen_ai.response.id",
+            ecs="gen_ai.response.id",
+            ocsf="api.request.uid",
+        ),
     ] = None
     finish_reason: Annotated[
-        str | None, _column("Why the model stopped", otel="gen_ai.response.finish_reasons", ecs="tracesidecar.finish_reason", ocsf="status_detail")
+        str | None,
+        _column(
+            "Why the model stopped",
+            otel="gen_ai.response.finish_reasons",
+            ecs="tracesidecar.finish_reason",
+            ocsf="status_detail",
+        ),
     ] = None
     input_tokens: Annotated[
         int | None,
@@ -161,15 +299,34 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     ] = None
     usage_scope: Annotated[
         UsageScope | None,
-        _column("What the token columns cover; only `call` may be summed, one row an api_call_id", ecs="tracesidecar.usage_scope", ocsf="unmapped.usage_scope"),
+        _column(
+            "What the token columns cover; only `call` may be summed, one row an api_call_id",
+            ecs="tracesidecar.usage_scope",
+            ocsf="unmapped.usage_scope",
+        ),
     ] = None
-    cost_usd: Annotated[float | None, _column("Cost of the call", unit="USD", ecs="tracesidecar.cost_usd", ocsf="unmapped.cost_usd")] = None
+    cost_usd: Annotated[
+        float | None,
+        _column(
+            "Cost of the call", unit="USD", ecs="tracesidecar.cost_usd", ocsf="unmapped.cost_usd"
+        ),
+    ] = None
     cost_source: Annotated[
-        str | None, _column("`recorded`, or `computed:<version of the price table>`", ecs="tracesidecar.cost_source", ocsf="unmapped.cost_source")
+        str | None,
+        _column(
+            "`recorded`, or `computed:<version of the price table>`",
+            ecs="tracesidecar.cost_source",
+            ocsf="unmapped.cost_source",
+        ),
     ] = None
     tool_name: Annotated[
         str | None,
-        _column("Tool called; joined by tool_call_id where the line has none", otel="gen_ai.tool.name", ecs="gen_ai.tool.name", ocsf="api.operation"),
+        _column(
+            "Tool called; joined by tool_call_id where the line has none",
+            otel="gen_ai.tool.name",
+            ecs="gen_ai.tool.name",
+            ocsf="api.operation",
+        ),
     ] = None
     tool_type: Annotated[
         str | None,
@@ -181,53 +338,204 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         ),
     ] = None
     tool_call_id: Annotated[
-        str | None, _column("Joins a call and its result", otel="gen_ai.tool.call.id", ecs="gen_ai.tool.call.id", ocsf="api.request.uid")
+        str | None,
+        _column(
+            "Joins a call and its result",
+            otel="gen_ai.tool.call.id",
+            ecs="gen_ai.tool.call.id",
+            ocsf="api.request.uid",
+        ),
     ] = None
     tool_arguments: Annotated[
         str | None,
-        _column("Arguments as a JSON string, at most 32 KiB", otel="gen_ai.tool.call.arguments", ecs="gen_ai.tool.call.arguments", ocsf="api.request.data"),
+        _column(
+            "Arguments as a JSON string, at most 32 KiB",
+            otel="gen_ai.tool.call.arguments",
+            ecs="gen_ai.tool.call.arguments",
+            ocsf="api.request.data",
+        ),
     ] = None
     tool_result: Annotated[
         str | None,
-        _column("Result as text or a JSON string, at most 32 KiB", otel="gen_ai.tool.call.result", ecs="gen_ai.tool.call.result", ocsf="api.response.data"),
+        _column(
+            "Result as text or a JSON string, at most 32 KiB",
+            otel="gen_ai.tool.call.result",
+            ecs="gen_ai.tool.call.result",
+            ocsf="api.response.data",
+        ),
     ] = None
-    outcome: Annotated[Outcome | None, _column("success, failure or unknown", otel="span status", ecs="event.outcome", ocsf="status_id")] = None
-    error_type: Annotated[str | None, _column("Kind of error, few values", otel="error.type", ecs="error.type", ocsf="status_code")] = None
-    error_message: Annotated[str | None, _column("What the error said", otel="exception.message", ecs="error.message", ocsf="status_detail")] = None
+    outcome: Annotated[
+        Outcome | None,
+        _column(
+            "success, failure or unknown", otel="span status", ecs="event.outcome", ocsf="status_id"
+        ),
+    ] = None
+    error_type: Annotated[
+        str | None,
+        _column(
+            "Kind of error, few values", otel="error.type", ecs="error.type", ocsf="status_code"
+        ),
+    ] = None
+    error_message: Annotated[
+        str | None,
+        _column(
+            "What the error said",
+            otel="exception.message",
+            ecs="error.message",
+            ocsf="status_detail",
+        ),
+    ] = None
     agent_name: Annotated[
-        str | None, _column("Program that wrote the trace", otel="gen_ai.agent.name", ecs="gen_ai.agent.name", ocsf="metadata.product.name")
+        str | None,
+        _column(
+            "Program that wrote the trace",
+            otel="gen_ai.agent.name",
+            ecs="gen_ai.agent.name",
+            ocsf="metadata.product.name",
+        ),
     ] = None
-    agent_version: Annotated[str | None, _column("Its version", otel="gen_ai.agent.version", ecs="service.version", ocsf="metadata.product.version")] = None
-    user_id: Annotated[str | None, _column("User whom the line names", otel="user.id", ecs="user.id", ocsf="actor.user.name")] = None
-    host_name: Annotated[str | None, _column("Host that shipped it", otel="host.name", ecs="host.name", ocsf="src_endpoint.hostname")] = None
-    cwd: Annotated[str | None, _column("Working directory of the agent", ecs="process.working_directory", ocsf="unmapped.cwd")] = None
+    agent_version: Annotated[
+        str | None,
+        _column(
+            "Its version",
+            otel="gen_ai.agent.version",
+            ecs="service.version",
+            ocsf="metadata.product.version",
+        ),
+    ] = None
+    user_id: Annotated[
+        str | None,
+        _column("User whom the line names", otel="user.id", ecs="user.id", ocsf="actor.user.name"),
+    ] = None
+    host_name: Annotated[
+        str | None,
+        _column(
+            "Host that shipped it", otel="host.name", ecs="host.name", ocsf="src_endpoint.hostname"
+        ),
+    ] = None
+    cwd: Annotated[
+        str | None,
+        _column(
+            "Working directory of the agent", ecs="process.working_directory", ocsf="unmapped.cwd"
+        ),
+    ] = None
     git_repository: Annotated[
-        str | None, _column("Repository", otel="vcs.repository.url.full", ecs="labels.git_repository", ocsf="unmapped.git_repository")
+        str | None,
+        _column(
+            "Repository",
+            otel="vcs.repository.url.full",
+            ecs="labels.git_repository",
+            ocsf="unmapped.git_repository",
+        ),
     ] = None
-    git_branch: Annotated[str | None, _column("Branch", otel="vcs.ref.head.name", ecs="labels.git_branch", ocsf="unmapped.git_branch")] = None
+    git_branch: Annotated[
+        str | None,
+        _column(
+            "Branch", otel="vcs.ref.head.name", ecs="labels.git_branch", ocsf="unmapped.git_branch"
+        ),
+    ] = None
     source_file: Annotated[
-        str | None, _column("Path of the trace file, redacted", otel="log.file.path", ecs="log.file.path", ocsf="metadata.log_source", required=True)
+        str | None,
+        _column(
+            "Path of the trace file, redacted",
+            otel="log.file.path",
+            ecs="log.file.path",
+            ocsf="metadata.log_source",
+            required=True,
+        ),
     ] = None
-    source_line: Annotated[int | None, _column("Line of the file, from 1", ecs="tracesidecar.source_line", ocsf="unmapped.source_line", required=True)] = None
+    source_line: Annotated[
+        int | None,
+        _column(
+            "Line of the file, from 1",
+            ecs="tracesidecar.source_line",
+            ocsf="unmapped.source_line",
+            required=True,
+        ),
+    ] = None
     source_offset: Annotated[
-        int | None, _column("Where the line begins in the (decompressed) file", unit="bytes", ecs="log.offset", ocsf="unmapped.source_offset", required=True)
+        int | None,
+        _column(
+            "Where the line begins in the (decompressed) file",
+            unit="bytes",
+            ecs="log.offset",
+            ocsf="unmapped.source_offset",
+            required=True,
+        ),
     ] = None
     line_bytes: Annotated[
-        int | None, _column("Length of the original line", unit="bytes", ecs="tracesidecar.line_bytes", ocsf="raw_data_size", required=True)
+        int | None,
+        _column(
+            "Length of the original line",
+            unit="bytes",
+            ecs="tracesidecar.line_bytes",
+            ocsf="raw_data_size",
+            required=True,
+        ),
     ] = None
-    line_sha256: Annotated[str | None, _column("SHA-256 of the redacted line, hexadecimal", ecs="event.hash", ocsf="raw_data_hash", required=True)] = None
-    line_state: Annotated[LineState | None, _column("ok or repaired", ecs="tracesidecar.line_state", ocsf="unmapped.line_state", required=True)] = None
+    line_sha256: Annotated[
+        str | None,
+        _column(
+            "SHA-256 of the redacted line, hexadecimal",
+            ecs="event.hash",
+            ocsf="raw_data_hash",
+            required=True,
+        ),
+    ] = None
+    line_state: Annotated[
+        LineState | None,
+        _column(
+            "ok or repaired",
+            ecs="tracesidecar.line_state",
+            ocsf="unmapped.line_state",
+            required=True,
+        ),
+    ] = None
     redaction_count: Annotated[
-        int | None, _column("Redaction marks in the line", ecs="tracesidecar.redaction.count", ocsf="unmapped.redaction_count", required=True)
+        int | None,
+        _column(
+            "Redaction marks in the line",
+            ecs="tracesidecar.redaction.count",
+            ocsf="unmapped.redaction_count",
+            required=True,
+        ),
     ] = None
     redaction_kinds: Annotated[
-        str | None, _column("Which, as `rule:count,rule:count`", ecs="tracesidecar.redaction.kinds", ocsf="unmapped.redaction_kinds", required=True)
+        str | None,
+        _column(
+            "Which, as `rule:count,rule:count`",
+            ecs="tracesidecar.redaction.kinds",
+            ocsf="unmapped.redaction_kinds",
+            required=True,
+        ),
     ] = None
     truncated: Annotated[
-        bool | None, _column("Something of the row was shortened", ecs="tracesidecar.truncated", ocsf="metadata.is_truncated", required=True)
+        bool | None,
+        _column(
+            "Something of the row was shortened",
+            ecs="tracesidecar.truncated",
+            ocsf="metadata.is_truncated",
+            required=True,
+        ),
     ] = None
-    supersedes: Annotated[bool | None, _column("Replaces earlier rows with the same native_id", ecs="tracesidecar.supersedes", ocsf="unmapped.supersedes")] = (
-        None
-    )
-    raw: Annotated[str | None, _column("The redacted line, big blobs as stubs", otel="log.record.original", ecs="event.original", ocsf="raw_data")] = None
-    labels: Annotated[str | None, _column("Labels of the source, as a JSON object", ecs="labels", ocsf="metadata.labels")] = None
+    supersedes: Annotated[
+        bool | None,
+        _column(
+            "Replaces earlier rows with the same native_id",
+            ecs="tracesidecar.supersedes",
+            ocsf="unmapped.supersedes",
+        ),
+    ] = None
+    raw: Annotated[
+        str | None,
+        _column(
+            "The redacted line, big blobs as stubs",
+            otel="log.record.original",
+            ecs="event.original",
+            ocsf="raw_data",
+        ),
+    ] = None
+    labels: Annotated[
+        str | None,
+        _column("Labels of the source, as a JSON object", ecs="labels", ocsf="metadata.labels"),
+    ] = None

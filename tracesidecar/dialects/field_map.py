@@ -1,4 +1,6 @@
-"""Lines of any shape as events by configuration: for each column, where in the line its value stands."""
+"""Lines of any shape as events by configuration: for each column, where in the line its value
+stands.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from typing import Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.generic import State, likely_kind
-from tracesidecar.dialects.numbers import count, real
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.numbers import count, real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, text
 from tracesidecar.dialects.registry import GENERIC
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, text
 from tracesidecar.errors import ConfigurationError
 
 Convert = Callable[[object], object]
@@ -52,20 +54,31 @@ _STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d{1,6})\]|\["([^"]+)"\]')
 _decode = msgspec.json.Decoder().decode
 
 
-def mapped(fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = None) -> Dialect[State]:
-    """Make a dialect of a field map: column → path of its value in the line, such as `message.content[0].text`.
+def mapped(
+    fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = None
+) -> Dialect[State]:
+    """Make a dialect of a field map: column → path of its value in the line, such as
+    `message.content[0].text`.
 
-    A key with dots or brackets is quoted: `attributes["gen_ai.request.model"]`. A value that begins with `=` is a constant: `agent_name = "=my-agent"`.
-    Values take the type of their column: counts and numbers also from text, times of any usual form, arguments and results as JSON strings; what does
-    not fit is None. `native_id` must be unique in its conversation: rows of one id are one row.
-    `event_kinds` translates what stands at `event_kind` (`{"message": "user_message"}`); a kind's own name needs no translation, any other value makes
-    the line an unknown type. Without `event_kind` tokens, tool and role tell. Tokens count as those of one call unless `usage_scope` says otherwise.
+    A key with dots or brackets is quoted: `attributes["gen_ai.request.model"]`. A value that begins
+    with `=` is a constant: `agent_name = "=my-agent"`. Values take the type of their column: counts
+    and numbers also from text, times of any usual form, arguments and results as JSON strings; what
+    does not fit is None. `native_id` must be unique in its conversation: rows of one id are one
+    row. `event_kinds` translates what stands at `event_kind` (`{"message": "user_message"}`); a
+    kind's own name needs no translation, any other value makes the line an unknown type. Without
+    `event_kind` tokens, tool and role tell. Tokens count as those of one call unless `usage_scope`
+    says otherwise.
 
-    Raise ConfigurationError for a column that is none or is not the line's to decide, for a path that is none, and for a kind that is none.
+    Raise ConfigurationError for a column that is none or is not the line's to decide, for a path
+    that is none, and for a kind that is none.
     """
     translated = _checked_kinds(event_kinds or {})
     types = _column_types()
-    columns = tuple((column, _reader(column, path), types[_checked(column, types)]) for column, path in fields.items() if column != "event_kind")
+    columns = tuple(
+        (column, _reader(column, path), types[_checked(column, types)])
+        for column, path in fields.items()
+        if column != "event_kind"
+    )
     native_kind = _reader("event_kind", fields["event_kind"]) if "event_kind" in fields else None
 
     def events(line: bytes, _state: State) -> Sequence[Event]:
@@ -81,13 +94,21 @@ def mapped(fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = No
         event.event_kind = kind
         return (event,)
 
-    return Dialect(name=GENERIC, recognise=lambda _path, _line: True, state=State, begin=lambda _path: State(), events=events)
+    return Dialect(
+        name=GENERIC,
+        recognise=lambda _path, _line: True,
+        state=State,
+        begin=lambda _path: State(),
+        events=events,
+    )
 
 
 def _complete(event: Event) -> None:
     if event.cost_usd is not None:
         event.cost_source = "recorded"
-    if event.usage_scope is None and (event.input_tokens is not None or event.output_tokens is not None):
+    if event.usage_scope is None and (
+        event.input_tokens is not None or event.output_tokens is not None
+    ):
         event.usage_scope = "call"
     if event.tool_type is None:
         event.tool_type = tool_type(event.tool_name)
@@ -96,15 +117,21 @@ def _complete(event: Event) -> None:
 def _checked_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
     for native, kind in event_kinds.items():
         if kind not in KINDS:
-            raise ConfigurationError(f'event_kinds: "{native}" is mapped to "{kind}", which is no event kind{_nearest(kind, KINDS)}')
+            raise ConfigurationError(
+                f'event_kinds: "{native}" is mapped to "{kind}", which is no event kind{_nearest(kind, KINDS)}'
+            )
     return cast("dict[str, EventKind]", {**{kind: kind for kind in KINDS}, **event_kinds})
 
 
 def _checked(column: str, types: Mapping[str, Convert]) -> str:
     if column in _OURS:
-        raise ConfigurationError(f'fields: the column "{column}" cannot be mapped: it does not come from the line\'s content')
+        raise ConfigurationError(
+            f'fields: the column "{column}" cannot be mapped: it does not come from the line\'s content'
+        )
     if column not in types:
-        raise ConfigurationError(f'fields: "{column}" is no column of the event{_nearest(column, types)}')
+        raise ConfigurationError(
+            f'fields: "{column}" is no column of the event{_nearest(column, types)}'
+        )
     return column
 
 
@@ -140,13 +167,25 @@ def _steps(column: str, path: str) -> tuple[str | int, ...]:
         steps.append(int(index) if index else key or quoted)
         place = step.end()
     if not steps or place < len(path):
-        raise ConfigurationError(f'fields: {column} = "{path}" is no path; paths look like a.b[0].c, or a["key.with.dots"], and constants like =text')
+        raise ConfigurationError(
+            f'fields: {column} = "{path}" is no path; paths look like a.b[0].c, or a["key.with.dots"], and constants like =text'
+        )
     return tuple(steps)
 
 
 def _column_types() -> dict[str, Convert]:
-    special: dict[str, Convert] = {"event_time": utc, "text": plain_text, "tool_arguments": as_json, "tool_result": as_json, "outcome": _outcome}
-    types = {column: _converter(hint) for column, hint in get_type_hints(Event).items() if column not in _OURS}
+    special: dict[str, Convert] = {
+        "event_time": utc,
+        "text": plain_text,
+        "tool_arguments": as_json,
+        "tool_result": as_json,
+        "outcome": _outcome,
+    }
+    types = {
+        column: _converter(hint)
+        for column, hint in get_type_hints(Event).items()
+        if column not in _OURS
+    }
     return {**types, **special}
 
 
@@ -166,11 +205,23 @@ def _scalar(value: object) -> str | None:
 
 
 def _claim(value: object) -> bool | None:
-    return value if isinstance(value, bool) else {"true": True, "false": False}.get(value) if isinstance(value, str) else None
+    return (
+        value
+        if isinstance(value, bool)
+        else {"true": True, "false": False}.get(value)
+        if isinstance(value, str)
+        else None
+    )
 
 
 def _outcome(value: object) -> str | None:
     if isinstance(value, bool):
         return "success" if value else "failure"
     said = value.lower() if isinstance(value, str) else None
-    return {"ok": "success", "error": "failure"}.get(said, said if said in ("success", "failure", "unknown") else None) if said else None
+    return (
+        {"ok": "success", "error": "failure"}.get(
+            said, said if said in ("success", "failure", "unknown") else None
+        )
+        if said
+        else None
+    )

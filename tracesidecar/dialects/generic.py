@@ -6,16 +6,32 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text, tool_calls
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.numbers import count, real, total
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import at, fields, text
+from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
+from tracesidecar.dialects.parsing.numbers import count, real, total
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import at, fields, text
 
-_TIME = ("timestamp", "time", "ts", "@timestamp", "created_at", "createdAt", "started_at", "start_time")
-_CONVERSATION = ("session_id", "sessionId", "conversation_id", "conversationId", "thread_id", "threadId")
+_TIME = (
+    "timestamp",
+    "time",
+    "ts",
+    "@timestamp",
+    "created_at",
+    "createdAt",
+    "started_at",
+    "start_time",
+)
+_CONVERSATION = (
+    "session_id",
+    "sessionId",
+    "conversation_id",
+    "conversationId",
+    "thread_id",
+    "threadId",
+)
 _CONTENT = ("content", "text", "message", "output", "prompt")
 _NATIVE = ("uuid", "event_id")
 """`id` is not among them: nobody says that it is the line's own, and rows of one id are one row."""
@@ -40,7 +56,9 @@ class State(msgspec.Struct):
 
 
 def likely_kind(event: Event) -> EventKind | None:
-    """What kind of event it is by what is known of it: usage makes a call of the model, then the role tells."""
+    """What kind of event it is by what is known of it: usage makes a call of the model, then the
+    role tells.
+    """
     if event.input_tokens is not None or event.output_tokens is not None:
         return "model_call"
     if event.tool_result is not None:
@@ -89,7 +107,12 @@ def _said(members: Mapping[str, object]) -> str | None:
 def _first(members: Mapping[str, object], keys: Sequence[str]) -> str | None:
     for key in keys:
         value = members.get(key)
-        if value is not None and isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+        if (
+            value is not None
+            and isinstance(value, str | int)
+            and not isinstance(value, bool)
+            and value != ""
+        ):
             return str(value)
     return None
 
@@ -102,12 +125,16 @@ def _role(members: Mapping[str, object], message: Mapping[str, object]) -> str |
 
 
 def _usage(event: Event, usage: Mapping[str, object]) -> None:
-    """Take the counts, but no scope: only who knows the file can say whether they may be summed (a field map does)."""
+    """Take the counts, but no scope: only who knows the file can say whether they may be summed (a
+    field map does).
+    """
     read = count(usage.get("cache_read_input_tokens"))
     created = count(usage.get("cache_creation_input_tokens"))
     given = count(usage.get("input_tokens", usage.get("prompt_tokens")))
     event.input_tokens = None if given is None else total(given, read, created)
-    event.cache_read_input_tokens = read if read is not None else count(at(usage, "prompt_tokens_details", "cached_tokens"))
+    event.cache_read_input_tokens = (
+        read if read is not None else count(at(usage, "prompt_tokens_details", "cached_tokens"))
+    )
     event.cache_creation_input_tokens = created
     event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))
 

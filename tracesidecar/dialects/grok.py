@@ -7,18 +7,26 @@ from urllib.parse import unquote
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text, tool_calls
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, Outcome
-from tracesidecar.dialects.joins import remember
-from tracesidecar.dialects.numbers import count, real
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.tools import ToolType, tool_type
-from tracesidecar.dialects.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
+from tracesidecar.dialects.parsing.correlation import remember
+from tracesidecar.dialects.parsing.numbers import count, real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import ToolType, tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
 
 _TICKS_PER_USD = 1e10
 _OUTCOMES: dict[str, Outcome] = {"completed": "success", "failed": "failure"}
-_TOOL_KINDS: dict[str, ToolType] = {"execute": "shell", "edit": "edit", "delete": "edit", "move": "edit", "read": "read", "search": "search", "fetch": "web"}
+_TOOL_KINDS: dict[str, ToolType] = {
+    "execute": "shell",
+    "edit": "edit",
+    "delete": "edit",
+    "move": "edit",
+    "read": "read",
+    "search": "search",
+    "fetch": "web",
+}
 
 
 class State(msgspec.Struct):
@@ -42,7 +50,10 @@ def _begin(path: str) -> State:
 
 
 def _recognise(path: str, line: Members) -> bool:
-    return "/.grok/sessions/" in path.replace("\\", "/") or text(at(line, "params", "update", "sessionUpdate")) is not None
+    return (
+        "/.grok/sessions/" in path.replace("\\", "/")
+        or text(at(line, "params", "update", "sessionUpdate")) is not None
+    )
 
 
 def _events(line: bytes, state: State) -> Sequence[Event]:
@@ -77,11 +88,20 @@ def _update(event: Event, update: Members, state: State) -> Sequence[Event]:
 
 
 def _turn(event: Event, prompt: str | None, usage: Members) -> Sequence[Event]:
-    """The usage of one turn, by model where it says so. A turn that is told again replaces the first telling."""
+    """The usage of one turn, by model where it says so.
+
+    A turn that is told again replaces the first telling.
+    """
     by_model = fields(usage.get("modelUsage")) or {"": usage}
     calls = []
     for model, counts in by_model.items():
-        call = msgspec.structs.replace(event, event_kind="model_call", operation_name="chat", role="assistant", model=model or None)
+        call = msgspec.structs.replace(
+            event,
+            event_kind="model_call",
+            operation_name="chat",
+            role="assistant",
+            model=model or None,
+        )
         call.api_call_id = f"{call.conversation_id}:{prompt}:{model}" if prompt else None
         call.input_tokens = count(at(counts, "inputTokens"))
         call.cache_read_input_tokens = count(at(counts, "cachedReadTokens"))
@@ -96,7 +116,9 @@ def _turn(event: Event, prompt: str | None, usage: Members) -> Sequence[Event]:
 
 
 def _user(event: Event, members: Members, _state: State) -> Sequence[Event]:
-    """What was put in for the user (instructions, reminders) is bookkeeping; an interjection is the user's."""
+    """What was put in for the user (instructions, reminders) is bookkeeping; an interjection is the
+    user's.
+    """
     is_said = text(members.get("synthetic_reason")) in (None, "interjection")
     event.event_kind, event.role = ("user_message", "user") if is_said else ("state", "system")
     event.text = plain_text(members.get("content"))
@@ -118,8 +140,17 @@ def _assistant(event: Event, members: Members, state: State) -> Sequence[Event]:
     """Thinking that old versions put beside the answer, the answer, and the tools that it asks for."""
     found = []
     if thought := text(members.get("reasoning_content")):
-        found.append(msgspec.structs.replace(event, event_kind="reasoning", role="assistant", text=thought))
-    found.append(msgspec.structs.replace(event, event_kind="model_message", role="assistant", text=plain_text(members.get("content"))))
+        found.append(
+            msgspec.structs.replace(event, event_kind="reasoning", role="assistant", text=thought)
+        )
+    found.append(
+        msgspec.structs.replace(
+            event,
+            event_kind="model_message",
+            role="assistant",
+            text=plain_text(members.get("content")),
+        )
+    )
     for call in tool_calls(members.get("tool_calls")):
         asked = msgspec.structs.replace(event)
         _call(asked, call.id, call.name, state)
@@ -150,7 +181,9 @@ def _backend_tool(event: Event, members: Members, _state: State) -> Sequence[Eve
     event.event_kind, event.operation_name = "tool_call", "execute_tool"
     event.tool_call_id, event.tool_name = text(tool.get("id")), text(tool.get("tool_type"))
     event.tool_type = tool_type(event.tool_name)
-    event.tool_arguments = as_json(tool.get("action") if tool.get("action") is not None else tool.get("input"))
+    event.tool_arguments = as_json(
+        tool.get("action") if tool.get("action") is not None else tool.get("input")
+    )
     event.outcome = _OUTCOMES.get(text(tool.get("status")) or "", "unknown")
     return (event,)
 
@@ -160,14 +193,22 @@ def _chunk(event: Event, update: Members, _state: State) -> Sequence[Event]:
     kind = text(update.get("sessionUpdate"))
     event.text = plain_text(update.get("content"))
     event.role = "user" if kind == "user_message_chunk" else "assistant"
-    event.event_kind = "user_message" if kind == "user_message_chunk" else "reasoning" if kind == "agent_thought_chunk" else "model_message"
+    event.event_kind = (
+        "user_message"
+        if kind == "user_message_chunk"
+        else "reasoning"
+        if kind == "agent_thought_chunk"
+        else "model_message"
+    )
     return (event,)
 
 
 def _tool_call(event: Event, update: Members, state: State) -> Sequence[Event]:
     """The title is for people and may be a sentence; then the kind is the name."""
     title, kind = text(update.get("title")), text(update.get("kind"))
-    _call(event, text(update.get("toolCallId")), title if title and " " not in title else kind, state)
+    _call(
+        event, text(update.get("toolCallId")), title if title and " " not in title else kind, state
+    )
     event.tool_type = _TOOL_KINDS.get(kind or "", event.tool_type)
     event.text = title
     event.tool_arguments = as_json(update.get("rawInput"))
@@ -227,4 +268,6 @@ DIALECT: Dialect[State] = Dialect(
     begin=_begin,
     events=_events,
 )
-"""A session's `chat_history.jsonl` says again what `updates.jsonl` says, without times and usage; who has only that may include it instead."""
+"""A session's `chat_history.jsonl` says again what `updates.jsonl` says, without times and usage;
+who has only that may include it instead.
+"""

@@ -1,4 +1,5 @@
-"""Langfuse exports: rows of observations, traces and scores, from the blob storage export (snake case) or the API and the interface (camel case).
+"""Langfuse exports: rows of observations, traces and scores, from the blob storage export (snake
+case) or the API and the interface (camel case).
 
 Source: langfuse.com, blob storage export field reference.
 """
@@ -12,12 +13,12 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.joins import call_key
-from tracesidecar.dialects.messages import message_text
-from tracesidecar.dialects.numbers import count, real, total
-from tracesidecar.dialects.times import milliseconds_between, utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing.correlation import call_key
+from tracesidecar.dialects.parsing.message_text import message_text
+from tracesidecar.dialects.parsing.numbers import count, real, total
+from tracesidecar.dialects.parsing.times import milliseconds_between, utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
 
 Row = Mapping[str, object]
 
@@ -45,8 +46,14 @@ class State(msgspec.Struct):
 def recognise(_path: str, line: Mapping[str, object]) -> bool:
     """A row with Langfuse's names of what only its tables have."""
     row = line.keys()
-    is_observation = not row.isdisjoint(("parent_observation_id", "parentObservationId")) and "type" in row
-    is_score = not row.isdisjoint(("data_type", "dataType")) and not row.isdisjoint(("observation_id", "observationId")) and "value" in row
+    is_observation = (
+        not row.isdisjoint(("parent_observation_id", "parentObservationId")) and "type" in row
+    )
+    is_score = (
+        not row.isdisjoint(("data_type", "dataType"))
+        and not row.isdisjoint(("observation_id", "observationId"))
+        and "value" in row
+    )
     is_trace = {"bookmarked", "public", "tags", "timestamp"} <= row
     return is_observation or is_score or is_trace
 
@@ -66,20 +73,31 @@ def events(data: bytes, _state: State) -> Sequence[Event]:
 def _observation(row: Row) -> Event:
     written = text(row.get("type")) or ""
     kind, operation = _KINDS.get(written, _UNKNOWN)
-    event = _placed(Event(event_kind=kind, operation_name=operation, native_id=text(row.get("id"))), row, "start_time")
+    event = _placed(
+        Event(event_kind=kind, operation_name=operation, native_id=text(row.get("id"))),
+        row,
+        "start_time",
+    )
     event.parent_id = text(row.get("parent_observation_id"))
     event.duration_ms = milliseconds_between(event.event_time, utc(row.get("end_time")))
-    event.outcome = "failure" if row.get("level") == "ERROR" else "success" if row.get("end_time") else None
+    event.outcome = (
+        "failure" if row.get("level") == "ERROR" else "success" if row.get("end_time") else None
+    )
     event.error_message = text(row.get("status_message")) if event.outcome == "failure" else None
     if kind == "unknown":
         raise UnknownType(written, event)
     if kind == "tool_call":
         event.tool_name, event.tool_call_id = text(row.get("name")), event.native_id
         event.tool_type = tool_type(event.tool_name)
-        event.tool_arguments, event.tool_result = as_json(row.get("input") or None), as_json(row.get("output") or None)
+        event.tool_arguments, event.tool_result = (
+            as_json(row.get("input") or None),
+            as_json(row.get("output") or None),
+        )
     else:
         event.text = message_text(row.get("output"))
-        event.role = "assistant" if event.text is not None and kind in ("model_call", "agent_run") else None
+        event.role = (
+            "assistant" if event.text is not None and kind in ("model_call", "agent_run") else None
+        )
     event.model = text(row.get("provided_model_name")) or text(row.get("model"))
     _count_usage(event, row)
     if row.get("end_time") is None and event.usage_scope is None:
@@ -89,7 +107,11 @@ def _observation(row: Row) -> Event:
 
 def _trace(row: Row) -> Event:
     """A trace is the sum of its observations: its usage and cost stay in the line."""
-    event = _placed(Event(event_kind="span", operation_name="trace", native_id=text(row.get("id"))), row, "timestamp")
+    event = _placed(
+        Event(event_kind="span", operation_name="trace", native_id=text(row.get("id"))),
+        row,
+        "timestamp",
+    )
     event.trace_id = event.native_id
     event.conversation_id = event.conversation_id or event.trace_id
     event.text = message_text(row.get("output"))
@@ -98,7 +120,11 @@ def _trace(row: Row) -> Event:
 
 def _score(row: Row) -> Event:
     """A judgement of a trace or an observation; its name and value are the text."""
-    event = _placed(Event(event_kind="state", operation_name="score", native_id=text(row.get("id"))), row, "timestamp")
+    event = _placed(
+        Event(event_kind="state", operation_name="score", native_id=text(row.get("id"))),
+        row,
+        "timestamp",
+    )
     event.parent_id = text(row.get("observation_id"))
     value = text(row.get("string_value")) or as_json(row.get("value"))
     event.text = f"{text(row.get('name')) or 'score'}: {value}"
@@ -115,11 +141,17 @@ def _placed(event: Event, row: Row, time: str) -> Event:
 
 
 def _count_usage(event: Event, row: Row) -> None:
-    """Langfuse counts in buckets of which each has its price: what was cached is beside `input`, what was thought beside `output`.
+    """Langfuse counts in buckets of which each has its price: what was cached is beside `input`,
+    what was thought beside `output`.
 
-    A producer that did not take the cached part out of `input` shows by its `total`, which then is input and output alone.
+    A producer that did not take the cached part out of `input` shows by its `total`, which then is
+    input and output alone.
     """
-    buckets = {key: number for key, value in fields(row.get("usage_details")).items() if (number := count(value)) is not None}
+    buckets = {
+        key: number
+        for key, value in fields(row.get("usage_details")).items()
+        if (number := count(value)) is not None
+    }
     read = _bucket(buckets, "cache_read", "cached")
     written = _bucket(buckets, "cache_creation", "cache_write")
     thought = _bucket(buckets, "reasoning")
@@ -127,13 +159,23 @@ def _count_usage(event: Event, row: Row) -> None:
     if buckets.get("total") != total(event.input_tokens, event.output_tokens):
         event.input_tokens = total(event.input_tokens, read, written)
         event.output_tokens = total(event.output_tokens, thought)
-    event.cache_read_input_tokens, event.cache_creation_input_tokens, event.reasoning_output_tokens = read, written, thought
-    cost = real(row.get("total_cost")) if row.get("total_cost") is not None else real(row.get("calculated_total_cost"))
+    (
+        event.cache_read_input_tokens,
+        event.cache_creation_input_tokens,
+        event.reasoning_output_tokens,
+    ) = read, written, thought
+    cost = (
+        real(row.get("total_cost"))
+        if row.get("total_cost") is not None
+        else real(row.get("calculated_total_cost"))
+    )
     event.cost_usd = cost if cost is not None else real(at(row.get("cost_details"), "total"))
     if event.cost_usd == 0 and not fields(row.get("cost_details")):
         event.cost_usd = None  # no price was known, or it is no call
     event.cost_source = "recorded" if event.cost_usd is not None else None
-    if any(value is not None for value in (event.input_tokens, event.output_tokens, event.cost_usd)):
+    if any(
+        value is not None for value in (event.input_tokens, event.output_tokens, event.cost_usd)
+    ):
         event.usage_scope = "call" if event.event_kind == "model_call" else "agent_total"
     if event.usage_scope == "call":
         event.api_call_id = call_key(event.conversation_id, event.native_id)
@@ -143,4 +185,6 @@ def _bucket(buckets: Mapping[str, int], *parts: str) -> int | None:
     return total(*(number for key, number in buckets.items() if any(part in key for part in parts)))
 
 
-DIALECT: Dialect[State] = Dialect(name="langfuse", recognise=recognise, state=State, begin=lambda _path: State(), events=events)
+DIALECT: Dialect[State] = Dialect(
+    name="langfuse", recognise=recognise, state=State, begin=lambda _path: State(), events=events
+)

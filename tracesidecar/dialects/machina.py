@@ -1,4 +1,6 @@
-"""Machina: one flat line for each action of a maintenance agent, all conversations of a day in one file."""
+"""Machina: one flat line for each action of a maintenance agent, all conversations of a day in one
+file.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +11,34 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.numbers import count, real
+from tracesidecar.dialects.parsing.numbers import count, real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, fields, text
 from tracesidecar.dialects.state import stem
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, fields, text
 
 _KEYS = frozenset(("action", "connector", "operation", "output_summary", "duration_ms"))
 _CUT = "...[truncated]"
 _ERROR_RESULT = "{'error':"
 _CONVERSATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}_(.{1,200})")
-"""The documented name; the program itself writes `traces-2026-04-20.jsonl` or `traces.jsonl`, with many conversations in it."""
+"""The documented name; the program itself writes `traces-2026-04-20.jsonl` or `traces.jsonl`, with
+many conversations in it.
+"""
 
 
 class State(msgspec.Struct):
-    """The conversation of a file that is named after one: for the lines of old versions, which name none."""
+    """The conversation of a file that is named after one: for the lines of old versions, which name
+    none.
+    """
 
     conversation: str | None = None
 
 
 class _Line(msgspec.Struct):
-    """What every line has (0.3 and later; the last seven came with it). Nothing is ever null: "" and 0 also mean that nobody said."""
+    """What every line has (0.3 and later; the last seven came with it).
+
+    Nothing is ever null: "" and 0 also mean that nobody said.
+    """
 
     action: object = None
     timestamp: object = None
@@ -80,7 +89,9 @@ def _event(entry: _Line, state: State) -> Event:
     failed = entry.success is False
     return Event(
         event_kind="unknown",
-        conversation_id=entry.conversation_id if isinstance(entry.conversation_id, str) else state.conversation,
+        conversation_id=entry.conversation_id
+        if isinstance(entry.conversation_id, str)
+        else state.conversation,
         event_time=utc(entry.timestamp),
         duration_ms=real(entry.duration_ms),
         operation_name=text(entry.action),
@@ -94,7 +105,10 @@ def _event(entry: _Line, state: State) -> Event:
 
 
 def _model_call(event: Event, entry: _Line) -> None:
-    """A round trip to the model is two lines: its usage, and how long it took. Only the first is a call, or the only one where it failed."""
+    """A round trip to the model is two lines: its usage, and how long it took.
+
+    Only the first is a call, or the only one where it failed.
+    """
     event.operation_name = "chat"
     model = text(entry.model)
     given, written = count(entry.prompt_tokens), count(entry.completion_tokens)
@@ -116,8 +130,16 @@ def _connector(event: Event, entry: _Line) -> None:
     event.event_kind = "span"
     event.tool_name = text(entry.operation) or text(entry.connector)
     event.tool_type = "datastore"
-    asked = {"connector": text(entry.connector), "asset_id": text(entry.asset_id), "input": text(entry.input_summary)}
-    event.tool_arguments = as_json({name: value for name, value in asked.items() if value}) if any(asked.values()) else None
+    asked = {
+        "connector": text(entry.connector),
+        "asset_id": text(entry.asset_id),
+        "input": text(entry.input_summary),
+    }
+    event.tool_arguments = (
+        as_json({name: value for name, value in asked.items() if value})
+        if any(asked.values())
+        else None
+    )
 
 
 def _workflow_step(event: Event, entry: _Line) -> None:
@@ -139,7 +161,10 @@ _SHAPES: dict[str, Callable[[Event, _Line], None]] = {
 
 
 def _tool_call(entry: _Line, state: State) -> Sequence[Event]:
-    """One line is the call and its result. A tool that failed is a success to Machina; its result tells."""
+    """One line is the call and its result.
+
+    A tool that failed is a success to Machina; its result tells.
+    """
     result = _event(entry, state)
     full = text(fields(entry.metadata).get("result_json"))
     result.event_kind, result.operation_name = "tool_result", "execute_tool"
@@ -170,7 +195,10 @@ def _told_error(full: str | None) -> str | None:
         return None
     try:
         return text(_decode_result(full).get("error"))
-    except (msgspec.DecodeError, RecursionError):  # redaction may have left no JSON; the summary says it too
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+    ):  # redaction may have left no JSON; the summary says it too
         return None
 
 
@@ -178,4 +206,6 @@ def _is_cut(*values: object) -> bool:
     return any(isinstance(value, str) and value.endswith(_CUT) for value in values)
 
 
-DIALECT: Dialect[State] = Dialect(name="machina", recognise=_recognise, state=State, begin=_begin, events=_events)
+DIALECT: Dialect[State] = Dialect(
+    name="machina", recognise=_recognise, state=State, begin=_begin, events=_events
+)

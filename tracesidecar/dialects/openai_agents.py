@@ -1,4 +1,6 @@
-"""Traces and spans of the OpenAI Agents SDK, as a trace processor writes what their `export()` gives, one object a line."""
+"""Traces and spans of the OpenAI Agents SDK, as a trace processor writes what their `export()`
+gives, one object a line.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.joins import call_key, remember
-from tracesidecar.dialects.messages import message_text
-from tracesidecar.dialects.numbers import count
-from tracesidecar.dialects.times import milliseconds_between, utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.message_text import message_text
+from tracesidecar.dialects.parsing.numbers import count
+from tracesidecar.dialects.parsing.times import milliseconds_between, utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
 
 
 class Line(msgspec.Struct):
@@ -33,7 +35,9 @@ class Line(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Conversations (`group_id`) by trace: a trace is written before its spans, which do not have it."""
+    """Conversations (`group_id`) by trace: a trace is written before its spans, which do not have
+    it.
+    """
 
     groups: dict[str, str] = {}
 
@@ -44,7 +48,9 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def recognise(_path: str, line: Mapping[str, object]) -> bool:
     """The SDK's own names of its two objects, with what only they have."""
-    return (line.get("object") == "trace.span" and "span_data" in line) or (line.get("object") == "trace" and "workflow_name" in line)
+    return (line.get("object") == "trace.span" and "span_data" in line) or (
+        line.get("object") == "trace" and "workflow_name" in line
+    )
 
 
 def events(data: bytes, state: State) -> Sequence[Event]:
@@ -59,7 +65,9 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     if read is None:
         event.event_kind = "unknown"
         raise UnknownType(kind or line.type, event)
-    if line.ended_at is None:  # a processor that also writes when a span begins: what it is will be told again
+    if (
+        line.ended_at is None
+    ):  # a processor that also writes when a span begins: what it is will be told again
         event.event_kind, event.operation_name, event.outcome = "state", kind, None
     else:
         read(event, span_data)
@@ -70,14 +78,18 @@ def _trace(line: Line, state: State) -> Event:
     trace, group = text(line.id), text(line.group_id)
     if trace is not None and group is not None:
         remember(state.groups, trace, group)
-    event = Event(event_kind="session_start", native_id=trace, trace_id=trace, conversation_id=group or trace)
+    event = Event(
+        event_kind="session_start", native_id=trace, trace_id=trace, conversation_id=group or trace
+    )
     event.text = text(line.workflow_name)
     return event
 
 
 def _span(line: Line, state: State) -> Event:
     trace = text(line.trace_id)
-    event = Event(event_kind="span", native_id=text(line.id), parent_id=text(line.parent_id), trace_id=trace)
+    event = Event(
+        event_kind="span", native_id=text(line.id), parent_id=text(line.parent_id), trace_id=trace
+    )
     event.conversation_id = state.groups.get(trace or "", trace)
     event.event_time = utc(line.started_at)
     event.event_time_source = "line" if event.event_time is not None else None
@@ -89,11 +101,19 @@ def _span(line: Line, state: State) -> Event:
 
 
 def _agent(event: Event, data: Data) -> None:
-    event.event_kind, event.operation_name, event.agent_name = "agent_run", "invoke_agent", text(data.get("name"))
+    event.event_kind, event.operation_name, event.agent_name = (
+        "agent_run",
+        "invoke_agent",
+        text(data.get("name")),
+    )
 
 
 def _generation(event: Event, data: Data) -> None:
-    event.event_kind, event.operation_name, event.model = "model_call", "chat", text(data.get("model"))
+    event.event_kind, event.operation_name, event.model = (
+        "model_call",
+        "chat",
+        text(data.get("model")),
+    )
     event.text = message_text(data.get("output"))
     event.role = "assistant" if event.text is not None else None
     event.api_call_id = call_key(event.conversation_id, event.native_id)
@@ -102,15 +122,24 @@ def _generation(event: Event, data: Data) -> None:
 
 def _response(event: Event, data: Data) -> None:
     event.event_kind, event.operation_name, event.provider_name = "model_call", "chat", "openai"
-    event.api_call_id = call_key(event.conversation_id, text(data.get("response_id")) or event.native_id)
+    event.api_call_id = call_key(
+        event.conversation_id, text(data.get("response_id")) or event.native_id
+    )
     _count_usage(event, data.get("usage"))
 
 
 def _function(event: Event, data: Data) -> None:
-    event.event_kind, event.operation_name, event.tool_name = "tool_call", "execute_tool", text(data.get("name"))
+    event.event_kind, event.operation_name, event.tool_name = (
+        "tool_call",
+        "execute_tool",
+        text(data.get("name")),
+    )
     event.tool_type = "mcp" if data.get("mcp_data") else tool_type(event.tool_name)
     event.tool_call_id = event.native_id
-    event.tool_arguments, event.tool_result = as_json(data.get("input")), as_json(data.get("output"))
+    event.tool_arguments, event.tool_result = (
+        as_json(data.get("input")),
+        as_json(data.get("output")),
+    )
 
 
 def _handoff(event: Event, data: Data) -> None:
@@ -119,7 +148,11 @@ def _handoff(event: Event, data: Data) -> None:
 
 
 def _guardrail(event: Event, data: Data) -> None:
-    event.event_kind, event.operation_name, event.text = "permission", "guardrail", text(data.get("name"))
+    event.event_kind, event.operation_name, event.text = (
+        "permission",
+        "guardrail",
+        text(data.get("name")),
+    )
     if data.get("triggered") is True:
         event.outcome = "failure"
 
@@ -136,11 +169,17 @@ def _custom(event: Event, data: Data) -> None:
 def _speech(event: Event, data: Data) -> None:
     """Audio stays in the line: of both directions only the text is a column."""
     event.operation_name, event.model = text(data.get("type")), text(data.get("model"))
-    event.text = plain_text(data.get("output") if event.operation_name == "transcription" else data.get("input"))
+    event.text = plain_text(
+        data.get("output") if event.operation_name == "transcription" else data.get("input")
+    )
 
 
 def _mcp_tools(event: Event, data: Data) -> None:
-    event.event_kind, event.operation_name, event.text = "state", "mcp_tools", text(data.get("server"))
+    event.event_kind, event.operation_name, event.text = (
+        "state",
+        "mcp_tools",
+        text(data.get("server")),
+    )
 
 
 def _count_usage(event: Event, value: object) -> None:
@@ -148,7 +187,9 @@ def _count_usage(event: Event, value: object) -> None:
     usage = fields(value)
     event.input_tokens = count(usage.get("input_tokens", usage.get("prompt_tokens")))
     event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))
-    event.cache_read_input_tokens = count(at(usage, "input_tokens_details", "cached_tokens") or usage.get("cached_input_tokens"))
+    event.cache_read_input_tokens = count(
+        at(usage, "input_tokens_details", "cached_tokens") or usage.get("cached_input_tokens")
+    )
     event.reasoning_output_tokens = count(at(usage, "output_tokens_details", "reasoning_tokens"))
     if event.input_tokens is not None or event.output_tokens is not None:
         event.usage_scope = "call" if event.event_kind == "model_call" else "agent_total"
@@ -168,4 +209,10 @@ _SPANS: dict[str, Callable[[Event, Data], None]] = {
     "mcp_tools": _mcp_tools,
 }
 
-DIALECT: Dialect[State] = Dialect(name="openai_agents", recognise=recognise, state=State, begin=lambda _path: State(), events=events)
+DIALECT: Dialect[State] = Dialect(
+    name="openai_agents",
+    recognise=recognise,
+    state=State,
+    begin=lambda _path: State(),
+    events=events,
+)

@@ -1,4 +1,6 @@
-"""Events of OpenHands (software agent SDK and CLI): a file each, or a line each; usage is a running total of the conversation."""
+"""Events of OpenHands (software agent SDK and CLI): a file each, or a line each; usage is a running
+total of the conversation.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.joins import call_key
-from tracesidecar.dialects.numbers import count, real
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key
+from tracesidecar.dialects.parsing.numbers import count, real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
 
 
 class Line(msgspec.Struct):
-    """What all events have, and what the kinds that are read have; `observation` and the like are objects of many shapes."""
+    """What all events have, and what the kinds that are read have; `observation` and the like are
+    objects of many shapes.
+    """
 
     kind: str = ""
     id: object = None
@@ -67,13 +71,19 @@ def recognise(_path: str, line: Mapping[str, object]) -> bool:
 
 
 def begin(path: str) -> State:
-    """`conversations/<conversation>/events/event-00000-<id>.json`; elsewhere the file is the conversation."""
+    """`conversations/<conversation>/events/event-00000-<id>.json`; elsewhere the file is the
+    conversation.
+    """
     folders = path.replace("\\", "/").split("/")
-    return State(conversation=folders[-3] if len(folders) >= 3 and folders[-2] == "events" else None)
+    return State(
+        conversation=folders[-3] if len(folders) >= 3 and folders[-2] == "events" else None
+    )
 
 
 def events(data: bytes, state: State) -> Sequence[Event]:
-    """An action is what the model thought and said and the tool that it called; other lines are one event, statistics one for each model."""
+    """An action is what the model thought and said and the tool that it called; other lines are one
+    event, statistics one for each model.
+    """
     line = _decode(data)
     read = _KINDS.get(line.kind)
     if read is None:
@@ -83,7 +93,10 @@ def events(data: bytes, state: State) -> Sequence[Event]:
 
 def _message(line: Line) -> Sequence[Event]:
     is_agent = line.source == "agent"
-    said = Event(event_kind="model_message" if is_agent else "user_message", role=text(at(line.llm_message, "role")))
+    said = Event(
+        event_kind="model_message" if is_agent else "user_message",
+        role=text(at(line.llm_message, "role")),
+    )
     said.text = plain_text(at(line.llm_message, "content"))
     thought = text(at(line.llm_message, "reasoning_content"))
     return [*_thought(thought), said]
@@ -94,14 +107,23 @@ def _action(line: Line) -> Sequence[Event]:
     said = plain_text(line.thought)
     if said is not None:
         found.append(Event(event_kind="model_message", role="assistant", text=said))
-    call = Event(event_kind="tool_call", operation_name="execute_tool", role="assistant", tool_name=text(line.tool_name))
+    call = Event(
+        event_kind="tool_call",
+        operation_name="execute_tool",
+        role="assistant",
+        tool_name=text(line.tool_name),
+    )
     call.tool_call_id, call.tool_type = text(line.tool_call_id), tool_type(call.tool_name)
     call.tool_arguments = as_json(at(line.tool_call, "arguments")) or as_json(line.action)
     return [*found, call]
 
 
 def _thought(thought: str | None) -> list[Event]:
-    return [Event(event_kind="reasoning", role="assistant", text=thought)] if thought is not None else []
+    return (
+        [Event(event_kind="reasoning", role="assistant", text=thought)]
+        if thought is not None
+        else []
+    )
 
 
 def _observation(line: Line) -> Sequence[Event]:
@@ -118,18 +140,32 @@ def _observation(line: Line) -> Sequence[Event]:
 def _agent_error(line: Line) -> Sequence[Event]:
     """The answer to a call that the agent itself could not make."""
     event = _result(line)
-    event.outcome, event.error_type, event.error_message = "failure", "agent_error", text(line.error)
+    event.outcome, event.error_type, event.error_message = (
+        "failure",
+        "agent_error",
+        text(line.error),
+    )
     return (event,)
 
 
 def _rejection(line: Line) -> Sequence[Event]:
     event = _result(line)
-    event.event_kind, event.role, event.outcome, event.text = "permission", None, "failure", text(line.rejection_reason)
+    event.event_kind, event.role, event.outcome, event.text = (
+        "permission",
+        None,
+        "failure",
+        text(line.rejection_reason),
+    )
     return (event,)
 
 
 def _result(line: Line) -> Event:
-    event = Event(event_kind="tool_result", role="tool", tool_call_id=text(line.tool_call_id), tool_name=text(line.tool_name))
+    event = Event(
+        event_kind="tool_result",
+        role="tool",
+        tool_call_id=text(line.tool_call_id),
+        tool_name=text(line.tool_name),
+    )
     event.parent_id, event.tool_type = text(line.action_id), tool_type(event.tool_name)
     return event
 
@@ -137,7 +173,13 @@ def _result(line: Line) -> Event:
 def _acp_tool_call(line: Line) -> Sequence[Event]:
     """A call of an agent that runs behind OpenHands, told again whenever it gets on."""
     is_done = line.status in ("completed", "failed")
-    event = Event(event_kind="tool_result" if is_done else "tool_call" if line.status == "pending" else "state")
+    event = Event(
+        event_kind="tool_result"
+        if is_done
+        else "tool_call"
+        if line.status == "pending"
+        else "state"
+    )
     event.tool_call_id, event.tool_name = text(line.tool_call_id), text(line.title)
     event.tool_type = tool_type(event.tool_name)
     event.tool_arguments, event.tool_result = as_json(line.raw_input), as_json(line.raw_output)
@@ -147,7 +189,14 @@ def _acp_tool_call(line: Line) -> Sequence[Event]:
 
 
 def _conversation_error(line: Line) -> Sequence[Event]:
-    return (Event(event_kind="error", outcome="failure", error_type=text(line.code), error_message=text(line.detail)),)
+    return (
+        Event(
+            event_kind="error",
+            outcome="failure",
+            error_type=text(line.code),
+            error_message=text(line.detail),
+        ),
+    )
 
 
 def _compaction(line: Line) -> Sequence[Event]:
@@ -155,7 +204,14 @@ def _compaction(line: Line) -> Sequence[Event]:
 
 
 def _system_prompt(line: Line) -> Sequence[Event]:
-    return (Event(event_kind="state", operation_name=line.kind, role="system", text=plain_text(line.system_prompt)),)
+    return (
+        Event(
+            event_kind="state",
+            operation_name=line.kind,
+            role="system",
+            text=plain_text(line.system_prompt),
+        ),
+    )
 
 
 def _state(line: Line) -> Sequence[Event]:
@@ -163,7 +219,9 @@ def _state(line: Line) -> Sequence[Event]:
 
 
 def _update(line: Line) -> Sequence[Event]:
-    """Statistics are what each use of a model (agent, condenser) has spent so far; everything else is bookkeeping."""
+    """Statistics are what each use of a model (agent, condenser) has spent so far; everything else
+    is bookkeeping.
+    """
     stats = line.value if line.key == "stats" else at(line.value, "stats")
     found = [_spent(fields(metrics)) for metrics in fields(at(stats, "usage_to_metrics")).values()]
     if found:
@@ -173,8 +231,13 @@ def _update(line: Line) -> Sequence[Event]:
 
 def _spent(metrics: Mapping[str, object]) -> Event:
     usage = fields(metrics.get("accumulated_token_usage"))
-    event = Event(event_kind="usage_summary", model=text(metrics.get("model_name")), usage_scope="cumulative")
-    event.input_tokens, event.output_tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    event = Event(
+        event_kind="usage_summary", model=text(metrics.get("model_name")), usage_scope="cumulative"
+    )
+    event.input_tokens, event.output_tokens = (
+        count(usage.get("prompt_tokens")),
+        count(usage.get("completion_tokens")),
+    )
     event.cache_read_input_tokens = count(usage.get("cache_read_tokens"))
     event.cache_creation_input_tokens = count(usage.get("cache_write_tokens"))
     event.reasoning_output_tokens = count(usage.get("reasoning_tokens"))
@@ -195,7 +258,9 @@ def _placed(event: Event, line: Line, state: State) -> Event:
 
 
 def _local(written: str | None) -> str | None:
-    """OpenHands writes the time of its machine without a zone: that is the zone of this process, which runs beside it."""
+    """OpenHands writes the time of its machine without a zone: that is the zone of this process,
+    which runs beside it.
+    """
     if written is None:
         return None
     try:

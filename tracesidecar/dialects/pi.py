@@ -1,6 +1,8 @@
-"""Sessions of pi, and of OpenClaw and omp, which write the same lines: version 3, and the older ones without ids.
+"""Sessions of pi, and of OpenClaw and omp, which write the same lines: version 3, and the older
+ones without ids.
 
-Sources: pi-mono packages/coding-agent/docs/session.md; OpenClaw and omp keep its entry types and add their own.
+Sources: pi-mono packages/coding-agent/docs/session.md; OpenClaw and omp keep its entry types and
+add their own.
 """
 
 from __future__ import annotations
@@ -10,15 +12,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tracesidecar.dialects.content import plain_text
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.joins import call_key, remember
-from tracesidecar.dialects.numbers import count, real, total
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.numbers import count, real, total
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, fields, items, text
 from tracesidecar.dialects.state import stem
-from tracesidecar.dialects.times import utc
-from tracesidecar.dialects.tools import tool_type
-from tracesidecar.dialects.values import as_json, fields, items, text
 
 _PATH = re.compile(r"/\.(pi|omp)/agent/sessions/|/\.(openclaw)/agents/[^/]+/sessions/")
 _FAILED = frozenset(("error", "aborted"))
@@ -84,7 +86,10 @@ class Entry(msgspec.Struct, rename="camel"):
 
 
 class State(msgspec.Struct):
-    """What earlier lines said. `began` is the time of the header: entries of a fork that are older were copied from its parent."""
+    """What earlier lines said.
+
+    `began` is the time of the header: entries of a fork that are older were copied from its parent.
+    """
 
     agent: str
     conversation: str
@@ -102,7 +107,12 @@ _decode = msgspec.json.Decoder(Entry).decode
 def _recognise(path: str, line: Mapping[str, object]) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
-    return line.get("type") == "session" and "id" in line and "timestamp" in line and ("cwd" in line or isinstance(line.get("version"), int))
+    return (
+        line.get("type") == "session"
+        and "id" in line
+        and "timestamp" in line
+        and ("cwd" in line or isinstance(line.get("version"), int))
+    )
 
 
 def _begin(path: str) -> State:
@@ -208,7 +218,13 @@ def _assistant(entry: Entry, message: Message, state: State) -> list[Event]:
     return [event, *_blocks(entry, message, state)]
 
 
-def _set_usage(event: Event, entry: Entry, usage: Mapping[str, object], state: State, response: str | None = None) -> None:
+def _set_usage(
+    event: Event,
+    entry: Entry,
+    usage: Mapping[str, object],
+    state: State,
+    response: str | None = None,
+) -> None:
     """Input without cache, cache apart, and the cost, as the agent recorded them.
 
     The lines that a fork copies belong to its parent's calls: they have the parent's key.
@@ -217,12 +233,18 @@ def _set_usage(event: Event, entry: Entry, usage: Mapping[str, object], state: S
     event.cache_creation_input_tokens = count(usage.get("cacheWrite"))
     uncached = count(usage.get("input"))
     if uncached is not None:
-        event.input_tokens = total(uncached, event.cache_read_input_tokens, event.cache_creation_input_tokens)
+        event.input_tokens = total(
+            uncached, event.cache_read_input_tokens, event.cache_creation_input_tokens
+        )
     event.output_tokens = count(usage.get("output"))
     event.reasoning_output_tokens = count(usage.get("reasoning"))
     event.usage_scope = "call"
-    is_copied = bool(state.parent and state.began and event.event_time and event.event_time < state.began)
-    event.api_call_id = call_key(state.parent if is_copied else state.conversation, response or text(entry.id))
+    is_copied = bool(
+        state.parent and state.began and event.event_time and event.event_time < state.began
+    )
+    event.api_call_id = call_key(
+        state.parent if is_copied else state.conversation, response or text(entry.id)
+    )
     event.cost_usd = real(fields(usage.get("cost")).get("total"))
     event.cost_source = None if event.cost_usd is None else "recorded"
 
@@ -233,7 +255,11 @@ def _blocks(entry: Entry, message: Message, state: State) -> list[Event]:
         match block.get("type"):
             case "thinking" if thinking := text(block.get("thinking")):
                 event = _event("reasoning", entry, state)
-                event.role, event.text, event.model = "assistant", thinking, text(message.model) or state.model
+                event.role, event.text, event.model = (
+                    "assistant",
+                    thinking,
+                    text(message.model) or state.model,
+                )
                 events.append(event)
             case "toolCall" | "tool_use":
                 event = _event("tool_call", entry, state)
@@ -263,7 +289,12 @@ def _user_command(entry: Entry, message: Message, state: State) -> list[Event]:
     """A shell command that the user ran: call and result in one line."""
     call, result = _event("tool_call", entry, state), _event("tool_result", entry, state)
     for event in (call, result):
-        event.role, event.tool_name, event.tool_type, event.operation_name = "user", "bash", "shell", "execute_tool"
+        event.role, event.tool_name, event.tool_type, event.operation_name = (
+            "user",
+            "bash",
+            "shell",
+            "execute_tool",
+        )
     call.tool_arguments = as_json({"command": message.command}) if text(message.command) else None
     result.tool_result = text(message.output)
     exit_code = real(message.exit_code)

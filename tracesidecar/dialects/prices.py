@@ -13,7 +13,9 @@ from tracesidecar.dialects.event import Event
 
 _MILLION = 1_000_000
 _BEFORE = re.compile(r"(?:[a-z]{2,6}(?:-[a-z]{2,4})?\.)?(?:anthropic|openai|google)\.")
-_AFTER = re.compile(r"(?:\[1m\]|@(?:\d{8}|default|latest)|-latest|-\d{8}|-\d{4}-\d{2}-\d{2}|-v\d(?::\d{1,2}(?::\d{1,4}k)?)?)\Z")
+_AFTER = re.compile(
+    r"(?:\[1m\]|@(?:\d{8}|default|latest)|-latest|-\d{8}|-\d{4}-\d{2}-\d{2}|-v\d(?::\d{1,2}(?::\d{1,4}k)?)?)\Z"
+)
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,19 +57,34 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def table() -> Table:
     """The table of this release."""
-    return msgspec.toml.decode(resources.files("tracesidecar.dialects").joinpath("prices.toml").read_bytes(), type=Table)
+    return msgspec.toml.decode(
+        resources.files("tracesidecar.dialects").joinpath("prices.toml").read_bytes(), type=Table
+    )
 
 
 def priced(event: Event) -> tuple[float, str] | None:
-    """Cost of a call by its token columns, and its `cost_source`; None where tokens or the model's price are not known.
+    """Cost of a call by its token columns, and its `cost_source`; None where tokens or the model's
+    price are not known.
 
     A cache write counts as one for 5 minutes: whoever knows of another asks `cost`.
     """
-    if event.model is None or event.input_tokens is None or event.output_tokens is None or event.cost_source is not None:
+    if (
+        event.model is None
+        or event.input_tokens is None
+        or event.output_tokens is None
+        or event.cost_source is not None
+    ):
         return None
     read, written = event.cache_read_input_tokens or 0, event.cache_creation_input_tokens or 0
     plain = max(0, event.input_tokens - read - written)
-    found = cost(event.model, plain, event.output_tokens, cache_read=read, cache_write_5m=written, at=event.event_time)
+    found = cost(
+        event.model,
+        plain,
+        event.output_tokens,
+        cache_read=read,
+        cache_write_5m=written,
+        at=event.event_time,
+    )
     return None if found is None else (found, source())
 
 
@@ -87,7 +104,8 @@ def cost(
     at: str | None = None,
     is_fast: bool = False,
 ) -> float | None:
-    """USD for one call; None where the price is not known. `input_tokens` is what neither came from a cache nor went to one.
+    """USD for one call; None where the price is not known. `input_tokens` is what neither came from
+    a cache nor went to one.
 
     `at` is when it happened (RFC 3339): a model may have had another price then.
     """
@@ -100,7 +118,10 @@ def cost(
         input_tokens * rates.input
         + cache_read * rates.of(rates.cache_read)
         + cache_write_5m * rates.of(rates.cache_write_5m)
-        + cache_write_1h * rates.of(rates.cache_write_1h if rates.cache_write_1h is not None else rates.cache_write_5m)
+        + cache_write_1h
+        * rates.of(
+            rates.cache_write_1h if rates.cache_write_1h is not None else rates.cache_write_5m
+        )
         + output_tokens * rates.output
     )
     return round(total * (price.fast or 1.0 if is_fast else 1.0) / _MILLION, 9)
@@ -116,11 +137,17 @@ def _price(model: str, day: str) -> Price | None:
 def _by_model() -> Mapping[str, tuple[Price, ...]]:
     """Rows of each model, the newest first."""
     rows = sorted(table().price, key=lambda row: row.since, reverse=True)
-    return {model: tuple(row for row in rows if model in row.models) for row in rows for model in row.models}
+    return {
+        model: tuple(row for row in rows if model in row.models)
+        for row in rows
+        for model in row.models
+    }
 
 
 def listed_name(model: str) -> str:
-    """The name that a price list has for a model: without gateway, region, vendor, date and version of the deployment."""
+    """The name that a price list has for a model: without gateway, region, vendor, date and version
+    of the deployment.
+    """
     name = model.strip().lower().rsplit("/", 1)[-1]
     name = _BEFORE.sub("", name, count=1)
     while (shorter := _AFTER.sub("", name)) != name:

@@ -11,30 +11,33 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect
 
 MODULES: dict[str, str] = {
-    "claude_code": "claude_code",
-    "codex": "codex",
-    "copilot": "copilot",
-    "copilot_otel": "copilot_otel",
-    "gemini": "gemini",
-    "qwen": "qwen",
+    "claude_code": "claude_code.dialect",
+    "codex": "codex.dialect",
+    "copilot": "copilot.dialect",
+    "copilot_otel": "copilot.otel",
+    "gemini": "gemini.dialect",
+    "qwen": "gemini.qwen",
     "pi": "pi",
-    "kimi": "kimi",
+    "kimi": "kimi.dialect",
     "machina": "machina",
-    "attocode": "attocode",
-    "attoswarm": "attoswarm",
+    "attocode": "attocode.dialect",
+    "attoswarm": "attocode.swarm",
     "ai_trace": "ai_trace",
     "grok": "grok",
     "cursor_cli": "cursor_cli",
     "openhands": "openhands",
     "aider": "aider",
     "openai_agents": "openai_agents",
-    "langsmith": "langsmith",
+    "langsmith": "langsmith.dialect",
     "langfuse": "langfuse",
-    "otlp": "otlp",
-    "openinference": "openinference",
+    "otlp": "otel.otlp",
+    "openinference": "otel.openinference",
     "generic": "generic",
 }
-"""Name → module, which has its `Dialect` as DIALECT. First come the ones that are known by a path or by names that nobody else uses."""
+"""Name → module, which has its `Dialect` as DIALECT.
+
+First come the ones that are known by a path or by names that nobody else uses.
+"""
 
 GENERIC = "generic"
 
@@ -42,7 +45,10 @@ GENERIC = "generic"
 @cache
 def dialect(name: str) -> Dialect[msgspec.Struct]:
     """The dialect of that name; KeyError where there is none."""
-    return cast("Dialect[msgspec.Struct]", importlib.import_module(f"tracesidecar.dialects.{MODULES[name]}").DIALECT)
+    return cast(
+        "Dialect[msgspec.Struct]",
+        importlib.import_module(f"tracesidecar.dialects.{MODULES[name]}").DIALECT,
+    )
 
 
 def every_dialect() -> tuple[Dialect[msgspec.Struct], ...]:

@@ -1,4 +1,6 @@
-"""What is carried from one line of a file to the next; the journal keeps it with the offset, so that a restart goes on in mid-file."""
+"""What is carried from one line of a file to the next; the journal keeps it with the offset, so
+that a restart goes on in mid-file.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,10 @@ _encode = msgspec.msgpack.Encoder().encode
 class FileState(msgspec.Struct, array_like=True):
     """State of one file for its interpreter.
 
-    `dialect` is UNDECIDED until the first lines tell; `path` and `conversation` are the label and its stem when the file was first seen, without what a
-    rotation adds. `first` is a digest of the first line as redacted, or of why it was refused; `lines` counts all lines so far; `time` is the last that a
-    line had; `mapper` the dialect's own state (msgpack).
+    `dialect` is UNDECIDED until the first lines tell; `path` and `conversation` are the label and
+    its stem when the file was first seen, without what a rotation adds. `first` is a digest of the
+    first line as redacted, or of why it was refused; `lines` counts all lines so far; `time` is the
+    last that a line had; `mapper` the dialect's own state (msgpack).
     """
 
     path: str
@@ -60,13 +63,17 @@ def begin(label: str) -> FileState:
 
 
 def unrotated(label: str) -> str:
-    """The path that a file had before a rotation named it (`a.jsonl.1`, `a.jsonl-20261121.gz`), where the name tells."""
+    """The path that a file had before a rotation named it (`a.jsonl.1`, `a.jsonl-20261121.gz`),
+    where the name tells.
+    """
     return _ROTATED.sub(r"\1", label)
 
 
 def stem(label: str) -> str:
     """The file's name without what says how it is written."""
     name = posixpath.basename(label.replace("\\", "/"))
-    while (extension := next((each for each in _EXTENSIONS if name.endswith(each)), None)) and len(name) > len(extension):
+    while (extension := next((each for each in _EXTENSIONS if name.endswith(each)), None)) and len(
+        name
+    ) > len(extension):
         name = name.removesuffix(extension)
     return name

@@ -36,7 +36,10 @@ _NOTHING = Target()
 
 
 def target(tool_arguments: str | None) -> Target:
-    """Read the `tool_arguments` column. Text that is no JSON object (a patch, arguments that were cut) names nothing."""
+    """Read the `tool_arguments` column.
+
+    Text that is no JSON object (a patch, arguments that were cut) names nothing.
+    """
     if tool_arguments is None or not tool_arguments.startswith("{"):
         return _NOTHING
     try:
@@ -45,7 +48,14 @@ def target(tool_arguments: str | None) -> Target:
         return _NOTHING
     return Target(
         _command(found.command) or _command(found.cmd),
-        _first(found.file_path, found.path, found.absolute_path, found.notebook_path, found.target_file, found.filename),
+        _first(
+            found.file_path,
+            found.path,
+            found.absolute_path,
+            found.notebook_path,
+            found.target_file,
+            found.filename,
+        ),
         _first(found.url, found.uri),
     )
 

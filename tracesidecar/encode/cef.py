@@ -44,8 +44,13 @@ LABELLED: dict[str, tuple[str, str]] = {
 
 
 def own_key(words: str) -> str:
-    """Return the key of a name that the dictionary lacks: `Tracesidecar` and the words, letters and digits only, as its naming guidelines want."""
-    return "Tracesidecar" + "".join(word[:1].upper() + word[1:] for word in "".join(c if c.isascii() and c.isalnum() else " " for c in words).split())
+    """Return the key of a name that the dictionary lacks: `Tracesidecar` and the words, letters and
+    digits only, as its naming guidelines want.
+    """
+    return "Tracesidecar" + "".join(
+        word[:1].upper() + word[1:]
+        for word in "".join(c if c.isascii() and c.isalnum() else " " for c in words).split()
+    )
 
 
 _ELSEWHERE = {
@@ -54,27 +59,47 @@ _ELSEWHERE = {
     "labels": "`TracesidecarLabel…`",
 }
 _OWN: tuple[tuple[str, str], ...] = tuple(
-    (column.name, own_key(column.name)) for column in COLUMNS if column.name not in {**STANDARD, **LABELLED, **_ELSEWHERE}
+    (column.name, own_key(column.name))
+    for column in COLUMNS
+    if column.name not in {**STANDARD, **LABELLED, **_ELSEWHERE}
 )
-_KEYS: tuple[tuple[str, str], ...] = (*STANDARD.items(), *((column, key) for column, (key, _) in LABELLED.items()), *_OWN)
+_KEYS: tuple[tuple[str, str], ...] = (
+    *STANDARD.items(),
+    *((column, key) for column, (key, _) in LABELLED.items()),
+    *_OWN,
+)
 _LABELS: dict[str, str] = {key: f" {key}Label={label}" for key, label in LABELLED.values()}
 
 PLACES: Mapping[str, str] = (
     {column: f"`{key}`" for column, key in (*STANDARD.items(), *_OWN)}
     | {column: f"`{key}` with `{key}Label={label}`" for column, (key, label) in LABELLED.items()}
     | _ELSEWHERE
-    | {"tool_arguments": "`TracesidecarToolArguments`; of them `cs5` with `cs5Label=commandLine`, `filePath` or `request`"}
+    | {
+        "tool_arguments": "`TracesidecarToolArguments`; of them `cs5` with `cs5Label=commandLine`, `filePath` or `request`"
+    }
 )
 
 
 def header_value(text: str) -> str:
     """Escape a value of the header, which has no way to write the end of a line."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("\r", " ").replace("\0", "\ufffd")
+    return (
+        text.replace("\\", "\\\\")
+        .replace("|", "\\|")
+        .replace("\n", " ")
+        .replace("\r", " ")
+        .replace("\0", "\ufffd")
+    )
 
 
 def extension_value(text: str) -> str:
     """Escape a value of the extension. NUL, at which many receivers cut, becomes U+FFFD."""
-    return text.replace("\\", "\\\\").replace("=", "\\=").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\ufffd")
+    return (
+        text.replace("\\", "\\\\")
+        .replace("=", "\\=")
+        .replace("\n", "\\n")
+        .replace("\r", "\\r")
+        .replace("\0", "\ufffd")
+    )
 
 
 def number(value: float) -> str:
@@ -86,7 +111,9 @@ def number(value: float) -> str:
 
 def encode(event: Event, dialect: str) -> bytes:
     """Encode one event as one line of text."""
-    return (_header(event.event_kind, severity(event)) + " ".join(_extension(event, dialect))).encode()
+    return (
+        _header(event.event_kind, severity(event)) + " ".join(_extension(event, dialect))
+    ).encode()
 
 
 @lru_cache(maxsize=64)
@@ -109,6 +136,8 @@ def _extension(event: Event, dialect: str) -> Iterator[str]:
         yield f"filePath={extension_value(file)}"
     if url is not None:
         yield f"request={extension_value(url)}"
-    named = {own_key(f"label {name}"): label for name, label in labels(event.labels).items()}  # a key may stand once
+    named = {
+        own_key(f"label {name}"): label for name, label in labels(event.labels).items()
+    }  # a key may stand once
     for key, label in named.items():
         yield f"{key}={extension_value(label)}"

@@ -10,15 +10,19 @@ import msgspec
 from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.event import Event
 from tracesidecar.encode.arguments import target
-from tracesidecar.encode.flattened import flattened, is_cut
+from tracesidecar.encode.json_fields import flattened, is_cut
 from tracesidecar.encode.labels import labels
 from tracesidecar.encode.nested import Path, nest, path
 
 VERSION = "9.5.0"
-"""Of the schema; `gen_ai.*` is beta in it, and has no place for conversations, caches and costs: those are `tracesidecar.*`."""
+"""Of the schema; `gen_ai.*` is beta in it, and has no place for conversations, caches and costs:
+those are `tracesidecar.*`.
+"""
 
 LARGEST_INTEGER = 2**31 - 1
-"""`gen_ai.usage.*` is a 32-bit integer in the mappings up to ECS 9.3: a larger number would be refused with its whole record."""
+"""`gen_ai.usage.*` is a 32-bit integer in the mappings up to ECS 9.3: a larger number would be
+refused with its whole record.
+"""
 
 CATEGORIES: dict[str, tuple[str, str]] = {
     "shell": ("process", "start"),
@@ -30,7 +34,14 @@ CATEGORIES: dict[str, tuple[str, str]] = {
 """Type of the tool → category and type of its call."""
 _API = ("api", "access")
 
-TYPES = {"session_start": "start", "session_end": "end", "tool_result": "info", "permission": "info", "state": "info", "usage_summary": "info"}
+TYPES = {
+    "session_start": "start",
+    "session_end": "end",
+    "tool_result": "info",
+    "permission": "info",
+    "state": "info",
+    "usage_summary": "info",
+}
 """Kind of event → type, where it does not follow from the tool."""
 
 _NAMES = {column.name: column.ecs for column in COLUMNS}
@@ -48,8 +59,20 @@ PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.item
     "labels": "`labels.*`, keywords",
 }
 
-_CONVERTED = frozenset(("schema_version", "duration_ms", "input_tokens", "output_tokens", "tool_arguments", "tool_result", "labels"))
-_DIRECT: dict[str, Path] = {column: path(name) for column, name in _NAMES.items() if column not in _CONVERTED}
+_CONVERTED = frozenset(
+    (
+        "schema_version",
+        "duration_ms",
+        "input_tokens",
+        "output_tokens",
+        "tool_arguments",
+        "tool_result",
+        "labels",
+    )
+)
+_DIRECT: dict[str, Path] = {
+    column: path(name) for column, name in _NAMES.items() if column not in _CONVERTED
+}
 _direct_values = attrgetter(*_DIRECT)
 _PATHS: dict[str, Path] = {
     name: path(name)
@@ -76,7 +99,11 @@ _PATHS: dict[str, Path] = {
         "tracesidecar.usage.output_tokens",
     )
 }
-_TARGETS = {"process": ("process.command_line", 0), "file": ("file.path", 1), "web": ("url.original", 2)}
+_TARGETS = {
+    "process": ("process.command_line", 0),
+    "file": ("file.path", 1),
+    "web": ("url.original", 2),
+}
 _LABELS = "labels"
 
 _encode = msgspec.json.Encoder().encode
@@ -89,9 +116,17 @@ def encode(event: Event, dialect: str) -> bytes:
 
 def record(event: Event, dialect: str) -> dict[str, object]:
     """Build the document. A key that a label and the event both have is the label's."""
-    leaves = [(place, value) for place, value in zip(_DIRECT.values(), _direct_values(event), strict=True) if value is not None]
-    leaves += [(_PATHS[name], value) for name, value in _converted(event, dialect) if value is not None]
-    leaves += [(((_LABELS,), key.replace(".", "_")), value) for key, value in labels(event.labels).items()]
+    leaves = [
+        (place, value)
+        for place, value in zip(_DIRECT.values(), _direct_values(event), strict=True)
+        if value is not None
+    ]
+    leaves += [
+        (_PATHS[name], value) for name, value in _converted(event, dialect) if value is not None
+    ]
+    leaves += [
+        (((_LABELS,), key.replace(".", "_")), value) for key, value in labels(event.labels).items()
+    ]
     return nest(leaves)
 
 
@@ -100,7 +135,10 @@ def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield "event.kind", "event" if event.line_state in (None, "ok") else "pipeline_error"
     yield "event.module", "tracesidecar"
     yield "event.dataset", f"tracesidecar.{dialect}"
-    yield "event.duration", None if event.duration_ms is None else round(event.duration_ms * 1_000_000)
+    yield (
+        "event.duration",
+        None if event.duration_ms is None else round(event.duration_ms * 1_000_000),
+    )
     yield "service.name", event.agent_name
     yield "tracesidecar.schema_version", event.schema_version
     yield from _classified(event)
@@ -108,11 +146,16 @@ def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
     yield "gen_ai.tool.call.arguments", flattened(event.tool_arguments)
     yield "gen_ai.tool.call.result", flattened(event.tool_result)
-    yield "tracesidecar.truncated", True if is_cut(event.tool_arguments) or is_cut(event.tool_result) else None
+    yield (
+        "tracesidecar.truncated",
+        True if is_cut(event.tool_arguments) or is_cut(event.tool_result) else None,
+    )
 
 
 def _classified(event: Event) -> Iterator[tuple[str, object]]:
-    """An error has no category: none of ECS expects the type `error` for what an application says of itself."""
+    """An error has no category: none of ECS expects the type `error` for what an application says
+    of itself.
+    """
     if event.event_kind == "error":
         yield "event.type", ["error"]
         return

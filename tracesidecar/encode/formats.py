@@ -9,13 +9,17 @@ from typing import Literal, Protocol
 from msgspec.structs import replace
 
 from tracesidecar.dialects.event import Event
-from tracesidecar.encode import cef, ecs, event, leef, ocsf, otlp
+from tracesidecar.encode import canonical as event
+from tracesidecar.encode import cef, ecs, leef, ocsf, otlp
 
 Content = Literal["full", "metadata"]
 
 
 class RecordEncoder(Protocol):
-    """Encode one event of a dialect as one record, without a newline at its end or within. Pure; the event stays as it is."""
+    """Encode one event of a dialect as one record, without a newline at its end or within.
+
+    Pure; the event stays as it is.
+    """
 
     def __call__(self, event: Event, dialect: str, /) -> bytes: ...
 
@@ -43,8 +47,12 @@ _NO_CONTENT = dict.fromkeys(CONTENT_COLUMNS)
 
 
 def encoder(format: str, content: Content, *, partitioned: bool = False) -> RecordEncoder:  # noqa: A002 - the word of the configuration
-    """Return the encoder of a format (a name of FORMATS); `partitioned` is for `event` in a lake whose paths have `dt` and `dialect`."""
-    encode: RecordEncoder = event.encode_partitioned if partitioned and format == "event" else FORMATS[format].encode
+    """Return the encoder of a format (a name of FORMATS); `partitioned` is for `event` in a lake
+    whose paths have `dt` and `dialect`.
+    """
+    encode: RecordEncoder = (
+        event.encode_partitioned if partitioned and format == "event" else FORMATS[format].encode
+    )
     return encode if content == "full" else _MetadataOnly(encode)
 
 
@@ -58,7 +66,12 @@ class _MetadataOnly:
 
 def mapping_table(format: str) -> str:  # noqa: A002 - the word of the configuration
     """Write where each column of an event stands in a format, as a Markdown table."""
-    rows = (f"| `{column}` | {place} |" for column, place in sorted(FORMATS[format].places.items(), key=lambda item: _order(item[0])))
+    rows = (
+        f"| `{column}` | {place} |"
+        for column, place in sorted(
+            FORMATS[format].places.items(), key=lambda item: _order(item[0])
+        )
+    )
     return "\n".join(("| column | where |", "|---|---|", *rows)) + "\n"
 
 

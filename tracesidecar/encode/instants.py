@@ -9,7 +9,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def epoch_microseconds(time: str | None) -> int:
-    """Exact, of a time as an event has it (RFC 3339 with microseconds and Z); ValueError where there is none: an event that is shipped has its times."""
+    """Exact, of a time as an event has it (RFC 3339 with microseconds and Z); ValueError where
+    there is none: an event that is shipped has its times.
+    """
     if time is None:
         raise ValueError("the event has no time yet")
     return (datetime.fromisoformat(time) - _EPOCH) // _MICROSECOND

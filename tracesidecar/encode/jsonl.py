@@ -11,7 +11,9 @@ from isal import isal_zlib
 from tracesidecar.model import Compression
 
 BLOCK_BYTES = 1 << 20
-"""The compressor is fed blocks of exactly this size, so that the output does not depend on how the lines came in."""
+"""The compressor is fed blocks of exactly this size, so that the output does not depend on how the
+lines came in.
+"""
 
 COMPRESSOR_BYTES = 256 << 10
 """About what a compressor takes by itself."""
@@ -24,7 +26,10 @@ EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zs
 
 def compression_of(name: str) -> Compression:
     """Return how the object of that name is compressed."""
-    return next((compression for compression, extension in EXTENSIONS.items() if name.endswith(extension)), "none")
+    return next(
+        (compression for compression, extension in EXTENSIONS.items() if name.endswith(extension)),
+        "none",
+    )
 
 
 class _Compressor(Protocol):
@@ -50,9 +55,11 @@ def _compressor(compression: Compression) -> _Compressor:
 
 
 class LinesEncoder:
-    """Lines in, one compressed body out; deterministic for the same lines however they are cut into pieces.
+    """Lines in, one compressed body out; deterministic for the same lines however they are cut into
+    pieces.
 
-    There is no compressor before the first block is full: a batch of many days and dialects has many bodies, most of them small.
+    There is no compressor before the first block is full: a batch of many days and dialects has
+    many bodies, most of them small.
     """
 
     def __init__(self, compression: Compression) -> None:
@@ -78,7 +85,12 @@ class LinesEncoder:
     @property
     def encoded_bytes(self) -> int:
         """How much memory the body takes so far."""
-        return self._body.tell() + self._block_bytes + ENTRY_BYTES * len(self._block) + (COMPRESSOR_BYTES if self._compressor else 0)
+        return (
+            self._body.tell()
+            + self._block_bytes
+            + ENTRY_BYTES * len(self._block)
+            + (COMPRESSOR_BYTES if self._compressor else 0)
+        )
 
     def finish(self) -> bytes:
         """Close the body and return it; the encoder is spent."""

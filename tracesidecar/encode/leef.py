@@ -20,41 +20,76 @@ DELIMITER = "\t"
 
 SEVERITIES: dict[Severity, int] = {"informational": 1, "low": 3, "medium": 6}
 
-PREDEFINED: dict[str, str] = {"user_id": "usrName", "host_name": "resource", "role": "role", "text": "msg"}
+PREDEFINED: dict[str, str] = {
+    "user_id": "usrName",
+    "host_name": "resource",
+    "role": "role",
+    "text": "msg",
+}
 """Column → predefined attribute. `src` and `dst` are addresses, which a trace does not have."""
 
-_ELSEWHERE = {"event_time": "`devTime`, in milliseconds", "event_kind": "event id", "labels": "`label_…`"}
-_KEYS: tuple[tuple[str, str], ...] = tuple((column.name, PREDEFINED.get(column.name, column.name)) for column in COLUMNS if column.name not in _ELSEWHERE)
+_ELSEWHERE = {
+    "event_time": "`devTime`, in milliseconds",
+    "event_kind": "event id",
+    "labels": "`label_…`",
+}
+_KEYS: tuple[tuple[str, str], ...] = tuple(
+    (column.name, PREDEFINED.get(column.name, column.name))
+    for column in COLUMNS
+    if column.name not in _ELSEWHERE
+)
 
 PLACES: Mapping[str, str] = (
-    {column: f"`{key}`" for column, key in _KEYS} | _ELSEWHERE | {"tool_arguments": "`tool_arguments`; of them `command_line`, `file_path` or `url`"}
+    {column: f"`{key}`" for column, key in _KEYS}
+    | _ELSEWHERE
+    | {"tool_arguments": "`tool_arguments`; of them `command_line`, `file_path` or `url`"}
 )
 
 
 def header_value(text: str) -> str:
     """Make a value of the header, which has no escapes: what would end it becomes a space."""
-    return text.replace("|", " ").replace("\t", " ").replace("\n", " ").replace("\r", " ").replace("\0", "\ufffd")
+    return (
+        text.replace("|", " ")
+        .replace("\t", " ")
+        .replace("\n", " ")
+        .replace("\r", " ")
+        .replace("\0", "\ufffd")
+    )
 
 
 def attribute_value(text: str) -> str:
-    r"""Escape a value: IBM defines no escapes, `\t`, `\n`, `\r` and `\\` are what parsers undo. `=` may stand in a value."""
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\ufffd")
+    r"""Escape a value: IBM defines no escapes, `\t`, `\n`, `\r` and `\\` are what parsers undo. `=`
+    may stand in a value.
+    """
+    return (
+        text.replace("\\", "\\\\")
+        .replace("\t", "\\t")
+        .replace("\n", "\\n")
+        .replace("\r", "\\r")
+        .replace("\0", "\ufffd")
+    )
 
 
 def attribute_key(name: str) -> str:
-    """Return the key of a label: letters, digits and `_`, with `label_` before it, so that it is never a predefined one."""
+    """Return the key of a label: letters, digits and `_`, with `label_` before it, so that it is
+    never a predefined one.
+    """
     return "label_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
 def encode(event: Event, dialect: str) -> bytes:
     """Encode one event as one line of text."""
     pairs = dict(_attributes(event, dialect))  # a key may stand once: QRadar ignores the second
-    return (_header(event.event_kind) + DELIMITER.join(f"{key}={value}" for key, value in pairs.items())).encode()
+    return (
+        _header(event.event_kind) + DELIMITER.join(f"{key}={value}" for key, value in pairs.items())
+    ).encode()
 
 
 @lru_cache(maxsize=64)
 def _header(kind: str) -> str:
-    return f"LEEF:2.0|tracesidecar|tracesidecar|{header_value(__version__)}|{header_value(kind)}|x09|"
+    return (
+        f"LEEF:2.0|tracesidecar|tracesidecar|{header_value(__version__)}|{header_value(kind)}|x09|"
+    )
 
 
 def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, str]]:
@@ -65,7 +100,9 @@ def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, str]]:
         value = getattr(event, column)
         if value is not None and value != "":
             yield key, attribute_value(value) if isinstance(value, str) else number(value)
-    for key, value in zip(("command_line", "file_path", "url"), target(event.tool_arguments), strict=True):
+    for key, value in zip(
+        ("command_line", "file_path", "url"), target(event.tool_arguments), strict=True
+    ):
         if value is not None:
             yield key, attribute_value(value)
     for name, label in labels(event.labels).items():

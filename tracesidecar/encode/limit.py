@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.shorten import shortened_text
+from tracesidecar.dialects.truncate import shortened_text
 from tracesidecar.encode.formats import RecordEncoder
 
 TEXTS = ("text", "tool_result", "error_message")
@@ -19,8 +19,9 @@ SMALLEST = 64
 def within(event: Event, encode: RecordEncoder, dialect: str, limit_bytes: int) -> bytes | None:
     """Encode an event in at most `limit_bytes`; None where that cannot be.
 
-    Where the record is too long, its long columns are cut to a half of the limit, to a quarter of that, and so on, each ending in
-    `…[truncated <n> bytes]`, and `truncated` is set. Ids, lineage and numbers are never cut. The same event and limit give the same bytes.
+    Where the record is too long, its long columns are cut to a half of the limit, to a quarter of
+    that, and so on, each ending in `…[truncated <n> bytes]`, and `truncated` is set. Ids, lineage
+    and numbers are never cut. The same event and limit give the same bytes.
     """
     record = encode(event, dialect)
     column_bytes = limit_bytes // 2
@@ -33,13 +34,23 @@ def within(event: Event, encode: RecordEncoder, dialect: str, limit_bytes: int) 
 
 
 def _shortened(event: Event, column_bytes: int) -> Event:
-    texts = {column: shortened_text(value, column_bytes) for column in TEXTS if (value := getattr(event, column)) is not None}
-    documents = {column: _shortened_json(value, column_bytes) for column in JSON_TEXTS if (value := getattr(event, column)) is not None}
+    texts = {
+        column: shortened_text(value, column_bytes)
+        for column in TEXTS
+        if (value := getattr(event, column)) is not None
+    }
+    documents = {
+        column: _shortened_json(value, column_bytes)
+        for column in JSON_TEXTS
+        if (value := getattr(event, column)) is not None
+    }
     return replace(event, truncated=True, **texts, **documents)
 
 
 def _shortened_json(text: str, limit_bytes: int) -> str:
-    """JSON of at most about `limit_bytes`: with its long texts cut; where that is not enough, one JSON string with the beginning of the text."""
+    """JSON of at most about `limit_bytes`: with its long texts cut; where that is not enough, one
+    JSON string with the beginning of the text.
+    """
     if len(text.encode()) <= limit_bytes:
         return text
     try:

@@ -15,7 +15,10 @@ def path(dotted: str) -> Path:
 
 
 def nest(leaves: Iterable[tuple[Path, object]]) -> dict[str, object]:
-    """Build the object; a later value of the same path wins. No path may lead through another's leaf."""
+    """Build the object; a later value of the same path wins.
+
+    No path may lead through another's leaf.
+    """
     root: dict[str, object] = {}
     objects: dict[tuple[str, ...], dict[str, object]] = {(): root}
     for (parents, leaf), value in leaves:
@@ -26,7 +29,9 @@ def nest(leaves: Iterable[tuple[Path, object]]) -> dict[str, object]:
     return root
 
 
-def _grown(objects: dict[tuple[str, ...], dict[str, object]], keys: tuple[str, ...]) -> dict[str, object]:
+def _grown(
+    objects: dict[tuple[str, ...], dict[str, object]], keys: tuple[str, ...]
+) -> dict[str, object]:
     parent = objects.get(keys[:-1])
     if parent is None:
         parent = _grown(objects, keys[:-1])

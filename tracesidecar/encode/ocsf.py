@@ -11,7 +11,16 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.encode.arguments import target
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels
-from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS, EventClass, Routed, routed
+from tracesidecar.encode.ocsf_classes import (
+    API,
+    ERROR,
+    FILE,
+    HTTP,
+    PROCESS,
+    EventClass,
+    Routed,
+    routed,
+)
 from tracesidecar.encode.severity import severity
 from tracesidecar.model import Severity
 
@@ -19,9 +28,22 @@ VERSION = "1.8.0"
 UNKNOWN = "unknown"
 """Stands where the schema wants a name and the line has none."""
 
-SEVERITIES: dict[Severity, tuple[int, str]] = {"informational": (1, "Informational"), "low": (2, "Low"), "medium": (3, "Medium")}
-STATUSES: dict[str, tuple[int, str]] = {"success": (1, "Success"), "failure": (2, "Failure"), "unknown": (0, "Unknown")}
-ROLES: dict[str, tuple[int, str]] = {"user": (1, "User"), "assistant": (2, "Assistant"), "tool": (3, "Tool"), "agent": (4, "Agent")}
+SEVERITIES: dict[Severity, tuple[int, str]] = {
+    "informational": (1, "Informational"),
+    "low": (2, "Low"),
+    "medium": (3, "Medium"),
+}
+STATUSES: dict[str, tuple[int, str]] = {
+    "success": (1, "Success"),
+    "failure": (2, "Failure"),
+    "unknown": (0, "Unknown"),
+}
+ROLES: dict[str, tuple[int, str]] = {
+    "user": (1, "User"),
+    "assistant": (2, "Assistant"),
+    "tool": (3, "Tool"),
+    "agent": (4, "Agent"),
+}
 SHA_256 = 3
 
 _NAMES = {column.name: column.ocsf for column in COLUMNS}
@@ -60,7 +82,14 @@ PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.item
 
 _UNMAPPED: tuple[str, ...] = (
     *(column for column, name in _NAMES.items() if name.startswith("unmapped.")),
-    *("schema_version", "event_kind", "operation_name", "api_call_id", "finish_reason", "tool_type"),
+    *(
+        "schema_version",
+        "event_kind",
+        "operation_name",
+        "api_call_id",
+        "finish_reason",
+        "tool_type",
+    ),
 )
 _OF_A_MODEL = ("role", "provider_name", "model", "input_tokens", "output_tokens")
 _OF_A_TOOL = ("tool_name", "tool_call_id", "tool_arguments", "tool_result")
@@ -75,7 +104,9 @@ def encode(event: Event, dialect: str) -> bytes:
 
 
 def record(event: Event, dialect: str) -> Fields:
-    """Build the event of its class; what the class has no place for is in `unmapped`, under the name of its column."""
+    """Build the event of its class; what the class has no place for is in `unmapped`, under the
+    name of its column.
+    """
     route = routed(event)
     unmapped = _columns(event, _UNMAPPED)
     found = _classified(event, route) | {
@@ -83,13 +114,23 @@ def record(event: Event, dialect: str) -> Fields:
         "duration": None if event.duration_ms is None else round(event.duration_ms),
         "status_code": event.error_type,
         "status_detail": event.error_message or event.finish_reason,
-        "message": event.text if event.text is not None or route.event_class is not ERROR else event.error_message,
+        "message": event.text
+        if event.text is not None or route.event_class is not ERROR
+        else event.error_message,
         "metadata": _metadata(event, dialect, route.event_class),
         "actor": _actor(event),
-        "device": _given(hostname=event.host_name, name=None if event.host_name else UNKNOWN, type_id=0),
+        "device": _given(
+            hostname=event.host_name, name=None if event.host_name else UNKNOWN, type_id=0
+        ),
         "raw_data": event.raw,
         "raw_data_size": event.line_bytes,
-        "raw_data_hash": {"algorithm_id": SHA_256, "algorithm": "SHA-256", "value": event.line_sha256} if event.line_sha256 else None,
+        "raw_data_hash": {
+            "algorithm_id": SHA_256,
+            "algorithm": "SHA-256",
+            "value": event.line_sha256,
+        }
+        if event.line_sha256
+        else None,
     }
     _PARTS[route.event_class.uid](event, found, unmapped)
     found["unmapped"] = unmapped
@@ -159,7 +200,11 @@ def _api_activity(event: Event, found: Fields, unmapped: Fields) -> None:
     found["api"] = _given(
         operation=event.tool_name or event.operation_name or event.event_kind,
         request=_given(uid=uid, data=event.tool_arguments),
-        response=_given(data=event.tool_result, error=event.error_type, error_message=event.error_message) if has_response else None,
+        response=_given(
+            data=event.tool_result, error=event.error_type, error_message=event.error_message
+        )
+        if has_response
+        else None,
     )
     found["src_endpoint"] = _endpoint(event)
     _add_model(event, found, unmapped)
@@ -186,7 +231,11 @@ def _file_activity(event: Event, found: Fields, unmapped: Fields) -> None:
 
 def _http_activity(event: Event, found: Fields, unmapped: Fields) -> None:
     url = target(event.tool_arguments).url
-    found["http_request"] = _given(uid=event.tool_call_id or event.event_id, http_method="GET", url={"url_string": url} if url else None)
+    found["http_request"] = _given(
+        uid=event.tool_call_id or event.event_id,
+        http_method="GET",
+        url={"url_string": url} if url else None,
+    )
     found["src_endpoint"] = _endpoint(event)
     unmapped |= _columns(event, ("tool_name", "tool_arguments", "tool_result", *_OF_A_MODEL))
     _add_trace(event, found, unmapped)
@@ -221,7 +270,12 @@ def _add_trace(event: Event, found: Fields, unmapped: Fields) -> None:
         unmapped |= _columns(event, ("trace_id", "parent_id"))
         return
     start = epoch_microseconds(event.event_time) // 1000
-    span = _given(uid=event.native_id, parent_uid=event.parent_id, start_time=start, end_time=start + round(event.duration_ms or 0))
+    span = _given(
+        uid=event.native_id,
+        parent_uid=event.parent_id,
+        start_time=start,
+        end_time=start + round(event.duration_ms or 0),
+    )
     found["trace"] = {"uid": event.trace_id, "span": span}
 
 

@@ -1,4 +1,6 @@
-"""Records of format `otlp`: a log record of OpenTelemetry with `gen_ai.*` attributes, as one line of OTLP/JSON."""
+"""Records of format `otlp`: a log record of OpenTelemetry with `gen_ai.*` attributes, as one line
+of OTLP/JSON.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ _ELSEWHERE = {
 _UNFIT = ("parent_id", "duration_ms", "outcome")
 """Columns whose name in OpenTelemetry is a part of a span, which a log record does not have."""
 
-_NAMED = {column.name: column.otel for column in COLUMNS if column.otel and column.name not in _UNFIT}
+_NAMED = {
+    column.name: column.otel for column in COLUMNS if column.otel and column.name not in _UNFIT
+}
 _ATTRIBUTES: tuple[tuple[str, str], ...] = tuple(
     (column.name, _NAMED.get(column.name, f"tracesidecar.{column.name}"))
     for column in COLUMNS
@@ -51,7 +55,9 @@ Value = dict[str, object]
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode one `resourceLogs` message with one record: each line can be read by itself, as the file format of OTLP wants it."""
+    """Encode one `resourceLogs` message with one record: each line can be read by itself, as the
+    file format of OTLP wants it.
+    """
     return b'{"resourceLogs":[{"resource":%s,"scopeLogs":[{"scope":%s,"logRecords":[%s]}]}]}' % (
         _resource(event.agent_name, event.agent_version, event.host_name, event.labels),
         _SCOPE,
@@ -60,7 +66,9 @@ def encode(event: Event, dialect: str) -> bytes:
 
 
 def log_record(event: Event, dialect: str) -> Value:
-    """Build the record, by the JSON mapping of OTLP: times and other 64-bit integers are text, ids hexadecimal."""
+    """Build the record, by the JSON mapping of OTLP: times and other 64-bit integers are text, ids
+    hexadecimal.
+    """
     severity_number, severity_text = _severity(event)
     record: Value = {
         "timeUnixNano": str(epoch_microseconds(event.event_time) * 1000),
@@ -99,7 +107,10 @@ def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, Value]]:
         if value is not None:
             yield name, any_value(value)
     if event.finish_reason is not None:
-        yield "gen_ai.response.finish_reasons", {"arrayValue": {"values": [{"stringValue": event.finish_reason}]}}
+        yield (
+            "gen_ai.response.finish_reasons",
+            {"arrayValue": {"values": [{"stringValue": event.finish_reason}]}},
+        )
     has_trace = _is_id(event.trace_id, _TRACE_ID)
     if event.trace_id is not None and not has_trace:
         yield "tracesidecar.trace_id", {"stringValue": event.trace_id}
@@ -119,9 +130,27 @@ def _severity(event: Event) -> tuple[int, str]:
 
 
 @lru_cache(maxsize=256)
-def _resource(agent_name: str | None, agent_version: str | None, host_name: str | None, label_column: str | None) -> bytes:
-    fields = {"service.name": agent_name, "service.version": agent_version, "host.name": host_name, **labels(label_column)}
-    return _encode({"attributes": [{"key": key, "value": any_value(value)} for key, value in fields.items() if value is not None]})
+def _resource(
+    agent_name: str | None,
+    agent_version: str | None,
+    host_name: str | None,
+    label_column: str | None,
+) -> bytes:
+    fields = {
+        "service.name": agent_name,
+        "service.version": agent_version,
+        "host.name": host_name,
+        **labels(label_column),
+    }
+    return _encode(
+        {
+            "attributes": [
+                {"key": key, "value": any_value(value)}
+                for key, value in fields.items()
+                if value is not None
+            ]
+        }
+    )
 
 
 _SCOPE = _encode(SCOPE)

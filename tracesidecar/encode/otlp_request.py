@@ -27,7 +27,8 @@ class _Answer(msgspec.Struct):
 def export_request(records: Iterable[bytes]) -> bytes:
     """Join records as `otlp.encode` gives them into the JSON of one ExportLogsServiceRequest.
 
-    Records of one resource stand together, in their order. Raise ValueError for what is no such record.
+    Records of one resource stand together, in their order. Raise ValueError for what is no such
+    record.
     """
     by_resource: dict[bytes, list[bytes]] = {}
     for record in records:
@@ -35,7 +36,9 @@ def export_request(records: Iterable[bytes]) -> bytes:
         if not (mark and head.startswith(_BEGIN) and rest.endswith(_END)):
             raise ValueError("not a record of format otlp")
         by_resource.setdefault(head.removeprefix(_BEGIN), []).append(rest.removesuffix(_END))
-    resources = (head + _RECORDS + b",".join(group) + b"]}]}" for head, group in by_resource.items())
+    resources = (
+        head + _RECORDS + b",".join(group) + b"]}]}" for head, group in by_resource.items()
+    )
     return _BEGIN + b",".join(resources) + b"]}"
 
 
@@ -45,12 +48,17 @@ def protobuf(request: bytes) -> bytes:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     # OTLP writes ids hexadecimal, the JSON mapping of protobuf writes bytes in base64
-    in_base64 = _HEXADECIMAL_ID.sub(lambda match: b'"%s":"%s"' % (match[1], base64.b64encode(bytes.fromhex(match[2].decode()))), request)
+    in_base64 = _HEXADECIMAL_ID.sub(
+        lambda match: b'"%s":"%s"' % (match[1], base64.b64encode(bytes.fromhex(match[2].decode()))),
+        request,
+    )
     return Parse(in_base64, ExportLogsServiceRequest()).SerializeToString()
 
 
 def refused_records(answer: bytes, encoding: Literal["json", "protobuf"]) -> int:
-    """How many records of a request its answer says are refused; 0 for one that says nothing that can be read."""
+    """How many records of a request its answer says are refused; 0 for one that says nothing that
+    can be read.
+    """
     if encoding == "protobuf":
         from google.protobuf.message import DecodeError
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -60,6 +68,8 @@ def refused_records(answer: bytes, encoding: Literal["json", "protobuf"]) -> int
         except DecodeError:
             return 0
     try:
-        return msgspec.json.decode(answer, type=_Answer, strict=False).partialSuccess.rejectedLogRecords
+        return msgspec.json.decode(
+            answer, type=_Answer, strict=False
+        ).partialSuccess.rejectedLogRecords
     except msgspec.MsgspecError:
         return 0

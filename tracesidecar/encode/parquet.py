@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 1 << 16
-"""Rows of a row group: its statistics let a reader skip it, and fewer rows would cost more than they save."""
+"""Rows of a row group: its statistics let a reader skip it, and fewer rows would cost more than
+they save.
+"""
 
 CHUNK_ROWS = 4096
 CHUNK_BYTES = 4 << 20
-"""When buffered rows become columns, whichever is reached first: until then they are Python objects, which take several times the room."""
+"""When buffered rows become columns, whichever is reached first: until then they are Python
+objects, which take several times the room.
+"""
 
 COMPRESSION_LEVEL = 1
 """Of zstd: 3 makes a tenth less and costs half as much again; a compaction compresses harder."""
@@ -26,13 +30,38 @@ COMPRESSION_LEVEL = 1
 _OBJECT_BYTES = 2048
 """What a buffered row takes beside its long texts."""
 _OUTPUT_SHARE = 2.5
-"""What is held while a file is finished, for each byte of columns: them, one row group sorted, and the file."""
+"""What is held while a file is finished, for each byte of columns: them, one row group sorted, and
+the file.
+"""
 
 _UNREPEATED = frozenset(
-    ("event_id", "native_id", "parent_id", "api_call_id", "tool_call_id", "event_time", "text", "tool_arguments", "tool_result", "line_sha256", "raw")
+    (
+        "event_id",
+        "native_id",
+        "parent_id",
+        "api_call_id",
+        "tool_call_id",
+        "event_time",
+        "text",
+        "tool_arguments",
+        "tool_result",
+        "line_sha256",
+        "raw",
+    )
 )
 """Columns whose values hardly repeat: a dictionary of them would only be thrown away again."""
-_UNCOMPARED = frozenset(("text", "tool_arguments", "tool_result", "error_message", "raw", "labels", "redaction_kinds", "line_sha256"))
+_UNCOMPARED = frozenset(
+    (
+        "text",
+        "tool_arguments",
+        "tool_result",
+        "error_message",
+        "raw",
+        "labels",
+        "redaction_kinds",
+        "line_sha256",
+    )
+)
 """Columns by whose smallest and largest value no reader skips anything."""
 
 
@@ -40,7 +69,9 @@ def schema() -> pa.Schema:
     """The columns of a file; `dt` and `dialect` are not among them."""
     import pyarrow as pa
 
-    return pa.schema([pa.field(column.name, _type(column), metadata={"doc": column.doc}) for column in COLUMNS])
+    return pa.schema(
+        [pa.field(column.name, _type(column), metadata={"doc": column.doc}) for column in COLUMNS]
+    )
 
 
 class Columns:
@@ -54,8 +85,17 @@ class Columns:
     def add(self, event: Event) -> pa.RecordBatch | None:
         """Take one event; return a batch when there are enough."""
         self._rows.append(astuple(event))
-        self.held_bytes += _OBJECT_BYTES + len(event.raw or "") + len(event.text or "") + len(event.tool_arguments or "") + len(event.tool_result or "")
-        if len(self._rows) >= CHUNK_ROWS or self.held_bytes >= CHUNK_BYTES + CHUNK_ROWS * _OBJECT_BYTES:
+        self.held_bytes += (
+            _OBJECT_BYTES
+            + len(event.raw or "")
+            + len(event.text or "")
+            + len(event.tool_arguments or "")
+            + len(event.tool_result or "")
+        )
+        if (
+            len(self._rows) >= CHUNK_ROWS
+            or self.held_bytes >= CHUNK_BYTES + CHUNK_ROWS * _OBJECT_BYTES
+        ):
             return self.flush()
         return None
 
@@ -65,14 +105,19 @@ class Columns:
 
         if not self._rows:
             return None
-        arrays = [_array(values, field.type) for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)]
+        arrays = [
+            _array(values, field.type)
+            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+        ]
         self._rows.clear()
         self.held_bytes = 0
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
 
 class ParquetEncoder:
-    """Events in, one Parquet file out; deterministic for the same events in the same order, and the same version of pyarrow."""
+    """Events in, one Parquet file out; deterministic for the same events in the same order, and the
+    same version of pyarrow.
+    """
 
     def __init__(self) -> None:
         self._columns = Columns()
@@ -123,10 +168,14 @@ def writer(output: object, compression_level: int) -> pq.ParquetWriter:
 
 
 def write_sorted(file: pq.ParquetWriter, table: pa.Table) -> None:
-    """Write rows by conversation and time, equal ones as they come; a row group at a time, so that never the whole table is there twice."""
+    """Write rows by conversation and time, equal ones as they come; a row group at a time, so that
+    never the whole table is there twice.
+    """
     import pyarrow.compute as pc
 
-    order = pc.sort_indices(table, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")])
+    order = pc.sort_indices(
+        table, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")]
+    )
     for start in range(0, len(order), ROW_GROUP_ROWS):
         group = table.take(order.slice(start, ROW_GROUP_ROWS)).combine_chunks()
         file.write_table(group, row_group_size=ROW_GROUP_ROWS)
@@ -137,7 +186,12 @@ def _type(column: Column) -> pa.DataType:
 
     if column.is_time:
         return pa.timestamp("us", tz="UTC")
-    return {"string": pa.string(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}[column.type]
+    return {
+        "string": pa.string(),
+        "bigint": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+    }[column.type]
 
 
 def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:

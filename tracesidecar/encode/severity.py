@@ -26,7 +26,10 @@ PERSONAL_DATA = frozenset(
 
 
 def severity(event: Event) -> Severity:
-    """Medium: an error, or a secret was cut. Low: a permission was denied, or something failed. Else informational."""
+    """Medium: an error, or a secret was cut.
+
+    Low: a permission was denied, or something failed. Else informational.
+    """
     if event.event_kind == "error" or _had_a_secret(event):
         return "medium"
     return "low" if event.outcome == "failure" else "informational"
@@ -35,4 +38,6 @@ def severity(event: Event) -> Severity:
 def _had_a_secret(event: Event) -> bool:
     if not event.redaction_count or event.redaction_kinds is None:
         return False
-    return any(kind.rpartition(":")[0] not in PERSONAL_DATA for kind in event.redaction_kinds.split(","))
+    return any(
+        kind.rpartition(":")[0] not in PERSONAL_DATA for kind in event.redaction_kinds.split(",")
+    )

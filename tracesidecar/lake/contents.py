@@ -71,7 +71,9 @@ class _Lines:
             if self._is_broken or self._decompressor.eof:
                 return
             try:
-                self._newlines += self._decompressor.decompress(block[start : start + SLICE_BYTES]).count(b"\n")
+                self._newlines += self._decompressor.decompress(
+                    block[start : start + SLICE_BYTES]
+                ).count(b"\n")
             except (zlib.error, zstandard.ZstdError):
                 self._is_broken = True
 

@@ -1,4 +1,6 @@
-"""Whether the ranges of all batches cover each segment from its beginning, without gaps and without overlaps."""
+"""Whether the ranges of all batches cover each segment from its beginning, without gaps and without
+overlaps.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tracesidecar.ship.manifest import Manifest, ManifestRange
+from tracesidecar.batch.manifest import Manifest, ManifestRange
 
 
 class SegmentKey(NamedTuple):
@@ -22,7 +24,10 @@ class SegmentKey(NamedTuple):
 
 @dataclass(slots=True)
 class Coverage:
-    """What arrived of one segment. `ranges` are (start, end, batch); `path` is the last label that it had."""
+    """What arrived of one segment.
+
+    `ranges` are (start, end, batch); `path` is the last label that it had.
+    """
 
     key: SegmentKey
     path: str = ""

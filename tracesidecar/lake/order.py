@@ -21,7 +21,10 @@ _SLICE_ROWS = 1 << 16
 
 
 class Order:
-    """The keys of all rows, in the order in which they were read. They stay in memory: for more than `most_rows`, CannotRewrite is raised."""
+    """The keys of all rows, in the order in which they were read.
+
+    They stay in memory: for more than `most_rows`, CannotRewrite is raised.
+    """
 
     def __init__(self, most_rows: int) -> None:
         self._most_rows = most_rows
@@ -42,14 +45,20 @@ class Order:
             raise CannotRewrite("it has rows without an event_id")
         size = pa.scalar(_SHORT_BYTES, pa.int64())
         for name in _LONG:
-            size = pc.add(size, pc.coalesce(pc.binary_length(batch.column(name)).cast(pa.int64()), pa.scalar(0, pa.int64())))
+            size = pc.add(
+                size,
+                pc.coalesce(
+                    pc.binary_length(batch.column(name)).cast(pa.int64()), pa.scalar(0, pa.int64())
+                ),
+            )
         keys = ("conversation_id", "event_time", "event_id", "ingest_time")
         self._keys.append(pa.table({**{name: batch.column(name) for name in keys}, "size": size}))
 
     def parts(self, part_bytes: int) -> tuple[array[int], int]:
         """Give each row its part, FOLDED for repeats, and the number of parts.
 
-        A part has about so many bytes, and all of it comes before the next by conversation and time.
+        A part has about so many bytes, and all of it comes before the next by conversation and
+        time.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -61,25 +70,37 @@ class Order:
         self._keys.clear()
         kept = _last_of_each(keys.select(["event_id", "ingest_time"]))
         keys = keys.select(["conversation_id", "event_time", "size"]).take(kept)
-        order = pc.sort_indices(keys, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")])
+        order = pc.sort_indices(
+            keys, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")]
+        )
         ends = pc.cumulative_sum(keys.column("size").take(order))
         parts = pc.divide(pc.subtract(ends, 1), pa.scalar(part_bytes, pa.int64()))
         rows = kept.take(order)
         for start in range(0, len(rows), _SLICE_ROWS):
-            for row, part in zip(rows.slice(start, _SLICE_ROWS).to_pylist(), parts.slice(start, _SLICE_ROWS).to_pylist(), strict=True):
+            for row, part in zip(
+                rows.slice(start, _SLICE_ROWS).to_pylist(),
+                parts.slice(start, _SLICE_ROWS).to_pylist(),
+                strict=True,
+            ):
                 found[row] = part
         return found, int(parts[-1].as_py()) + 1
 
 
 def _last_of_each(keys: pa.Table) -> pa.Array:
-    """The rows to keep, in their order: of those with one event id the one that came in last, of several such the first."""
+    """The rows to keep, in their order: of those with one event id the one that came in last, of
+    several such the first.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pc.count_distinct(keys.column("event_id")).as_py() == keys.num_rows:
         return pa.array(range(keys.num_rows), pa.int64())
-    order = pc.sort_indices(keys, sort_keys=[("event_id", "ascending"), ("ingest_time", "descending")])
+    order = pc.sort_indices(
+        keys, sort_keys=[("event_id", "ascending"), ("ingest_time", "descending")]
+    )
     ids = keys.column("event_id").take(order).combine_chunks()
-    is_first = pa.concat_arrays([pa.array([True]), pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))])
+    is_first = pa.concat_arrays(
+        [pa.array([True]), pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))]
+    )
     kept = order.filter(is_first)
     return kept.take(pc.sort_indices(kept)).cast(pa.int64())

@@ -1,4 +1,6 @@
-"""Which partitions of a lake are to be rewritten, and what of earlier compactions is left to remove."""
+"""Which partitions of a lake are to be rewritten, and what of earlier compactions is left to
+remove.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tracesidecar.batch.manifest import ManifestObject
+from tracesidecar.ddl.lake_location import PREFIXES
 from tracesidecar.lake.records import compactions, manifests
 from tracesidecar.lake.store import Objects
-from tracesidecar.ship.manifest import ManifestObject
-from tracesidecar.tables.lake import PREFIXES
 
 _EVENTS = re.compile(rf"(?:{'|'.join(PREFIXES.values())})/dt=([0-9-]+)/dialect=([^/]+)/[^/]+")
-_COMPACTED = re.compile(rf"{PREFIXES['parquet']}/dt=[^/]+/dialect=[^/]+/compact-[0-9a-f]{{16}}-[0-9]{{5}}\.parquet")
+_COMPACTED = re.compile(
+    rf"{PREFIXES['parquet']}/dt=[^/]+/dialect=[^/]+/compact-[0-9a-f]{{16}}-[0-9]{{5}}\.parquet"
+)
 
 
 class Partition(NamedTuple):
@@ -29,14 +33,20 @@ class Partition(NamedTuple):
 
 @dataclass(slots=True)
 class Survey:
-    """`due` are the partitions to rewrite with all their objects; `remains` are objects whose rows are there already."""
+    """`due` are the partitions to rewrite with all their objects; `remains` are objects whose rows
+    are there already.
+    """
 
     due: dict[Partition, tuple[ManifestObject, ...]] = field(default_factory=dict)
     remains: tuple[str, ...] = ()
 
 
 def survey(store: Objects, before: str, under_way: frozenset[str], refuse: list[str]) -> Survey:
-    """Look at the days before `before` (YYYY-MM-DD). Objects that are under way, or in no manifest, are left alone; `refuse` gets unreadable manifests."""
+    """Look at the days before `before` (YYYY-MM-DD).
+
+    Objects that are under way, or in no manifest, are left alone; `refuse` gets unreadable
+    manifests.
+    """
     there = {name for prefix in PREFIXES.values() for name, _ in store.list(f"{prefix}/")}
     shipped = [each for _, manifest in manifests(store, refuse.append) for each in manifest.objects]
     made = [compaction for _, compaction in compactions(store, refuse.append)]
@@ -45,18 +55,30 @@ def survey(store: Objects, before: str, under_way: frozenset[str], refuse: list[
     found: dict[Partition, list[ManifestObject]] = defaultdict(list)
     for each in (*shipped, *written):
         partition = _partition(each.name)
-        if partition is not None and partition.dt < before and each.name not in replaced | under_way:
+        if (
+            partition is not None
+            and partition.dt < before
+            and each.name not in replaced | under_way
+        ):
             found[partition].append(each)
     done = {frozenset(each.name for each in compaction.objects) for compaction in made}
-    due = {partition: tuple(sorted(objects, key=lambda each: each.name)) for partition, objects in sorted(found.items()) if _is_due(objects, done)}
-    unfinished = {name for name in there if _COMPACTED.fullmatch(name)} - {each.name for each in written}
+    due = {
+        partition: tuple(sorted(objects, key=lambda each: each.name))
+        for partition, objects in sorted(found.items())
+        if _is_due(objects, done)
+    }
+    unfinished = {name for name in there if _COMPACTED.fullmatch(name)} - {
+        each.name for each in written
+    }
     return Survey(due, tuple(sorted(((replaced & there) | unfinished) - under_way)))
 
 
 def _is_due(objects: list[ManifestObject], done: set[frozenset[str]]) -> bool:
     """One Parquet file cannot be made better, nor can what one compaction has written."""
     names = frozenset(each.name for each in objects)
-    return names not in done and not (len(names) == 1 and all(name.endswith(".parquet") for name in names))
+    return names not in done and not (
+        len(names) == 1 and all(name.endswith(".parquet") for name in names)
+    )
 
 
 def _partition(name: str) -> Partition | None:

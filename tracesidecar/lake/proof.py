@@ -9,7 +9,9 @@ from tracesidecar.lake.coverage import Coverages
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that should not be, or that will not stay: a short kind, where it is, and what was found."""
+    """Something that should not be, or that will not stay: a short kind, where it is, and what was
+    found.
+    """
 
     kind: str
     where: str
@@ -18,9 +20,11 @@ class Finding:
 
 @dataclass(slots=True)
 class Proof:
-    """It is one where there are no `problems`. `notes` are work under way, and remains of interrupted work that the next compaction removes.
+    """It is one where there are no `problems`. `notes` are work under way, and remains of
+    interrupted work that the next compaction removes.
 
-    `objects`, `rows` and `bytes` are what is there and right; `duplicates` are rows that compactions folded into an equal event.
+    `objects`, `rows` and `bytes` are what is there and right; `duplicates` are rows that
+    compactions folded into an equal event.
     """
 
     batches: int = 0

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from tracesidecar.batch.manifest import Manifest, ManifestObject, decode_manifest
 from tracesidecar.lake.store import Objects
-from tracesidecar.ship.manifest import Manifest, ManifestObject, decode_manifest
 
 MANIFESTS = "_manifest/v1/"
 COMPACTIONS = "_manifest/compact/v1/"
 
 
 class Compaction(msgspec.Struct, frozen=True):
-    """Objects of one partition that were written in place of others. `duplicates` counts the rows that were folded into an equal event."""
+    """Objects of one partition that were written in place of others.
+
+    `duplicates` counts the rows that were folded into an equal event.
+    """
 
     version: int
     id: str
@@ -34,7 +37,9 @@ class Compaction(msgspec.Struct, frozen=True):
 
 def compaction_id(replaced: tuple[ManifestObject, ...]) -> str:
     """16 hex digits that follow from what is replaced: begun again, it is the same."""
-    listed = "\n".join(f"{each.name} {each.sha256}" for each in sorted(replaced, key=lambda each: each.name))
+    listed = "\n".join(
+        f"{each.name} {each.sha256}" for each in sorted(replaced, key=lambda each: each.name)
+    )
     return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 

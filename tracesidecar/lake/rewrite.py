@@ -1,4 +1,6 @@
-"""Many objects of one partition into few large Parquet files, each event once, within a memory limit: what does not fit waits on disk."""
+"""Many objects of one partition into few large Parquet files, each event once, within a memory
+limit: what does not fit waits on disk.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _PART_SHARE = 8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`memory_bytes` is what the rewrite may take beside the program itself, `file_bytes` what a file aims at."""
+    """`memory_bytes` is what the rewrite may take beside the program itself, `file_bytes` what a
+    file aims at.
+    """
 
     memory_bytes: int = 1 << 30
     file_bytes: int = 256 << 20
@@ -42,9 +46,11 @@ class Rewritten:
 
 
 def rewrite(paths: Sequence[str], scratch: str, limits: Limits) -> Rewritten:
-    """Write the events of all files into `scratch`, by conversation and time. Of an event that is there more than once, what came in last stays.
+    """Write the events of all files into `scratch`, by conversation and time. Of an event that is
+    there more than once, what came in last stays.
 
-    Needs room there for the partition twice, lightly compressed. The same files make the same files. Raises CannotRewrite.
+    Needs room there for the partition twice, lightly compressed. The same files make the same
+    files. Raises CannotRewrite.
     """
     spilled = os.path.join(scratch, "rows.arrow")
     order = Order(limits.memory_bytes // KEY_BYTES)
@@ -56,7 +62,9 @@ def rewrite(paths: Sequence[str], scratch: str, limits: Limits) -> Rewritten:
     parts, count = order.parts(limits.memory_bytes // _PART_SHARE)
     _divide(spilled, parts, scratch)
     os.unlink(spilled)
-    return Rewritten(tuple(_files(scratch, count, limits.file_bytes)), order.rows, parts.count(FOLDED))
+    return Rewritten(
+        tuple(_files(scratch, count, limits.file_bytes)), order.rows, parts.count(FOLDED)
+    )
 
 
 def _spill(path: str) -> pa.ipc.RecordBatchFileWriter:

@@ -23,17 +23,24 @@ _FEWEST_ROWS = 16
 
 
 class CannotRewrite(TraceSidecarError):
-    """A partition is not what its manifests say, or was written by a newer program: nothing of it was changed."""
+    """A partition is not what its manifests say, or was written by a newer program: nothing of it
+    was changed.
+    """
 
 
 def batches(path: str) -> Iterator[pa.RecordBatch]:
-    """Read a file in pieces of a few MiB. Raises CannotRewrite where it has what this program would lose."""
+    """Read a file in pieces of a few MiB.
+
+    Raises CannotRewrite where it has what this program would lose.
+    """
     import pyarrow as pa
 
     try:
         yield from _from_parquet(path) if path.endswith(".parquet") else _from_lines(path)
     except (msgspec.DecodeError, pa.ArrowException) as error:  # their messages may quote a row
-        raise CannotRewrite(f"it cannot be read as events of this program ({type(error).__name__})") from None
+        raise CannotRewrite(
+            f"it cannot be read as events of this program ({type(error).__name__})"
+        ) from None
 
 
 def _from_lines(path: str) -> Iterator[pa.RecordBatch]:
@@ -59,7 +66,9 @@ def _opened(path: str) -> io.BufferedReader:
 
 
 def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
-    """A column that the file does not have yet is NULL; one that this program does not have would be lost."""
+    """A column that the file does not have yet is NULL; one that this program does not have would
+    be lost.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -71,14 +80,21 @@ def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
         for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
             _expect(pc.max(batch.column("schema_version")).as_py())
             arrays = [
-                batch.column(field.name).cast(field.type) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type) for field in wanted
+                batch.column(field.name).cast(field.type)
+                if field.name in batch.schema.names
+                else pa.nulls(batch.num_rows, field.type)
+                for field in wanted
             ]
             yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
 def _rows_at_once(metadata: pq.FileMetaData) -> int:
-    decoded = sum(int(metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups))
-    return max(_FEWEST_ROWS, min(CHUNK_ROWS, CHUNK_BYTES * int(metadata.num_rows) // max(decoded, 1)))
+    decoded = sum(
+        int(metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups)
+    )
+    return max(
+        _FEWEST_ROWS, min(CHUNK_ROWS, CHUNK_BYTES * int(metadata.num_rows) // max(decoded, 1))
+    )
 
 
 def _expect(version: int | None) -> None:
@@ -87,4 +103,6 @@ def _expect(version: int | None) -> None:
 
 
 def _newer() -> CannotRewrite:
-    return CannotRewrite(f"it has events of a schema later than {SCHEMA_VERSION}, which this program would lose in part: upgrade first")
+    return CannotRewrite(
+        f"it has events of a schema later than {SCHEMA_VERSION}, which this program would lose in part: upgrade first"
+    )

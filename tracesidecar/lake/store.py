@@ -8,12 +8,20 @@ from typing import Protocol, cast
 
 from tracesidecar.sinks.options import SinkOptions
 
-MODULES = {kind: f"tracesidecar.sinks.{kind}_objects" for kind in ("azure", "directory", "gcs", "s3")}
+MODULES = {
+    "azure": "tracesidecar.sinks.object_store.azure.objects",
+    "directory": "tracesidecar.sinks.directory.objects",
+    "gcs": "tracesidecar.sinks.object_store.gcs.objects",
+    "s3": "tracesidecar.sinks.object_store.s3.objects",
+}
 """Type of the sink → the module whose `objects` looks at what it keeps."""
 
 
 class Objects(Protocol):
-    """Objects by their names below the sink's prefix. Every method blocks; each may raise RetryLater when the store cannot be used now."""
+    """Objects by their names below the sink's prefix.
+
+    Every method blocks; each may raise RetryLater when the store cannot be used now.
+    """
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Name and size in bytes of each object below a prefix that ends in a slash or is empty."""
@@ -51,4 +59,8 @@ class _Module(Protocol):
 def open_store(sink: SinkOptions) -> Rewritable | None:
     """Open what the sink keeps; None where its type cannot be looked at."""
     module = MODULES.get(sink.type)
-    return cast("_Module", importlib.import_module(module)).objects(sink) if module is not None else None
+    return (
+        cast("_Module", importlib.import_module(module)).objects(sink)
+        if module is not None
+        else None
+    )

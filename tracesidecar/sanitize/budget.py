@@ -1,4 +1,6 @@
-"""How much may be done for one line: counted in steps, never in time, so that the same line always comes to the same."""
+"""How much may be done for one line: counted in steps, never in time, so that the same line always
+comes to the same.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ class LineOverBudget(Exception):
 
 
 class Budget:
-    """The steps of the line that is being looked at, each about a microsecond; without end until `begin`.
+    """The steps of the line that is being looked at, each about a microsecond; without end until
+    `begin`.
 
-    Who remembers a result remembers its steps too, and spends them again: what was seen before must not decide what is cut.
+    Who remembers a result remembers its steps too, and spends them again: what was seen before must
+    not decide what is cut.
     """
 
     def __init__(self) -> None:
@@ -29,7 +33,9 @@ class Budget:
         self._replaced = 0
 
     def begin(self, size: int) -> None:
-        """Allow what a line (or a text) of so many bytes may cost: twice what the most laborious real one does, and ten times what nearly all do."""
+        """Allow what a line (or a text) of so many bytes may cost: twice what the most laborious
+        real one does, and ten times what nearly all do.
+        """
         self.spent = 0
         self._most = _STEPS_A_LINE + _STEPS_A_KIBIBYTE * size // 1024
         self._replaced = 0

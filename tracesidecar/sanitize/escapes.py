@@ -13,7 +13,10 @@ _SHORT = ((b"\\n", b"\n"), (b'\\"', b'"'), (b"\\t", b"\t"), (b"\\r", b"\r"), (b"
 
 
 def unescape(raw: bytes) -> bytes:
-    r"""Undo one level; `\u` stays. NUL cannot stand in valid JSON, so it may keep a backslash's place meanwhile."""
+    r"""Undo one level; `\u` stays.
+
+    NUL cannot stand in valid JSON, so it may keep a backslash's place meanwhile.
+    """
     if b"\\" not in raw:
         return raw
     raw = raw.replace(b"\\\\", b"\0")
@@ -23,7 +26,9 @@ def unescape(raw: bytes) -> bytes:
 
 
 def decoded(body: bytes) -> bytes:
-    """Undo one level of all escapes, each to exactly the size that `raw_offsets` counts; what is no escape of JSON stands for its character."""
+    """Undo one level of all escapes, each to exactly the size that `raw_offsets` counts; what is no
+    escape of JSON stands for its character.
+    """
     return patterns.ESCAPE.sub(_decode, body) if b"\\" in body else body
 
 
@@ -48,7 +53,11 @@ def _decode(match: re.Match[bytes]) -> bytes:
     escape = match.group(0)
     if len(escape) == 2:
         return _CHARACTERS.get(escape[1:], escape[1:])
-    text = bytes.fromhex(escape.replace(b"\\u", b"").decode()).decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
+    text = (
+        bytes.fromhex(escape.replace(b"\\u", b"").decode())
+        .decode("utf-16-be", "surrogatepass")
+        .encode("utf-8", "surrogatepass")
+    )
     return text.ljust(_decoded_size(escape))[: _decoded_size(escape)]
 
 

@@ -14,7 +14,9 @@ Span = tuple[int, int, str]
 
 
 class Marker:
-    """Writes `[REDACTED:<rule>]`, with a key `[REDACTED:<rule>:<8 hex of HMAC-SHA256>]`: the same secret has the same tag, and no tag can be guessed back."""
+    """Writes `[REDACTED:<rule>]`, with a key `[REDACTED:<rule>:<8 hex of HMAC-SHA256>]`: the same
+    secret has the same tag, and no tag can be guessed back.
+    """
 
     def __init__(self, key: str | None = None) -> None:
         self._key = key.encode() if key else None

@@ -1,6 +1,8 @@
-"""Every Python pattern that touches untrusted text: fixed, and linear in its input (a test proves it on a megabyte).
+"""Every Python pattern that touches untrusted text: fixed, and linear in its input (a test proves
+it on a megabyte).
 
-Rules run in Hyperscan and RE2, which are linear by construction; these few only look at what is near a hit or has been bounded before.
+Rules run in Hyperscan and RE2, which are linear by construction; these few only look at what is
+near a hit or has been bounded before.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import re
 CAMEL_START = re.compile(r"([a-z0-9])([A-Z])")
 CAMEL_END = re.compile(r"([A-Z])([A-Z][a-z])")
 NOT_WORD = re.compile(r"[^a-z0-9]+")
-PASSWORD_MISSPELT = re.compile(r"(?:pa?ss?w(?:or?s?d|r?d)|(?:user|db|root|admin|my|proxy|login|ftp|sql)pwd)\Z")
+PASSWORD_MISSPELT = re.compile(
+    r"(?:pa?ss?w(?:or?s?d|r?d)|(?:user|db|root|admin|my|proxy|login|ftp|sql)pwd)\Z"
+)
 SIMPLE_KEY = re.compile(rb"[A-Za-z0-9_.\-]+")
 
 # -- values
@@ -27,8 +31,12 @@ PLACEHOLDER = re.compile(
 )
 TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.-]+")
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-CODE_START = re.compile(r"(?:await|new|self|this|os|process|env|config|settings|args|kwargs)\b[\s.(\[]", re.ASCII)
-IDENTIFIER_CHAIN = re.compile(r"(?:[A-Za-z_$][\w$]*(?:\??\.|::|->))+[A-Za-z_$][\w$]*\(?\)?", re.ASCII)
+CODE_START = re.compile(
+    r"(?:await|new|self|this|os|process|env|config|settings|args|kwargs)\b[\s.(\[]", re.ASCII
+)
+IDENTIFIER_CHAIN = re.compile(
+    r"(?:[A-Za-z_$][\w$]*(?:\??\.|::|->))+[A-Za-z_$][\w$]*\(?\)?", re.ASCII
+)
 PLAIN_WORD = re.compile(r"[A-Za-z][a-z]*[.,]?")
 NOT_WORD_CHARACTER = re.compile(r"[^A-Za-z0-9_]")
 SLUG = re.compile(r"[a-z0-9]+(?:[-._/:][a-z0-9]+)*")
@@ -38,7 +46,9 @@ NAME_PIECE = re.compile(r"[A-Z]?[a-z]{3,}[_.-]?")
 LETTERS_ONLY = re.compile(r"[A-Za-z_.\-/]+")
 FILE_SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|js|ts|py|css|md)$")
 SCHEME = re.compile(r"(?i)(?:bearer|basic|digest|token|negotiate|aws4-hmac-sha256)[ \t]+")
-AUTHORIZATION_SCHEME = re.compile(r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac|sharedkey|oauth)(?:[ \t]+|$)")
+AUTHORIZATION_SCHEME = re.compile(
+    r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac|sharedkey|oauth)(?:[ \t]+|$)"
+)
 
 # -- markers, ours only
 MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
@@ -47,18 +57,26 @@ ARN_BEFORE = re.compile(rb"\barn:[a-z0-9:-]{1,80}\Z")
 
 # -- gates of single rules
 FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
-PAIR_NAME = re.compile(rb"(?i)(?:name|key)(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)")
+PAIR_NAME = re.compile(
+    rb"(?i)(?:name|key)(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)"
+)
 TECHNICAL_WORD = re.compile(
     r"(?i)(?:(?:base|sha|sha-|md|aes|aes-|hs|rs|es|utf|utf-|pbkdf|argon|oauth|http|ipv|x|pkcs|v|py|python|win|step|phase|level|part|chapter|option|rfc-?|cve-)[0-9]"
     r"|[0-9]{1,4}(?:-|th|st|nd|rd|x|k|ms|chars?|bytes?|bits?|days?|hours?|min(?:ute)?s?|sec(?:ond)?s?|[smhd]\Z))"
 )
 REMOTE_PATH = re.compile(rb":[/~]")
-MARKUP_NAME = re.compile(rb"(?i)<(?:key|name|param-name)>([A-Za-z0-9_. -]{2,80})</|\b(?:name|key|id)=\\{0,7}[\"']([A-Za-z0-9_. -]{2,80})")
+MARKUP_NAME = re.compile(
+    rb"(?i)<(?:key|name|param-name)>([A-Za-z0-9_. -]{2,80})</|\b(?:name|key|id)=\\{0,7}[\"']([A-Za-z0-9_. -]{2,80})"
+)
 QUOTED_NAME = re.compile(rb"[\"']?([A-Za-z0-9_.-]{2,80})\\{0,7}[\"']?[ \t]{0,4}[,{]")
 COMPARED_NAME = re.compile(rb"[!=]==?[ \t]*([A-Za-z0-9_.>-]{1,160})\Z")
-DEFINED_NAME = re.compile(rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})")
+DEFINED_NAME = re.compile(
+    rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})"
+)
 NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
-NAMED_ADDRESS = re.compile(rb"(?i)\bip(?:v4)?(?:[ _-]?addr(?:ess)?)?[\"']?(?:[:=]| is)[ \t]{0,4}[\"']?\Z")
+NAMED_ADDRESS = re.compile(
+    rb"(?i)\bip(?:v4)?(?:[ _-]?addr(?:ess)?)?[\"']?(?:[:=]| is)[ \t]{0,4}[\"']?\Z"
+)
 VERSION_BEFORE = re.compile(rb"(?i)(?:[-_v]|\b(?:version|ver|release)[\\\"' :=]{0,16})\Z")
 HEX = re.compile(r"[0-9a-fA-F]+")
 KEY_TYPE = re.compile(rb"[\"'`]kty\\{0,15}[\"'`]")
@@ -74,14 +92,17 @@ ASSIGNMENT_REST = re.compile(
     rb"""(?:[ \t]{0,2}\|[ \t]{0,2}[A-Za-z]{4,9})?[ \t]{1,4})?"""
     rb"""(=>|::?:?=|\?\??=|\|\|=|<-|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}"""
     rb"""(?:[\r\n]{1,2}[ \t]{0,40})?(?:\*{2}[ \t]{0,4})?(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
-    rb"""((?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096}"""  # between quotes all up to the next, else up to a blank, or what stands between it and a name
+    # between quotes all up to the next, else up to a blank, or what stands between it and a name
+    rb"""((?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096}"""
     rb"""|[^ \t\r\n"'`\\,;&<>()\[\]{}|](?=[^\r\n"'`\\]{2})[^ \t\r\n"'`\\]{0,4096}(?:[ \t]{1,8}[=:])?)"""
 )
 NAMESPACE_BEFORE = re.compile(rb"<[A-Za-z0-9_-]{1,32}:\Z")
 NAME_AT = re.compile(rb"[A-Za-z0-9_.\- ]*(?:\xc3\xb1[A-Za-z0-9_.\- ]*)*")
 QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
 # a comma or semicolon inside ends a value only before a blank, a quote or the next `name=`
-BARE_VALUE = re.compile(rb"[^ \t,;&\"'<>]*(?:[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z)[^ \t,;&\"'<>]*)*")
+BARE_VALUE = re.compile(
+    rb"[^ \t,;&\"'<>]*(?:[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z)[^ \t,;&\"'<>]*)*"
+)
 BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 EXPRESSION_GOES_ON = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
@@ -99,43 +120,65 @@ ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|u[0-9a-
 COLON = re.compile(rb"[ \t]*:[ \t]*")
 BEFORE_STRING = re.compile(rb"[{\[,:][ \t]*\Z")
 PLAIN_KEY_BEFORE = re.compile(rb'"([A-Za-z0-9_.\- /$@]{0,80})"[ \t]*:[ \t]*\Z')
-KEY_REST = re.compile(rb'[A-Za-z0-9_.\- ]{0,60}"[ \t]*:[ \t]*(?:("[^"\\]*(?:\\.[^"\\]*)*")|([\[{])|([-0-9])|[tfn])')
+KEY_REST = re.compile(
+    rb'[A-Za-z0-9_.\- ]{0,60}"[ \t]*:[ \t]*(?:("[^"\\]*(?:\\.[^"\\]*)*")|([\[{])|([-0-9])|[tfn])'
+)
 NESTED_KEY_REST = re.compile(rb'[A-Za-z0-9_.\- ]{0,60}(\\{1,15}")[ \t]*:(?:[ \t]|\\+[nrt])*(.)')
 NESTED_KEY_BEFORE = re.compile(rb'\\"([A-Za-z0-9_.\- ]{1,72})\Z')
 PAIR_BEFORE = re.compile(rb'(?:"(name|Name|key|header)\\*"[ \t]*:|(\[)|,)[ \t]*\\*\Z')
-EMAIL_AFTER = re.compile(rb"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}")
+EMAIL_AFTER = re.compile(
+    rb"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}"
+)
 EMAIL_BEFORE = re.compile(rb"(?:[A-Za-z0-9][A-Za-z0-9._%+-]{0,63})?\Z")
 OLD_VAULT_TOKEN = re.compile(rb"(?:\b|_|\\[nrtbf]|m)s\.[A-Za-z0-9]{24}\b")
 PERCENT_EQUALS = re.compile(rb"%3[dD]")
 NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 
-# -- encoded views of a text; each begins with its literal, which Python's engine looks for far faster than for a repeat or a set
+# -- encoded views of a text; each begins with its literal, which Python's engine looks for far
+# faster than for a repeat or a set
 BASE64_NOT_HEX = re.compile(rb"[G-Zg-z][A-Za-z0-9+/]{39}")
 BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,65536}={0,2}")
-UNICODE_ESCAPES = re.compile(r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))*")
+UNICODE_ESCAPES = re.compile(
+    r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))*"
+)
 UNICODE_ESCAPE_DIGITS = re.compile(r"u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})")
 BYTE_ESCAPES = re.compile(r"\\\\{0,15}x[0-9a-fA-F]{2}(?:\\{1,16}x[0-9a-fA-F]{2})*")
 BYTE_ESCAPE_DIGITS = re.compile(r"x([0-9a-fA-F]{2})")
 PERCENT_RUN = re.compile(r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*")
 QUOTED_PRINTABLE = re.compile(r"=(?:[0-9A-F]{2}(?:=[0-9A-F]{2}){2,}|\r?\n)")
 ENTITY = re.compile(r"&#x?[0-9a-fA-F]{1,6};|&(?:amp|quot|lt|gt|apos);")
-ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|[()][AB0-2]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\))")
+ANSI = re.compile(
+    r"\x1b(?:\[[0-9;?]{0,32}[A-Za-z]|[()][AB0-2]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\))"
+)
 OVERSTRUCK = re.compile(r"[^\x08]\x08")
-INVISIBLE = re.compile("[\x00-\x07\x0e-\x1a\x7f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
-COMPATIBLE = re.compile("[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u2100-\u214f\u2460-\u24ff\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]")
+INVISIBLE = re.compile(
+    "[\x00-\x07\x0e-\x1a\x7f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+)
+COMPATIBLE = re.compile(
+    "[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u2100-\u214f\u2460-\u24ff\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]"
+)
 TOKEN_RUN = re.compile(rb"[A-Za-z0-9+/_=.-]*+")
 TOKEN_BREAK = re.compile(rb'\\{1,16}(["nr])|"')
-PACKED_START = re.compile(rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z")
+PACKED_START = re.compile(
+    rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z"
+)
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
-LINE_WRAP = re.compile(rb"[\r\n](?<=[A-Za-z0-9+/_=.-][\r\n])(?:(?<=\r)\n)?[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])")
+LINE_WRAP = re.compile(
+    rb"[\r\n](?<=[A-Za-z0-9+/_=.-][\r\n])(?:(?<=\r)\n)?[ \t>|]{0,16}(?=[A-Za-z0-9+/_=.-])"
+)
 
 # -- streamed messages
 STREAM_END = re.compile(
     rb'"(?:type|sessionUpdate|object|kind|method)"[ ]?:[ ]?"[^"]{0,80}(?:stop|done|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)"'
     rb'|"done"[ ]?:[ ]?true'
 )
-STREAM_END_KIND = re.compile(r"(?:stop|done|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)\Z")
+STREAM_END_KIND = re.compile(
+    r"(?:stop|done|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)\Z"
+)
 
 # -- repair
 NOT_A_NUMBER = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)|-?Infinity|NaN', re.DOTALL)
-SURROGATE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL)
+SURROGATE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)",
+    re.DOTALL,
+)

@@ -1,4 +1,6 @@
-"""A chunk of valid lines in, the same lines without secrets out; every byte that is no secret stays as it was."""
+"""A chunk of valid lines in, the same lines without secrets out; every byte that is no secret stays
+as it was.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +9,38 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from tracesidecar.sanitize.allowed_paths import AllowedPaths
-from tracesidecar.sanitize.anchors import Role, own_word
 from tracesidecar.sanitize.budget import Budget, OverBudget
-from tracesidecar.sanitize.candidates import Candidates
-from tracesidecar.sanitize.deltas import Stream, find_streams
-from tracesidecar.sanitize.keys import KeyMatcher
-from tracesidecar.sanitize.line_cut import EVERYWHERE, CleanTexts, Edit, Edited, Heat, Known, LineCut, Toolbox, chained, spliced
+from tracesidecar.sanitize.detect.confirm import Verifier
+from tracesidecar.sanitize.detect.detector import Detector
+from tracesidecar.sanitize.detect.encoded_text import Views
+from tracesidecar.sanitize.edit.fast_path import NotPlain, cut_nearby
+from tracesidecar.sanitize.edit.line_editor import (
+    EVERYWHERE,
+    CleanTexts,
+    Edit,
+    Edited,
+    Heat,
+    Known,
+    LineCut,
+    Toolbox,
+    chained,
+    spliced,
+)
+from tracesidecar.sanitize.edit.recheck import Recheck
+from tracesidecar.sanitize.edit.split_secrets import SplitSecrets
+from tracesidecar.sanitize.edit.stream_edits import StreamCut
+from tracesidecar.sanitize.edit.tree_walk import cut_tree
+from tracesidecar.sanitize.engine.interface import Engine, Hit, TooManyHits
 from tracesidecar.sanitize.markers import Marker
-from tracesidecar.sanitize.nearby import NotPlain, cut_nearby
-from tracesidecar.sanitize.own_rules import NO_OWN_RULES, OwnRules
+from tracesidecar.sanitize.prefilter.anchors import Role, own_word
+from tracesidecar.sanitize.prefilter.candidates import Candidates
+from tracesidecar.sanitize.prefilter.token_prefixes import BLOCK_RULES, block_starts, token_prefixes
 from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.rules import Rule, Vocabulary
-from tracesidecar.sanitize.scanning import Engine, Hit, TooManyHits
-from tracesidecar.sanitize.second_look import SecondLook
-from tracesidecar.sanitize.siblings import Siblings
-from tracesidecar.sanitize.stream_cut import StreamCut
-from tracesidecar.sanitize.text_rules import TextRules
-from tracesidecar.sanitize.tokens import BLOCK_RULES, block_starts, token_prefixes
-from tracesidecar.sanitize.views import Views
-from tracesidecar.sanitize.walk import cut_tree
-from tracesidecar.sanitize.windows import Verifier
+from tracesidecar.sanitize.rules.allowlist import AllowedPaths
+from tracesidecar.sanitize.rules.catalogue import Rule, Vocabulary
+from tracesidecar.sanitize.rules.custom_rules import NO_OWN_RULES, CustomRules
+from tracesidecar.sanitize.rules.key_names import KeyMatcher
+from tracesidecar.sanitize.streams import Stream, find_streams
 
 _VERIFIED_PART = 4
 """Verification may cost so much less than the cut that it is to save."""
@@ -58,7 +71,9 @@ class Redacted(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """Whole lines, those of them in which something may have to be cut, and the messages that are streamed over them."""
+    """Whole lines, those of them in which something may have to be cut, and the messages that are
+    streamed over them.
+    """
 
     data: bytes
     suspects: Sequence[Suspect]
@@ -70,7 +85,7 @@ class Policy(NamedTuple):
 
     rules: Sequence[Rule]
     vocabulary: Vocabulary
-    own: OwnRules = NO_OWN_RULES
+    own: CustomRules = NO_OWN_RULES
     key_names: Sequence[str] = ()
     allowed: frozenset[str] = frozenset()
     hmac_key: str | None = None
@@ -83,19 +98,38 @@ class Redactor:
         keys = KeyMatcher(policy.vocabulary, policy.key_names)
         own_words = [own_word(name) for name in policy.key_names]
         self.budget = Budget()
-        rules = TextRules(policy.rules, engine, keys, self.budget, own=policy.own, own_words=own_words, allowed=policy.allowed)
+        rules = Detector(
+            policy.rules,
+            engine,
+            keys,
+            self.budget,
+            own=policy.own,
+            own_words=own_words,
+            allowed=policy.allowed,
+        )
         self.marker = Marker(policy.hmac_key)
         self.rules = rules
         tokens = frozenset(rule.id for rule in policy.rules if token_prefixes(rule))
         self.views = Views(rules, policy.rules, engine, self.budget)
-        self._siblings = Siblings(rules, self.marker, self.budget, tokens=tokens, blocks=BLOCK_RULES)
+        self._siblings = SplitSecrets(
+            rules, self.marker, self.budget, tokens=tokens, blocks=BLOCK_RULES
+        )
         self._own = policy.own
         self._candidates = Candidates(policy.rules, engine, policy.key_names)
         self._roles = self._candidates.roles
         self._verifier = Verifier(rules, keys, self._roles, self.budget)
         self._stream_cut = StreamCut(rules, self.views, self.marker)
-        self._second_look = SecondLook(self._sure_edits, self.marker)
-        self._tools = Toolbox(rules, self.views, keys, self.marker, self.budget, self._nested, CleanTexts(), AllowedPaths(policy.allowed))
+        self._second_look = Recheck(self._sure_edits, self.marker)
+        self._tools = Toolbox(
+            rules,
+            self.views,
+            keys,
+            self.marker,
+            self.budget,
+            self._nested,
+            CleanTexts(),
+            AllowedPaths(policy.allowed),
+        )
 
     def scan(self, data: bytes) -> Scanned:
         """Look at every byte of whole lines, each ended by a newline."""
@@ -134,9 +168,21 @@ class Redactor:
         streamed = self._streamed(data, streams) if streams else {}
         for start, end, hits in self._suspects(scanned, streamed):
             try:
-                edited = self._checked(self._streamed_line(data, start, end, streamed[start]) if start in streamed else self._line(data, start, end, hits))
+                edited = self._checked(
+                    self._streamed_line(data, start, end, streamed[start])
+                    if start in streamed
+                    else self._line(data, start, end, hits)
+                )
             except Exception as error:  # noqa: BLE001 - fail closed: whatever went wrong, this line does not pass
-                failed.append(Failed(start, end, Reason.TOO_DEEP if isinstance(error, RecursionError) else Reason.REDACTION_FAILED))
+                failed.append(
+                    Failed(
+                        start,
+                        end,
+                        Reason.TOO_DEEP
+                        if isinstance(error, RecursionError)
+                        else Reason.REDACTION_FAILED,
+                    )
+                )
                 pieces.append(data[position:start])
                 position = min(end + 1, len(data))
                 continue
@@ -152,11 +198,19 @@ class Redactor:
     def redact_line(self, line: bytes) -> Edited:
         """Redact one line (without its newline) and say what was done; may raise anything."""
         suspect = next(iter(self._suspects(self.scan(line), {})), None)
-        edited = self._checked(self._line(line, 0, len(line), suspect[2])) if suspect is not None else None
+        edited = (
+            self._checked(self._line(line, 0, len(line), suspect[2]))
+            if suspect is not None
+            else None
+        )
         return edited if edited is not None else Edited(line, ())
 
-    def _streamed(self, data: bytes, streams: Sequence[Stream]) -> dict[int, tuple[int, list[Edit] | None]]:
-        """For the start of each line with a part of a streamed secret its end and edits; no edits where finding them failed."""
+    def _streamed(
+        self, data: bytes, streams: Sequence[Stream]
+    ) -> dict[int, tuple[int, list[Edit] | None]]:
+        """For the start of each line with a part of a streamed secret its end and edits; no edits
+        where finding them failed.
+        """
         lines: dict[int, tuple[int, list[Edit] | None]] = {}
         for stream in streams:
             self.budget.begin(sum(len(piece.text) for piece in stream.pieces))
@@ -169,7 +223,9 @@ class Redactor:
                 lines.update((piece.start, (piece.end, None)) for piece in stream.pieces)
         return lines
 
-    def _streamed_line(self, data: bytes, start: int, end: int, streamed: tuple[int, list[Edit] | None]) -> Edited:
+    def _streamed_line(
+        self, data: bytes, start: int, end: int, streamed: tuple[int, list[Edit] | None]
+    ) -> Edited:
         if streamed[1] is None:
             raise StreamFailed
         self.budget.begin(end - start)
@@ -182,19 +238,33 @@ class Redactor:
     def _sure_edits(self, line: bytes) -> Sequence[Edit]:
         """What the rules with an anchor of their own would still cut."""
         self.budget.begin(len(line))
-        hits = [hit for hit in self._candidates.anchor_hits(line) if self._roles[hit[1]] is Role.CERTAIN]
+        hits = [
+            hit for hit in self._candidates.anchor_hits(line) if self._roles[hit[1]] is Role.CERTAIN
+        ]
         return self._cut(line, hits, 0).edits if hits else ()
 
-    def _suspects(self, scanned: Scanned, streamed: Mapping[int, tuple[int, object]]) -> Sequence[Suspect]:
-        """Lines to look at, with those in which rules of the user match, or a streamed message has a part."""
+    def _suspects(
+        self, scanned: Scanned, streamed: Mapping[int, tuple[int, object]]
+    ) -> Sequence[Suspect]:
+        """Lines to look at, with those in which rules of the user match, or a streamed message has
+        a part.
+        """
         suspects = self._with_own(scanned.data, scanned.suspects) if self._own else scanned.suspects
         if not streamed:
             return suspects
         known = {start for start, _, _ in suspects}
-        return sorted((*suspects, *((start, end, None) for start, (end, _) in streamed.items() if start not in known)), key=itemgetter(0))
+        return sorted(
+            (
+                *suspects,
+                *((start, end, None) for start, (end, _) in streamed.items() if start not in known),
+            ),
+            key=itemgetter(0),
+        )
 
     def _with_own(self, data: bytes, suspects: Sequence[Suspect]) -> list[Suspect]:
-        """Add the lines in which a rule of the user matches: no anchor can be derived from any regex, so each line is asked."""
+        """Add the lines in which a rule of the user matches: no anchor can be derived from any
+        regex, so each line is asked.
+        """
         by_start = {start: (start, end, hits) for start, end, hits in suspects}
         for start, end in _lines(data):
             if self._own.may_match(data[start:end]):
@@ -224,9 +294,17 @@ class Redactor:
         known: Known = {}
         if nest == 0 and (edited := self._cut_plain(raw, hits, heat, known)) is not None:
             return edited
-        return self._walked(raw, heat, nest, [*(at for at, kind in hits if self._roles[kind] is Role.SPLIT), *block_starts(raw)], known)
+        return self._walked(
+            raw,
+            heat,
+            nest,
+            [*(at for at, kind in hits if self._roles[kind] is Role.SPLIT), *block_starts(raw)],
+            known,
+        )
 
-    def _cut_plain(self, raw: bytes, hits: Sequence[Hit], heat: Heat, known: Known) -> Edited | None:
+    def _cut_plain(
+        self, raw: bytes, hits: Sequence[Hit], heat: Heat, known: Known
+    ) -> Edited | None:
         """Cut around the hits without decoding the line; None where its shape is not plain."""
         line = LineCut(self._tools, raw, heat, 0, known)
         try:
@@ -235,8 +313,12 @@ class Redactor:
             return None
         return line.spliced()
 
-    def _walked(self, raw: bytes, heat: Heat, nest: int, begun: Sequence[int] | None, known: Known) -> Edited:
-        """Cut everywhere; `begun` are the places of secrets that may go on in the next string (None: anywhere)."""
+    def _walked(
+        self, raw: bytes, heat: Heat, nest: int, begun: Sequence[int] | None, known: Known
+    ) -> Edited:
+        """Cut everywhere; `begun` are the places of secrets that may go on in the next string
+        (None: anywhere).
+        """
         if (begun is None or begun) and (edits := self._siblings.edits(raw, begun)):
             joined = spliced(raw, edits)
             return chained(joined, self._walked(joined.line, self._heat(joined.line), nest, (), {}))
@@ -253,7 +335,9 @@ class Redactor:
             return EVERYWHERE
 
     def _heat_of(self, hits: Sequence[Hit]) -> Heat:
-        return Heat([at for at, _ in hits], [at for at, kind in hits if self._roles[kind] is Role.ENCODED])
+        return Heat(
+            [at for at, _ in hits], [at for at, kind in hits if self._roles[kind] is Role.ENCODED]
+        )
 
     def _nested(self, text: bytes, nest: int) -> Edited:
         if self._own:

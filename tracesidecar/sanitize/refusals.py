@@ -22,8 +22,17 @@ class Reason(StrEnum):
     TWO_DOCUMENTS = "two_documents", "More than one JSON value stands on the line."
     TRUNCATED = "truncated", "The line ends before its JSON value does."
     INVALID_UTF8 = "invalid_utf8", "The bytes of the line are not UTF-8."
-    LONE_SURROGATE = "lone_surrogate", r"A \uD800-\uDFFF escape has no partner, so the string is not text (`repair` replaces it by U+FFFD)."
+    LONE_SURROGATE = (
+        "lone_surrogate",
+        r"A \uD800-\uDFFF escape has no partner, so the string is not text (`repair` replaces it by U+FFFD).",
+    )
     NAN = "nan", "NaN or Infinity stands where JSON has a number (`repair` replaces it by null)."
-    TOO_DEEP = "too_deep", "Objects and arrays are nested deeper than about 900 levels (400 where something must be cut)."
+    TOO_DEEP = (
+        "too_deep",
+        "Objects and arrays are nested deeper than about 900 levels (400 where something must be cut).",
+    )
     TOO_LONG = "too_long", "The line is longer than the source's `max_line`."
-    REDACTION_FAILED = "redaction_failed", "A redaction step failed on this line; it is held back rather than passed uncut."
+    REDACTION_FAILED = (
+        "redaction_failed",
+        "A redaction step failed on this line; it is held back rather than passed uncut.",
+    )

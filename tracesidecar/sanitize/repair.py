@@ -1,4 +1,6 @@
-"""The two mistakes of known producers that a source may ask to mend: NaN and lone surrogates. Nothing else is ever repaired."""
+"""The two mistakes of known producers that a source may ask to mend: NaN and lone surrogates.
+Nothing else is ever repaired.
+"""
 
 from __future__ import annotations
 
@@ -24,4 +26,6 @@ def repaired(line: bytes) -> bytes:
 
 def _paired_or_replaced(match: re.Match[bytes]) -> bytes:
     escape = match.group(0)
-    return rb"\ufffd" if len(escape) == 6 and escape[2:3] in b"dD" and escape[1:2] == b"u" else escape
+    return (
+        rb"\ufffd" if len(escape) == 6 and escape[2:3] in b"dD" and escape[1:2] == b"u" else escape
+    )

@@ -8,17 +8,22 @@ from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.model import Chunk, Clean, Refusal
-from tracesidecar.sanitize.canary import passed, planted
-from tracesidecar.sanitize.deltas import held_from
+from tracesidecar.model import Chunk, CleanChunk, Refusal
+from tracesidecar.sanitize.engine.interface import choose_engine
+from tracesidecar.sanitize.json_path import key_path
 from tracesidecar.sanitize.markers import merged
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.own_rules import OwnRules
-from tracesidecar.sanitize.places import key_path
 from tracesidecar.sanitize.redactor import Policy, Redactor
 from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.rules import active_rules, catalogue_bytes, disabled_secret_rules, load_catalogue
-from tracesidecar.sanitize.scanning import choose_engine
+from tracesidecar.sanitize.rules.catalogue import (
+    active_rules,
+    catalogue_bytes,
+    disabled_secret_rules,
+    load_catalogue,
+)
+from tracesidecar.sanitize.rules.custom_rules import CustomRules
+from tracesidecar.sanitize.self_test import passed, planted
+from tracesidecar.sanitize.streams import held_from
 from tracesidecar.sanitize.validate import Validated, reason_against, validate
 
 REVISION = 10
@@ -26,7 +31,10 @@ REVISION = 10
 
 
 class Finding(NamedTuple):
-    """A cut that a rule would make, and where: the path of keys to it (itself redacted). Never a value."""
+    """A cut that a rule would make, and where: the path of keys to it (itself redacted).
+
+    Never a value.
+    """
 
     rule: str
     path: str
@@ -35,8 +43,15 @@ class Finding(NamedTuple):
 class Sanitizer:
     """Validates and redacts. For one thread at a time; the same options make the same bytes."""
 
-    def __init__(self, options: RedactionOptions, *, cache_directory: str | None = None, digest_key: bytes | None = None) -> None:
-        """Compile the rules, or take them from `cache_directory`; raise ConfigurationError for options that cannot be.
+    def __init__(
+        self,
+        options: RedactionOptions,
+        *,
+        cache_directory: str | None = None,
+        digest_key: bytes | None = None,
+    ) -> None:
+        """Compile the rules, or take them from `cache_directory`; raise ConfigurationError for
+        options that cannot be.
 
         `digest_key` gives refusals their keyed digest.
         """
@@ -45,7 +60,7 @@ class Sanitizer:
         policy = Policy(
             rules=active_rules(catalogue, options),
             vocabulary=catalogue.keys,
-            own=OwnRules(options.rule, taken=(rule.id for rule in catalogue.rule)),
+            own=CustomRules(options.rule, taken=(rule.id for rule in catalogue.rule)),
             key_names=options.key_names,
             allowed=frozenset(options.allow),
             hmac_key=options.hmac_key,
@@ -59,26 +74,33 @@ class Sanitizer:
         self.disabled_secret_rules = disabled_secret_rules(catalogue, options)
         self.version = _fingerprint(options)
 
-    def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> Clean:
+    def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> CleanChunk:
         """Return what of the chunk may leave, and why the rest may not.
 
-        With `flush=False` the Clean ends before the first line of a message that is still being streamed (its `end` is then smaller than the
-        chunk's, and may be its start): read on from there when there is more, or with `flush=True` when it has waited long enough. The bytes are
-        a function of [start, end) alone: a chunk of exactly these bytes with `flush=True` makes them again.
+        With `flush=False` the Clean ends before the first line of a message that is still being
+        streamed (its `end` is then smaller than the chunk's, and may be its start): read on from
+        there when there is more, or with `flush=True` when it has waited long enough. The bytes are
+        a function of [start, end) alone: a chunk of exactly these bytes with `flush=True` makes
+        them again.
         """
         valid = validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
         scanned = self._redactor.scan(valid.data)
         held = held_from(scanned.streams, len(valid.data)) if not flush else None
         if held is not None:
             end = _original(valid, held)
-            return self(dataclasses.replace(chunk, end=chunk.start + end, data=chunk.data[:end], torn=False), repair=repair)
+            return self(
+                dataclasses.replace(
+                    chunk, end=chunk.start + end, data=chunk.data[:end], torn=False
+                ),
+                repair=repair,
+            )
         redacted = self._redactor.redact(scanned)
         refused = list(valid.refused)
         for failed in redacted.failed:
             start = _original(valid, failed.start)
             newline = chunk.data.find(b"\n", start)
             refused.append((start, newline if newline >= 0 else len(chunk.data), failed.reason))
-        return Clean(
+        return CleanChunk(
             segment=chunk.segment,
             start=chunk.start,
             end=chunk.end,
@@ -92,7 +114,9 @@ class Sanitizer:
         )
 
     def self_test(self) -> tuple[str, ...]:
-        """Return the names of planted secrets that were not cut: anything but an empty answer means that nothing may be shipped."""
+        """Return the names of planted secrets that were not cut: anything but an empty answer means
+        that nothing may be shipped.
+        """
         return passed(self._planted, self.redact_line)
 
     def redact_line(self, line: bytes) -> bytes | Reason:
@@ -112,7 +136,11 @@ class Sanitizer:
             return reason
         try:
             edits = self._redactor.redact_line(line).edits
-            return tuple(Finding(rule, self.text(key_path(line, edit.start))) for edit in edits for rule in edit.rules)
+            return tuple(
+                Finding(rule, self.text(key_path(line, edit.start)))
+                for edit in edits
+                for rule in edit.rules
+            )
         except Exception:  # noqa: BLE001 - what would be held back has no findings, and an error may quote the line
             return Reason.REDACTION_FAILED
 
@@ -128,7 +156,11 @@ class Sanitizer:
             return "[REDACTED:text]"
 
     def _refusal(self, chunk: Chunk, start: int, end: int, reason: Reason) -> Refusal:
-        digest = hashlib.blake2b(chunk.data[start:end], key=self._digest_key, digest_size=16).digest() if self._digest_key else None
+        digest = (
+            hashlib.blake2b(chunk.data[start:end], key=self._digest_key, digest_size=16).digest()
+            if self._digest_key
+            else None
+        )
         return Refusal(chunk.start + start, chunk.start + end, reason.value, digest)
 
 
@@ -143,5 +175,9 @@ def _fingerprint(options: RedactionOptions) -> str:
     settings = msgspec.structs.replace(options, hmac_key=None, test=())
     digest = hashlib.sha256(repr((REVISION, settings)).encode() + catalogue_bytes())
     if options.hmac_key:
-        digest.update(hashlib.pbkdf2_hmac("sha256", options.hmac_key.encode(), b"tracesidecar redaction key", 10_000))
+        digest.update(
+            hashlib.pbkdf2_hmac(
+                "sha256", options.hmac_key.encode(), b"tracesidecar redaction key", 10_000
+            )
+        )
     return digest.hexdigest()[:32]

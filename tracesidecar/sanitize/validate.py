@@ -1,7 +1,8 @@
 """Strict validation: one call for a chunk of good lines, a reason for each bad one.
 
-msgspec checks every line of a chunk in one pass, but splits at white space and not at newlines, and does not look at UTF-8. Two proofs close
-both gaps: the lines that it returned, put together, are the chunk without its newlines; and the chunk is UTF-8.
+msgspec checks every line of a chunk in one pass, but splits at white space and not at newlines, and
+does not look at UTF-8. Two proofs close both gaps: the lines that it returned, put together, are
+the chunk without its newlines; and the chunk is UTF-8.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ _BLANK = b" \t\r"
 
 @dataclass(slots=True)
 class Validated:
-    """The accepted lines, each ended by a newline, and where the others were: (start, end, reason) within the chunk.
+    """The accepted lines, each ended by a newline, and where the others were: (start, end, reason)
+    within the chunk.
 
-    `starts` are the offsets at which the accepted lines began in the chunk, None when `data` is the chunk itself; `repaired` those of the lines that
-    were repaired.
+    `starts` are the offsets at which the accepted lines began in the chunk, None when `data` is the
+    chunk itself; `repaired` those of the lines that were repaired.
     """
 
     data: bytes = field(repr=False)
@@ -34,18 +36,28 @@ class Validated:
     repaired: list[int] = field(default_factory=list)
 
 
-def validate(chunk: bytes, *, is_first: bool = False, is_torn: bool = False, repair: bool = False) -> Validated:
-    """Check whole lines. `is_first`: the chunk begins its file (a byte order mark may stand there); `is_torn`: its last line has no newline and gets none."""
+def validate(
+    chunk: bytes, *, is_first: bool = False, is_torn: bool = False, repair: bool = False
+) -> Validated:
+    """Check whole lines.
+
+    `is_first`: the chunk begins its file (a byte order mark may stand there); `is_torn`: its last
+    line has no newline and gets none.
+    """
     has_mark = is_first and chunk.startswith(BYTE_ORDER_MARK)
     if not has_mark and chunk.endswith(b"\n"):
         lines = _proven_lines(chunk)
         if lines is not None:
             return Validated(chunk, lines)
-    return _line_by_line(chunk, len(BYTE_ORDER_MARK) if has_mark else 0, is_torn=is_torn, repair=repair)
+    return _line_by_line(
+        chunk, len(BYTE_ORDER_MARK) if has_mark else 0, is_torn=is_torn, repair=repair
+    )
 
 
 def _proven_lines(chunk: bytes) -> int | None:
-    """How many lines the chunk has, when each is exactly one JSON document of UTF-8; None when that is not proven."""
+    """How many lines the chunk has, when each is exactly one JSON document of UTF-8; None when that
+    is not proven.
+    """
     try:
         lines = _ONE.decode_lines(chunk)
     except (msgspec.DecodeError, RecursionError):

@@ -11,7 +11,10 @@ from tracesidecar.units import Seconds, Size
 
 
 class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a batch is closed: whichever is reached first. `bytes` counts before compression; `idle` is time without a new line."""
+    """When a batch is closed: whichever is reached first.
+
+    `bytes` counts before compression; `idle` is time without a new line.
+    """
 
     bytes: Size = msgspec.field(default_factory=lambda: Size.parse("32MiB"))
     lines: int = 100_000
@@ -20,7 +23,10 @@ class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[sink]]` block, without what is peculiar to its type. `content` None is the default of the sink's type and format."""
+    """One `[[sink]]` block, without what is peculiar to its type.
+
+    `content` None is the default of the sink's type and format.
+    """
 
     name: str
     type: str

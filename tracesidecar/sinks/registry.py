@@ -19,17 +19,23 @@ RECORD_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef", "otlp")
 SYSLOG_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef")
 STORE_FORMATS = (*RECORD_FORMATS, "parquet")
 ROW_LIMIT_BYTES = 1 << 20
-"""The most that a row of a lake has: what tables read without trouble (Athena takes 32 MB, a laptop's tools less)."""
+"""The most that a row of a lake has: what tables read without trouble (Athena takes 32 MB, a
+laptop's tools less).
+"""
 
 
 ELASTICSEARCH_DOCUMENT_BYTES = 5_000_000
-"""Half of a request of 10 MiB, because a line of format `raw` may double when it is written as text."""
+"""Half of a request of 10 MiB, because a line of format `raw` may double when it is written as
+text.
+"""
 
 
 class SinkModule(Protocol):
-    """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside `build` or later.
+    """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside
+    `build` or later.
 
-    Where its options decide more than the registry can say, it also has `promise(options) -> Promise` or `record_limit(options) -> int`.
+    Where its options decide more than the registry can say, it also has `promise(options) ->
+    Promise` or `record_limit(options) -> int`.
     """
 
     Options: type[SinkOptions]
@@ -39,7 +45,9 @@ class SinkModule(Protocol):
         ...
 
     def destination(self, options: SinkOptions) -> str:
-        """Name the destination, without credentials: a change under an old sink name is noticed by it."""
+        """Name the destination, without credentials: a change under an old sink name is noticed by
+        it.
+        """
         ...
 
 
@@ -47,9 +55,10 @@ class SinkModule(Protocol):
 class SinkType:
     """What a sink takes and promises.
 
-    `takes` objects: it keeps them by name, and gets a manifest. `formats` are those that make sense there; `keeps_content`: events go there whole
-    unless the configuration says otherwise. `record_limit_bytes` is the most that the destination takes of one record (0: any). `needs` is the
-    import that proves that the extra is installed.
+    `takes` objects: it keeps them by name, and gets a manifest. `formats` are those that make sense
+    there; `keeps_content`: events go there whole unless the configuration says otherwise.
+    `record_limit_bytes` is the most that the destination takes of one record (0: any). `needs` is
+    the import that proves that the extra is installed.
     """
 
     module: str
@@ -75,7 +84,7 @@ class SinkType:
 
 SINK_TYPES: dict[str, SinkType] = {
     "azure": SinkType(
-        "tracesidecar.sinks.azure",
+        "tracesidecar.sinks.object_store.azure.sink",
         "exactly once",
         "objects",
         STORE_FORMATS,
@@ -84,12 +93,22 @@ SINK_TYPES: dict[str, SinkType] = {
         extra="azure",
         needs="azure.storage.blob",
     ),
-    "directory": SinkType("tracesidecar.sinks.directory", "exactly once", "objects", STORE_FORMATS, keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES),
+    "directory": SinkType(
+        "tracesidecar.sinks.directory.sink",
+        "exactly once",
+        "objects",
+        STORE_FORMATS,
+        keeps_content=True,
+        record_limit_bytes=ROW_LIMIT_BYTES,
+    ),
     "elasticsearch": SinkType(
-        "tracesidecar.sinks.elasticsearch", "exactly once", formats=("ecs", "event", "ocsf", "raw"), record_limit_bytes=ELASTICSEARCH_DOCUMENT_BYTES
+        "tracesidecar.sinks.elasticsearch.sink",
+        "exactly once",
+        formats=("ecs", "event", "ocsf", "raw"),
+        record_limit_bytes=ELASTICSEARCH_DOCUMENT_BYTES,
     ),
     "gcs": SinkType(
-        "tracesidecar.sinks.gcs",
+        "tracesidecar.sinks.object_store.gcs.sink",
         "exactly once",
         "objects",
         STORE_FORMATS,
@@ -98,13 +117,19 @@ SINK_TYPES: dict[str, SinkType] = {
         extra="gcs",
         needs="google.cloud.storage",
     ),
-    "http": SinkType("tracesidecar.sinks.http", "at least once", "body"),
-    "relp": SinkType("tracesidecar.sinks.relp", "at least once", formats=SYSLOG_FORMATS),
+    "http": SinkType("tracesidecar.sinks.http.sink", "at least once", "body"),
+    "relp": SinkType(
+        "tracesidecar.sinks.syslog.relp_sink", "at least once", formats=SYSLOG_FORMATS
+    ),
     "kafka": SinkType(
-        "tracesidecar.sinks.kafka", "at least once", formats=("event", "ecs", "ocsf", "otlp", "raw"), extra="kafka", needs="confluent_kafka"
+        "tracesidecar.sinks.kafka.sink",
+        "at least once",
+        formats=("event", "ecs", "ocsf", "otlp", "raw"),
+        extra="kafka",
+        needs="confluent_kafka",
     ),
     "s3": SinkType(
-        "tracesidecar.sinks.s3",
+        "tracesidecar.sinks.object_store.s3.sink",
         "exactly once",
         "objects",
         STORE_FORMATS,
@@ -113,13 +138,34 @@ SINK_TYPES: dict[str, SinkType] = {
         extra="s3",
         needs="boto3",
     ),
-    "syslog": SinkType("tracesidecar.sinks.syslog", "kernel-acknowledged", formats=SYSLOG_FORMATS),
-    "sql": SinkType("tracesidecar.sinks.sql", "exactly once", formats=("event",), keeps_content=True, record_limit_bytes=ROW_LIMIT_BYTES, extra="sql"),
-    "stdout": SinkType("tracesidecar.sinks.stdout", "none", "body"),
-    "splunk": SinkType("tracesidecar.sinks.splunk", "at least once", record_limit_bytes=1_000_000),
-    "loki": SinkType("tracesidecar.sinks.loki", "at least once", record_limit_bytes=256 << 10),
-    "otlp": SinkType("tracesidecar.sinks.otlp", "at least once", formats=("otlp",), record_limit_bytes=(4 << 20) - 1024),
-    "datadog": SinkType("tracesidecar.sinks.datadog", "at least once", formats=("event", "ocsf", "cef", "leef", "otlp"), record_limit_bytes=800_000),
+    "syslog": SinkType(
+        "tracesidecar.sinks.syslog.sink", "kernel-acknowledged", formats=SYSLOG_FORMATS
+    ),
+    "sql": SinkType(
+        "tracesidecar.sinks.sql.sink",
+        "exactly once",
+        formats=("event",),
+        keeps_content=True,
+        record_limit_bytes=ROW_LIMIT_BYTES,
+        extra="sql",
+    ),
+    "stdout": SinkType("tracesidecar.sinks.stdout.sink", "none", "body"),
+    "splunk": SinkType(
+        "tracesidecar.sinks.splunk.sink", "at least once", record_limit_bytes=1_000_000
+    ),
+    "loki": SinkType("tracesidecar.sinks.loki.sink", "at least once", record_limit_bytes=256 << 10),
+    "otlp": SinkType(
+        "tracesidecar.sinks.otlp.sink",
+        "at least once",
+        formats=("otlp",),
+        record_limit_bytes=(4 << 20) - 1024,
+    ),
+    "datadog": SinkType(
+        "tracesidecar.sinks.datadog.sink",
+        "at least once",
+        formats=("event", "ocsf", "cef", "leef", "otlp"),
+        record_limit_bytes=800_000,
+    ),
 }
 
 
@@ -138,7 +184,11 @@ def record_limit_of(options: SinkOptions) -> int:
 
 
 def content_of(options: SinkOptions) -> Literal["full", "metadata"]:
-    """How much of each record the sink is given: lines as they stand are whole; else as configured, or as is usual for its type."""
+    """How much of each record the sink is given: lines as they stand are whole; else as configured,
+    or as is usual for its type.
+    """
     if options.content is not None:
         return options.content
-    return "full" if options.format == "raw" or SINK_TYPES[options.type].keeps_content else "metadata"
+    return (
+        "full" if options.format == "raw" or SINK_TYPES[options.type].keeps_content else "metadata"
+    )

@@ -1,0 +1,209 @@
+"""Retry, circuit and bisection, over a sink that answers as it is told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tracesidecar.deliver.bisect import records
+from tracesidecar.deliver.delivery import Delivery, RefusedRecord, RetryPolicy
+from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.errors import Rejected, RetryLater, SinkHalted
+from tracesidecar.model import Batch, Payload
+
+
+@dataclass
+class Destination:
+    """A destination with opinions: answers first what stands in `answers`, then judges records by
+    `poison`.
+    """
+
+    answers: list[Exception] = field(default_factory=list)
+    poison: set[bytes] = field(default_factory=set)
+    refuses_all: bool = False
+    requests: list[str] = field(default_factory=list)
+    taken: list[bytes] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    async def send(self, batch: Batch) -> None:
+        self.requests.append(batch.id)
+        if self.answers:
+            raise self.answers.pop(0)
+        lines = records(batch)
+        if self.refuses_all or self.poison & set(lines):
+            raise Rejected("bad_request", "status 400")
+        self.taken += lines
+
+
+@dataclass
+class Told:
+    outcomes: list[str] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    circuits: list[bool] = field(default_factory=list)
+
+    def attempted(self, seconds: float, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+        self.pauses.append(pause_seconds)
+
+    def circuit(self, *, is_open: bool) -> None:
+        self.circuits.append(is_open)
+
+
+def batch_of(lines: list[bytes]) -> Batch:
+    body = b"".join(line + b"\n" for line in lines)
+    return Batch(
+        "b1",
+        0,
+        (Payload("", encode_lines(body, "gzip"), b"", len(lines), compression="gzip"),),
+        None,
+        len(lines),
+        len(body),
+        "f",
+    )
+
+
+def delivery(sink: Destination, told: Told) -> Delivery:
+    async def at_once(_seconds: float) -> None:
+        return None
+
+    return Delivery(sink, told, sleep=at_once)
+
+
+LINES = [b'{"n":%d}' % n for n in range(5000)]
+
+
+async def test_a_retriable_answer_is_repeated_under_the_same_id_without_end() -> None:
+    sink, told = Destination(answers=[RetryLater("throttled") for _ in range(500)]), Told()
+    assert await delivery(sink, told).send(batch_of(LINES[:3])) == ()
+    assert sink.requests == ["b1"] * 501
+    assert sink.taken == LINES[:3]
+
+
+async def test_retry_after_is_honoured_and_pauses_stay_bounded() -> None:
+    sink, told = (
+        Destination(
+            answers=[
+                RetryLater("throttled", after_seconds=90.0),
+                *[RetryLater("down") for _ in range(40)],
+            ]
+        ),
+        Told(),
+    )
+    await delivery(sink, told).send(batch_of(LINES[:3]))
+    assert told.pauses[0] == 90.0
+    assert max(told.pauses[1:]) <= 60.0
+
+
+async def test_the_circuit_opens_after_five_failures_and_closes_with_the_first_success() -> None:
+    sink, told = Destination(answers=[RetryLater("down") for _ in range(6)]), Told()
+    await delivery(sink, told).send(batch_of(LINES[:3]))
+    assert told.circuits == [True, False]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2499, 2500, 4998, 4999])
+async def test_one_poisoned_record_among_five_thousand_is_found_in_few_requests(place: int) -> None:
+    sink, told = Destination(poison={LINES[place]}), Told()
+    assert await delivery(sink, told).send(batch_of(LINES)) == (
+        RefusedRecord(place, "bad_request"),
+    )
+    assert sink.taken == LINES[:place] + LINES[place + 1 :]
+    assert len(sink.requests) <= 2 * math.ceil(math.log2(5000)) + 2
+
+
+async def test_parts_have_the_same_ids_when_the_bisection_is_repeated() -> None:
+    first, second = Destination(poison={LINES[7]}), Destination(poison={LINES[7]})
+    await delivery(first, Told()).send(batch_of(LINES[:20]))
+    await delivery(second, Told()).send(batch_of(LINES[:20]))
+    assert first.requests == second.requests
+    assert first.requests[:2] == ["b1", "b1.0-9"]
+
+
+async def test_records_named_by_the_destination_are_refused_and_the_rest_is_sent() -> None:
+    sink = Destination(answers=[Rejected("mapping", records=(1, 3))])
+    refused = await delivery(sink, Told()).send(batch_of(LINES[:5]))
+    assert refused == (RefusedRecord(1, "mapping"), RefusedRecord(3, "mapping"))
+    assert sink.taken == [LINES[0], LINES[2], LINES[4]]
+
+
+async def test_records_that_are_stored_beside_refused_ones_are_not_sent_again() -> None:
+    sink = Destination(answers=[Rejected("mapping", records=(1, 3), stored=True)])
+    refused = await delivery(sink, Told()).send(batch_of([b"a", b"b", b"c", b"d"]))
+    assert [record.index for record in refused] == [1, 3]
+    assert sink.requests == ["b1"]
+
+
+async def test_a_destination_that_tells_only_how_many_it_refuses_has_taken_the_others_of_them() -> (
+    None
+):
+    error = Rejected("partial_success", records=tuple(range(150)), refused=3)
+    sink = Destination(answers=[error])
+    refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(150)]))
+    assert refused == tuple(RefusedRecord(index, "partial_success") for index in range(150))
+    assert sink.requests == ["b1"]
+
+
+async def test_only_where_the_refused_records_are_is_bisected() -> None:
+    sink = Destination(answers=[Rejected("bad_request", within=(2, 5))], poison={b"3"})
+    assert await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(9)])) == (
+        RefusedRecord(3, "bad_request"),
+    )
+    assert sink.requests == ["b1", "b1.0-1", "b1.2-3", "b1.2-2", "b1.3-3", "b1.4-5", "b1.6-8"]
+
+
+async def test_a_part_of_which_something_is_stored_is_no_doubt_of_the_destination() -> None:
+    partly = Rejected("mapping", records=tuple(range(149)), stored=True)
+    sink = Destination(answers=[Rejected("bad_request"), partly])
+    refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(300)]))
+    assert len(refused) == 149
+    assert sink.requests == ["b1", "b1.0-149", "b1.150-299"]
+
+
+async def test_a_destination_that_names_every_record_as_refused_holds_the_data() -> None:
+    lines = [b"%d" % number for number in range(150)]
+    sink = Destination(answers=[Rejected("mapping", records=tuple(range(150)))])
+    assert await delivery(sink, Told()).send(batch_of(lines)) == ()
+    assert sink.taken == lines
+
+
+async def test_a_destination_that_refuses_everything_holds_the_data_instead_of_emptying_it_into_quarantine() -> (
+    None
+):
+    sink, told = Destination(refuses_all=True), Told()
+    paused: list[float] = []
+
+    async def mended_while_waiting(seconds: float) -> None:
+        paused.append(seconds)
+        sink.refuses_all = False
+
+    assert await Delivery(sink, told, sleep=mended_while_waiting).send(batch_of(LINES[:300])) == ()
+    assert len(paused) == 1
+    assert sink.taken == LINES[:300]
+
+
+async def test_a_halted_sink_is_not_retried() -> None:
+    sink = Destination(answers=[SinkHalted("conflict")])
+    with pytest.raises(SinkHalted):
+        await delivery(sink, Told()).send(batch_of(LINES[:3]))
+    assert sink.requests == ["b1"]
+
+
+def test_the_pause_grows_to_its_limit_and_never_overflows() -> None:
+    policy = RetryPolicy()
+    assert policy.pause(1, None) <= 0.5
+    assert 30.0 <= policy.pause(10_000, None) <= 60.0

@@ -1,0 +1,203 @@
+"""The journal: what is committed is there after a kill, what was not is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracesidecar.errors import StateError, StateLocked
+from tracesidecar.journal import lock
+from tracesidecar.journal.journal import Commit, Journal
+from tracesidecar.journal.plan import Plan, PlannedObject
+from tracesidecar.journal.quarantine import LostBytes, QuarantinedLine
+from tracesidecar.model import Checkpoint, Range
+from tracesidecar.tail.segments import SegmentRecord
+
+
+def ignore(_point: str) -> None:
+    return None
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal.open(str(tmp_path))
+    journal.begin_sink("lake", "directory:/lake", {})
+    return journal
+
+
+def record(number: int, path: str = "/traces/a.jsonl") -> SegmentRecord:
+    return SegmentRecord(number, "agent", path, 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, "live")
+
+
+def plan(batch: str = "b1", at: int = 100) -> Plan:
+    return Plan(
+        batch,
+        "lake",
+        at,
+        "host",
+        "f",
+        3,
+        (Range(1, 0, 10, b"r", b"t", 3),),
+        (PlannedObject("raw/x", (b"s",)),),
+    )
+
+
+def refused(start: int = 4, sink: str = "") -> QuarantinedLine:
+    return QuarantinedLine(
+        1, sink, start, start + 3, "agent", "/traces/a.jsonl", 0, "not_json", b"k"
+    )
+
+
+def test_segments_survive_a_restart_with_names_that_are_not_utf8(
+    tmp_path: Path, journal: Journal
+) -> None:
+    odd = os.fsdecode(b"/traces/\xff\xfe na\nme.jsonl")
+    journal.save_segments([record(1, odd), record(2)])
+    journal.close()
+    assert Journal.open(str(tmp_path)).load_segments() == [record(1, odd), record(2)]
+
+
+def test_a_plan_stays_until_it_is_committed(tmp_path: Path, journal: Journal) -> None:
+    journal.plan(plan("b2", 200))
+    journal.plan(plan("b1", 100))
+    again = Journal.open(str(tmp_path))
+    assert again.plans("lake") == [plan("b1", 100), plan("b2", 200)]
+    again.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, ()), ignore)
+    assert again.plans("lake") == [plan("b2", 200)]
+    assert again.offsets("lake") == {1: Checkpoint(10, b"t")}
+
+
+def test_an_offset_never_goes_back(journal: Journal) -> None:
+    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, ()), ignore)
+    journal.commit(Commit("lake", None, {1: Checkpoint(5, b"x")}, ()), ignore)
+    assert journal.offsets("lake") == {1: Checkpoint(10, b"t")}
+
+
+def test_the_frontier_is_the_furthest_checkpoint_of_any_sink(journal: Journal) -> None:
+    journal.begin_sink("other", "http://x", {})
+    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"near")}, ()), ignore)
+    journal.commit(Commit("other", None, {1: Checkpoint(30, b"far")}, ()), ignore)
+    assert journal.frontier() == {1: Checkpoint(30, b"far")}
+
+
+def test_a_line_refused_by_validation_is_one_row_however_many_sinks_pass_it(
+    journal: Journal,
+) -> None:
+    journal.begin_sink("other", "http://x", {})
+    assert journal.commit(Commit("lake", None, {}, (refused(),)), ignore) == 1
+    assert journal.commit(Commit("other", None, {}, (refused(), refused(20))), ignore) == 1
+    assert [entry.line for entry in journal.quarantine()] == [refused(), refused(20)]
+
+
+def test_a_line_that_two_sinks_refuse_is_a_row_for_each(journal: Journal) -> None:
+    journal.commit(Commit("lake", None, {}, (refused(sink="lake"),)), ignore)
+    journal.commit(Commit("other", None, {}, (refused(sink="other"),)), ignore)
+    assert journal.quarantine_counts() == {
+        ("agent", "lake", "not_json"): 1,
+        ("agent", "other", "not_json"): 1,
+    }
+
+
+def test_a_commit_that_fails_in_the_middle_changes_nothing(journal: Journal) -> None:
+    journal.plan(plan())
+
+    def fail(_point: str) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        journal.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, (refused(),)), fail)
+    assert journal.offsets("lake") == {}
+    assert journal.plans("lake") == [plan()]
+    assert journal.quarantine() == []
+
+
+def test_a_process_killed_in_the_middle_of_a_commit_leaves_the_plan_and_no_offset(
+    tmp_path: Path, journal: Journal
+) -> None:
+    journal.plan(plan())
+    journal.close()
+    script = (
+        "import os,signal,sys\n"
+        "from tracesidecar.model import Checkpoint\n"
+        "from tracesidecar.journal.journal import Commit, Journal\n"
+        "j = Journal.open(sys.argv[1])\n"
+        "j.commit(Commit('lake', 'b1', {1: Checkpoint(10, b't')}, ()), lambda point: os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    again = Journal.open(str(tmp_path))
+    assert again.plans("lake") == [plan()]
+    assert again.offsets("lake") == {}
+
+
+def test_forgotten_segments_take_their_offsets_along_and_leave_their_quarantine(
+    journal: Journal,
+) -> None:
+    journal.save_segments([record(1)])
+    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, (refused(),)), ignore)
+    journal.forget_segments([1])
+    assert journal.load_segments() == []
+    assert journal.offsets("lake") == {}
+    assert len(journal.quarantine()) == 1
+
+
+def test_losses_are_kept_with_their_place(journal: Journal) -> None:
+    journal.record_losses([LostBytes(1, "agent", "/traces/a.jsonl", 10, 90, "deleted")])
+    [loss] = journal.losses()
+    assert (loss.start, loss.bytes, loss.reason) == (10, 90, "deleted")
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database at all" * 500])
+def test_a_damaged_journal_is_refused_with_a_sentence_and_never_skipped_over(
+    tmp_path: Path, journal: Journal, damage: bytes
+) -> None:
+    journal.close()
+    path = tmp_path / "journal.sqlite"
+    body = path.read_bytes()
+    for extra in ("-wal", "-shm"):
+        (tmp_path / f"journal.sqlite{extra}").unlink(missing_ok=True)
+    path.write_bytes(damage + body[len(damage) + 100 :] if damage else body[:5000])
+    with pytest.raises(StateError, match="cannot be used"):
+        Journal.open(str(tmp_path))
+
+
+def test_a_journal_of_another_schema_is_refused(tmp_path: Path, journal: Journal) -> None:
+    journal.close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (b"99",))
+    with pytest.raises(StateError, match="schema 99"):
+        Journal.open(str(tmp_path))
+
+
+def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path, journal: Journal) -> None:
+    journal.commit(Commit("lake", None, {}, (), lines=7, bytes=70), ignore)
+    [row] = Journal.open_to_read(str(tmp_path)).sinks()
+    assert (row.name, row.lines, row.bytes, row.batches) == ("lake", 7, 70, 1)
+
+
+def test_one_process_holds_a_state_directory_and_the_second_is_told_which(tmp_path: Path) -> None:
+    with lock.locked(str(tmp_path)):
+        script = "import sys\nfrom tracesidecar.journal import lock\nwith lock.locked(sys.argv[1]): pass\n"
+        second = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert f"in use by process {os.getpid()}" in second.stderr
+    with lock.locked(str(tmp_path)):
+        assert StateLocked.__mro__[1] is StateError
+
+
+def test_a_state_directory_that_everyone_may_write_to_is_refused(tmp_path: Path) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    with pytest.raises(StateError, match="writable by everyone"):
+        lock.prepare(str(open_to_all))

@@ -1,0 +1,167 @@
+"""What is asked of refused lines: given once to each sink, never twice, and the row goes when no
+sink has to have it any more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracesidecar.journal.journal import Commit, Journal
+from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.model import Checkpoint
+
+
+def ignore(_point: str) -> None:
+    return None
+
+
+def refused(start: int = 4, sink: str = "", reason: str = "not_json") -> QuarantinedLine:
+    return QuarantinedLine(1, sink, start, start + 3, "agent", "/traces/a.jsonl", 0, reason, b"k")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal.open(str(tmp_path))
+    for name in ("lake", "far"):
+        journal.begin_sink(name, name, {})
+        journal.commit(Commit(name, None, {1: Checkpoint(10, b"t")}, (refused(),)), ignore)
+    return journal
+
+
+def rows(journal: Journal) -> list[tuple[str, int, str]]:
+    return [
+        (entry.line.sink, entry.line.start, entry.line.reason) for entry in journal.quarantine()
+    ]
+
+
+def deliver(journal: Journal, sink: str, *again: QuarantinedLine) -> int:
+    entries = tuple(entry.id for entry in journal.asked(sink))
+    assert entries
+    return journal.commit(Commit(sink, None, {}, again, redriven=entries), ignore)
+
+
+def test_a_line_is_asked_of_each_sink_until_all_have_it(journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake", "far"]})
+    assert journal.redrives() == {entry.id: ("far", "lake")}
+    deliver(journal, "lake")
+    assert (journal.asked("lake"), journal.asked("far")) == ([], [entry])
+    deliver(journal, "far")
+    assert journal.quarantine() == []
+    assert journal.redrives() == {}
+
+
+def test_a_sink_that_was_given_the_line_is_not_asked_again_when_another_refused_it(
+    journal: Journal,
+) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake", "far"]})
+    journal.refuse_redrive("far", [(entry.id, "too_long")], ())
+    deliver(journal, "lake")
+    assert rows(journal) == [("", 4, "too_long")]
+    journal.ask_redrive({entry.id: ["lake", "far"]})
+    assert (journal.asked("lake"), len(journal.asked("far"))) == ([], 1)
+    deliver(journal, "far")
+    assert rows(journal) == []
+
+
+def test_a_line_that_the_destination_refuses_then_is_that_sinks_own_row(journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake", "far"]})
+    assert deliver(journal, "far", refused(sink="far", reason="bad_request")) == 1
+    deliver(journal, "lake")
+    assert rows(journal) == [("far", 4, "bad_request")]
+
+
+def test_a_line_that_its_sink_refuses_again_keeps_its_row_with_the_new_reason(
+    journal: Journal,
+) -> None:
+    journal.commit(Commit("far", None, {1: Checkpoint(20, b"t")}, (refused(14, "far"),)), ignore)
+    entry = journal.quarantine()[1]
+    journal.ask_redrive({entry.id: ["far"]})
+    assert deliver(journal, "far", refused(14, "far", "too_big")) == 0
+    assert rows(journal)[1] == ("far", 14, "too_big")
+    assert journal.redrives() == {}
+
+
+def test_a_repeat_that_validation_refuses_now_keeps_the_row(journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake"]})
+    deliver(journal, "lake", refused(reason="too_deep"))
+    assert rows(journal) == [("", 4, "too_deep")]
+    assert journal.redrives() == {}
+
+
+def test_a_redrive_moves_no_offset(journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake"]})
+    before = journal.offsets("lake")
+    deliver(journal, "lake")
+    assert journal.offsets("lake") == before
+
+
+@pytest.mark.parametrize("is_refused_again", [True, False])
+def test_a_sink_that_was_behind_and_takes_the_line_in_its_ordinary_way_is_not_given_it_twice(
+    journal: Journal, is_refused_again: bool
+) -> None:
+    journal.commit(Commit("lake", None, {1: Checkpoint(40, b"t")}, (refused(30),)), ignore)
+    entry = journal.quarantine()[1]
+    journal.ask_redrive({entry.id: ["lake", "far"]})
+    deliver(journal, "lake")
+    journal.commit(
+        Commit("far", None, {1: Checkpoint(40, b"t")}, (refused(30),) if is_refused_again else ()),
+        ignore,
+    )
+    assert [asked.id for asked in journal.asked("far")] == ([entry.id] if is_refused_again else [])
+    assert len(journal.quarantine()) == 1 + is_refused_again
+
+
+def test_lines_whose_bytes_are_gone_hold_no_segment_and_are_not_asked_for_again(
+    journal: Journal,
+) -> None:
+    [entry] = journal.quarantine()
+    assert journal.quarantined_segments() == {1}
+    journal.ask_redrive({entry.id: ["lake"]})
+    journal.refuse_redrive("lake", (), [entry.id])
+    assert journal.asked("lake") == []
+    assert [kept.is_gone for kept in journal.quarantine()] == [True]
+    assert journal.quarantined_segments() == frozenset()
+
+
+def test_what_was_asked_of_a_sink_that_is_no_more_is_forgotten(journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake", "far"]})
+    deliver(journal, "lake")
+    journal.forget_redrives(["lake"])
+    assert journal.quarantine() == []
+
+
+def test_a_dropped_line_is_not_asked_for_any_more_and_its_id_is_not_given_again(
+    journal: Journal,
+) -> None:
+    [entry] = journal.quarantine()
+    journal.ask_redrive({entry.id: ["lake"]})
+    journal.drop_quarantine([entry.id])
+    assert (journal.quarantine(), journal.asked("lake")) == ([], [])
+    journal.commit(Commit("lake", None, {}, (refused(50),)), ignore)
+    [next_entry] = journal.quarantine()
+    assert next_entry.id > entry.id
+
+
+def test_a_line_dropped_while_it_was_under_way_stays_dropped(journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    journal.drop_quarantine([entry.id])
+    journal.commit(Commit("lake", None, {}, (), redriven=(entry.id,)), ignore)
+    assert journal.quarantine() == []
+
+
+def test_what_another_process_asks_is_noticed(tmp_path: Path, journal: Journal) -> None:
+    [entry] = journal.quarantine()
+    assert [journal.has_news(), journal.has_news()] == [True, False]
+    beside = Journal.open_to_ask(str(tmp_path))
+    beside.ask_redrive({entry.id: ["lake"]})
+    beside.close()
+    assert [journal.has_news(), journal.has_news()] == [True, False]
+    assert journal.asked("lake") == [entry]

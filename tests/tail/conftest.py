@@ -1,0 +1,33 @@
+"""A follower of files and a writer of them."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.tail.follower import Follower, Writer
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+@pytest.fixture
+def follow(tmp_path: pathlib.Path) -> Iterator[Callable[..., Follower]]:
+    made: list[Follower] = []
+
+    def make(**source: object) -> Follower:
+        made.append(Follower(tmp_path, **source))
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.stop()
+
+
+@pytest.fixture
+def follower(follow: Callable[..., Follower]) -> Follower:
+    return follow()

@@ -1,0 +1,170 @@
+"""A store in memory, and a reader that follows files as a sink does."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from tracesidecar.model import BEGINNING, Checkpoint, Refusal
+from tracesidecar.tail.discovery.watcher import Watcher
+from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.segments import Loss, Remark, Scan, SegmentRecord
+from tracesidecar.tail.tailer import Tailer, ignore
+from tracesidecar.units import Seconds
+
+KEY = b"k" * 32
+
+
+class MemoryStore:
+    """Segments and one sink's checkpoints, in a dict."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, SegmentRecord] = {}
+        self.checkpoints: dict[int, Checkpoint] = {}
+        self.saves = 0
+
+    def load_segments(self) -> list[SegmentRecord]:
+        return list(self.records.values())
+
+    def frontier(self) -> dict[int, Checkpoint]:
+        return dict(self.checkpoints)
+
+    def save_segments(self, records: Iterable[SegmentRecord]) -> None:
+        self.saves += 1
+        self.records |= {record.id: record for record in records}
+
+    def forget_segments(self, ids: Iterable[int]) -> None:
+        for segment in ids:
+            self.records.pop(segment, None)
+            self.checkpoints.pop(segment, None)
+
+
+class Follower:
+    """Drives a collector over real files and keeps what arrives.
+
+    `stop` and `start` are a new process over the same store.
+    """
+
+    def __init__(self, root: pathlib.Path, **source: object) -> None:
+        self.root = root
+        self.traces = root / "traces"
+        self.traces.mkdir(exist_ok=True)
+        self.held = root / "held"
+        self.store = MemoryStore()
+        self.now = 1000.0
+        defaults: dict[str, object] = {
+            "name": "agent",
+            "include": (f"{self.traces}/**/*.jsonl",),
+            "copy_grace": Seconds(5),
+        }
+        self.sources = [SourceOptions(**(defaults | source))]  # type: ignore[arg-type]
+        self.lines: list[bytes] = []
+        self.torn: list[bytes] = []
+        self.refused: list[Refusal] = []
+        self.losses: list[Loss] = []
+        self.warnings: list[Remark] = []
+        self.last = Scan()
+        self.behind = False
+        self.notices: Watcher | None = None
+        self.limit = 1 << 40
+        self.at: Callable[[str], None] = ignore
+        self.start()
+
+    def start(self) -> None:
+        self.collector = Tailer(
+            self.sources, self.store, key=KEY, held_directory=str(self.held), held_limit=self.limit, notices=self.notices, at=self.at
+        )  # fmt: skip
+        for segment, place in self.store.checkpoints.items():
+            self.collector.settled(segment, place.offset)
+        self.open: set[int] = set(self.collector.segments())
+
+    def stop(self) -> None:
+        self.collector.close()
+
+    def kill(self) -> None:
+        """End as by SIGKILL: the kernel closes the files, nothing is saved."""
+        self.collector._parts.access.close()
+        self.start()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def scan(self, seconds: float = 1.0, *, full: bool = False) -> Scan:
+        self.now += seconds
+        self.last = self.collector.scan(self.now, full=full)
+        self.open |= set(self.last.changed)
+        self.losses += self.last.losses
+        self.warnings += self.last.warnings
+        for loss in self.last.losses:
+            self.collector.settled(loss.segment.id, loss.size)
+        return self.last
+
+    def read(self) -> None:
+        for segment in sorted(self.open):
+            while self.read_chunk(segment):
+                pass
+
+    def read_chunk(self, segment: int) -> bool:
+        at = self.store.checkpoints.get(segment, BEGINNING)
+        view = self.collector.segments().get(segment)
+        chunk = self.collector.read(segment, at, final=view is not None and view.is_writer_gone)
+        if chunk is None:
+            return False
+        assert chunk.start == at.offset
+        assert chunk.end == chunk.next.offset > chunk.start
+        if chunk.refused:
+            self.refused += chunk.refused
+            assert chunk.data == b""
+        else:
+            assert len(chunk.data) == chunk.end - chunk.start
+            *lines, rest = chunk.data.split(b"\n")
+            assert bool(rest) == chunk.torn
+            self.lines += lines
+            self.torn += [rest] if rest else []
+        self.store.checkpoints[segment] = chunk.next
+        self.collector.settled(segment, chunk.end)
+        return True
+
+    def turn(self, seconds: float = 1.0) -> None:
+        self.scan(seconds)
+        if not self.behind:
+            self.read()
+
+    def turns(self, count: int = 8) -> None:
+        for _ in range(count):
+            self.turn()
+
+    def counted(self) -> Counter[bytes]:
+        return Counter(self.lines)
+
+
+class Writer:
+    """Appends numbered lines to a file, and remembers all that it ever wrote."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.number = 0
+
+    def make(self, count: int = 1, width: int = 40) -> bytes:
+        lines = []
+        for _ in range(count):
+            self.number += 1
+            lines.append(b'{"n": %d, "text": "%s"}' % (self.number, b"x" * width))
+        self.written += lines
+        return b"".join(line + b"\n" for line in lines)
+
+    def append(self, path: pathlib.Path | str, count: int = 1, width: int = 40) -> None:
+        with open(path, "ab") as file:
+            file.write(self.make(count, width))
+
+
+def descriptors() -> list[str]:
+    """Return what this process has open."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{name}"
+        found += [os.readlink(path)] if os.path.lexists(path) else []
+    return found

@@ -1,0 +1,174 @@
+"""Change notices make things faster; whatever becomes of them, polling finds everything."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from watchdog.observers.inotify import InotifyObserver
+
+from tests.tail.follower import Follower, Writer
+from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, ROUND_SECONDS
+from tracesidecar.tail.discovery.watcher import Watcher
+
+
+@pytest.fixture
+def woken() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def noticing(follow: Callable[..., Follower], woken: threading.Event) -> Iterator[Follower]:
+    follower = follow()
+    follower.stop()
+    follower.notices = Watcher([str(follower.traces)], wake=woken.set)
+    follower.start()
+    follower.turns(3)
+    yield follower
+    follower.notices.close()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        threading.Event().wait(0.02)
+
+
+def test_a_change_wakes_the_caller_and_is_looked_at(
+    noticing: Follower, writer: Writer, woken: threading.Event
+) -> None:
+    woken.clear()
+    writer.append(noticing.traces / "a.jsonl", 3)
+    assert woken.wait(20)
+    until(lambda: noticing.turn(0.01) or len(noticing.lines) == 3, "the lines arrive")
+    woken.clear()
+    writer.append(noticing.traces / "a.jsonl", 3)
+    until(lambda: noticing.turn(0.01) or len(noticing.lines) == 6, "the further lines arrive")
+
+
+def test_a_directory_made_and_filled_at_once_is_read(noticing: Follower, writer: Writer) -> None:
+    for number in range(30):
+        below = noticing.traces / f"d{number}" / "x"
+        below.mkdir(parents=True)
+        writer.append(below / "a.tmp", 10)
+        (below / "a.tmp").rename(below / "a.jsonl")
+    until(
+        lambda: noticing.turn(0.01) or len(noticing.lines) == len(writer.written),
+        "all lines arrive",
+    )
+    noticing.turns(40)
+    assert noticing.counted() == Counter(writer.written)
+
+
+def test_rotation_is_followed_by_notices(noticing: Follower, writer: Writer) -> None:
+    a = noticing.traces / "a.jsonl"
+    for number in range(5):
+        writer.append(a, 10)
+        until(
+            lambda: noticing.turn(0.01) or len(noticing.lines) == len(writer.written),
+            "all lines arrive",
+        )
+        writer.append(a, 10)
+        a.rename(noticing.traces / f"a.jsonl.{number}")
+    until(
+        lambda: noticing.turn(0.01) or len(noticing.lines) == len(writer.written),
+        "all lines arrive",
+    )
+    assert noticing.counted() == Counter(writer.written)
+
+
+class Deaf(Watcher):
+    """Notices that work and never say anything, as on a network file system."""
+
+    def drain(self) -> set[str]:
+        super().drain()
+        return set()
+
+
+def test_changes_that_are_not_announced_are_found_by_the_round_and_end_the_trust(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    follower = follow()
+    for name in ("a", "b"):
+        writer.append(follower.traces / f"{name}.jsonl")
+    follower.turn()
+    follower.stop()
+    follower.notices = Deaf([str(follower.traces)])
+    follower.start()
+    follower.turns(3)
+    pace = follower.collector._parts.pace
+    pace.restless.clear()
+    writer.append(follower.traces / "a.jsonl")
+    old = time.time() - 10
+    os.utime(follower.traces / "a.jsonl", (old, old))
+    until(
+        lambda: time.time_ns() - os.stat(follower.traces / "a.jsonl").st_ctime_ns > 3_100_000_000,
+        "the change is old",
+    )
+    follower.turns(int(ROUND_SECONDS) + 1)
+    assert follower.counted() == Counter(writer.written)
+    assert not pace.trusts(follower.now)
+    writer.append(follower.traces / "b.jsonl")
+    follower.turn()
+    assert follower.counted() == Counter(writer.written)
+    assert pace.trusts(follower.now + DISTRUST_SECONDS)
+    follower.notices.close()
+
+
+def test_without_watches_to_be_had_polling_does_it(
+    follow: Callable[..., Follower], writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr(InotifyObserver, "schedule", refuse)
+    follower = follow()
+    follower.stop()
+    follower.notices = Watcher([str(follower.traces)])
+    follower.start()
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    assert follower.counted() == Counter(writer.written)
+    assert [warning.kind for warning in follower.warnings] == ["notices"]
+    follower.notices.close()
+
+
+def test_a_directory_that_is_replaced_is_watched_again(
+    noticing: Follower, writer: Writer, tmp_path: pathlib.Path
+) -> None:
+    noticing.traces.rename(tmp_path / "away")
+    noticing.turn()
+    noticing.traces.mkdir()
+    noticing.turn()
+    writer.append(noticing.traces / "a.jsonl")
+    until(lambda: noticing.turn(0.01) or len(noticing.lines) == 1, "the line arrives")
+
+
+def test_quiet_files_cost_a_thirtieth_a_turn_with_notices(
+    noticing: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(300):
+        writer.append(noticing.traces / f"{number}.jsonl")
+    noticing.turn()
+    noticing.scan(full=True)
+    parts = noticing.collector._parts
+    until(lambda: noticing.turn(0.01) or not parts.pace.restless, "all is quiet")
+    looked = []
+    look = noticing.collector._survey.look
+    monkeypatch.setattr(
+        noticing.collector._survey,
+        "look",
+        lambda file, **options: (looked.append(file.id), look(file, **options))[1],
+    )
+    noticing.turns(10)
+    assert len(looked) <= 10 * (300 / ROUND_SECONDS + 2)
+    noticing.turns(int(ROUND_SECONDS) + 1)
+    assert len(set(looked)) == 300

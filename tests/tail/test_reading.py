@@ -1,0 +1,334 @@
+"""Chunks: cut on the grid, whole lines, long lines within their allowance, archives, and the same
+bytes again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import pathlib
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from tests.tail.follower import KEY, Follower, Writer
+from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint, Chunk, Refusal
+from tracesidecar.tail.reading import compressed
+from tracesidecar.units import Size
+
+MIB = 1 << 20
+
+
+def chunks(follower: Follower, segment: int, at: Checkpoint = BEGINNING) -> list[Chunk]:
+    found = []
+    while (chunk := follower.collector.read(segment, at)) is not None:
+        found.append(chunk)
+        at = chunk.next
+    return found
+
+
+def only_segment(follower: Follower) -> int:
+    (segment,) = follower.collector.segments()
+    return segment
+
+
+def test_all_readers_see_the_same_chunks(follower: Follower, writer: Writer) -> None:
+    writer.append(follower.traces / "a.jsonl", 40_000, 60)
+    follower.scan()
+    segment = only_segment(follower)
+    whole = chunks(follower, segment)
+    assert chunks(follower, segment) == whole
+    assert chunks(follower, segment, whole[0].next) == whole[1:]
+    for chunk in whole:
+        assert (
+            chunk.start // CHUNK_BYTES
+            == (chunk.data.rfind(b"\n", 0, -1) + 1 + chunk.start) // CHUNK_BYTES
+        )
+        assert chunk.data.endswith(b"\n")
+    assert b"".join(chunk.data for chunk in whole) == (follower.traces / "a.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("offset", [-2, -1, 0, 1])
+def test_a_newline_at_the_grid_line_is_cut_right(follower: Follower, offset: int) -> None:
+    first = b"x" * (MIB + offset) + b"\n"
+    (follower.traces / "a.jsonl").write_bytes(b"a\n" + first[2:] + b"second\nthird\n")
+    follower.turn()
+    assert [len(line) for line in follower.lines] == [1, MIB + offset - 2, 6, 5]
+
+
+@pytest.mark.parametrize(
+    "length", [0, 1, 65_535, 65_536, 65_537, MIB - 1, MIB, MIB + 1, 3 * MIB, 16 * MIB]
+)
+def test_lines_of_all_lengths_arrive_with_their_neighbours(follower: Follower, length: int) -> None:
+    lines = [b"before", b"y" * length, b"after"]
+    (follower.traces / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    follower.turn()
+    assert follower.lines == lines
+
+
+@pytest.mark.parametrize("limit", [10, 4096, MIB, 5 * MIB])
+def test_a_line_over_the_limit_is_passed_over_and_its_neighbours_arrive(
+    follow: Callable[..., Follower], limit: int
+) -> None:
+    follower = follow(max_line=Size(limit))
+    exact, over = b"e" * limit, b"o" * (limit + 1)
+    (follower.traces / "a.jsonl").write_bytes(
+        b"\n".join([b"before", over, exact, over, b"after", b"last"]) + b"\n"
+    )
+    follower.turn()
+    assert follower.lines == [b"before", exact, b"after", b"last"]
+    digest = hashlib.blake2b(over, key=KEY, digest_size=16).digest()
+    second = 7 + len(over) + 1 + len(exact) + 1
+    assert follower.refused == [
+        Refusal(7, 7 + len(over), "too_long", digest),
+        Refusal(second, second + len(over), "too_long", digest),
+    ]
+
+
+def test_a_long_line_that_comes_in_pieces_is_measured_once_and_never_held(
+    follow: Callable[..., Follower],
+) -> None:
+    follower = follow(max_line=Size(4 * MIB))
+    a = follower.traces / "a.jsonl"
+    tracemalloc.start()
+    with a.open("ab", buffering=0) as file:
+        file.write(b"before\n")
+        for _ in range(20):
+            file.write(b"z" * MIB)
+            follower.turn()
+        file.write(b"\nafter\n")
+    follower.turn()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert follower.lines == [b"before", b"after"]
+    assert [(refusal.start, refusal.end) for refusal in follower.refused] == [(7, 7 + 20 * MIB)]
+    assert peak < 8 * MIB
+
+
+def test_a_long_line_passed_over_in_part_is_passed_over_after_a_restart(
+    follow: Callable[..., Follower],
+) -> None:
+    follower = follow(max_line=Size(MIB))
+    a = follower.traces / "a.jsonl"
+    a.write_bytes(b"before\n" + b"z" * 3 * MIB)
+    follower.turn()
+    follower.restart()
+    with a.open("ab") as file:
+        file.write(b"z\nafter\n")
+    follower.turns(2)
+    assert (follower.lines, len(follower.refused)) == ([b"before", b"after"], 1)
+
+
+def test_a_torn_line_waits_for_its_end_also_over_a_restart(follower: Follower) -> None:
+    a = follower.traces / "a.jsonl"
+    a.write_bytes(b'{"a": 1}\n{"b"')
+    follower.turns(10)
+    follower.restart()
+    follower.turns(3)
+    assert follower.lines == [b'{"a": 1}']
+    with a.open("ab") as file:
+        file.write(b": 2}\n")
+    follower.turn()
+    assert follower.lines == [b'{"a": 1}', b'{"b": 2}']
+
+
+def test_a_prefix_that_grows_keeps_the_file_the_same(follower: Follower, writer: Writer) -> None:
+    for _ in range(60):
+        writer.append(follower.traces / "a.jsonl", 2)
+        follower.turn()
+        follower.restart()
+    assert follower.counted() == Counter(writer.written)
+    assert len(follower.store.records) == 1
+
+
+def test_a_range_is_read_again_in_the_same_pieces(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    follower = follow(max_line=Size(2 * MIB))
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 30_000, 60)
+    with a.open("ab") as file:
+        file.write(b"l" * 3 * MIB + b"\n")
+    writer.append(a, 30_000, 60)
+    follower.scan()
+    segment = only_segment(follower)
+    whole = chunks(follower, segment)
+    pieces = follower.collector.read_range(segment, whole[0].end, whole[-1].end)
+    assert pieces is not None
+    assert list(pieces) == [chunk.data for chunk in whole[1:]]
+
+
+def test_a_range_that_is_gone_is_none(follower: Follower, writer: Writer) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+    size = a.stat().st_size
+    os.truncate(a, 10)
+    segment = only_segment(follower)
+    assert follower.collector.read_range(segment, 0, size) is None
+    assert follower.collector.read_range(12345, 0, size) is None
+
+
+def test_bytes_changed_before_the_checkpoint_are_never_passed(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+    writer.append(a, 1)
+    follower.scan()
+    with a.open("r+b") as file:
+        file.seek(a.stat().st_size - 200)
+        file.write(b"#")
+    before = len(follower.lines)
+    follower.read()
+    assert len(follower.lines) == before
+    follower.turns()
+    assert [loss.reason for loss in follower.losses] == ["changed"]
+
+
+def multi_member(data: bytes) -> bytes:
+    middle = data.index(b"\n", len(data) // 2) - 3
+    return gzip.compress(data[:middle]) + gzip.compress(data[middle:])
+
+
+def zstandard_frames(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return zstandard.compress(data[:middle]) + zstandard.compress(data[middle:])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [
+        ("gz", gzip.compress),
+        ("gz", multi_member),
+        ("zst", zstandard.compress),
+        ("zst", zstandard_frames),
+    ],
+)
+def test_archives_are_read_in_the_chunks_of_their_content(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    suffix: str,
+    pack: Callable[[bytes], bytes],
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",), max_line=Size(2 * MIB))
+    data = writer.make(50_000, 60) + b"q" * (2 * MIB) + b"\n" + writer.make(2)
+    (follower.traces / f"a.jsonl.{suffix}").write_bytes(pack(data))
+    follower.turn()
+    assert follower.counted() == Counter([*writer.written, b"q" * (2 * MIB)])
+    follower.restart()
+    follower.turns(2)
+    assert len(follower.lines) == len(writer.written) + 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [
+        ("gz", gzip.compress),
+        ("gz", multi_member),
+        ("zst", zstandard.compress),
+        ("zst", zstandard_frames),
+    ],
+)
+def test_an_archive_that_ends_too_early_waits_for_its_rest(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    suffix: str,
+    pack: Callable[[bytes], bytes],
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    data = pack(writer.make(20_000))
+    with (follower.traces / f"a.jsonl.{suffix}").open("ab", buffering=0) as file:
+        for tenth in range(10):
+            file.write(data[tenth * len(data) // 10 : (tenth + 1) * len(data) // 10])
+            follower.turn()
+            if tenth == 5:
+                follower.restart()
+    follower.turns(2)
+    assert follower.counted() == Counter(writer.written)
+    assert follower.losses == []
+
+
+def test_an_archive_read_in_part_is_read_on_after_a_restart(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    (follower.traces / "a.jsonl.gz").write_bytes(
+        gzip.compress(writer.make(50_000) + b'{"unterminated": 1}')
+    )
+    follower.scan()
+    assert follower.read_chunk(only_segment(follower))
+    follower.restart()
+    follower.open.clear()
+    follower.turns(2)
+    assert follower.counted() == Counter(writer.written)
+    assert follower.torn == [b'{"unterminated": 1}']
+    follower.restart()
+    follower.turns(2)
+    assert len(follower.lines) == len(writer.written)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_damaged_archive_is_reported_once_and_the_others_arrive(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer, suffix: str
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    pack = gzip.compress if suffix == "gz" else zstandard.compress
+    damaged = bytearray(
+        pack(
+            b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() + b"\n" for n in range(40_000))
+        )
+    )
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 64] = b"\xff" * 64
+    (follower.traces / f"a.jsonl.{suffix}").write_bytes(damaged)
+    writer.append(follower.traces / "b.jsonl", 3)
+    follower.turns()
+    follower.restart()
+    follower.turns()
+    assert [loss.reason for loss in follower.losses] == ["corrupt"]
+    assert not Counter(writer.written) - follower.counted()
+
+
+def test_a_bomb_is_given_up(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "BOMB_BYTES", 4 * MIB)
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    (follower.traces / "a.jsonl.gz").write_bytes(gzip.compress(b"\n" * 50 * MIB))
+    follower.turns()
+    assert [loss.reason for loss in follower.losses] == ["bomb"]
+
+
+def test_two_readers_apart_in_one_archive_do_not_begin_again_each_time(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/*",))
+    (follower.traces / "a.jsonl.gz").write_bytes(gzip.compress(writer.make(200_000, 60)))
+    follower.scan()
+    segment = only_segment(follower)
+    begun = []
+    begin = compressed.ArchiveFile._restart
+    monkeypatch.setattr(
+        compressed.ArchiveFile, "_restart", lambda self: (begun.append(1), begin(self))[1]
+    )
+    ahead = chunks(follower, segment)[8].next
+    behind = BEGINNING
+    for _ in range(6):
+        for at in (ahead, behind):
+            chunk = follower.collector.read(segment, at)
+            assert chunk is not None
+            if at == ahead:
+                ahead = chunk.next
+            else:
+                behind = chunk.next
+    assert len(begun) <= 4

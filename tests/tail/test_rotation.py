@@ -1,0 +1,591 @@
+"""Files that are renamed, copied, truncated, deleted or replaced, while running and while stopped:
+each line once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pathlib
+import shutil
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from tests.tail.follower import Follower, Writer
+
+RUNNING_OR_STOPPED = pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+
+
+def while_(stopped: bool, follower: Follower, act: Callable[[], None]) -> None:
+    """Do something between two turns, or between two processes."""
+    if stopped:
+        follower.stop()
+    act()
+    if stopped:
+        follower.start()
+    follower.turns(8)
+
+
+def truncate(path: pathlib.Path, size: int = 0) -> None:
+    os.truncate(path, size)
+
+
+def gzipped(path: pathlib.Path) -> pathlib.Path:
+    target = path.with_name(path.name + ".gz")
+    target.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return target
+
+
+def zstandarded(path: pathlib.Path) -> pathlib.Path:
+    target = path.with_name(path.name + ".zst")
+    target.write_bytes(zstandard.ZstdCompressor().compress(path.read_bytes()))
+    path.unlink()
+    return target
+
+
+def exactly(follower: Follower, writer: Writer) -> None:
+    assert follower.counted() - Counter(writer.written) == Counter(), "something arrived twice"
+    assert Counter(writer.written) - follower.counted() == Counter(), "something is missing"
+    assert [loss for loss in follower.losses if loss.lost_bytes] == []
+    assert follower.refused == []
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("lines", [1, 300], ids=["short", "long"])
+def test_rename_rotation_loses_and_repeats_nothing(
+    follower: Follower, writer: Writer, stopped: bool, lines: int
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, lines)
+    follower.turn()
+
+    def rotate() -> None:
+        writer.append(a, lines)
+        a.rename(follower.traces / "a.jsonl.1")
+        writer.append(a, lines)
+
+    while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+def test_generations_that_came_and_went_unseen_are_found(
+    follower: Follower, writer: Writer, stopped: bool
+) -> None:
+    a = follower.traces / "a.jsonl"
+    old = follower.traces / "a.jsonl.9"
+    old.write_bytes(b'{"from": "before us"}\n')
+    os.utime(old, (1, 1))
+    writer.append(a, 10)
+    follower.turn()
+
+    def rotate() -> None:
+        for _ in range(4):
+            writer.append(a, 10)
+            for number in range(3, 0, -1):
+                name = follower.traces / f"a.jsonl.{number}"
+                if name.exists():
+                    name.rename(follower.traces / f"a.jsonl.{number + 1}")
+            a.rename(follower.traces / "a.jsonl.1")
+        writer.append(a, 10)
+
+    while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+def test_generations_that_were_compressed_unseen_are_found(
+    follower: Follower, writer: Writer, stopped: bool
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 100)
+    follower.turn()
+
+    def rotate() -> None:
+        writer.append(a, 10)
+        a.rename(follower.traces / "a.jsonl.2")
+        writer.append(a, 10)
+        a.rename(follower.traces / "a.jsonl.1")
+        gzipped(follower.traces / "a.jsonl.2")
+        gzipped(follower.traces / "a.jsonl.1")
+        writer.append(a, 10)
+
+    while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
+def test_a_writer_that_keeps_the_rotated_file_open_is_followed(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    with a.open("ab", buffering=0) as old:
+        old.write(writer.make(5))
+        follower.turn()
+        a.rename(follower.traces / "a.jsonl.1")
+        for _ in range(3):
+            old.write(writer.make(5))
+            follower.turn()
+        writer.append(a, 5)
+        follower.turn()
+        old.write(writer.make(5))
+        follower.turns(2)
+    exactly(follower, writer)
+
+
+def test_a_file_moved_to_a_directory_nobody_watches_is_drained(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    away = follower.root / "away"
+    away.mkdir()
+    with a.open("ab", buffering=0) as file:
+        file.write(writer.make(5))
+        follower.turn()
+        file.write(writer.make(5))
+        a.rename(away / "a.jsonl")
+        follower.turn()
+        file.write(writer.make(5))
+        follower.turns(2)
+    exactly(follower, writer)
+
+
+def test_moved_away_truncated_and_moved_back_is_a_new_generation(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 50)
+    follower.turn()
+    away = follower.root / "b"
+    a.rename(away)
+    truncate(away)
+    writer.append(away, 5)
+    away.rename(a)
+    follower.turns()
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("unread", [0, 30], ids=["read", "partly-read"])
+@pytest.mark.parametrize(
+    "include", ["*.jsonl", "*.jsonl*"], ids=["copy-outside-glob", "copy-inside-glob"]
+)
+@pytest.mark.parametrize("lines", [3, 400], ids=["short", "long"])
+def test_copytruncate_loses_and_repeats_nothing(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    stopped: bool,
+    unread: int,
+    include: str,
+    lines: int,
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/{include}",))
+    a = follower.traces / "a.jsonl"
+    writer.append(a, lines)
+    follower.turn()
+
+    def rotate() -> None:
+        if unread:
+            writer.append(a, unread)
+        shutil.copyfile(a, follower.traces / "a.jsonl.1")
+        truncate(a)
+        writer.append(a, 2)
+
+    while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
+@pytest.mark.parametrize(
+    "include", ["*.jsonl", "*.jsonl*"], ids=["copy-outside-glob", "copy-inside-glob"]
+)
+@pytest.mark.parametrize("lines", [20, 600], ids=["short", "long"])
+def test_a_copy_seen_in_the_middle_waits(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    include: str,
+    lines: int,
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/{include}",))
+    a = follower.traces / "a.jsonl"
+    writer.append(a, lines)
+    follower.turn()
+    writer.append(a, 5)
+    data = a.read_bytes()
+    with (follower.traces / "a.jsonl.1").open("wb", buffering=0) as copy:
+        for third in range(3):
+            copy.write(data[third * len(data) // 3 : (third + 1) * len(data) // 3])
+            follower.turn(3.0)
+    follower.turn(3.0)
+    truncate(a)
+    follower.turn()
+    writer.append(a, 5)
+    follower.turns()
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("lines", [20, 600], ids=["short", "long"])
+def test_a_copy_whose_original_stays_is_a_file_of_its_own(
+    follower: Follower, writer: Writer, stopped: bool, lines: int
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, lines)
+    follower.turn()
+
+    def copy() -> None:
+        shutil.copyfile(a, follower.traces / "b.jsonl")
+
+    while_(stopped, follower, copy)
+    assert follower.counted() == Counter(writer.written * 2)
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize(
+    "include", ["*.jsonl", "*.jsonl*"], ids=["copy-outside-glob", "copy-inside-glob"]
+)
+@pytest.mark.parametrize("lines", [5, 300], ids=["short", "long"])
+def test_copies_into_one_and_the_same_file_are_told_apart(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    stopped: bool,
+    include: str,
+    lines: int,
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/{include}",))
+    a = follower.traces / "a.jsonl"
+
+    def rotate() -> None:
+        writer.append(a, 2)
+        shutil.copyfile(a, follower.traces / "a.jsonl.1")
+        truncate(a)
+        writer.append(a, lines)
+
+    writer.append(a, lines)
+    follower.turn()
+    for _ in range(4):
+        while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
+def test_copytruncate_right_after_the_start_of_a_read_is_not_delivered_as_the_old_file(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+    writer.append(a, 10)
+    follower.scan()
+    shutil.copyfile(a, follower.traces / "a.jsonl.1")
+    truncate(a)
+    writer.append(a, 30)
+    follower.read()
+    follower.turns()
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("after", [1, 10, 30], ids=["less", "same", "more"])
+@pytest.mark.parametrize("width", [40, 900], ids=["short", "long"])
+def test_truncate_then_write_is_a_new_generation(
+    follower: Follower, writer: Writer, stopped: bool, after: int, width: int
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.number = 100
+    writer.append(a, 10, width)
+    follower.turn()
+
+    def rewrite() -> None:
+        truncate(a)
+        writer.append(a, after, width)
+
+    while_(stopped, follower, rewrite)
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("after", [20, 30, 40], ids=["less", "same", "more"])
+def test_a_rewrite_that_keeps_the_first_4_KiB_is_sent_again(
+    follower: Follower, writer: Writer, stopped: bool, after: int
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.number = 100
+    head = writer.make(10, 900)
+    a.write_bytes(head + writer.make(30, 900))
+    follower.turn()
+    before = list(writer.written)
+
+    def rewrite() -> None:
+        with a.open("r+b") as file:
+            file.write(head + writer.make(after, 900))
+            file.truncate()
+
+    while_(stopped, follower, rewrite)
+    assert follower.counted() == Counter(before) + Counter(before[:10]) + Counter(
+        writer.written[40:]
+    )
+    assert follower.losses == []
+
+
+def test_a_truncation_of_unread_bytes_is_reported_with_its_length(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+    read = a.stat().st_size
+    writer.append(a, 10)
+    follower.scan()
+    size = a.stat().st_size
+    truncate(a)
+    follower.turns()
+    assert [
+        (loss.reason, loss.offset, loss.size, loss.segment.path) for loss in follower.losses
+    ] == [("truncated", read, size, str(a))]
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("compress", [gzipped, zstandarded])
+@pytest.mark.parametrize(
+    "include", ["*.jsonl", "*.jsonl*"], ids=["archive-outside-glob", "archive-inside-glob"]
+)
+@pytest.mark.parametrize("unread", [0, 3000], ids=["read", "partly-read"])
+def test_a_compressed_rotated_file_goes_on_where_it_was(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    stopped: bool,
+    compress: Callable[[pathlib.Path], pathlib.Path],
+    include: str,
+    unread: int,
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/{include}",))
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 3000)
+    follower.turn()
+
+    def rotate() -> None:
+        if unread:
+            writer.append(a, unread)
+        rotated = a.rename(follower.traces / "a.jsonl.1")
+        if not stopped:
+            follower.turn()
+        compress(rotated)
+        writer.append(a, 3)
+
+    while_(stopped, follower, rotate)
+    exactly(follower, writer)
+
+
+def test_a_held_file_that_was_compressed_while_stopped_is_not_sent_twice(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 100)
+    follower.turn()
+    writer.append(a, 100)
+    follower.scan()
+    follower.stop()
+    gzipped(a)
+    follower.start()
+    follower.turns()
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+def test_a_file_deleted_while_the_sink_is_behind_is_read_to_its_end(
+    follower: Follower, writer: Writer, stopped: bool
+) -> None:
+    a = follower.traces / "a.jsonl"
+    follower.behind = True
+    writer.append(a, 5000)
+    follower.turn()
+
+    def delete() -> None:
+        a.unlink()
+
+    while_(stopped, follower, delete)
+    assert follower.last.held_bytes > 0
+    follower.behind = False
+    follower.turns()
+    exactly(follower, writer)
+    assert list(follower.held.iterdir()) == []
+    assert follower.store.records == {}
+
+
+def test_a_deleted_file_that_nothing_holds_is_reported_lost(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+    read = a.stat().st_size
+    writer.append(a, 10)
+    follower.scan()
+    size = a.stat().st_size
+    follower.stop()
+    a.unlink()
+    shutil.rmtree(follower.held)
+    follower.start()
+    follower.turns()
+    assert [
+        (loss.reason, loss.offset, loss.size, loss.segment.path) for loss in follower.losses
+    ] == [("deleted", read, size, str(a))]
+    assert follower.store.records == {}
+
+
+@RUNNING_OR_STOPPED
+@pytest.mark.parametrize("after", [1, 10, 30], ids=["less", "same", "more"])
+def test_delete_and_recreate_is_two_files(
+    follower: Follower, writer: Writer, stopped: bool, after: int
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.number = 100
+    writer.append(a, 10)
+    follower.turn()
+
+    def recreate() -> None:
+        a.unlink()
+        writer.append(a, after)
+
+    while_(stopped, follower, recreate)
+    exactly(follower, writer)
+
+
+def test_the_unfinished_last_line_of_a_deleted_file_is_torn(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 3)
+    with a.open("ab") as file:
+        file.write(b'{"half": ')
+    follower.turns(2)
+    assert follower.torn == []
+    a.unlink()
+    follower.turns(2)
+    assert follower.torn == [b'{"half": ']
+    exactly(follower, writer)
+
+
+@RUNNING_OR_STOPPED
+def test_rotation_at_every_byte_of_a_line(
+    follower: Follower, writer: Writer, stopped: bool
+) -> None:
+    a = follower.traces / "a.jsonl"
+    line = len(writer.make(1, 8))
+    writer.written.clear()
+    for position in range(line + 1):
+        data = writer.make(2, 8)
+        with a.open("ab") as file:
+            file.write(data[:position])
+        follower.turn()
+
+        def rotate(data: bytes = data, position: int = position) -> None:
+            rotated = a.rename(follower.traces / f"a.jsonl.{position + 1}")
+            writer.append(a, 1, 8)
+            with rotated.open("ab") as file:
+                file.write(data[position:])
+
+        if stopped:
+            follower.stop()
+        rotate()
+        if stopped:
+            follower.start()
+        follower.turns(2)
+    exactly(follower, writer)
+
+
+def test_a_new_device_number_changes_nothing(follower: Follower, writer: Writer) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 100)
+    follower.turn()
+    follower.stop()
+    follower.store.records = {
+        segment: type(record)(
+            **{name: getattr(record, name) for name in record.__slots__}
+            | {"device": record.device + 7}
+        )
+        for segment, record in follower.store.records.items()
+    }
+    writer.append(a, 10)
+    follower.start()
+    follower.turns()
+    exactly(follower, writer)
+    assert len(follower.store.records) == 1
+
+
+def test_a_file_replaced_by_rename_with_the_same_content_and_more_goes_on(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 100)
+    follower.turn()
+    copy = follower.traces / "tmp"
+    shutil.copyfile(a, copy)
+    writer.append(copy, 5)
+    copy.rename(a)
+    follower.turns()
+    exactly(follower, writer)
+
+
+def test_ten_renames_between_two_turns_lose_and_repeat_nothing(
+    follower: Follower, writer: Writer
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 5)
+    follower.turn()
+    for _ in range(10):
+        writer.append(a, 5)
+        for number in range(10, 0, -1):
+            name = follower.traces / f"a.jsonl.{number}"
+            if name.exists():
+                name.rename(follower.traces / f"a.jsonl.{number + 1}")
+        a.rename(follower.traces / "a.jsonl.1")
+    writer.append(a, 5)
+    follower.turns()
+    exactly(follower, writer)
+
+
+def test_a_writer_that_does_not_append_leaves_a_hole_that_is_a_line_of_its_own(
+    follower: Follower, writer: Writer
+) -> None:
+    """After copytruncate its next write lands at the old offset; the NULs before it make that one
+    line invalid, and no other.
+    """
+    a = follower.traces / "a.jsonl"
+    with a.open("wb", buffering=0) as stale:
+        stale.write(writer.make(50))
+        follower.turn()
+        shutil.copyfile(a, follower.traces / "a.jsonl.1")
+        truncate(a)
+        stale.write(writer.make(3))
+        follower.turns()
+    assert [line.lstrip(b"\0") for line in follower.lines] == writer.written
+    assert sum(line.startswith(b"\0") for line in follower.lines) == 1
+
+
+@RUNNING_OR_STOPPED
+def test_only_numbered_siblings_of_a_rotated_file_are_taken(
+    follower: Follower, writer: Writer, stopped: bool
+) -> None:
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 10)
+    follower.turn()
+
+    def rotate() -> None:
+        writer.append(a, 10)
+        for name in ("a.jsonl.bak", "a.jsonl.swp", "b.jsonl.1", "notes.txt"):
+            (follower.traces / name).write_bytes(b'{"not": "ours"}\n')
+        shutil.copyfile(a, follower.traces / "a.jsonl.20200101")
+        os.utime(follower.traces / "a.jsonl.20200101", (1, 1))
+        a.rename(follower.traces / "a.jsonl.1")
+        writer.append(a, 10)
+
+    while_(stopped, follower, rotate)
+    exactly(follower, writer)

@@ -1,0 +1,115 @@
+"""`check-config`: say what is wrong with the configuration, and where."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from dataclasses import asdict
+
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.config.deletion_protection import MEANING, expected_protection
+from tracesidecar.config.load import EMBEDDED, Inspection, inspect
+from tracesidecar.config.schema import Configuration
+from tracesidecar.introspect.connectivity import Answer, ask
+from tracesidecar.introspect.redaction_tests import failed_tests
+from tracesidecar.sinks.registry import SINK_TYPES, promise_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--online` and `--json`."""
+    parser.add_argument(
+        "--online", action="store_true", help="also connect each sink and try its credentials"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Report everything at once; 78 when anything is wrong."""
+    inspection = inspect(arguments.config, os.environ)
+    configuration = inspection.configuration
+    is_sound = configuration is not None and not inspection.problems
+    failed = failed_tests(configuration.redaction) if configuration is not None and is_sound else []
+    answers = (
+        asyncio.run(ask(configuration.sink))
+        if configuration is not None and is_sound and arguments.online
+        else []
+    )
+    if arguments.json:
+        print_json(_document(inspection, failed, answers))
+    else:
+        _tell(inspection, failed, answers)
+    is_good = is_sound and not failed and all(answer.is_good for answer in answers)
+    return ExitCode.DONE if is_good else ExitCode.CONFIGURATION
+
+
+def _document(
+    inspection: Inspection, failed: list[str], answers: list[Answer]
+) -> dict[str, object]:
+    configuration = inspection.configuration
+    return {
+        "valid": configuration is not None and not inspection.problems and not failed,
+        "file": inspection.path,
+        "problems": [asdict(problem) for problem in inspection.problems],
+        "warnings": [asdict(warning) for warning in inspection.warnings],
+        "failed_redaction_tests": failed,
+        "sources": _sources(configuration) if configuration else [],
+        "sinks": _sinks(configuration) if configuration else [],
+        "online": [asdict(answer) for answer in answers],
+    }
+
+
+def _sources(configuration: Configuration) -> list[dict[str, object]]:
+    return [
+        {
+            "name": source.name,
+            "include": source.include,
+            "protection": expected_protection(source, configuration.state_directory),
+        }
+        for source in configuration.source
+    ]
+
+
+def _sinks(configuration: Configuration) -> list[dict[str, object]]:
+    return [
+        {
+            "name": sink.name,
+            "type": sink.type,
+            "destination": SINK_TYPES[sink.type].load().destination(sink),
+            "promise": promise_of(sink),
+        }
+        for sink in configuration.sink
+    ]
+
+
+def _tell(inspection: Inspection, failed: list[str], answers: list[Answer]) -> None:
+    for finding in (*inspection.problems, *inspection.warnings):
+        complain(f"{'error' if finding in inspection.problems else 'warning'}: {finding}")
+    for failure in failed:
+        complain(f"error: {failure}")
+    if inspection.configuration is None or inspection.problems:
+        return
+    configuration = inspection.configuration
+    rows = [
+        (
+            source.name,
+            "\n".join(source.include),
+            MEANING[expected_protection(source, configuration.state_directory)],
+        )
+        for source in configuration.source
+    ]
+    print_table("Sources", ("name", "include", "unsent files are"), rows)
+    print_table(
+        "Sinks",
+        ("name", "type", "destination", "promise"),
+        [tuple(sink.values()) for sink in _sinks(configuration)],
+    )
+    if answers:
+        print_table(
+            "Online",
+            ("sink", "answer"),
+            [(answer.sink, "good" if answer.is_good else answer.detail) for answer in answers],
+        )
+    if not failed and all(answer.is_good for answer in answers):
+        print_line(f"{inspection.path or EMBEDDED}: good")

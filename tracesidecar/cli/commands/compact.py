@@ -1,0 +1,165 @@
+"""`compact SINK --before DATE`: few large Parquet files in place of many small objects."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import UTC, date, datetime
+
+from tracesidecar.batch.manifest import ManifestObject
+from tracesidecar.cli.commands.verify import named, under_way
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain, print_json, print_line, print_table, size
+from tracesidecar.config.load import load_to_read
+from tracesidecar.config.schema import Configuration
+from tracesidecar.errors import SinkError
+from tracesidecar.journal.lock import locked, prepare
+from tracesidecar.lake.compact import Compacted, Compactor
+from tracesidecar.lake.rewrite import MEMORY_AT_LEAST, Limits
+from tracesidecar.lake.rows import CannotRewrite
+from tracesidecar.lake.store import open_store
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.units import Size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sink, the days, and the limits."""
+    parser.add_argument(
+        "sink", metavar="SINK", help="a sink of the configuration that keeps events as objects"
+    )
+    parser.add_argument(
+        "--before",
+        metavar="DATE",
+        type=date.fromisoformat,
+        required=True,
+        help="days before this one, which must be over",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="SIZE",
+        type=Size.parse,
+        default=Size.parse("256MiB"),
+        help="what a file aims at (256MiB)",
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        type=Size.parse,
+        default=Size.parse("1GiB"),
+        help="what the rewrite may take (1GiB); the rest goes to disk",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be rewritten")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Rewrite; 65 when a partition was left as it is because something is wrong with it, 75 when
+    the store cannot be used now.
+    """
+    configuration = load_to_read(arguments.config, os.environ)
+    sink = named(configuration, arguments.sink, "compact")
+    if sink is None or not _is_possible(arguments):
+        return ExitCode.USAGE
+    try:
+        done = _compacted(configuration, sink, arguments)
+    except SinkError as error:
+        complain(f"tracesidecar compact: {error}; what was begun is taken up by the next run")
+        return ExitCode.LEFT_BEHIND
+    except CannotRewrite as error:
+        complain(f"tracesidecar compact: {error}")
+        return ExitCode.QUARANTINED
+    if arguments.json:
+        print_json(
+            {
+                "sink": sink.name,
+                "before": str(arguments.before),
+                "partitions": [_document(each) for each in done],
+            }
+        )
+    else:
+        _tell(done)
+    return ExitCode.QUARANTINED if any(each.refused for each in done) else ExitCode.DONE
+
+
+def _is_possible(arguments: argparse.Namespace) -> bool:
+    if arguments.before > datetime.now(UTC).date():
+        complain(
+            f"tracesidecar compact: {arguments.before} is not over yet: only days that are over can be rewritten"
+        )
+        return False
+    if arguments.memory < MEMORY_AT_LEAST:
+        complain(f"tracesidecar compact: --memory must be at least {size(MEMORY_AT_LEAST)}")
+        return False
+    if importlib.util.find_spec("pyarrow") is None:
+        complain('tracesidecar compact: it needs pyarrow: pip install "tracesidecar[parquet]"')
+        return False
+    return True
+
+
+def _compacted(
+    configuration: Configuration, sink: SinkOptions, arguments: argparse.Namespace
+) -> list[Compacted]:
+    store = open_store(sink)
+    if store is None:
+        raise AssertionError("the sink was asked for by a type that can be opened")
+    prepare(configuration.state_directory)
+    with closing(store), locked(configuration.state_directory, "compact.lock"):
+        compactor = Compactor(
+            store, configuration.state_directory, Limits(arguments.memory, arguments.target)
+        )
+        before, busy = str(arguments.before), under_way(configuration, sink.name)
+        if arguments.dry_run:
+            return [
+                Compacted(partition, objects)
+                for partition, objects in compactor.plan(before, busy).items()
+            ]
+        return list(compactor.run(before, busy))
+
+
+def _document(done: Compacted) -> dict[str, object]:
+    return {
+        "dt": done.partition.dt,
+        "dialect": done.partition.dialect,
+        "before": _summed(done.before),
+        "after": _summed(done.after),
+        "duplicates": done.duplicates,
+        "refused": done.refused or None,
+    }
+
+
+def _summed(objects: tuple[ManifestObject, ...]) -> dict[str, int]:
+    return {
+        "objects": len(objects),
+        "rows": sum(each.rows for each in objects),
+        "bytes": sum(each.bytes for each in objects),
+    }
+
+
+def _tell(done: Iterable[Compacted]) -> None:
+    rows = [
+        (
+            each.partition.dt,
+            each.partition.dialect,
+            *_short(each.before),
+            "→",
+            *_short(each.after),
+            each.duplicates,
+            each.refused or "",
+        )
+        for each in done
+    ]
+    if not rows:
+        print_line("nothing to rewrite")
+        return
+    print_table(
+        "Partitions",
+        ("day", "dialect", "objects", "size", "", "objects", "size", "twice", "left as it is"),
+        rows,
+    )
+
+
+def _short(objects: tuple[ManifestObject, ...]) -> tuple[int, str]:
+    return len(objects), size(sum(each.bytes for each in objects))

@@ -1,0 +1,175 @@
+"""`ddl`: the statements that make tables over what the configuration ships."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.lake_argument import Found, lake, with_objects
+from tracesidecar.cli.output import complain, print_json, print_line
+from tracesidecar.config.load import load_to_read
+from tracesidecar.ddl import apply as apply_ddl
+from tracesidecar.ddl import athena, bigquery, duckdb, iceberg, postgres, spark, sqlite
+from tracesidecar.ddl.elasticsearch import Template, templates
+from tracesidecar.ddl.json_schema import event_schema
+from tracesidecar.ddl.lake_location import Lake
+from tracesidecar.ddl.statement import Statement
+from tracesidecar.logs import printable
+
+ENGINES: dict[str, Callable[[Lake, date], tuple[Statement, ...]]] = {
+    "athena": lambda lake, _: athena.statements(lake),
+    "bigquery": bigquery.statements,
+    "iceberg": iceberg.statements,
+    "duckdb": lambda lake, _: duckdb.statements(with_objects(lake)),
+    "spark": lambda lake, day: spark.statements(with_objects(lake), day),
+    "postgres": lambda lake, _: postgres.statements(lake),
+    "sqlite": lambda _lake, _: sqlite.statements(),
+}
+OTHERS = ("elasticsearch", "json-schema")
+NOTES = {
+    "iceberg": "The table is filled from the view `events` that `ddl athena` makes.",
+    "postgres": "For each object: lines, copy, insert, in one session.",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the engine, and what the statements are for."""
+    parser.add_argument(
+        "engine", metavar="ENGINE", choices=(*ENGINES, *OTHERS), help=", ".join((*ENGINES, *OTHERS))
+    )
+    parser.add_argument(
+        "--sink",
+        metavar="NAME",
+        help="the sink whose lake is meant; else the first that ships events",
+    )
+    parser.add_argument(
+        "--database",
+        metavar="NAME",
+        help="database, dataset or schema of the tables (agent_traces)",
+    )
+    parser.add_argument("--project", metavar="NAME", help="project of BigQuery")
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        type=date.fromisoformat,
+        help="the first day that Athena looks for (2025-01-01)",
+    )
+    parser.add_argument(
+        "--day",
+        metavar="DATE",
+        type=date.fromisoformat,
+        default=_yesterday(),
+        help="the day that load statements are about (yesterday)",
+    )
+    parser.add_argument(
+        "--apply",
+        metavar="WHERE",
+        help="make the tables: a DuckDB file, or the URL of a PostgreSQL or Elasticsearch",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print the statements, or run those that define."""
+    engine: str = arguments.engine
+    if engine == "json-schema":
+        print_json(event_schema())
+        return ExitCode.DONE
+    if arguments.apply and engine not in apply_ddl.APPLIED:
+        complain(
+            f"tracesidecar ddl: --apply is for {', '.join(apply_ddl.APPLIED)}; run the statements for {engine} there"
+        )
+        return ExitCode.USAGE
+    found = lake(load_to_read(arguments.config, os.environ), arguments.sink)
+    if found is None:
+        complain(f"tracesidecar ddl: no sink {printable(arguments.sink)} keeps objects")
+        return ExitCode.USAGE
+    try:
+        place = _adjusted(found.lake, arguments)
+    except ValueError as error:
+        complain(f"tracesidecar ddl: {error}")
+        return ExitCode.USAGE
+    _warn(found)
+    if engine == "elasticsearch":
+        return _elasticsearch(arguments)
+    statements = ENGINES[engine](place, arguments.day)
+    if arguments.apply:
+        return _applied(apply_ddl.apply(engine, arguments.apply, statements), arguments)
+    _print(engine, found, place, statements, as_json=arguments.json)
+    return ExitCode.DONE
+
+
+def _yesterday() -> date:
+    return (datetime.now(UTC) - timedelta(days=1)).date()
+
+
+def _adjusted(place: Lake, arguments: argparse.Namespace) -> Lake:
+    given = {
+        "database": arguments.database,
+        "project": arguments.project,
+        "first_day": arguments.since,
+    }
+    return replace(place, **{key: value for key, value in given.items() if value is not None})
+
+
+def _warn(found: Found) -> None:
+    if found.sink is None:
+        complain(
+            "tracesidecar ddl: no sink of the configuration keeps objects; put your own for BUCKET and PREFIX"
+        )
+    elif not found.has_events:
+        complain(
+            f'tracesidecar ddl: sink {found.sink.name} ships {found.sink.format}; tables need format = "event" or "parquet"'
+        )
+
+
+def _print(
+    engine: str, found: Found, place: Lake, statements: tuple[Statement, ...], *, as_json: bool
+) -> None:
+    if as_json:
+        sink = found.sink.name if found.sink else None
+        print_json(
+            {
+                "engine": engine,
+                "sink": sink,
+                "location": place.location,
+                "statements": [asdict(statement) for statement in statements],
+            }
+        )
+        return
+    if engine in NOTES:
+        print_line(f"-- {NOTES[engine]}")
+    for statement in statements:
+        print_line(
+            f"-- {statement.name} ({statement.use}): {statement.purpose}\n{statement.text};\n"
+        )
+
+
+def _elasticsearch(arguments: argparse.Namespace) -> int:
+    if arguments.apply:
+        return _applied(apply_ddl.put_templates(arguments.apply), arguments)
+    made = templates()
+    if arguments.json:
+        print_json(
+            {"engine": "elasticsearch", "templates": [asdict(template) for template in made]}
+        )
+    else:
+        print_line("\n\n".join(_request(template) for template in made))
+    return ExitCode.DONE
+
+
+def _request(template: Template) -> str:
+    return f"# {template.purpose}\nPUT _index_template/{template.name}\n{json.dumps(template.body, indent=2)}"
+
+
+def _applied(names: list[str], arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        print_json({"engine": arguments.engine, "applied": names})
+    else:
+        print_line(f"made {', '.join(names)}")
+    return ExitCode.DONE

@@ -1,0 +1,30 @@
+"""`exec -- CMD`: start an agent, ship while it runs, drain after it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain
+from tracesidecar.config.load import load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the agent's command line; `--` keeps its options from ours."""
+    parser.usage = "tracesidecar exec [--config FILE] -- CMD [ARG…]"
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- CMD [ARG…]", help="the agent to start"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Load the configuration and hand over to the daemon."""
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        complain("tracesidecar exec: no command was given; write: tracesidecar exec -- CMD [ARG…]")
+        return ExitCode.USAGE
+    loaded = load(arguments.config, os.environ)
+    from tracesidecar import daemon
+
+    return daemon.exec_command(loaded, command)

@@ -1,0 +1,139 @@
+"""`explain FILE`: where each byte range of a file is, per sink."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.config.load import load_to_read
+from tracesidecar.config.schema import Configuration
+from tracesidecar.introspect.byte_ranges import Piece, pieces
+from tracesidecar.introspect.status import size_now, takes
+from tracesidecar.journal.journal import Journal
+from tracesidecar.logs import printable
+from tracesidecar.tail.glob import Exclusions
+from tracesidecar.tail.segments import SegmentRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One segment (a generation of the file) and its pieces for one sink."""
+
+    segment: SegmentRecord
+    sink: str
+    pieces: list[Piece]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the file and `--json`."""
+    parser.add_argument("file", metavar="FILE", help="a trace file; it may be gone")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Look the file up in the journal, by name and by inode."""
+    configuration = load_to_read(arguments.config, os.environ)
+    path = os.path.abspath(arguments.file)
+    with closing(Journal.open_to_read(configuration.state_directory)) as journal:
+        segments = [segment for segment in journal.load_segments() if _is_file(segment, path)]
+        explanations = [
+            _explain(journal, segment, sink.name)
+            for segment in segments
+            for sink in configuration.sink
+            if takes(sink, segment.source)
+        ]
+    if not explanations:
+        complain(
+            f"tracesidecar explain: {printable(path)} is not in the journal: {_why_not(configuration, path)}"
+        )
+        return ExitCode.USAGE
+    if arguments.json:
+        print_json(
+            {
+                "path": printable(path),
+                "ranges": [_document(explanation) for explanation in explanations],
+            }
+        )
+    else:
+        _tell(explanations)
+    return 0
+
+
+def _is_file(segment: SegmentRecord, path: str) -> bool:
+    if segment.path in (path, os.path.realpath(path)):
+        return True
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (segment.device, segment.inode)
+
+
+def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation:
+    checkpoint = journal.offsets(sink).get(segment.id)
+    planned = [
+        (r.start, r.end)
+        for plan in journal.plans(sink)
+        for r in plan.ranges
+        if r.segment == segment.id
+    ]
+    refused = [
+        Piece(entry.line.start, entry.line.end, "quarantined", entry.line.reason)
+        for entry in journal.quarantine()
+        if entry.line.segment == segment.id and entry.line.sink in ("", sink)
+    ]
+    lost = [
+        Piece(loss.start, loss.start + loss.bytes, "lost", loss.reason)
+        for loss in journal.losses()
+        if loss.segment == segment.id
+    ]
+    covered = pieces(
+        size=size_now(segment),
+        delivered=checkpoint.offset if checkpoint else 0,
+        planned=planned,
+        exceptions=[*refused, *lost],
+    )
+    return Explanation(segment, sink, covered)
+
+
+def _why_not(configuration: Configuration, path: str) -> str:
+    for source in configuration.source:
+        if any(path in Exclusions((pattern,)) for pattern in source.include):
+            is_excluded = path in Exclusions(source.exclude)
+            return (
+                f'source "{source.name}" excludes it'
+                if is_excluded
+                else f'source "{source.name}" includes it, but nothing of it has been read yet'
+            )
+    return "no source includes it"
+
+
+def _document(explanation: Explanation) -> dict[str, object]:
+    segment = explanation.segment
+    return {
+        "segment": segment.id,
+        "generation": segment.generation,
+        "source": segment.source,
+        "path": printable(segment.path),
+        "state": segment.state,
+        "sink": explanation.sink,
+        "pieces": [asdict(piece) for piece in explanation.pieces],
+    }
+
+
+def _tell(explanations: list[Explanation]) -> None:
+    for explanation in explanations:
+        segment = explanation.segment
+        title = f"{printable(segment.path)} (segment {segment.id}, generation {segment.generation}, {segment.state}) in sink {explanation.sink}"
+        if explanation.pieces:
+            print_table(
+                title,
+                ("from byte", "to byte", "state", "why"),
+                [(p.start, p.end, p.state, p.detail) for p in explanation.pieces],
+            )
+        else:
+            print_line(f"{title}: empty")

@@ -1,0 +1,109 @@
+"""`init`: write a commented configuration for what is found on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain, print_line
+from tracesidecar.config.known_agents import found_agents
+from tracesidecar.config.paths import default_lake, default_state_directory
+from tracesidecar.logs import printable
+
+_HEAD = """\
+# The configuration of tracesidecar, written by "tracesidecar init" for what it found on this machine.
+# All options are in config.example.toml. "tracesidecar check-config" says what is wrong, with the line.
+
+state_directory = {state}
+
+[daemon]
+listen = "127.0.0.1:9464"        # /metrics /livez /readyz /status; "" switches it off
+"""
+_SOURCE = """
+[[source]]
+name    = {name}
+include = {include}
+{more}repair  = true                   # replace NaN and lone surrogates, which some agents write, instead of refusing the line
+"""
+_TAIL = """
+[redaction]
+pii = false                      # secrets are always cut; true also cuts personal data
+
+# Where to: a folder on this machine. Nothing leaves the machine before you name another sink.
+[[sink]]
+name  = "lake"
+type  = "directory"
+path  = {lake}
+format = "event"                 # rows with the same columns for every agent; "raw" keeps the lines as they stand
+batch = {{ age = "60s", idle = "10s" }}
+
+# [[sink]]
+# name   = "archive"
+# type   = "s3"                  # needs: pip install "tracesidecar[s3]"
+# bucket = "my-traces"
+
+# [[sink]]
+# name = "collector"
+# type = "http"
+# url  = "https://collector.example.com/traces"
+# auth = {{ type = "bearer", token = "${{env:COLLECTOR_TOKEN}}" }}
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--force`; `--config` names the file to write."""
+    parser.add_argument("--force", action="store_true", help="overwrite the file when it exists")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Write the file, and say what was found and what comes next."""
+    path = arguments.config or "tracesidecar.toml"
+    folder = os.getcwd()
+    text = configuration_text(folder)
+    try:
+        with open(path, "w" if arguments.force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        complain(f"tracesidecar init: {printable(path)} exists already; --force overwrites it")
+        return ExitCode.USAGE
+    except OSError as error:
+        complain(f"tracesidecar init: {printable(path)} cannot be written: {error.strerror}")
+        return ExitCode.CONFIGURATION
+    agents = ", ".join(found_agents(os.environ, folder)) or "no agent that it knows"
+    print_line(f"wrote {printable(path)}; found {agents}")
+    print_line(
+        f"next: tracesidecar check-config --config {printable(path)}, then tracesidecar run --config {printable(path)}"
+    )
+    return 0
+
+
+def configuration_text(folder: str) -> str:
+    """The configuration for this user and this working directory, as TOML with comments."""
+    blocks = [_HEAD.format(state=_quoted(default_state_directory(os.environ)))]
+    for name, agent in found_agents(os.environ, folder).items():
+        more = f"exclude = {_list(agent.exclude)}\n" if agent.exclude else ""
+        more += "documents = true\n" if agent.documents else ""
+        blocks.append(_SOURCE.format(name=_quoted(name), include=_list(agent.include), more=more))
+    blocks.append(
+        _SOURCE.format(
+            name='"traces"', include=_list((os.path.join(folder, "traces/**/*.jsonl"),)), more=""
+        )
+    )
+    blocks.append(_TAIL.format(lake=_quoted(default_lake(os.environ))))
+    return "".join(blocks)
+
+
+def _list(texts: tuple[str, ...]) -> str:
+    quoted = [_quoted(text) for text in texts]
+    return (
+        f"[{quoted[0]}]"
+        if len(quoted) == 1
+        else "[\n" + "".join(f"  {text},\n" for text in quoted) + "]"
+    )
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string has JSON's escapes; DEL, which JSON leaves alone, needs one too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F").replace("${", "$${")

@@ -1,0 +1,182 @@
+"""`scan PATH…`: a dry run over files that says what would be refused and cut and where, never what
+it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
+
+from tracesidecar.cli.exit_codes import ExitCode
+from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress, size
+from tracesidecar.config.load import load_to_read
+from tracesidecar.introspect.scan import Examination, Findings, Place, trace_files
+from tracesidecar.introspect.usage_totals import Sum
+from tracesidecar.logs import printable
+
+REFUSED_LINES_SHOWN = 20
+PLACES_SHOWN = 3
+_COUNTERS = ("invalid", "secrets", "pii", "pii_not_cut")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the paths, `--json` and `--strict`."""
+    parser.add_argument(
+        "path",
+        nargs="+",
+        metavar="PATH",
+        help="a file, or a directory with .jsonl files (.gz and .zst too)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit 65 when a secret, personal data or a line that would be refused was found, or a file could not be read",
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Examine every file and report."""
+    redaction = load_to_read(arguments.config, os.environ).redaction
+    missing = [path for path in arguments.path if not os.path.exists(path)]
+    for path in missing:
+        complain(f"tracesidecar scan: {printable(path)} does not exist")
+    if missing:
+        return ExitCode.USAGE
+    files = list(trace_files(arguments.path))
+    with progress(sum(map(_size, files))) as advance:
+        examination = Examination(redaction)
+        findings = examination.told(examination.findings(files, advance))
+    if arguments.json:
+        print_json(_document(findings))
+    else:
+        _tell(findings)
+    is_clean = all(found.is_clean for found in findings)
+    return ExitCode.DONE if is_clean or not arguments.strict else ExitCode.QUARANTINED
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def _document(findings: Iterable[Findings]) -> dict[str, object]:
+    files = [
+        {
+            "path": found.path,
+            "lines": found.lines,
+            "bytes": found.bytes,
+            "invalid_lines": [
+                {"line": line, "reason": reason} for line, reason in found.invalid_lines
+            ],
+            **{name: dict(counter) for name, counter in _counters(found)},
+            "places": [place._asdict() for place in found.places],
+            "dialect": found.dialect,
+            **asdict(found.usage),
+            "trouble": found.trouble,
+        }
+        for found in findings
+    ]
+    return {"files": files, "total": _total(findings)}
+
+
+def _counters(found: Findings) -> Iterator[tuple[str, Counter[str]]]:
+    yield from zip(
+        _COUNTERS, (found.invalid, found.secrets, found.pii, found.pii_not_cut), strict=True
+    )
+
+
+def _total(findings: Iterable[Findings]) -> dict[str, object]:
+    totals = {name: Counter[str]() for name in _COUNTERS}
+    lines = byte_count = 0
+    for found in findings:
+        lines += found.lines
+        byte_count += found.bytes
+        for name, counter in _counters(found):
+            totals[name] += counter
+    usage = [asdict(found.usage) for found in findings]
+    sums = {field.name: sum(each[field.name] for each in usage) for field in fields(Sum)}
+    return {
+        "lines": lines,
+        "bytes": byte_count,
+        **{name: dict(counter) for name, counter in totals.items()},
+        **sums,
+    }
+
+
+def _tell(findings: list[Findings]) -> None:
+    if not findings:
+        print_line("no .jsonl files there")
+        return
+    columns = (
+        "file",
+        "dialect",
+        "lines",
+        "size",
+        "invalid",
+        "secrets",
+        "personal data",
+        "calls",
+        "tokens in",
+        "tokens out",
+        "USD",
+        "trouble",
+    )
+    print_table("Files", columns, [_row(found) for found in findings])
+    found_rows = [row for found in findings for row in _rows(found)]
+    if found_rows:
+        print_table(
+            "What was found",
+            ("file", "rule", "kind", "count", "would be", "line and keys"),
+            found_rows,
+        )
+    if any(found.pii_not_cut for found in findings):
+        print_line(
+            'Personal data is let pass where the table says so; "pii" in [redaction] changes that.'
+        )
+    for found in findings:
+        for line, reason in found.invalid_lines[:REFUSED_LINES_SHOWN]:
+            print_line(f"{found.path}:{line}: {reason}")
+
+
+def _row(found: Findings) -> tuple[str | int, ...]:
+    usage = found.usage
+    spent = (
+        f"{usage.cost_usd:.2f}{f' + {usage.unpriced} unpriced' if usage.unpriced else ''}"
+        if usage.calls
+        else ""
+    )
+    counts = (
+        found.invalid.total(),
+        found.secrets.total(),
+        found.pii.total(),
+        usage.calls,
+        usage.input_tokens,
+        usage.output_tokens,
+    )
+    return found.path, found.dialect, found.lines, size(found.bytes), *counts, spent, found.trouble
+
+
+def _rows(found: Findings) -> Iterator[tuple[str, str, str, int, str, str]]:
+    kinds = (
+        ("secret", "cut", found.secrets),
+        ("personal data", "cut", found.pii - found.pii_not_cut),
+        ("personal data", "not cut", found.pii_not_cut),
+    )
+    for kind, fate, counter in kinds:
+        for rule, count in counter.most_common():
+            yield (
+                found.path,
+                rule,
+                kind,
+                count,
+                fate,
+                _places([place for place in found.places if place.rule == rule], count),
+            )
+
+
+def _places(places: list[Place], count: int) -> str:
+    shown = [f"{place.line}:{place.path}" for place in places[:PLACES_SHOWN]]
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

@@ -1,0 +1,111 @@
+"""Put a configuration together from a parsed document: defaults, absolute paths, and each sink by
+its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tracesidecar.config.decode import Decoder, Invalid, unknown_key
+from tracesidecar.config.messages import found, nearest, one_of
+from tracesidecar.config.paths import absolute, default_state_directory
+from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.config.resolve import PathResolver
+from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.tail.options import SourceOptions
+
+_TABLES = {"daemon": DaemonOptions, "redaction": RedactionOptions, "quarantine": QuarantineOptions}
+_KEYS = ("state_directory", "daemon", "source", "redaction", "quarantine", "sink")
+
+
+class Assembler:
+    """Assembles one document; relative paths are taken from `folder`, the one the configuration
+    file lies in.
+    """
+
+    def __init__(self, decoder: Decoder, folder: str, environ: Mapping[str, str]) -> None:
+        self._decoder = decoder
+        self._folder = folder
+        self._environ = environ
+
+    def configuration(self, document: dict[str, object]) -> Configuration | None:
+        """Assemble it, or return None: the decoder then has the reasons."""
+        before = len(self._decoder.problems)
+        for key in document.keys() - set(_KEYS):
+            self._problem((key,), unknown_key(key, _KEYS))
+        resolver = PathResolver(self._folder, self._environ, self._decoder.problems)
+        document = resolver.document(document)
+        parts: dict[str, object] = {
+            key: self._table(document, key) for key in _TABLES if key in document
+        }
+        parts["state_directory"] = self._state_directory(document)
+        parts["source"] = self._blocks(document, "source", "what to follow")
+        parts["sink"] = self._blocks(document, "sink", "where to ship to")
+        return None if len(self._decoder.problems) > before else Configuration(**parts)  # type: ignore[arg-type]
+
+    def _problem(self, path: KeyPath, message: str) -> None:
+        self._decoder.problems.append(Problem(path, message))
+
+    def _table(self, document: Mapping[str, object], key: str) -> object:
+        try:
+            return self._decoder.value(_TABLES[key], document[key], (key,))
+        except Invalid:
+            return None
+
+    def _state_directory(self, document: Mapping[str, object]) -> str | None:
+        given = document.get("state_directory", default_state_directory(self._environ))
+        if isinstance(given, str) and given:
+            return absolute(given, self._folder, self._environ)
+        self._problem(
+            ("state_directory",), f"expected the path of a directory, found {found(given)}"
+        )
+        return None
+
+    def _blocks(self, document: Mapping[str, object], key: str, purpose: str) -> tuple[object, ...]:
+        blocks = document.get(key)
+        if not blocks:
+            self._problem((key,), f"there is no [[{key}]] block: at least one must say {purpose}")
+            return ()
+        if not isinstance(blocks, list):
+            self._problem(
+                (key,),
+                f"expected blocks that begin with [[{key}]], found {found(blocks)}; write two brackets",
+            )
+            return ()
+        decode = self._sink if key == "sink" else self._source
+        return tuple(decode(block, (key, index)) for index, block in enumerate(blocks))
+
+    def _source(self, block: object, path: KeyPath) -> SourceOptions | None:
+        try:
+            return self._decoder.struct(SourceOptions, block, path)
+        except Invalid:
+            return None
+
+    def _sink(self, block: object, path: KeyPath) -> SinkOptions | None:
+        known = tuple(sorted(SINK_TYPES))
+        written = block.get("type") if isinstance(block, dict) else None
+        if written is None:
+            self._problem(path, f'the key "type" is missing; it takes {one_of(known)}')
+            return None
+        sink_type = SINK_TYPES.get(written) if isinstance(written, str) else None
+        if sink_type is None:
+            near = nearest(str(written), known)
+            hint = f'; did you mean "{near}"?' if near else ""
+            self._problem(
+                (*path, "type"),
+                f"unknown sink type: expected {one_of(known)}, found {found(written)}{hint}",
+            )
+            return None
+        if not sink_type.is_installed():
+            self._problem(
+                (*path, "type"),
+                f'"{written}" is not installed; run: pip install "tracesidecar[{sink_type.extra}]"',
+            )
+            return None
+        try:
+            return self._decoder.struct(sink_type.load().Options, block, path)
+        except Invalid:
+            return None

@@ -1,0 +1,222 @@
+"""Judge what no single key can show: names that clash, sources that do not exist, directories
+inside each other.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from collections.abc import Iterator
+
+from tracesidecar.batch.bodies import root_of
+from tracesidecar.config.messages import nearest, one_of
+from tracesidecar.config.paths import is_pattern, is_within, watched_directory
+from tracesidecar.config.problems import Problem
+from tracesidecar.config.schema import Configuration
+from tracesidecar.dialects.selection import chosen
+from tracesidecar.encode.jsonl import EXTENSIONS
+from tracesidecar.errors import ConfigurationError
+from tracesidecar.journal.sealing import recipient
+from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize.rules.allowlist import AllowedPaths
+from tracesidecar.sanitize.rules.catalogue import active_rules, load_catalogue
+from tracesidecar.sanitize.rules.custom_rules import CustomRules
+from tracesidecar.sanitize.rules.key_names import KeyMatcher
+from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.tail.glob import Exclusions
+
+
+def contradictions(configuration: Configuration) -> Iterator[Problem]:
+    """Yield every contradiction within a configuration and between it and the file system."""
+    for key, blocks in (("source", configuration.source), ("sink", configuration.sink)):
+        yield from _names(key, [block.name for block in blocks])
+    yield from _unknown_sources(configuration)
+    for index, source in enumerate(configuration.source):
+        for position, pattern in enumerate(source.include):
+            path = ("source", index, "include", position)
+            yield from (Problem(path, message) for message in _watched(pattern, configuration))
+        if not source.include:
+            yield Problem(
+                ("source", index, "include"),
+                "the list is empty; it takes at least one path or pattern",
+            )
+    yield from _dialects(configuration)
+    yield from _formats(configuration)
+    yield from _own_output(configuration)
+    yield from _redaction(configuration.redaction)
+    if seal_to := configuration.quarantine.seal_to:
+        try:
+            recipient(seal_to)
+        except ConfigurationError as error:
+            yield Problem(("quarantine", "seal_to"), str(error))
+    if trouble := _unusable(configuration.state_directory):
+        yield Problem(("state_directory",), trouble)
+
+
+def absent_directories(configuration: Configuration) -> Iterator[Problem]:
+    """Yield the watched directories that are not there yet: no mistake, an agent may make them
+    later.
+    """
+    for index, source in enumerate(configuration.source):
+        for position, pattern in enumerate(source.include):
+            directory = watched_directory(pattern)
+            if not os.path.exists(directory):
+                message = (
+                    f'the directory "{directory}" of source "{source.name}" does not exist (yet)'
+                )
+                yield Problem(("source", index, "include", position), message)
+
+
+def _names(key: str, names: list[str]) -> Iterator[Problem]:
+    for index, name in enumerate(names):
+        if not name:
+            yield Problem((key, index, "name"), "the name is empty")
+        elif name in names[:index]:
+            yield Problem(
+                (key, index, "name"), f'two {key}s are named "{name}"; each needs a name of its own'
+            )
+
+
+def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:
+    known = tuple(source.name for source in configuration.source)
+    for index, sink in enumerate(configuration.sink):
+        for position, name in enumerate(sink.sources):
+            if name not in known:
+                near = nearest(name, known)
+                hint = f'; did you mean "{near}"?' if near else ""
+                message = f'sink "{sink.name}" names the source "{name}", which does not exist: expected {one_of(known)}{hint}'
+                yield Problem(("sink", index, "sources", position), message)
+
+
+def _dialects(configuration: Configuration) -> Iterator[Problem]:
+    for index, source in enumerate(configuration.source):
+        try:
+            chosen(source.dialect)
+        except ConfigurationError as error:
+            yield Problem(("source", index, "dialect"), str(error))
+
+
+def _formats(configuration: Configuration) -> Iterator[Problem]:
+    """A sink takes the formats that make sense there; a line as it stands has its content."""
+    for index, sink in enumerate(configuration.sink):
+        takes = SINK_TYPES[sink.type].formats
+        if sink.format not in takes:
+            yield Problem(
+                ("sink", index, "format"),
+                f'a sink of type {sink.type} does not take the format "{sink.format}": expected {one_of(takes)}',
+            )
+        elif sink.format == "raw" and sink.content == "metadata":
+            message = 'content = "metadata" leaves out what the format "raw" consists of; choose another format, such as "event", or content = "full"'
+            yield Problem(("sink", index, "content"), message)
+        elif sink.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+            yield Problem(
+                ("sink", index, "format"),
+                'the format "parquet" needs an extra: pip install "tracesidecar[parquet]"',
+            )
+
+
+def _own_output(configuration: Configuration) -> Iterator[Problem]:
+    """A sink whose objects are matched by an include would be fed with its own output without end."""
+    for index, sink in enumerate(configuration.sink):
+        folder = getattr(sink, "path", None)
+        if sink.type != "directory" or not isinstance(folder, str):
+            continue
+        extension = ".parquet" if sink.format == "parquet" else EXTENSIONS[sink.compression]
+        produced = (
+            f"{folder}/{root_of(sink.format)}/dt=2026-01-31/host-20260131T000000Z-0{extension}"
+        )
+        for source in configuration.source:
+            include = next(
+                (
+                    pattern
+                    for pattern in source.include
+                    if pattern and produced in Exclusions((pattern,))
+                ),
+                None,
+            )
+            if include is not None and produced not in Exclusions(source.exclude):
+                message = f'what this sink writes to "{folder}" is matched by "{include}" of source "{source.name}"; keep them apart, or exclude it'
+                yield Problem(("sink", index, "path"), message)
+
+
+def _redaction(options: RedactionOptions) -> Iterator[Problem]:
+    """Let the redaction judge its own options; the rule catalogue is read only when the options
+    speak of it.
+    """
+    for index, entry in enumerate(options.allow):
+        try:
+            AllowedPaths((entry,))
+        except ConfigurationError as error:
+            yield Problem(("redaction", "allow", index), str(error).partition(": ")[2])
+    if options == RedactionOptions(
+        hmac_key=options.hmac_key, allow=options.allow, test=options.test, pii=options.pii is True
+    ):
+        return
+    catalogue = load_catalogue()
+    try:
+        active_rules(catalogue, options)
+        KeyMatcher(catalogue.keys, options.key_names)
+    except ConfigurationError as error:
+        key, _, message = str(error).partition(": ")
+        yield Problem(tuple(key.split(".")), message)
+    taken = [rule.id for rule in catalogue.rule]
+    for index, rule in enumerate(options.rule):
+        try:
+            CustomRules((rule,), taken)
+        except ConfigurationError as error:
+            message = str(error).partition(": ")[2]
+            yield Problem(
+                ("redaction", "rule", index, "id" if message.startswith("the id") else "regex"),
+                message,
+            )
+        taken.append(rule.id)
+
+
+def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:
+    directory = watched_directory(pattern)
+    yield from _unreadable(pattern)
+    state = configuration.state_directory
+    if is_within(directory, state):
+        yield f'the watched directory "{directory}" lies inside the state directory "{state}"; keep them apart'
+    elif is_pattern(pattern) and is_within(state, directory):
+        yield f'the state directory "{state}" lies inside the watched directory "{directory}"; keep them apart'
+
+
+def _unreadable(pattern: str) -> Iterator[str]:
+    """Judge the directory before the first wildcard, or the one file; what does not exist yet is no
+    mistake.
+    """
+    is_file = not is_pattern(pattern)
+    place = pattern if is_file else watched_directory(pattern)
+    kind = "file" if is_file else "directory"
+    if not pattern:
+        yield "the pattern is empty"
+        return
+    try:
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        yield f'"{place}" cannot be there: something above it is not a directory'
+    except OSError as error:
+        yield f'the {kind} "{place}" cannot be read: {error.strerror}'
+    else:
+        if is_file and stat.S_ISDIR(mode):
+            yield f'"{place}" is a directory; write which files are meant, such as "{place}/**/*.jsonl"'
+        elif not is_file and not stat.S_ISDIR(mode):
+            yield f'"{place}" is not a directory'
+        elif not os.access(place, os.R_OK if is_file else os.R_OK | os.X_OK):
+            yield f'the {kind} "{place}" cannot be read by this user; grant it read{"" if is_file else " and search"} permission'
+
+
+def _unusable(directory: str) -> str | None:
+    """Say why the state directory can not be made or written, None when it can."""
+    place = directory
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        return f'"{place}" is not a directory'
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f'the state directory "{directory}" cannot be written: this user may not write to "{place}"'
+    return None

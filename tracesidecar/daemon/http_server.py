@@ -1,0 +1,98 @@
+"""Answer /metrics, /livez, /readyz and /status on a TCP port or a Unix socket.
+
+The standard library's server, in a thread of its own: prometheus-client has loaded it already, and
+a web framework would cost a sixth of the memory that the idle daemon may take. It also answers when
+the event loop does not, which is what /livez is for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CONTENT_TYPES = {
+    "/metrics": "text/plain; version=0.0.4; charset=utf-8",
+    "/status": "application/json",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP status and a body."""
+
+    status: int
+    body: bytes
+
+
+class _UnixServer(ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        path = str(self.server_address)
+        if os.path.exists(path):
+            os.unlink(path)
+        self.socket.bind(path)
+        self.server_name, self.server_port = "localhost", 0
+
+
+class HealthServer:
+    """Serves the given pages until closed. Raises OSError where the address is taken."""
+
+    def __init__(self, listen: str, pages: dict[str, Callable[[], Answer]]) -> None:
+        handler = _handler(pages)
+        if listen.startswith("unix:"):
+            self._server: ThreadingHTTPServer = _UnixServer(listen.removeprefix("unix:"), handler)  # type: ignore[arg-type]
+        else:
+            host, _, port = listen.rpartition(":")
+            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="health", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that was taken (for `:0`)."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            page = pages.get(path)
+            try:
+                answer = (
+                    page() if page else Answer(404, b"try /metrics, /livez, /readyz or /status\n")
+                )
+            except (
+                TimeoutError,
+                RuntimeError,
+            ):  # the event loop or the worker thread does not answer, or is closing
+                answer = Answer(503, b"the daemon does not answer in time\n")
+            self.send_response(answer.status)
+            self.send_header("Content-Type", CONTENT_TYPES.get(path, "text/plain; charset=utf-8"))
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+            """Requests are not logged: probes come every few seconds."""
+
+        def address_string(self) -> str:
+            return "local"
+
+    return Handler

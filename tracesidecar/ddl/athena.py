@@ -1,0 +1,82 @@
+"""Athena: external tables over JSON and Parquet with partition projection, and the views."""
+
+from __future__ import annotations
+
+from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.statement import ROW, Statement, Types, listed
+from tracesidecar.ddl.views import totals
+from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+
+_NAMES: dict[ColumnType, str] = {
+    "string": "string",
+    "bigint": "bigint",
+    "double": "double",
+    "boolean": "boolean",
+}
+JSON_TYPES = Types(
+    _NAMES, time="string"
+)  # the SerDe reads RFC 3339 as NULL where the column is a timestamp
+PARQUET_TYPES = Types(_NAMES, time="timestamp")
+
+_STORED: dict[Encoding, str] = {
+    # Not the OpenX SerDe: AWS says that it can lose rows. This one fails a query on a line that is
+    # not JSON, and there is none.
+    "json": """ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
+STORED AS INPUTFORMAT 'org.apache.hadoop.mapred.TextInputFormat'
+OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'""",
+    "parquet": "STORED AS PARQUET",
+}
+
+
+def statements(lake: Lake) -> tuple[Statement, ...]:
+    """Everything for this lake, in the order in which it is to be run."""
+    return (
+        Statement(
+            "database", "where the tables are", f"CREATE DATABASE IF NOT EXISTS {lake.database}"
+        ),
+        *(_table(lake, form) for form in lake.forms),
+        Statement("events", "all events, whatever format they lie in", _events(lake)),
+        *totals(f"{lake.database}."),
+    )
+
+
+def _table(lake: Lake, form: Encoding) -> Statement:
+    types = JSON_TYPES if form == "json" else PARQUET_TYPES
+    text = f"""CREATE EXTERNAL TABLE IF NOT EXISTS {lake.database}.events_{form} (
+{types.listed(COLUMNS)}
+)
+PARTITIONED BY ({", ".join(f"{column.name} string" for column in PARTITIONS)})
+{_STORED[form]}
+LOCATION '{lake.prefix(form)}/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.dt.type' = 'date',
+  'projection.dt.format' = 'yyyy-MM-dd',
+  'projection.dt.range' = '{lake.first_day.isoformat()},NOW+1DAYS',
+  'projection.dt.interval' = '1',
+  'projection.dt.interval.unit' = 'DAYS',
+  'projection.dialect.type' = 'enum',
+  'projection.dialect.values' = '{",".join(lake.dialects)}',
+  'storage.location.template' = '{lake.prefix(form)}/dt=${{dt}}/dialect=${{dialect}}/'
+)"""
+    made = {
+        "json": "as they are shipped",
+        "parquet": "as a sink of format parquet or `compact` writes them",
+    }[form]
+    return Statement(f"events_{form}", f"the events {made}", text)
+
+
+def _events(lake: Lake) -> str:
+    parts = "\nUNION ALL\n".join(_select(lake, form) for form in lake.forms)
+    return f"CREATE OR REPLACE VIEW {lake.database}.events AS\n{parts}"
+
+
+def _select(lake: Lake, form: Encoding) -> str:
+    """In the view all times are timestamps, of the precision that Glue can keep."""
+    return f"SELECT\n{listed(_expression(column, form) for column in ROW)}\nFROM {lake.database}.events_{form}"
+
+
+def _expression(column: Column, form: Encoding) -> str:
+    if column.is_time and form == "json":
+        return f"CAST(from_iso8601_timestamp({column.name}) AS timestamp) AS {column.name}"
+    return column.name

@@ -1,0 +1,40 @@
+"""The documentation page of the columns."""
+
+from __future__ import annotations
+
+from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column
+
+_HEAD = """# The columns of an event
+
+Made from the schema (`tracesidecar/dialects/event.py`) by `python -m tracesidecar.ddl.columns_page`. NULL means that the source did not say; 0 is a measured
+zero. Everything nested is a JSON string. Columns are only ever added, and never change their type. `dt` and `dialect` are partitions: in a lake they
+stand in the path, everywhere else in the row. Times are RFC 3339 in UTC with microseconds as text in JSON, and timestamps in Parquet and in tables.
+
+Columns in bold always have a value.
+
+| column | type | meaning | OpenTelemetry | ECS | OCSF |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Write the page."""
+    return _HEAD + "".join(_row(column) for column in (*PARTITIONS, *COLUMNS))
+
+
+def _row(column: Column) -> str:
+    name = f"**`{column.name}`**" if column.required else f"`{column.name}`"
+    kind = "time" if column.is_time else column.type
+    doc = (
+        column.doc
+        + (f" ({column.unit})" if column.unit else "")
+        + (f": {', '.join(f'`{value}`' for value in column.values)}" if column.values else "")
+    )
+    others = (f"`{other}`" if other else "" for other in (column.otel, column.ecs, column.ocsf))
+    return f"| {' | '.join((name, kind, doc, *others))} |\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(page())

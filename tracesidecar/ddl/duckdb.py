@@ -1,0 +1,73 @@
+"""DuckDB: views over the objects where they lie; nothing is copied."""
+
+from __future__ import annotations
+
+from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.statement import ROW, Statement, listed
+from tracesidecar.ddl.views import totals
+from tracesidecar.dialects.columns import COLUMNS, Column
+
+_TYPES = {"string": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
+LARGEST_LINE_BYTES = 16 << 20
+
+
+def statements(lake: Lake) -> tuple[Statement, ...]:
+    """Everything for this lake.
+
+    A format that has no object yet must not be among its forms: DuckDB refuses a view over nothing.
+    """
+    return (
+        *(
+            Statement(f"events_{form}", f"the events that lie there as {form}", _view(lake, form))
+            for form in lake.forms
+        ),
+        Statement("events", "all events, whatever format they lie in", _events(lake)),
+        *totals(""),
+    )
+
+
+def _view(lake: Lake, form: Encoding) -> str:
+    source = _json(lake) if form == "json" else _parquet(lake)
+    return f"CREATE OR REPLACE VIEW events_{form} AS\nSELECT\n{listed(_expression(column, form) for column in ROW)}\nFROM {source}"
+
+
+def _expression(column: Column, form: Encoding) -> str:
+    """Times are timestamps in UTC without a zone: with one, they print in the zone of whoever
+    looks.
+    """
+    if not column.is_time:
+        return column.name
+    return (
+        f"CAST({column.name} AS TIMESTAMP) AS {column.name}"
+        if form == "json"
+        else f"{column.name} AT TIME ZONE 'UTC' AS {column.name}"
+    )
+
+
+def _json(lake: Lake) -> str:
+    columns = ",\n".join(f"    {column.name}: '{_TYPES[column.type]}'" for column in COLUMNS)
+    return f"""read_json(
+  '{lake.prefix("json")}/dt=*/dialect=*/*.jsonl*',
+  format = 'newline_delimited',
+  maximum_object_size = {LARGEST_LINE_BYTES},
+  hive_partitioning = true,
+  hive_types = {{dt: 'VARCHAR', dialect: 'VARCHAR'}},
+  columns = {{
+{columns}
+  }}
+)"""
+
+
+def _parquet(lake: Lake) -> str:
+    """By name: a file that was written before a column was added reads as NULL there."""
+    return f"""read_parquet(
+  '{lake.prefix("parquet")}/dt=*/dialect=*/*.parquet',
+  union_by_name = true,
+  hive_partitioning = true,
+  hive_types = {{dt: 'VARCHAR', dialect: 'VARCHAR'}}
+)"""
+
+
+def _events(lake: Lake) -> str:
+    parts = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM events_{form}" for form in lake.forms)
+    return f"CREATE OR REPLACE VIEW events AS\n{parts}"

@@ -1,0 +1,77 @@
+"""Apache Iceberg by Athena: a table that takes in each day once, and what keeps its files large."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from tracesidecar.ddl.athena import PARQUET_TYPES
+from tracesidecar.ddl.lake_location import Lake
+from tracesidecar.ddl.statement import ROW, Statement, names
+from tracesidecar.ddl.views import totals
+from tracesidecar.dialects.columns import PARTITIONS
+
+TABLE = "events_iceberg"
+
+
+def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
+    """What is to be run once, what for a day, and what now and then.
+
+    The Athena tables of the same lake are what it is filled from.
+    """
+    return (
+        Statement(
+            "events_iceberg",
+            "the table; the day is a column of its own, so that a query needs no partition transform",
+            _table(lake),
+        ),
+        Statement(
+            "merge",
+            f"take in what of {day} is not there yet; it may be run again",
+            _merge(lake, day),
+            "load",
+        ),
+        Statement(
+            "optimize",
+            "make large files of small ones",
+            f"OPTIMIZE {lake.database}.{TABLE} REWRITE DATA USING BIN_PACK WHERE dt = '{day}'",
+            "maintain",
+        ),
+        Statement(
+            "vacuum", "remove what no snapshot needs", f"VACUUM {lake.database}.{TABLE}", "maintain"
+        ),
+        *totals(f"{lake.database}.", events=TABLE, called="iceberg_"),
+    )
+
+
+def _table(lake: Lake) -> str:
+    return f"""CREATE TABLE IF NOT EXISTS {lake.database}.{TABLE} (
+{PARQUET_TYPES.listed(ROW)}
+)
+PARTITIONED BY ({", ".join(column.name for column in PARTITIONS)})
+LOCATION '{lake.location.rstrip("/")}/iceberg/v1/'
+TBLPROPERTIES (
+  'table_type' = 'ICEBERG',
+  'format' = 'parquet',
+  'write_compression' = 'zstd',
+  'optimize_rewrite_data_file_threshold' = '5',
+  'vacuum_max_snapshot_age_seconds' = '432000'
+)"""
+
+
+def _merge(lake: Lake, day: date) -> str:
+    return f"""MERGE INTO {lake.database}.{TABLE} AS t
+USING (
+  SELECT *
+  FROM (
+    SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset) AS place
+    FROM {lake.database}.events AS e
+    WHERE e.dt = '{day}'
+  ) AS numbered
+  WHERE place = 1
+) AS s
+ON t.dt = s.dt AND t.dialect = s.dialect AND t.event_id = s.event_id AND t.dt = '{day}'
+WHEN NOT MATCHED THEN INSERT (
+{names(ROW)}
+) VALUES (
+{names(ROW, prefix="s.")}
+)"""

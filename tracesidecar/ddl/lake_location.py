@@ -1,0 +1,56 @@
+"""Where the objects of a lake lie, and what the tables over them are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from tracesidecar.dialects.registry import MODULES
+
+Encoding = Literal["json", "parquet"]
+
+PREFIXES: dict[Encoding, str] = {"json": "v1", "parquet": "parquet/v1"}
+"""Below the sink's prefix.
+
+Two, because an engine reads everything below a table's location as one format.
+"""
+
+DIALECTS: tuple[str, ...] = tuple(MODULES)
+"""Every value that the partition `dialect` can have: Athena does not see one that its projection
+does not name.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """A lake. `location` is `s3://bucket/prefix`, `gs://bucket/prefix` or a folder; `database` is
+    what holds the tables (BigQuery: a dataset).
+
+    `forms` are the formats that tables are made for: a sink of format `event` has JSON, and Parquet
+    once `compact` has run. `first_day` is the first day that Athena looks for.
+    """
+
+    location: str
+    forms: tuple[Encoding, ...] = ("json", "parquet")
+    database: str = "agent_traces"
+    project: str = "PROJECT"
+    dialects: tuple[str, ...] = DIALECTS
+    first_day: date = date(2025, 1, 1)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a name cannot stand in a statement of every engine."""
+        for what, name in (
+            ("database", self.database),
+            ("project", self.project.replace("-", "_")),
+        ):
+            if not (name.isascii() and name.replace("_", "a").isalnum()):
+                raise ValueError(f"{what} must be letters, digits and underscores")
+        if not self.location.isprintable() or any(mark in self.location for mark in "'\"`\\"):
+            raise ValueError(
+                "the location has a quote, a backslash or a control character, which no table's location can have"
+            )
+
+    def prefix(self, form: Encoding) -> str:
+        """Name the place of one format, without a slash at the end."""
+        return f"{self.location.rstrip('/')}/{PREFIXES[form]}"

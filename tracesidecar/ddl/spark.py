@@ -1,0 +1,81 @@
+"""Spark: views over the objects where they lie, and the rewrite of a day at scale."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.statement import ROW, Statement, Types, listed
+from tracesidecar.ddl.views import totals
+from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+
+_NAMES: dict[ColumnType, str] = {
+    "string": "STRING",
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+}
+_TYPES: dict[Encoding, Types] = {
+    "json": Types(_NAMES, time="STRING"),
+    "parquet": Types(_NAMES, time="TIMESTAMP"),
+}
+
+
+def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
+    """What a session begins with, and the rewrite of one day.
+
+    A format that has no object yet must not be among the lake's forms.
+    """
+    return (
+        *(_view(lake, form) for form in lake.forms),
+        Statement("events", "all events, whatever format they lie in", _events(lake)),
+        *totals("", create="CREATE OR REPLACE TEMPORARY VIEW"),
+        Statement(
+            "rewrite",
+            f"{day} in few files, each event once, beside the lake: manifests do not know of it",
+            _rewrite(lake, day),
+            "maintain",
+        ),
+    )
+
+
+def _view(lake: Lake, form: Encoding) -> Statement:
+    text = f"""CREATE OR REPLACE TEMPORARY VIEW events_{form} (
+{_TYPES[form].listed((*COLUMNS, *PARTITIONS))}
+)
+USING {form}
+OPTIONS (path '{lake.prefix(form)}')"""
+    return Statement(f"events_{form}", f"the events that lie there as {form}", text)
+
+
+def _expression(column: Column, form: Encoding) -> str:
+    return (
+        f"CAST({column.name} AS TIMESTAMP) AS {column.name}"
+        if column.is_time and form == "json"
+        else column.name
+    )
+
+
+def _events(lake: Lake) -> str:
+    parts = (
+        f"SELECT\n{listed(_expression(column, form) for column in ROW)}\nFROM events_{form}"
+        for form in lake.forms
+    )
+    return "CREATE OR REPLACE TEMPORARY VIEW events AS\n" + "\nUNION ALL\n".join(parts)
+
+
+def _rewrite(lake: Lake, day: date) -> str:
+    return f"""CREATE TABLE events_rewritten_{day:%Y%m%d}
+USING parquet
+OPTIONS (compression 'zstd')
+PARTITIONED BY (dialect)
+LOCATION '{lake.location.rstrip("/")}/rewritten/v1/dt={day}'
+AS SELECT /*+ REPARTITION(dialect) */
+{listed(column.name for column in ROW if column.name != "dt")}
+FROM (
+  SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset) AS place
+  FROM events AS e
+  WHERE e.dt = '{day}'
+) AS numbered
+WHERE place = 1
+SORT BY dialect, conversation_id, event_time"""

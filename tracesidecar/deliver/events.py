@@ -1,0 +1,55 @@
+"""What a delivery tells, as metrics and log events, born together so that they cannot drift."""
+
+from __future__ import annotations
+
+import structlog
+
+from tracesidecar.errors import RetryLater
+from tracesidecar.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class SinkEvents:
+    """One sink's DeliveryEvents.
+
+    `trouble` says why the last attempt failed, empty while all is well.
+    """
+
+    def __init__(self, sink: str, metrics: Metrics) -> None:
+        self._sink = sink
+        self._metrics = metrics
+        self.tries = 0
+        self.retries = 0
+        self.trouble = ""
+
+    def attempted(self, seconds: float, outcome: str) -> None:
+        self.tries += 1
+        self._metrics.send_seconds.labels(self._sink).observe(seconds)
+        self._metrics.batches.labels(self._sink, outcome).inc()
+        if outcome == "ok":
+            self.trouble = ""
+
+    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+        self.trouble = str(error)
+        self.retries += 1
+        self._metrics.retries.labels(self._sink, error.reason).inc()
+        log.warning(
+            "sink.retry",
+            sink=self._sink,
+            reason=error.reason,
+            problem=error.detail,
+            failures=failures,
+            pause_seconds=round(pause_seconds, 1),
+        )
+
+    def circuit(self, *, is_open: bool) -> None:
+        self._metrics.circuit_open.labels(self._sink).set(is_open)
+        if is_open:
+            log.error(
+                "sink.circuit_open",
+                sink=self._sink,
+                problem="the destination is taken for down; its data waits on disk",
+            )
+        else:
+            log.info("sink.circuit_closed", sink=self._sink)

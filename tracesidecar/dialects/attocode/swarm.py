@@ -1,0 +1,163 @@
+"""attoswarm: the events of a swarm, the trace of each of its agents, and the commands given to it,
+each in a file of the run's directory.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.numbers import real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, fields, text
+
+_FILES = re.compile(r"(?:swarm\.events|control|agent-.{1,200}\.trace)\.jsonl")
+_EVENTS: dict[str, EventKind] = {
+    **dict.fromkeys(
+        ("info", "decision", "claim", "write", "conflict", "skip", "retry", "budget", "git_commit"),
+        "state",
+    ),
+    **dict.fromkeys(("spawn", "complete", "fail"), "agent_run"),
+}
+_ENTRIES: dict[str, EventKind] = {
+    "cost_delta": "usage_summary",
+    "error": "error",
+    "tool_call": "tool_call",
+    "tool_result": "tool_result",
+    "llm_request": "state",
+    "llm_response": "state",
+    "file_write": "state",
+}
+
+
+class State(msgspec.Struct):
+    """The directory of the run: all of its files are one conversation, and no line names it."""
+
+    run: str | None = None
+
+
+class _Line(msgspec.Struct):
+    """A line of any of the three files; the last two came later.
+
+    An empty text means that there is none.
+    """
+
+    timestamp: object = None
+    event_type: object = None
+    entry_type: object = None
+    action: object = None
+    task_id: object = None
+    agent_id: object = None
+    data: object = None
+    message: object = None
+    trace_id: object = None
+    span_id: object = None
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def _begin(path: str) -> State:
+    folder = posixpath.dirname(path.replace("\\", "/"))
+    return State(
+        posixpath.dirname(folder) if posixpath.basename(folder) == "agents" else folder or None
+    )
+
+
+def _recognise(path: str, line: Mapping[str, object]) -> bool:
+    if not line.keys() >= {"timestamp", "task_id"}:
+        return False
+    if line.keys() >= {"agent_id", "data"} and ("event_type" in line or "entry_type" in line):
+        return True
+    return (
+        "action" in line
+        and _FILES.fullmatch(posixpath.basename(path.replace("\\", "/"))) is not None
+    )
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    entry = _decode(line)
+    data = fields(entry.data)
+    event_type, entry_type = text(entry.event_type), text(entry.entry_type)
+    event = Event(
+        event_kind="unknown",
+        native_id=text(entry.span_id),
+        trace_id=text(entry.trace_id),
+        conversation_id=state.run,
+        agent_id=text(entry.agent_id),
+        is_subagent=True if text(entry.agent_id) else None,
+        event_time=utc(entry.timestamp),
+        operation_name=event_type or entry_type or text(entry.action),
+        text=text(entry.message),
+        agent_name="attoswarm",
+    )
+    _measured(event, data)
+    if event_type is not None:
+        return (_swarm_event(event, event_type),)
+    if entry_type is not None:
+        return (_agent_entry(event, entry_type, data),)
+    event.event_kind, event.role = "state", "user"
+    return (event,)
+
+
+def _measured(event: Event, data: Mapping[str, object]) -> None:
+    """What a task took.
+
+    Where both tokens and cost are 0 the agent's program told neither; the sum of tokens has no
+    column, it stays in `raw`.
+    """
+    seconds = real(data.get("duration_s"))
+    event.duration_ms = None if seconds is None else seconds * 1000
+    event.error_message = text(data.get("error"))
+    cost = real(data.get("cost_usd"))
+    if cost or real(data.get("tokens_used")):
+        event.cost_usd, event.usage_scope = cost, "agent_total"
+        event.cost_source = "recorded" if cost is not None else None
+
+
+def _swarm_event(event: Event, event_type: str) -> Event:
+    kind = _EVENTS.get(event_type)
+    if kind is None:
+        raise UnknownType(event_type, event)
+    event.event_kind = kind
+    if event_type == "complete":
+        event.outcome = "success"
+    elif event_type == "fail":
+        event.outcome, event.error_type = "failure", "task_failed"
+        event.error_message = event.error_message or event.text
+    return event
+
+
+def _agent_entry(event: Event, entry_type: str, data: Mapping[str, object]) -> Event:
+    kind = _ENTRIES.get(entry_type)
+    if kind is None:
+        raise UnknownType(entry_type, event)
+    event.event_kind = kind
+    if kind == "error":
+        event.outcome, event.error_type = "failure", "task_failed"
+    elif kind == "usage_summary":
+        event.outcome = "failure" if event.error_message else "success"
+    elif kind in ("tool_call", "tool_result"):
+        event.operation_name = "execute_tool"
+        event.tool_name = (
+            text(data.get("tool")) or text(data.get("tool_name")) or text(data.get("name"))
+        )
+        event.tool_type = tool_type(event.tool_name)
+        event.tool_arguments = as_json(data.get("args"))
+        event.tool_result = as_json(data.get("result"))
+    return event
+
+
+DIALECT: Dialect[State] = Dialect(
+    name="attoswarm",
+    recognise=_recognise,
+    state=State,
+    begin=_begin,
+    events=_events,
+)

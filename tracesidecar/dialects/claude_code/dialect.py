@@ -1,0 +1,201 @@
+"""Transcripts of Claude Code, and of programs that write the same shape: one file a session, one
+more for each subagent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.claude_code import messages
+from tracesidecar.dialects.claude_code.line import Line, State
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.numbers import real
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.state import stem
+
+_PATH = re.compile(r"/projects/[^/]+/.*\.jsonl(?:\.gz|\.zst)?\Z")
+_HOMES = ("/.claude/", "/.config/claude/", "/Claude/local-agent-mode-sessions/")
+_SUBAGENT = re.compile(r"(?:/([^/]+)/subagents/(?:[^/]+/)*|/)agent-([^/]+)\.jsonl")
+_PROGRAMS = {
+    ".openclaude": "openclaude",
+    ".iflow": "iflow",
+    ".qoder": "qoder",
+    ".workbuddy": "workbuddy",
+    ".zcode": "zcode",
+}
+_BOOKKEEPING = frozenset(
+    (
+        "agent-color",
+        "agent-name",
+        "agent-setting",
+        "ai-title",
+        "attachment",
+        "attribution-snapshot",
+        "bridge-session",
+        "content-replacement",
+        "continued-in",
+        "custom-title",
+        "file-history-delta",
+        "file-history-snapshot",
+        "fork-context-ref",
+        "frame-link",
+        "last-prompt",
+        "mode",
+        "permission-mode",
+        "pr-link",
+        "progress",
+        "queue-operation",
+        "relocated",
+        "result",
+        "speculation-accept",
+        "started",
+        "summary",
+        "tag",
+        "task-summary",
+        "worktree-state",
+    )
+)
+_COMMON_NAMES = frozenset(("mode", "progress", "result", "started", "summary", "tag", "attachment"))
+_decode = msgspec.json.Decoder(Line).decode
+
+
+def recognise(path: str, line: Mapping[str, object]) -> bool:
+    """By where Claude Code keeps transcripts, else by the keys of its envelope."""
+    place = path.replace("\\", "/")
+    if _PATH.search(place) and any(home in place for home in _HOMES):
+        return True
+    kind = line.get("type")
+    if kind in ("user", "assistant", "system", "attachment", "progress") and "sessionId" in line:
+        return "isSidechain" in line and "parts" not in fields(line.get("message"))
+    if kind == "summary":
+        return "leafUuid" in line
+    if kind in _BOOKKEEPING and kind not in _COMMON_NAMES:
+        return "sessionId" in line or "messageId" in line
+    usage = at(line, "message", "usage")
+    return (
+        kind in (None, "assistant")
+        and isinstance(usage, dict)
+        and "cache_creation_input_tokens" in usage
+        and "id" not in line
+    )
+
+
+def begin(path: str) -> State:
+    """The session and the agent as the file's path has them; lines may know better."""
+    place = path.replace("\\", "/")
+    program = next(
+        (name for folder, name in _PROGRAMS.items() if f"/{folder}/" in place), "claude-code"
+    )
+    subagent = _SUBAGENT.search(place)
+    if subagent is None:
+        return State(conversation=stem(path), program=program)
+    return State(
+        conversation=subagent[1] or stem(path),
+        parent=subagent[1],
+        agent=subagent[2],
+        program=program,
+    )
+
+
+def events(data: bytes, state: State) -> Sequence[Event]:
+    """One event for what was said, with the usage of its call, and one for each thought, tool call
+    and result.
+    """
+    line = _decode(data)
+    kind = text(line.type) or text(at(line.message, "role"))
+    make = _envelope(line, state)
+    if kind == "assistant":
+        return messages.of_assistant(line, state, make)
+    if kind == "user":
+        return messages.of_user(line, state, make)
+    if kind == "system":
+        return [_system(line, make)]
+    if kind == "attachment":
+        return [_attachment(line, make)]
+    event = make("state")
+    titles = (
+        text(each) for each in (line.summary, line.custom_title, line.ai_title, line.last_prompt)
+    )
+    event.text = next(filter(None, titles), None) or messages.plain_text(line.content)
+    if kind not in _BOOKKEEPING:
+        event.event_kind = "unknown"
+        raise UnknownType(kind or "none", event)
+    return [event]
+
+
+def _envelope(line: Line, state: State) -> Callable[[EventKind], Event]:
+    """What every event of the line has."""
+    state.conversation = text(line.session_id) or state.conversation
+    state.version = text(line.version) or state.version
+    state.parent = text(at(line.forked_from, "sessionId")) or state.parent
+    is_side = state.agent is not None or line.is_sidechain is True
+    parent = state.parent or (state.conversation if state.agent is not None else None)
+    agent = text(line.agent_id) or state.agent
+    time = utc(line.timestamp)
+
+    def make(kind: EventKind) -> Event:
+        return Event(
+            event_kind=kind,
+            native_id=text(line.uuid),
+            parent_id=text(line.parent_uuid) or text(line.logical_parent_uuid),
+            conversation_id=state.conversation,
+            parent_conversation_id=parent,
+            agent_id=agent,
+            is_subagent=True if is_side else None if line.is_sidechain is None else False,
+            event_time=time,
+            event_time_source="line" if time else None,
+            agent_name=state.program,
+            agent_version=state.version,
+            cwd=text(line.cwd),
+            git_branch=text(line.git_branch),
+        )
+
+    return make
+
+
+def _system(line: Line, make: Callable[[EventKind], Event]) -> Event:
+    subtype = text(line.subtype) or ""
+    event = make("state")
+    event.role, event.text = "system", text(line.content)
+    if subtype.endswith("compact_boundary"):
+        event.event_kind = "compaction"
+    elif subtype == "api_error":
+        event.event_kind, event.outcome = "error", "failure"
+        event.error_type = (
+            as_json(at(line.error, "status")) or text(at(line.error, "type")) or "api_error"
+        )
+        event.error_message = (
+            text(at(line.error, "message"))
+            or text(at(line.error, "error", "error", "message"))
+            or event.text
+        )
+    elif subtype == "turn_duration":
+        event.duration_ms = real(line.duration_ms)
+    return event
+
+
+def _attachment(line: Line, make: Callable[[EventKind], Event]) -> Event:
+    """What was typed while the agent worked is only here; what a program put into the queue begins
+    with its tag.
+    """
+    event = make("state")
+    if at(line.attachment, "type") == "queued_command":
+        event.role, event.text = "user", messages.plain_text(at(line.attachment, "prompt"))
+        if event.text is not None and not event.text.startswith("<"):
+            event.event_kind = "user_message"
+    return event
+
+
+DIALECT = Dialect(
+    name="claude_code",
+    recognise=recognise,
+    state=State,
+    begin=begin,
+    events=events,
+    bulky=(("toolUseResult", "originalFile"),),
+)

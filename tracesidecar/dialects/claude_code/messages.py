@@ -1,0 +1,247 @@
+"""What a message of a Claude Code transcript becomes: the call with its usage, thoughts, tool calls
+and results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tracesidecar.dialects import prices
+from tracesidecar.dialects.claude_code.line import Line, State
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.numbers import count, real, total
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+
+Make = Callable[[EventKind], Event]
+
+SYNTHETIC = "<synthetic>"
+"""Model of what the program says itself in the model's place: no call was made."""
+_SAID_BY_PROGRAM = (
+    "<bash-stderr>",
+    "<bash-stdout>",
+    "<local-command-caveat>",
+    "<local-command-stderr>",
+    "<local-command-stdout>",
+    "<system-reminder>",
+    "<task-notification>",
+    "[Request interrupted by user",
+)
+
+
+def of_assistant(line: Line, state: State, make: Make) -> list[Event]:
+    """The call first, as every line of it repeats its usage, then what its blocks hold."""
+    message = fields(line.message)
+    blocks = _blocks(message.get("content"))
+    parts = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
+    event = make("model_message")
+    event.role, event.text = "assistant", _joined(blocks)
+    event.finish_reason = text(message.get("stop_reason"))
+    model = text(message.get("model"))
+    if line.is_api_error_message is True:
+        event.event_kind, event.outcome = "error", "failure"
+        event.error_type, event.error_message = text(line.error) or "api_error", event.text
+    elif model != SYNTHETIC:
+        event.model, event.provider_name = model, _provider(model)
+        event.api_call_id = _call_id(line, message, event)
+        _usage(event, message.get("usage"), line.cost_usd)
+    if event.event_kind == "model_message" and event.text is None and parts:
+        return parts
+    for part in parts:
+        if part.event_kind == "reasoning":
+            part.model, part.provider_name, part.api_call_id = (
+                event.model,
+                event.provider_name,
+                event.api_call_id,
+            )
+    return [event, *parts]
+
+
+def of_user(line: Line, state: State, make: Make) -> list[Event]:
+    """Results of tools, one by one, or what the user said; what the program says in the user's name
+    is bookkeeping.
+    """
+    content = line.message if isinstance(line.message, str) else fields(line.message).get("content")
+    blocks = _blocks(content)
+    found = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
+    if (run := _agent_run(line, make)) is not None:
+        found.append(run)
+    said = _joined(blocks)
+    if found and said is None:
+        return found
+    is_said_by_user = (
+        line.is_meta is not True
+        and line.is_compact_summary is not True
+        and not (said or "").startswith(_SAID_BY_PROGRAM)
+    )
+    event = make("user_message" if is_said_by_user else "state")
+    event.role, event.text = "user", said
+    return [event, *found]
+
+
+def plain_text(content: object) -> str | None:
+    """The text of a message, without pictures and documents."""
+    return _joined(_blocks(content))
+
+
+def _blocks(content: object) -> list[Mapping[str, object]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [
+        {"type": "text", "text": block} if isinstance(block, str) else fields(block)
+        for block in items(content)
+    ]
+
+
+def _joined(blocks: list[Mapping[str, object]]) -> str | None:
+    return (
+        "\n".join(
+            said
+            for block in blocks
+            if block.get("type") == "text" and (said := text(block.get("text")))
+        )
+        or None
+    )
+
+
+def _provider(model: str | None) -> str | None:
+    """Other programs put other vendors' models into the same shape."""
+    return "anthropic" if model is not None and "claude" in model else None
+
+
+def _call_id(line: Line, message: Mapping[str, object], event: Event) -> str | None:
+    """A resumed or forked session repeats the message's id; a request's id may be new then, or
+    missing.
+    """
+    native = text(message.get("id")) or text(line.request_id) or event.native_id
+    return call_key(event.conversation_id, native)
+
+
+def _usage(event: Event, usage: object, recorded: object) -> None:
+    if not isinstance(usage, dict):
+        return
+    plain, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    read, written = (
+        count(usage.get("cache_read_input_tokens")),
+        count(usage.get("cache_creation_input_tokens")),
+    )
+    event.event_kind, event.operation_name, event.usage_scope = "model_call", "chat", "call"
+    event.input_tokens = total(plain, read, written)
+    event.cache_read_input_tokens, event.cache_creation_input_tokens, event.output_tokens = (
+        read,
+        written,
+        output,
+    )
+    event.reasoning_output_tokens = count(at(usage, "output_tokens_details", "thinking_tokens"))
+    if (cost := real(recorded)) is not None:
+        event.cost_usd, event.cost_source = cost, "recorded"
+    elif event.model is not None and plain is not None and output is not None:
+        _price(event, usage, plain, output)
+
+
+def _price(event: Event, usage: Mapping[str, object], plain: int, output: int) -> None:
+    """Price what the columns do not tell: cache writes that live for an hour, and the fast mode."""
+    written = event.cache_creation_input_tokens or 0
+    an_hour = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written)
+    is_fast = usage.get("speed") == "fast"
+    if event.model is None or not (an_hour or is_fast):
+        return
+    event.cost_usd = prices.cost(
+        event.model,
+        plain,
+        output,
+        cache_read=event.cache_read_input_tokens or 0,
+        cache_write_5m=written - an_hour,
+        cache_write_1h=an_hour,
+        at=event.event_time,
+        is_fast=is_fast,
+    )
+    if event.cost_usd is not None:
+        event.cost_source = prices.source()
+    elif is_fast:
+        event.cost_source = (
+            "unknown"  # else it would be given the standard price, which a fast call never has
+        )
+
+
+def _part(block: Mapping[str, object], line: Line, state: State, make: Make) -> Event | None:
+    kind = text(block.get("type")) or ""
+    if kind in ("thinking", "redacted_thinking"):
+        event = make("reasoning")
+        event.role, event.text = "assistant", text(block.get("thinking"))
+        return event
+    if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+        return _tool_call(block, state, make)
+    if kind.endswith("tool_result"):
+        return _tool_result(block, line, state, make)
+    return None
+
+
+def _tool_call(block: Mapping[str, object], state: State, make: Make) -> Event:
+    call, name = text(block.get("id")), text(block.get("name"))
+    if call is not None and name is not None:
+        remember(state.tools, call, name)
+    event = make("tool_call")
+    event.operation_name, event.role = "execute_tool", "assistant"
+    event.tool_call_id, event.tool_name, event.tool_type = call, name, tool_type(name)
+    event.tool_arguments = as_json(block.get("input"))
+    return event
+
+
+def _tool_result(block: Mapping[str, object], line: Line, state: State, make: Make) -> Event:
+    call = text(block.get("tool_use_id"))
+    name = state.tools.get(call) if call is not None else None
+    event = make("tool_result")
+    event.operation_name, event.role = "execute_tool", "tool"
+    event.tool_call_id, event.tool_name, event.tool_type = call, name, tool_type(name)
+    event.tool_result = _result_text(block.get("content"))
+    result = fields(line.tool_use_result)
+    event.duration_ms = real(result.get("durationMs", result.get("totalDurationMs")))
+    event.outcome = "success"
+    if block.get("is_error") is True or fields(block.get("content")).get("error_code") is not None:
+        event.outcome, event.error_message = "failure", event.tool_result
+        event.error_type = _error_type(block, event.tool_result or "")
+    elif result.get("interrupted") is True:
+        event.outcome, event.error_type = "failure", "interrupted"
+    return event
+
+
+def _error_type(block: Mapping[str, object], said: str) -> str:
+    if said.startswith("The user doesn't want to proceed with this tool use"):
+        return "permission_denied"
+    return text(fields(block.get("content")).get("error_code")) or "tool_error"
+
+
+def _result_text(content: object) -> str | None:
+    """Text as it is; where there are pictures, a list that says so: their bytes are in the line."""
+    blocks = [fields(block) for block in items(content)]
+    if not blocks:
+        return as_json(content) if content != [] else None
+    if all(block.get("type") == "text" for block in blocks):
+        return _joined(blocks)
+    return as_json([_without_bytes(block) for block in blocks])
+
+
+def _without_bytes(block: Mapping[str, object]) -> Mapping[str, object]:
+    source = fields(block.get("source"))
+    if not isinstance(source.get("data"), str):
+        return block
+    return {
+        "type": block.get("type"),
+        "media_type": source.get("media_type"),
+        "base64_bytes": len(str(source["data"])),
+    }
+
+
+def _agent_run(line: Line, make: Make) -> Event | None:
+    """A subagent that has come to its end, as the result of the tool that started it tells."""
+    run = fields(line.tool_use_result)
+    agent = text(run.get("agentId"))
+    if agent is None or run.get("status") is None:
+        return None
+    event = make("agent_run")
+    event.operation_name, event.agent_id, event.is_subagent = "invoke_agent", agent, True
+    event.duration_ms = real(run.get("totalDurationMs"))
+    event.outcome = "success" if run.get("status") == "completed" else "unknown"
+    return event

@@ -1,0 +1,188 @@
+"""Rollouts of Codex (command line, editors, desktop): one file a thread, forks and subagents with a
+copy of their parent's history before their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.codex.event_messages import of_event
+from tracesidecar.dialects.codex.forks import begin_child, is_copy
+from tracesidecar.dialects.codex.line import Line, Payload, Replay, State
+from tracesidecar.dialects.codex.response_items import of_item
+from tracesidecar.dialects.codex.usage import of_usage_record
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.numbers import count
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.values import at, fields, text
+from tracesidecar.dialects.state import stem
+
+_ROLLOUT = re.compile(
+    r"/(?:archived_)?sessions/(?:.{1,400}/)?rollout-[^/]{1,200}\.jsonl(?:\.zst)?\Z"
+)
+_THREAD = re.compile(r"/rollout-[0-9T-]{10,30}-([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})")
+_BOOKKEEPING = frozenset(
+    (
+        "inter_agent_communication",
+        "inter_agent_communication_metadata",
+        "realtime_item",
+        "retained_context",
+        "security_risk_score",
+        "world_state",
+    )
+)
+_TYPES = _BOOKKEEPING | {
+    "session_meta",
+    "turn_context",
+    "response_item",
+    "event_msg",
+    "compacted",
+    "token_usage_record",
+}
+_decode = msgspec.json.Decoder(Line).decode
+_decode_payload = msgspec.json.Decoder(Payload).decode
+
+
+def recognise(path: str, line: Mapping[str, object]) -> bool:
+    """By where Codex keeps rollouts, else by its envelope: type, payload and time."""
+    if _ROLLOUT.search(path.replace("\\", "/")):
+        return True
+    return (
+        line.get("type") in _TYPES and isinstance(line.get("payload"), dict) and "timestamp" in line
+    )
+
+
+def begin(path: str) -> State:
+    """The thread as the file's name has it."""
+    thread = _THREAD.search(path.replace("\\", "/"))
+    return State(thread[1] if thread else stem(path))
+
+
+def events(data: bytes, state: State) -> Sequence[Event]:
+    """One event a line; what is a copy of the parent's history is bookkeeping, its tokens a repeat."""
+    line = _decode(data)
+    has_envelope = bool(line.payload)
+    payload = _decode_payload(line.payload if has_envelope else data)
+    kind = text(line.type) if has_envelope else _kind_without_envelope(payload)
+    time = utc(line.timestamp)
+    make = _envelope(text(payload.id) if kind == "response_item" else None, time, state)
+    if kind == "session_meta":
+        return [make("session_start" if _session_meta(payload, time, state) else "state")]
+    turn = text(payload.turn_id)
+    is_usage = payload.type == "token_count"
+    copied = is_copy(state.replay, time, turn, count(line.ordinal), is_usage=is_usage)
+    if turn is not None:
+        state.turn = turn
+    event = _event(kind, payload, state, make)
+    if copied:
+        event.event_kind = "state"
+        event.usage_scope = "repeat" if event.usage_scope is not None else None
+    return [event]
+
+
+def _kind_without_envelope(payload: Payload) -> str | None:
+    kind = text(payload.type)
+    if kind is None:
+        return "session_meta" if text(payload.id) is not None else "world_state"
+    return kind if kind in _TYPES else "response_item"
+
+
+def _envelope(
+    native_id: str | None, time: str | None, state: State
+) -> Callable[[EventKind], Event]:
+    """What every event of the line has, as the state is once the line has been taken in."""
+
+    def make(kind: EventKind) -> Event:
+        return Event(
+            event_kind=kind,
+            native_id=native_id,
+            conversation_id=state.conversation,
+            parent_conversation_id=state.parent,
+            agent_id=state.agent,
+            is_subagent=state.is_subagent,
+            event_time=time,
+            event_time_source="line" if time else None,
+            agent_name="codex",
+            agent_version=state.version,
+            cwd=state.cwd,
+            git_repository=state.repository,
+            git_branch=state.branch,
+        )
+
+    return make
+
+
+def _session_meta(meta: Payload, time: str | None, state: State) -> bool:
+    """Take over what it says where it begins a session; a fork has those of its ancestors too,
+    behind its own.
+    """
+    session = text(meta.id) or text(meta.session_id)
+    if state.session is not None and (session == state.session or state.parent is not None):
+        if session != state.session and state.replay.phase == "child":
+            state.replay.phase = "copied"
+        return False
+    spawn = at(meta.source, "subagent", "thread_spawn", "parent_thread_id")
+    started_by = text(meta.parent_thread_id) or text(spawn)
+    state.session, state.conversation = session, session or state.conversation
+    state.parent = started_by or text(meta.forked_from_id)
+    state.is_subagent = (
+        started_by is not None
+        or meta.thread_source == "subagent"
+        or "subagent" in fields(meta.source)
+    )
+    state.agent = (
+        (text(meta.agent_path) or text(meta.agent_nickname)) if state.is_subagent else None
+    )
+    state.cwd, state.version, state.provider = (
+        text(meta.cwd),
+        text(meta.cli_version),
+        text(meta.model_provider),
+    )
+    state.repository, state.branch = (
+        text(at(meta.git, "repository_url")),
+        text(at(meta.git, "branch")),
+    )
+    state.model = state.turn = state.totals = None
+    state.replay = begin_child(session, meta, time) if state.parent is not None else Replay()
+    return True
+
+
+def _event(
+    kind: str | None, payload: Payload, state: State, make: Callable[[EventKind], Event]
+) -> Event:
+    if kind == "response_item":
+        return of_item(payload, state, make)
+    if kind == "event_msg":
+        return of_event(payload, state, make)
+    if kind == "token_usage_record":
+        return of_usage_record(payload, state, make)
+    if kind == "turn_context":
+        state.model = text(payload.model) or state.model
+        state.cwd = text(payload.cwd) or state.cwd
+        state.provider = text(payload.model_provider) or state.provider
+        return make("state")
+    if kind == "compacted":
+        event = make("compaction")
+        event.text = text(payload.message)
+        return event
+    if kind not in _BOOKKEEPING:
+        raise UnknownType(kind or "none", make("unknown"))
+    return make("state")
+
+
+DIALECT = Dialect(
+    name="codex",
+    recognise=recognise,
+    state=State,
+    begin=begin,
+    events=events,
+    bulky=(
+        ("payload", "replacement_history"),
+        ("payload", "base_instructions"),
+        ("payload", "instructions"),
+    ),
+)

@@ -1,0 +1,154 @@
+"""What an `event_msg` of a Codex rollout becomes; most say again what a `response_item` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracesidecar.dialects.codex.line import Payload, State
+from tracesidecar.dialects.codex.usage import of_token_count
+from tracesidecar.dialects.dialect import UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.numbers import real
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+
+Make = Callable[[EventKind], Event]
+
+_REPEATED_TEXT = {
+    "user_message": "user",
+    "agent_message": "assistant",
+    "agent_reasoning": "assistant",
+    "agent_reasoning_raw_content": "assistant",
+}
+_ENDS = frozenset(
+    (
+        "exec_command_end",
+        "patch_apply_end",
+        "mcp_tool_call_end",
+        "dynamic_tool_call_response",
+        "view_image_tool_call",
+    )
+)
+_ASKS = frozenset(
+    (
+        "exec_approval_request",
+        "apply_patch_approval_request",
+        "request_permissions",
+        "elicitation_request",
+    )
+)
+_BOOKKEEPING_PREFIXES = (
+    "agent_",
+    "background_",
+    "collab_",
+    "context_",
+    "deprecation_",
+    "dynamic_tool_call_",
+    "entered_",
+    "exec_command_",
+    "exited_",
+    "get_history_",
+    "guardian_",
+    "hook_",
+    "image_generation_",
+    "item_",
+    "list_",
+    "mcp_",
+    "model_",
+    "patch_apply_",
+    "plan_",
+    "raw_",
+    "realtime_",
+    "reasoning_",
+    "request_user_input",
+    "session_",
+    "shutdown_",
+    "skills_",
+    "sub_agent_",
+    "task_",
+    "terminal_",
+    "thread_",
+    "token_",
+    "turn_",
+    "undo_",
+    "view_image_",
+    "warning",
+    "web_search_",
+)
+"""Families of notices; what is new in one of them is a notice too."""
+
+
+def of_event(payload: Payload, state: State, make: Make) -> Event:
+    """The event of a notice; UnknownType where nobody has heard of its family."""
+    kind = text(payload.type) or ""
+    if kind == "token_count":
+        return of_token_count(payload, state, make)
+    if kind in _REPEATED_TEXT:
+        event = make("state")
+        event.role, event.text = _REPEATED_TEXT[kind], text(payload.message) or text(payload.text)
+        return event
+    if kind in ("error", "stream_error", "turn_aborted"):
+        return _error(kind, payload, make)
+    if kind in _ENDS:
+        return _end(payload, state, make)
+    if kind in _ASKS:
+        event = make("permission")
+        event.text = text(payload.reason) or text(payload.message)
+        _join(event, payload, state)
+        return event
+    if kind == "collab_agent_spawn_end":
+        return _spawn(payload, make)
+    if not kind.startswith(_BOOKKEEPING_PREFIXES):
+        raise UnknownType(f"event_msg.{kind or 'none'}", make("unknown"))
+    if kind in ("task_complete", "turn_complete") and payload.error is not None:
+        return _error(kind, payload, make)
+    event = make("state")
+    event.duration_ms = real(payload.duration_ms)
+    return event
+
+
+def _error(kind: str, payload: Payload, make: Make) -> Event:
+    event = make("error")
+    event.outcome, event.duration_ms = "failure", real(payload.duration_ms)
+    info = payload.codex_error_info
+    named = next(iter(fields(info)), None) if isinstance(info, dict) else text(info)
+    event.error_type = text(payload.reason) or named or kind
+    event.error_message = (
+        text(payload.message) or text(at(payload.error, "message")) or as_json(payload.error)
+    )
+    return event
+
+
+def _end(payload: Payload, state: State, make: Make) -> Event:
+    """How a tool's run ended, beside the output that the model was given."""
+    event = make("state")
+    _join(event, payload, state)
+    code, success = payload.exit_code, payload.success
+    is_error = (
+        at(payload.result, "Err") is not None
+        or at(payload.result, "Ok", "isError") is True
+        or at(payload.result, "Ok", "is_error") is True
+    )
+    if code is not None or success is not None or payload.result is not None:
+        failed = (code is not None and code != 0) or success is False or is_error
+        event.outcome = "failure" if failed else "success"
+    seconds, nanoseconds = real(at(payload.duration, "secs")), real(at(payload.duration, "nanos"))
+    if seconds is not None:
+        event.duration_ms = round(seconds * 1000 + (nanoseconds or 0) / 1e6, 3)
+    return event
+
+
+def _join(event: Event, payload: Payload, state: State) -> None:
+    event.tool_call_id = text(payload.call_id)
+    event.tool_name = (
+        state.tools.get(event.tool_call_id) if event.tool_call_id is not None else None
+    )
+    event.tool_type = tool_type(event.tool_name)
+
+
+def _spawn(payload: Payload, make: Make) -> Event:
+    event = make("agent_run")
+    event.operation_name, event.text = "invoke_agent", text(payload.prompt)
+    event.agent_id, event.tool_call_id = text(payload.new_thread_id), text(payload.call_id)
+    event.outcome = "success" if event.agent_id is not None else "failure"
+    return event

@@ -1,0 +1,107 @@
+"""What a line of a Codex rollout has, and what is carried from one line to the next."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Line(msgspec.Struct):
+    """The envelope. The first rollouts (2025) had none: there the line is the payload."""
+
+    timestamp: object = None
+    type: object = None
+    ordinal: object = None
+    payload: msgspec.Raw = msgspec.Raw(b"")
+
+
+class Payload(msgspec.Struct):
+    """Whatever a payload of any type may have.
+
+    Left out on purpose: instructions and replaced history, which may be megabytes.
+    """
+
+    type: object = None
+    id: object = None
+    session_id: object = None
+    timestamp: object = None
+    cwd: object = None
+    cli_version: object = None
+    source: object = None
+    thread_source: object = None
+    model_provider: object = None
+    git: object = None
+    parent_thread_id: object = None
+    forked_from_id: object = None
+    subagent_history_start_ordinal: object = None
+    agent_nickname: object = None
+    agent_path: object = None
+    turn_id: object = None
+    model: object = None
+    role: object = None
+    content: object = None
+    summary: object = None
+    name: object = None
+    namespace: object = None
+    arguments: object = None
+    input: object = None
+    action: object = None
+    revised_prompt: object = None
+    output: object = None
+    call_id: object = None
+    message: object = None
+    text: object = None
+    reason: object = None
+    error: object = None
+    codex_error_info: object = None
+    exit_code: object = None
+    success: object = None
+    result: object = None
+    duration: object = None
+    duration_ms: object = None
+    info: object = None
+    usage: object = None
+    response_id: object = None
+    new_thread_id: object = None
+    new_agent_nickname: object = None
+    prompt: object = None
+
+
+class Replay(msgspec.Struct):
+    """Where a forked rollout stands: does the parent's history still come?
+
+    `own`: no more; `child`: it may come; `copied`: it has been seen to come. `started` is when the
+    child began, `own_ms` the same by its id, `burst` the last of the times that follow each other
+    as fast as a copy is written.
+    """
+
+    phase: Literal["own", "child", "copied"] = "own"
+    started: str | None = None
+    own_ms: int | None = None
+    first_ordinal: int | None = None
+    burst: str | None = None
+    has_turns: bool = False
+    keeps_times: bool = False
+
+
+class State(msgspec.Struct):
+    """Session, model and place as the last lines had them, the last totals of tokens, and tools
+    whose result is still to come.
+    """
+
+    conversation: str
+    session: str | None = None
+    parent: str | None = None
+    agent: str | None = None
+    is_subagent: bool | None = None
+    provider: str | None = None
+    model: str | None = None
+    cwd: str | None = None
+    version: str | None = None
+    repository: str | None = None
+    branch: str | None = None
+    turn: str | None = None
+    totals: list[int | None] | None = None
+    replay: Replay = msgspec.field(default_factory=Replay)
+    tools: dict[str, str] = msgspec.field(default_factory=dict)

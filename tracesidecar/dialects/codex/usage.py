@@ -1,0 +1,102 @@
+"""Tokens of a Codex rollout: totals that are written again and again, and the calls that moved
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracesidecar.dialects.codex.line import Payload, State
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.correlation import call_key
+from tracesidecar.dialects.parsing.numbers import count
+from tracesidecar.dialects.parsing.values import fields, text
+
+Make = Callable[[EventKind], Event]
+Tokens = list[int | None]
+
+_NAMES = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "total_tokens",
+)
+_TOTAL = _NAMES.index("total_tokens")
+
+
+def of_token_count(payload: Payload, state: State, make: Make) -> Event:
+    """A call where the totals moved; the same totals again (the rate limits were renewed) are a
+    repeat.
+    """
+    info = fields(payload.info)
+    totals, last = _tokens(info.get("total_token_usage")), _tokens(info.get("last_token_usage"))
+    before = state.totals
+    if totals is not None:
+        state.totals = totals
+    event = make("state")
+    if totals is None and last is None:
+        return event
+    state.model = text(info.get("model")) or state.model
+    event.model, event.provider_name = state.model, state.provider
+    if last is None and totals is not None and before is None and state.parent is not None:
+        _set_tokens(event, totals)
+        event.event_kind, event.usage_scope = "usage_summary", "cumulative"
+        return event
+    spent = last if last is not None else _difference(totals or [], before)
+    _set_tokens(event, spent)
+    event.api_call_id = f"{state.conversation}:{state.turn or ''}:{totals[_TOTAL] if totals is not None else event.event_time}"
+    if (totals is not None and totals == before) or not any(spent[:_TOTAL]):
+        event.usage_scope = "repeat"
+    else:
+        event.event_kind, event.operation_name, event.role, event.usage_scope = (
+            "model_call",
+            "chat",
+            "assistant",
+            "call",
+        )
+    return event
+
+
+def of_usage_record(payload: Payload, state: State, make: Make) -> Event:
+    """What a response used, which the totals have too."""
+    event = make("state")
+    tokens = _tokens(payload.usage)
+    if tokens is not None:
+        _set_tokens(event, tokens)
+        event.usage_scope, event.model, event.provider_name = "repeat", state.model, state.provider
+        event.api_call_id = call_key(state.conversation, text(payload.response_id))
+    return event
+
+
+def _tokens(usage: object) -> Tokens | None:
+    members = fields(usage)
+    found = [count(members.get(name)) for name in _NAMES]
+    if found[_TOTAL] is None and (found[0] is not None or found[3] is not None):
+        found[_TOTAL] = (found[0] or 0) + (found[3] or 0)
+    return found if any(each is not None for each in found) else None
+
+
+def _difference(totals: Tokens, before: Tokens | None) -> Tokens:
+    """What came in between; totals that went down began anew."""
+    if before is None or (totals[_TOTAL] or 0) < (before[_TOTAL] or 0):
+        return totals
+    return [
+        None if now is None else max(0, now - (then or 0))
+        for now, then in zip(totals, before, strict=True)
+    ]
+
+
+def _set_tokens(event: Event, tokens: Tokens) -> None:
+    """Input has what came from the cache and what went there, output has the reasoning: as the
+    columns want it.
+    """
+    (
+        event.input_tokens,
+        event.cache_read_input_tokens,
+        event.cache_creation_input_tokens,
+        event.output_tokens,
+        event.reasoning_output_tokens,
+        _,
+    ) = tokens

@@ -1,0 +1,244 @@
+"""Sessions of GitHub Copilot (CLI, app, agent host): `events.jsonl`, typed events in an envelope.
+
+Source: github/copilot-sdk, the generated session-events.ts. Per message only the output tokens are
+on disk; all others come with `session.shutdown`, per model, and not at all where the session
+crashed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.copilot import tools as copilot_tools
+from tracesidecar.dialects.copilot.bookkeeping import BOOKKEEPING
+from tracesidecar.dialects.copilot.record import Data, Line, State, event_of, set_error
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, UsageScope
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key
+from tracesidecar.dialects.parsing.numbers import count, real
+from tracesidecar.dialects.parsing.times import milliseconds_between, utc
+from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+from tracesidecar.dialects.state import stem
+
+_PATH = re.compile(r"/\.copilot/(?:history-)?session-state/.*\.jsonl$")
+
+_decode = msgspec.json.Decoder(Line).decode
+
+
+def _recognise(path: str, line: Mapping[str, object]) -> bool:
+    if _PATH.search(path.replace("\\", "/")):
+        return True
+    kind = text(line.get("type"))
+    return (
+        isinstance(line.get("data"), dict)
+        and "timestamp" in line
+        and (kind in _MAPPERS or kind in BOOKKEEPING)
+    )
+
+
+def _begin(path: str) -> State:
+    """The session is the folder of `events.jsonl`."""
+    folders, _, name = path.replace("\\", "/").rpartition("/")
+    return State(
+        conversation=folders.rpartition("/")[2]
+        if name.startswith("events.jsonl") and folders
+        else stem(path)
+    )
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    record = _decode(line)
+    kind = text(record.type) or ""
+    if (mapper := _MAPPERS.get(kind)) is not None:
+        return mapper(record, fields(record.data), state)
+    if kind in BOOKKEEPING:
+        event = event_of("state", record, state)
+        event.text = plain_text(at(record.data, "content")) or text(at(record.data, "message"))
+        return [event]
+    raise UnknownType(kind, event_of("unknown", record, state))
+
+
+def _set_place(data: Data, state: State) -> None:
+    """Where the session works, as `session.start` and others say it."""
+    state.cwd = text(data.get("cwd")) or state.cwd
+    state.branch = text(data.get("branch")) or state.branch
+    state.repository = text(data.get("repository")) or state.repository
+
+
+def _start(line: Line, data: Data, state: State) -> Sequence[Event]:
+    is_resumed = line.type == "session.resume"
+    state.conversation = text(data.get("sessionId")) or state.conversation
+    state.version = text(data.get("copilotVersion")) or state.version
+    state.model = text(data.get("selectedModel")) or (state.model if is_resumed else None)
+    _set_place(fields(data.get("context")), state)
+    event = event_of("state" if is_resumed else "session_start", line, state)
+    event.model = state.model
+    return [event]
+
+
+def _model_change(line: Line, data: Data, state: State) -> Sequence[Event]:
+    state.model = text(data.get("newModel")) or state.model
+    event = event_of("state", line, state)
+    event.model = state.model
+    return [event]
+
+
+def _context_changed(line: Line, data: Data, state: State) -> Sequence[Event]:
+    _set_place(data, state)
+    return [event_of("state", line, state)]
+
+
+def _user_message(line: Line, data: Data, state: State) -> Sequence[Event]:
+    event = event_of("user_message", line, state)
+    event.role, event.text = "user", plain_text(data.get("content"))
+    return [event]
+
+
+def _assistant_message(line: Line, data: Data, state: State) -> Sequence[Event]:
+    output = count(data.get("outputTokens"))
+    event = event_of("model_message" if output is None else "model_call", line, state)
+    event.role, event.text, event.operation_name = (
+        "assistant",
+        plain_text(data.get("content")),
+        "chat",
+    )
+    event.model = text(data.get("model")) or state.model
+    event.api_call_id = call_key(
+        state.conversation, text(data.get("apiCallId")) or text(data.get("messageId"))
+    )
+    if output is not None:
+        event.output_tokens, event.usage_scope = output, "partial"
+    found = [event]
+    if reasoning := text(data.get("reasoningText")):
+        found.append(_reasoning_event(line, reasoning, event.model, state))
+    return [
+        *found,
+        *(
+            copilot_tools.request(line, asked, state)
+            for asked in map(fields, items(data.get("toolRequests")))
+        ),
+    ]
+
+
+def _reasoning(line: Line, data: Data, state: State) -> Sequence[Event]:
+    return [_reasoning_event(line, text(data.get("content")), state.model, state)]
+
+
+def _reasoning_event(line: Line, reasoning: str | None, model: str | None, state: State) -> Event:
+    event = event_of("reasoning", line, state)
+    event.role, event.text, event.model = "assistant", reasoning, model
+    return event
+
+
+def _usage(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """`assistant.usage` is never on disk by itself; who records it all the same has the whole call."""
+    event = event_of("model_call", line, state)
+    event.operation_name, event.model = "chat", text(data.get("model")) or state.model
+    event.api_call_id = call_key(
+        state.conversation, text(data.get("apiCallId")) or text(data.get("providerCallId"))
+    )
+    event.duration_ms = real(data.get("duration"))
+    _set_tokens(event, data, "call")
+    return [event]
+
+
+def _set_tokens(event: Event, usage: Data, scope: UsageScope) -> None:
+    """Input includes what was read from and written to a cache; output includes reasoning, but for
+    Gemini, which counts thoughts apart.
+    """
+    event.input_tokens = count(usage.get("inputTokens"))
+    event.cache_read_input_tokens = count(usage.get("cacheReadTokens"))
+    event.cache_creation_input_tokens = count(usage.get("cacheWriteTokens"))
+    event.reasoning_output_tokens = count(usage.get("reasoningTokens"))
+    event.output_tokens = count(usage.get("outputTokens"))
+    if (
+        event.output_tokens is not None
+        and event.model is not None
+        and event.model.startswith("gemini-")
+    ):
+        event.output_tokens += event.reasoning_output_tokens or 0
+    event.usage_scope = scope
+
+
+def _shutdown(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """The end, and the totals of each model since the process began."""
+    end = event_of("session_end", line, state)
+    end.duration_ms = milliseconds_between(utc(data.get("sessionStartTime")), end.event_time)
+    if shutdown := text(data.get("shutdownType")):
+        end.outcome = "failure" if shutdown == "error" else "success"
+        end.error_message = text(data.get("errorReason"))
+    found = [end]
+    for model, metrics in fields(data.get("modelMetrics")).items():
+        event = event_of("usage_summary", line, state)
+        event.model = text(model)
+        _set_tokens(event, fields(fields(metrics).get("usage")), "session_total")
+        found.append(event)
+    return found
+
+
+def _compaction(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """Its own call is part of what `session.shutdown` counts."""
+    event = event_of("compaction", line, state)
+    event.text = text(data.get("summaryContent"))
+    if isinstance(success := data.get("success"), bool):
+        event.outcome = "success" if success else "failure"
+    set_error(event, data.get("error"))
+    if used := fields(data.get("compactionTokensUsed")):
+        event.model, event.duration_ms = (
+            text(used.get("model")) or state.model,
+            real(used.get("duration")),
+        )
+        _set_tokens(event, used, "partial")
+    return [event]
+
+
+def _error(line: Line, data: Data, state: State) -> Sequence[Event]:
+    event = event_of("error", line, state)
+    event.outcome, event.model = "failure", text(data.get("model")) or state.model
+    event.error_type = (
+        text(data.get("errorType"))
+        or text(data.get("errorCode"))
+        or as_json(data.get("statusCode"))
+    )
+    event.error_message = text(data.get("message")) or text(data.get("errorMessage"))
+    return [event]
+
+
+_MAPPERS: dict[str, Callable[[Line, Data, State], Sequence[Event]]] = {
+    "session.start": _start,
+    "session.resume": _start,
+    "session.model_change": _model_change,
+    "session.context_changed": _context_changed,
+    "session.shutdown": _shutdown,
+    "session.compaction_complete": _compaction,
+    "session.error": _error,
+    "model.call_failure": _error,
+    "user.message": _user_message,
+    "assistant.message": _assistant_message,
+    "assistant.reasoning": _reasoning,
+    "assistant.usage": _usage,
+    "tool.execution_start": copilot_tools.start,
+    "tool.execution_complete": copilot_tools.complete,
+    "subagent.started": copilot_tools.subagent,
+    "subagent.completed": copilot_tools.subagent,
+    "subagent.failed": copilot_tools.subagent,
+    "permission.requested": copilot_tools.permission,
+    "permission.completed": copilot_tools.permission,
+}
+
+DIALECT: Dialect[State] = Dialect(
+    name="copilot",
+    recognise=_recognise,
+    state=State,
+    begin=_begin,
+    events=_events,
+    bulky=(
+        ("data", "encryptedContent"),
+        ("data", "reasoningOpaque"),
+        ("data", "promptCacheBreakState"),
+    ),
+)

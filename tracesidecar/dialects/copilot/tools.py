@@ -1,0 +1,94 @@
+"""What tools and subagents of a Copilot session do: asked for, allowed, begun, done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracesidecar.dialects.copilot.record import Data, Line, State, event_of, set_error
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.parsing.correlation import remember
+from tracesidecar.dialects.parsing.numbers import real
+from tracesidecar.dialects.parsing.times import milliseconds_between
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+
+
+def request(line: Line, asked: Data, state: State) -> Event:
+    """A call, as a message asks for it or as it begins."""
+    event = event_of("tool_call", line, state)
+    event.role, event.operation_name = "assistant", "execute_tool"
+    _set_tool(event, asked, state)
+    event.tool_arguments = as_json(asked.get("arguments"))
+    return event
+
+
+def _set_tool(event: Event, data: Data, state: State) -> None:
+    call = text(data.get("toolCallId"))
+    name = text(data.get("toolName")) or text(data.get("name")) or state.tools.get(call or "")
+    event.tool_call_id, event.tool_name = call, name
+    server = text(data.get("mcpServerName")) or state.servers.get(call or "")
+    event.tool_type = "mcp" if server else tool_type(name)
+    if call is not None and name is not None:
+        remember(state.tools, call, name)
+    if call is not None and server is not None:
+        remember(state.servers, call, server)
+
+
+def start(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """A call that a message asked for is counted there; it only begins here."""
+    is_asked = (text(data.get("toolCallId")) or "") in state.tools
+    event = event_of("state", line, state) if is_asked else request(line, data, state)
+    if is_asked:
+        _set_tool(event, data, state)
+    if event.tool_call_id is not None and event.event_time is not None:
+        remember(state.started, event.tool_call_id, event.event_time)
+    return [event]
+
+
+def complete(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """The end of a call: its result, or why there is none."""
+    event = event_of("tool_result", line, state)
+    event.role, event.operation_name = "tool", "execute_tool"
+    _set_tool(event, data, state)
+    event.model = text(data.get("model"))
+    event.duration_ms = milliseconds_between(
+        state.started.pop(event.tool_call_id or "", None), event.event_time
+    )
+    result = data.get("result")
+    event.tool_result = (
+        text(at(result, "content")) or text(at(result, "detailedContent")) or as_json(result)
+    )
+    if isinstance(success := data.get("success"), bool):
+        event.outcome = "success" if success else "failure"
+    set_error(event, data.get("error"))
+    return [event]
+
+
+def subagent(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """A subagent that starts, completes or fails; the tokens that it tells have no kind, and are
+    left in the line.
+    """
+    event = event_of("agent_run", line, state)
+    event.operation_name, event.is_subagent = "invoke_agent", True
+    event.tool_call_id = text(data.get("toolCallId"))
+    event.agent_id = event.agent_id or event.tool_call_id
+    event.text = text(data.get("agentDisplayName")) or text(data.get("agentName"))
+    event.model, event.duration_ms = text(data.get("model")), real(data.get("durationMs"))
+    if line.type != "subagent.started":
+        event.outcome = "success" if line.type == "subagent.completed" else "failure"
+    set_error(event, data.get("error"))
+    return [event]
+
+
+def permission(line: Line, data: Data, state: State) -> Sequence[Event]:
+    """What was asked of the user, or what the answer was."""
+    event = event_of("permission", line, state)
+    wanted = fields(data.get("permissionRequest"))
+    event.tool_call_id = text(wanted.get("toolCallId")) or text(data.get("toolCallId"))
+    event.tool_name = text(wanted.get("toolName")) or state.tools.get(event.tool_call_id or "")
+    event.tool_type = tool_type(event.tool_name)
+    event.text = text(wanted.get("intention")) or text(wanted.get("kind"))
+    if decision := text(at(data, "result", "kind")):
+        event.outcome = "success" if decision.startswith("approved") else "failure"
+        event.error_type = None if event.outcome == "success" else decision
+    return [event]

@@ -1,0 +1,304 @@
+"""Sessions of Gemini CLI: a line of metadata, then messages that later lines may replace, by id.
+
+Source: gemini-cli packages/core/src/services/chatRecordingTypes.ts and chatRecordingService.ts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.numbers import count, total
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+from tracesidecar.dialects.state import stem
+
+_PATH = re.compile(r"/\.gemini/tmp/[^/]+/chats/(?:([^/]+)/)?[^/]+$")
+_TYPES = frozenset(("user", "gemini", "info", "warning", "error"))
+_FINAL = frozenset(("success", "error", "cancelled"))
+_CALLED, _ANSWERED = "called", "answered"
+
+
+class Message(msgspec.Struct, rename="camel"):
+    """A message, whole: the same id comes again when there is more of it."""
+
+    type: object = None
+    id: object = None
+    timestamp: object = None
+    content: object = None
+    thoughts: object = None
+    tool_calls: object = None
+    tokens: object = None
+    model: object = None
+
+
+class Change(msgspec.Struct, rename="camel"):
+    """What `$set` replaces; it may hold all messages."""
+
+    last_updated: object = None
+    messages: list[Message] | None = None
+
+
+class Line(Message, rename="camel"):
+    """A message, the metadata of the session, a change of it, or a step back to an earlier message."""
+
+    session_id: object = None
+    start_time: object = None
+    last_updated: object = None
+    kind: object = None
+    messages: list[Message] | None = None
+    change: Change | None = msgspec.field(default=None, name="$set")
+    rewind: object = msgspec.field(default=None, name="$rewindTo")
+
+
+class State(msgspec.Struct):
+    """What earlier lines said.
+
+    `messages` has a digest of each message, `tools` how far each call was: what the next version of
+    a message adds to it.
+    """
+
+    conversation: str
+    parent: str | None = None
+    is_begun: bool = False
+    messages: dict[str, str] = {}
+    tools: dict[str, str] = {}
+
+
+_decode = msgspec.json.Decoder(Line).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _recognise(path: str, line: Mapping[str, object]) -> bool:
+    if (
+        _PATH.search(path.replace("\\", "/"))
+        or line.get("type") == "gemini"
+        or line.keys() in ({"$set"}, {"$rewindTo"})
+    ):
+        return True
+    return (
+        "startTime" in line
+        and "type" not in line
+        and ("projectHash" in line or {"sessionId", "lastUpdated"} <= line.keys())
+    )
+
+
+def _begin(path: str) -> State:
+    place = _PATH.search(path.replace("\\", "/"))
+    return State(conversation=stem(path), parent=place[1] if place else None)
+
+
+def _events(line: bytes, state: State) -> Sequence[Event]:
+    entry = _decode(line)
+    if text(entry.type) in _TYPES:
+        return _message(entry, state) or [_event("state", entry, state)]
+    if entry.change is not None:
+        return _with_messages(
+            _event("state", entry, state, entry.change.last_updated), entry.change.messages, state
+        )
+    if entry.rewind is not None:
+        return [_event("state", entry, state)]
+    if entry.type is None and (entry.session_id is not None or entry.start_time is not None):
+        return _with_messages(_metadata(entry, state), entry.messages, state)
+    raise UnknownType(str(entry.type), _event("unknown", entry, state))
+
+
+def _event(kind: EventKind, message: Message, state: State, time: object = None) -> Event:
+    event_time = utc(time) or utc(message.timestamp)
+    return Event(
+        event_kind=kind,
+        native_id=text(message.id),
+        conversation_id=state.conversation,
+        parent_conversation_id=state.parent,
+        is_subagent=True if state.parent else None,
+        agent_id=state.conversation if state.parent else None,
+        event_time=event_time,
+        event_time_source="line" if event_time else None,
+        agent_name="gemini-cli",
+    )
+
+
+def _metadata(entry: Line, state: State) -> Event:
+    """The first line of a session is its start; the same again is an update."""
+    conversation = text(entry.session_id) or state.conversation
+    is_start = not state.is_begun or conversation != state.conversation
+    if is_start:
+        state.conversation, state.is_begun, state.messages, state.tools = conversation, True, {}, {}
+    event = _event(
+        "session_start" if is_start else "state",
+        entry,
+        state,
+        entry.start_time if is_start else entry.last_updated,
+    )
+    if entry.kind == "subagent":
+        event.is_subagent = True
+    return event
+
+
+def _with_messages(event: Event, messages: Sequence[Message] | None, state: State) -> list[Event]:
+    return [event, *(each for message in messages or () for each in _message(message, state))]
+
+
+def _message(message: Message, state: State) -> list[Event]:
+    """The events of a message; none where it is as it was."""
+    known, supersedes = text(message.id), None
+    if known is not None:
+        content = (
+            message.type,
+            message.timestamp,
+            message.content,
+            message.thoughts,
+            message.tool_calls,
+            message.tokens,
+            message.model,
+        )
+        digest, before = (
+            hashlib.blake2b(_encode(content), digest_size=8).hexdigest(),
+            state.messages.get(known),
+        )
+        if digest == before:
+            return []
+        supersedes = None if before is None else True
+        remember(state.messages, known, digest)
+    found = _message_events(message, state)
+    for event in found:
+        event.supersedes = supersedes
+    return found + _tools(message, state)
+
+
+def _message_events(message: Message, state: State) -> list[Event]:
+    match message.type:
+        case "gemini":
+            return _model_events(message, state)
+        case "user":
+            event = _event("user_message", message, state)
+            event.role, event.text = "user", plain_text(message.content)
+        case "error":
+            event = _event("error", message, state)
+            event.outcome, event.error_message = "failure", plain_text(message.content)
+        case "info" | "warning":
+            event = _event("state", message, state)
+            event.text = plain_text(message.content)
+        case _:
+            event = _event("unknown", message, state)
+    return [event]
+
+
+def _model_events(message: Message, state: State) -> list[Event]:
+    tokens = fields(message.tokens)
+    event = _event("model_call" if tokens else "model_message", message, state)
+    event.role, event.text, event.operation_name = "assistant", plain_text(message.content), "chat"
+    event.provider_name, event.model = "gcp.gemini", text(message.model)
+    if tokens:
+        _set_usage(event, tokens)
+        event.usage_scope = "call"
+        event.api_call_id = call_key(state.conversation, event.native_id)
+    thoughts = [_thought(each) for each in map(fields, items(message.thoughts))]
+    if not any(thoughts):
+        return [event]
+    reasoning = _event("reasoning", message, state)
+    reasoning.role, reasoning.model, reasoning.text = (
+        "assistant",
+        event.model,
+        "\n".join(filter(None, thoughts)),
+    )
+    return [event, reasoning]
+
+
+def _thought(thought: Mapping[str, object]) -> str:
+    return ": ".join(
+        part for part in (text(thought.get("subject")), text(thought.get("description"))) if part
+    )
+
+
+def _set_usage(event: Event, tokens: Mapping[str, object]) -> None:
+    """`input` includes what came from the cache, not what tools put into the prompt; `output` is
+    without thoughts.
+
+    Where the recorded total says that `input` is without the cache, the cache is added.
+    """
+    prompt, cached, tool = (
+        count(tokens.get("input")),
+        count(tokens.get("cached")),
+        count(tokens.get("tool")),
+    )
+    answer, thoughts = count(tokens.get("output")), count(tokens.get("thoughts"))
+    event.input_tokens, event.output_tokens = total(prompt, tool), total(answer, thoughts)
+    event.cache_read_input_tokens, event.reasoning_output_tokens = cached, thoughts
+    if (
+        cached
+        and count(tokens.get("total"))
+        == (event.input_tokens or 0) + (event.output_tokens or 0) + cached
+    ):
+        event.input_tokens = total(event.input_tokens, cached)
+
+
+def _tools(message: Message, state: State) -> list[Event]:
+    """Calls and results that no earlier version of the message had."""
+    found = []
+    for call in map(fields, items(message.tool_calls)):
+        known = text(call.get("id")) or ""
+        before = state.tools.get(known)
+        is_answered = call.get("result") is not None or text(call.get("status")) in _FINAL
+        if before is None:
+            found.append(_tool_call(call, message, state))
+        if is_answered and before != _ANSWERED:
+            found.append(_tool_result(call, message, state))
+        if known:
+            remember(state.tools, known, _ANSWERED if is_answered else before or _CALLED)
+    return found
+
+
+def _tool_call(call: Mapping[str, object], message: Message, state: State) -> Event:
+    event = _tool_event("tool_call", call, message, state)
+    event.role, event.tool_arguments = "assistant", as_json(call.get("args"))
+    return event
+
+
+def _tool_event(
+    kind: EventKind, call: Mapping[str, object], message: Message, state: State
+) -> Event:
+    event = _event(kind, message, state, call.get("timestamp"))
+    event.operation_name = "execute_tool"
+    event.tool_call_id, event.tool_name = text(call.get("id")), text(call.get("name"))
+    event.tool_type = tool_type(event.tool_name)
+    return event
+
+
+def _tool_result(call: Mapping[str, object], message: Message, state: State) -> Event:
+    event = _tool_event("tool_result", call, message, state)
+    event.role, event.tool_result = "tool", function_response(call.get("result"))
+    match call.get("status"):
+        case "success":
+            event.outcome = "success"
+        case "error" | "cancelled":
+            event.outcome, event.error_type = "failure", text(call.get("status"))
+    return event
+
+
+def function_response(result: object) -> str | None:
+    """The output of a function in a list of parts: its text where it is one, else the response as
+    JSON.
+    """
+    part = next((each for each in items(result) if "functionResponse" in fields(each)), None)
+    response = at(part, "functionResponse", "response")
+    if response is None:
+        return plain_text(result) or as_json(result)
+    return text(at(response, "output")) or text(at(response, "error")) or as_json(response)
+
+
+DIALECT: Dialect[State] = Dialect(
+    name="gemini",
+    recognise=_recognise,
+    state=State,
+    begin=_begin,
+    events=_events,
+)

@@ -1,0 +1,158 @@
+"""What Kimi CLI's wire messages mean: `{timestamp, message {type, payload}}`.
+
+Source: kimi-cli src/kimi_cli/wire/types.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tracesidecar.dialects.dialect import UnknownType
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.kimi.session import (
+    USAGE,
+    State,
+    event,
+    part,
+    set_usage,
+    tool_call,
+    tool_result,
+)
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+
+_BOOKKEEPING = frozenset(
+    (
+        "TurnEnd",
+        "StepBegin",
+        "StepInterrupted",
+        "StepRetry",
+        "CompactionBegin",
+        "HookTriggered",
+        "HookResolved",
+        "HookRequest",
+        "HookResponse",
+        "MCPLoadingBegin",
+        "MCPLoadingEnd",
+        "MCPStatusSnapshot",
+        "Notification",
+        "PlanDisplay",
+        "BtwBegin",
+        "BtwEnd",
+        "ToolCallPart",
+        "ToolCallRequest",
+        "QuestionRequest",
+        "QuestionResponse",
+    )
+)
+TYPES = _BOOKKEEPING | {
+    "TurnBegin",
+    "SteerInput",
+    "StatusUpdate",
+    "ContentPart",
+    "ToolCall",
+    "ToolResult",
+    "CompactionEnd",
+    "SubagentEvent",
+    "ApprovalRequest",
+    "ApprovalResponse",
+    "ApprovalRequestResolved",
+}
+
+
+def mapped(time: object, message: Mapping[str, object], state: State) -> Event:
+    """The event of one wire message."""
+    payload, kind = fields(message.get("payload")), message.get("type")
+    match kind:
+        case "TurnBegin" | "SteerInput":
+            found = event("user_message", time, state)
+            found.role, found.text = "user", plain_text(payload.get("user_input"))
+            return found
+        case "ContentPart":
+            return part(time, state, payload)
+        case "ToolCall":
+            function = fields(payload.get("function"))
+            return tool_call(
+                time,
+                state,
+                text(payload.get("id")),
+                text(function.get("name")),
+                function.get("arguments"),
+            )
+        case "ToolResult":
+            return _result(time, payload, state)
+        case "StatusUpdate":
+            return _status(time, payload, state)
+        case "CompactionEnd":
+            return event("compaction", time, state)
+        case "SubagentEvent":
+            return _of_subagent(time, payload, state)
+        case "ApprovalRequest" | "ApprovalResponse" | "ApprovalRequestResolved":
+            return _permission(time, payload, state)
+        case str() if kind in _BOOKKEEPING:
+            return event("state", time, state)
+    raise UnknownType(str(kind), event("unknown", time, state))
+
+
+def _status(time: object, payload: Mapping[str, object], state: State) -> Event:
+    """The usage of a step, or only how full the context is; all zeros are said before anything was
+    called.
+    """
+    usage = [fields(payload.get("token_usage")).get(name) for name in USAGE]
+    if not any(usage):
+        return event("state", time, state)
+    found = event("model_call", time, state)
+    found.model = state.model
+    found.api_call_id = call_key(state.conversation, text(payload.get("message_id")))
+    set_usage(found, usage, "call")
+    return found
+
+
+def _result(time: object, payload: Mapping[str, object], state: State) -> Event:
+    returned = fields(payload.get("return_value"))
+    output = (
+        plain_text(returned.get("output"))
+        or text(returned.get("message"))
+        or as_json(returned.get("output"))
+        or None
+    )
+    found = tool_result(
+        time, state, text(payload.get("tool_call_id")), output, returned.get("is_error")
+    )
+    if found.outcome == "failure":
+        found.error_message = text(returned.get("message"))
+    return found
+
+
+def _of_subagent(time: object, payload: Mapping[str, object], state: State) -> Event:
+    """What a subagent did, told by the agent that started it."""
+    inner = fields(payload.get("event"))
+    if text(inner.get("type")) not in TYPES - {"SubagentEvent"}:
+        raise UnknownType(f"SubagentEvent.{inner.get('type')}", event("unknown", time, state))
+    found = mapped(time, inner, state)
+    found.is_subagent = True
+    found.agent_id = (
+        text(payload.get("agent_id"))
+        or text(payload.get("parent_tool_call_id"))
+        or text(payload.get("task_tool_call_id"))
+    )
+    found.parent_id = text(payload.get("parent_tool_call_id")) or text(
+        payload.get("task_tool_call_id")
+    )
+    return found
+
+
+def _permission(time: object, payload: Mapping[str, object], state: State) -> Event:
+    found = event("permission", time, state)
+    found.native_id, found.parent_id = text(payload.get("id")), text(payload.get("request_id"))
+    found.tool_call_id = text(payload.get("tool_call_id"))
+    found.tool_name = state.tools.get(found.tool_call_id or "")
+    found.tool_type, found.text = (
+        tool_type(found.tool_name),
+        text(payload.get("description")) or text(payload.get("feedback")),
+    )
+    if decision := text(at(payload, "response")):
+        found.outcome = "failure" if decision == "reject" else "success"
+    return found

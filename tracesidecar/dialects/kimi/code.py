@@ -1,0 +1,179 @@
+"""What Kimi Code's wire records mean: `{type, time, …}`, with the agent's loop in
+`context.append_loop_event`.
+
+Source: kimi-code, the records that agent-core-v2 writes and the older ones that stay in files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tracesidecar.dialects.dialect import UnknownType
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.kimi.session import State, event, part, set_usage, tool_call, tool_result
+from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
+from tracesidecar.dialects.parsing.correlation import call_key
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+
+_RECORDS = (
+    "context.clear context.undo context.update_token_count cron.add cron.cursor cron.delete file_history.checkpoint file_history.tracked forked "
+    "full_compaction.begin full_compaction.cancel full_compaction.complete goal.clear goal.create goal.update interaction.request interaction.resolved "
+    "interruptionReminder.recorded llm.tools_snapshot mcp.tools_discovered micro_compaction.apply permission.set_mode plan.revision plan_mode.cancel "
+    "plan_mode.enter plan_mode.exit plugin.session_start prompt.aborted prompt.accepted prompt.completed prompt.steered staleGuard.cleared "
+    "staleGuard.recorded swarm_mode.enter swarm_mode.exit task.started task.terminated task.waitDelivered token_counting.measured token_counting.rebased "
+    "token_counting.truncated token_counting.turn_recorded tools.register_user_tool tools.reset_active_tools tools.set_active_tools "
+    "tools.unregister_user_tool tools.update_store tower_mode.enter tower_mode.exit turn.cancel turn.ended turn.prompt turn.steer turn.step.interrupted "
+    "turn.step.retrying"
+)
+_BOOKKEEPING = frozenset(_RECORDS.split())
+"""With `turn.prompt` and `turn.steer`: what the user said comes again as a message of the context.
+"""
+_USAGE = ("inputOther", "inputCacheRead", "inputCacheCreation", "output")
+
+
+class Record(msgspec.Struct, rename="camel"):
+    """A line of either program; which members it has depends on the type."""
+
+    type: object = None
+    time: object = None
+    timestamp: object = None
+    created_at: object = msgspec.field(default=None, name="created_at")
+    message: object = None
+    event: object = None
+    model: object = None
+    model_alias: object = None
+    cwd: object = None
+    usage: object = None
+    summary: object = None
+    tool_call_id: object = None
+    tool_name: object = None
+    decision: object = None
+    result: object = None
+
+
+def mapped(record: Record, state: State) -> list[Event]:
+    """The events of one record."""
+    time = record.time if record.time is not None else record.timestamp
+    match record.type:
+        case "context.append_loop_event":
+            return [_loop_event(time, fields(record.event), state)]
+        case "context.append_message":
+            return _message(time, fields(record.message), state)
+        case "usage.record":
+            return [_usage(time, record, state)]
+        case "config.update" | "profile.bind" | "runtime.set_binding" | "llm.request":
+            state.model = text(record.model_alias) or text(record.model) or state.model
+            state.cwd = text(record.cwd) or state.cwd
+            found = event("state", time, state)
+            found.model = state.model
+        case "context.apply_compaction":
+            found = event("compaction", time, state)
+            found.text = plain_text(record.summary)
+        case "permission.record_approval_result":
+            found = _permission(time, record, state)
+        case str() if record.type in _BOOKKEEPING:
+            found = event("state", time, state)
+        case _:
+            raise UnknownType(str(record.type), event("unknown", time, state))
+    return [found]
+
+
+def _usage(time: object, record: Record, state: State) -> Event:
+    """The usage of the step that runs; a second one in the same step is another call."""
+    usage = fields(record.usage)
+    found = event("model_call" if usage else "state", time, state)
+    found.model = text(record.model) or state.model
+    if usage:
+        set_usage(found, [usage.get(name) for name in _USAGE], "call")
+        found.api_call_id, state.step = call_key(state.conversation, state.step), None
+    return found
+
+
+def _loop_event(time: object, loop: Mapping[str, object], state: State) -> Event:
+    """A step of the agent's loop and what happens in it."""
+    time = loop.get("time") or time
+    match loop.get("type"):
+        case "content.part":
+            found = part(time, state, fields(loop.get("part")))
+        case "tool.call":
+            call = text(loop.get("toolCallId")) or text(loop.get("uuid"))
+            found = tool_call(time, state, call, text(loop.get("name")), loop.get("args"))
+        case "tool.result":
+            result = loop.get("result")
+            output = (
+                plain_text(at(result, "output")) or text(result) or as_json(at(result, "output"))
+            )
+            found = tool_result(
+                time, state, text(loop.get("toolCallId")), output, at(result, "isError")
+            )
+        case "step.begin" | "step.end" | "llm.request" | "llm.response":
+            found = _step(time, loop, state)
+        case other:
+            raise UnknownType(f"loop.{other}", event("unknown", time, state))
+    own = text(loop.get("uuid"))
+    if loop.get("type") == "step.end":  # has the id of the step that began
+        found.parent_id = own
+    else:
+        found.native_id, found.parent_id = (
+            own,
+            text(loop.get("stepUuid")) or text(loop.get("turnId")),
+        )
+    return found
+
+
+def _step(time: object, loop: Mapping[str, object], state: State) -> Event:
+    found = event("state", time, state)
+    found.finish_reason = text(loop.get("finishReason"))
+    if loop.get("type") == "step.begin":
+        state.step = text(loop.get("uuid"))
+    if usage := fields(loop.get("usage")):
+        set_usage(found, [usage.get(name) for name in _USAGE], "repeat")
+    return found
+
+
+def _message(time: object, message: Mapping[str, object], state: State) -> list[Event]:
+    """A message that was put into the context: the user's, or one that the program made, which is
+    bookkeeping.
+    """
+    said = plain_text(message.get("content"))
+    match message.get("role"):
+        case "user":
+            found = event(
+                "user_message" if at(message, "origin", "kind") in (None, "user") else "state",
+                time,
+                state,
+            )
+        case "assistant":
+            found = event("model_message", time, state)
+            found.model = state.model
+        case "tool":
+            return [
+                tool_result(
+                    time, state, text(message.get("toolCallId")), said, message.get("isError")
+                )
+            ]
+        case _:
+            found = event("state", time, state)
+    found.role, found.text = text(message.get("role")), said
+    return [
+        found,
+        *(
+            tool_call(time, state, call.id, call.name, call.arguments)
+            for call in tool_calls(message.get("toolCalls"))
+        ),
+    ]
+
+
+def _permission(time: object, record: Record, state: State) -> Event:
+    found = event("permission", time, state)
+    found.tool_call_id = text(record.tool_call_id)
+    found.tool_name = text(record.tool_name) or state.tools.get(found.tool_call_id or "")
+    found.tool_type = tool_type(found.tool_name)
+    decision = text(record.decision) or text(at(record.result, "decision"))
+    if decision is not None:
+        found.outcome = "success" if decision.startswith("approve") else "failure"
+        found.error_type = None if found.outcome == "success" else decision
+    return found

@@ -1,0 +1,120 @@
+"""What the lines of a Kimi session share: whose they are, when they were, and how their tokens are
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.event import Event, EventKind, UsageScope
+from tracesidecar.dialects.parsing.correlation import remember
+from tracesidecar.dialects.parsing.numbers import count, total
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, text
+
+USAGE = ("input_other", "input_cache_read", "input_cache_creation", "output")
+"""Names of the counts as Kimi CLI has them; Kimi Code's are the same in camel case."""
+
+
+class State(msgspec.Struct):
+    """What the path and earlier lines said.
+
+    `step` is the step whose call has not told its usage yet.
+    """
+
+    agent: str
+    conversation: str
+    agent_id: str | None = None
+    is_subagent: bool | None = None
+    cwd: str | None = None
+    model: str | None = None
+    step: str | None = None
+    tools: dict[str, str] = {}
+
+
+def begin(path: str) -> State:
+    """Both name the session only in the path.
+
+    Kimi CLI: `sessions/<group>/<session>/wire.jsonl`, and `subagents/<agent>/` in it; Kimi Code:
+    `sessions/<group>/<session>/agents/<agent>/wire.jsonl`.
+    """
+    folders = path.replace("\\", "/").split("/")[:-1]
+    agent = "kimi-code" if ".kimi-code" in folders or "agents" in folders[-2:-1] else "kimi-cli"
+    if len(folders) > 2 and folders[-2] in ("agents", "subagents"):
+        return State(
+            agent=agent,
+            conversation=folders[-3],
+            agent_id=folders[-1],
+            is_subagent=folders[-1] != "main",
+        )
+    return State(agent=agent, conversation=folders[-1] if folders else "")
+
+
+def event(kind: EventKind, time: object, state: State) -> Event:
+    """An event with what all lines of the session have."""
+    event_time = utc(time)
+    return Event(
+        event_kind=kind,
+        conversation_id=state.conversation or None,
+        agent_id=state.agent_id,
+        is_subagent=state.is_subagent,
+        event_time=event_time,
+        event_time_source="line" if event_time else None,
+        agent_name=state.agent,
+        cwd=state.cwd,
+    )
+
+
+def set_usage(found: Event, usage: Sequence[object], scope: UsageScope) -> None:
+    """Set the tokens, from counts in the order of USAGE; what is read without cache and from it add
+    up to the input.
+    """
+    uncached, read, created, output = map(count, usage)
+    found.input_tokens = None if uncached is None else total(uncached, read, created)
+    found.cache_read_input_tokens, found.cache_creation_input_tokens, found.output_tokens = (
+        read,
+        created,
+        output,
+    )
+    found.usage_scope, found.operation_name, found.provider_name = scope, "chat", "moonshot_ai"
+
+
+def tool_call(
+    time: object, state: State, call: str | None, name: str | None, arguments: object
+) -> Event:
+    """A call, remembered until its result comes."""
+    found = event("tool_call", time, state)
+    found.role, found.operation_name = "assistant", "execute_tool"
+    found.tool_call_id, found.tool_name, found.tool_type = call, name, tool_type(name)
+    found.tool_arguments = as_json(arguments)
+    if call and name:
+        remember(state.tools, call, name)
+    return found
+
+
+def tool_result(
+    time: object, state: State, call: str | None, output: str | None, is_error: object
+) -> Event:
+    """A result, with the name of the tool that was called."""
+    found = event("tool_result", time, state)
+    found.role, found.operation_name = "tool", "execute_tool"
+    found.tool_call_id, found.tool_name = call, state.tools.get(call or "")
+    found.tool_type, found.tool_result = tool_type(found.tool_name), output
+    if isinstance(is_error, bool):
+        found.outcome = "failure" if is_error else "success"
+    return found
+
+
+def part(time: object, state: State, content: Mapping[str, object]) -> Event:
+    """A part of the answer: thinking, text, or something that has no text."""
+    is_thought = content.get("type") == "think"
+    is_message = content.get("type") == "text"
+    found = event(
+        "reasoning" if is_thought else "model_message" if is_message else "state", time, state
+    )
+    found.role, found.model = "assistant", state.model
+    found.text = text(content.get("think")) or text(content.get("text"))
+    return found

@@ -1,0 +1,184 @@
+"""Sessions of Anthropic's managed agents, as LangSmith records them: lines of `[method, what it was
+given or gave]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from tracesidecar.dialects.dialect import UnknownType
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing.content_blocks import plain_text
+from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.numbers import count, total
+from tracesidecar.dialects.parsing.times import utc
+from tracesidecar.dialects.parsing.tool_types import tool_type
+from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+
+Data = Mapping[str, object]
+
+
+class State(msgspec.Struct):
+    """The session that the following lines belong to, its model, and the tools whose results are to
+    come.
+    """
+
+    session: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    tools: dict[str, str] = {}
+
+
+_MESSAGES: dict[str, tuple[EventKind, str]] = {
+    "user.message": ("user_message", "user"),
+    "agent.message": ("model_message", "assistant"),
+    "agent.thinking": ("reasoning", "assistant"),
+}
+_BOOKKEEPING = ("session.", "span.", "user.interrupt", "agent.thread_")
+_decode = msgspec.json.Decoder(tuple[str, object]).decode
+
+
+def events(data: bytes, state: State) -> Sequence[Event]:
+    """What a session was made with, what was sent to it, and what its stream said; the stream says
+    again what was sent, with an id.
+    """
+    method, payload = _decode(data)
+    name = method.rpartition(".")[2]
+    if name == "create":
+        return (_session(fields(payload), state),)
+    if name == "send":
+        state.session = text(next(iter(items(payload)), None)) or state.session
+        return [
+            _placed(Event(event_kind="state", operation_name=text(each.get("type"))), {}, state)
+            for each in _sent(payload)
+        ]
+    if name != "stream":
+        raise UnknownType(method, _placed(Event(event_kind="unknown"), {}, state))
+    said = fields(payload)
+    kind = text(said.get("type")) or ""
+    return (_placed(_event(kind, said, state), said, state),)
+
+
+def _session(payload: Data, state: State) -> Event:
+    state.session = text(payload.get("id"))
+    state.model, state.agent = (
+        text(at(payload, "agent", "model", "id")),
+        text(at(payload, "agent", "name")),
+    )
+    event = Event(
+        event_kind="session_start",
+        native_id=state.session,
+        agent_id=text(at(payload, "agent", "id")),
+    )
+    event.event_time = utc(payload.get("created_at"))
+    return _placed(event, payload, state)
+
+
+def _sent(payload: object) -> Iterator[Data]:
+    for part in items(payload)[1:]:
+        yield from map(fields, items(at(part, "events")))
+
+
+def _event(kind: str, said: Data, state: State) -> Event:
+    known = _MESSAGES.get(kind)
+    if known is not None:
+        return Event(event_kind=known[0], role=known[1], text=plain_text(said.get("content")))
+    read = _READERS.get(kind)
+    if read is not None:
+        return read(said, state)
+    if kind.startswith(_BOOKKEEPING):
+        return Event(
+            event_kind="state",
+            operation_name=kind,
+            finish_reason=text(at(said, "stop_reason", "type")),
+        )
+    raise UnknownType(kind, _placed(Event(event_kind="unknown"), said, state))
+
+
+def _tool_use(said: Data, state: State) -> Event:
+    call, name = text(said.get("id")), text(said.get("name"))
+    if call is not None and name is not None:
+        remember(state.tools, call, name)
+    event = Event(
+        event_kind="tool_call",
+        operation_name="execute_tool",
+        role="assistant",
+        tool_call_id=call,
+        tool_name=name,
+    )
+    event.tool_type = "mcp" if said.get("type") == "agent.mcp_tool_use" else tool_type(name)
+    event.tool_arguments = as_json(said.get("input"))
+    return event
+
+
+def _tool_result(said: Data, state: State) -> Event:
+    call = next(
+        (
+            found
+            for key in ("tool_use_id", "custom_tool_use_id", "mcp_tool_use_id")
+            if (found := text(said.get(key)))
+        ),
+        None,
+    )
+    event = Event(
+        event_kind="tool_result",
+        role="tool",
+        tool_call_id=call,
+        tool_name=state.tools.get(call or ""),
+    )
+    event.tool_type = tool_type(event.tool_name)
+    event.tool_result = plain_text(said.get("content")) or as_json(said.get("content"))
+    event.outcome = "failure" if said.get("is_error") is True else "success"
+    return event
+
+
+def _model_request(said: Data, state: State) -> Event:
+    """Input is counted beside the caches, as the Messages API does."""
+    usage = fields(said.get("model_usage"))
+    event = Event(
+        event_kind="model_call", operation_name="chat", provider_name="anthropic", model=state.model
+    )
+    event.parent_id = text(said.get("model_request_start_id"))
+    event.api_call_id = call_key(state.session, event.parent_id or text(said.get("id")))
+    event.cache_read_input_tokens = count(usage.get("cache_read_input_tokens"))
+    event.cache_creation_input_tokens = count(usage.get("cache_creation_input_tokens"))
+    event.input_tokens = total(
+        count(usage.get("input_tokens")),
+        event.cache_read_input_tokens,
+        event.cache_creation_input_tokens,
+    )
+    event.output_tokens = count(usage.get("output_tokens"))
+    event.usage_scope = "call" if usage else None
+    event.outcome = "failure" if said.get("is_error") is True else "success"
+    return event
+
+
+def _error(said: Data, _state: State) -> Event:
+    event = Event(event_kind="error", outcome="failure", error_type=text(at(said, "error", "type")))
+    event.error_message = text(at(said, "error", "message")) or as_json(said.get("error"))
+    return event
+
+
+def _placed(event: Event, said: Data, state: State) -> Event:
+    event.native_id = event.native_id or text(said.get("id"))
+    event.conversation_id, event.agent_name = (
+        state.session,
+        text(said.get("agent_name")) or state.agent,
+    )
+    event.event_time = event.event_time or utc(said.get("processed_at"))
+    event.event_time_source = "line" if event.event_time is not None else None
+    return event
+
+
+_READERS: dict[str, Callable[[Data, State], Event]] = {
+    "agent.tool_use": _tool_use,
+    "agent.custom_tool_use": _tool_use,
+    "agent.mcp_tool_use": _tool_use,
+    "agent.tool_result": _tool_result,
+    "agent.mcp_tool_result": _tool_result,
+    "user.custom_tool_result": _tool_result,
+    "span.model_request_end": _model_request,
+    "session.error": _error,
+}

@@ -1,0 +1,44 @@
+"""A message's content as model interfaces commonly shape it: blocks of text, and calls of tools."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tracesidecar.dialects.parsing.values import as_json, fields, items, text
+
+
+class Call(NamedTuple):
+    """A tool that a message asks for; arguments as a JSON string."""
+
+    id: str | None
+    name: str | None
+    arguments: str | None
+
+
+def plain_text(content: object) -> str | None:
+    """Text as it is, or the text of a list of blocks, joined by newlines; of one block too."""
+    if isinstance(content, str):
+        return content or None
+    if isinstance(content, dict):
+        return text(content.get("text"))
+    if not isinstance(content, list):
+        return None
+    found = (
+        block if isinstance(block, str) else text(fields(block).get("text")) for block in content
+    )
+    return "\n".join(each for each in found if each) or None
+
+
+def tool_calls(value: object) -> list[Call]:
+    """The entries of a `tool_calls` list: flat, or with name and arguments below `function`."""
+    calls = []
+    for entry in map(fields, items(value)):
+        function = fields(entry.get("function")) or entry
+        calls.append(
+            Call(
+                text(entry.get("id")),
+                text(function.get("name")),
+                as_json(function.get("arguments")),
+            )
+        )
+    return calls

@@ -1,0 +1,79 @@
+"""Times of traces, whatever they are written as, into RFC 3339 in UTC with microseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+SECONDS_OF_YEAR_9999 = 253_402_300_799
+
+
+def utc(value: object) -> str | None:
+    """ISO 8601 text (a naive one counts as UTC), or seconds, milliseconds, microseconds or
+    nanoseconds since the epoch, as number or text.
+
+    Return `2026-09-01T10:00:00.123456Z`, None where it is no time. Which unit a number has follows
+    from its size.
+    """
+    if isinstance(value, str):
+        return _from_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return _from_number(value)
+
+
+def milliseconds_between(start: str | None, end: str | None) -> float | None:
+    """From one time as `utc` gives it to another; None where one is missing or the second is
+    earlier.
+    """
+    if start is None or end is None:
+        return None
+    gone = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+    return round(gone.total_seconds() * 1000, 3) if gone.total_seconds() >= 0 else None
+
+
+def _from_text(text: str) -> str | None:
+    if (
+        len(text) == 24
+        and text[10] == "T"
+        and text[19] == "."
+        and text[23] == "Z"
+        and text[:4].isdigit()
+    ):  # what nearly every agent writes
+        return _checked(f"{text[:23]}000Z")
+    if text.isdigit():
+        return _from_number(int(text)) if len(text) <= 19 else None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return _rfc3339(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+
+
+def _checked(text: str) -> str | None:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return text
+
+
+def _from_number(number: float) -> str | None:
+    seconds: float = number
+    for limit, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
+        if abs(number) >= limit:
+            seconds = number / unit
+            break
+    if not 0 < seconds <= SECONDS_OF_YEAR_9999:  # also NaN
+        return None
+    return _rfc3339(datetime.fromtimestamp(round(seconds, 6), UTC))
+
+
+def _rfc3339(moment: datetime) -> str | None:
+    try:
+        return (
+            moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            if moment.year >= 1000
+            else None
+        )
+    except OverflowError:
+        return None

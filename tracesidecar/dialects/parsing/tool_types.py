@@ -1,0 +1,131 @@
+"""What kind of thing a tool does, by its name: what a security team sorts by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ToolType = Literal["function", "mcp", "shell", "edit", "read", "search", "web"]
+
+_NAMES: dict[ToolType, frozenset[str]] = {
+    "shell": frozenset(
+        (
+            "bash",
+            "bashoutput",
+            "killbash",
+            "killshell",
+            "shell",
+            "exec",
+            "exec_command",
+            "write_stdin",
+            "local_shell",
+            "local_shell_call",
+            "shell_command",
+            "run_command",
+            "run_shell_command",
+            "execute_command",
+            "execute_bash",
+            "run_terminal_cmd",
+            "run_terminal_command",
+            "run_in_terminal",
+            "run_command_in_terminal",
+            "terminal",
+            "bash_command",
+            "powershell",
+            "cmd",
+            "container.exec",
+            "cmdrunaction",
+        )
+    ),
+    "edit": frozenset(
+        (
+            "write",
+            "edit",
+            "multiedit",
+            "notebookedit",
+            "apply_patch",
+            "write_file",
+            "edit_file",
+            "replace",
+            "str_replace",
+            "str_replace_editor",
+            "str_replace_based_edit_tool",
+            "create_file",
+            "insert_edit_into_file",
+            "applypatch",
+            "strreplace",
+            "delete",
+            "search_replace",
+            "delete_file",
+            "file_editor",
+            "writefile",
+            "editfile",
+            "create",
+            "save_file",
+            "fileeditaction",
+            "filewriteaction",
+        )
+    ),
+    "read": frozenset(
+        (
+            "read",
+            "read_file",
+            "view",
+            "cat",
+            "notebookread",
+            "read_many_files",
+            "readfile",
+            "open_file",
+            "view_image",
+            "filereadaction",
+        )
+    ),
+    "search": frozenset(
+        (
+            "grep",
+            "glob",
+            "ls",
+            "list",
+            "list_directory",
+            "list_dir",
+            "find",
+            "search_file_content",
+            "codebase_search",
+            "grep_search",
+            "file_search",
+            "toolsearch",
+            "search",
+            "ripgrep",
+            "search_files",
+            "glob_file_search",
+        )
+    ),
+    "web": frozenset(
+        (
+            "webfetch",
+            "websearch",
+            "web_fetch",
+            "web_search",
+            "web_search_call",
+            "fetch",
+            "google_web_search",
+            "browser",
+            "browse",
+            "fetch_url",
+            "http_request",
+            "read_url_content",
+            "browseurlaction",
+        )
+    ),
+}
+_BY_NAME: dict[str, ToolType] = {name: kind for kind, names in _NAMES.items() for name in names}
+
+
+def tool_type(name: str | None) -> ToolType | None:
+    """`shell`, `edit`, `read`, `search` and `web` for tools that agents are known to have, `mcp` by
+    the form of the name, else `function`.
+    """
+    if name is None:
+        return None
+    if name.startswith(("mcp__", "mcp_", "mcp.")):
+        return "mcp"
+    return _BY_NAME.get(name.lower(), "function")

@@ -1,0 +1,170 @@
+"""Keep rows within what tables take: long text is cut with a mark, blobs and repeated bulk become
+stubs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from tracesidecar.dialects.event import Event
+
+TEXT_BYTES = 32 * 1024
+"""The most that text, arguments and results may have (UTF-8)."""
+RAW_BYTES = 512 * 1024
+"""The most that a row keeps of its line: escaped in a row of JSON it still is below the 1 MiB that
+a row may have.
+"""
+BULK_BYTES = 4 * 1024
+BLOCK = 1 << 20
+_LEAF_LIMITS = (64 * 1024, 16 * 1024, 4 * 1024, 1024, 128)
+
+_BLOB = re.compile(
+    rb'"(?:data:([a-zA-Z0-9.+/-]{3,80})(?:;[a-zA-Z0-9=._-]{1,40}){0,3};base64,)?([A-Za-z0-9+/]{1024,}={0,2})"'
+)
+_MAGIC = {
+    b"iVBORw0KGgo": "image/png",
+    b"/9j/": "image/jpeg",
+    b"R0lGOD": "image/gif",
+    b"UklGR": "image/webp",
+    b"JVBERi0": "application/pdf",
+    b"Qk0": "image/bmp",
+    b"UEsDB": "application/zip",
+}
+
+
+def shorten_columns(event: Event) -> bool:
+    """Cut the long columns of an event; tell whether anything was."""
+    shortened = False
+    for column in ("text", "tool_arguments", "tool_result", "error_message"):
+        value: str | None = getattr(event, column)
+        if (
+            value is not None
+            and len(value) * 4 > TEXT_BYTES
+            and (cut := shortened_text(value, TEXT_BYTES)) is not value
+        ):
+            setattr(event, column, cut)
+            shortened = True
+    return shortened
+
+
+def shortened_text(text: str, limit_bytes: int) -> str:
+    """The text, or its beginning of at most so many bytes and how much is missing: `…[truncated <n>
+    bytes]`.
+    """
+    size = _size(text)
+    if size <= limit_bytes:
+        return text
+    kept = text[:limit_bytes].encode()[:limit_bytes].decode("utf-8", "ignore")
+    return f"{kept}…[truncated {size - len(kept.encode())} bytes]"
+
+
+def _size(text: str) -> int:
+    """Bytes of UTF-8, without a copy of a text that may be as long as a line."""
+    return (
+        len(text)
+        if text.isascii()
+        else sum(len(text[start : start + BLOCK].encode()) for start in range(0, len(text), BLOCK))
+    )
+
+
+def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool]:
+    """The line as the `raw` column has it, and whether it was shortened.
+
+    `bulky` are key paths whose values are not worth their bytes.
+    """
+    if len(line) <= BULK_BYTES:
+        return line.decode(), False
+    kept = _without_blobs(line)
+    for path in bulky:
+        if path[-1].encode() in kept:
+            kept = _stubbed(kept, path)
+    if len(kept) > RAW_BYTES:
+        return _within(kept), True
+    return kept.decode(), kept is not line
+
+
+def stub(media_type: str, content: bytes) -> bytes:
+    """What stands in place of something big: `{"omitted":…,"bytes":n,"sha256":…}`."""
+    return b'{"omitted":"%s","bytes":%d,"sha256":"%s"}' % (
+        media_type.encode(),
+        len(content),
+        hashlib.sha256(content).hexdigest().encode(),
+    )
+
+
+def _without_blobs(line: bytes) -> bytes:
+    if b"/" not in line:
+        return line
+    return _BLOB.sub(_blob_stub, line) if _BLOB.search(line) else line
+
+
+def _blob_stub(match: re.Match[bytes]) -> bytes:
+    """Only what says that it is a picture or a document: a signature or encrypted reasoning stays
+    byte for byte.
+    """
+    named, encoded = match.groups()
+    media_type = (
+        named.decode()
+        if named
+        else next((kind for magic, kind in _MAGIC.items() if encoded.startswith(magic)), None)
+    )
+    if media_type is None:
+        return match[0]
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        content = encoded
+    return stub(media_type, content)
+
+
+def _stubbed(line: bytes, path: tuple[str, ...]) -> bytes:
+    """Replace the value at a path of keys, where it is big.
+
+    A line that is not an object there stays.
+    """
+    try:
+        members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return line
+    value = members.get(path[0])
+    if value is None or len(bytes(value)) <= BULK_BYTES:
+        return line
+    content = bytes(value)
+    members[path[0]] = msgspec.Raw(
+        _stubbed(content, path[1:]) if len(path) > 1 else stub("application/json", content)
+    )
+    return msgspec.json.encode(members)
+
+
+def _within(line: bytes) -> str:
+    """The line with its longest texts cut, shorter and shorter until it fits; a stub where nothing
+    helps.
+    """
+    try:
+        value = msgspec.json.decode(line)
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+    ):  # JSON all the same: a number that no double holds
+        return stub("application/json", line).decode()
+    for limit in _LEAF_LIMITS:
+        content = msgspec.json.encode(_cut(value, limit))
+        if len(content) <= RAW_BYTES:
+            return content.decode()
+    return stub("application/json", line).decode()
+
+
+def _cut(value: object, limit: int) -> object:
+    if isinstance(value, str):
+        return shortened_text(value, limit) if len(value) * 4 > limit else value
+    if isinstance(value, list):
+        return [_cut(item, limit) for item in value]
+    if isinstance(value, dict):
+        return {key: _cut(item, limit) for key, item in value.items()}
+    return value

@@ -1,0 +1,50 @@
+"""Run the `[[redaction.test]]` blocks of a configuration."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tracesidecar.config.paths import rules_cache
+from tracesidecar.introspect.chunks import chunks
+from tracesidecar.sanitize.options import RedactionOptions, RedactionTest
+
+if TYPE_CHECKING:
+    from tracesidecar.sanitize.sanitizer import Sanitizer
+
+
+def failed_tests(options: RedactionOptions) -> list[str]:
+    """Say which tests did not come out as expected, each with what came out."""
+    if not options.test:
+        return []
+    from tracesidecar.sanitize.sanitizer import Sanitizer
+
+    sanitize = Sanitizer(options, cache_directory=rules_cache(os.environ))
+    outcomes = (
+        (number, test, _outcome(sanitize, test)) for number, test in enumerate(options.test, 1)
+    )
+    return [
+        f"redaction.test {number} of {len(options.test)}: the result is not the expected one, but: {outcome}"
+        for number, test, outcome in outcomes
+        if outcome != test.expected
+    ]
+
+
+def _outcome(sanitize: Sanitizer, test: RedactionTest) -> str:
+    """Take an input that is JSON as a line, any other as free text."""
+    line = test.input.encode()
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return sanitize.text(test.input)
+    return (
+        b"".join(
+            sanitize(numbered.chunk).data
+            for numbered in chunks("test", io.BytesIO(line).read, len(line))
+        )
+        .decode()
+        .rstrip("\n")
+    )

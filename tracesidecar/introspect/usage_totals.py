@@ -1,0 +1,87 @@
+"""What the model calls of trace files add up to: each call once, in whatever files it stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.interpreter import Interpreter, Line, LineBlock
+from tracesidecar.model import Chunk, CleanChunk
+from tracesidecar.pipeline.chunk_reader import accepted
+
+
+class Call(NamedTuple):
+    """One model call: the row of it that has the most output."""
+
+    path: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What calls add up to; `unpriced` are those whose cost nobody knows."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+
+
+class Tally:
+    """Takes clean chunks file by file, in order."""
+
+    def __init__(self) -> None:
+        self._interpreter = Interpreter()
+        self._calls: dict[tuple[str, str], Call] = {}
+        self._lines: dict[str, Counter[str]] = {}
+        self._state: bytes | None = None
+
+    def begin(self, path: str) -> None:
+        """The next chunks are those of this file."""
+        self._lines[path] = Counter()
+        self._state = None
+
+    def take(self, path: str, chunk: Chunk, clean: CleanChunk) -> None:
+        """Take a chunk of the file that was begun."""
+        places = accepted(chunk.data, clean)
+        lines = [
+            Line(data, place.number, place.offset, place.length)
+            for data, place in zip(clean.data.split(b"\n"), places, strict=False)
+        ]
+        passage = LineBlock(
+            path, lines, chunk.data.count(b"\n"), clean.refused[0].reason if clean.refused else ""
+        )
+        events, self._state = self._interpreter(passage, self._state)
+        for dialect, event in events:
+            self._lines[path][dialect] += 1
+            if event.usage_scope == "call":
+                self._count(path, dialect, event)
+
+    def dialect(self, path: str) -> str:
+        """The dialect of most of the file's events; empty for an empty file."""
+        return next((name for name, _ in self._lines.get(path, Counter()).most_common(1)), "")
+
+    def sums(self) -> dict[str, Sum]:
+        """By file, a call that stands in several in the one where its row has the most output."""
+        found: dict[str, Sum] = {}
+        for call in self._calls.values():
+            before = found.get(call.path, Sum())
+            found[call.path] = Sum(
+                before.calls + 1,
+                before.input_tokens + call.input_tokens,
+                before.output_tokens + call.output_tokens,
+                before.cost_usd + (call.cost_usd or 0.0),
+                before.unpriced + (call.cost_usd is None),
+            )
+        return found
+
+    def _count(self, path: str, dialect: str, event: Event) -> None:
+        key = dialect, event.api_call_id or event.event_id or ""
+        call = Call(path, event.input_tokens or 0, event.output_tokens or 0, event.cost_usd)
+        if key not in self._calls or call.output_tokens >= self._calls[key].output_tokens:
+            self._calls[key] = call

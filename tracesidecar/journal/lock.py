@@ -1,0 +1,59 @@
+"""One process per state directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tracesidecar.errors import StateError, StateLocked
+
+
+def prepare(state_directory: str) -> None:
+    """Make the state directory (0700).
+
+    Raises StateError where others could write to it or it cannot be made.
+    """
+    try:
+        os.makedirs(state_directory, mode=0o700, exist_ok=True)
+        mode = os.stat(state_directory).st_mode
+    except OSError as error:
+        raise StateError(
+            f"cannot make the state directory {state_directory}: {error.strerror}; set state_directory to a place of your own"
+        ) from error
+    if mode & stat.S_IWOTH:
+        raise StateError(
+            f"the state directory {state_directory} is writable by everyone: chmod 700 it, or choose another"
+        )
+    parent = os.path.dirname(os.path.realpath(state_directory))
+    mode = os.stat(parent).st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise StateError(
+            f"the state directory {state_directory} lies under {parent}, which everyone may write to: choose another place"
+        )
+
+
+@contextmanager
+def locked(state_directory: str, name: str = "lock") -> Iterator[None]:
+    """Hold the state directory, or with another name one kind of work in it, while in the block.
+
+    Raises StateLocked, saying who holds it.
+    """
+    descriptor = os.open(
+        os.path.join(state_directory, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StateLocked(
+                f"the state directory {state_directory} is in use by process {holder}: stop it first, or use another state_directory"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

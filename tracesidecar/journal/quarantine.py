@@ -1,0 +1,55 @@
+"""Refused lines: where each stands and why; never what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedLine:
+    """One refused line: [start, end) of a segment, in bytes. `sink` is empty where validation
+    refused it; `digest` is keyed.
+
+    `sealed` names the file that has its bytes encrypted, among others' from `sealed_at` on; empty
+    where they are only in the source.
+    """
+
+    segment: int
+    sink: str
+    start: int
+    end: int
+    source: str
+    path: str
+    generation: int
+    reason: str
+    digest: bytes | None
+    sealed: str = ""
+    sealed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """A refused line as the journal lists it; `at` is seconds since the epoch.
+
+    `is_gone`: its bytes were looked for in the source in vain.
+    """
+
+    id: int
+    line: QuarantinedLine
+    at: float
+    is_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LostBytes:
+    """Bytes of a segment that were gone before they could be read; counted, never passed over in
+    silence.
+    """
+
+    segment: int
+    source: str
+    path: str
+    start: int
+    bytes: int
+    reason: str
+    at: float = 0.0

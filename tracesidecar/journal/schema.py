@@ -1,0 +1,32 @@
+"""The journal's schema: made new, or upgraded from what an earlier version left."""
+
+from __future__ import annotations
+
+import importlib.resources
+import sqlite3
+
+SCHEMA_VERSION = b"3"
+UPGRADES = {b"1": "upgrade_2.sql", b"2": "upgrade_3.sql"}
+"""From which schema to the next."""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make all tables within the caller's transaction."""
+    _execute(db, "schema.sql")
+
+
+def upgrade(db: sqlite3.Connection, version: bytes) -> None:
+    """Bring the tables from `version` to the schema of today within the caller's transaction."""
+    while version in UPGRADES:
+        _execute(db, UPGRADES[version])
+        (version,) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+
+
+def _execute(db: sqlite3.Connection, name: str) -> None:
+    for statement in (
+        importlib.resources.files("tracesidecar.journal")
+        .joinpath(name)
+        .read_text("utf-8")
+        .split(";\n")
+    ):
+        db.execute(statement)

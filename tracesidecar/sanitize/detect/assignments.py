@@ -1,0 +1,230 @@
+"""Assignments in text (`KEY=value`, YAML, INI, code, escaped JSON): found from the sensitive word,
+judged by key and value.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.budget import Budget
+from tracesidecar.sanitize.engine.interface import Engine, Pattern
+from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
+from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
+from tracesidecar.sanitize.rules.value_checks import KeyClass, is_mixed, is_secret
+
+RULE = "kv-assignment"
+LONGEST_VALUE = 4096
+_STEPS_A_VALUE = 15
+_CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
+_QUOTES = b"\"'`"
+_BEFORE_KEY = (
+    b"api",
+    b"access",
+    b"priv",
+    b"private",
+    b"account",
+    b"auth",
+    b"authentication",
+    b"activation",
+    b"secret",
+    b"service",
+    b"client",
+    b"sign",
+    b"signing",
+    b"encrypt",
+    b"encryption",
+    b"master",
+    b"license",
+    b"app",
+    b"db",
+    b"database",
+)
+_TWO_WORD_NAMES = (
+    *(word + b" key" for word in _BEFORE_KEY),
+    b"db pass",
+    b"database pass",
+    b"key pass",
+    b"connection string",
+)
+_NAME_CHARACTERS = string.ascii_letters.encode() + b"0123456789_.-\xc3\xb1"
+
+WORDS = (
+    r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key"
+    r"|priv(?:ate)?[_. -]?key|(?:secret|authentication|activation)[_. -]?key|account[_. -]?key|auth[_. -]?key|service[_. -]?key"
+    r"|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key|master[_. -]?key|license[_. -]?key|pa?ss?w(?:or?s?d|r?d)"
+    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|(?-i:[a-z0-9]K(?:ey|EY))|art-api|[a-z0-9_-]pass"
+    r"|\bpass|[_-]pw|\bpw|\bpsk|\bjwt|\botp|[cx]srf|(?:amz|goog|hub|webhook|hmac|request|oauth)[_. -]?signature|client[_. -]?assertion|code[_. -]?verifier"
+    r"|credentials?|creds|auth|cookie|dsn|connection[_. -]?string|sonar[_.-]login)"
+)
+"""Where an assignment may have its sensitive word."""
+
+
+class Assignments:
+    """Looks at each occurrence of a sensitive word, so that a text of nothing but such words stays
+    linear.
+    """
+
+    def __init__(
+        self, engine: Engine, keys: KeyMatcher, budget: Budget, own_words: Iterable[str] = ()
+    ) -> None:
+        self._keys = keys
+        self._budget = budget
+        self._words = engine.scanner(
+            "words", [Pattern(0, WORDS), *(Pattern(0, word) for word in own_words)]
+        )
+
+    def spans(self, text: bytes) -> list[Span]:
+        """Return the values to cut, in order."""
+        found: list[Span] = []
+        done = 0
+        hits = self._words.hits(text)
+        self._budget.spend(len(hits))
+        for end, _ in hits:
+            if end > done:
+                span = self._value_behind(text, end)
+                if span is not None:
+                    found.append((*span, RULE))
+                    done = span[1]
+        return found
+
+    def _value_behind(self, text: bytes, word_end: int) -> tuple[int, int] | None:
+        match = patterns.ASSIGNMENT_REST.match(text, word_end)
+        if match is None:
+            return None
+        self._budget.spend(_STEPS_A_VALUE)
+        start, end = match.span(2)
+        name_start = _name_start(text, word_end)
+        if text[max(0, name_start - len(MARKER_START)) : name_start] == MARKER_START_BYTES:
+            return None
+        if (
+            text[name_start - 1 : name_start] == b":"
+            and patterns.ARN_BEFORE.search(text, max(0, name_start - 96), name_start) is not None
+        ):
+            return None
+        head = text[name_start:start]
+        name = patterns.NAME_AT.match(head)
+        key = name.group(0).decode("utf-8", "ignore").strip() if name else ""
+        key_class = self._keys.classify(key)
+        operator = match.group(1).decode()
+        if key_class is None or not _operator_fits(text, name_start, head, operator):
+            return None
+        is_quoted = head[-1:] in _QUOTES
+        end = _value_end(text, start, end, is_quoted=is_quoted)
+        value = text[start:end].decode("utf-8", "ignore")
+        if (
+            not value
+            or MARKER_START in value
+            or _is_code(text, head, value, end, operator, is_quoted=is_quoted)
+        ):
+            return None
+        if self._is_name(key, value, is_quoted=is_quoted):
+            return None
+        if is_quoted and key_class is KeyClass.STRONG and not _may_be_a_key(key, value):
+            return None
+        if not is_secret(value, key_class, quoted=is_quoted, operator=operator):
+            return None
+        if not is_quoted and end - start > LONGEST_VALUE - 96:
+            rest = patterns.BARE_VALUE_REST.match(text, start)
+            end = rest.end() if rest else end
+        return start, end
+
+    def _is_name(self, key: str, value: str, *, is_quoted: bool) -> bool:
+        """A label or a variable that names the credential again: `password: "Your password"`,
+        `self.password = new_password`.
+        """
+        if (
+            key.lower() in {"pwd", "oldpwd"} and patterns.DIRECTORY.match(value) is not None
+        ):  # the shell's PWD
+            return True
+        if is_quoted:
+            return patterns.LABEL.fullmatch(value) is not None and any(
+                self._keys.classify(word) is not None for word in patterns.LABEL_WORD.findall(value)
+            )
+        if patterns.IDENTIFIER.fullmatch(value) is None or any(c.isdigit() for c in value):
+            return False
+        return key.endswith(value) or (
+            ("_" in value.strip("_") or value[1:].lower() != value[1:] != value[1:].upper())
+            and self._keys.classify(value) is not None
+        )
+
+
+def _name_start(text: bytes, word_end: int) -> int:
+    start = _before_name(text, max(0, word_end - 64), word_end)
+    if (
+        start
+        and text[start - 1 : start] == b" "
+        and text[max(0, word_end - 24) : word_end].lower().endswith(_TWO_WORD_NAMES)
+    ):
+        start = _before_name(text, max(0, start - 65), start - 1)
+    return start
+
+
+def _before_name(text: bytes, low: int, end: int) -> int:
+    return low + len(text[low:end].rstrip(_NAME_CHARACTERS))
+
+
+def _operator_fits(text: bytes, name_start: int, head: bytes, operator: str) -> bool:
+    if operator in {",", "("}:
+        return head[-1:] in _QUOTES and b"\n" not in head and b"\r" not in head
+    if operator == ">":
+        return (
+            text[max(0, name_start - 1) : name_start] == b"<"
+            or patterns.NAMESPACE_BEFORE.search(text, max(0, name_start - 34), name_start)
+            is not None
+        )
+    return b"\n" not in head and b"\r" not in head
+
+
+def _value_end(text: bytes, start: int, end: int, *, is_quoted: bool) -> int:
+    if is_quoted:
+        if (
+            end - start > LONGEST_VALUE
+        ):  # up to the next quote, so that all values together stay linear
+            rest = patterns.QUOTED_REST.match(text, start)
+            end = rest.end() if rest else end
+    else:
+        word = patterns.BARE_VALUE.match(text[start:end])
+        end = start + (word.end() if word else 0)
+        value = text[start:end]
+        while (closer := value[-1:]) in _CLOSERS and value.count(closer) > value.count(
+            _CLOSERS[closer]
+        ):
+            value = value[:-1]
+        end = start + len(value)
+    return start + len(text[start:end].rstrip(b" \t,;.)"))
+
+
+def _is_code(
+    text: bytes, head: bytes, value: str, end: int, operator: str, *, is_quoted: bool
+) -> bool:
+    if not is_quoted and patterns.CALL_OR_INDEX.match(
+        value + text[end : end + 1].decode("latin-1")
+    ):
+        return True
+    if not is_quoted and value.isalpha() and patterns.EXPRESSION_GOES_ON.match(text, end):
+        return True
+    if len(value) <= 16 and text[end : end + 3] == b"...":  # KEY=sk-... in documentation
+        return True
+    if operator == ":" and value.startswith(":"):  # Type::name
+        return True
+    if operator == "," and patterns.KEY_END.match(text, end):
+        return True
+    if operator == ">" and patterns.CLOSING_TAG.match(text[end : end + 80]) is None:
+        return True
+    return is_quoted and (
+        value.startswith(("${", "#{", "{{")) or (head[-1:] == b"`" and "${" in value)
+    )
+
+
+def _may_be_a_key(key: str, value: str) -> bool:
+    """A short quoted word under `..._key` names a key: `sort_key = "name"`."""
+    if words_of(key)[-1:] != ("key",):
+        return True
+    return len(value) >= 8 and (
+        len(value) >= 20
+        or any(c.isdigit() for c in value)
+        or not any(c.isalnum() or c in " _.-" for c in value[1:])
+        or is_mixed(value)
+    )

@@ -1,0 +1,262 @@
+"""Ways in which a text is written otherwise, each undone with a map from the plain text back to the
+written one.
+"""
+
+from __future__ import annotations
+
+import binascii
+import bz2
+import html
+import re
+import unicodedata
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.markers import Span
+
+LARGEST_RATIO = 16
+"""Packed data is unpacked up to so many times its size: the work for a line stays in proportion to
+the line.
+"""
+
+
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_CONTROLS = bytes({*range(32), 127} - set(b"\r\n\t"))
+
+
+class Decoder(NamedTuple):
+    """What it decodes, how, and a text without which there is nothing to decode ("": something
+    beyond ASCII; None: no such text).
+    """
+
+    pattern: re.Pattern[str]
+    decode: Callable[[re.Match[str]], str]
+    sign: str | None
+
+
+class View:
+    """A text as a decoder shows it; where it is written is worked out when somebody asks."""
+
+    def __init__(self, decoder: Decoder, source: str, text: str, count: int) -> None:
+        """`count` pieces of the source were decoded."""
+        self.text = text
+        self.count = count
+        self._decoder = decoder
+        self.source = source
+
+    @cached_property
+    def _pieces(self) -> tuple[list[int], list[int], list[bool]]:
+        """Piece i of `text` begins at [0][i] and shows the source from [1][i] on; [2][i] says
+        whether it is decoded.
+        """
+        starts: list[int] = []
+        sources: list[int] = []
+        is_decoded: list[bool] = []
+        at = last = 0
+        for match in self._decoder.pattern.finditer(self.source):
+            start, end = match.span()
+            decoded_at = at + start - last
+            starts += (at, decoded_at)
+            sources += (last, start)
+            is_decoded += (False, True)
+            at = decoded_at + len(self._decoder.decode(match))
+            last = end
+        return (
+            [*starts, at, len(self.text)],
+            [*sources, last, len(self.source)],
+            [*is_decoded, False],
+        )
+
+    def source_span(self, start: int, end: int) -> tuple[int, int]:
+        """Where text[start:end] is written: a decoded piece counts whole."""
+        starts, sources, is_decoded = self._pieces
+        first = bisect_right(starts, start, 0, len(is_decoded)) - 1
+        last = bisect_right(starts, end - 1, 0, len(is_decoded)) - 1
+        low = sources[first] if is_decoded[first] else sources[first] + start - starts[first]
+        high = sources[last + 1] if is_decoded[last] else sources[last] + end - starts[last]
+        return low, high
+
+
+def view_through(decoder: Decoder, source: str) -> View | None:
+    """Show the source through a decoder; None when there is nothing for it to do."""
+    pattern, decode, sign = decoder
+    if sign is not None and (source.isascii() if not sign else sign not in source):
+        return None
+    text, count = pattern.subn(decode, source)
+    return View(decoder, source, text, count) if count else None
+
+
+def written_spans(layers: Sequence[View], spans: Sequence[Span]) -> list[Span]:
+    """Where in the bytes of the first layer's source the spans stand that were found in the bytes
+    of the last layer's text.
+    """
+    top, bottom = layers[-1].text, layers[0].source
+    characters = _offsets(
+        top.encode("utf-8", "replace"), (each for span in spans for each in span[:2])
+    )
+    places = []
+    for start, end, rule in spans:
+        low, high = characters[start], characters[end]
+        for view in reversed(layers):
+            low, high = view.source_span(low, high)
+        places.append((low, high, rule))
+    octets = _offsets(bottom, (each for place in places for each in place[:2]))
+    return [(octets[low], octets[high], rule) for low, high, rule in places]
+
+
+def _offsets(text: bytes | str, offsets: Iterable[int]) -> dict[int, int]:
+    """Offsets in bytes for offsets in a string, or the other way round, in one pass."""
+    found: dict[int, int] = {}
+    last = at = 0
+    is_plain = text.isascii()
+    for offset in sorted(set(offsets)):
+        between = text[last:offset]
+        at += (
+            offset - last
+            if is_plain
+            else len(
+                between.decode("utf-8", "replace")
+                if isinstance(between, bytes)
+                else between.encode("utf-8", "replace")
+            )
+        )
+        found[offset] = at
+        last = offset
+    return found
+
+
+def _unicode(match: re.Match[str]) -> str:
+    units = b"".join(
+        _utf16(int(four or braced, 16))
+        for four, braced in patterns.UNICODE_ESCAPE_DIGITS.findall(match.group(0))
+    )
+    return units.decode("utf-16-be", "replace")
+
+
+def _utf16(code: int) -> bytes:
+    return (
+        code.to_bytes(2, "big") if code < 0x10000 else chr(min(code, 0x10FFFF)).encode("utf-16-be")
+    )
+
+
+def _bytes(match: re.Match[str]) -> str:
+    return bytes.fromhex("".join(patterns.BYTE_ESCAPE_DIGITS.findall(match.group(0)))).decode(
+        "utf-8", "replace"
+    )
+
+
+def _percent(match: re.Match[str]) -> str:
+    return bytes.fromhex(match.group(0).replace("%", "")).decode("utf-8", "replace")
+
+
+def _quoted_printable(match: re.Match[str]) -> str:
+    written = match.group(0)
+    return (
+        ""
+        if written[-1] == "\n"
+        else bytes.fromhex(written.replace("=", "")).decode("utf-8", "replace")
+    )
+
+
+def _entity(match: re.Match[str]) -> str:
+    return html.unescape(match.group(0))
+
+
+def _compatible(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", match.group(0))
+
+
+def _nothing(_match: re.Match[str]) -> str:
+    return ""
+
+
+DECODERS: tuple[Decoder, ...] = (
+    Decoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
+    Decoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
+    Decoder(patterns.PERCENT_RUN, _percent, "%"),
+    Decoder(patterns.QUOTED_PRINTABLE, _quoted_printable, "="),
+    Decoder(patterns.ENTITY, _entity, "&"),
+    Decoder(patterns.ANSI, _nothing, "\x1b"),
+    Decoder(patterns.OVERSTRUCK, _nothing, "\x08"),
+    Decoder(patterns.INVISIBLE, _nothing, None),
+    Decoder(patterns.COMPATIBLE, _compatible, ""),
+)
+"""In this order, each on what the one before has shown."""
+
+
+class TooMuch(Exception):
+    """Packed data that is larger than may be looked at."""
+
+
+class Content(NamedTuple):
+    """What a run of base64 holds."""
+
+    text: bytes
+    was_packed: bool
+
+
+def base64_content(run: bytes) -> Content | None:
+    """The text that a run encodes, also packed; None when it is not text. Raise TooMuch when it
+    cannot be looked at whole.
+
+    The first 24 characters decide for nearly every run.
+    """
+    standard = run.translate(_STANDARD).rstrip(b"=")
+    try:
+        head = binascii.a2b_base64(standard[:24])
+        unpack = next((unpack for magic, unpack in _PACKED if head.startswith(magic)), None)
+        if unpack is None and len(head.translate(None, _CONTROLS)) < 17:
+            return None
+        usable = standard if len(standard) % 4 != 1 else standard[:-1]
+        content = binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))
+        return _text(content) if unpack is None else _unpacked(content, unpack)
+    except ValueError:
+        return None
+
+
+def _text(content: bytes) -> Content | None:
+    if content.isascii():
+        return (
+            Content(content, was_packed=False)
+            if len(content.translate(None, _CONTROLS)) >= 0.95 * len(content)
+            else None
+        )
+    decoded = content.decode("utf-8")
+    printable = sum(map(str.isprintable, decoded)) + sum(map(decoded.count, "\r\n\t"))
+    return Content(content, was_packed=False) if printable >= 0.95 * len(decoded) else None
+
+
+def _unpacked(content: bytes, unpack: Callable[[bytes], tuple[bytes, bool]]) -> Content | None:
+    try:
+        plain, has_more = unpack(content)
+    except (zlib.error, OSError, EOFError):
+        return None
+    if has_more:
+        raise TooMuch
+    return Content(plain.decode("utf-8", "replace").encode(), was_packed=True)
+
+
+def _inflated(content: bytes) -> tuple[bytes, bool]:
+    stream = zlib.decompressobj(wbits=47)  # gzip or zlib, whichever it says
+    plain = stream.decompress(content, LARGEST_RATIO * len(content))
+    return plain, bool(stream.unconsumed_tail)
+
+
+def _unbzipped(content: bytes) -> tuple[bytes, bool]:
+    stream = bz2.BZ2Decompressor()
+    plain = stream.decompress(content, LARGEST_RATIO * len(content))
+    return plain, not stream.eof and not stream.needs_input
+
+
+_PACKED: tuple[tuple[bytes, Callable[[bytes], tuple[bytes, bool]]], ...] = (
+    (b"\x1f\x8b\x08", _inflated),
+    (b"\x78\x01", _inflated),
+    (b"\x78\x5e", _inflated),
+    (b"\x78\x9c", _inflated),
+    (b"\x78\xda", _inflated),
+    (b"BZh", _unbzipped),
+)

@@ -1,0 +1,284 @@
+"""The gates of single rules: what a proposed span must also fulfil before it is cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.rules import checksums as validators
+from tracesidecar.sanitize.rules.key_names import KeyMatcher
+from tracesidecar.sanitize.rules.value_checks import (
+    KeyClass,
+    entropy,
+    is_identifier_chain,
+    is_mixed,
+    is_placeholder,
+    is_secret,
+)
+from tracesidecar.sanitize.rules.wallets import is_wallet
+
+
+class Proposal(NamedTuple):
+    """A span that a rule's regex proposes: `text[start:end]` is `value`, and `match` is all that
+    the regex matched.
+    """
+
+    text: bytes
+    start: int
+    end: int
+    value: str
+    match: bytes
+
+
+Gate = Callable[[Proposal], bool]
+"""True: cut it."""
+
+_PROSE = "is was in to for and or from with flag option value the a an"
+_PROSE_AFTER_FLAG = frozenset(_PROSE.split())
+
+
+def gates(keys: KeyMatcher) -> Mapping[str, Gate]:
+    """Return the gates by the names that rules.toml uses."""
+    return {
+        "iban": lambda proposal: validators.is_iban(proposal.value),
+        "nino": lambda proposal: validators.is_nino(proposal.value),
+        "base64_userpass": lambda proposal: validators.is_base64_userpass(proposal.value),
+        "email": lambda proposal: (
+            validators.is_personal_email(proposal.value)
+            and patterns.REMOTE_PATH.match(proposal.text, proposal.end) is None
+        ),
+        "payment_card": _is_card,
+        "ssn": lambda proposal: (
+            validators.is_ssn(proposal.value) and not _stands_in_a_decimal(proposal)
+        ),
+        "phone": lambda proposal: (
+            validators.is_phone(proposal.value) and not _stands_in_a_decimal(proposal)
+        ),
+        "public_ip": _is_ipv4,
+        "ipv6": lambda proposal: (
+            validators.is_ipv6(proposal.value)
+            and proposal.text[proposal.end : proposal.end + 1] != b":"
+        ),
+        "mac": lambda proposal: validators.is_mac(proposal.value),
+        "crypto_wallet": lambda proposal: is_wallet(proposal.value),
+        "authorization": _is_authorization,
+        "sql_literal": _is_sql_literal,
+        "flag_name": lambda proposal: _is_flag_secret(keys, proposal),
+        "pair_name": lambda proposal: _is_pair_secret(keys, proposal),
+        "compared": lambda proposal: (
+            _names_a_secret(keys, patterns.COMPARED_NAME, proposal)
+            and not _is_label(keys, proposal.value)
+        ),
+        "named": lambda proposal: _is_named_literal(keys, proposal),
+        "named_bytes": lambda proposal: _names_a_secret(keys, patterns.NAME_FIRST, proposal),
+        "said": lambda proposal: _is_said(proposal.value),
+        "said_key": lambda proposal: _is_token(proposal.value.rstrip(".=")),
+        "random": lambda proposal: _is_random(proposal.value),
+        "unlike_a_word": lambda proposal: _is_unlike_a_word(proposal.value),
+        "markup_name": lambda proposal: _is_markup_secret(keys, proposal),
+        "declared": lambda proposal: _is_declared_default(keys, proposal),
+        "vendor_key": lambda proposal: _is_vendor_key(proposal.value),
+        "json_web_key": lambda proposal: patterns.KEY_TYPE.search(proposal.text) is not None,
+        "kubernetes_secret": _is_kubernetes_secret,
+    }
+
+
+def _is_card(proposal: Proposal) -> bool:
+    text, start, end = proposal.text, proposal.start, proposal.end
+    # an all-digit tail of a UUID passes Luhn by chance
+    return (
+        validators.is_luhn(proposal.value)
+        and text[end : end + 1] != b"-"
+        and text[max(0, start - 1) : start] != b"-"
+    )
+
+
+def _is_authorization(proposal: Proposal) -> bool:
+    credential = patterns.AUTHORIZATION_SCHEME.sub("", proposal.value.strip()).strip()
+    return bool(credential) and not is_placeholder(credential)
+
+
+def _stands_in_a_decimal(proposal: Proposal) -> bool:
+    text, start, end = proposal.text, proposal.start, proposal.end
+    follows = text[end : end + 1] == b"." and text[end + 1 : end + 2].isdigit()
+    return follows or (
+        start > 1 and text[start - 1 : start] == b"." and text[start - 2 : start - 1].isdigit()
+    )
+
+
+def _is_ipv4(proposal: Proposal) -> bool:
+    before = proposal.text[max(0, proposal.start - 24) : proposal.start]
+    if _stands_in_a_decimal(proposal) or patterns.VERSION_BEFORE.search(before) is not None:
+        return False
+    return (
+        validators.is_public_ip(proposal.value) or patterns.NAMED_ADDRESS.search(before) is not None
+    )
+
+
+def _is_sql_literal(proposal: Proposal) -> bool:
+    text, start = proposal.text, proposal.start
+    if text[max(0, start - 1) : start] in {b"'", b'"'}:
+        return True
+    value = text[start : proposal.end]
+    return (
+        patterns.SQL_WORD.fullmatch(value) is None
+        and patterns.SQL_VERB.search(text, max(0, start - 260), start) is not None
+    )
+
+
+def _is_flag_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
+    name = patterns.FLAG_NAME.match(proposal.match)
+    flag = name.group(1).decode().lower() if name else ""
+    if flag not in {"pass", "passin", "passout"} and keys.classify(flag) is None:
+        return False
+    if (
+        flag == "secret" and patterns.BUILD_SECRET.match(proposal.value) is not None
+    ):  # docker build --secret id=npm,src=.npmrc
+        return False
+    return proposal.value not in _PROSE_AFTER_FLAG and is_secret(
+        proposal.value, KeyClass.STRONG, quoted=False, operator=""
+    )
+
+
+def _names_a_secret(keys: KeyMatcher, where: re.Pattern[bytes], proposal: Proposal) -> bool:
+    name = where.search(proposal.match)
+    return name is not None and keys.classify(name.group(1).decode()) is KeyClass.STRONG
+
+
+def _is_label(keys: KeyMatcher, value: str) -> bool:
+    return patterns.LABEL.fullmatch(value) is not None and any(
+        keys.classify(word) is not None for word in patterns.LABEL_WORD.findall(value)
+    )
+
+
+def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
+    defined = patterns.DEFINED_NAME.match(proposal.match)
+    is_defined = defined is not None
+    name = defined or patterns.NAME_FIRST.match(proposal.match)
+    if name is None:
+        return False
+    is_run = proposal.value.isalnum() or (
+        is_defined and patterns.TOKEN_CHARACTERS.fullmatch(proposal.value) is not None
+    )
+    digits = sum(c.isdigit() for c in proposal.value)
+    is_token = len(proposal.value) >= 16 and is_run and digits >= 3
+    is_chosen = (
+        len(proposal.value) >= 8 and proposal.value.isalnum() and 2 <= digits < len(proposal.value)
+    )
+    key_class = keys.classify(name.group(1).decode())
+    return (
+        key_class is KeyClass.STRONG and (is_token or is_chosen or is_mixed(proposal.value))
+    ) or (key_class is KeyClass.WEAK and is_token)
+
+
+def _is_said(value: str) -> bool:
+    """Only what no word of a sentence looks like."""
+    value = value.rstrip(".,:;!?)")
+    is_mix = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return (
+        is_mix
+        and len(value) >= 6
+        and "/" not in value
+        and patterns.TECHNICAL_WORD.match(value) is None
+        and patterns.HOST.fullmatch(value) is None
+    )
+
+
+def _is_unlike_a_word(value: str) -> bool:
+    """Letters with digits or signs: no placeholder such as `user`, no key of a translation."""
+    if value.isalnum():
+        return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return is_mixed(value) and not is_identifier_chain(value)
+
+
+def _is_token(value: str) -> bool:
+    """Random characters: a digest, a UUID, or a run with digits among letters of both cases or many
+    of one.
+    """
+    if patterns.UUID.fullmatch(value) is not None or (
+        len(value) >= 24 and patterns.HEX.fullmatch(value) is not None
+    ):
+        return len(set(value)) > 4
+    digits = sum(c.isdigit() for c in value)
+    is_both = any(c.isupper() for c in value) and any(c.islower() for c in value)
+    return (
+        digits >= 2
+        and (is_both or len(value) >= 20)
+        and digits < len(value)
+        and entropy(value) >= 3.2
+        and not _is_compound(value)
+    )
+
+
+def _is_random(value: str) -> bool:
+    """Base64 of random bytes, but for public keys: digits among letters of both cases, more than
+    names have.
+    """
+    kinds = (
+        sum(c.isdigit() for c in value),
+        sum(c.isupper() for c in value),
+        sum(c.islower() for c in value),
+    )
+    return (
+        min(kinds) >= 2
+        and entropy(value) >= 4.0
+        and not value.startswith(("AAAA", "MIIBIj", "MIICIj", "MFkw", "MCow"))
+        and not _is_compound(value)
+    )
+
+
+def _is_compound(value: str) -> bool:
+    """True for names that only end in a number: `AbstractFactoryBean22`, `base64-encoded-v22`."""
+    return all(
+        part.rstrip("0123456789").isalpha() or not part
+        for part in patterns.NOT_WORD_CHARACTER.split(value)
+    )
+
+
+def _is_markup_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
+    name = patterns.MARKUP_NAME.search(proposal.match)
+    key_class = keys.classify((name.group(1) or name.group(2)).decode()) if name else None
+    return (
+        key_class is not None
+        and not _is_label(keys, proposal.value)
+        and is_secret(proposal.value, key_class)
+        and (key_class is not KeyClass.STRONG or _is_unlike_a_word(proposal.value))
+    )
+
+
+def _is_declared_default(keys: KeyMatcher, proposal: Proposal) -> bool:
+    name = patterns.QUOTED_NAME.search(proposal.match)
+    key_class = keys.classify(name.group(1).decode()) if name else None
+    if key_class is KeyClass.STRONG:
+        return _is_unlike_a_word(proposal.value) or (
+            len(proposal.value) >= 6 and proposal.value.isupper()
+        )
+    return key_class is not None and _is_token(proposal.value)
+
+
+def _is_vendor_key(value: str) -> bool:
+    if len(value) in {32, 40, 64} and patterns.HEX.fullmatch(value) is not None:
+        return len(set(value)) > 4
+    return (
+        any(c.isdigit() for c in value)
+        and any(c.isupper() for c in value)
+        and any(c.islower() for c in value)
+        and entropy(value) >= 3.5
+    )
+
+
+def _is_kubernetes_secret(proposal: Proposal) -> bool:
+    around = proposal.text[max(0, proposal.start - 4096) : proposal.end + 1024]
+    return (
+        patterns.SECRET_KIND.search(around) is not None
+        and b"{{" not in proposal.match
+        and b"[REDACTED" not in proposal.match
+    )
+
+
+def _is_pair_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
+    name = patterns.PAIR_NAME.match(proposal.match)
+    key_class = keys.classify(name.group(1).decode()) if name else None
+    return key_class is not None and is_secret(proposal.value, key_class)

@@ -1,0 +1,223 @@
+"""The whole tree of one line, with a cursor over its raw strings and numbers, so that every node
+has its raw span.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import TypeAlias, cast
+
+import msgspec
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, OverBudget
+from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, Edit, LineCut
+from tracesidecar.sanitize.markers import MARKER_START
+from tracesidecar.sanitize.rules.value_checks import KeyClass
+
+PAIR_RULE = "pair"
+FLAG_RULE = "argv"
+_NAMES = ("name", "key", "Name", "header")
+_VALUES = frozenset({"value", "Value", "val"})
+_PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+"""Of a JSON Web Key (RFC 7518, section 6)."""
+_USER_FLAGS = frozenset({"-u", "--user"})
+_USER_CLIENTS = frozenset({"curl", "http", "wget"})
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Repeated | None"
+Member = tuple[str, "Json"]
+
+
+class Repeated(list[Member]):
+    """The members of an object that has a name twice, in order."""
+
+
+class _Under:
+    """What the keys above a value say about it."""
+
+    __slots__ = ("is_numeric", "key_class")
+
+    def __init__(self, key_class: KeyClass | None, *, is_numeric: bool) -> None:
+        self.key_class = key_class
+        self.is_numeric = is_numeric
+
+
+_FREE = _Under(None, is_numeric=False)
+
+
+def cut_tree(line: LineCut) -> None:
+    """Cut everywhere in the line; raise ValueError when the tree cannot be matched with the bytes."""
+    tokens = [match.span() for match in patterns.STRING_OR_NUMBER.finditer(line.raw)]
+    line.tools.budget.spend(len(tokens) // 2)
+    if not _Walk(line, tokens).whole(_tree(line.raw)):
+        line.edits.clear()  # a decoder keeps one of two equal names; both values are in the bytes
+        if not _Walk(line, tokens).whole(json.loads(line.raw, object_pairs_hook=_members)):
+            raise ValueError("tokens and tree disagree")
+
+
+def _tree(raw: bytes) -> Json:
+    try:
+        tree: Json = msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # a number beyond a float, such as 1e400
+        tree = json.loads(raw)
+    return tree
+
+
+def _members(pairs: list[Member]) -> dict[str, Json] | Repeated:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else Repeated(pairs)
+
+
+class _Walk:
+    def __init__(self, line: LineCut, tokens: Sequence[tuple[int, int]]) -> None:
+        self._line = line
+        self._keys = line.tools.keys
+        self._tokens = tokens
+        self._cursor = 0
+
+    def whole(self, tree: Json) -> bool:
+        """Walk; True when every token of the line was met."""
+        self._value(tree, _FREE)
+        return self._cursor == len(self._tokens)
+
+    def _next(self) -> tuple[int, int]:
+        span = self._tokens[self._cursor]
+        self._cursor += 1
+        return span
+
+    def _value(self, value: Json, under: _Under) -> None:
+        if isinstance(value, str):
+            start, end = self._next()
+            if under.key_class is not None or self._line.heat.touches(start, end):
+                self._line.string(value, start, end, under.key_class)
+        elif isinstance(value, dict):
+            self._object(value.items(), under)
+        elif isinstance(value, Repeated):
+            self._object(value, under)
+        elif isinstance(value, list):
+            self._array(cast("list[Json]", value), under)
+        elif value is not None and not isinstance(value, bool):
+            start, end = self._next()
+            if (
+                under.key_class is KeyClass.STRONG
+                and under.is_numeric
+                and not self._line.tools.rules.is_allowed(self._line.raw[start:end].decode())
+            ):
+                self._line.replace(start, end, KEY_NAME_RULE, self._line.raw[start:end])
+
+    def _object(self, members: Collection[Member], under: _Under) -> None:
+        pair = self._pair_class(members)
+        cut_names = 0
+        for name, value in members:
+            if self._name(name, cut_names):
+                cut_names += 1
+                key = self._without_secrets(name)
+            else:
+                key = name
+            below = self._below(key, under, members)
+            if isinstance(value, str):
+                start, end = self._next()
+                if name in _VALUES and pair is not None and self._line.is_secret(value, pair):
+                    self._line.replace(start, end, PAIR_RULE, value.encode())
+                elif below.key_class is not None or self._line.heat.touches(start, end):
+                    self._line.string(value, start, end, below.key_class)
+            elif isinstance(value, dict | list) and below.key_class in {
+                KeyClass.WEAK,
+                KeyClass.MAYBE,
+            }:
+                self._value(value, _Under(None, is_numeric=below.is_numeric))
+            else:
+                self._value(value, below)
+
+    def _name(self, name: str, cut_before: int) -> bool:
+        """Cut in the name itself; two names that were cut must not become one."""
+        start, end = self._next()
+        if not self._line.heat.touches(start, end):
+            return False
+        count = len(self._line.edits)
+        self._line.string(name, start, end, None)
+        if len(self._line.edits) == count:
+            return False
+        if cut_before:
+            last = self._line.edits[-1]
+            number = f"#{cut_before + 1}".encode()
+            new = last.new[:-1] + number + b'"' if last.new[:1] == b'"' else last.new + number
+            self._line.edits[-1] = Edit(last.start, last.end, new, last.rules)
+        return True
+
+    def _without_secrets(self, name: str) -> str:
+        """The name as it will stand: judged so, a second pass comes to the same."""
+        content, tools = name.encode(), self._line.tools
+        try:
+            return tools.marker.cut(content, tools.rules.spans(content)).decode()
+        except OverBudget:
+            return tools.marker.mark(OVER_BUDGET_RULE, content).decode()
+
+    def _below(self, name: str, under: _Under, members: Collection[Member]) -> _Under:
+        key_class = self._keys.classify(name)
+        if name in _PRIVATE_PARTS and any(other == "kty" for other, _ in members):
+            return _Under(KeyClass.STRONG, is_numeric=False)
+        if key_class is None or (
+            name == "token"
+            and any(other in {"logprob", "logprobs", "bytes"} for other, _ in members)
+        ):
+            return under
+        if key_class is KeyClass.STRONG:
+            return _Under(
+                KeyClass.STRONG, is_numeric=under.is_numeric or self._keys.is_numeric(name)
+            )
+        return (
+            under if under.key_class is not None else _Under(key_class, is_numeric=under.is_numeric)
+        )
+
+    def _pair_class(self, members: Collection[Member]) -> KeyClass | None:
+        """The class of the K in {"name": K, "value": V}."""
+        if not any(name in _VALUES for name, _ in members):
+            return None
+        named = dict(members)
+        name = next((found for key in _NAMES if (found := named.get(key))), None)
+        return self._keys.classify(name) if isinstance(name, str) and len(name) < 128 else None
+
+    def _array(self, items: list[Json], under: _Under) -> None:
+        if (
+            len(items) == 2
+            and isinstance(items[0], str)
+            and isinstance(items[1], str)
+            and len(items[0]) < 100
+        ):
+            key_class = self._keys.classify(items[0].lstrip("-"))
+            if key_class is not None and (
+                self._line.is_secret(items[1], key_class) or items[1].startswith(MARKER_START)
+            ):
+                self._value(items[0], _FREE)
+                self._value(items[1], _Under(key_class, is_numeric=False))
+                return
+        if any(isinstance(item, str) and item.startswith("-") for item in items):
+            self._arguments(items, under)
+            return
+        for item in items:
+            self._value(item, under)
+
+    def _arguments(self, items: list[Json], under: _Under) -> None:
+        """An argument list: the word behind `--token` or `curl -u`."""
+        flag: KeyClass | None = None
+        for item in items:
+            if (
+                flag is not None
+                and isinstance(item, str)
+                and not item.startswith("-")
+                and self._line.is_secret(item, flag)
+            ):
+                start, end = self._next()
+                self._line.replace(start, end, FLAG_RULE, item.encode())
+            else:
+                self._value(item, under)
+            flag = self._flag_class(item, items[0])
+
+    def _flag_class(self, item: Json, program: Json) -> KeyClass | None:
+        if not isinstance(item, str) or not item.startswith("-") or "=" in item or len(item) >= 64:
+            return None
+        if item in _USER_FLAGS and program in _USER_CLIENTS:
+            return KeyClass.STRONG
+        return self._keys.classify(item.lstrip("-"))

@@ -1,0 +1,119 @@
+"""Which rules cut one unbroken token with a known beginning, and how the beginning of one looks
+that was broken off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.prefilter.anchors import Anchor, Role
+from tracesidecar.sanitize.rules.catalogue import Rule
+
+_SHORTEST_PREFIX = 4
+_JWT = "eyJ"
+_LONGEST_REST = 512
+_WORD = 3
+"""So many small letters behind a beginning, and nothing else, are a name: `xai-sdk`."""
+_WORDS = frozenset(
+    {"key-", "key_", "API-", "api-", "sdk-", "ext_", "dose", "secret_", "://", "sig="}
+)
+"""Beginnings that stand in any text."""
+_HEX = frozenset("0123456789abcdef")
+BLOCK_RULES = frozenset({"private-key-pem", "putty-private-key"})
+"""Rules that cut several lines, which may stand as the items of a list."""
+_BLOCK_STARTS = (b"-----BEGIN", b"PuTTY-User-Key-File")
+_BLOCK_ENDS = (b"-----END", b"Private-MAC", b"Private-Hash")
+
+
+def token_prefixes(rule: Rule) -> tuple[str, ...]:
+    """Return the beginnings by which a broken-off token of this rule is known; none for a rule that
+    cuts more than a token.
+    """
+    if (
+        rule.category != "secret"
+        or rule.prefix_ci
+        or rule.is_anchored_elsewhere
+        or r"[ \t]" in rule.regex
+        or "(?s:" in rule.regex
+        or "[^" in rule.regex
+    ):
+        return ()
+    return tuple(prefix for prefix in rule.prefix if _is_telling(prefix))
+
+
+def _is_telling(prefix: str) -> bool:
+    if prefix in _WORDS or "/" in prefix or set(prefix) <= _HEX:
+        return False
+    return len(prefix) >= _SHORTEST_PREFIX or prefix == _JWT
+
+
+class BegunTokens:
+    """The beginnings of tokens in raw JSON, and whether what begins there breaks off."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        prefixes = {prefix.encode() for rule in rules for prefix in token_prefixes(rule)}
+        self._prefixes = frozenset(prefixes)
+        self._sizes = sorted({len(prefix) for prefix in prefixes}, reverse=True)
+
+    def anchors(self) -> list[Anchor]:
+        """Return an anchor on literals only: the rest is looked at behind each hit."""
+        return (
+            [
+                Anchor(
+                    "begun",
+                    Role.BEGUN,
+                    tuple(sorted(re.escape(prefix.decode()) for prefix in self._prefixes)),
+                )
+            ]
+            if self._prefixes
+            else []
+        )
+
+    def broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, Role]]:
+        """Say of the beginnings that end at `ends` (ascending) which tokens break off, and how:
+        with their string, or with a line.
+        """
+        run_end = -1
+        ending: re.Match[bytes] | None = None
+        for at in ends:
+            if at > run_end:  # one look for all beginnings in the same run of characters
+                run = patterns.TOKEN_RUN.match(raw, at)
+                run_end = run.end() if run is not None else at
+                ending = patterns.TOKEN_BREAK.match(raw, run_end)
+            if (
+                ending is not None
+                and run_end - at <= _LONGEST_REST
+                and self._begins_a_word(raw, at)
+            ):
+                if ending.group(1) in {b"n", b"r"}:
+                    yield at, Role.ENCODED
+                elif not _is_name(raw[at:run_end]):
+                    yield at, Role.SPLIT
+
+    def _begins_a_word(self, raw: bytes, at: int) -> bool:
+        """False for a beginning in small letters in the midst of a word: `openapi_`."""
+        size = next(
+            (size for size in self._sizes if raw[max(0, at - size) : at] in self._prefixes), 0
+        )
+        before = raw[max(0, at - size - 2) : at - size]
+        return (
+            not (before[-1:].islower() and raw[at - size : at - size + 1].islower())
+            or before[:1] == b"\\"
+        )
+
+
+def _is_name(rest: bytes) -> bool:
+    return len(rest) >= _WORD and rest.isalpha() and rest.islower()
+
+
+def block_starts(raw: bytes) -> list[int]:
+    """Return where keys in lines may begin."""
+    return [match.end() for match in patterns.BLOCK_START.finditer(raw)]
+
+
+def may_go_on(raw: bytes, start: int, end: int) -> bool:
+    """True when a key in lines begins in raw[start:end] and does not end there."""
+    begin = max(raw.rfind(block, start, end) for block in _BLOCK_STARTS)
+    return begin >= 0 and not any(raw.find(mark, begin, end) >= 0 for mark in _BLOCK_ENDS)

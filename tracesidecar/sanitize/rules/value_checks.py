@@ -1,0 +1,143 @@
+"""The value gate: whether what stands under a sensitive key is a secret, or a placeholder, code,
+prose or a count.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import log2
+
+from tracesidecar.sanitize import patterns
+
+_CODE_WORDS = "await new this self async function lambda return typeof yield not if else for in is and or as from import def class const let var self. cls"
+CODE_WORDS = frozenset(_CODE_WORDS.split())
+
+_SCREEN_WORDS = "password,passwort,kennwort,mot de passe,contraseña,senha,wachtwoord,пароль,密码,密碼,パスワード,비밀번호,token,api key,secret"
+_LABELS = frozenset(_SCREEN_WORDS.split(","))
+"""What a field for a credential is called on a screen."""
+
+
+class KeyClass(Enum):
+    """How much a key says about its value: STRONG cuts anything but a placeholder, WEAK what looks
+    like a token, MAYBE one long mixed token.
+    """
+
+    STRONG = "strong"
+    WEAK = "weak"
+    MAYBE = "maybe"
+
+
+_LOG2 = [0.0, *(log2(k) for k in range(1, 512))]
+
+
+def entropy(text: str) -> float:
+    """Shannon bits a character."""
+    size = len(text)
+    if not size:
+        return 0.0
+    counts = map(text.count, set(text))
+    if size < len(_LOG2):
+        return log2(size) - sum(k * _LOG2[k] for k in counts) / size
+    return log2(size) - sum(k * log2(k) for k in counts) / size
+
+
+def is_identifier_chain(text: str) -> bool:
+    """True for `settings.api_key`, `Token::new()`; no part of it may look like a token (`pat.<22
+    mixed characters>.<24 more>`).
+    """
+    if patterns.IDENTIFIER_CHAIN.fullmatch(text) is None:
+        return False
+    return not any(
+        len(part) >= 16 and sum(c.isdigit() for c in part) >= 2
+        for part in patterns.NOT_WORD_CHARACTER.split(text)
+    )
+
+
+def is_mixed(text: str) -> bool:
+    """True for letters with digits or signs, which no word and no name in code is made of."""
+    if (
+        len(text) < 6
+        or patterns.BLANK.search(text) is not None
+        or patterns.SLUG.fullmatch(text) is not None
+    ):
+        return False
+    return any(c.isalpha() for c in text) and patterns.LETTERS_ONLY.fullmatch(text) is None
+
+
+def is_placeholder(text: str) -> bool:
+    """True for `***`, `<your-key>`, `$NAME`, `null`, an earlier redaction and the like."""
+    return patterns.PLACEHOLDER.match(text) is not None
+
+
+def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator: str = "=") -> bool:
+    """Judge a value; `quoted` says that it is a whole string (a JSON value or between quotes in
+    text).
+    """
+    text = value.strip()
+    if not text or is_placeholder(text) or text.casefold() in _LABELS:
+        return False
+    if key_class is KeyClass.MAYBE:
+        return _is_one_long_token(text)
+    if key_class is KeyClass.STRONG:
+        return quoted or _is_more_than_code(text, operator)
+    return _looks_random(text)
+
+
+def _is_one_long_token(text: str) -> bool:
+    if len(text) < 24 and _is_short_token(text):
+        return True
+    if (
+        len(text) < 24
+        or patterns.TOKEN_CHARACTERS.fullmatch(text) is None
+        or patterns.UUID.fullmatch(text) is not None
+    ):
+        return False
+    if len(patterns.NAME_PIECE.sub("", text)) * 4 < len(
+        text
+    ):  # words run together: `ApplicationSettingsForWindow2`
+        return False
+    return (
+        any(c.isdigit() for c in text) and any(c.isalpha() for c in text) and entropy(text) >= 3.0
+    )
+
+
+def _is_short_token(text: str) -> bool:
+    """Letters of both cases with digits among them, as no name has them: `xq7Rf2WbK9sLp4Zt`."""
+    if (
+        len(text) < 16
+        or not text.isalnum()
+        or len(patterns.NAME_PIECE.sub("", text)) * 2 < len(text)
+    ):
+        return False
+    return (
+        any(c.isupper() for c in text)
+        and any(c.islower() for c in text)
+        and sum(c.isdigit() for c in text) >= 2
+        and entropy(text) >= 3.5
+    )
+
+
+def _is_more_than_code(text: str, operator: str) -> bool:
+    if text in CODE_WORDS or len(text) < 4 or text[0] in "$<{(" or text.endswith(("(", "{", "[")):
+        return False
+    if patterns.CODE_START.match(text + " ") is not None and not any(c.isdigit() for c in text):
+        return False
+    if is_identifier_chain(text) or patterns.YAML_TAG.match(text) is not None:
+        return False
+    # prose, as in: the password: must be long
+    return not (operator == ":" and patterns.PLAIN_WORD.fullmatch(text) is not None)
+
+
+def _looks_random(text: str) -> bool:
+    if (
+        len(text) < 8
+        or patterns.BLANK.search(text) is not None
+        or is_identifier_chain(text)
+        or patterns.HOST.fullmatch(text) is not None
+    ):
+        return False
+    bits = entropy(text)
+    is_word = patterns.LETTERS_ONLY.fullmatch(text) is not None and not (
+        len(text) >= 22 and text.isalpha() and text.islower()
+    )
+    return bits >= 2.5 and not (bits < 3.6 and is_word)

@@ -1,0 +1,260 @@
+"""The calls that a sink makes of one container of Azure Blob Storage.
+
+The only module that knows its client; nothing is tried twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tracesidecar.model import Payload
+from tracesidecar.sinks.object_store.azure.errors import MEANINGS, is_taken
+from tracesidecar.sinks.object_store.azure.options import ConnectionString, Options, account_of
+from tracesidecar.sinks.object_store.errors import NameTaken, StoreFailure
+from tracesidecar.sinks.object_store.sink import PROBE, media_type_of
+from tracesidecar.sinks.object_store.stored import Stored
+from tracesidecar.sinks.transport import tls
+from tracesidecar.sinks.transport.retry_after import retry_after
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
+    from azure.core.exceptions import AzureError
+    from azure.storage.blob import BlobProperties, ContainerClient
+
+    Credential = AzureNamedKeyCredential | AzureSasCredential | TokenCredential
+
+DIGEST_KEY = "tracesidecar_sha256"
+BATCH_KEY = "tracesidecar_batch"
+"""Metadata's names are identifiers here."""
+
+READ_TIMEOUT_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+class AzureContainer:
+    """One container, as a sink of objects needs it; the client is made at the first call and again
+    after `close`.
+    """
+
+    meanings = MEANINGS
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._made: ContainerClient | None = None
+
+    def prove(self, key: str) -> None:
+        """Prove that the credentials may create blobs."""
+        try:
+            self.put(key, PROBE, "probe")
+        except NameTaken:
+            return
+
+    def put(self, key: str, payload: Payload, batch_id: str) -> None:
+        """Create a blob in one request, or of blocks; each request has the MD5 of its bytes, and
+        the condition is on the one that makes the blob.
+        """
+        metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
+        try:
+            self._upload(key, payload.content, media_type_of(payload), metadata, overwrite=False)
+        except StoreFailure as failure:
+            if not is_taken(failure):
+                raise
+            raise NameTaken from failure
+
+    def replace(self, key: str, source: str, media_type: str, digest: str) -> None:
+        """Put a file's content in place of what was there; it is read whole."""
+        self._upload(
+            key, Path(source).read_bytes(), media_type, {DIGEST_KEY: digest}, overwrite=True
+        )
+
+    def look(self, key: str) -> Stored | None:
+        """Ask for a blob without its content."""
+        try:
+            properties = self._guarded(
+                lambda: self._container().get_blob_client(key).get_blob_properties()
+            )
+        except StoreFailure as failure:
+            if failure.code == "BlobNotFound":
+                return None
+            raise
+        return _stored(properties)
+
+    def checksum_of(self, content: bytes) -> str:
+        """Compute the MD5 as Azure writes it."""
+        return base64.b64encode(_md5(content)).decode()
+
+    def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """List the blobs below a prefix in the order of their names: name and size in bytes."""
+        found = iter(self._guarded(lambda: self._container().list_blobs(name_starts_with=prefix)))
+        while (blob := self._guarded(lambda: next(found, None))) is not None:
+            yield str(blob.name), int(blob.size)
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        """Read a part of a blob, less at its end."""
+        return self._guarded(
+            lambda: self._container().download_blob(key, offset=start, length=length).readall()
+        )
+
+    def delete(self, key: str) -> None:
+        """Delete a blob; one that is not there is as good."""
+        try:
+            self._guarded(lambda: self._container().delete_blob(key))
+        except StoreFailure as failure:
+            if failure.code != "BlobNotFound":
+                raise
+
+    def close(self) -> None:
+        """Let go of connections and credentials; both are made anew for the next call."""
+        if self._made is not None:
+            self._made.close()
+            self._made = None
+
+    def _upload(
+        self,
+        key: str,
+        content: bytes,
+        media_type: str,
+        metadata: dict[str, str],
+        *,
+        overwrite: bool,
+    ) -> None:
+        def upload() -> None:
+            from azure.storage.blob import ContentSettings
+
+            about = ContentSettings(content_type=media_type, content_md5=bytearray(_md5(content)))
+            self._container().upload_blob(
+                key,
+                content,
+                length=len(content),
+                metadata=metadata,
+                overwrite=overwrite,
+                validate_content=True,
+                content_settings=about,
+                max_concurrency=1,
+            )
+
+        self._guarded(upload)
+
+    def _guarded(self, step: Callable[[], T]) -> T:
+        from azure.core.exceptions import AzureError
+
+        try:
+            return step()
+        except AzureError as error:
+            raise _failure(error) from None  # its message is the server's
+        except OSError as error:
+            raise StoreFailure(error.strerror or type(error).__name__) from error
+
+    def _container(self) -> ContainerClient:
+        if self._made is None:
+            self._made = _make_container(self._options)
+        return self._made
+
+
+def _make_container(options: Options) -> ContainerClient:
+    from azure.storage.blob import ContainerClient
+
+    return ContainerClient(
+        options.address,
+        options.container,
+        _credential(options),
+        retry_total=0,
+        max_single_put_size=options.blocks_above,
+        max_block_size=options.block_size,
+        connection_timeout=options.connect_timeout,
+        read_timeout=min(options.timeout, READ_TIMEOUT_SECONDS),
+        connection_verify=options.tls.ca_file or options.tls.verify,
+        connection_cert=tls.certificate_files(options.tls),
+    )
+
+
+def _credential(options: Options) -> Credential:
+    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
+    key: str | None = options.account_key
+    signature: str | None = options.sas_token
+    text: str | None = options.connection_string
+    if options.credentials_file is not None:
+        text = _read(options.credentials_file)
+    if text is not None:
+        key, signature = _key_or_signature(text)
+    if key is not None:
+        return AzureNamedKeyCredential(account_of(options.address), str(key))
+    if signature is not None:
+        return AzureSasCredential(str(signature))
+    return _identity(options)
+
+
+def _read(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):  # not chained: the message of the second quotes the bytes
+        raise StoreFailure("UnusableCredentials") from None
+    if not text or not text.isprintable():
+        raise StoreFailure("UnusableCredentials")
+    return text
+
+
+def _key_or_signature(text: str) -> tuple[str | None, str | None]:
+    """Tell by its shape which of the three it is: a connection string, a shared access signature or
+    a key.
+    """
+    if "sig=" in text and ";" not in text:
+        return None, text
+    if ";" not in text:
+        return text, None
+    try:
+        found = ConnectionString.parse(text)
+    except ValueError:
+        raise StoreFailure("UnusableCredentials") from None
+    return found.key, found.signature
+
+
+def _identity(options: Options) -> TokenCredential:
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        raise StoreFailure("IdentityNotInstalled") from None
+    return DefaultAzureCredential(managed_identity_client_id=options.client_id)
+
+
+def _stored(properties: BlobProperties) -> Stored:
+    checksum = properties.content_settings.content_md5
+    metadata = {name.lower(): value for name, value in (properties.metadata or {}).items()}
+    return Stored(
+        int(properties.size),
+        metadata.get(DIGEST_KEY),
+        base64.b64encode(checksum).decode() if checksum else None,
+    )
+
+
+def _md5(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()
+
+
+def _failure(error: AzureError) -> StoreFailure:
+    from azure.core.exceptions import HttpResponseError
+
+    if not isinstance(error, HttpResponseError) or error.response is None:
+        said = (
+            tls.why_it_failed(error.inner_exception)
+            if isinstance(error.inner_exception, BaseException)
+            else None
+        )
+        return StoreFailure("SSLError" if said else type(error).__name__, tls_reason=said)
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+    code = re.sub(
+        r"[^A-Za-z0-9._-]",
+        "",
+        str(headers.get("x-ms-error-code") or getattr(error, "error_code", "")),
+    )[:64]
+    after = retry_after(headers.get("Retry-After"))
+    return StoreFailure(
+        code or type(error).__name__, int(error.status_code or 0), after_seconds=after
+    )

@@ -1,0 +1,64 @@
+"""Who we are to Google: what a file says, or the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from tracesidecar.sinks.object_store.errors import StoreFailure
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
+SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
+FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+
+
+def credentials(file: str | None, *, is_emulator: bool) -> Credentials:
+    """Load what the file, the environment or the machine says; raise StoreFailure or
+    GoogleAuthError.
+    """
+    import google.auth
+    from google.auth.credentials import AnonymousCredentials
+
+    if file is not None:
+        return _of_file(file)
+    if is_emulator:
+        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    if FILE_VARIABLE in os.environ:
+        return _of_file(os.environ[FILE_VARIABLE])
+    return google.auth.default(scopes=SCOPES)[0]
+
+
+def _of_file(path: str) -> Credentials:
+    """Google's own loader for files of any type asks another of its services for the project's name
+    first, which we need not be able to reach.
+    """
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        made = _of_type(msgspec.json.decode(Path(path).read_bytes(), type=dict[str, object]))
+    except (OSError, ValueError, GoogleAuthError):  # not chained: a message may quote the key
+        raise StoreFailure("UnusableCredentials") from None
+    return cast("Credentials", made)
+
+
+def _of_type(found: dict[str, object]) -> object:
+    from google.auth import aws, identity_pool
+    from google.oauth2 import credentials as user
+    from google.oauth2 import service_account
+
+    source = found.get("credential_source")
+    match found.get("type"):
+        case "service_account":
+            return service_account.Credentials.from_service_account_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+        case "external_account" if isinstance(source, dict) and "environment_id" in source:
+            return aws.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+        case "external_account":
+            return identity_pool.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+        case "authorized_user":
+            return user.Credentials.from_authorized_user_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+    raise ValueError("a type of credentials that is not known here")

@@ -1,0 +1,30 @@
+"""The configuration that every object store has in common."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.transport.tls import TlsOptions
+from tracesidecar.units import Seconds
+
+
+class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A `[[sink]]` that keeps objects at a cloud. `timeout` is for one whole object."""
+
+    prefix: str = ""
+    tls: TlsOptions = msgspec.field(default_factory=TlsOptions)
+    timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("120s"))
+    connect_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("10s"))
+
+    def __post_init__(self) -> None:
+        if self.tls.server_hostname is not None:
+            raise ValueError(
+                "tls.server_hostname is not possible with an object store: the address has to name the host of the certificate"
+            )
+
+    @property
+    def key_prefix(self) -> str:
+        """What stands before every object's name, with its slash."""
+        prefix = self.prefix.strip("/")
+        return f"{prefix}/" if prefix else ""

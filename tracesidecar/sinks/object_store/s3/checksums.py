@@ -1,0 +1,77 @@
+"""The checksums that S3 can hold an object against."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Algorithm = Literal["sha256", "sha1", "crc32", "crc32c", "crc64nvme"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """One algorithm: `name` is S3's word for it, `of_bytes` computes it.
+
+    An object in parts has the checksum of the checksums of its parts, but for `is_whole`: S3 joins
+    those of the parts.
+    """
+
+    name: str
+    of_bytes: Callable[[bytes], bytes]
+    is_whole: bool = False
+
+    @property
+    def field(self) -> str:
+        """What requests and answers call it."""
+        return f"Checksum{self.name}"
+
+    def of(self, content: bytes) -> str:
+        """Return the checksum as S3 writes it."""
+        return base64.b64encode(self.of_bytes(content)).decode()
+
+    def of_parts(self, content: bytes, parts: Sequence[str]) -> str:
+        """Return the checksum that S3 gives an object that was put in parts, whose checksums those
+        are.
+        """
+        if self.is_whole:
+            return self.of(content)
+        return f"{self.of(b''.join(base64.b64decode(part) for part in parts))}-{len(parts)}"
+
+
+def is_installed(algorithm: Algorithm) -> bool:
+    """Tell whether what computes it is here."""
+    return (
+        not algorithm.startswith(("crc32c", "crc64"))
+        or importlib.util.find_spec("awscrt") is not None
+    )
+
+
+def checksum(algorithm: Algorithm) -> Checksum:
+    """Return what computes an algorithm's checksums."""
+    return _CHECKSUMS[algorithm]
+
+
+def _crc32c(content: bytes) -> bytes:
+    from awscrt.checksums import crc32c
+
+    return int(crc32c(content)).to_bytes(4, "big")
+
+
+def _crc64nvme(content: bytes) -> bytes:
+    from awscrt.checksums import crc64nvme
+
+    return int(crc64nvme(content)).to_bytes(8, "big")
+
+
+_CHECKSUMS = {
+    "sha256": Checksum("SHA256", lambda content: hashlib.sha256(content).digest()),
+    "sha1": Checksum("SHA1", lambda content: hashlib.sha1(content, usedforsecurity=False).digest()),
+    "crc32": Checksum("CRC32", lambda content: zlib.crc32(content).to_bytes(4, "big")),
+    "crc32c": Checksum("CRC32C", _crc32c),
+    "crc64nvme": Checksum("CRC64NVME", _crc64nvme, is_whole=True),
+}

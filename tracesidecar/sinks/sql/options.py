@@ -1,0 +1,128 @@
+"""How the SQL sink is configured, and which database that is."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+import msgspec
+
+from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.transport.tls import TlsOptions
+from tracesidecar.units import Seconds, Secret, Size
+
+NEEDS = {"postgresql": "psycopg", "sqlite": "sqlite3", "duckdb": "duckdb"}
+"""The package for each scheme of a URL."""
+
+FORM = "postgresql://user@host:5432/database, sqlite:///path or duckdb:///path"
+
+
+class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A `[[sink]]` of type `sql`.
+
+    `url` may hold a password; one in `password_file` is read at each connect. To a host that is not
+    this one TLS is spoken and the server must prove itself, unless the URL says `?sslmode=disable`.
+    `schema` is PostgreSQL's. `nul`: what PostgreSQL cannot hold is refused, or U+FFFD in its place.
+    """
+
+    url: Secret
+    password: Secret | None = None
+    password_file: str | None = None
+    schema: str = "agent_traces"
+    nul: Literal["refuse", "replace"] = "refuse"
+    format: Literal["event"] = "event"
+    batch: BatchLimits = msgspec.field(
+        default_factory=lambda: BatchLimits(
+            bytes=Size(8 << 20), lines=10_000, age=Seconds(5.0), idle=Seconds(1.0)
+        )
+    )
+    tls: TlsOptions | None = None
+    timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("5m"))
+    connect_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("10s"))
+
+    def __post_init__(self) -> None:
+        address = Address.of(self.url)
+        if importlib.util.find_spec(NEEDS[address.kind]) is None:
+            raise ValueError(
+                'needs a package that is not installed: pip install "tracesidecar[sql]"'
+            )
+        if sum(bool(given) for given in (address.password, self.password, self.password_file)) > 1:
+            raise ValueError(
+                "the password stands in more than one place: give it in url, password or password_file"
+            )
+        if not (
+            self.schema.isascii()
+            and self.schema.replace("_", "a").isalnum()
+            and self.schema == self.schema.lower()
+            and not self.schema[0].isdigit()
+        ):
+            raise ValueError("schema must be lower-case letters, digits and underscores")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which database.
+
+    `path` is the file, or PostgreSQL's name of a database; `host` is empty or a folder where a
+    socket is meant.
+    """
+
+    kind: Literal["postgresql", "sqlite", "duckdb"]
+    path: str
+    host: str = ""
+    port: int = 5432
+    user: str = ""
+    password: str = field(default="", repr=False)
+    is_plain: bool = False
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        """Read a URL; raise ValueError, which does not quote it, where it is none."""
+        try:
+            parts = urlsplit(url)
+            match parts.scheme:
+                case "postgresql" | "postgres":
+                    return cls._server(parts)
+                case "sqlite" | "duckdb" as kind if not parts.netloc and parts.path.startswith("/"):
+                    return cls(kind, "/" + unquote(parts.path).lstrip("/"))
+        except ValueError:
+            raise ValueError(f"url is not of the form {FORM}") from None
+        raise ValueError(f"url is not of the form {FORM}; a path is absolute")
+
+    @classmethod
+    def _server(cls, parts: SplitResult) -> Address:
+        query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+        database, modes = unquote(parts.path.lstrip("/")), query.pop("sslmode", [])
+        folder = query.pop("host", [""])[0]
+        if query or not database or modes not in ([], ["disable"], ["verify-full"]):
+            raise ValueError
+        host = folder or parts.hostname or ""
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return cls(
+            "postgresql",
+            database,
+            host,
+            parts.port or 5432,
+            user,
+            password,
+            is_plain=modes == ["disable"],
+        )
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether what is sent there does not leave this machine."""
+        return (
+            not self.host
+            or self.host.startswith("/")
+            or self.host in {"localhost", "127.0.0.1", "::1"}
+        )
+
+    def __str__(self) -> str:
+        """Name it, without credentials."""
+        return (
+            f"{self.kind}://{self.host}:{self.port}/{self.path}"
+            if self.kind == "postgresql"
+            else f"{self.kind}:{self.path}"
+        )

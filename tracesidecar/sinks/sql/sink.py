@@ -1,0 +1,109 @@
+"""The SQL sink: events as rows of a database, each once, and a row for each turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+import structlog
+
+from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.model import Batch
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sql.engine import Database
+from tracesidecar.sinks.sql.options import Address, Options
+from tracesidecar.sinks.transport.thread import Worker
+
+__all__ = ["Options", "build", "destination"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+def build(options: SinkOptions) -> SqlSink:
+    """Make the sink; the database is opened on entry."""
+    return SqlSink(cast("Options", options))
+
+
+def destination(options: SinkOptions) -> str:
+    """Name the database, and the schema where it has some."""
+    chosen = cast("Options", options)
+    address = Address.of(chosen.url)
+    return f"sql:{address}/{chosen.schema}" if address.kind == "postgresql" else f"sql:{address}"
+
+
+class SqlSink:
+    """Delivers exactly once: a batch is one transaction, and the event id is the primary key."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._address = Address.of(options.url)
+        self._database = _database(options, self._address)
+        self._worker: Worker | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._options.tls is not None and not self._options.tls.verify:
+            log.warning(
+                "sink.tls_unverified",
+                meaning="anyone on the way can read and answer; set tls.verify",
+            )
+        self._worker = self._worker or Worker("sql")
+        await self._run(self._database.open)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._worker is not None:
+            await self._worker.run(self._database.close)
+            self._worker.stop()
+            self._worker = None
+
+    async def send(self, batch: Batch) -> None:
+        """Make one transaction; what the engine cannot hold is left out of it and named."""
+        refused = await self._run(lambda: self._database.take(batch.records))
+        if refused:
+            raise Rejected(
+                "nul", f"{self._address} cannot hold U+0000 in text", records=refused, stored=True
+            )
+
+    async def _run(self, step: Callable[[], T]) -> T:
+        """Run a step in the thread.
+
+        One that is given up is ended there, and the next begins behind it: there is never a second
+        sender.
+        """
+        if self._worker is None:
+            raise RetryLater("closed", "the database was closed")
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                return await self._worker.run(step)
+        except TimeoutError as error:
+            self._database.abort()
+            detail = f"{self._address} did not answer within {self._options.timeout:g} s; see what it waits for, or raise timeout"
+            raise RetryLater("timeout", detail) from error
+        except asyncio.CancelledError:
+            self._database.abort()
+            raise
+
+
+def _database(options: Options, address: Address) -> Database:
+    match address.kind:
+        case "postgresql":
+            from tracesidecar.sinks.sql.postgres import Postgres
+
+            return Postgres(options, address)
+        case "sqlite":
+            from tracesidecar.sinks.sql.sqlite import Sqlite
+
+            return Sqlite(address.path, options.timeout)
+        case "duckdb":
+            from tracesidecar.sinks.sql.duckdb import Duckdb
+
+            return Duckdb(address.path)

@@ -1,0 +1,106 @@
+"""Change notices of the operating system: they make things faster, never more complete."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
+
+_EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileCreatedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent,
+]  # fmt: skip
+
+
+class Watcher(FileSystemEventHandler):
+    """Watches directories with all that is below them.
+
+    Where that fails, `is_working` is false and `trouble` says why.
+    """
+
+    def __init__(
+        self, directories: Iterable[str], *, wake: Callable[[], None] | None = None
+    ) -> None:
+        """`wake` is called from another thread when something has changed."""
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._dirty: set[str] = set()
+        self._observer: BaseObserver = Observer()
+        self._watched: dict[str, tuple[int, ObservedWatch]] = {}
+        self._directories = list(directories)
+        self.trouble = ""
+        # A directory that fills while it is being watched; watchdog says so in a thousand words and
+        # goes on rightly.
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
+        self._observer.start()
+        self.renew()
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether every directory that is there is watched."""
+        return (
+            not self.trouble
+            and self._observer.is_alive()
+            and all(emitter.is_alive() for emitter in self._observer.emitters)
+        )
+
+    def drain(self) -> set[str]:
+        """Return the paths announced since the last call."""
+        self.renew()
+        with self._lock:
+            dirty, self._dirty = self._dirty, set()
+        return dirty
+
+    def renew(self) -> None:
+        """Watch directories that have appeared, or been replaced, since."""
+        for path in self._directories:
+            try:
+                inode = os.stat(path).st_ino
+            except OSError:
+                inode = 0
+            watched, watch = self._watched.get(path, (0, None))
+            if inode == watched:
+                continue
+            if watch is not None:
+                self._observer.unschedule(watch)
+                del self._watched[path]
+            if inode:
+                self._watch(path, inode)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._observer.stop()
+        self._observer.join()
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Note what a notice is about. Called in the observer's thread."""
+        paths = {os.fsdecode(path) for path in (event.src_path, event.dest_path) if path}
+        with self._lock:
+            is_news = not self._dirty
+            self._dirty |= paths
+        if is_news and self._wake is not None:
+            self._wake()
+
+    def _watch(self, path: str, inode: int) -> None:
+        try:
+            watch = self._observer.schedule(self, path, recursive=True, event_filter=_EVENTS)
+        except OSError as error:  # max_user_watches, or a file system without notices
+            self.trouble = error.strerror or "change notices are not available"
+            return
+        self._watched[path] = (inode, watch)
+        with self._lock:
+            self._dirty.add(path)

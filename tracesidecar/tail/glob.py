@@ -1,0 +1,99 @@
+"""Globs as a walk needs them: which directories can hold a match, and which names in them do."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Positions = frozenset[int]
+"""Which components of a pattern the next name may match."""
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One include glob: the fixed directory it begins in, and its further components (None for
+    `**`).
+    """
+
+    root: str
+    components: tuple[re.Pattern[str] | None, ...]
+
+    @classmethod
+    def parse(cls, glob: str) -> Pattern:
+        """Read a glob; a relative one begins in the working directory."""
+        names = os.path.abspath(glob).split("/")[1:]
+        fixed = next(
+            (index for index, name in enumerate(names) if _MAGIC.search(name)), len(names) - 1
+        )
+        components = tuple(
+            None if name == "**" else re.compile(fnmatch.translate(name)) for name in names[fixed:]
+        )
+        return cls("/" + "/".join(names[:fixed]), components)
+
+    def start(self) -> Positions:
+        """Return the positions at the root."""
+        return self._closed({0})
+
+    def descend(self, positions: Positions, name: str) -> Positions:
+        """Return the positions in the sub-directory `name`; none when nothing below it can match."""
+        further = set()
+        for position in positions:
+            component = self.components[position]
+            if component is None:
+                further.add(position)
+            elif component.match(name) and position + 1 < len(self.components):
+                further.add(position + 1)
+        return self._closed(further)
+
+    def accepts(self, positions: Positions, name: str) -> bool:
+        """Tell whether a file of that name matches."""
+        last = len(self.components) - 1
+        if last not in positions:
+            return False
+        component = self.components[last]
+        return component is None or component.match(name) is not None
+
+    def reaches(self, path: str) -> bool:
+        """Tell whether a whole path matches."""
+        if not path.startswith(self.root.rstrip("/") + "/"):
+            return False
+        *directories, name = path.removeprefix(self.root).lstrip("/").split("/")
+        positions = self.start()
+        for directory in directories:
+            positions = self.descend(positions, directory)
+        return self.accepts(positions, name)
+
+    def _closed(self, positions: set[int]) -> Positions:
+        closed = set(positions)
+        for position in positions:
+            while self.components[position] is None and position + 1 < len(self.components):
+                position += 1  # noqa: PLW2901 - `**` may also stand for no directory at all
+                closed.add(position)
+        return frozenset(closed)
+
+
+class Exclusions:
+    """Exclude globs, matched against whole paths; one that is not absolute may begin in any
+    directory.
+    """
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        self._patterns = [
+            Pattern.parse(glob if glob.startswith("/") else f"/**/{glob.removeprefix('./')}")
+            for glob in globs
+        ]
+
+    def __contains__(self, path: str) -> bool:
+        return any(pattern.reaches(path) for pattern in self._patterns)
+
+    def cover(self, directory: str) -> bool:
+        """Tell whether everything below the directory is excluded."""
+        return any(
+            pattern.components[-1] is None and pattern.reaches(f"{directory}/.")
+            for pattern in self._patterns
+        )

@@ -1,0 +1,114 @@
+"""Where a chunk ends: at the line that begins beyond the next MiB of the grid, long lines measured
+before they are held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from tracesidecar.model import CHUNK_BYTES
+from tracesidecar.tail.fingerprint import Source
+
+LOOKAHEAD_BYTES = 64 * 1024
+"""How far beyond the grid line the newline of a chunk's last line is looked for before that line
+gets a chunk of its own.
+"""
+
+
+LONGEST_OPEN_BYTES = CHUNK_BYTES // 4
+"""A chunk that begins so near to the grid line goes on to the next one: a streamed message may lie
+across the line, and is not cut there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSpan:
+    """[start, end) holds whole lines; `data` is empty where the one line in it is longer than
+    allowed, and `digest` is then the line's.
+    """
+
+    end: int
+    data: bytes = field(repr=False)
+    digest: bytes | None = None
+    torn: bool = False
+
+
+@dataclass(slots=True)
+class _Measure:
+    scanned: int
+    hasher: hashlib.blake2b
+
+
+class Chunker:
+    """Cuts files into chunks.
+
+    Remembers how far a line without an end has been measured, so that waiting for its newline costs
+    nothing.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._measures: dict[int, dict[int, _Measure]] = {}
+
+    def cut(
+        self, source: Source, segment: int, start: int, *, max_line: int, final: bool
+    ) -> ChunkSpan | None:
+        """Return the chunk at `start`, or None when nothing whole is there now."""
+        if start in self._measures.get(segment, ()):
+            return self._long(source, segment, start, max_line=max_line, final=final)
+        to_grid = CHUNK_BYTES - start % CHUNK_BYTES
+        if to_grid <= LONGEST_OPEN_BYTES:
+            to_grid += CHUNK_BYTES
+        data = source.pread(to_grid + LOOKAHEAD_BYTES, start)
+        is_at_end = len(data) < to_grid + LOOKAHEAD_BYTES
+        end = _end_of_lines(data, to_grid)
+        torn = final and is_at_end and end < min(len(data), to_grid)
+        whole = _within(data, len(data) if torn else end, max_line)
+        if whole:
+            return ChunkSpan(start + whole, data[:whole], torn=torn and whole == len(data))
+        if is_at_end and not torn and not end:
+            return None
+        return self._long(source, segment, start, max_line=max_line, final=final)
+
+    def forget(self, segment: int) -> None:
+        """Drop what is remembered of a segment."""
+        self._measures.pop(segment, None)
+
+    def _long(
+        self, source: Source, segment: int, start: int, *, max_line: int, final: bool
+    ) -> ChunkSpan | None:
+        measures = self._measures.setdefault(segment, {})
+        measure = measures.setdefault(
+            start, _Measure(start, hashlib.blake2b(key=self._key, digest_size=16))
+        )
+        newline = -1
+        while newline < 0 and (piece := source.pread(CHUNK_BYTES, measure.scanned)):
+            newline = piece.find(b"\n")
+            line = piece if newline < 0 else piece[:newline]
+            measure.hasher.update(line)
+            measure.scanned += len(line)
+        if newline < 0 and not (final and measure.scanned > start):
+            return None
+        del measures[start]
+        end = measure.scanned + (newline >= 0)
+        if measure.scanned - start > max_line:
+            return ChunkSpan(end, b"", digest=measure.hasher.digest(), torn=newline < 0)
+        return ChunkSpan(end, source.pread(end - start, start), torn=newline < 0)
+
+
+def _end_of_lines(data: bytes, to_grid: int) -> int:
+    """Return the end of the last line that begins before the grid line and is whole."""
+    across = data.find(b"\n", to_grid - 1)
+    return (across if across >= 0 else data.rfind(b"\n")) + 1
+
+
+def _within(data: bytes, end: int, max_line: int) -> int:
+    """Return where the first line that is longer than allowed begins, or `end`."""
+    start = 0
+    while end - start > max_line:
+        newline = data.rfind(b"\n", start, min(end, start + max_line + 1))
+        if newline < 0:
+            break
+        start = newline + 1
+    return end if end - start <= max_line else start

@@ -1,0 +1,88 @@
+"""Open files, as many as the process may have, the least recently used closed first."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+from collections import OrderedDict
+from collections.abc import Callable
+
+_OTHERS = 40
+"""Descriptors that the rest of the process needs: journal, sockets, log."""
+
+_MOST = 1024
+
+
+def descriptor_limit() -> int:
+    """Return how many files may be kept open under this process's RLIMIT_NOFILE."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, min(_MOST, (soft - _OTHERS) // 2))
+
+
+def open_regular(path: str) -> int:
+    """Open a regular file for reading; OSError for anything else.
+
+    Never waits for the other end of a FIFO.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
+class Descriptors:
+    """Descriptors by segment. `may_close` says of a segment whether it could be opened again."""
+
+    def __init__(
+        self, limit: int, may_close: Callable[[int], bool], closed: Callable[[int], None]
+    ) -> None:
+        self._limit = limit
+        self._may_close = may_close
+        self._closed = closed
+        self._open: OrderedDict[int, int] = OrderedDict()
+
+    def get(self, segment: int) -> int | None:
+        """Return the segment's descriptor when it is open."""
+        descriptor = self._open.get(segment)
+        if descriptor is not None:
+            self._open.move_to_end(segment)
+        return descriptor
+
+    def open(self, path: str) -> int:
+        """Open a file for the caller to `keep` or close, making room where the process has no
+        descriptor left.
+        """
+        while True:
+            try:
+                return open_regular(path)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._close_one():
+                    raise
+
+    def keep(self, segment: int, descriptor: int) -> None:
+        """Take over a descriptor, in place of the segment's former one."""
+        self.close(segment)
+        while len(self._open) >= self._limit and self._close_one():
+            pass
+        self._open[segment] = descriptor
+
+    def close(self, segment: int) -> None:
+        """Close the segment's descriptor if it is open."""
+        descriptor = self._open.pop(segment, None)
+        if descriptor is not None:
+            self._closed(segment)
+            os.close(descriptor)
+
+    def close_all(self) -> None:
+        """Close them all."""
+        for segment in list(self._open):
+            self.close(segment)
+
+    def _close_one(self) -> bool:
+        oldest = next((segment for segment in self._open if self._may_close(segment)), None)
+        if oldest is not None:
+            self.close(oldest)
+        return oldest is not None
