@@ -1,4 +1,4 @@
-"""The page of what was tried with each sink is that of a run of today's tests."""
+"""The page of results of the sink contract comes from a run of the tests as they are now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "sinks" / "contract.md").read_text("utf-8")
 CONTRACT = ROOT / "tests" / "contract"
-AGAIN = "run tests/contract with --junitxml=REPORT.xml, then python -m tests.contract.table REPORT.xml > docs/sinks/contract.md"
+AGAIN = (
+    "run tests/contract with --junitxml=REPORT.xml, then "
+    "python -m tests.contract.table REPORT.xml > docs/sinks/contract.md"
+)
 
 
 def claims(module: Path) -> list[str]:

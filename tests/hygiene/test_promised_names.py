@@ -125,10 +125,22 @@ def test_the_command_line_loads_no_heavy_client(tmp_path: Path) -> None:
 def test_a_daemon_with_only_a_directory_sink_loads_no_client_of_another(tmp_path: Path) -> None:
     (tmp_path / "traces").mkdir()
     (tmp_path / "traces" / "one.jsonl").write_bytes(b'{"n":1}\n')
-    (tmp_path / "tracesidecar.toml").write_text(
-        f'state_directory = "{tmp_path}/state"\n[daemon]\nlisten = ""\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/traces/*.jsonl"]\n'
-        f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{tmp_path}/lake"\n'
+    (tmp_path / "tracesidecar.toml").write_text(f"""\
+state_directory = "{tmp_path}/state"
+[daemon]
+listen = ""
+[[source]]
+name = "agent"
+include = ["{tmp_path}/traces/*.jsonl"]
+[[sink]]
+name = "lake"
+type = "directory"
+path = "{tmp_path}/lake"
+""")
+    code = (
+        "import sys; sys.argv = ['tracesidecar', 'ship', '--once']\n"
+        "from tracesidecar.cli import main\n"
+        "assert main() in (0, None)"
     )
-    code = "import sys; sys.argv = ['tracesidecar', 'ship', '--once']\nfrom tracesidecar.cli import main\nassert main() in (0, None)"
     assert not loaded(code, tmp_path) & {"boto3", "botocore", "s3transfer"}
     assert list((tmp_path / "lake").rglob("*.jsonl.gz"))

@@ -13,7 +13,7 @@ from tests.hygiene.test_layering import HOMES
 LIGHT = {"hyperscan", "prometheus_client", "re2", "rich", "tomli", "watchdog"}
 """What every daemon needs, whatever it ships to."""
 HEAVY = set(HOMES) - LIGHT
-TELLING = """
+REPORT_LOADED = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules}))))
 from tracesidecar.cli import main
@@ -27,12 +27,20 @@ def test_a_daemon_that_ships_to_syslog_only_has_loaded_no_heavy_client(tmp_path:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
         siem.bind(("127.0.0.1", 0))
         siem.settimeout(10)
-        sink = f'[[sink]]\nname = "siem"\ntype = "syslog"\ntransport = "udp"\nhost = "127.0.0.1"\nport = {siem.getsockname()[1]}\n'
-        config.write_text(
-            f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{trace}"]\n{sink}'
-        )
+        config.write_text(f"""\
+state_directory = "{tmp_path}/state"
+[[source]]
+name = "agent"
+include = ["{trace}"]
+[[sink]]
+name = "siem"
+type = "syslog"
+transport = "udp"
+host = "127.0.0.1"
+port = {siem.getsockname()[1]}
+""")
         done = subprocess.run(
-            [sys.executable, "-c", TELLING, "ship", "--once", "--config", config],
+            [sys.executable, "-c", REPORT_LOADED, "ship", "--once", "--config", config],
             capture_output=True,
             check=True,
             timeout=120,

@@ -1,0 +1,246 @@
+"""Each rule of `import_rules.py` catches what breaks it, shown on small made-up packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.hygiene import import_rules
+from tests.hygiene.source_tree import SourceTree
+
+LAYERS = ({"__init__"}, {"model", "errors"}, {"tail", "sanitize"}, {"sinks"}, {"cli"})
+FOUNDATION = {"model", "errors"}
+CONTRACT = {
+    "sinks/sink.py": "",
+    "sinks/options.py": "",
+    "sinks/registry.py": "",
+    "sinks/transport/tls.py": "",
+    "sinks/loki/sink.py": "",
+    "sinks/splunk/sink.py": "",
+    "sinks/splunk/responses.py": "",
+    "sinks/object_store/sink.py": "",
+    "sinks/object_store/errors.py": "",
+    "sinks/object_store/s3/sink.py": "",
+    "sinks/object_store/s3/client.py": "",
+    "sinks/object_store/gcs/sink.py": "",
+    "sinks/object_store/gcs/credentials.py": "",
+}
+
+
+def made_up(folder: Path, files: dict[str, str]) -> SourceTree:
+    """Write a package `made` with these files, and an `__init__` in each of its folders."""
+    root = folder / "made"
+    root.mkdir()
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+    for path in [root, *(inner for inner in root.rglob("*") if inner.is_dir())]:
+        (path / "__init__.py").touch()
+    return SourceTree(root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import made.cli",
+        "from made import cli",
+        "from made.cli import run",
+        "from ..cli import run",
+        "def later():\n    from made.cli import run",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.cli import run",
+        "import importlib\nrun = importlib.import_module('made.cli.run')",
+    ],
+)
+def test_a_lower_part_that_imports_a_higher_one_is_found(tmp_path: Path, text: str) -> None:
+    tree = made_up(tmp_path, {"cli/run.py": "", "tail/tailer.py": text})
+    [found] = import_rules.against_the_layers(tree, LAYERS, FOUNDATION)
+    assert found.startswith("made.tail.tailer:")
+
+
+def test_parts_of_one_layer_may_not_import_each_other_but_those_of_the_foundation_may(
+    tmp_path: Path,
+) -> None:
+    tree = made_up(
+        tmp_path,
+        {
+            "errors.py": "",
+            "model.py": "import made.errors",
+            "sanitize/sanitizer.py": "",
+            "tail/tailer.py": "import made.model\nimport made.sanitize.sanitizer",
+        },
+    )
+    assert import_rules.against_the_layers(tree, LAYERS, FOUNDATION) == [
+        "made.tail.tailer:2 imports made.sanitize.sanitizer"
+    ]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import made.tail.a",
+        "from made.tail.a import x",
+        "def later():\n    from made.tail.a import x",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.tail import a",
+    ],
+)
+def test_a_circle_is_found_over_any_number_of_modules(tmp_path: Path, back: str) -> None:
+    tree = made_up(
+        tmp_path,
+        {
+            "tail/a.py": "from made.tail import b",
+            "tail/b.py": "from made.tail import c",
+            "tail/c.py": back,
+            "tail/d.py": "from made.tail import a",
+        },
+    )
+    assert import_rules.circles(tree) == ["made.tail.a, made.tail.b, made.tail.c"]
+
+
+def test_a_module_that_goes_through_the_face_of_its_own_package_is_in_a_circle(
+    tmp_path: Path,
+) -> None:
+    tree = made_up(
+        tmp_path,
+        {
+            "tail/__init__.py": "from made.tail.a import A",
+            "tail/a.py": "A = 1",
+            "tail/b.py": "from made.tail.a import A",
+        },
+    )
+    assert import_rules.circles(tree) == []
+    (tree.root / "tail" / "a.py").write_text("from made.tail import B")
+    assert import_rules.circles(SourceTree(tree.root)) == ["made.tail, made.tail.a"]
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("sinks/loki/sink.py", "from made.sinks.splunk.responses import x"),
+        ("sinks/loki/sink.py", "from made.sinks.splunk import sink"),
+        ("sinks/loki/sink.py", "from ..splunk import sink"),
+        ("sinks/loki/sink.py", "import made.sinks.splunk"),
+        ("sinks/loki/sink.py", "def later():\n    import made.sinks.splunk.sink"),
+        ("sinks/loki/new/deep.py", "import made.sinks.splunk.sink"),
+        ("sinks/loki/sink.py", "import made.sinks.object_store.errors"),
+        ("sinks/loki/sink.py", "import made.sinks.object_store.s3.client"),
+        ("sinks/loki/sink.py", "import made.sinks.registry"),
+        ("sinks/loki/sink.py", "from made import sinks"),
+        ("sinks/object_store/s3/client.py", "import made.sinks.object_store.gcs.credentials"),
+        ("sinks/object_store/s3/client.py", "import made.sinks.loki.sink"),
+        ("sinks/object_store/errors.py", "import made.sinks.object_store.s3.client"),
+        ("sinks/transport/tls.py", "import made.sinks.loki.sink"),
+        ("sinks/sink.py", "import made.sinks.loki.sink"),
+        ("sinks/brand_new/sink.py", "import made.sinks.splunk.responses"),
+    ],
+)
+def test_an_import_of_another_destination_is_found(tmp_path: Path, module: str, text: str) -> None:
+    [found] = import_rules.foreign_destinations(made_up(tmp_path, CONTRACT | {module: text}))
+    assert found.startswith(f"made.{module.removesuffix('.py').replace('/', '.')}:")
+
+
+def test_a_destination_may_import_the_contract_the_transport_its_own_folder_and_lower_parts(
+    tmp_path: Path,
+) -> None:
+    allowed = """
+        import made.model
+        from made.encode.json_fields import x
+        from made.sinks.options import SinkOptions
+        from made.sinks.sink import Sink
+        from made.sinks.transport import tls
+    """
+    store = "\nfrom made.sinks.object_store import sink\nimport made.sinks.object_store.s3.client"
+    tree = made_up(
+        tmp_path,
+        CONTRACT
+        | {
+            "model.py": "",
+            "encode/json_fields.py": "",
+            "sinks/splunk/sink.py": dedent(allowed) + "import made.sinks.splunk.responses",
+            "sinks/object_store/s3/sink.py": dedent(allowed) + store,
+            "sinks/registry.py": "import made.sinks.sink",
+        },
+    )
+    assert import_rules.foreign_destinations(tree) == []
+    assert import_rules.destinations(tree) == {
+        "made.sinks.loki",
+        "made.sinks.splunk",
+        "made.sinks.object_store.s3",
+        "made.sinks.object_store.gcs",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from made.model import CleanChunk\nmade = CleanChunk(b'secret')",
+        "from made.model import CleanChunk as C\nmade = C(b'secret')",
+        "from made.tail import CleanChunk\nmade = CleanChunk(b'secret')",
+        "import made.model as m\nmade = m.CleanChunk(b'secret')",
+        "import made.model\nmade = made.model.CleanChunk(b'secret')",
+        "from made import model\nmade = model.CleanChunk(b'secret')",
+        "def later():\n    from made.model import CleanChunk\n    return CleanChunk(b'secret')",
+        "from made.model import CleanChunk\nmade = CleanChunk.__new__(CleanChunk)",
+        "from made.model import CleanChunk\nmade = map(CleanChunk, [b'secret'])",
+        "from made.model import CleanChunk\nMake = CleanChunk",
+        "from made.model import CleanChunk\nclass Mine(CleanChunk): ...",
+        "from made.model import CleanChunk\nx = table[CleanChunk(b'secret')]",
+        "from dataclasses import replace\ndef f(c: CleanChunk): return replace(c, data=b'secret')",
+        "from dataclasses import replace as r\ndef f(c: CleanChunk): return r(c, data=b'secret')",
+        "import dataclasses\ndef f(c: 'CleanChunk'): return dataclasses.replace(c, data=b'')",
+        "import copy\ndef f(c: CleanChunk | None): return copy.replace(c, data=b'secret')",
+        "import copy\nc: CleanChunk = g()\nd = copy.copy(c)",
+        "def f(c: CleanChunk): return c.__replace__(data=b'secret')",
+        "def f(c: CleanChunk): return c.__class__(data=b'secret')",
+        "def f(c: CleanChunk): return type(c)(data=b'secret')",
+        "import copy\nclass P:\n    clean: CleanChunk\nq = copy.replace(p.clean, data=b'secret')",
+    ],
+)
+def test_a_clean_chunk_that_is_made_outside_sanitize_is_found(tmp_path: Path, text: str) -> None:
+    tree = made_up(
+        tmp_path, {"model.py": "class CleanChunk: ...", "tail/__init__.py": "", "cli/run.py": text}
+    )
+    found = import_rules.clean_chunks_made_outside_sanitize(tree)
+    assert found
+    assert all(place.startswith("made.cli.run:") for place in found)
+
+
+def test_sanitize_makes_clean_chunks_and_others_name_the_type(tmp_path: Path) -> None:
+    tree = made_up(
+        tmp_path,
+        {
+            "model.py": "class CleanChunk: ...",
+            "sanitize/sanitizer.py": """
+                from made.model import CleanChunk
+                def sanitize(data): return CleanChunk(data)
+            """,
+            "cli/run.py": """
+                from dataclasses import replace
+                from made.model import CleanChunk
+                __all__ = ["CleanChunk"]
+                def run(clean: CleanChunk, others: list[CleanChunk]) -> CleanChunk | None:
+                    first: CleanChunk = others[0]
+                    plan = replace(clean.plan, id=1)
+                    text = first.data.replace(b"a", b"b")
+                    return first if isinstance(first, CleanChunk) else None
+            """,
+        },
+    )
+    assert import_rules.clean_chunks_made_outside_sanitize(tree) == []
+
+
+def test_a_client_that_is_imported_away_from_its_home_is_found(tmp_path: Path) -> None:
+    tree = made_up(
+        tmp_path,
+        {
+            "tail/watcher.py": "import watchdog.observers",
+            "tail/tailer.py": "def later():\n    from watchdog.events import x",
+            "cli/run.py": "import watchdogs",
+        },
+    )
+    homes = {"made.tail.watcher"}
+    assert import_rules.imports_away_from_home(tree, "watchdog", homes) == [
+        "made.tail.tailer:2 imports watchdog.events x"
+    ]
