@@ -1,13 +1,14 @@
 """The error tree: who may raise what, and what happens then.
 
-TraceSidecarError ├── ConfigurationError      a person must mend the configuration (exit 78) ├──
-RedactionError          secrets that were planted to try it pass the redaction: nothing may be
-shipped (exit 78) ├── StateError              the state directory cannot be used (exit 78)
+TraceSidecarError
+├── ConfigurationError      a person must fix the configuration (exit 78)
+├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
+├── StateError              the state directory cannot be used (exit 78)
 │   └── StateLocked         another process holds it (exit 75)
-└── SinkError               what a sink may answer to `send`
-    ├── RetryLater          the destination may take it later: keep it and try again, without end
+└── SinkError               how a sink's `send` may fail
+    ├── RetryLater          the destination may take it later: keep it and retry, without end
     ├── Rejected            the destination judged the content: bisect, then quarantine
-    └── SinkHalted          the destination holds something else under our name: stop this sink, alarm
+    └── SinkHalted          the destination holds other data under our name: stop this sink, alert
 
 No message holds trace content or a credential: each says what was tried, on what, what came back,
 and what to do.
@@ -25,7 +26,7 @@ class ConfigurationError(TraceSidecarError):
 
 
 class RedactionError(TraceSidecarError):
-    """The redaction does not cut what it must."""
+    """The redaction does not remove what it must."""
 
 
 class StateError(TraceSidecarError):
@@ -37,12 +38,10 @@ class StateLocked(StateError):
 
 
 class SinkError(TraceSidecarError):
-    """What a sink may answer to `send`."""
+    """How a sink's `send` may fail."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        """`reason` is a short label for metrics (`throttled`); `detail` a sentence for people,
-        without content.
-        """
+        """Take a short label for metrics (`throttled`) and a sentence for people, without content."""
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
@@ -59,12 +58,13 @@ class RetryLater(SinkError):
 
 
 class Rejected(SinkError):
-    """The destination refuses the content. `records` are indexes within the batch sent, None when
-    it did not say which.
+    """The destination rejects the content.
 
-    `stored`: all the other records of that batch are durable there, so they are not sent again.
-    `refused`: it told only how many of `records` it refuses, and has the others of them. `within`:
-    the first and last index between which the refused ones are, where `records` is None.
+    `records` are the indexes of the rejected records within the batch sent, None if the
+    destination did not name them. `stored`: all the other records of the batch are durable there,
+    so they are not sent again. `rejected_count`: how many of `records` were rejected when the
+    destination gives only a count; the rest of them are stored. `within`: if `records` is None, the
+    first and last index between which the rejected ones are.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Rejected(SinkError):
         *,
         records: tuple[int, ...] | None = None,
         stored: bool = False,
-        refused: int | None = None,
+        rejected_count: int | None = None,
         within: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.records = records
         self.stored = stored
-        self.refused = refused
+        self.rejected_count = rejected_count
         self.within = within
 
 

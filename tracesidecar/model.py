@@ -1,7 +1,7 @@
-"""The frozen values that pass from stage to stage; the type says how far the data has come.
+"""The frozen values that pass from stage to stage. The type says how far the data has come.
 
-Offsets and lengths are bytes of the (decompressed) source; times are seconds since the epoch, UTC.
-Paths are `str` from `os.fsdecode` (surrogateescape), so that every name a file system allows
+Offsets and lengths are bytes of the (decompressed) source. Times are seconds since the epoch, UTC.
+Paths are `str` from `os.fsdecode` (surrogateescape), so that every name that a file system allows
 survives.
 """
 
@@ -13,26 +13,22 @@ from typing import Literal, NamedTuple
 Compression = Literal["none", "gzip", "zstd"]
 
 Severity = Literal["informational", "low", "medium"]
-"""How much an event matters to who watches."""
+"""How much an event matters to a person who watches."""
 
 CHUNK_BYTES = 1 << 20
-"""The grid on which files are cut into chunks: a chunk ends with the last line that begins before a
-whole MiB.
+"""The grid on which files are split: a chunk ends with the last line that begins before a whole MiB.
 """
 
 TAIL_BYTES = 4096
-"""How much of a file's beginning, and of what stands before an offset, is hashed to know the file
-again.
-"""
+"""How much of a file's beginning, and of the bytes before an offset, is hashed to recognize it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A place in a segment, and a keyed digest of the up to 4 KiB before it (empty at offset 0):
-    proof that it is still that place.
+    """An offset in a segment, with a keyed digest of the up to 4 KiB before it.
 
-    `state` is what the interpreter carries there from the lines before; empty where nobody
-    interprets.
+    The digest (empty at offset 0) proves that the file still holds the same bytes there. `state` is
+    the interpreter's state after all lines before the offset, empty if nobody interprets them.
     """
 
     offset: int
@@ -45,11 +41,10 @@ BEGINNING = Checkpoint(0, b"")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One physical file in one generation. The id is unique in the journal; the path is only a
-    label.
+    """One physical file in one generation. The id is unique in the journal; the path is a label.
 
-    `origin` is the path under which it was first seen, empty where that is `path`: a rotation
-    changes nothing of what its lines mean.
+    `origin` is the path under which the file was first seen, empty if that is `path`: a rotation
+    does not change what its lines mean.
     """
 
     id: int
@@ -62,9 +57,10 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A line that does not pass: [start, end) in its segment, without its newline. `digest` is
-    keyed, None where the bytes were never held.
+class Rejection:
+    """A line that is not delivered: [start, end) in its segment, without its newline.
+
+    `digest` is a keyed digest of the line, None if its bytes were never read.
     """
 
     start: int
@@ -77,8 +73,8 @@ class Refusal:
 class Chunk:
     """Whole lines as read: `data` is the segment's bytes [start, end).
 
-    `data` is empty and `refused` has one entry where a line longer than the source allows was
-    passed over. `torn` marks a last line without newline whose writer is known to be gone. `next`
+    If a line is longer than the source allows, the reader skips it: then `data` is empty and
+    `rejected` has one entry. `torn` marks a last line without newline whose writer is gone. `next`
     is the checkpoint at `end`.
     """
 
@@ -88,17 +84,17 @@ class Chunk:
     data: bytes = field(repr=False)
     next: Checkpoint
     torn: bool = False
-    refused: tuple[Refusal, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CleanChunk:
-    """Validated and redacted lines, each ended by a newline. Only `sanitize` makes one, and only a
-    Clean may reach a sink, a log or a screen.
+    """Validated and redacted lines, each ended by a newline.
 
-    `lines` counts the lines in `data`; `cuts` is ((rule id, count), …); `blank` counts lines,
-    `repaired` has where lines began (as `Refusal` has it) that were repaired, `open` counts the
-    streamed messages that may go on behind `end`: a secret that is split there is not seen.
+    Only `sanitize` makes one, and only its content may reach a sink, a log or a screen. `lines`
+    counts the lines in `data`; `redactions` is ((rule id, count), …); `repaired` has the offsets at
+    which repaired lines begin in the segment. `open_messages` counts the streamed messages that may
+    continue after `end`: a secret that is split there is not seen.
     """
 
     segment: Segment
@@ -106,19 +102,19 @@ class CleanChunk:
     end: int
     data: bytes = field(repr=False)
     lines: int
-    refused: tuple[Refusal, ...] = ()
-    cuts: tuple[tuple[str, int], ...] = ()
-    blank: int = 0
+    rejected: tuple[Rejection, ...] = ()
+    redactions: tuple[tuple[str, int], ...] = ()
+    blank_lines: int = 0
     repaired: tuple[int, ...] = ()
-    open: int = 0
+    open_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a batch takes of one segment: [start, end). `digest` is keyed over the source bytes,
-    `tail` is the checkpoint digest at `end`.
+    """The part [start, end) of a segment that a batch contains.
 
-    `lines` counts the records that it became: lines as they stand, or events.
+    `digest` is keyed over the source bytes, `tail` is the checkpoint digest at `end`. `lines`
+    counts the records that the range became: lines as they stand, or events.
     """
 
     segment: int
@@ -131,11 +127,11 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One object or request body: encoded bytes, ready to send. `name` is the object's name below
-    the sink's prefix.
+    """One object or request body: encoded bytes, ready to send.
 
-    `planned` are the SHA-256 digests under which this object may already lie at the destination: of
-    this content and, after an upgrade came between plan and repeat, of what was planned before.
+    `name` is the object's name below the sink's prefix. `planned` are the SHA-256 digests under
+    which this object may already exist at the destination: the digest of this content and, if the
+    program was upgraded between plan and replay, the digest that was planned before.
     """
 
     name: str
@@ -148,9 +144,9 @@ class Payload:
 
 
 class Record(NamedTuple):
-    """One record by itself, for destinations that take them one by one: encoded, without a newline.
+    """One encoded record without a newline, for destinations that take records one by one.
 
-    `id` is the event's, stable over repeats; `time` is RFC 3339 in UTC with microseconds.
+    `id` is the event's id, the same on every replay; `time` is RFC 3339 in UTC with microseconds.
     """
 
     body: bytes
@@ -167,12 +163,11 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent together under one id. Objects first, then the manifest (stores only); or
-    `records` for a sink that takes them one by one.
+    """What is sent together under one id: `objects`, then the manifest (stores only), or `records`.
 
-    `time` is the plan's time (whole seconds since the epoch): a repeat has the same. `fingerprint`
-    names all that shaped the bytes (program, rules, format, compression). `lines` counts the
-    records in it, `size_bytes` their bytes before compression.
+    `time` is the plan's time (whole seconds since the epoch), the same on every replay.
+    `fingerprint` identifies everything that shaped the bytes (program, rules, format, compression).
+    `lines` counts the records, `size_bytes` is their size before compression.
     """
 
     id: str

@@ -18,7 +18,12 @@ def cut(
     stream = io.BytesIO(data)
     found = chunks("test", lambda _: stream.read(step), max_line)
     return [
-        (n.first_line, n.chunk.data, n.chunk.torn, tuple((r.start, r.end) for r in n.chunk.refused))
+        (
+            n.first_line,
+            n.chunk.data,
+            n.chunk.torn,
+            tuple((r.start, r.end) for r in n.chunk.rejected),
+        )
         for n in found
     ]
 

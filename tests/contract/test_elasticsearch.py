@@ -21,7 +21,7 @@ from tests.contract.elasticsearch_place import SearchPlace
 from tests.ddl.lakes import rows
 from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
-from tracesidecar.deliver.delivery import RefusedRecord
+from tracesidecar.deliver.delivery import RejectedRecord
 from tracesidecar.encode.formats import encoder
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
@@ -136,7 +136,7 @@ async def test_one_poisoned_document_among_thousands_is_refused_alone_in_one_req
     with capture_logs() as logs:
         async with elasticsearch.build(elasticsearch_place.options(format="ecs")) as sink:
             refused = await delivery(sink).send(batch_of(bodies))
-    assert refused == (RefusedRecord(1234, "strict_dynamic_mapping_exception"),)
+    assert refused == (RejectedRecord(1234, "strict_dynamic_mapping_exception"),)
     assert len(elasticsearch_place.gate.requests()) == 1
     assert len(elasticsearch_place.search.documents()) == 4999
     assert SECRET_TEXT not in str(logs)
@@ -276,7 +276,7 @@ async def test_a_document_over_the_limit_of_the_server_is_refused_alone(
     lines = [escaped, b'"%s"' % (b"x" * (21 << 20)), *lines_of(3)]
     async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(20))) as sink:
         refused = await delivery(sink).send(batch_of(lines))
-    assert refused == (RefusedRecord(1, "too_large"),)
+    assert refused == (RejectedRecord(1, "too_large"),)
     assert elasticsearch_place.lines() == [lines[0], *lines[2:]]
     assert elasticsearch_place.gate.requests()[0]["status"] == 200
 

@@ -17,7 +17,7 @@ from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.kafka_place import TopicPlace
 from tests.servers.broker import Broker
-from tracesidecar.deliver.delivery import RefusedRecord
+from tracesidecar.deliver.delivery import RejectedRecord
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.kafka import sink as kafka
@@ -74,7 +74,7 @@ async def test_a_message_that_is_too_large_does_not_condemn_those_in_the_same_re
     async with narrow_place.sink() as sink:
         refused = await delivery(sink).send(batch_of(lines))
         await sink.send(batch_of(lines_of(10), "b2"))
-    assert refused == (RefusedRecord(poisoned, "too_large"),)
+    assert refused == (RejectedRecord(poisoned, "too_large"),)
     assert Counter(narrow_place.lines()) == Counter(
         [*lines[:poisoned], *lines[poisoned + 1 :], *lines_of(10)]
     )
@@ -102,7 +102,7 @@ async def test_a_message_that_a_topic_cannot_keep_is_refused_alone(kafka_place: 
     )
     async with replace(kafka_place, topic=topic).sink() as sink:
         refused = await delivery(sink).send(replace(batch, records=records))
-    assert refused == (RefusedRecord(17, "invalid_record"),)
+    assert refused == (RejectedRecord(17, "invalid_record"),)
     assert len(kafka_place.broker.messages(topic)) == 99
 
 

@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 
 from tracesidecar.deliver.bisect import records
-from tracesidecar.deliver.delivery import Delivery, RefusedRecord, RetryPolicy
+from tracesidecar.deliver.delivery import Delivery, RejectedRecord, RetryPolicy
 from tracesidecar.encode.jsonl import encode_lines
 from tracesidecar.errors import Rejected, RetryLater, SinkHalted
 from tracesidecar.model import Batch, Payload
@@ -120,7 +120,7 @@ async def test_the_circuit_opens_after_five_failures_and_closes_with_the_first_s
 async def test_one_poisoned_record_among_five_thousand_is_found_in_few_requests(place: int) -> None:
     sink, told = Destination(poison={LINES[place]}), Told()
     assert await delivery(sink, told).send(batch_of(LINES)) == (
-        RefusedRecord(place, "bad_request"),
+        RejectedRecord(place, "bad_request"),
     )
     assert sink.taken == LINES[:place] + LINES[place + 1 :]
     assert len(sink.requests) <= 2 * math.ceil(math.log2(5000)) + 2
@@ -137,7 +137,7 @@ async def test_parts_have_the_same_ids_when_the_bisection_is_repeated() -> None:
 async def test_records_named_by_the_destination_are_refused_and_the_rest_is_sent() -> None:
     sink = Destination(answers=[Rejected("mapping", records=(1, 3))])
     refused = await delivery(sink, Told()).send(batch_of(LINES[:5]))
-    assert refused == (RefusedRecord(1, "mapping"), RefusedRecord(3, "mapping"))
+    assert refused == (RejectedRecord(1, "mapping"), RejectedRecord(3, "mapping"))
     assert sink.taken == [LINES[0], LINES[2], LINES[4]]
 
 
@@ -151,17 +151,17 @@ async def test_records_that_are_stored_beside_refused_ones_are_not_sent_again() 
 async def test_a_destination_that_tells_only_how_many_it_refuses_has_taken_the_others_of_them() -> (
     None
 ):
-    error = Rejected("partial_success", records=tuple(range(150)), refused=3)
+    error = Rejected("partial_success", records=tuple(range(150)), rejected_count=3)
     sink = Destination(answers=[error])
     refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(150)]))
-    assert refused == tuple(RefusedRecord(index, "partial_success") for index in range(150))
+    assert refused == tuple(RejectedRecord(index, "partial_success") for index in range(150))
     assert sink.requests == ["b1"]
 
 
 async def test_only_where_the_refused_records_are_is_bisected() -> None:
     sink = Destination(answers=[Rejected("bad_request", within=(2, 5))], poison={b"3"})
     assert await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(9)])) == (
-        RefusedRecord(3, "bad_request"),
+        RejectedRecord(3, "bad_request"),
     )
     assert sink.requests == ["b1", "b1.0-1", "b1.2-3", "b1.2-2", "b1.3-3", "b1.4-5", "b1.6-8"]
 

@@ -41,7 +41,7 @@ def expect(lines: Iterable[bytes], cache_directory: str | None = None) -> Expect
             continue
         clean = sanitizer(Chunk(_ANYWHERE, 0, len(line) + 1, line + b"\n", BEGINNING))
         expected.delivered.update(clean.data.split(b"\n")[:-1])
-        expected.refused.update(refusal.end - refusal.start for refusal in clean.refused)
+        expected.refused.update(refusal.end - refusal.start for refusal in clean.rejected)
     return expected
 
 

@@ -114,6 +114,6 @@ def test_benign_rows_are_untouched(strict: Sanitizer) -> None:
 def test_real_lines_hold_no_secret_and_stay_as_they_are(secrets_only: Sanitizer) -> None:
     lines = gzip.decompress(corpus("real-agent-lines.jsonl.gz").read_bytes())
     clean = secrets_only(chunk_of(lines))
-    assert (clean.lines, clean.refused) == (lines.count(b"\n"), ())
-    assert clean.cuts == ()
+    assert (clean.lines, clean.rejected) == (lines.count(b"\n"), ())
+    assert clean.redactions == ()
     assert clean.data == lines

@@ -27,7 +27,7 @@ def seconds(sanitizer: Sanitizer, line: bytes) -> float:
     started = time.process_time()
     clean = sanitizer(chunk)
     spent = time.process_time() - started
-    assert clean.lines + len(clean.refused) >= 1
+    assert clean.lines + len(clean.rejected) >= 1
     return spent
 
 
@@ -67,18 +67,18 @@ def test_what_cannot_be_looked_at_is_replaced_and_counted(secrets_only: Sanitize
     line = json.dumps({"a": "plain", "out": dense, "b": f"key {KEY_ID}"}).encode()
     clean = secrets_only(chunk_of(GOOD + line + b"\n" + GOOD))
     first, middle, last = clean.data.splitlines(keepends=True)
-    assert (first, last, clean.refused) == (GOOD, GOOD, ())
+    assert (first, last, clean.rejected) == (GOOD, GOOD, ())
     assert json.loads(middle)["out"] == f"[REDACTED:{OVER_BUDGET_RULE}]"
     assert json.loads(middle)["a"] == "plain"
     assert KEY_ID.encode() not in middle
-    assert dict(clean.cuts)[OVER_BUDGET_RULE] >= 1
+    assert dict(clean.redactions)[OVER_BUDGET_RULE] >= 1
 
 
 def test_a_line_of_too_many_such_strings_is_held_back(secrets_only: Sanitizer) -> None:
     line = json.dumps([f"password=x{i}y2z3; " * 40 for i in range(2000)]).encode()
     clean = secrets_only(chunk_of(GOOD + line + b"\n" + GOOD))
     assert clean.data == GOOD + GOOD
-    assert [refusal.reason for refusal in clean.refused] == ["redaction_failed"]
+    assert [refusal.reason for refusal in clean.rejected] == ["redaction_failed"]
 
 
 def test_a_file_of_settings_is_far_from_the_limit(secrets_only: Sanitizer) -> None:
@@ -87,7 +87,7 @@ def test_a_file_of_settings_is_far_from_the_limit(secrets_only: Sanitizer) -> No
         for i in range(60)
     )
     clean = secrets_only(chunk_of(json.dumps({"out": settings}).encode() + b"\n"))
-    assert dict(clean.cuts) == {"kv-assignment": 60}
+    assert dict(clean.redactions) == {"kv-assignment": 60}
 
 
 def test_the_same_line_always_comes_to_the_same(secrets_only: Sanitizer) -> None:

@@ -150,7 +150,7 @@ def test_the_redacted_pieces_are_the_redacted_message(
     clean = secrets_only(chunk_of(lines(before)))
     after = [json.loads(line) for line in clean.data.splitlines()]
     assert "".join(at(value, path) for value in after) == REDACTED
-    assert clean.cuts == (("aws-access-key-id", 1), ("kv-assignment", 1), ("url-userinfo", 1))
+    assert clean.redactions == (("aws-access-key-id", 1), ("kv-assignment", 1), ("url-userinfo", 1))
     for old, new in zip(before, after, strict=True):
         parent_old, parent_new = at(old, path[:-1]), at(new, path[:-1])
         parent_old[path[-1]] = parent_new[path[-1]] = None
@@ -196,7 +196,7 @@ def streamed(pieces: int) -> bytes:
 
 def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
     clean = secrets_only(chunk_of(CALM + streamed(5), start=100), flush=False)
-    assert (clean.start, clean.end, clean.data, clean.lines, clean.open) == (
+    assert (clean.start, clean.end, clean.data, clean.lines, clean.open_messages) == (
         100,
         100 + len(CALM),
         CALM,
@@ -215,14 +215,14 @@ def test_a_finished_message_is_taken(secrets_only: Sanitizer) -> None:
 def test_with_flush_an_open_message_is_taken_and_counted(secrets_only: Sanitizer) -> None:
     data = CALM + streamed(5)
     clean = secrets_only(chunk_of(data), flush=True)
-    assert (clean.end, clean.open) == (len(data), 1)
+    assert (clean.end, clean.open_messages) == (len(data), 1)
 
 
 def test_a_message_longer_than_can_be_waited_for_is_taken(secrets_only: Sanitizer) -> None:
     shape = SHAPES["Anthropic text"][0]
     data = lines([shape("word " * 200, i) for i in range(300)])
     clean = secrets_only(chunk_of(data), flush=False)
-    assert (clean.end, clean.open) == (len(data), 1)
+    assert (clean.end, clean.open_messages) == (len(data), 1)
 
 
 def test_waiting_tears_no_other_message(secrets_only: Sanitizer) -> None:
@@ -264,4 +264,4 @@ def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(
     monkeypatch.setattr(stream_cut, "with_escaped", failing)
     clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
     assert clean.data == CALM * 2
-    assert {refusal.reason for refusal in clean.refused} == {"redaction_failed"}
+    assert {refusal.reason for refusal in clean.rejected} == {"redaction_failed"}

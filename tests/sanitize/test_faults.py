@@ -85,7 +85,7 @@ def test_a_stage_that_fails_lets_no_secret_pass(
     ):  # without it every line is walked, and a plain one may be held back with the rest
         assert clean.data.startswith(GOOD)
         assert clean.data.endswith(GOOD)
-    for refusal in clean.refused:
+    for refusal in clean.rejected:
         assert refusal.reason == Reason.REDACTION_FAILED
 
 
@@ -118,7 +118,7 @@ def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line
     monkeypatch.setattr(line_cut.LineCut, "_cut_spans", only_the_first)
     clean = secrets_only(chunk_of(line + b"\n" + GOOD))
     assert clean.data == b'{"a": "[REDACTED:aws-access-key-id]", "b": 1}\n' + GOOD
-    assert clean.cuts == (("aws-access-key-id", 2),)
+    assert clean.redactions == (("aws-access-key-id", 2),)
 
 
 def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(
@@ -128,11 +128,11 @@ def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(
     bad = json.dumps(SECRETS["leaf"]).encode()
     data = GOOD + b"\r\nnot json\n" + GOOD + bad + b"\r\n" + GOOD
     clean = secrets_only(chunk_of(data, start=1000))
-    assert [(data[r.start - 1000 : r.end - 1000], r.reason) for r in clean.refused] == [
+    assert [(data[r.start - 1000 : r.end - 1000], r.reason) for r in clean.rejected] == [
         (b"not json", "not_json"),
         (bad + b"\r", "redaction_failed"),
     ]
-    assert (clean.data, clean.lines, clean.blank) == (GOOD * 3, 3, 1)
+    assert (clean.data, clean.lines, clean.blank_lines) == (GOOD * 3, 3, 1)
 
 
 def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(
@@ -141,7 +141,7 @@ def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(
     monkeypatch.setattr(KeyMatcher, "_classify", failing)
     broken = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
     clean = broken(chunk_of(b'{"password":"correct horse"}\n' + GOOD))
-    assert (clean.data, [r.reason for r in clean.refused]) == (GOOD, ["redaction_failed"])
+    assert (clean.data, [r.reason for r in clean.rejected]) == (GOOD, ["redaction_failed"])
 
 
 def test_more_hits_than_can_be_kept_are_walked_instead(
@@ -160,7 +160,7 @@ def test_more_hits_than_can_be_kept_are_walked_instead(
 def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer) -> None:
     line = b"[" * 700 + b'["Authorization","Bearer abcdef123"]' + b"]" * 700
     clean = secrets_only(chunk_of(line + b"\n" + GOOD))
-    assert (clean.data, [r.reason for r in clean.refused]) == (GOOD, ["too_deep"])
+    assert (clean.data, [r.reason for r in clean.rejected]) == (GOOD, ["too_deep"])
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_a_secret_in_pieces_counts_once_and_leaves_its_neighbours(secrets_only: 
         {"n": 3, "delta": " done"},
     ]
     assert json.loads(clean.data) == {"parts": parts}
-    assert clean.cuts == (("aws-access-key-id", 1),)
+    assert clean.redactions == (("aws-access-key-id", 1),)
 
 
 @pytest.mark.parametrize(

@@ -101,4 +101,4 @@ MARKS = {
 def test_marks_of_other_tools_are_kept_and_not_counted(secrets_only: Sanitizer) -> None:
     line = json.dumps(MARKS).encode() + b"\n"
     clean = secrets_only(chunk_of(line))
-    assert (clean.data, clean.cuts) == (line, ())
+    assert (clean.data, clean.redactions) == (line, ())

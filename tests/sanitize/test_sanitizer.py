@@ -13,7 +13,7 @@ import pytest
 
 from tests.sanitize.lines import chunk_of, redacted
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.model import Refusal
+from tracesidecar.model import Rejection
 from tracesidecar.sanitize.options import CustomRule, RedactionOptions
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Finding, Sanitizer
@@ -33,16 +33,16 @@ def test_a_chunk_is_counted_line_by_line(secrets_only: Sanitizer) -> None:
         clean.data
         == b'{"a":"[REDACTED:aws-access-key-id] [REDACTED:aws-access-key-id]"}\n{"b":null}\n{"password":"[REDACTED:key-name]"}\n'
     )
-    assert (clean.start, clean.end, clean.lines, clean.blank) == (500, 500 + len(data), 3, 1)
+    assert (clean.start, clean.end, clean.lines, clean.blank_lines) == (500, 500 + len(data), 3, 1)
     assert clean.repaired == (500 + data.index(b'{"b"'),)
-    assert clean.cuts == (("aws-access-key-id", 2), ("key-name", 1))
+    assert clean.redactions == (("aws-access-key-id", 2), ("key-name", 1))
 
 
 def test_refusals_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory: str) -> None:
     sanitizer = Sanitizer(RedactionOptions(), cache_directory=cache_directory, digest_key=b"k" * 16)
     clean = sanitizer(chunk_of(b'{"a":1}\nbad\n', start=100))
-    assert clean.refused == (
-        Refusal(
+    assert clean.rejected == (
+        Rejection(
             108, 111, "not_json", hashlib.blake2b(b"bad", key=b"k" * 16, digest_size=16).digest()
         ),
     )
@@ -50,13 +50,13 @@ def test_refusals_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory
 
 def test_refusals_of_the_collector_are_passed_on(secrets_only: Sanitizer) -> None:
     chunk = chunk_of(b"", start=10)
-    long = Refusal(10, 99, Reason.TOO_LONG)
+    long = Rejection(10, 99, Reason.TOO_LONG)
     clean = secrets_only(
         type(chunk)(
-            segment=chunk.segment, start=10, end=99, data=b"", next=chunk.next, refused=(long,)
+            segment=chunk.segment, start=10, end=99, data=b"", next=chunk.next, rejected=(long,)
         )
     )
-    assert (clean.data, clean.lines, clean.refused) == (b"", 0, (long,))
+    assert (clean.data, clean.lines, clean.rejected) == (b"", 0, (long,))
 
 
 def test_personal_data_is_cut_only_when_asked_for(

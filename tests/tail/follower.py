@@ -7,7 +7,7 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tracesidecar.model import BEGINNING, Checkpoint, Refusal
+from tracesidecar.model import BEGINNING, Checkpoint, Rejection
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import Loss, Remark, Scan, SegmentRecord
@@ -62,7 +62,7 @@ class Follower:
         self.sources = [SourceOptions(**(defaults | source))]  # type: ignore[arg-type]
         self.lines: list[bytes] = []
         self.torn: list[bytes] = []
-        self.refused: list[Refusal] = []
+        self.refused: list[Rejection] = []
         self.losses: list[Loss] = []
         self.warnings: list[Remark] = []
         self.last = Scan()
@@ -115,8 +115,8 @@ class Follower:
             return False
         assert chunk.start == at.offset
         assert chunk.end == chunk.next.offset > chunk.start
-        if chunk.refused:
-            self.refused += chunk.refused
+        if chunk.rejected:
+            self.refused += chunk.rejected
             assert chunk.data == b""
         else:
             assert len(chunk.data) == chunk.end - chunk.start

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from tests.tail.follower import KEY, Follower, Writer
-from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint, Chunk, Refusal
+from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.reading import compressed
 from tracesidecar.units import Size
 
@@ -84,8 +84,8 @@ def test_a_line_over_the_limit_is_passed_over_and_its_neighbours_arrive(
     digest = hashlib.blake2b(over, key=KEY, digest_size=16).digest()
     second = 7 + len(over) + 1 + len(exact) + 1
     assert follower.refused == [
-        Refusal(7, 7 + len(over), "too_long", digest),
-        Refusal(second, second + len(over), "too_long", digest),
+        Rejection(7, 7 + len(over), "too_long", digest),
+        Rejection(second, second + len(over), "too_long", digest),
     ]
 
 

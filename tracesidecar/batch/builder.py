@@ -25,10 +25,10 @@ from tracesidecar.dialects.interpreter import Interpreted
 from tracesidecar.journal.plan import Plan, PlannedObject, manifest_name, object_name
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.journal.sealing import UNSEALED, Sealed
-from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range, Refusal, Segment
+from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range, Rejection, Segment
 
 
-class Place(NamedTuple):
+class LinePosition(NamedTuple):
     """Where an accepted line stood: its number in the chunk from 0, its offset in the segment and
     its length, in bytes without the newline.
     """
@@ -51,7 +51,7 @@ class Piece:
     digest: bytes = field(repr=False)
     next: Checkpoint
     sealed: Sealed = UNSEALED
-    places: tuple[Place, ...] = ()
+    places: tuple[LinePosition, ...] = ()
     count: int = 0
 
     @property
@@ -67,11 +67,11 @@ class Piece:
         """The lines of it that validation refused."""
         return tuple(
             quarantined(self.clean.segment, "", refusal, self.sealed)
-            for refusal in self.clean.refused
+            for refusal in self.clean.rejected
         )
 
 
-def quarantined(segment: Segment, sink: str, refusal: Refusal, sealed: Sealed) -> QuarantinedLine:
+def quarantined(segment: Segment, sink: str, refusal: Rejection, sealed: Sealed) -> QuarantinedLine:
     """The row of a refused line."""
     place = segment.source, segment.path, segment.generation
     return QuarantinedLine(
@@ -187,10 +187,10 @@ class BatchBuilder:
         segment = clean.segment
         place = segment.id, segment.source, label, segment.generation
         self._describe(
-            ManifestRange(*place, clean.start, clean.end, clean.lines, len(clean.refused), records)
+            ManifestRange(*place, clean.start, clean.end, clean.lines, len(clean.rejected), records)
         )
         self._quarantined += piece.quarantined
-        for rule, count in clean.cuts:
+        for rule, count in clean.redactions:
             self._cuts[rule] += count
         self.reached[segment.id] = replace(piece.next, state=state) if state else piece.next
         self.lines += clean.lines

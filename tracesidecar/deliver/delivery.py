@@ -65,7 +65,7 @@ class Circuit:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRecord:
+class RejectedRecord:
     """A record that the destination will never take: its index in the batch, and why."""
 
     index: int
@@ -90,7 +90,7 @@ class Delivery:
         """Enter the sink, however long it is away."""
         await self._until_settled(self.sink.__aenter__)
 
-    async def send(self, batch: Batch) -> tuple[RefusedRecord, ...]:
+    async def send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         """Return when every record is durable at the destination or refused by it; the refused are
         returned. Raises SinkHalted.
         """
@@ -144,11 +144,11 @@ class Delivery:
             self.circuit.is_open = False
             self.events.circuit(is_open=False)
 
-    async def _bisect(self, batch: Batch, error: Rejected) -> tuple[RefusedRecord, ...]:
+    async def _bisect(self, batch: Batch, error: Rejected) -> tuple[RejectedRecord, ...]:
         if batch.lines == 1:
-            return (RefusedRecord(0, error.reason),)
+            return (RejectedRecord(0, error.reason),)
         lines = await asyncio.to_thread(records, batch)
-        refused: list[RefusedRecord] = []
+        refused: list[RejectedRecord] = []
         taken = _took_some(error, batch.lines)
         spans = _split(0, batch.lines - 1, error, refused)
         if error.records is not None and not taken and not spans:
@@ -162,7 +162,7 @@ class Delivery:
             except Rejected as rejected:
                 taken = taken or _took_some(rejected, piece.lines)
                 if first == last:
-                    refused.append(RefusedRecord(first, rejected.reason))
+                    refused.append(RejectedRecord(first, rejected.reason))
                 else:
                     spans += _split(first, last, rejected, refused)
             if not taken:
@@ -173,10 +173,12 @@ class Delivery:
 def _took_some(error: Rejected, lines: int) -> bool:
     """Whether the destination has taken something of what it also refused."""
     named = len(error.records or ())
-    return (error.stored and named < lines) or (error.refused is not None and error.refused < named)
+    return (error.stored and named < lines) or (
+        error.rejected_count is not None and error.rejected_count < named
+    )
 
 
-def _doubt_unanimity(refused: Sequence[RefusedRecord]) -> None:
+def _doubt_unanimity(refused: Sequence[RejectedRecord]) -> None:
     if len(refused) >= UNANIMOUS:
         raise RetryLater(
             "all_refused",
@@ -185,7 +187,7 @@ def _doubt_unanimity(refused: Sequence[RefusedRecord]) -> None:
 
 
 def _split(
-    first: int, last: int, error: Rejected, refused: list[RefusedRecord]
+    first: int, last: int, error: Rejected, refused: list[RejectedRecord]
 ) -> list[tuple[int, int]]:
     """What to send next of the span [first, last], last part first: halves of where the refused
     are, or the runs between those named, if they are not there.
@@ -202,7 +204,7 @@ def _split(
         return [(start, end) for start, end in pieces if start <= end][::-1]
     spans, start = [], first
     for index in sorted(first + record for record in error.records):
-        refused.append(RefusedRecord(index, error.reason))
+        refused.append(RejectedRecord(index, error.reason))
         if index > start and not error.stored:
             spans.append((start, index - 1))
         start = index + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tracesidecar.model import BEGINNING, CHUNK_BYTES, Chunk, Refusal, Segment
+from tracesidecar.model import BEGINNING, CHUNK_BYTES, Chunk, Rejection, Segment
 from tracesidecar.sanitize.refusals import Reason
 
 
@@ -16,14 +16,14 @@ class NumberedChunk:
     chunk: Chunk
     first_line: int
 
-    def line_number(self, refusal: Refusal) -> int:
+    def line_number(self, refusal: Rejection) -> int:
         """Tell which line of the stream was refused."""
         return self.first_line + self.chunk.data.count(b"\n", 0, refusal.start - self.chunk.start)
 
     @property
     def lines(self) -> int:
         """Count the lines, a torn last one and one that was too long included."""
-        return self.chunk.data.count(b"\n") + self.chunk.torn + len(self.chunk.refused)
+        return self.chunk.data.count(b"\n") + self.chunk.torn + len(self.chunk.rejected)
 
 
 def chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Iterator[NumberedChunk]:
@@ -76,9 +76,9 @@ class _Cutter:
     def too_long(self) -> NumberedChunk:
         end = self._start + self._passed
         self._passed = 0
-        refused = (Refusal(self._start, end, Reason.TOO_LONG),)
+        rejected = (Rejection(self._start, end, Reason.TOO_LONG),)
         return self._numbered(
-            Chunk(self._segment, self._start, end, b"", BEGINNING, refused=refused)
+            Chunk(self._segment, self._start, end, b"", BEGINNING, rejected=rejected)
         )
 
     def _numbered(self, chunk: Chunk) -> NumberedChunk:

@@ -151,17 +151,17 @@ class Examination:
             findings.lines += numbered.lines
             findings.bytes += numbered.chunk.end - numbered.chunk.start
             advance(numbered.chunk.end - numbered.chunk.start)
-            for refusal in clean.refused:
+            for refusal in clean.rejected:
                 findings.invalid[str(refusal.reason)] += 1
                 if len(findings.invalid_lines) < INVALID_LINES_KEPT:
                     findings.invalid_lines.append(
                         (numbered.line_number(refusal), str(refusal.reason))
                     )
-            for rule, count in clean.cuts:
+            for rule, count in clean.redactions:
                 (findings.pii if rule in self._personal else findings.secrets)[rule] += count
                 if rule in self._not_cut:
                     findings.pii_not_cut[rule] += count
-            if clean.cuts:
+            if clean.redactions:
                 findings.places += _places(numbered, clean, PLACES_KEPT - len(findings.places))
 
 
@@ -169,7 +169,7 @@ def _places(numbered: NumberedChunk, clean: CleanChunk, limit: int) -> list[Plac
     """Return where the chunk's lines and the clean ones differ by markers, the first `limit`."""
     found: list[Place] = []
     after = iter(clean.data.split(b"\n"))
-    refused = {numbered.line_number(refusal) for refusal in clean.refused}
+    refused = {numbered.line_number(refusal) for refusal in clean.rejected}
     for number, line in enumerate(numbered.chunk.data.split(b"\n"), numbered.first_line):
         if number in refused or not line.strip():
             continue

@@ -54,7 +54,7 @@ class Tally:
             for data, place in zip(clean.data.split(b"\n"), places, strict=False)
         ]
         passage = LineBlock(
-            path, lines, chunk.data.count(b"\n"), clean.refused[0].reason if clean.refused else ""
+            path, lines, chunk.data.count(b"\n"), clean.rejected[0].reason if clean.rejected else ""
         )
         events, self._state = self._interpreter(passage, self._state)
         for dialect, event in events:

@@ -7,12 +7,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
-from tracesidecar.batch.builder import Piece, Place
+from tracesidecar.batch.builder import LinePosition, Piece
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.journal.range_digest import RangeDigest
 from tracesidecar.journal.sealing import UNSEALED, Sealed, Vault
 from tracesidecar.metrics import Metrics
-from tracesidecar.model import BEGINNING, Checkpoint, Chunk, CleanChunk, Range, Refusal
+from tracesidecar.model import BEGINNING, Checkpoint, Chunk, CleanChunk, Range, Rejection
 from tracesidecar.sanitize.refusals import Reason
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -174,7 +174,7 @@ class ChunkReader:
             return Absence.GONE
         place = Checkpoint(line.end, b"")
         if line.end - line.start > source.max_line:
-            refusal = Refusal(line.start, line.end, Reason.TOO_LONG.value, line.digest)
+            refusal = Rejection(line.start, line.end, Reason.TOO_LONG.value, line.digest)
             return Piece(
                 CleanChunk(view.segment, line.start, line.end, b"", 0, (refusal,)), b"", place
             )
@@ -197,8 +197,8 @@ class ChunkReader:
             clean = replace(
                 clean,
                 end=line.end,
-                refused=(
-                    Refusal(line.start, line.end, Reason.REDACTION_FAILED.value, line.digest),
+                rejected=(
+                    Rejection(line.start, line.end, Reason.REDACTION_FAILED.value, line.digest),
                 ),
             )
         places, count = self._places(data + b"\n", clean)
@@ -235,7 +235,7 @@ class ChunkReader:
             None,
         )
 
-    def places(self, piece: Piece, wanted: Mapping[int, str]) -> tuple[list[Refusal], Sealed]:
+    def places(self, piece: Piece, wanted: Mapping[int, str]) -> tuple[list[Rejection], Sealed]:
         """Where the accepted lines with these indexes stand (index in the piece → reason), and
         where their bytes are sealed.
         """
@@ -253,9 +253,11 @@ class ChunkReader:
         ]
         return refusals, self._sealed(clean.segment.id, clean.start, data, refusals)
 
-    def _refusal(self, data: bytes, clean: CleanChunk, place: Place, reason: str) -> Refusal:
+    def _refusal(
+        self, data: bytes, clean: CleanChunk, place: LinePosition, reason: str
+    ) -> Rejection:
         start = place.offset - clean.start
-        return Refusal(
+        return Rejection(
             place.offset,
             place.offset + place.length,
             reason,
@@ -298,10 +300,10 @@ class ChunkReader:
     def _piece(self, chunk: Chunk, clean: CleanChunk) -> Piece:
         digest = RangeDigest(self._key)
         digest.update(chunk.data)
-        sealed = self._sealed(chunk.segment.id, chunk.start, chunk.data, clean.refused)
+        sealed = self._sealed(chunk.segment.id, chunk.start, chunk.data, clean.rejected)
         return Piece(clean, digest.digest(), chunk.next, sealed, *self._places(chunk.data, clean))
 
-    def _places(self, data: bytes, clean: CleanChunk) -> tuple[tuple[Place, ...], int]:
+    def _places(self, data: bytes, clean: CleanChunk) -> tuple[tuple[LinePosition, ...], int]:
         """Where the accepted lines stood, and how many lines there were."""
         if not self._with_places:
             return (), 0
@@ -321,7 +323,7 @@ class ChunkReader:
             chunk is None
             or not chunk.torn
             or not chunk.data
-            or self._clean(chunk, flush=True).refused
+            or self._clean(chunk, flush=True).rejected
         ):
             self._tails.pop(segment, None)
             return None
@@ -340,7 +342,9 @@ class ChunkReader:
             return False
         return now - since >= OPEN_SECONDS
 
-    def _sealed(self, segment: int, start: int, data: bytes, refused: Sequence[Refusal]) -> Sealed:
+    def _sealed(
+        self, segment: int, start: int, data: bytes, refused: Sequence[Rejection]
+    ) -> Sealed:
         """Seal what was refused of `data`; a line that was passed over as too long was never held,
         and stays a reference.
         """
@@ -365,29 +369,29 @@ class ChunkReader:
         metrics = self._metrics
         metrics.read_bytes.labels(segment.source).inc(clean.end - clean.start)
         metrics.lines.labels(segment.source).inc(clean.lines)
-        if clean.blank:
-            metrics.blank_lines.labels(segment.source).inc(clean.blank)
+        if clean.blank_lines:
+            metrics.blank_lines.labels(segment.source).inc(clean.blank_lines)
         if clean.repaired:
             metrics.repaired_lines.labels(segment.source).inc(len(clean.repaired))
-        if clean.open:
-            metrics.open_messages.labels(segment.source).inc(clean.open)
-        for refusal in clean.refused:
+        if clean.open_messages:
+            metrics.open_messages.labels(segment.source).inc(clean.open_messages)
+        for refusal in clean.rejected:
             metrics.quarantined_lines.labels(segment.source, refusal.reason).inc()
-        for rule, count in clean.cuts:
+        for rule, count in clean.redactions:
             metrics.redactions.labels(rule).inc(count)
 
 
-def accepted(data: bytes, clean: CleanChunk) -> list[Place]:
+def accepted(data: bytes, clean: CleanChunk) -> list[LinePosition]:
     """Where in the segment every line stands that passed, in order: all but the refused and the
     blank ones. `data` are the bytes of `clean`.
     """
-    refused = {refusal.end - clean.start for refusal in clean.refused}
+    refused = {refusal.end - clean.start for refusal in clean.rejected}
     found, number, start, last = [], 0, 0, len(data)
     while start < last:
         newline = data.find(b"\n", start)
         end = newline if newline >= 0 else last
         is_blank = end == start or (data[start] in b" \t\r" and not data[start:end].strip(b" \t\r"))
         if not is_blank and end not in refused:
-            found.append(Place(number, clean.start + start, end - start))
+            found.append(LinePosition(number, clean.start + start, end - start))
         number, start = number + 1, end + 1
     return found

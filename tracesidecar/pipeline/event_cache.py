@@ -93,7 +93,7 @@ class EventCache:
             Line(data, place.number, place.offset, place.length, place.offset in repaired)
             for data, place in zip(clean.data.split(b"\n"), piece.places, strict=False)
         ]
-        refusal = clean.refused[0].reason if clean.refused else ""
+        refusal = clean.rejected[0].reason if clean.rejected else ""
         return LineBlock(
             self._pieces.label(clean.segment.id, clean.segment.origin or clean.segment.path),
             lines,

@@ -56,8 +56,8 @@ def gather(
             unreachable += 1
         elif isinstance(piece, Absence):
             gone.append(entry.id)
-        elif piece.clean.refused:
-            refused.append((entry.id, piece.clean.refused[0].reason))
+        elif piece.clean.rejected:
+            refused.append((entry.id, piece.clean.rejected[0].reason))
         else:
             events = material.meanings.of(piece, b"")[0] if route.form.form.interprets else ()
             if BatchBuilder(route.form).add(piece, "", events):

@@ -71,7 +71,7 @@ def planned_pieces(
         segment = planned.segment
         at = BEGINNING if plan.redriven else cursors.get(segment, BEGINNING)
         piece = None if segment in broken else material.pieces.again(planned, at)
-        if piece is None or (plan.redriven and piece.clean.refused):
+        if piece is None or (plan.redriven and piece.clean.rejected):
             if not plan.redriven:
                 broken.add(segment)
             yield planned, None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.model import Chunk, CleanChunk, Refusal
+from tracesidecar.model import Chunk, CleanChunk, Rejection
 from tracesidecar.sanitize.engine.interface import choose_engine
 from tracesidecar.sanitize.json_path import key_path
 from tracesidecar.sanitize.markers import merged
@@ -106,11 +106,11 @@ class Sanitizer:
             end=chunk.end,
             data=redacted.data,
             lines=valid.lines - len(redacted.failed),
-            refused=(*chunk.refused, *(self._refusal(chunk, *each) for each in sorted(refused))),
-            cuts=tuple(sorted(redacted.cuts.items())),
-            blank=valid.blank,
+            rejected=(*chunk.rejected, *(self._refusal(chunk, *each) for each in sorted(refused))),
+            redactions=tuple(sorted(redacted.cuts.items())),
+            blank_lines=valid.blank,
             repaired=tuple(chunk.start + start for start in valid.repaired),
-            open=sum(stream.is_open for stream in scanned.streams),
+            open_messages=sum(stream.is_open for stream in scanned.streams),
         )
 
     def self_test(self) -> tuple[str, ...]:
@@ -155,13 +155,13 @@ class Sanitizer:
         except Exception:  # noqa: BLE001 - fail closed
             return "[REDACTED:text]"
 
-    def _refusal(self, chunk: Chunk, start: int, end: int, reason: Reason) -> Refusal:
+    def _refusal(self, chunk: Chunk, start: int, end: int, reason: Reason) -> Rejection:
         digest = (
             hashlib.blake2b(chunk.data[start:end], key=self._digest_key, digest_size=16).digest()
             if self._digest_key
             else None
         )
-        return Refusal(chunk.start + start, chunk.start + end, reason.value, digest)
+        return Rejection(chunk.start + start, chunk.start + end, reason.value, digest)
 
 
 def _original(valid: Validated, offset: int) -> int:

@@ -33,6 +33,6 @@ def execute(arguments: argparse.Namespace) -> int:
             clean = sanitize(numbered.chunk)
             sys.stdout.buffer.write(clean.data)
             sys.stdout.buffer.flush()
-            for refusal in clean.refused:
+            for refusal in clean.rejected:
                 complain(f"line {numbered.line_number(refusal)}: {refusal.reason}")
     return 0

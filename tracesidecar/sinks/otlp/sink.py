@@ -90,12 +90,14 @@ class OtlpSink(PostingSink):
             log.warning(
                 "sink.partial_success",
                 sink=self._options.name,
-                refused=refused,
+                rejected_count=refused,
                 sent=sent,
                 first_event=request.records[0].id,
             )
             detail = f"{self._endpoint.where} took {max(sent - refused, 0)} of {sent} records and did not say which"
-            raise Rejected("partial_success", detail, records=tuple(range(sent)), refused=refused)
+            raise Rejected(
+                "partial_success", detail, records=tuple(range(sent)), rejected_count=refused
+            )
 
     async def _export(self, records: tuple[bytes, ...]) -> Answer:
         content = await asyncio.to_thread(self._body, records)

@@ -50,7 +50,7 @@ class Request:
             error.reason,
             error.detail,
             records=tuple(self.indexes[index] for index in error.records),
-            refused=error.refused,
+            rejected_count=error.rejected_count,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, Refusal
+from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.reading.chunker import Chunker, ChunkSpan
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
@@ -97,7 +97,7 @@ class Reader:
         segment = file.segment(self._parts.sources[file.source].name)
         if cut.digest is None:
             return Chunk(segment, at.offset, cut.end, cut.data, place, cut.torn)
-        refusal = Refusal(at.offset, cut.end - (not cut.torn), "too_long", cut.digest)
+        refusal = Rejection(at.offset, cut.end - (not cut.torn), "too_long", cut.digest)
         return Chunk(segment, at.offset, cut.end, b"", place, cut.torn, (refusal,))
 
     def _doubt(
