@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from tracesidecar.ddl.lake_location import PREFIXES, Encoding
+from tracesidecar.ddl.lake_location import LAKE_ROOTS, LakeFormat
 from tracesidecar.dialects.event import Event
 from tracesidecar.encode.canonical import encode_partitioned
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
@@ -140,7 +140,7 @@ SESSIONS = {("copilot", "copilot-1", 500, 50)}
 def write(
     root: Path,
     given: Rows,
-    form: Encoding,
+    form: LakeFormat,
     name: str = "host-20260903T000000Z-0123456789abcdef",
     compression: Compression = "gzip",
 ) -> dict[str, bytes]:
@@ -155,7 +155,7 @@ def write(
             if form == "json"
             else (".parquet", _parquet(events))
         )
-        written[f"{PREFIXES[form]}/dt={dt}/dialect={dialect}/{name}{extension}"] = content
+        written[f"{LAKE_ROOTS[form]}/dt={dt}/dialect={dialect}/{name}{extension}"] = content
     for path, content in written.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ddl.lakes import CALLS, SESSIONS, as_row, rows, write
 from tracesidecar.ddl import duckdb as ddl
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.dialects.columns import COLUMNS
 
 TIMES = ", ".join(
@@ -25,9 +25,9 @@ def opened(lake: Lake) -> duckdb.DuckDBPyConnection:
 
 
 @pytest.mark.parametrize("form", ["json", "parquet"])
-def test_every_column_of_every_event_comes_back(tmp_path: Path, form: Encoding) -> None:
+def test_every_column_of_every_event_comes_back(tmp_path: Path, form: LakeFormat) -> None:
     write(tmp_path, rows(), form)
-    found = opened(Lake(str(tmp_path), forms=(form,))).execute(
+    found = opened(Lake(str(tmp_path), formats=(form,))).execute(
         f"SELECT * REPLACE ({TIMES}) FROM events ORDER BY source_line"
     )
     names = [column[0] for column in found.description or ()]
@@ -38,10 +38,10 @@ def test_every_column_of_every_event_comes_back(tmp_path: Path, form: Encoding) 
 
 @pytest.mark.parametrize("form", ["json", "parquet"])
 def test_totals_are_right_over_repeats_forks_and_session_totals(
-    tmp_path: Path, form: Encoding
+    tmp_path: Path, form: LakeFormat
 ) -> None:
     write(tmp_path, rows(), form)
-    database = opened(Lake(str(tmp_path), forms=(form,)))
+    database = opened(Lake(str(tmp_path), formats=(form,)))
     sums = "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM model_calls GROUP BY dialect"
     assert set(database.execute(sums).fetchall()) == CALLS
     assert (
@@ -71,7 +71,7 @@ def test_a_lake_that_is_partly_compacted_counts_each_call_once(tmp_path: Path) -
 
 def test_a_day_and_a_dialect_are_found_by_their_folders_alone(tmp_path: Path) -> None:
     write(tmp_path, rows(), "json")
-    database = opened(Lake(str(tmp_path), forms=("json",)))
+    database = opened(Lake(str(tmp_path), formats=("json",)))
     plan = database.execute(
         "EXPLAIN ANALYZE SELECT count(*) FROM events WHERE dt = '2026-09-02' AND dialect = 'claude_code'"
     ).fetchall()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.ddl.lakes import CALLS, SESSIONS, as_row, rows, write
 from tracesidecar.ddl import spark as ddl
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import Statement
 from tracesidecar.dialects.columns import COLUMNS
 
@@ -65,10 +65,10 @@ def begin(spark: SparkSession, lake: Lake) -> dict[str, Statement]:
 
 @pytest.mark.parametrize("form", ["json", "parquet"])
 def test_spark_gives_every_row_and_the_right_totals(
-    spark: SparkSession, tmp_path: Path, form: Encoding
+    spark: SparkSession, tmp_path: Path, form: LakeFormat
 ) -> None:
     write(tmp_path, rows(), form)
-    begin(spark, Lake(str(tmp_path), forms=(form,)))
+    begin(spark, Lake(str(tmp_path), formats=(form,)))
     found = [
         row.asDict()
         for row in spark.sql(f"SELECT *, {TIMES} FROM events ORDER BY source_line").collect()

@@ -12,7 +12,7 @@ from _pytest.mark import ParameterSet
 from sqlglot import expressions
 
 from tracesidecar.ddl import athena, bigquery, duckdb, iceberg, postgres, spark, sqlite
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import Statement
 from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.registry import MODULES
@@ -41,10 +41,10 @@ def engines(lake: Lake) -> dict[str, tuple[str, tuple[Statement, ...]]]:
 
 
 def every() -> Iterator[ParameterSet]:
-    forms: tuple[tuple[Encoding, ...], ...] = (("json", "parquet"), ("parquet",))
+    forms: tuple[tuple[LakeFormat, ...], ...] = (("json", "parquet"), ("parquet",))
     for kinds in forms:
         for engine, (dialect, statements) in engines(
-            Lake("gs://bucket/agents" if len(kinds) == 1 else "s3://bucket/agents", forms=kinds)
+            Lake("gs://bucket/agents" if len(kinds) == 1 else "s3://bucket/agents", formats=kinds)
         ).items():
             for statement in statements:
                 yield pytest.param(

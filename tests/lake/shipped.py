@@ -17,7 +17,7 @@ from tracesidecar.batch.manifest import (
     ManifestRange,
     encode_manifest,
 )
-from tracesidecar.ddl.lake_location import Encoding
+from tracesidecar.ddl.lake_location import LakeFormat
 from tracesidecar.journal.plan import manifest_name
 from tracesidecar.lake.proof import Finding
 from tracesidecar.model import Compression
@@ -31,7 +31,7 @@ class Shipped:
     """Writes batch after batch of one segment below a folder."""
 
     root: Path
-    form: Encoding = "json"
+    form: LakeFormat = "json"
     host: str = "host"
     compression: Compression = "gzip"
     end: int = 0

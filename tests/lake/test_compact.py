@@ -100,7 +100,7 @@ def opened(root: Path) -> duckdb.DuckDBPyConnection:
         for form, folder in (("json", "v1"), ("parquet", "parquet/v1"))
         if any((root / folder).rglob("*.*"))
     )
-    for statement in ddl.statements(Lake(str(root), forms=forms)):
+    for statement in ddl.statements(Lake(str(root), formats=forms)):
         database.execute(statement.text)
     return database
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -16,15 +16,13 @@ from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.interpreter import Interpreted
 from tracesidecar.encode.formats import RecordEncoder, encoder
 from tracesidecar.encode.jsonl import EXTENSIONS, LinesEncoder
+from tracesidecar.encode.lake_layout import Format, lake_root
 from tracesidecar.encode.limit import within
 from tracesidecar.encode.severity import severity
 from tracesidecar.model import CleanChunk, Compression, Record
 
 DeliveryUnit = Literal["objects", "body", "records"]
 """What a sink wants of a batch: objects under names, one body to send, or records one by one."""
-
-Format = Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp", "parquet"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 EARLIEST_DAY = "2020-01-01"
 """An event of before is one whose clock was wrong: it falls back to the batch's time."""
@@ -53,19 +51,6 @@ class Encoding:
     def extension(self) -> str:
         """What the names of objects end in."""
         return ".parquet" if self.format == "parquet" else EXTENSIONS[self.compression]
-
-
-def root_of(form: Format) -> str:
-    """The folder of a lake that has the objects of a format: each its own, because an engine reads
-    all below a table's location as one format.
-    """
-    return "v1" if form == "event" else f"{form}/v1"
-
-
-def format_of(name: str) -> Format:
-    """The format of an object that this program named."""
-    root = name.partition("/")[0]
-    return "event" if root == "v1" else next((each for each in FORMATS if each == root), "raw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +105,7 @@ class Lines:
 
     def __init__(self, form: Encoding, at: int) -> None:
         self._encoder = LinesEncoder(form.compression)
-        self._partition = f"{root_of('raw')}/dt={day(at)}"
+        self._partition = f"{lake_root('raw')}/dt={day(at)}"
         self.records = 0
         self.size_bytes = 0
 
@@ -209,7 +194,7 @@ class Rows:
         self._form = form
         self._clock = BatchClock(at)
         self._is_split = form.takes == "objects"
-        self._root = root_of(form.format)
+        self._root = lake_root(form.format)
         self._parts: dict[str, Part] = {}
         self.records = 0
         self.size_bytes = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from tracesidecar.config.schema import Configuration
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
 
@@ -50,8 +50,10 @@ def lake(configuration: Configuration, name: str | None) -> Found | None:
 
 
 def _lake(sink: SinkOptions) -> Lake:
-    forms: tuple[Encoding, ...] = ("parquet",) if sink.format == "parquet" else ("json", "parquet")
-    return Lake(_location(sink), forms=forms)
+    formats: tuple[LakeFormat, ...] = (
+        ("parquet",) if sink.format == "parquet" else ("json", "parquet")
+    )
+    return Lake(_location(sink), formats=formats)
 
 
 def _location(sink: SinkOptions) -> str:
@@ -63,11 +65,11 @@ def _location(sink: SinkOptions) -> str:
 
 
 def with_objects(lake: Lake) -> Lake:
-    """Leave out the forms of which a local lake has no object yet; one without any stays as it is."""
+    """Leave out the formats that a local lake has no object of yet, unless it has none at all."""
     if "://" in lake.location:
-        return replace(lake, forms=lake.forms[:1])
-    there = tuple(form for form in lake.forms if _has_files(lake.prefix(form)))
-    return replace(lake, forms=there or lake.forms[:1])
+        return replace(lake, formats=lake.formats[:1])
+    there = tuple(form for form in lake.formats if _has_files(lake.prefix(form)))
+    return replace(lake, formats=there or lake.formats[:1])
 
 
 def _has_files(folder: str) -> bool:

@@ -9,13 +9,13 @@ import os
 import stat
 from collections.abc import Iterator
 
-from tracesidecar.batch.bodies import root_of
 from tracesidecar.config.messages import nearest, one_of
 from tracesidecar.config.paths import is_pattern, is_within, watched_directory
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects.selection import chosen
 from tracesidecar.encode.jsonl import EXTENSIONS
+from tracesidecar.encode.lake_layout import lake_root
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal.sealing import recipient
 from tracesidecar.sanitize.options import RedactionOptions
@@ -124,7 +124,7 @@ def _own_output(configuration: Configuration) -> Iterator[Problem]:
             continue
         extension = ".parquet" if sink.format == "parquet" else EXTENSIONS[sink.compression]
         produced = (
-            f"{folder}/{root_of(sink.format)}/dt=2026-01-31/host-20260131T000000Z-0{extension}"
+            f"{folder}/{lake_root(sink.format)}/dt=2026-01-31/host-20260131T000000Z-0{extension}"
         )
         for source in configuration.source:
             include = next(

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracesidecar import __version__
-from tracesidecar.batch.bodies import root_of
 from tracesidecar.config.schema import Configuration
 from tracesidecar.encode.jsonl import EXTENSIONS
+from tracesidecar.encode.lake_layout import lake_root
 from tracesidecar.logs import printable
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
@@ -65,9 +65,9 @@ def greeting(configuration: Configuration, path: str | None, found: Findings) ->
 
 def _look(folder: str, sink: SinkOptions) -> str:
     """The command that shows what has arrived."""
-    place = f"{_short(folder) if shlex.quote(folder) == folder else shlex.quote(folder)}/{root_of(sink.format)}/dt=*"
+    place = f"{_short(folder) if shlex.quote(folder) == folder else shlex.quote(folder)}/{lake_root(sink.format)}/dt=*"
     if sink.format == "parquet":
-        return f"duckdb -c \"FROM read_parquet('{folder}/{root_of(sink.format)}/*/*/*.parquet') LIMIT 10\""
+        return f"duckdb -c \"FROM read_parquet('{folder}/{lake_root(sink.format)}/*/*/*.parquet') LIMIT 10\""
     tool = {"gzip": "gzip -dc", "zstd": "zstd -dc", "none": "cat"}[sink.compression]
     return f"{tool} {place}{'' if sink.format == 'raw' else '/dialect=*'}/*{EXTENSIONS[sink.compression]} | head"
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.bodies import Encoding, format_of
+from tracesidecar.batch.bodies import Encoding
 from tracesidecar.batch.builder import BatchSpec
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.redaction_check import prove
@@ -24,6 +24,7 @@ from tracesidecar.dialects import prices
 from tracesidecar.dialects.event import SCHEMA_VERSION
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.selection import chosen
+from tracesidecar.encode.lake_layout import format_of
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import sealing
 from tracesidecar.journal.journal import Journal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, Types, listed
 from tracesidecar.ddl.views import totals
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
@@ -18,7 +18,7 @@ JSON_TYPES = Types(
 )  # the SerDe reads RFC 3339 as NULL where the column is a timestamp
 PARQUET_TYPES = Types(_NAMES, time="timestamp")
 
-_STORED: dict[Encoding, str] = {
+_STORED: dict[LakeFormat, str] = {
     # Not the OpenX SerDe: AWS says that it can lose rows. This one fails a query on a line that is
     # not JSON, and there is none.
     "json": """ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
@@ -34,20 +34,20 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
         Statement(
             "database", "where the tables are", f"CREATE DATABASE IF NOT EXISTS {lake.database}"
         ),
-        *(_table(lake, form) for form in lake.forms),
-        Statement("events", "all events, whatever format they lie in", _events(lake)),
+        *(_table(lake, lake_format) for lake_format in lake.formats),
+        Statement("events", "all events, whatever lake_format they lie in", _events(lake)),
         *totals(f"{lake.database}."),
     )
 
 
-def _table(lake: Lake, form: Encoding) -> Statement:
-    types = JSON_TYPES if form == "json" else PARQUET_TYPES
-    text = f"""CREATE EXTERNAL TABLE IF NOT EXISTS {lake.database}.events_{form} (
+def _table(lake: Lake, lake_format: LakeFormat) -> Statement:
+    types = JSON_TYPES if lake_format == "json" else PARQUET_TYPES
+    text = f"""CREATE EXTERNAL TABLE IF NOT EXISTS {lake.database}.events_{lake_format} (
 {types.listed(COLUMNS)}
 )
 PARTITIONED BY ({", ".join(f"{column.name} string" for column in PARTITIONS)})
-{_STORED[form]}
-LOCATION '{lake.prefix(form)}/'
+{_STORED[lake_format]}
+LOCATION '{lake.prefix(lake_format)}/'
 TBLPROPERTIES (
   'projection.enabled' = 'true',
   'projection.dt.type' = 'date',
@@ -57,26 +57,26 @@ TBLPROPERTIES (
   'projection.dt.interval.unit' = 'DAYS',
   'projection.dialect.type' = 'enum',
   'projection.dialect.values' = '{",".join(lake.dialects)}',
-  'storage.location.template' = '{lake.prefix(form)}/dt=${{dt}}/dialect=${{dialect}}/'
+  'storage.location.template' = '{lake.prefix(lake_format)}/dt=${{dt}}/dialect=${{dialect}}/'
 )"""
     made = {
         "json": "as they are shipped",
-        "parquet": "as a sink of format parquet or `compact` writes them",
-    }[form]
-    return Statement(f"events_{form}", f"the events {made}", text)
+        "parquet": "as a sink of lake_format parquet or `compact` writes them",
+    }[lake_format]
+    return Statement(f"events_{lake_format}", f"the events {made}", text)
 
 
 def _events(lake: Lake) -> str:
-    parts = "\nUNION ALL\n".join(_select(lake, form) for form in lake.forms)
+    parts = "\nUNION ALL\n".join(_select(lake, lake_format) for lake_format in lake.formats)
     return f"CREATE OR REPLACE VIEW {lake.database}.events AS\n{parts}"
 
 
-def _select(lake: Lake, form: Encoding) -> str:
+def _select(lake: Lake, lake_format: LakeFormat) -> str:
     """In the view all times are timestamps, of the precision that Glue can keep."""
-    return f"SELECT\n{listed(_expression(column, form) for column in ROW)}\nFROM {lake.database}.events_{form}"
+    return f"SELECT\n{listed(_expression(column, lake_format) for column in ROW)}\nFROM {lake.database}.events_{lake_format}"
 
 
-def _expression(column: Column, form: Encoding) -> str:
-    if column.is_time and form == "json":
+def _expression(column: Column, lake_format: LakeFormat) -> str:
+    if column.is_time and lake_format == "json":
         return f"CAST(from_iso8601_timestamp({column.name}) AS timestamp) AS {column.name}"
     return column.name

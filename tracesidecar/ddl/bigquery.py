@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, Types, names
 from tracesidecar.ddl.views import totals
 from tracesidecar.dialects.columns import COLUMNS
@@ -14,7 +14,7 @@ TYPES = Types(
     time="TIMESTAMP",
 )
 
-_FORMATS: dict[Encoding, str] = {"json": "NEWLINE_DELIMITED_JSON", "parquet": "PARQUET"}
+_FORMATS: dict[LakeFormat, str] = {"json": "NEWLINE_DELIMITED_JSON", "parquet": "PARQUET"}
 
 
 def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
@@ -23,7 +23,7 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
     Where the lake is not in Cloud Storage, a placeholder stands for its bucket.
     """
     dataset = f"{lake.project}.{lake.database}"
-    loaded: Encoding = "json" if "json" in lake.forms else "parquet"
+    loaded: LakeFormat = "json" if "json" in lake.formats else "parquet"
     return (
         Statement(
             "dataset",
@@ -50,7 +50,7 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
                     "events_parquet", "or ask the objects where they lie", _external(lake, dataset)
                 ),
             )
-            if "parquet" in lake.forms
+            if "parquet" in lake.formats
             else ()
         ),
     )
@@ -73,17 +73,17 @@ PARTITION BY dt
 CLUSTER BY dialect, conversation_id, event_kind"""
 
 
-def _load(lake: Lake, dataset: str, form: Encoding, day: date) -> str:
+def _load(lake: Lake, dataset: str, lake_format: LakeFormat, day: date) -> str:
     """The schema is given: autodetection looks at samples, and a column that they lack breaks a
     later load.
     """
-    prefix = _prefix(lake, form)
-    lenient = "\n  ignore_unknown_values = TRUE," if form == "json" else ""
+    prefix = _prefix(lake, lake_format)
+    lenient = "\n  ignore_unknown_values = TRUE," if lake_format == "json" else ""
     return f"""LOAD DATA OVERWRITE `{dataset}.events_stage` (
 {TYPES.listed(COLUMNS)}
 )
 FROM FILES (
-  format = '{_FORMATS[form]}',{lenient}
+  format = '{_FORMATS[lake_format]}',{lenient}
   uris = ['{prefix}/dt={day}/*'],
   hive_partition_uri_prefix = '{prefix}'
 )
@@ -119,9 +119,9 @@ OPTIONS (
 )"""
 
 
-def _prefix(lake: Lake, form: Encoding) -> str:
+def _prefix(lake: Lake, lake_format: LakeFormat) -> str:
     return (
-        lake.prefix(form)
+        lake.prefix(lake_format)
         if lake.location.startswith("gs://")
-        else f"gs://BUCKET/{lake.prefix(form).removeprefix(lake.location.rstrip('/') + '/')}"
+        else f"gs://BUCKET/{lake.prefix(lake_format).removeprefix(lake.location.rstrip('/') + '/')}"
     )

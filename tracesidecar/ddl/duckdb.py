@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, listed
 from tracesidecar.ddl.views import totals
 from tracesidecar.dialects.columns import COLUMNS, Column
@@ -14,24 +14,28 @@ LARGEST_LINE_BYTES = 16 << 20
 def statements(lake: Lake) -> tuple[Statement, ...]:
     """Everything for this lake.
 
-    A format that has no object yet must not be among its forms: DuckDB refuses a view over nothing.
+    A format that has no object yet must not be among its formats: DuckDB refuses a view over nothing.
     """
     return (
         *(
-            Statement(f"events_{form}", f"the events that lie there as {form}", _view(lake, form))
-            for form in lake.forms
+            Statement(
+                f"events_{lake_format}",
+                f"the events that lie there as {lake_format}",
+                _view(lake, lake_format),
+            )
+            for lake_format in lake.formats
         ),
-        Statement("events", "all events, whatever format they lie in", _events(lake)),
+        Statement("events", "all events, whatever lake_format they lie in", _events(lake)),
         *totals(""),
     )
 
 
-def _view(lake: Lake, form: Encoding) -> str:
-    source = _json(lake) if form == "json" else _parquet(lake)
-    return f"CREATE OR REPLACE VIEW events_{form} AS\nSELECT\n{listed(_expression(column, form) for column in ROW)}\nFROM {source}"
+def _view(lake: Lake, lake_format: LakeFormat) -> str:
+    source = _json(lake) if lake_format == "json" else _parquet(lake)
+    return f"CREATE OR REPLACE VIEW events_{lake_format} AS\nSELECT\n{listed(_expression(column, lake_format) for column in ROW)}\nFROM {source}"
 
 
-def _expression(column: Column, form: Encoding) -> str:
+def _expression(column: Column, lake_format: LakeFormat) -> str:
     """Times are timestamps in UTC without a zone: with one, they print in the zone of whoever
     looks.
     """
@@ -39,7 +43,7 @@ def _expression(column: Column, form: Encoding) -> str:
         return column.name
     return (
         f"CAST({column.name} AS TIMESTAMP) AS {column.name}"
-        if form == "json"
+        if lake_format == "json"
         else f"{column.name} AT TIME ZONE 'UTC' AS {column.name}"
     )
 
@@ -69,5 +73,7 @@ def _parquet(lake: Lake) -> str:
 
 
 def _events(lake: Lake) -> str:
-    parts = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM events_{form}" for form in lake.forms)
+    parts = "\nUNION ALL BY NAME\n".join(
+        f"SELECT * FROM events_{lake_format}" for lake_format in lake.formats
+    )
     return f"CREATE OR REPLACE VIEW events AS\n{parts}"

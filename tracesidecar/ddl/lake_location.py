@@ -7,14 +7,12 @@ from datetime import date
 from typing import Literal
 
 from tracesidecar.dialects.registry import MODULES
+from tracesidecar.encode.lake_layout import lake_root
 
-Encoding = Literal["json", "parquet"]
+LakeFormat = Literal["json", "parquet"]
 
-PREFIXES: dict[Encoding, str] = {"json": "v1", "parquet": "parquet/v1"}
-"""Below the sink's prefix.
-
-Two, because an engine reads everything below a table's location as one format.
-"""
+LAKE_ROOTS: dict[LakeFormat, str] = {"json": lake_root("event"), "parquet": lake_root("parquet")}
+"""The two folders that have events, below the prefix of a sink."""
 
 DIALECTS: tuple[str, ...] = tuple(MODULES)
 """Every value that the partition `dialect` can have: Athena does not see one that its projection
@@ -27,12 +25,12 @@ class Lake:
     """A lake. `location` is `s3://bucket/prefix`, `gs://bucket/prefix` or a folder; `database` is
     what holds the tables (BigQuery: a dataset).
 
-    `forms` are the formats that tables are made for: a sink of format `event` has JSON, and Parquet
+    `formats` are the formats that tables are made for: a sink of lake_format `event` has JSON, and Parquet
     once `compact` has run. `first_day` is the first day that Athena looks for.
     """
 
     location: str
-    forms: tuple[Encoding, ...] = ("json", "parquet")
+    formats: tuple[LakeFormat, ...] = ("json", "parquet")
     database: str = "agent_traces"
     project: str = "PROJECT"
     dialects: tuple[str, ...] = DIALECTS
@@ -51,6 +49,6 @@ class Lake:
                 "the location has a quote, a backslash or a control character, which no table's location can have"
             )
 
-    def prefix(self, form: Encoding) -> str:
+    def prefix(self, lake_format: LakeFormat) -> str:
         """Name the place of one format, without a slash at the end."""
-        return f"{self.location.rstrip('/')}/{PREFIXES[form]}"
+        return f"{self.location.rstrip('/')}/{LAKE_ROOTS[lake_format]}"

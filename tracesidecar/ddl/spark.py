@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from tracesidecar.ddl.lake_location import Encoding, Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, Types, listed
 from tracesidecar.ddl.views import totals
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
@@ -15,7 +15,7 @@ _NAMES: dict[ColumnType, str] = {
     "double": "DOUBLE",
     "boolean": "BOOLEAN",
 }
-_TYPES: dict[Encoding, Types] = {
+_TYPES: dict[LakeFormat, Types] = {
     "json": Types(_NAMES, time="STRING"),
     "parquet": Types(_NAMES, time="TIMESTAMP"),
 }
@@ -24,11 +24,11 @@ _TYPES: dict[Encoding, Types] = {
 def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
     """What a session begins with, and the rewrite of one day.
 
-    A format that has no object yet must not be among the lake's forms.
+    A format that has no object yet must not be among the lake's formats.
     """
     return (
-        *(_view(lake, form) for form in lake.forms),
-        Statement("events", "all events, whatever format they lie in", _events(lake)),
+        *(_view(lake, lake_format) for lake_format in lake.formats),
+        Statement("events", "all events, whatever lake_format they lie in", _events(lake)),
         *totals("", create="CREATE OR REPLACE TEMPORARY VIEW"),
         Statement(
             "rewrite",
@@ -39,27 +39,27 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
     )
 
 
-def _view(lake: Lake, form: Encoding) -> Statement:
-    text = f"""CREATE OR REPLACE TEMPORARY VIEW events_{form} (
-{_TYPES[form].listed((*COLUMNS, *PARTITIONS))}
+def _view(lake: Lake, lake_format: LakeFormat) -> Statement:
+    text = f"""CREATE OR REPLACE TEMPORARY VIEW events_{lake_format} (
+{_TYPES[lake_format].listed((*COLUMNS, *PARTITIONS))}
 )
-USING {form}
-OPTIONS (path '{lake.prefix(form)}')"""
-    return Statement(f"events_{form}", f"the events that lie there as {form}", text)
+USING {lake_format}
+OPTIONS (path '{lake.prefix(lake_format)}')"""
+    return Statement(f"events_{lake_format}", f"the events that lie there as {lake_format}", text)
 
 
-def _expression(column: Column, form: Encoding) -> str:
+def _expression(column: Column, lake_format: LakeFormat) -> str:
     return (
         f"CAST({column.name} AS TIMESTAMP) AS {column.name}"
-        if column.is_time and form == "json"
+        if column.is_time and lake_format == "json"
         else column.name
     )
 
 
 def _events(lake: Lake) -> str:
     parts = (
-        f"SELECT\n{listed(_expression(column, form) for column in ROW)}\nFROM events_{form}"
-        for form in lake.forms
+        f"SELECT\n{listed(_expression(column, lake_format) for column in ROW)}\nFROM events_{lake_format}"
+        for lake_format in lake.formats
     )
     return "CREATE OR REPLACE TEMPORARY VIEW events AS\n" + "\nUNION ALL\n".join(parts)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tracesidecar.encode.lake_layout import MANIFESTS
 from tracesidecar.model import Range
 
 
@@ -61,4 +62,4 @@ def object_name(partition: str, host: str, at: int, batch_id: str, extension: st
 
 def manifest_name(at: int, batch_id: str) -> str:
     """`_manifest/v1/dt=2026-11-21/<batch id>.json`."""
-    return f"_manifest/v1/dt={time.strftime('%Y-%m-%d', time.gmtime(at))}/{batch_id}.json"
+    return f"{MANIFESTS}dt={time.strftime('%Y-%m-%d', time.gmtime(at))}/{batch_id}.json"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tracesidecar.batch.manifest import ManifestObject
-from tracesidecar.ddl.lake_location import PREFIXES
+from tracesidecar.ddl.lake_location import LAKE_ROOTS
 from tracesidecar.lake.records import compactions, manifests
 from tracesidecar.lake.store import Objects
 
-_EVENTS = re.compile(rf"(?:{'|'.join(PREFIXES.values())})/dt=([0-9-]+)/dialect=([^/]+)/[^/]+")
+_EVENTS = re.compile(rf"(?:{'|'.join(LAKE_ROOTS.values())})/dt=([0-9-]+)/dialect=([^/]+)/[^/]+")
 _COMPACTED = re.compile(
-    rf"{PREFIXES['parquet']}/dt=[^/]+/dialect=[^/]+/compact-[0-9a-f]{{16}}-[0-9]{{5}}\.parquet"
+    rf"{LAKE_ROOTS['parquet']}/dt=[^/]+/dialect=[^/]+/compact-[0-9a-f]{{16}}-[0-9]{{5}}\.parquet"
 )
 
 
@@ -28,7 +28,7 @@ class Partition(NamedTuple):
 
     def name(self, compaction: str, number: int) -> str:
         """What an object of a compaction is called: the same whenever it is begun again."""
-        return f"{PREFIXES['parquet']}/dt={self.dt}/dialect={self.dialect}/compact-{compaction}-{number:05d}.parquet"
+        return f"{LAKE_ROOTS['parquet']}/dt={self.dt}/dialect={self.dialect}/compact-{compaction}-{number:05d}.parquet"
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ def survey(store: Objects, before: str, under_way: frozenset[str], refuse: list[
     Objects that are under way, or in no manifest, are left alone; `refuse` gets unreadable
     manifests.
     """
-    there = {name for prefix in PREFIXES.values() for name, _ in store.list(f"{prefix}/")}
+    there = {name for prefix in LAKE_ROOTS.values() for name, _ in store.list(f"{prefix}/")}
     shipped = [each for _, manifest in manifests(store, refuse.append) for each in manifest.objects]
     made = [compaction for _, compaction in compactions(store, refuse.append)]
     written = [each for compaction in made for each in compaction.objects]

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from tracesidecar.batch.manifest import Manifest, ManifestObject, decode_manifest
+from tracesidecar.encode.lake_layout import COMPACTIONS, MANIFESTS
 from tracesidecar.lake.store import Objects
-
-MANIFESTS = "_manifest/v1/"
-COMPACTIONS = "_manifest/compact/v1/"
 
 
 class Compaction(msgspec.Struct, frozen=True):

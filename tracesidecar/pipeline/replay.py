@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.batch.bodies import Encoding, format_of, record_places
+from tracesidecar.batch.bodies import Encoding, record_places
 from tracesidecar.batch.builder import BatchBuilder, BatchSpec, Piece, PreparedBatch, quarantined
 from tracesidecar.batch.manifest import decode_manifest, encode_manifest
 from tracesidecar.dialects.interpreter import Interpreted
 from tracesidecar.encode.jsonl import compression_of
+from tracesidecar.encode.lake_layout import format_of
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.model import BEGINNING, Checkpoint, Payload, Range
