@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import LostBytes, QuarantinedLine
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail.segments import Protection, SegmentRecord
 
 
 def ignore(_point: str) -> None:
@@ -61,6 +62,17 @@ def test_segments_survive_a_restart_with_names_that_are_not_utf8(
     journal.save_segments([record(1, odd), record(2)])
     journal.close()
     assert Journal.open(str(tmp_path)).load_segments() == [record(1, odd), record(2)]
+
+
+@pytest.mark.parametrize("protection", ["link", "descriptor", "none", None])
+@pytest.mark.parametrize("can_link", [True, False, None])
+def test_what_protects_a_segment_survives_a_restart(
+    tmp_path: Path, journal: Journal, protection: Protection | None, can_link: bool | None
+) -> None:
+    saved = replace(record(1), protection=protection, can_link=can_link)
+    journal.save_segments([record(1), saved])
+    journal.close()
+    assert Journal.open(str(tmp_path)).load_segments() == [saved]
 
 
 def test_a_plan_stays_until_it_is_committed(tmp_path: Path, journal: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,20 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject, decode_plan
 from tracesidecar.model import Checkpoint, Range
+from tracesidecar.tail.segments import SegmentRecord
 
 FIRST = (Path(__file__).parent / "schema-1.sql").read_text("utf-8")
+THIRD = (Path(__file__).parent / "schema-3.sql").read_text("utf-8")
+"""The schema as of commit 220f27f."""
+
+THIRD_RECORD = bytes.fromhex(
+    "de0011a2696401a6736f75726365a56167656e74a470617468af2f7472616365732f612e6a736f6e6ca6646576696365"
+    "01a5696e6f646502aa67656e65726174696f6e00ab636f6d7072657373696f6ea46e6f6e65a473697a650aad70726566"
+    "69785f6c656e6774680aad7072656669785f646967657374c41064646464646464646464646464646464ab6d6f646966"
+    "6965645f6e7305aa6368616e6765645f6e7306a57374617465a46c697665a46c6f7373c0a66c656e6774680aa869735f"
+    "77686f6c65c2a66f726967696eaf2f7472616365732f622e6a736f6e6c"
+)
+"""A segment's record as the program of commit 220f27f wrote it."""
 
 
 @pytest.fixture
@@ -32,6 +45,43 @@ def first(tmp_path: Path) -> Path:
         )
     db.close()
     return tmp_path
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Path:
+    """A state directory as the program of commit 220f27f left it."""
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.executescript(f"PRAGMA journal_mode=WAL; {THIRD};")
+        db.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [("schema", b"3"), ("key", b"k" * 32), ("installation", b"i")],
+        )
+        db.execute("INSERT INTO segment VALUES (1, ?)", (THIRD_RECORD,))
+        db.execute("INSERT INTO sink (name, destination) VALUES ('lake', 'directory:/lake')")
+        db.execute("INSERT INTO offset VALUES ('lake', 1, 10, x'74', x'73')")
+        db.execute(
+            "INSERT INTO quarantine (id, segment, sink, start, end, source, path, generation, reason, at) "
+            "VALUES (7, 1, '', 4, 8, 'agent', x'2f61', 0, 'not_json', 5.0)"
+        )
+    db.close()
+    return tmp_path
+
+
+def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protection(
+    third: Path,
+) -> None:
+    journal = Journal.open(str(third))
+    former = SegmentRecord(
+        1, "agent", "/traces/a.jsonl", 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, "live", None, 10, False, "/traces/b.jsonl",
+    )  # fmt: skip
+    assert journal.load_segments() == [former]
+    assert former.protection_now(is_daemon_running=True) is None
+    assert journal.offsets("lake") == {1: Checkpoint(10, b"t", b"s")}
+    assert [entry.id for entry in journal.quarantine()] == [7]
+    protected = replace(former, protection="link", can_link=True)
+    journal.save_segments([protected])
+    journal.close()
+    assert Journal.open_to_read(str(third)).load_segments() == [protected]
 
 
 def test_a_journal_of_the_first_schema_is_upgraded_with_all_that_is_in_it(first: Path) -> None:
@@ -67,18 +117,25 @@ def test_an_upgrade_that_fails_in_the_middle_leaves_the_journal_as_it_was(first:
         )
 
 
-def test_a_reader_does_not_upgrade_and_says_what_does(first: Path) -> None:
+@pytest.mark.parametrize("version", ["first", "third"])
+def test_a_reader_does_not_upgrade_and_says_what_does(
+    version: str, request: pytest.FixtureRequest
+) -> None:
     with pytest.raises(StateError, match="the next run or ship --once brings it up to date"):
-        Journal.open_to_read(str(first))
+        Journal.open_to_read(str(request.getfixturevalue(version)))
 
 
-def test_an_upgraded_journal_has_the_tables_of_a_new_one(first: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["first", "third"])
+def test_an_upgraded_journal_has_the_tables_of_a_new_one(
+    version: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    former = request.getfixturevalue(version)
     new = tmp_path / "new"
     new.mkdir()
-    for folder in (first, new):
+    for folder in (former, new):
         Journal.open(str(folder)).close()
     shapes = []
-    for folder in (first, new):
+    for folder in (former, new):
         with sqlite3.connect(folder / "journal.sqlite") as db:
             shapes.append(
                 {

@@ -4,10 +4,13 @@ limit that alarms.
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -26,6 +29,158 @@ def test_an_unfinished_file_has_a_link_and_a_finished_one_has_none(
     assert (protections(follower), len(os.listdir(follower.held))) == ({"link"}, 1)
     follower.read()
     assert (protections(follower), os.listdir(follower.held)) == ({"descriptor"}, [])
+
+
+def recorded(follower: Follower) -> list[tuple[str | None, bool | None]]:
+    """Return what the journal says of every file's protection."""
+    return [
+        (record.protection, record.can_link) for _, record in sorted(follower.store.records.items())
+    ]
+
+
+def test_the_journal_says_when_a_link_is_made_and_when_it_is_removed(
+    follower: Follower, writer: Writer
+) -> None:
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.scan()
+    assert recorded(follower) == [("link", True)]
+    follower.read()
+    follower.scan()
+    assert (recorded(follower), os.listdir(follower.held)) == ([("descriptor", True)], [])
+
+
+def refuse_links(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EXDEV, errno.EMLINK])
+def test_the_journal_says_that_a_link_could_not_be_made(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    refuse_links(monkeypatch, error)
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.scan()
+    assert recorded(follower) == [("descriptor", False)]
+
+
+def test_the_journal_says_that_a_file_of_another_owner_could_not_be_linked(
+    public_directory: pathlib.Path, writer: Writer
+) -> None:
+    if os.geteuid() or protected_hardlinks() != "1":
+        pytest.skip("needs root, to be another user for a while, and fs.protected_hardlinks = 1")
+    os.chown(public_directory, 12345, -1)
+    with acting_as(12345):
+        follower = Follower(public_directory)
+        follower.behind = True
+        writer.append(follower.traces / "mine.jsonl", 3)
+    writer.append(follower.traces / "roots.jsonl", 3)
+    with acting_as(12345):
+        follower.turn()
+    by_name = {
+        os.path.basename(record.path): (record.protection, record.can_link)
+        for record in follower.store.records.values()
+    }
+    follower.stop()
+    assert by_name == {"mine.jsonl": ("link", True), "roots.jsonl": ("descriptor", False)}
+
+
+@pytest.fixture
+def public_directory() -> Iterator[pathlib.Path]:
+    """A directory that other users can reach: pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield pathlib.Path(directory)
+
+
+def protected_hardlinks() -> str:
+    path = pathlib.Path("/proc/sys/fs/protected_hardlinks")
+    return path.read_text("ascii").strip() if path.exists() else ""
+
+
+@contextmanager
+def acting_as(user: int) -> Iterator[None]:
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_the_journal_says_that_nothing_protects_a_file_whose_descriptor_was_given_up(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch, errno.EXDEV)
+    monkeypatch.setattr(follower.collector._parts.access.descriptors, "_limit", 2)
+    follower.behind = True
+    for number in range(5):
+        writer.append(follower.traces / f"{number}.jsonl", 3)
+    follower.turn()
+    assert Counter(recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
+    follower.read()
+    follower.scan()
+    assert Counter(recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
+    assert {id_: record.protection for id_, record in follower.store.records.items()} == {
+        id_: view.protection for id_, view in follower.collector.segments().items()
+    }
+
+
+def test_a_descriptor_ends_with_the_daemon_and_the_journal_says_so(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch, errno.EXDEV)
+    follower.behind = True
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    follower.stop()
+    assert recorded(follower) == [("none", False)]
+    follower.start()
+    follower.turn()
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    assert recorded(follower) == [("descriptor", False)]
+
+
+def test_a_descriptor_of_a_killed_daemon_is_none_to_a_reader_and_to_the_next_daemon(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_links(monkeypatch, errno.EXDEV)
+    follower.behind = True
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    [left] = follower.store.records.values()
+    assert left.protection == "descriptor"
+    assert left.protection_now(is_daemon_running=True) == "descriptor"
+    assert left.protection_now(is_daemon_running=False) == "none"
+    follower.kill()
+    assert recorded(follower) == [("none", False)]
+
+
+def test_a_link_outlives_the_daemon_unless_somebody_removes_it(
+    follower: Follower, writer: Writer
+) -> None:
+    follower.behind = True
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turn()
+    follower.kill()
+    assert recorded(follower) == [("link", True)]
+    follower.stop()
+    assert recorded(follower) == [("link", True)]
+    for link in follower.held.iterdir():
+        link.unlink()
+    follower.start()
+    assert recorded(follower) == [("none", True)]
+
+
+def test_a_file_at_rest_costs_no_further_write_of_the_journal(
+    follower: Follower, writer: Writer
+) -> None:
+    writer.append(follower.traces / "a.jsonl", 3)
+    follower.turns()
+    before = follower.store.saves
+    follower.turns(20)
+    assert follower.store.saves == before
 
 
 def test_links_may_be_held_in_a_directory_of_the_source(

@@ -17,7 +17,7 @@ from tracesidecar.journal import redrive_requests as redrive
 from tracesidecar.journal.database import Database
 from tracesidecar.journal.plan import Plan, decode_plan, encode_plan
 from tracesidecar.journal.quarantine import LostBytes, QuarantinedLine, QuarantineEntry
-from tracesidecar.journal.segments import decode_record, encode_record
+from tracesidecar.journal.segments import decode_row, encode_row
 from tracesidecar.model import Checkpoint
 from tracesidecar.tail.segments import SegmentRecord
 
@@ -48,7 +48,6 @@ class Commit:
     plan_id: str | None
     reached: dict[int, Checkpoint]
     quarantined: tuple[QuarantinedLine, ...]
-    segments: tuple[SegmentRecord, ...] = ()
     lines: int = 0
     bytes: int = 0
     redriven: tuple[int, ...] = ()
@@ -102,14 +101,18 @@ class Journal:
 
     def load_segments(self) -> list[SegmentRecord]:
         """Every segment known."""
-        return [decode_record(_blob(body)) for (body,) in self._rows("SELECT record FROM segment")]
+        rows = self._rows("SELECT record, protection, can_link FROM segment")
+        return [
+            decode_row(_blob(body), str(protection), can_link)
+            for body, protection, can_link in rows
+        ]
 
     def save_segments(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace."""
-        rows = [(record.id, encode_record(record)) for record in records]
+        rows = [encode_row(record) for record in records]
         if rows:
             with self._transaction() as db:
-                db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?)", rows)
+                db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
 
     def forget_segments(self, ids: Iterable[int]) -> None:
         """Drop segments and their offsets; their quarantine rows stay."""
@@ -196,10 +199,6 @@ class Journal:
             redrive.pass_by(db, commit.sink, commit.reached, commit.quarantined)
             _move(db, commit.sink, commit.reached)
             at("committing")
-            db.executemany(
-                "INSERT OR REPLACE INTO segment VALUES (?, ?)",
-                [(r.id, encode_record(r)) for r in commit.segments],
-            )
             if commit.redriven:
                 refused = redrive.settle(db, commit.sink, commit.redriven, commit.quarantined, now)
             else:

@@ -1,7 +1,14 @@
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
--- one physical file in one generation; the record is collect's own
-CREATE TABLE segment (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
+-- One physical file in one generation. The record is the tailer's own. protection is what the daemon did to keep the bytes readable when the
+-- name is removed: link (a hard link), descriptor (an open file, which ends with the daemon), none, or '' (recorded by no daemon yet). can_link: whether
+-- the last hard link that was wanted could be made (NULL: none was wanted yet).
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY,
+    record BLOB NOT NULL,
+    protection TEXT NOT NULL DEFAULT '',
+    can_link INTEGER
+);
 
 CREATE TABLE sink (
     name TEXT PRIMARY KEY,

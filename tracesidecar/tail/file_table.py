@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tracesidecar.model import Checkpoint, Compression, Segment
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
-from tracesidecar.tail.segments import LossReason, SegmentRecord, State
+from tracesidecar.tail.segments import LossReason, Protection, SegmentRecord, State
 
 Claims = dict[tuple[int, int], Positions]
 """Which patterns (source, pattern) a directory is walked for, and how far each has got."""
@@ -46,6 +46,9 @@ class File:
     `changed_ns` (ctime) is -1 when the file must be verified before it is trusted again. `length`
     is the decompressed length as far as known; of an archive it is the whole of it only when
     `is_whole`. `origin` is the path that it had when first seen, empty as long as it has that.
+
+    `recorded_protection` is what the journal says of its protection. `can_link` is whether the last
+    attempt to link it succeeded, None before the first.
     """
 
     id: int
@@ -69,6 +72,8 @@ class File:
     loss: LossReason | None = None
     is_whole: bool = False
     origin: str = ""
+    recorded_protection: Protection | None = None
+    can_link: bool | None = None
 
     @property
     def path(self) -> str:
@@ -118,11 +123,12 @@ class File:
             self.id, source, self.path, self.device, self.inode, self.generation, self.origin
         )
 
-    def record(self, source: str) -> SegmentRecord:
+    def record(self, source: str, protection: Protection) -> SegmentRecord:
         """Return what the journal keeps."""
         return SegmentRecord(
             self.id, source, self.path, self.device, self.inode, self.generation, self.compression, self.size,
             self.prefix_length, self.prefix_digest, self.modified_ns, self.changed_ns, self.state, self.loss, self.length, self.is_whole, self.origin,
+            protection, self.can_link,
         )  # fmt: skip
 
 

@@ -17,6 +17,12 @@ a copy that holds nothing new.
 
 LossReason = Literal["deleted", "truncated", "changed", "corrupt", "bomb"]
 Protection = Literal["link", "descriptor", "none"]
+"""What keeps a file's bytes readable when its name is removed.
+
+link: a hard link, also while the daemon is stopped. descriptor: an open file, as long as the
+process runs that opened it. none: nothing.
+"""
+
 WarningKind = Literal["unreadable", "refused", "held_limit", "notices"]
 
 
@@ -28,6 +34,11 @@ class SegmentRecord:
     `size`, `modified_ns` and `changed_ns` are those of the file as last looked at (compressed
     files: as they lie on disk). `length` is what is known of the decompressed length, all of it
     when an archive `is_whole`.
+
+    `protection` is what kept the file readable when the record was saved, None in a record that a
+    version before 4 of the schema saved. `can_link` is whether the last hard link that was wanted
+    could be made (it is removed once every required sink has the file), None before the first
+    attempt.
     """
 
     id: int
@@ -47,6 +58,18 @@ class SegmentRecord:
     length: int = 0
     is_whole: bool = False
     origin: str = ""
+    protection: Protection | None = None
+    can_link: bool | None = None
+
+    def protection_now(self, *, is_daemon_running: bool) -> Protection | None:
+        """Return what keeps the file readable now, for a process that only reads the journal.
+
+        A record that says "descriptor" is left behind when the daemon is killed: its descriptors
+        ended with it.
+        """
+        if self.protection == "descriptor" and not is_daemon_running:
+            return "none"
+        return self.protection
 
 
 class SegmentStore(Protocol):

@@ -62,7 +62,7 @@ class Tailer:
         identity = Fingerprinter(key)
         pace = PollSchedule(files)
         takeovers = Continuations(sources, files, access, identity, pace.restless)
-        ledger = SegmentLog(store, sources)
+        ledger = SegmentLog(store, sources, access)
         self._parts = Parts(
             sources, files, access, discovery, identity, ledger, takeovers, pace, ScanContext(), at
         )
@@ -78,6 +78,7 @@ class Tailer:
         for segment in access.held.segments():
             if segment not in files:
                 access.held.release(segment)
+        ledger.correct_protection(files)
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
         """Take one turn of discovery.
@@ -159,8 +160,8 @@ class Tailer:
 
     def close(self) -> None:
         """Save what is known and close all files; links stay for the next run."""
-        self._parts.ledger.flush(0.0, everything=True)
         self._parts.access.close()
+        self._parts.ledger.flush(0.0, everything=True)
 
     def _resume(self) -> None:
         """Report losses that nobody acknowledged, and look for the files that an earlier run could

@@ -44,6 +44,9 @@ class Descriptors:
         self._closed = closed
         self._open: OrderedDict[int, int] = OrderedDict()
 
+    def __contains__(self, segment: int) -> bool:
+        return segment in self._open
+
     def get(self, segment: int) -> int | None:
         """Return the segment's descriptor when it is open."""
         descriptor = self._open.get(segment)

@@ -57,6 +57,12 @@ class HardLinks:
             return False
         return True
 
+    def is_refused(self, directory: str, status: os.stat_result) -> bool:
+        """Tell whether such files cannot be linked there: another mount, another owner (Linux's
+        fs.protected_hardlinks), or a file system without hard links.
+        """
+        return (directory, status.st_dev, status.st_uid) in self._refused
+
     def release(self, segment: int) -> bool:
         """Remove the segment's link; False when there was none."""
         path = self._paths.pop(segment, None)

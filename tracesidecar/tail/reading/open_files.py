@@ -39,8 +39,9 @@ class OpenFiles:
                 *(source.hold_directory for source in sources if source.hold_directory),
             ]
         )
-        self.descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._drop_archives)
+        self.descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._closed)
         self.retained: frozenset[int] = frozenset()
+        self._touched: set[int] = set()
 
     def open(self, file: File, offset: int = 0) -> Opened | None:
         """Return the bytes of a segment, to be read from about `offset` on; None when no way to
@@ -66,9 +67,14 @@ class OpenFiles:
         for path in (name, self.held.path(file.id)):
             descriptor = self._open_same(file, path) if path else None
             if descriptor is not None:
-                self.descriptors.keep(file.id, descriptor)
+                self.adopt(file, descriptor)
                 return descriptor
         return None
+
+    def adopt(self, file: File, descriptor: int) -> None:
+        """Keep a descriptor of this very inode that the caller has opened."""
+        self.descriptors.keep(file.id, descriptor)
+        self._touched.add(file.id)
 
     def anew(self, file: File) -> Opened | None:
         """Return the bytes with nothing remembered of what an archive held."""
@@ -99,14 +105,19 @@ class OpenFiles:
 
     def protect(self, file: File, status: os.stat_result) -> None:
         """Link an unfinished file where that is possible; otherwise its descriptor is all there is."""
-        if file.state == "live" and self.held.link(
-            file.id, file.path, self._hold_directory(file), status
-        ):
+        if file.state != "live":
+            return
+        can_link = self.held.link(file.id, file.path, self._hold_directory(file), status)
+        if can_link:
             self._forgive(file)
+        if can_link or self.held.is_refused(self._hold_directory(file), status):
+            file.can_link = can_link
+        self._touched.add(file.id)
 
     def release(self, file: File) -> None:
         """Remove the link of a file that is finished for now, unless it is retained."""
         if file.id not in self.retained and self.held.release(file.id):
+            self._touched.add(file.id)
             self._forgive(file)
 
     def outlasts_its_name(self, file: File) -> bool:
@@ -119,12 +130,21 @@ class OpenFiles:
         """Close and unlink: nothing more will be read of this inode."""
         self.descriptors.close(file.id)
         self.held.release(file.id)
+        self._touched.add(file.id)
 
     def protection(self, file: File) -> Protection:
         """Say what keeps the file readable when its name is removed."""
         if self.held.path(file.id) is not None:
             return "link"
-        return "none" if self.descriptors.get(file.id) is None else "descriptor"
+        return "descriptor" if file.id in self.descriptors else "none"
+
+    def newly_protected(self) -> list[File]:
+        """Return the files whose protection is no longer what the journal says, of those that were
+        opened, closed, linked or released since the last call.
+        """
+        touched, self._touched = self._touched, set()
+        files = [file for file in map(self._files.get, touched) if file is not None]
+        return [file for file in files if self.protection(file) != file.recorded_protection]
 
     def close(self) -> None:
         """Close all files; the links stay."""
@@ -175,6 +195,10 @@ class OpenFiles:
         archives.append(archive)
         del archives[:-_ARCHIVES]
         return archive
+
+    def _closed(self, segment: int) -> None:
+        self._drop_archives(segment)
+        self._touched.add(segment)
 
     def _drop_archives(self, segment: int) -> None:
         self._archives.pop(segment, None)

@@ -128,7 +128,7 @@ class NewFiles:
         if (status.st_dev, status.st_ino) != (file.device, file.inode):
             os.close(descriptor)
             return None
-        parts.access.descriptors.keep(file.id, descriptor)
+        parts.access.adopt(file, descriptor)
         file.note(status)
         file.compression = compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0))
         opened = parts.access.anew(file)

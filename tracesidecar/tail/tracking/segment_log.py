@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tracesidecar.model import Checkpoint
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.segments import SegmentRecord, SegmentStore
 
 _LAZY_SECONDS = 30.0
@@ -20,8 +21,11 @@ nothing more.
 class SegmentLog:
     """Saves what has changed, and forgets what is over."""
 
-    def __init__(self, store: SegmentStore, sources: Sequence[SourceOptions]) -> None:
+    def __init__(
+        self, store: SegmentStore, sources: Sequence[SourceOptions], access: OpenFiles
+    ) -> None:
         self._store = store
+        self._access = access
         self._names = [source.name for source in sources]
         self._urgent: dict[int, File] = {}
         self._lazy: dict[int, File] = {}
@@ -39,6 +43,15 @@ class SegmentLog:
                         record, self._names.index(record.source), place, frontier.get(record.id)
                     )
                 )
+
+    def correct_protection(self, files: FileTable) -> None:
+        """Record, at start, what protects each file now: the descriptors of the earlier run ended
+        with it, and somebody may have removed a link.
+        """
+        for file in files:
+            if self._access.protection(file) != file.recorded_protection:
+                self.save(file)
+        self._save_urgent()
 
     def new_id(self, files: FileTable) -> int:
         """Return an id that no segment has had: drawn, because ids of forgotten segments live on in
@@ -71,14 +84,24 @@ class SegmentLog:
             self._urgent |= self._lazy
             self._lazy = {}
             self._saved_at = now
-        if self._urgent:
-            self._store.save_segments(
-                [file.record(self._names[file.source]) for file in self._urgent.values()]
-            )
-            self._urgent = {}
+        for file in self._access.newly_protected():
+            self.save(file)
+        self._save_urgent()
         if self._over:
             self._store.forget_segments(sorted(self._over))
             self._over = set()
+
+    def _save_urgent(self) -> None:
+        if not self._urgent:
+            return
+        records = [
+            file.record(self._names[file.source], self._access.protection(file))
+            for file in self._urgent.values()
+        ]
+        self._store.save_segments(records)
+        for file, record in zip(self._urgent.values(), records, strict=True):
+            file.recorded_protection = record.protection
+        self._urgent = {}
 
 
 def _revived(
@@ -101,6 +124,7 @@ def _revived(
     file.prefix_length, file.prefix_digest = record.prefix_length, record.prefix_digest
     file.state, file.compression, file.loss = record.state, record.compression, record.loss
     file.origin = record.origin
+    file.recorded_protection, file.can_link = record.protection, record.can_link
     file.length, file.is_whole = (
         record.size if record.compression == "none" else record.length,
         record.is_whole,
