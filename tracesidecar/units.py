@@ -1,4 +1,4 @@
-"""Sizes, times and secrets as configuration writes them."""
+"""Sizes, times and secrets: read as the configuration writes them, and written for people."""
 
 from __future__ import annotations
 
@@ -53,3 +53,21 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes for a person: `1.5 MiB`."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a length of time for a person: `42 s`, `3 min`, `5 h`, `2 d`."""
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / divisor:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

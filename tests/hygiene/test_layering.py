@@ -15,7 +15,7 @@ from tests.hygiene.source_tree import tracesidecar
 
 LAYERS = (
     {"__init__"},
-    {"model", "errors", "units", "logs", "metrics"},
+    {"model", "errors", "exit_codes", "units", "logs", "metrics"},
     {"tail", "sanitize", "dialects"},
     {"encode"},
     {"ddl"},

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 from tracesidecar import __version__
-from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json
 from tracesidecar.errors import (
     ConfigurationError,
@@ -22,6 +21,7 @@ from tracesidecar.errors import (
     StateLocked,
     TraceSidecarError,
 )
+from tracesidecar.exit_codes import ExitCode
 
 COMMANDS = {
     "run": "follow and ship until told to stop (the service)",

@@ -85,21 +85,3 @@ def progress(total_bytes: int) -> Iterator[Callable[[int], object]]:
     ) as bar:
         task = bar.add_task("", total=total_bytes)
         yield lambda count: bar.advance(task, count)
-
-
-def size(count: int) -> str:
-    """Write a number of bytes for a person: `1.5 MiB`."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
-
-
-def duration(seconds: float) -> str:
-    """Write a length of time for a person: `42 s`, `3 min`, `5 h`, `2 d`."""
-    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / divisor:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from tracesidecar.daemon.status import Observer
 from tracesidecar.metrics import Metrics
+from tracesidecar.units import format_bytes
 
 CLEAR = "\r\x1b[2K"
 
@@ -58,7 +59,7 @@ async def show_progress(line: ProgressLine, observer: Observer, metrics: Metrics
             _total(metrics, "quarantined_lines_total"),
         )
         files = f"{condition.files:,} {'file' if condition.files == 1 else 'files'}"
-        text = f"{files} · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {size(lag)} to go{trouble}"
+        text = f"{files} · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {format_bytes(lag)} to go{trouble}"
         line.show(text)
         await asyncio.sleep(1.0)
 
@@ -79,13 +80,3 @@ def _total(metrics: Metrics, name: str) -> int:
             if sample.name == f"tracesidecar_{name}"
         )
     )
-
-
-def size(count: int) -> str:
-    """A number of bytes for people."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError

@@ -188,7 +188,7 @@ class Wiring:
         self.pipeline.look(full=True)
         ends = {}
         for segment, view in self.collector.segments().items():
-            if not options.sources or view.segment.source in options.sources:
+            if options.takes(view.segment.source):
                 at = BEGINNING
                 while (
                     chunk := self.collector.read(segment, at)

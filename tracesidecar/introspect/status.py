@@ -104,11 +104,6 @@ def standing(configuration: Configuration, journal: Journal, now: float) -> Stan
     return Standing(books.is_running, sinks, tuple(_source(books, name) for name in names))
 
 
-def takes(sink: SinkOptions, source: str) -> bool:
-    """Tell whether a sink ships a source."""
-    return not sink.sources or source in sink.sources
-
-
 def size_now(segment: SegmentRecord) -> int:
     """The segment's length: that of the file as it is now where it still has its name, else as the
     journal knows it.
@@ -158,7 +153,7 @@ def _lag(books: _Books, sink: SinkOptions) -> tuple[int, float]:
     left = {
         segment.id: pending(segment, books.sizes[segment.id], offsets.get(segment.id, 0))
         for segment in books.segments
-        if takes(sink, segment.source)
+        if sink.takes(segment.source)
     }
     committed_at = row.committed_at if row and row.committed_at else 0.0
     since = min(
@@ -184,7 +179,7 @@ def _at_risk(books: _Books, segments: Iterable[SegmentRecord]) -> int:
         required = (
             sink
             for sink in books.configuration.sink
-            if sink.required and takes(sink, segment.source)
+            if sink.required and sink.takes(segment.source)
         )
         left = pending(
             segment,
@@ -218,7 +213,7 @@ def _sink(books: _Books, options: SinkOptions) -> SinkStanding:
     refused = (
         lines
         for (source, sink, _), lines in books.quarantined.items()
-        if sink in ("", options.name) and takes(options, source)
+        if sink in ("", options.name) and options.takes(source)
     )
     state = (row.state if row else "") or "not started"
     return SinkStanding(

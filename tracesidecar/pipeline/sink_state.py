@@ -62,7 +62,7 @@ class SinkState:
 
     def takes(self, source: str) -> bool:
         """Tell whether the sink wants this source."""
-        return not self.options.sources or source in self.options.sources
+        return self.options.takes(source)
 
     def cursor(self, segment: int) -> Checkpoint:
         """Where to read next."""

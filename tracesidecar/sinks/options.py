@@ -37,3 +37,7 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     required: bool = True
     sources: tuple[str, ...] = ()
     start: Literal["beginning", "now"] | None = None
+
+    def takes(self, source: str) -> bool:
+        """Return whether the sink ships this source: all of them, unless it names some."""
+        return not self.sources or source in self.sources

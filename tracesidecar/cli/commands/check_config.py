@@ -7,11 +7,11 @@ import asyncio
 import os
 from dataclasses import asdict
 
-from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config.deletion_protection import MEANING, expected_protection
 from tracesidecar.config.load import EMBEDDED, Inspection, inspect
 from tracesidecar.config.schema import Configuration
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import Answer, ask
 from tracesidecar.introspect.redaction_tests import failed_tests
 from tracesidecar.sinks.registry import SINK_TYPES, promise_of

@@ -11,18 +11,18 @@ from datetime import UTC, date, datetime
 
 from tracesidecar.batch.manifest import ManifestObject
 from tracesidecar.cli.commands.verify import named, under_way
-from tracesidecar.cli.exit_codes import ExitCode
-from tracesidecar.cli.output import complain, print_json, print_line, print_table, size
+from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
 from tracesidecar.errors import SinkError
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.lock import locked, prepare
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.rewrite import MEMORY_AT_LEAST, Limits
 from tracesidecar.lake.rows import CannotRewrite
 from tracesidecar.lake.store import open_store
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.units import Size
+from tracesidecar.units import Size, format_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +91,7 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
         )
         return False
     if arguments.memory < MEMORY_AT_LEAST:
-        complain(f"tracesidecar compact: --memory must be at least {size(MEMORY_AT_LEAST)}")
+        complain(f"tracesidecar compact: --memory must be at least {format_bytes(MEMORY_AT_LEAST)}")
         return False
     if importlib.util.find_spec("pyarrow") is None:
         complain('tracesidecar compact: it needs pyarrow: pip install "tracesidecar[parquet]"')
@@ -162,4 +162,4 @@ def _tell(done: Iterable[Compacted]) -> None:
 
 
 def _short(objects: tuple[ManifestObject, ...]) -> tuple[int, str]:
-    return len(objects), size(sum(each.bytes for each in objects))
+    return len(objects), format_bytes(sum(each.bytes for each in objects))

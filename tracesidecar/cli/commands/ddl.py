@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 
-from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.lake_argument import Found, lake, with_objects
 from tracesidecar.cli.output import complain, print_json, print_line
 from tracesidecar.config.load import load_to_read
@@ -19,6 +18,7 @@ from tracesidecar.ddl.elasticsearch import Template, templates
 from tracesidecar.ddl.json_schema import event_schema
 from tracesidecar.ddl.lake_location import Lake
 from tracesidecar.ddl.statement import Statement
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
 ENGINES: dict[str, Callable[[Lake, date], tuple[Statement, ...]]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain
 from tracesidecar.config.load import load
+from tracesidecar.exit_codes import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

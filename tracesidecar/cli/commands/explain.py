@@ -7,12 +7,12 @@ import os
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
-from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.byte_ranges import Piece, pieces
-from tracesidecar.introspect.status import size_now, takes
+from tracesidecar.introspect.status import size_now
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.tail.glob import Exclusions
@@ -44,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
             _explain(journal, segment, sink.name)
             for segment in segments
             for sink in configuration.sink
-            if takes(sink, segment.source)
+            if sink.takes(segment.source)
         ]
     if not explanations:
         complain(

@@ -6,10 +6,10 @@ import argparse
 import json
 import os
 
-from tracesidecar.cli.exit_codes import ExitCode
 from tracesidecar.cli.output import complain, print_line
 from tracesidecar.config.known_agents import found_agents
 from tracesidecar.config.paths import default_lake, default_state_directory
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
 _HEAD = """\

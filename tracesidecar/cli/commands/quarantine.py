@@ -10,16 +10,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
-from tracesidecar.cli.exit_codes import ExitCode
-from tracesidecar.cli.output import complain, print_json, print_line, print_table, size
+from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.refused_lines import Refused, refused
-from tracesidecar.introspect.status import is_running, takes
+from tracesidecar.introspect.status import is_running
 from tracesidecar.journal.journal import Journal
 from tracesidecar.journal.sealing import discard, unseal
 from tracesidecar.logs import printable
+from tracesidecar.units import format_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +103,7 @@ def _show(found: Refused, *, as_json: bool) -> int:
         return ExitCode.DONE
     for key, value in found.document.items():
         print_line(f"{key:<12}{', '.join(value) if isinstance(value, list) else value}")
-    print_line(f"{'length':<12}{size(found.entry.line.end - found.entry.line.start)}")
+    print_line(f"{'length':<12}{format_bytes(found.entry.line.end - found.entry.line.start)}")
     return ExitCode.DONE
 
 
@@ -142,7 +143,7 @@ def _redrive(
         sinks = [
             sink.name
             for sink in configuration.sink
-            if takes(sink, line.source) and line.sink in ("", sink.name)
+            if sink.takes(line.source) and line.sink in ("", sink.name)
         ]
         if found.bytes != "source":
             gone.append(found.entry.id)

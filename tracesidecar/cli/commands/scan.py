@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 
-from tracesidecar.cli.exit_codes import ExitCode
-from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress, size
+from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
 from tracesidecar.config.load import load_to_read
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.scan import Examination, Findings, Place, trace_files
 from tracesidecar.introspect.usage_totals import Sum
 from tracesidecar.logs import printable
+from tracesidecar.units import format_bytes
 
 REFUSED_LINES_SHOWN = 20
 PLACES_SHOWN = 3
@@ -156,7 +157,15 @@ def _row(found: Findings) -> tuple[str | int, ...]:
         usage.input_tokens,
         usage.output_tokens,
     )
-    return found.path, found.dialect, found.lines, size(found.bytes), *counts, spent, found.trouble
+    return (
+        found.path,
+        found.dialect,
+        found.lines,
+        format_bytes(found.bytes),
+        *counts,
+        spent,
+        found.trouble,
+    )
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str, str, int, str, str]]:

@@ -8,13 +8,14 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 
-from tracesidecar.cli.output import duration, print_json, print_line, print_table, size
+from tracesidecar.cli.output import print_json, print_line, print_table
 from tracesidecar.config.deletion_protection import MEANING, Protection, expected_protection
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
 from tracesidecar.introspect.status import SinkStanding, Standing, standing
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable
+from tracesidecar.units import format_bytes, format_duration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def _tell(now: Standing, configuration: Configuration) -> None:
             s.name,
             s.state,
             s.delivered_lines,
-            size(s.delivered_bytes),
+            format_bytes(s.delivered_bytes),
             _behind(s),
             s.retries,
             s.quarantined,
@@ -72,9 +73,9 @@ def _tell(now: Standing, configuration: Configuration) -> None:
             (
                 s.name,
                 s.files,
-                size(s.bytes),
-                size(s.at_risk_bytes),
-                size(s.lost_bytes),
+                format_bytes(s.bytes),
+                format_bytes(s.at_risk_bytes),
+                format_bytes(s.lost_bytes),
                 s.quarantined,
                 meaning.get(s.name, ""),
             )
@@ -85,7 +86,9 @@ def _tell(now: Standing, configuration: Configuration) -> None:
 
 def _behind(sink: SinkStanding) -> str:
     return (
-        f"{size(sink.lag_bytes)} for {duration(sink.lag_seconds)}" if sink.lag_bytes else "nothing"
+        f"{format_bytes(sink.lag_bytes)} for {format_duration(sink.lag_seconds)}"
+        if sink.lag_bytes
+        else "nothing"
     )
 
 

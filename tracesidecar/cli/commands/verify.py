@@ -7,17 +7,18 @@ import os
 from contextlib import closing
 from dataclasses import asdict
 
-from tracesidecar.cli.exit_codes import ExitCode
-from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress, size
+from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.schema import Configuration
 from tracesidecar.errors import SinkError, StateError
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.journal import Journal
 from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.store import MODULES, open_store
 from tracesidecar.lake.verify import Known, size_of, verify
 from tracesidecar.logs import printable
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.units import format_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +125,7 @@ def _tell(sink: SinkOptions, proof: Proof) -> None:
             host,
             source,
             len(segments),
-            size(sum(each.end for each in segments)),
+            format_bytes(sum(each.end for each in segments)),
             sum(each.lines for each in segments),
             sum(each.refused for each in segments),
         )
@@ -137,5 +138,5 @@ def _tell(sink: SinkOptions, proof: Proof) -> None:
         else f"{len(proof.problems)} problems"
     )
     print_line(
-        f"{sink.name}: {proof.batches} batches, {proof.objects} objects, {proof.rows} rows, {size(proof.bytes)}: {verdict}"
+        f"{sink.name}: {proof.batches} batches, {proof.objects} objects, {proof.rows} rows, {format_bytes(proof.bytes)}: {verdict}"
     )

@@ -1,4 +1,4 @@
-"""The exit codes that scripts rely on."""
+"""The exit codes of the program, which scripts and service managers rely on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """128+n stands for an end by signal n."""
+    """How a command ended. A process that a signal ends reports 128 + the signal's number."""
 
     DONE = 0
     UNEXPECTED = 1
