@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.servers.azurite import Azurite, key_of
 from tests.servers.broker import Broker
-from tests.servers.collecting import Tailer
+from tests.servers.collecting import Collector
 from tests.servers.google_storage import BUCKET as GOOGLE_BUCKET
 from tests.servers.google_storage import GoogleStorage
 from tests.servers.postgres import PostgresServer
@@ -134,7 +134,7 @@ def _collector(port: str, block: str) -> Callable[[Path], AbstractContextManager
 
     @contextlib.contextmanager
     def started(folder: Path) -> Iterator[Destination]:
-        collector = Tailer(folder)
+        collector = Collector(folder)
         with _up(collector.start, collector.stop):
             yield Destination(
                 block.replace("PORT", str(collector.ports[port])).replace(

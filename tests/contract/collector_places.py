@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.servers.collecting import Tailer, attributes, body
+from tests.servers.collecting import Collector, attributes, body
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
@@ -29,7 +30,7 @@ ACKNOWLEDGEMENT = {"ack_timeout": Seconds(2), "ack_interval": Seconds(0.05)}
 class CollectorPlace:
     """What the three have in common."""
 
-    collector: Tailer
+    collector: Collector
     way: FaultyWay
     credentials: Path
     type: str
@@ -50,13 +51,8 @@ class CollectorPlace:
             "loki": {"url": f"{url}/loki/api/v1/push", "auth": auth, "format": "raw"},
             "otlp": {"url": f"{url}/v1/logs", "auth": auth},
         }
-        return (
-            SINK_TYPES[self.type]
-            .load()
-            .Options(
-                **{"name": self.type, "type": self.type, **PATIENCE, **given[self.type], **changes}
-            )
-        )  # type: ignore[arg-type]
+        values: dict[str, Any] = {**PATIENCE, **given[self.type], **changes}
+        return SINK_TYPES[self.type].load().Options(name=self.type, type=self.type, **values)
 
     def sink(self) -> Sink:
         return SINK_TYPES[self.type].load().build(self.options())
@@ -84,7 +80,7 @@ class CollectorPlace:
 
 
 def _place(
-    sink_type: str, folder: Path, collector: Tailer, toxiproxy: Toxiproxy
+    sink_type: str, folder: Path, collector: Collector, toxiproxy: Toxiproxy
 ) -> Iterator[CollectorPlace]:
     credentials = folder / "token"
     credentials.write_text(f"{SECRET}\n")
@@ -94,16 +90,20 @@ def _place(
 
 @pytest.fixture
 def splunk_place(
-    tmp_path: Path, collector: Tailer, toxiproxy: Toxiproxy
+    tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy
 ) -> Iterator[CollectorPlace]:
     yield from _place("splunk", tmp_path, collector, toxiproxy)
 
 
 @pytest.fixture
-def loki_place(tmp_path: Path, collector: Tailer, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+def loki_place(
+    tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy
+) -> Iterator[CollectorPlace]:
     yield from _place("loki", tmp_path, collector, toxiproxy)
 
 
 @pytest.fixture
-def otlp_place(tmp_path: Path, collector: Tailer, toxiproxy: Toxiproxy) -> Iterator[CollectorPlace]:
+def otlp_place(
+    tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy
+) -> Iterator[CollectorPlace]:
     yield from _place("otlp", tmp_path, collector, toxiproxy)

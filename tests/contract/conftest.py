@@ -82,12 +82,14 @@ PLACES = (
 
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Place:
-    return request.getfixturevalue(request.param)
+    found: Place = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(params=NETWORK_PLACES)
 def network_place(request: pytest.FixtureRequest) -> NetworkPlace:
-    return request.getfixturevalue(request.param)
+    found: NetworkPlace = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

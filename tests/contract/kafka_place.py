@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 
 from tests.servers.broker import USER, Broker
 from tests.servers.stores import SECRET
@@ -23,6 +24,11 @@ from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 
 _numbers = itertools.count()
+
+
+def event_of(message: Message) -> str | bytes | None:
+    """Return the id of the event that a message carries in its headers."""
+    return dict(message.headers() or ())["event"]
 
 
 @dataclass
@@ -56,18 +62,15 @@ class TopicPlace:
         return kafka.build(self.options())
 
     def lines(self) -> list[bytes]:
-        found: dict[bytes, bytes] = {}
+        found: dict[str | bytes | None, bytes] = {}
         for message in self.broker.messages(self.topic):
-            found.setdefault(dict(message.headers() or ())["event"], message.value() or b"")
+            found.setdefault(event_of(message), message.value() or b"")
         return list(found.values())
 
     def writes(self) -> int:
         """How often the record is there that is there most often."""
         return max(
-            Counter(
-                dict(message.headers() or ())["event"]
-                for message in self.broker.messages(self.topic)
-            ).values(),
+            Counter(event_of(message) for message in self.broker.messages(self.topic)).values(),
             default=0,
         )
 

@@ -50,11 +50,11 @@ def _told_apart(lines: list[bytes]) -> list[bytes]:
     kept = []
     for line in lines:
         members = msgspec.json.decode(line) if line.strip() else None
-        uuid = members.get("uuid") if isinstance(members, dict) else None
-        if (
-            uuid is None
-            or seen.setdefault((str(members.get("sessionId")), str(uuid)), line) == line
-        ):
+        if not isinstance(members, dict) or members.get("uuid") is None:
+            kept.append(line)
+            continue
+        row = str(members.get("sessionId")), str(members["uuid"])
+        if seen.setdefault(row, line) == line:
             kept.append(line)
     return kept
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.contract.batches import batch_for, lines_of
-from tests.servers.collecting import Tailer, body
+from tests.servers.collecting import Collector, body
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.loki import sink as loki
@@ -90,8 +90,8 @@ def written(certificate: trustme.LeafCert, path: Path) -> Path:
 @contextmanager
 def running(
     folder: Path, certificate: trustme.LeafCert, client_ca: Path | None = None
-) -> Iterator[Tailer]:
-    collector = Tailer(
+) -> Iterator[Collector]:
+    collector = Collector(
         folder, certificate=written(certificate, folder / "server.pem"), client_ca=client_ca
     )
     collector.start()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
 from tests.contract.deliveries import delivery
-from tests.servers.collecting import Tailer, attributes, body
+from tests.servers.collecting import Collector, attributes, body
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
@@ -78,7 +78,7 @@ async def test_streams_have_few_labels_and_entries_their_ids(receiver: Receiving
     assert request.headers["Content-Encoding"] == "gzip"
 
 
-async def test_labels_and_ids_arrive_in_a_real_receiver(collector: Tailer) -> None:
+async def test_labels_and_ids_arrive_in_a_real_receiver(collector: Collector) -> None:
     async with loki.build(
         options_for(collector.ports["LOKI"], labels={"agent": "builder"})
     ) as sink:
@@ -173,14 +173,14 @@ async def test_a_server_that_refuses_an_empty_push_has_let_us_in(
         pass
 
 
-async def test_a_server_that_does_not_know_us_says_so_at_the_start(collector: Tailer) -> None:
+async def test_a_server_that_does_not_know_us_says_so_at_the_start(collector: Collector) -> None:
     with pytest.raises(RetryLater, match="credentials"):
         await loki.build(
             options_for(collector.ports["LOKI"], auth=Bearer(token=Secret("wrong")))
         ).__aenter__()
 
 
-async def test_a_line_at_the_limit_arrives(collector: Tailer) -> None:
+async def test_a_line_at_the_limit_arrives(collector: Collector) -> None:
     line = b'"' + b"x" * (SINK_TYPES["loki"].record_limit_bytes - 2) + b'"'
     async with loki.build(options_for(collector.ports["LOKI"])) as sink:
         await sink.send(batch_for("loki", [line] * 20))

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import delivery
-from tests.servers.collecting import Tailer, attributes, body
+from tests.servers.collecting import Collector, attributes, body
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.encode.otlp_request import refused_records
@@ -48,7 +48,7 @@ def partial(refused: object) -> dict[str, object]:
 @pytest.mark.parametrize("encoding", ["json", "protobuf"])
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 async def test_records_arrive_in_both_encodings(
-    collector: Tailer, encoding: str, compression: str
+    collector: Collector, encoding: str, compression: str
 ) -> None:
     lines = lines_of(100)
     async with otlp.build(
@@ -85,7 +85,7 @@ async def test_a_request_says_what_it_is(receiver: ReceivingServer) -> None:
 
 
 async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
-    collector: Tailer,
+    collector: Collector,
 ) -> None:
     batch = batch_for("otlp", lines_of(5000))
     records = list(batch.records)

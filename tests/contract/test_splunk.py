@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
 from tests.contract.deliveries import World, delivery
-from tests.servers.collecting import Tailer, attributes, body
+from tests.servers.collecting import Collector, attributes, body
 from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
@@ -136,7 +136,7 @@ async def test_an_event_has_no_field_twice(receiver: ReceivingServer) -> None:
     assert event["fields"] == {"environment": "test"}
 
 
-async def test_without_acknowledgement_a_yes_is_enough(collector: Tailer) -> None:
+async def test_without_acknowledgement_a_yes_is_enough(collector: Collector) -> None:
     lines = lines_of(100)
     async with splunk.build(options_for(collector.ports["PLAIN"], format="raw")) as sink:
         await sink.send(batch_for("splunk", lines))
@@ -146,7 +146,7 @@ async def test_without_acknowledgement_a_yes_is_enough(collector: Tailer) -> Non
 
 @pytest.mark.parametrize("given", [1000, SINK_TYPES["splunk"].record_limit_bytes])
 async def test_a_record_up_to_the_limit_is_an_event_of_at_most_1_mib(
-    collector: Tailer, receiver: ReceivingServer, given: int
+    collector: Collector, receiver: ReceivingServer, given: int
 ) -> None:
     line = json.dumps({"x": "x" * (given - 9)}).encode()
     assert len(line) == given
@@ -187,7 +187,7 @@ async def test_an_event_that_is_named_by_its_number_is_the_only_one_refused(
 
 
 async def test_an_event_that_a_collector_refuses_without_a_number_is_found(
-    collector: Tailer,
+    collector: Collector,
 ) -> None:
     lines = lines_of(5000)
     lines[3210] = b'{"broken":'

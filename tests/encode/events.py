@@ -38,7 +38,7 @@ def event(kind: str, **columns: Any) -> Event:
         "truncated": False,
         "labels": '{"agent":"builder","team.name":"orchard"}',
     }
-    return Event(event_kind=kind, **(required | columns))
+    return Event(**(required | columns | {"event_kind": kind}))
 
 
 def tool_call(name: str, kind: str, arguments: object, **columns: Any) -> Event:

@@ -66,7 +66,8 @@ class Campaign:
         source = folder / f"lines-{number}"
         source.write_bytes(b"".join(line + b"\n" for line in lines))
         names = [f"agent-{number}-{name}" for name in range(FILES // WRITERS)]
-        command = [sys.executable, writer.__file__, source, folder / "traces", str(number), *names]
+        paths = [writer.__file__, str(source), str(folder / "traces")]
+        command = [sys.executable, *paths, str(number), *names]
         return subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
 
     def __enter__(self) -> Self:
@@ -156,7 +157,8 @@ class Campaign:
 
     def quarantined(self) -> Counter[int]:
         """Count the lengths of the lines in quarantine, as `quarantine list` tells them."""
-        command = [PROGRAM, "--config", self._configuration, "quarantine", "list", "--json"]
+        command = [str(PROGRAM), "--config", str(self._configuration)]
+        command += ["quarantine", "list", "--json"]
         answer = subprocess.run(
             command, capture_output=True, check=False, env=self._environment, cwd=PROJECT
         )

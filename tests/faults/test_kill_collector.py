@@ -15,7 +15,7 @@ import pytest
 from tests.faults.campaign import Campaign
 from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
 from tests.faults.oracle import differences, expect
-from tests.servers.collecting import Tailer, attributes, body
+from tests.servers.collecting import Collector, attributes, body
 from tests.servers.stores import SECRET
 
 POINTS = ("planned", "sending", "sent", "committing", "")
@@ -23,16 +23,16 @@ POINTS = ("planned", "sending", "sent", "committing", "")
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Tailer]:
+def collector(tmp_path: Path) -> Iterator[Collector]:
     folder = tmp_path / "collector"
     folder.mkdir()
-    collector = Tailer(folder)
+    collector = Collector(folder)
     collector.start()
     yield collector
     collector.stop()
 
 
-def sinks(collector: Tailer) -> str:
+def sinks(collector: Collector) -> str:
     """Configure the three, with small batches; OTLP has no raw lines."""
     batch = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
     url = {name: f"http://127.0.0.1:{port}" for name, port in collector.ports.items()}
@@ -45,7 +45,7 @@ def sinks(collector: Tailer) -> str:
     return "".join(f"[[sink]]\n{block}{batch}" for block in blocks)
 
 
-def arrived(collector: Tailer) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
+def arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
     """Count the lines that Splunk and Loki have, and tell of which lines OTLP has an event, by
     their digests.
     """
@@ -61,7 +61,7 @@ def arrived(collector: Tailer) -> tuple[Counter[bytes], Counter[bytes], set[str]
     return splunk, loki, otlp
 
 
-def run(folder: Path, collector: Tailer, valid: int, rounds: int) -> list[str]:
+def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str]:
     """Kill five times so many rounds, drain, and tell what is missing, and what is there that
     nobody wrote.
     """
@@ -101,7 +101,7 @@ def run(folder: Path, collector: Tailer, valid: int, rounds: int) -> list[str]:
 
 @pytest.mark.timeout(120)
 def test_a_killed_daemon_loses_nothing_on_its_way_to_splunk_loki_and_otlp(
-    tmp_path: Path, collector: Tailer
+    tmp_path: Path, collector: Collector
 ) -> None:
     assert run(tmp_path, collector, valid=600, rounds=1) == []
 
@@ -109,6 +109,6 @@ def test_a_killed_daemon_loses_nothing_on_its_way_to_splunk_loki_and_otlp(
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_daemon_killed_fifty_times_loses_nothing_on_its_way_to_splunk_loki_and_otlp(
-    tmp_path: Path, collector: Tailer
+    tmp_path: Path, collector: Collector
 ) -> None:
     assert run(tmp_path, collector, valid=REAL_LINES, rounds=10) == []

@@ -11,6 +11,7 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 Builder = Callable[[int], bytes]
 
@@ -312,7 +313,4 @@ def crafted_lines(size: int) -> Iterator[tuple[str, bytes]]:
         yield name, _fitting(builder, size)
     for name, unit in _UNITS.items():
         for place, build in PLACES.items():
-            yield (
-                f"{name}, {place}",
-                _fitting(lambda asked, build=build, unit=unit: build(unit, asked), size),
-            )  # type: ignore[misc]
+            yield f"{name}, {place}", _fitting(partial(build, unit), size)

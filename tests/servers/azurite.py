@@ -52,13 +52,12 @@ class Azurite:
         if self._server is not None:
             return
         address = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
-        tls = (
-            []
-            if self._certificate is None
-            else ["--cert", self._certificate, "--key", self._certificate, "--oauth", "basic"]
-        )
+        tls: list[str | Path] = []
+        if self._certificate is not None:
+            tls = ["--cert", self._certificate, "--key", self._certificate, "--oauth", "basic"]
         quiet = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
-        command = ["node", require("azurite"), *address, "--location", self._folder, *tls, *quiet]
+        kept = ["--location", str(self._folder)]
+        command = ["node", require("azurite"), *address, *kept, *tls, *quiet]
         self._server = Server(
             command,
             self.port,

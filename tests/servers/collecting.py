@@ -9,13 +9,14 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.servers.processes import Server, eventually, free_port, require
 from tests.servers.stores import SECRET
 
-LogRecord = dict[str, object]
+LogRecord = dict[str, Any]
 
 CONFIGURATION = """
 extensions:
@@ -37,7 +38,7 @@ service:
 """
 
 
-class Tailer:
+class Collector:
     """A collector process with its file; what is in the file survives a restart.
 
     It takes `SECRET` at first, as token of every receiver.
@@ -143,30 +144,31 @@ def attributes(record: LogRecord) -> dict[str, str]:
     """The text attributes of a record."""
     return {
         item["key"]: item["value"].get("stringValue", "") for item in record.get("attributes", ())
-    }  # type: ignore[attr-defined]
+    }
 
 
 def body(record: LogRecord) -> bytes:
     """The text of a record."""
-    return record["body"]["stringValue"].encode()  # type: ignore[index]
+    text: str = record["body"]["stringValue"]
+    return text.encode()
 
 
-def _records(resource: dict[str, object]) -> Iterator[LogRecord]:
-    shared = resource.get("resource", {}).get("attributes", [])  # type: ignore[attr-defined]
-    for scope in resource["scopeLogs"]:  # type: ignore[attr-defined]
+def _records(resource: dict[str, Any]) -> Iterator[LogRecord]:
+    shared = resource.get("resource", {}).get("attributes", [])
+    for scope in resource["scopeLogs"]:
         for record in scope.get("logRecords", ()):
             yield {**record, "attributes": [*shared, *record.get("attributes", ())]}
 
 
 @pytest.fixture(scope="session")
-def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tailer]:
-    collector = Tailer(tmp_path_factory.mktemp("collector"))
+def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    collector = Collector(tmp_path_factory.mktemp("collector"))
     collector.start()
     yield collector
     collector.stop()
 
 
 @pytest.fixture
-def collector(collector_process: Tailer) -> Tailer:
+def collector(collector_process: Collector) -> Collector:
     collector_process.start_afresh()
     return collector_process

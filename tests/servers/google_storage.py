@@ -57,7 +57,7 @@ class GoogleStorage:
             "-public-host",
             f"127.0.0.1:{self.port}",
         ]
-        kept = [
+        kept: list[str | Path] = [
             "-backend",
             "filesystem",
             "-filesystem-root",

@@ -23,6 +23,7 @@ from aiohttp import web
 from intakes import INTAKES
 
 from tracesidecar.encode.jsonl import decode_lines
+from tracesidecar.model import Compression
 
 
 class Receiver:
@@ -64,12 +65,14 @@ class Receiver:
         """Keep a request and answer it."""
         body = await request.read()
         answers = self._control.get("answers")
-        is_scripted = (
+        if (
             isinstance(answers, list)
-            and bool(answers)
+            and answers
             and (request.method != "HEAD" or self._control.get("every_method"))
-        )
-        answer = answers.pop(0) if is_scripted else self._judged(request, body)
+        ):
+            answer = answers.pop(0)
+        else:
+            answer = self._judged(request, body)
         record = {
             "method": request.method,
             "path": request.path_qs,
@@ -89,7 +92,7 @@ class Receiver:
     def _judged(self, request: web.Request, body: bytes) -> dict[str, Any]:
         if "intake" not in self._control:
             return {"status": self._status(request, body)}
-        plain = decode_lines(body, request.headers.get("Content-Encoding", "none"))
+        plain = decode_lines(body, compression_of(request))
         status, said = INTAKES[self._control["intake"]](request.headers, plain, self._control)
         return {"status": status, "body": json.dumps(said)}
 
@@ -99,12 +102,18 @@ class Receiver:
             return 401
         if request.method == "HEAD":
             return 405
-        plain = decode_lines(body, request.headers.get("Content-Encoding", "none"))
+        plain = decode_lines(body, compression_of(request))
         limit = self._control.get("record_limit_bytes")
         if limit is not None and any(len(line) > limit for line in plain.split(b"\n")):
             return 413
         poison = self._control.get("poison")
         return 400 if poison is not None and poison.encode() in plain else 204
+
+
+def compression_of(request: web.Request) -> Compression:
+    """Return how the body of a request is compressed."""
+    known: dict[str, Compression] = {"none": "none", "gzip": "gzip", "zstd": "zstd"}
+    return known[request.headers.get("Content-Encoding", "none")]
 
 
 def tls_context(certificate: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:

@@ -47,7 +47,7 @@ class ReceivingServer:
         self.port = free_port()
         self._store = folder / "requests.jsonl"
         self._scheme = "http" if certificate is None else "https"
-        tls = [] if certificate is None else ["--certificate", certificate]
+        tls: list[str | Path] = [] if certificate is None else ["--certificate", certificate]
         tls += [] if client_ca is None else ["--client-ca", client_ca]
         self.server = Server(
             [sys.executable, RECEIVER, "--port", str(self.port), "--store", self._store, *tls],

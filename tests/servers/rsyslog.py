@@ -96,7 +96,7 @@ class LogServer:
         self._store = folder / "understood.jsonl"
         root = require("rsyslog").parents[2]
         libraries = root / "usr" / "lib" / f"{os.uname().machine}-linux-gnu"
-        command = [
+        command: list[str | Path] = [
             root / "usr/sbin/rsyslogd",
             "-n",
             "-f",
@@ -161,10 +161,11 @@ class LogServer:
         return size, _queued_bytes(self.ports)
 
     def _configuration(self) -> str:
-        driver = {"tcp": self._stream_driver, "relp": self._relp_tls, "udp": lambda: ("", "")}[
-            self._kind
-        ]
-        options, tls_global = ("", "") if self._tls is None else driver()
+        options, tls_global = "", ""
+        if self._tls is not None and self._kind == "tcp":
+            options, tls_global = self._stream_driver()
+        elif self._tls is not None and self._kind == "relp":
+            options, tls_global = self._relp_tls()
         address = f'address="127.0.0.1" port="{self.port}" ruleset="keep"'
         modules, listening = (
             f'module(load="im{self._kind}")',

@@ -30,7 +30,7 @@ class SearchServer:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         jars, launcher = require("opensearch") / "*", Path(__file__).with_name("SearchNode.java")
-        command = [
+        command: list[str | Path] = [
             "java",
             *JVM,
             "-cp",
@@ -111,10 +111,10 @@ class Gate:
         folder.mkdir(exist_ok=True)
         self._orders = folder / "orders.json"
         self._seen = folder / "seen.jsonl"
-        tls = [] if certificate is None else ["--certificate", certificate]
+        tls: list[str | Path] = [] if certificate is None else ["--certificate", certificate]
         tls += [] if client_ca is None else ["--client-ca", client_ca]
         script = Path(__file__).with_name("gate.py")
-        files = ["--orders", self._orders, "--seen", self._seen]
+        files: list[str | Path] = ["--orders", self._orders, "--seen", self._seen]
         self.server = Server(
             [
                 sys.executable,

@@ -106,7 +106,7 @@ class ObjectStore:
     def add_user(self, access_key: str, secret: str) -> None:
         """Add a user that may do nothing yet."""
         admin = [
-            require("versitygw"),
+            str(require("versitygw")),
             "admin",
             "--access",
             ACCESS_KEY,
