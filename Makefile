@@ -23,6 +23,7 @@ test-all: $(TESTING) servers check
 
 check: $(TESTING)
 	$(PY) -m ruff check --no-cache .
+	$(PY) -m ruff format --check --no-cache .
 	$(PY) -m mypy
 	$(PY) -m pytest --quiet --no-header -p no:cacheprovider tests/hygiene/test_layering.py
 
