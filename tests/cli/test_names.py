@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tracesidecar.logs import printable
-from tracesidecar.sanitize.rules.catalogue import load_catalogue
+from tracesidecar.sanitize import load_catalogue
 
 CATALOGUE = load_catalogue()
 WELL_KNOWN = (

@@ -12,7 +12,7 @@ import pytest
 from tests.config.conftest import Folder
 from tracesidecar.config.load import find, load
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize import RedactionOptions
 
 
 def test_the_command_line_comes_before_the_environment_and_that_before_the_folder(

@@ -9,14 +9,14 @@ import pytest
 
 from tracesidecar.cli import COMMANDS
 from tracesidecar.config.load import load
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize import RejectionReason
 from tracesidecar.sinks.registry import SINK_TYPES
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 
 def refusals() -> str:
-    rows = "\n".join(f"| `{reason.value}` | {reason.meaning} |" for reason in Reason)
+    rows = "\n".join(f"| `{reason.value}` | {reason.meaning} |" for reason in RejectionReason)
     return f"| reason | meaning |\n|---|---|\n{rows}\n"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules.catalogue import Catalogue, load_catalogue
+from tracesidecar.sanitize.rules.catalogue import RuleCatalogue, load_catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 
 @pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
+def catalogue() -> RuleCatalogue:
     return load_catalogue()
 
 
@@ -31,7 +31,7 @@ def strict(cache_directory: str) -> Sanitizer:
 
 
 @pytest.fixture(scope="session")
-def everything(cache_directory: str, catalogue: Catalogue) -> Sanitizer:
+def everything(cache_directory: str, catalogue: RuleCatalogue) -> Sanitizer:
     """Every rule of the catalogue."""
     return Sanitizer(
         RedactionOptions(pii=tuple(rule.id for rule in catalogue.rule if rule.category == "pii")),

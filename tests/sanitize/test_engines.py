@@ -12,11 +12,11 @@ import pytest
 from tests.sanitize.lines import labelled, placements
 from tracesidecar.sanitize.detect.assignments import WORDS
 from tracesidecar.sanitize.engine.hyperscan_engine import HyperscanEngine
-from tracesidecar.sanitize.engine.interface import Pattern
+from tracesidecar.sanitize.engine.interface import ScanPattern
 from tracesidecar.sanitize.engine.re2_engine import Re2Engine
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.prefilter import anchors
-from tracesidecar.sanitize.rules.catalogue import Catalogue, active_rules, load_catalogue
+from tracesidecar.sanitize.rules.catalogue import RuleCatalogue, active_rules, load_catalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 CATALOGUE = load_catalogue()
@@ -35,14 +35,14 @@ def re2_only() -> Sanitizer:
         return Sanitizer(RedactionOptions(pii=True))
 
 
-def missed(patterns: list[Pattern], texts: list[bytes]) -> set[int]:
+def missed(patterns: list[ScanPattern], texts: list[bytes]) -> set[int]:
     """Pattern ids that RE2 finds in a text and Hyperscan does not."""
-    fast = HyperscanEngine().scanner("fast", patterns, once=True)
-    slow = Re2Engine().scanner("slow", patterns, once=True)
+    fast = HyperscanEngine().compile("fast", patterns, once=True)
+    slow = Re2Engine().compile("slow", patterns, once=True)
     return {
         found
         for text in texts
-        for found in slow.first_hits(text).keys() - fast.first_hits(text).keys()
+        for found in slow.find_first_hits(text).keys() - fast.find_first_hits(text).keys()
     }
 
 
@@ -56,7 +56,7 @@ def at_many_offsets() -> list[bytes]:
 
 
 def test_hyperscan_finds_each_rule_wherever_re2_does() -> None:
-    patterns = [Pattern(i, rule.prefilter) for i, rule in enumerate(RULES)]
+    patterns = [ScanPattern(i, rule.prefilter) for i, rule in enumerate(RULES)]
     assert {RULES[i].id for i in missed(patterns, at_many_offsets())} == set()
 
 
@@ -68,8 +68,10 @@ def test_hyperscan_finds_each_anchor_wherever_re2_does() -> None:
         anchors.numeric_anchor(),
         anchors.base64_text_anchor(),
     ]
-    patterns = [Pattern(i, pattern) for i, kind in enumerate(kinds) for pattern in kind.patterns]
-    patterns.append(Pattern(len(kinds), WORDS))
+    patterns = [
+        ScanPattern(i, pattern) for i, kind in enumerate(kinds) for pattern in kind.patterns
+    ]
+    patterns.append(ScanPattern(len(kinds), WORDS))
     raw = [line for example in EXAMPLES for _, line in placements(example)]
     found = missed(patterns, [*at_many_offsets(), *raw])
     assert {kinds[i].name for i in found} == set()
@@ -90,7 +92,7 @@ def test_re2_alone_cuts_the_same_in_labelled_texts(strict: Sanitizer, re2_only: 
 
 
 def test_the_same_options_have_the_same_version_on_both_engines(
-    strict: Sanitizer, re2_only: Sanitizer, catalogue: Catalogue
+    strict: Sanitizer, re2_only: Sanitizer, catalogue: RuleCatalogue
 ) -> None:
     assert strict.version == re2_only.version
     assert catalogue.meta.version == 1

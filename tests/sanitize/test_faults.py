@@ -14,20 +14,20 @@ from tracesidecar.sanitize import redactor, sanitizer
 from tracesidecar.sanitize import streams as deltas
 from tracesidecar.sanitize.detect import detector as text_rules
 from tracesidecar.sanitize.detect import encoded_text as views
-from tracesidecar.sanitize.detect.confirm import Verifier
+from tracesidecar.sanitize.detect.confirm import HitConfirmer
 from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.detect.encoded_text import Views
+from tracesidecar.sanitize.detect.encoded_text import EncodedText
 from tracesidecar.sanitize.edit import fast_path as nearby
 from tracesidecar.sanitize.edit import line_editor as line_cut
 from tracesidecar.sanitize.edit import tree_walk as walk
 from tracesidecar.sanitize.edit.recheck import Recheck
 from tracesidecar.sanitize.edit.split_secrets import SplitSecrets
-from tracesidecar.sanitize.edit.stream_edits import StreamCut
+from tracesidecar.sanitize.edit.stream_edits import StreamEdits
 from tracesidecar.sanitize.engine.interface import TooManyHits
 from tracesidecar.sanitize.markers import Span
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.prefilter.candidates import Candidates
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -45,23 +45,23 @@ SECRETS = {
     "assignment": {"cmd": f"export DB_PASSWORD={KEY_ID}"},
 }
 STAGES: dict[str, tuple[object, str]] = {
-    "scan of the chunk": (Candidates, "hits"),
-    "verification": (Verifier, "confirms"),
-    "rules": (Detector, "spans"),
-    "views": (Views, "spans"),
-    "near cut": (redactor, "cut_nearby"),
-    "tree": (redactor, "cut_tree"),
-    "splice": (line_cut.LineCut, "spliced"),
-    "string": (line_cut.LineCut, "string"),
+    "scan of the chunk": (Candidates, "find_hits"),
+    "verification": (HitConfirmer, "confirms"),
+    "rules": (Detector, "find_spans"),
+    "views": (EncodedText, "find_spans"),
+    "near cut": (redactor, "edit_near_hits"),
+    "tree": (redactor, "edit_tree"),
+    "splice": (line_cut.LineEditor, "splice"),
+    "string": (line_cut.LineEditor, "edit_string"),
     "decoding": (nearby, "_decoded"),
     "walking": (walk, "_tree"),
-    "merging": (text_rules, "merged"),
+    "merging": (text_rules, "merge_spans"),
     "decoders": (views, "view_through"),
     "base64": (views, "base64_content"),
-    "second look": (Recheck, "checked"),
-    "siblings": (SplitSecrets, "edits"),
+    "second look": (Recheck, "check"),
+    "siblings": (SplitSecrets, "find_edits"),
     "streams": (deltas, "_event"),
-    "stream cut": (StreamCut, "edits"),
+    "stream cut": (StreamEdits, "find_edits"),
 }
 
 
@@ -86,7 +86,7 @@ def test_a_stage_that_fails_lets_no_secret_pass(
         assert clean.data.startswith(GOOD)
         assert clean.data.endswith(GOOD)
     for refusal in clean.rejected:
-        assert refusal.reason == Reason.REDACTION_FAILED
+        assert refusal.reason == RejectionReason.REDACTION_FAILED
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -108,14 +108,14 @@ def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line
 ) -> None:
     other = "AKIA" + "Z2LPMN5HFZKE9999"
     line = json.dumps({"a": f"one {KEY_ID} two {other}", "b": 1}).encode()
-    whole = line_cut.LineCut._cut_spans
+    whole = line_cut.LineEditor._cut_spans
 
     def only_the_first(
-        self: line_cut.LineCut, content: bytes, start: int, end: int, spans: Sequence[Span]
+        self: line_cut.LineEditor, content: bytes, start: int, end: int, spans: Sequence[Span]
     ) -> None:
         whole(self, content, start, end, spans[:1])
 
-    monkeypatch.setattr(line_cut.LineCut, "_cut_spans", only_the_first)
+    monkeypatch.setattr(line_cut.LineEditor, "_cut_spans", only_the_first)
     clean = secrets_only(chunk_of(line + b"\n" + GOOD))
     assert clean.data == b'{"a": "[REDACTED:aws-access-key-id]", "b": 1}\n' + GOOD
     assert clean.redactions == (("aws-access-key-id", 2),)
@@ -124,7 +124,7 @@ def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line
 def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
 ) -> None:
-    monkeypatch.setattr(Detector, "spans", failing)
+    monkeypatch.setattr(Detector, "find_spans", failing)
     bad = json.dumps(SECRETS["leaf"]).encode()
     data = GOOD + b"\r\nnot json\n" + GOOD + bad + b"\r\n" + GOOD
     clean = secrets_only(chunk_of(data, start=1000))
@@ -153,7 +153,7 @@ def test_more_hits_than_can_be_kept_are_walked_instead(
     lines = [json.dumps(value).encode() for value in SECRETS.values()]
     chunk = chunk_of(b"\n".join(lines) + b"\n")
     expected = secrets_only(chunk)
-    monkeypatch.setattr(Candidates, "hits", too_many)
+    monkeypatch.setattr(Candidates, "find_hits", too_many)
     assert secrets_only(chunk).data == expected.data
 
 
@@ -166,15 +166,15 @@ def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer
 @pytest.mark.parametrize(
     "call",
     [
-        lambda s: s.text(f"key {KEY_ID}"),
+        lambda s: s.redact_text(f"key {KEY_ID}"),
         lambda s: s.redact_line(b'{"a":"%s"}' % KEY_ID.encode()),
-        lambda s: s.report(b'{"a":"%s"}' % KEY_ID.encode()),
+        lambda s: s.findings(b'{"a":"%s"}' % KEY_ID.encode()),
     ],
 )
 def test_the_other_doors_fail_closed_too(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, call: Callable[[Sanitizer], object]
 ) -> None:
-    monkeypatch.setattr(Detector, "spans", failing)
+    monkeypatch.setattr(Detector, "find_spans", failing)
     assert KEY_ID not in repr(call(secrets_only))
 
 

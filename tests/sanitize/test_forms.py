@@ -106,18 +106,23 @@ def test_a_password_of_any_characters_is_cut_in_code(
 
 
 def test_a_value_goes_to_its_end_over_commas_and_semicolons(secrets_only: Sanitizer) -> None:
-    assert secrets_only.text("password=ab1,c2;d3 next") == "password=[REDACTED:kv-assignment] next"
     assert (
-        secrets_only.text("user=me,password=ab1c2,host=db")
+        secrets_only.redact_text("password=ab1,c2;d3 next")
+        == "password=[REDACTED:kv-assignment] next"
+    )
+    assert (
+        secrets_only.redact_text("user=me,password=ab1c2,host=db")
         == "user=me,password=[REDACTED:kv-assignment],host=db"
     )
 
 
 def test_the_same_secret_again_in_a_text_is_cut_too(secrets_only: Sanitizer) -> None:
     text = "login: Tr0ub4dor&3 / password: Tr0ub4dor&3, then Tr0ub4dor&3."
-    assert "Tr0ub4dor" not in secrets_only.text(text)
+    assert "Tr0ub4dor" not in secrets_only.redact_text(text)
     plain = 'password="hunters", said the hunters'
-    assert secrets_only.text(plain) == 'password="[REDACTED:kv-assignment]", said the hunters'
+    assert (
+        secrets_only.redact_text(plain) == 'password="[REDACTED:kv-assignment]", said the hunters'
+    )
 
 
 def test_a_version_is_no_address(strict: Sanitizer) -> None:
@@ -127,4 +132,4 @@ def test_a_version_is_no_address(strict: Sanitizer) -> None:
     ):
         line = json.dumps(value).encode()
         assert strict.redact_line(line) == line
-    assert strict.text("peer 20.31.0.6 left") == "peer [REDACTED:ipv4] left"
+    assert strict.redact_text("peer 20.31.0.6 left") == "peer [REDACTED:ipv4] left"

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from tracesidecar.sanitize.detect.rule_conditions import gates
+from tracesidecar.sanitize.detect.rule_conditions import rule_conditions
 from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern
-from tracesidecar.sanitize.rules.catalogue import Catalogue, load_catalogue
+from tracesidecar.sanitize.rules.catalogue import RuleCatalogue, load_catalogue
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -39,7 +39,7 @@ def secret_of(rule_id: str, example: str) -> str:
 
 @pytest.mark.parametrize(("rule_id", "example"), POSITIVES)
 def test_every_positive_example_is_cut(everything: Sanitizer, rule_id: str, example: str) -> None:
-    assert secret_of(rule_id, example) not in everything.text(example)
+    assert secret_of(rule_id, example) not in everything.redact_text(example)
     line = everything.redact_line(json.dumps({"text": example}).encode())
     assert isinstance(line, bytes)
     assert secret_of(rule_id, example) not in json.loads(line)["text"]
@@ -47,23 +47,23 @@ def test_every_positive_example_is_cut(everything: Sanitizer, rule_id: str, exam
 
 @pytest.mark.parametrize(("rule_id", "example"), NEGATIVES)
 def test_no_negative_example_is_cut(strict: Sanitizer, rule_id: str, example: str) -> None:
-    assert strict.text(example) == example
+    assert strict.redact_text(example) == example
     line = json.dumps({"text": example}).encode()
     assert strict.redact_line(line) == line
 
 
-def test_every_rule_has_two_examples_of_each_kind_of_its_own(catalogue: Catalogue) -> None:
+def test_every_rule_has_two_examples_of_each_kind_of_its_own(catalogue: RuleCatalogue) -> None:
     assert all(len(rule.positives) == len(rule.negatives) == 2 for rule in catalogue.rule)
     examples = [text for rule in catalogue.rule for text in rule.positives]
     assert len(set(examples)) == len(examples)
 
 
-def test_every_gate_that_a_rule_names_exists(catalogue: Catalogue) -> None:
-    known = {*gates(KeyMatcher(catalogue.keys)), "", "assignment"}
+def test_every_gate_that_a_rule_names_exists(catalogue: RuleCatalogue) -> None:
+    known = {*rule_conditions(KeyMatcher(catalogue.keys)), "", "assignment"}
     assert {rule.gate for rule in catalogue.rule} <= known
 
 
-def test_rules_use_only_what_all_engines_know(catalogue: Catalogue) -> None:
+def test_rules_use_only_what_all_engines_know(catalogue: RuleCatalogue) -> None:
     for rule in catalogue.rule:
         for pattern in (rule.regex, rule.prefilter):
             assert re.search(r"\(\?[=!<]|\\[dDwWsS]|\\[1-9]", pattern) is None, rule.id

@@ -15,8 +15,8 @@ from tests.sanitize.lines import chunk_of, redacted
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.model import Rejection
 from tracesidecar.sanitize.options import CustomRule, RedactionOptions
-from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.sanitizer import Finding, Sanitizer
+from tracesidecar.sanitize.rejections import RejectionReason
+from tracesidecar.sanitize.sanitizer import RuleFinding, Sanitizer
 from tracesidecar.units import Secret
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
@@ -50,7 +50,7 @@ def test_refusals_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory
 
 def test_refusals_of_the_collector_are_passed_on(secrets_only: Sanitizer) -> None:
     chunk = chunk_of(b"", start=10)
-    long = Rejection(10, 99, Reason.TOO_LONG)
+    long = Rejection(10, 99, RejectionReason.TOO_LONG)
     clean = secrets_only(
         type(chunk)(
             segment=chunk.segment, start=10, end=99, data=b"", next=chunk.next, rejected=(long,)
@@ -63,19 +63,19 @@ def test_personal_data_is_cut_only_when_asked_for(
     cache_directory: str, secrets_only: Sanitizer, strict: Sanitizer
 ) -> None:
     text = "mara.lind@example.net paid with 4242424242424242 from +44 20 7946 0018"
-    assert secrets_only.text(text) == text
+    assert secrets_only.redact_text(text) == text
     assert (
-        strict.text(text)
+        strict.redact_text(text)
         == "[REDACTED:email] paid with [REDACTED:payment-card] from [REDACTED:phone-e164]"
     )
-    assert made(cache_directory, pii=("payment-card",)).text(text) == text.replace(
+    assert made(cache_directory, pii=("payment-card",)).redact_text(text) == text.replace(
         "4242424242424242", "[REDACTED:payment-card]"
     )
 
 
 def test_a_disabled_rule_does_not_cut(cache_directory: str) -> None:
     assert (
-        made(cache_directory, disable=("aws-access-key-id",)).text(f"key {KEY_ID}")
+        made(cache_directory, disable=("aws-access-key-id",)).redact_text(f"key {KEY_ID}")
         == f"key {KEY_ID}"
     )
 
@@ -148,7 +148,7 @@ def test_an_own_rule_may_cut_a_group() -> None:
     sanitizer = Sanitizer(
         RedactionOptions(rule=(CustomRule(id="badge", regex="badge ([0-9]+)", group=1),))
     )
-    assert sanitizer.text("badge 77") == "badge [REDACTED:badge]"
+    assert sanitizer.redact_text("badge 77") == "badge [REDACTED:badge]"
 
 
 BAD = {
@@ -233,17 +233,17 @@ def test_a_report_names_rules_and_places_and_never_a_value(strict: Sanitizer) ->
         KEY_ID: 1,
         "n": json.dumps({"x": {"token": "abcdefgh123456"}}),
     }
-    report = strict.report(json.dumps(line).encode())
-    assert not isinstance(report, Reason)
+    report = strict.findings(json.dumps(line).encode())
+    assert not isinstance(report, RejectionReason)
     assert set(report) == {
-        Finding("aws-access-key-id", "messages[1].content"),
-        Finding("key-name", "password"),
-        Finding("aws-access-key-id", "[REDACTED:aws-access-key-id]"),
-        Finding("key-name", "n"),
+        RuleFinding("aws-access-key-id", "messages[1].content"),
+        RuleFinding("key-name", "password"),
+        RuleFinding("aws-access-key-id", "[REDACTED:aws-access-key-id]"),
+        RuleFinding("key-name", "n"),
     }
     assert KEY_ID not in repr(report)
-    assert strict.report(b'{"a":"plain"}') == ()
-    assert strict.report(b"{") is Reason.TRUNCATED
+    assert strict.findings(b'{"a":"plain"}') == ()
+    assert strict.findings(b"{") is RejectionReason.TRUNCATED
 
 
 def test_one_line_is_redacted_or_refused_by_name(secrets_only: Sanitizer) -> None:
@@ -251,16 +251,16 @@ def test_one_line_is_redacted_or_refused_by_name(secrets_only: Sanitizer) -> Non
         secrets_only.redact_line(b'{"a":"%s"}\r\n' % KEY_ID.encode())
         == b'{"a":"[REDACTED:aws-access-key-id]"}'
     )
-    assert secrets_only.redact_line(b'{"a":NaN}') is Reason.NAN
+    assert secrets_only.redact_line(b'{"a":NaN}') is RejectionReason.NAN
 
 
 def test_free_text_is_redacted_and_odd_file_names_are_no_trouble(secrets_only: Sanitizer) -> None:
     assert (
-        secrets_only.text(f"/traces/{KEY_ID}/a.jsonl")
+        secrets_only.redact_text(f"/traces/{KEY_ID}/a.jsonl")
         == "/traces/[REDACTED:aws-access-key-id]/a.jsonl"
     )
-    assert secrets_only.text("/traces/\udcff/x") == "/traces/\udcff/x"
-    assert KEY_ID not in secrets_only.text(f"/traces/\udcff/{KEY_ID}")
+    assert secrets_only.redact_text("/traces/\udcff/x") == "/traces/\udcff/x"
+    assert KEY_ID not in secrets_only.redact_text(f"/traces/\udcff/{KEY_ID}")
 
 
 def test_importing_is_cheap_and_loads_no_other_decoder() -> None:

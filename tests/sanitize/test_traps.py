@@ -10,7 +10,7 @@ import pytest
 
 from tests.sanitize.lines import redacted
 from tracesidecar.sanitize.detect import detector as text_rules
-from tracesidecar.sanitize.rules.catalogue import Catalogue
+from tracesidecar.sanitize.rules.catalogue import RuleCatalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
@@ -46,7 +46,7 @@ def test_trap_4_a_marker_in_a_key_names_no_credential(secrets_only: Sanitizer) -
     )
     assert secrets_only.redact_line(line) == line
     text = 'x [REDACTED:github-token], "hello world" and [REDACTED:npm-token]: plainvalue7'
-    assert secrets_only.text(text) == text
+    assert secrets_only.redact_text(text) == text
 
 
 def test_trap_5_two_secret_names_do_not_become_one(secrets_only: Sanitizer) -> None:
@@ -111,7 +111,7 @@ def test_trap_8_many_keys_stay_linear(strict: Sanitizer) -> None:
 
 
 def test_values_longer_than_any_window_are_cut_whole(
-    secrets_only: Sanitizer, catalogue: Catalogue
+    secrets_only: Sanitizer, catalogue: RuleCatalogue
 ) -> None:
     rng = random.Random(4)
     header = "eyJ" + "".join(rng.choices("ABCDEFGHabcdefgh0123456789", k=5000))

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.validate import reason_against, validate
+from tracesidecar.sanitize.rejections import RejectionReason
+from tracesidecar.sanitize.validate import rejection_reason, validate
 
 GOOD = b'{"ok":1}'
 
@@ -36,70 +36,70 @@ ACCEPTED = {
 }
 
 REFUSED = {
-    "NaN": (b'{"a":NaN}', Reason.NAN),
-    "Infinity": (b'{"a":Infinity}', Reason.NAN),
-    "-Infinity": (b'{"a":[1,-Infinity]}', Reason.NAN),
-    "NaN and a lone surrogate": (b'{"a":NaN,"b":"\\ud800"}', Reason.NAN),
-    "lone high surrogate": (b'{"a":"\\ud800"}', Reason.LONE_SURROGATE),
-    "lone low surrogate": (b'{"a":"\\udc00"}', Reason.LONE_SURROGATE),
-    "reversed pair": (b'{"a":"\\udc00\\ud800"}', Reason.LONE_SURROGATE),
-    "high surrogate and a letter": (b'{"a":"\\ud800\\u0041"}', Reason.LONE_SURROGATE),
-    "lone surrogate in a name": (b'{"\\ud800":1}', Reason.LONE_SURROGATE),
-    "byte ff": (b'{"a":"\xff"}', Reason.INVALID_UTF8),
-    "byte ff in a name": (b'{"\xff":1}', Reason.INVALID_UTF8),
-    "overlong NUL": (b'{"a":"\xc0\x80"}', Reason.INVALID_UTF8),
-    "surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', Reason.INVALID_UTF8),
-    "beyond Unicode": (b'{"a":"\xf4\x90\x80\x80"}', Reason.INVALID_UTF8),
-    "cut off character": (b'{"a":"\xe2\x82"}', Reason.INVALID_UTF8),
-    "UTF-16": ('\ufeff{"a":1}'.encode("utf-16-le"), Reason.INVALID_UTF8),
-    "two documents": (b'{"a":1}{"a":2}', Reason.TWO_DOCUMENTS),
-    "two documents apart": (b'{"a":1} {"a":2}', Reason.TWO_DOCUMENTS),
-    "document and number": (b'{"a":1} 7', Reason.TWO_DOCUMENTS),
-    "a hundred thousand deep": (b"[" * 100_000 + b"]" * 100_000, Reason.TOO_DEEP),
+    "NaN": (b'{"a":NaN}', RejectionReason.NAN),
+    "Infinity": (b'{"a":Infinity}', RejectionReason.NAN),
+    "-Infinity": (b'{"a":[1,-Infinity]}', RejectionReason.NAN),
+    "NaN and a lone surrogate": (b'{"a":NaN,"b":"\\ud800"}', RejectionReason.NAN),
+    "lone high surrogate": (b'{"a":"\\ud800"}', RejectionReason.LONE_SURROGATE),
+    "lone low surrogate": (b'{"a":"\\udc00"}', RejectionReason.LONE_SURROGATE),
+    "reversed pair": (b'{"a":"\\udc00\\ud800"}', RejectionReason.LONE_SURROGATE),
+    "high surrogate and a letter": (b'{"a":"\\ud800\\u0041"}', RejectionReason.LONE_SURROGATE),
+    "lone surrogate in a name": (b'{"\\ud800":1}', RejectionReason.LONE_SURROGATE),
+    "byte ff": (b'{"a":"\xff"}', RejectionReason.INVALID_UTF8),
+    "byte ff in a name": (b'{"\xff":1}', RejectionReason.INVALID_UTF8),
+    "overlong NUL": (b'{"a":"\xc0\x80"}', RejectionReason.INVALID_UTF8),
+    "surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', RejectionReason.INVALID_UTF8),
+    "beyond Unicode": (b'{"a":"\xf4\x90\x80\x80"}', RejectionReason.INVALID_UTF8),
+    "cut off character": (b'{"a":"\xe2\x82"}', RejectionReason.INVALID_UTF8),
+    "UTF-16": ('\ufeff{"a":1}'.encode("utf-16-le"), RejectionReason.INVALID_UTF8),
+    "two documents": (b'{"a":1}{"a":2}', RejectionReason.TWO_DOCUMENTS),
+    "two documents apart": (b'{"a":1} {"a":2}', RejectionReason.TWO_DOCUMENTS),
+    "document and number": (b'{"a":1} 7', RejectionReason.TWO_DOCUMENTS),
+    "a hundred thousand deep": (b"[" * 100_000 + b"]" * 100_000, RejectionReason.TOO_DEEP),
     "a hundred thousand objects deep": (
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-        Reason.TOO_DEEP,
+        RejectionReason.TOO_DEEP,
     ),
-    "unclosed object": (b'{"a":1', Reason.TRUNCATED),
-    "unclosed string": (b'{"a":"x}', Reason.TRUNCATED),
-    "ends in an escape": (b'{"a":"x\\"}', Reason.TRUNCATED),
-    "byte order mark": (b'\xef\xbb\xbf{"a":1}', Reason.NOT_JSON),
-    "trailing comma in an object": (b'{"a":1,}', Reason.NOT_JSON),
-    "trailing comma in an array": (b'{"a":[1,]}', Reason.NOT_JSON),
-    "text behind": (b'{"a":1} x', Reason.NOT_JSON),
-    "single quotes": (b"{'a':1}", Reason.NOT_JSON),
-    "comment": (b'{"a":1/*x*/}', Reason.NOT_JSON),
-    "bare name": (b"{a:1}", Reason.NOT_JSON),
-    "control character": (b'{"a":"\x01"}', Reason.NOT_JSON),
-    "raw tab": (b'{"a":"\t"}', Reason.NOT_JSON),
-    "raw carriage return": (b'{"a":"x\ry"}', Reason.NOT_JSON),
-    "raw NUL": (b'{"a":"\x00"}', Reason.NOT_JSON),
-    "NUL behind": (b'{"a":1}\x00', Reason.NOT_JSON),
-    "NULs only": (b"\x00" * 64, Reason.NOT_JSON),
-    "unknown escape": (b'{"a":"\\x41"}', Reason.NOT_JSON),
-    "short escape": (b'{"a":"\\u12"}', Reason.NOT_JSON),
-    "escape without hex": (b'{"a":"\\u00zz"}', Reason.NOT_JSON),
-    "leading zero": (b'{"a":01}', Reason.NOT_JSON),
-    "plus sign": (b'{"a":+1}', Reason.NOT_JSON),
-    "no digits behind the point": (b'{"a":1.}', Reason.NOT_JSON),
-    "no digits before the point": (b'{"a":.5}', Reason.NOT_JSON),
-    "no exponent": (b'{"a":1e}', Reason.NOT_JSON),
-    "hexadecimal": (b'{"a":0x10}', Reason.NOT_JSON),
-    "minus alone": (b'{"a":-}', Reason.NOT_JSON),
-    "digits apart": (b'{"a":1_000}', Reason.NOT_JSON),
-    "True": (b'{"a":True}', Reason.NOT_JSON),
-    "tru": (b'{"a":tru}', Reason.NOT_JSON),
-    "nulll": (b'{"a":nulll}', Reason.NOT_JSON),
-    "no colon": (b'{"a" 1}', Reason.NOT_JSON),
-    "no comma": (b'{"a":1 "b":2}', Reason.NOT_JSON),
-    "two colons": (b'{"a"::1}', Reason.NOT_JSON),
-    "number as name": (b"{1:1}", Reason.NOT_JSON),
-    "wrong bracket": (b'{"a":[1}', Reason.NOT_JSON),
-    "one bracket more": (b'{"a":1}}', Reason.NOT_JSON),
-    "form feed": (b'{"a":\x0c1}', Reason.NOT_JSON),
-    "no-break space": (b'{"a":\xc2\xa01}', Reason.NOT_JSON),
-    "plain text": (b"hello", Reason.NOT_JSON),
-    "Nanny": (b'{"a":Nanny}', Reason.NOT_JSON),
+    "unclosed object": (b'{"a":1', RejectionReason.TRUNCATED),
+    "unclosed string": (b'{"a":"x}', RejectionReason.TRUNCATED),
+    "ends in an escape": (b'{"a":"x\\"}', RejectionReason.TRUNCATED),
+    "byte order mark": (b'\xef\xbb\xbf{"a":1}', RejectionReason.NOT_JSON),
+    "trailing comma in an object": (b'{"a":1,}', RejectionReason.NOT_JSON),
+    "trailing comma in an array": (b'{"a":[1,]}', RejectionReason.NOT_JSON),
+    "text behind": (b'{"a":1} x', RejectionReason.NOT_JSON),
+    "single quotes": (b"{'a':1}", RejectionReason.NOT_JSON),
+    "comment": (b'{"a":1/*x*/}', RejectionReason.NOT_JSON),
+    "bare name": (b"{a:1}", RejectionReason.NOT_JSON),
+    "control character": (b'{"a":"\x01"}', RejectionReason.NOT_JSON),
+    "raw tab": (b'{"a":"\t"}', RejectionReason.NOT_JSON),
+    "raw carriage return": (b'{"a":"x\ry"}', RejectionReason.NOT_JSON),
+    "raw NUL": (b'{"a":"\x00"}', RejectionReason.NOT_JSON),
+    "NUL behind": (b'{"a":1}\x00', RejectionReason.NOT_JSON),
+    "NULs only": (b"\x00" * 64, RejectionReason.NOT_JSON),
+    "unknown escape": (b'{"a":"\\x41"}', RejectionReason.NOT_JSON),
+    "short escape": (b'{"a":"\\u12"}', RejectionReason.NOT_JSON),
+    "escape without hex": (b'{"a":"\\u00zz"}', RejectionReason.NOT_JSON),
+    "leading zero": (b'{"a":01}', RejectionReason.NOT_JSON),
+    "plus sign": (b'{"a":+1}', RejectionReason.NOT_JSON),
+    "no digits behind the point": (b'{"a":1.}', RejectionReason.NOT_JSON),
+    "no digits before the point": (b'{"a":.5}', RejectionReason.NOT_JSON),
+    "no exponent": (b'{"a":1e}', RejectionReason.NOT_JSON),
+    "hexadecimal": (b'{"a":0x10}', RejectionReason.NOT_JSON),
+    "minus alone": (b'{"a":-}', RejectionReason.NOT_JSON),
+    "digits apart": (b'{"a":1_000}', RejectionReason.NOT_JSON),
+    "True": (b'{"a":True}', RejectionReason.NOT_JSON),
+    "tru": (b'{"a":tru}', RejectionReason.NOT_JSON),
+    "nulll": (b'{"a":nulll}', RejectionReason.NOT_JSON),
+    "no colon": (b'{"a" 1}', RejectionReason.NOT_JSON),
+    "no comma": (b'{"a":1 "b":2}', RejectionReason.NOT_JSON),
+    "two colons": (b'{"a"::1}', RejectionReason.NOT_JSON),
+    "number as name": (b"{1:1}", RejectionReason.NOT_JSON),
+    "wrong bracket": (b'{"a":[1}', RejectionReason.NOT_JSON),
+    "one bracket more": (b'{"a":1}}', RejectionReason.NOT_JSON),
+    "form feed": (b'{"a":\x0c1}', RejectionReason.NOT_JSON),
+    "no-break space": (b'{"a":\xc2\xa01}', RejectionReason.NOT_JSON),
+    "plain text": (b"hello", RejectionReason.NOT_JSON),
+    "Nanny": (b'{"a":Nanny}', RejectionReason.NOT_JSON),
 }
 
 
@@ -112,12 +112,12 @@ def test_accepted_lines_pass_as_they_are(line: bytes) -> None:
 
 @pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused_lines_have_their_reason_and_their_neighbours_arrive(
-    line: bytes, reason: Reason
+    line: bytes, reason: RejectionReason
 ) -> None:
     result = validate(GOOD + b"\n" + line + b"\n" + GOOD + b"\n", repair=False)
     assert (result.data, result.lines) == ((GOOD + b"\n") * 2, 2)
     assert result.refused == [(9, 9 + len(line), reason)]
-    assert reason_against(line) is reason
+    assert rejection_reason(line) is reason
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ def test_crlf_and_blank_lines_leave_one_document_a_line() -> None:
 def test_a_byte_order_mark_passes_only_at_the_start_of_a_file() -> None:
     chunk = b'\xef\xbb\xbf{"a":1}\n{"b":2}\n'
     assert validate(chunk, is_first=True).data == b'{"a":1}\n{"b":2}\n'
-    assert validate(chunk).refused == [(0, 10, Reason.NOT_JSON)]
+    assert validate(chunk).refused == [(0, 10, RejectionReason.NOT_JSON)]
 
 
 def test_a_torn_line_is_taken_when_it_is_complete_and_truncated_when_not() -> None:
     assert validate(b'{"a":1}\n{"b":2}', is_torn=True).data == b'{"a":1}\n{"b":2}\n'
-    assert validate(b'{"a":1}\n{"b":', is_torn=True).refused == [(8, 13, Reason.TRUNCATED)]
-    assert validate(b"nul", is_torn=True).refused == [(0, 3, Reason.TRUNCATED)]
+    assert validate(b'{"a":1}\n{"b":', is_torn=True).refused == [(8, 13, RejectionReason.TRUNCATED)]
+    assert validate(b"nul", is_torn=True).refused == [(0, 3, RejectionReason.TRUNCATED)]
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,6 @@ def test_repair_mends_nothing_else(line: bytes) -> None:
 
 
 def test_every_reason_has_a_meaning_and_a_label() -> None:
-    assert all(reason.meaning.endswith(".") and str(reason) == reason.value for reason in Reason)
+    assert all(
+        reason.meaning.endswith(".") and str(reason) == reason.value for reason in RejectionReason
+    )

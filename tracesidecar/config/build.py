@@ -12,7 +12,7 @@ from tracesidecar.config.paths import absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.config.resolve import PathResolver
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
-from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES
 from tracesidecar.tail.options import SourceOptions

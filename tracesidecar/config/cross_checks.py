@@ -18,11 +18,14 @@ from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.encode.lake_layout import lake_root
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal.sealing import recipient
-from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules.allowlist import AllowedPaths
-from tracesidecar.sanitize.rules.catalogue import active_rules, load_catalogue
-from tracesidecar.sanitize.rules.custom_rules import CustomRules
-from tracesidecar.sanitize.rules.key_names import KeyMatcher
+from tracesidecar.sanitize import (
+    AllowedPaths,
+    CustomRules,
+    KeyMatcher,
+    RedactionOptions,
+    active_rules,
+    load_catalogue,
+)
 from tracesidecar.sinks.registry import SINK_TYPES
 from tracesidecar.tail.glob import Exclusions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.units import Seconds, Size

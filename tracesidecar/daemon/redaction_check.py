@@ -10,9 +10,7 @@ import structlog
 
 from tracesidecar.errors import RedactionError
 from tracesidecar.pipeline.service import Service
-from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules.catalogue import load_catalogue
-from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize import RedactionOptions, Sanitizer, load_catalogue
 
 log = structlog.get_logger()
 

@@ -35,7 +35,7 @@ from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.replay import ReplaySource
 from tracesidecar.pipeline.sink_loop import Pipeline
 from tracesidecar.pipeline.sink_state import SinkState
-from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize import Sanitizer
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_TYPES, content_of, record_limit_of
 from tracesidecar.tail.discovery.watcher import Watcher

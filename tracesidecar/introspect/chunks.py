@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Chunk, Rejection, Segment
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize import RejectionReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _Cutter:
     def too_long(self) -> NumberedChunk:
         end = self._start + self._passed
         self._passed = 0
-        rejected = (Rejection(self._start, end, Reason.TOO_LONG),)
+        rejected = (Rejection(self._start, end, RejectionReason.TOO_LONG),)
         return self._numbered(
             Chunk(self._segment, self._start, end, b"", BEGINNING, rejected=rejected)
         )

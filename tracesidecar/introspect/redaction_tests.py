@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from tracesidecar.config.paths import rules_cache
 from tracesidecar.introspect.chunks import chunks
-from tracesidecar.sanitize.options import RedactionOptions, RedactionTest
-
-if TYPE_CHECKING:
-    from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize import RedactionOptions, RedactionTest, Sanitizer
 
 
 def failed_tests(options: RedactionOptions) -> list[str]:
     """Say which tests did not come out as expected, each with what came out."""
     if not options.test:
         return []
-    from tracesidecar.sanitize.sanitizer import Sanitizer
-
     sanitize = Sanitizer(options, cache_directory=rules_cache(os.environ))
     outcomes = (
         (number, test, _outcome(sanitize, test)) for number, test in enumerate(options.test, 1)
@@ -39,7 +33,7 @@ def _outcome(sanitize: Sanitizer, test: RedactionTest) -> str:
     try:
         msgspec.json.decode(line)
     except msgspec.DecodeError:
-        return sanitize.text(test.input)
+        return sanitize.redact_text(test.input)
     return (
         b"".join(
             sanitize(numbered.chunk).data

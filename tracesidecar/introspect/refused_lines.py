@@ -14,7 +14,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.journal.journal import Journal
 from tracesidecar.journal.quarantine import QuarantineEntry
 from tracesidecar.logs import printable
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize import RejectionReason
 from tracesidecar.tail.segments import SegmentRecord
 
 Bytes = Literal["source", "sealed", "gone"]
@@ -47,7 +47,7 @@ class Refused:
             "end": line.end,
             "reason": line.reason,
             "meaning": next(
-                (known.meaning for known in Reason if known == line.reason),
+                (known.meaning for known in RejectionReason if known == line.reason),
                 "The destination refused it.",
             ),
             "sink": line.sink or None,

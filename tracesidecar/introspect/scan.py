@@ -19,10 +19,13 @@ from tracesidecar.introspect.chunks import NumberedChunk, chunks
 from tracesidecar.introspect.usage_totals import Sum, Tally
 from tracesidecar.logs import printable
 from tracesidecar.model import CleanChunk
-from tracesidecar.sanitize.json_path import key_paths
-from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.rules.catalogue import active_rules, load_catalogue
-from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize import (
+    RedactionOptions,
+    Sanitizer,
+    active_rules,
+    key_paths,
+    load_catalogue,
+)
 from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.units import Size
 
@@ -134,7 +137,7 @@ class Examination:
         """Return the file name as it may be shown: what the configuration cuts in a trace is cut in
         it.
         """
-        redacted = self._sanitize.text(path)
+        redacted = self._sanitize.redact_text(path)
         rules = {
             match.group(1).decode()
             for match in _MARK.finditer(redacted.encode("utf-8", "surrogateescape"))

@@ -13,8 +13,7 @@ from tracesidecar.journal.range_digest import RangeDigest
 from tracesidecar.journal.sealing import UNSEALED, Sealed, Vault
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint, Chunk, CleanChunk, Range, Rejection
-from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize import RejectionReason, Sanitizer
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.chunker import LONGEST_OPEN_BYTES
@@ -174,7 +173,7 @@ class ChunkReader:
             return Absence.GONE
         place = Checkpoint(line.end, b"")
         if line.end - line.start > source.max_line:
-            refusal = Rejection(line.start, line.end, Reason.TOO_LONG.value, line.digest)
+            refusal = Rejection(line.start, line.end, RejectionReason.TOO_LONG.value, line.digest)
             return Piece(
                 CleanChunk(view.segment, line.start, line.end, b"", 0, (refusal,)), b"", place
             )
@@ -198,7 +197,9 @@ class ChunkReader:
                 clean,
                 end=line.end,
                 rejected=(
-                    Rejection(line.start, line.end, Reason.REDACTION_FAILED.value, line.digest),
+                    Rejection(
+                        line.start, line.end, RejectionReason.REDACTION_FAILED.value, line.digest
+                    ),
                 ),
             )
         places, count = self._places(data + b"\n", clean)
@@ -275,7 +276,7 @@ class ChunkReader:
         if key not in self._labels:
             if len(self._labels) > 4096:
                 self._labels.clear()
-            self._labels[key] = self._sanitizer.text(
+            self._labels[key] = self._sanitizer.redact_text(
                 path.encode("utf-8", "backslashreplace").decode("utf-8")
             )
         return self._labels[key]

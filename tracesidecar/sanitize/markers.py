@@ -29,7 +29,7 @@ class Marker:
         tag = hmac.new(self._key, secret, sha256).hexdigest()[:8]
         return f"{MARKER_START}{rule}:{tag}]".encode()
 
-    def cut(self, text: bytes, spans: Sequence[Span]) -> bytes:
+    def redact(self, text: bytes, spans: Sequence[Span]) -> bytes:
         """Replace each span (sorted, apart from each other) by its marker."""
         pieces: list[bytes] = []
         last = 0
@@ -40,7 +40,7 @@ class Marker:
         return b"".join(pieces)
 
 
-def merged(spans: list[Span]) -> list[Span]:
+def merge_spans(spans: list[Span]) -> list[Span]:
     """Sort spans and join those that overlap, under the name of the first."""
     if len(spans) < 2:
         return spans

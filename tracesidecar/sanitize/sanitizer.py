@@ -11,10 +11,10 @@ import msgspec
 from tracesidecar.model import Chunk, CleanChunk, Rejection
 from tracesidecar.sanitize.engine.interface import choose_engine
 from tracesidecar.sanitize.json_path import key_path
-from tracesidecar.sanitize.markers import merged
+from tracesidecar.sanitize.markers import merge_spans
 from tracesidecar.sanitize.options import RedactionOptions
-from tracesidecar.sanitize.redactor import Policy, Redactor
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.redactor import RedactionPolicy, Redactor
+from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules.catalogue import (
     active_rules,
     catalogue_bytes,
@@ -23,14 +23,14 @@ from tracesidecar.sanitize.rules.catalogue import (
 )
 from tracesidecar.sanitize.rules.custom_rules import CustomRules
 from tracesidecar.sanitize.self_test import passed, planted
-from tracesidecar.sanitize.streams import held_from
-from tracesidecar.sanitize.validate import Validated, reason_against, validate
+from tracesidecar.sanitize.streams import pending_start
+from tracesidecar.sanitize.validate import ValidatedLines, rejection_reason, validate
 
 REVISION = 10
 """Raised with each change of this package that changes what is cut or how it is marked."""
 
 
-class Finding(NamedTuple):
+class RuleFinding(NamedTuple):
     """A cut that a rule would make, and where: the path of keys to it (itself redacted).
 
     Never a value.
@@ -57,7 +57,7 @@ class Sanitizer:
         """
         catalogue = load_catalogue()
         engine = choose_engine(cache_directory)
-        policy = Policy(
+        policy = RedactionPolicy(
             rules=active_rules(catalogue, options),
             vocabulary=catalogue.keys,
             own=CustomRules(options.rule, taken=(rule.id for rule in catalogue.rule)),
@@ -85,7 +85,7 @@ class Sanitizer:
         """
         valid = validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
         scanned = self._redactor.scan(valid.data)
-        held = held_from(scanned.streams, len(valid.data)) if not flush else None
+        held = pending_start(scanned.streams, len(valid.data)) if not flush else None
         if held is not None:
             end = _original(valid, held)
             return self(
@@ -119,43 +119,43 @@ class Sanitizer:
         """
         return passed(self._planted, self.redact_line)
 
-    def redact_line(self, line: bytes) -> bytes | Reason:
+    def redact_line(self, line: bytes) -> bytes | RejectionReason:
         """Redact one line (with or without its newline), or say why it is refused."""
         line = line.rstrip(b"\r\n")
-        reason = reason_against(line)
+        reason = rejection_reason(line)
         if reason is not None:
             return reason
         redacted = self._redactor.redact(self._redactor.scan(line + b"\n"))
         return redacted.failed[0].reason if redacted.failed else redacted.data[:-1]
 
-    def report(self, line: bytes) -> tuple[Finding, ...] | Reason:
+    def findings(self, line: bytes) -> tuple[RuleFinding, ...] | RejectionReason:
         """Say which rules would cut the line and where, or why it would be refused."""
         line = line.rstrip(b"\r\n")
-        reason = reason_against(line)
+        reason = rejection_reason(line)
         if reason is not None:
             return reason
         try:
             edits = self._redactor.redact_line(line).edits
             return tuple(
-                Finding(rule, self.text(key_path(line, edit.start)))
+                RuleFinding(rule, self.redact_text(key_path(line, edit.start)))
                 for edit in edits
                 for rule in edit.rules
             )
         except Exception:  # noqa: BLE001 - what would be held back has no findings, and an error may quote the line
-            return Reason.REDACTION_FAILED
+            return RejectionReason.REDACTION_FAILED
 
-    def text(self, text: str) -> str:
+    def redact_text(self, text: str) -> str:
         """Redact free text, such as a path that becomes a label."""
         content = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
         try:
             self._redactor.budget.begin(len(content))
-            plain = self._redactor.rules.spans(content)
-            spans = merged([*plain, *self._redactor.views.spans(content, plain)])
-            return self._redactor.marker.cut(content, spans).decode() if spans else text
+            plain = self._redactor.rules.find_spans(content)
+            spans = merge_spans([*plain, *self._redactor.views.find_spans(content, plain)])
+            return self._redactor.marker.redact(content, spans).decode() if spans else text
         except Exception:  # noqa: BLE001 - fail closed
             return "[REDACTED:text]"
 
-    def _refusal(self, chunk: Chunk, start: int, end: int, reason: Reason) -> Rejection:
+    def _refusal(self, chunk: Chunk, start: int, end: int, reason: RejectionReason) -> Rejection:
         digest = (
             hashlib.blake2b(chunk.data[start:end], key=self._digest_key, digest_size=16).digest()
             if self._digest_key
@@ -164,7 +164,7 @@ class Sanitizer:
         return Rejection(chunk.start + start, chunk.start + end, reason.value, digest)
 
 
-def _original(valid: Validated, offset: int) -> int:
+def _original(valid: ValidatedLines, offset: int) -> int:
     """Where in the chunk the accepted line began that begins at `offset` of the valid data."""
     if valid.starts is None:
         return offset

@@ -8,8 +8,8 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 
-from tracesidecar.sanitize.refusals import Reason
-from tracesidecar.sanitize.rules.catalogue import Catalogue, Rule
+from tracesidecar.sanitize.rejections import RejectionReason
+from tracesidecar.sanitize.rules.catalogue import Rule, RuleCatalogue
 
 _PLANTED = ("aws-access-key-id", "github-token", "private-key-pem", "url-userinfo")
 """One rule of each kind: a literal, an open tail, several lines, a part of a match."""
@@ -17,7 +17,7 @@ _WORDS = "kT4aB3VWojaxyR0ndcs9"
 
 
 def planted(
-    catalogue: Catalogue, rules: Iterable[Rule]
+    catalogue: RuleCatalogue, rules: Iterable[Rule]
 ) -> list[tuple[str, bytes, tuple[str, ...]]]:
     """Return (name, line, what must not be left of it) for what these rules must cut."""
     on = {rule.id: rule for rule in rules}
@@ -53,7 +53,8 @@ def _placed(name: str, text: str) -> list[tuple[str, bytes, tuple[str, ...]]]:
 
 
 def passed(
-    lines: Iterable[tuple[str, bytes, tuple[str, ...]]], redact: Callable[[bytes], bytes | Reason]
+    lines: Iterable[tuple[str, bytes, tuple[str, ...]]],
+    redact: Callable[[bytes], bytes | RejectionReason],
 ) -> tuple[str, ...]:
     """Return the names of the planted lines that came through with their secret, or did not come
     through at all.
@@ -61,8 +62,8 @@ def passed(
     return tuple(name for name, line, secrets in lines if not _is_cut(redact(line), secrets))
 
 
-def _is_cut(out: bytes | Reason, secrets: Iterable[str]) -> bool:
-    if isinstance(out, Reason) or b"[REDACTED:" not in out:
+def _is_cut(out: bytes | RejectionReason, secrets: Iterable[str]) -> bool:
+    if isinstance(out, RejectionReason) or b"[REDACTED:" not in out:
         return False
     return not any(
         form in out

@@ -67,7 +67,7 @@ _TEXTS: tuple[tuple[str | int, ...], ...] = (
 _Json = Mapping[str, object]
 
 
-class Piece(NamedTuple):
+class StreamPiece(NamedTuple):
     """A piece of a streamed text: its line [start, end) of the chunk, and the path of members to
     it.
     """
@@ -78,14 +78,14 @@ class Piece(NamedTuple):
     text: str
 
 
-class Stream(NamedTuple):
+class StreamedText(NamedTuple):
     """The pieces of one text, in order; `is_open`: more may come; `is_lost`: they could not be told
     apart, so none may pass.
     """
 
-    pieces: Sequence[Piece]
+    pieces: Sequence[StreamPiece]
     is_open: bool
-    is_lost: bool = False
+    is_ambiguous: bool = False
 
 
 class _Event(NamedTuple):
@@ -96,7 +96,7 @@ class _Event(NamedTuple):
     ends: bool
 
 
-def find_streams(data: bytes, signs: Sequence[int]) -> list[Stream]:
+def find_streams(data: bytes, signs: Sequence[int]) -> list[StreamedText]:
     """Return the streamed texts of two pieces or more, and every open one; `signs` are the places
     where STREAM_SIGNS end.
     """
@@ -110,11 +110,15 @@ def find_streams(data: bytes, signs: Sequence[int]) -> list[Stream]:
     except Exception:  # noqa: BLE001 - fail closed: no line with a sign passes
         lines = [(start, end) for start, end, has_sign in _around(data, sorted(signs)) if has_sign]
         return [
-            Stream([Piece(start, end, (), "") for start, end in lines], is_open=False, is_lost=True)
+            StreamedText(
+                [StreamPiece(start, end, (), "") for start, end in lines],
+                is_open=False,
+                is_ambiguous=True,
+            )
         ]
 
 
-def held_from(streams: Sequence[Stream], size: int) -> int | None:
+def pending_start(streams: Sequence[StreamedText], size: int) -> int | None:
     """Return where the first line begins that must wait for the rest of its text, None when none
     must.
 
@@ -139,9 +143,9 @@ class _Open:
     """The texts that are being put together while the lines go by."""
 
     def __init__(self) -> None:
-        self._pieces: dict[tuple[object, ...], list[tuple[object, Piece]]] = {}
+        self._pieces: dict[tuple[object, ...], list[tuple[object, StreamPiece]]] = {}
         self._last: dict[tuple[object, ...], int] = {}
-        self._done: list[Stream] = []
+        self._done: list[StreamedText] = []
         self._count = 0
 
     def line(self, data: bytes, start: int, end: int, *, has_sign: bool) -> None:
@@ -156,7 +160,7 @@ class _Open:
             if self._count - self._last.get(key, self._count) > GAP:
                 self._close(key)
             self._pieces.setdefault(key, []).append(
-                (event.id, Piece(start, end, event.path, event.text))
+                (event.id, StreamPiece(start, end, event.path, event.text))
             )
             self._last[key] = self._count
         if event.ends:
@@ -175,7 +179,7 @@ class _Open:
 
     def _close(self, key: tuple[object, ...], *, is_open: bool = False) -> None:
         pieces = self._pieces.pop(key)
-        by_id: dict[object, list[Piece]] = {}
+        by_id: dict[object, list[StreamPiece]] = {}
         for each, piece in pieces:
             by_id.setdefault(each, []).append(piece)
         if len(by_id) == len(
@@ -183,10 +187,10 @@ class _Open:
         ):  # an id of its own for each event says nothing about the message
             by_id = {None: [piece for _, piece in pieces]}
         self._done += [
-            Stream(group, is_open) for group in by_id.values() if is_open or len(group) > 1
+            StreamedText(group, is_open) for group in by_id.values() if is_open or len(group) > 1
         ]
 
-    def streams(self) -> list[Stream]:
+    def streams(self) -> list[StreamedText]:
         for key in list(self._pieces):
             self._close(key, is_open=self._count - self._last[key] <= GAP)
         return self._done

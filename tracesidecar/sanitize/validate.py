@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.repair import repaired, without_lone_surrogates
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -20,7 +20,7 @@ _BLANK = b" \t\r"
 
 
 @dataclass(slots=True)
-class Validated:
+class ValidatedLines:
     """The accepted lines, each ended by a newline, and where the others were: (start, end, reason)
     within the chunk.
 
@@ -31,14 +31,14 @@ class Validated:
     data: bytes = field(repr=False)
     lines: int
     starts: list[int] | None = None
-    refused: list[tuple[int, int, Reason]] = field(default_factory=list)
+    refused: list[tuple[int, int, RejectionReason]] = field(default_factory=list)
     blank: int = 0
     repaired: list[int] = field(default_factory=list)
 
 
 def validate(
     chunk: bytes, *, is_first: bool = False, is_torn: bool = False, repair: bool = False
-) -> Validated:
+) -> ValidatedLines:
     """Check whole lines.
 
     `is_first`: the chunk begins its file (a byte order mark may stand there); `is_torn`: its last
@@ -48,7 +48,7 @@ def validate(
     if not has_mark and chunk.endswith(b"\n"):
         lines = _proven_lines(chunk)
         if lines is not None:
-            return Validated(chunk, lines)
+            return ValidatedLines(chunk, lines)
     return _line_by_line(
         chunk, len(BYTE_ORDER_MARK) if has_mark else 0, is_torn=is_torn, repair=repair
     )
@@ -68,10 +68,10 @@ def _proven_lines(chunk: bytes) -> int | None:
     return len(lines) if packed.isascii() or _is_utf8(packed) else None
 
 
-def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -> Validated:
+def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -> ValidatedLines:
     accepted: list[bytes] = []
     starts: list[int] = []
-    result = Validated(b"", 0, starts)
+    result = ValidatedLines(b"", 0, starts)
     last = len(chunk)
     while position < last:
         newline = chunk.find(b"\n", position)
@@ -82,7 +82,7 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
         else:
             reason, mended = _judge(line, repair=repair)
             if reason is not None and is_torn and newline < 0:
-                reason = Reason.TRUNCATED
+                reason = RejectionReason.TRUNCATED
             if reason is None:
                 if mended is not line:
                     result.repaired.append(position)
@@ -97,37 +97,45 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
     return result
 
 
-def _judge(line: bytes, *, repair: bool) -> tuple[Reason | None, bytes]:
+def _judge(line: bytes, *, repair: bool) -> tuple[RejectionReason | None, bytes]:
     """(None, the line as it may pass) or (why it may not, the line)."""
-    reason = reason_against(line)
-    if reason is None or not repair or reason not in {Reason.NAN, Reason.LONE_SURROGATE}:
+    reason = rejection_reason(line)
+    if (
+        reason is None
+        or not repair
+        or reason not in {RejectionReason.NAN, RejectionReason.LONE_SURROGATE}
+    ):
         return reason, line
     mended = repaired(line)
     return (reason, line) if _flaw(mended) is not None else (None, mended)
 
 
-def reason_against(line: bytes) -> Reason | None:
+def rejection_reason(line: bytes) -> RejectionReason | None:
     """Say why a line (without newline) does not pass, None when it does."""
     if not line.isascii() and not _is_utf8(line):
-        return Reason.INVALID_UTF8
+        return RejectionReason.INVALID_UTF8
     flaw = _flaw(line)
-    if flaw is None or flaw is Reason.TOO_DEEP:
+    if flaw is None or flaw is RejectionReason.TOO_DEEP:
         return flaw
     # msgspec takes a high surrogate at the end of a string for truncation
     if _flaw(without_lone_surrogates(line)) is None:
-        return Reason.LONE_SURROGATE
+        return RejectionReason.LONE_SURROGATE
     if _flaw(repaired(line)) is None:
-        return Reason.NAN
-    return Reason.TWO_DOCUMENTS if _has_documents(line) else flaw
+        return RejectionReason.NAN
+    return RejectionReason.TWO_DOCUMENTS if _has_documents(line) else flaw
 
 
-def _flaw(line: bytes) -> Reason | None:
+def _flaw(line: bytes) -> RejectionReason | None:
     try:
         _ONE.decode(line)
     except RecursionError:
-        return Reason.TOO_DEEP
+        return RejectionReason.TOO_DEEP
     except msgspec.DecodeError as error:
-        return Reason.TRUNCATED if str(error) == "Input data was truncated" else Reason.NOT_JSON
+        return (
+            RejectionReason.TRUNCATED
+            if str(error) == "Input data was truncated"
+            else RejectionReason.NOT_JSON
+        )
     return None
 
 

@@ -10,7 +10,7 @@ from tracesidecar.cli.output import complain
 from tracesidecar.config.load import load_to_read
 from tracesidecar.config.paths import rules_cache
 from tracesidecar.introspect.chunks import chunks
-from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize import Sanitizer
 from tracesidecar.units import Size
 
 MAX_LINE = Size.parse("64MiB")

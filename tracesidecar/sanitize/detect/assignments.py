@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
-from tracesidecar.sanitize.engine.interface import Engine, Pattern
+from tracesidecar.sanitize.engine.interface import ScanEngine, ScanPattern
 from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
 from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
 from tracesidecar.sanitize.rules.value_checks import KeyClass, is_mixed, is_secret
@@ -67,19 +67,19 @@ class Assignments:
     """
 
     def __init__(
-        self, engine: Engine, keys: KeyMatcher, budget: Budget, own_words: Iterable[str] = ()
+        self, engine: ScanEngine, keys: KeyMatcher, budget: Budget, custom_words: Iterable[str] = ()
     ) -> None:
         self._keys = keys
         self._budget = budget
-        self._words = engine.scanner(
-            "words", [Pattern(0, WORDS), *(Pattern(0, word) for word in own_words)]
+        self._words = engine.compile(
+            "words", [ScanPattern(0, WORDS), *(ScanPattern(0, word) for word in custom_words)]
         )
 
-    def spans(self, text: bytes) -> list[Span]:
+    def find_spans(self, text: bytes) -> list[Span]:
         """Return the values to cut, in order."""
         found: list[Span] = []
         done = 0
-        hits = self._words.hits(text)
+        hits = self._words.find_hits(text)
         self._budget.spend(len(hits))
         for end, _ in hits:
             if end > done:

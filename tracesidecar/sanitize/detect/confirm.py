@@ -12,7 +12,7 @@ from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.engine.interface import Hit
 from tracesidecar.sanitize.escapes import unescape
 from tracesidecar.sanitize.markers import MARKER_START
-from tracesidecar.sanitize.prefilter.anchors import Role
+from tracesidecar.sanitize.prefilter.anchors import HitRole
 from tracesidecar.sanitize.rules.checksums import is_personal_email
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.rules.value_checks import KeyClass, is_secret
@@ -31,31 +31,31 @@ history again and again.
 _LEVELS = 5
 _DEEP = b"\\" * 16
 """So many backslashes mean JSON nested beyond the levels looked at here."""
-_SURE = frozenset({Role.CERTAIN, Role.ENCODED, Role.SPLIT})
+_SURE = frozenset({HitRole.CERTAIN, HitRole.ENCODED, HitRole.SPLIT})
 
 Verdict = bool | None
 """True: cut; False: this hit means nothing; None: look at the window."""
 
 
-class Verifier:
+class HitConfirmer:
     """Says of a line with hits whether anything in it can lead to a cut; when in doubt, yes."""
 
     def __init__(
-        self, rules: Detector, keys: KeyMatcher, roles: Sequence[Role], budget: Budget
+        self, rules: Detector, keys: KeyMatcher, roles: Sequence[HitRole], budget: Budget
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._roles = roles
         self._budget = budget
         self._clear: dict[bytes, int] = {}
-        self._checks: dict[Role, Callable[[bytes, int, int, int], Verdict]] = {
-            Role.BOUNDED: _look,
-            Role.KEYWORD: self._keyword,
-            Role.LOGIN: self._login,
-            Role.EMAIL: _email,
-            Role.PHONE: self._phone,
-            Role.NUMERIC: self._numeric,
-            Role.OLD_VAULT: _old_vault,
+        self._checks: dict[HitRole, Callable[[bytes, int, int, int], Verdict]] = {
+            HitRole.NEEDS_BOUNDARY: _look,
+            HitRole.KEYWORD: self._keyword,
+            HitRole.LOGIN: self._login,
+            HitRole.EMAIL: _email,
+            HitRole.PHONE: self._phone,
+            HitRole.NUMERIC: self._numeric,
+            HitRole.OLD_VAULT: _old_vault,
         }
 
     def confirms(self, data: bytes, start: int, end: int, hits: Sequence[Hit]) -> bool:
@@ -90,11 +90,11 @@ class Verifier:
         text = window
         for _ in range(_LEVELS):  # each level of JSON inside JSON looks different to the rules
             text, before = unescape(text), text
-            if self._rules.spans(text):
+            if self._rules.find_spans(text):
                 return True
             if b"\\" not in text or text == before:
                 break
-        if patterns.NAMED_ENTITY.search(text) and self._rules.spans(
+        if patterns.NAMED_ENTITY.search(text) and self._rules.find_spans(
             html.unescape(text.decode("utf-8", "ignore")).encode()
         ):
             return True
@@ -126,11 +126,13 @@ class Verifier:
 
     def _phone(self, data: bytes, start: int, end: int, at: int) -> Verdict:
         plus = data.rfind(b"+", start, at)
-        return bool(self._rules.spans(unescape(data[max(start, plus - 2) : min(end, at + 24)])))
+        return bool(
+            self._rules.find_spans(unescape(data[max(start, plus - 2) : min(end, at + 24)]))
+        )
 
     def _numeric(self, data: bytes, start: int, end: int, at: int) -> Verdict:
         window = data[max(start, at - 48) : min(end, at + 48)]
-        return b"\\u" in window or bool(self._rules.spans(unescape(window)))
+        return b"\\u" in window or bool(self._rules.find_spans(unescape(window)))
 
     def _key(self, data: bytes, start: int, match: re.Match[bytes]) -> Verdict:
         """The hit lies in a key of the line's own JSON (None: it is no key after all)."""

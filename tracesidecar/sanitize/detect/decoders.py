@@ -28,7 +28,7 @@ _STANDARD = bytes.maketrans(b"-_", b"+/")
 _CONTROLS = bytes({*range(32), 127} - set(b"\r\n\t"))
 
 
-class Decoder(NamedTuple):
+class TextDecoder(NamedTuple):
     """What it decodes, how, and a text without which there is nothing to decode ("": something
     beyond ASCII; None: no such text).
     """
@@ -38,10 +38,10 @@ class Decoder(NamedTuple):
     sign: str | None
 
 
-class View:
+class DecodedText:
     """A text as a decoder shows it; where it is written is worked out when somebody asks."""
 
-    def __init__(self, decoder: Decoder, source: str, text: str, count: int) -> None:
+    def __init__(self, decoder: TextDecoder, source: str, text: str, count: int) -> None:
         """`count` pieces of the source were decoded."""
         self.text = text
         self.count = count
@@ -81,16 +81,16 @@ class View:
         return low, high
 
 
-def view_through(decoder: Decoder, source: str) -> View | None:
+def view_through(decoder: TextDecoder, source: str) -> DecodedText | None:
     """Show the source through a decoder; None when there is nothing for it to do."""
     pattern, decode, sign = decoder
     if sign is not None and (source.isascii() if not sign else sign not in source):
         return None
     text, count = pattern.subn(decode, source)
-    return View(decoder, source, text, count) if count else None
+    return DecodedText(decoder, source, text, count) if count else None
 
 
-def written_spans(layers: Sequence[View], spans: Sequence[Span]) -> list[Span]:
+def written_spans(layers: Sequence[DecodedText], spans: Sequence[Span]) -> list[Span]:
     """Where in the bytes of the first layer's source the spans stand that were found in the bytes
     of the last layer's text.
     """
@@ -174,32 +174,32 @@ def _nothing(_match: re.Match[str]) -> str:
     return ""
 
 
-DECODERS: tuple[Decoder, ...] = (
-    Decoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
-    Decoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
-    Decoder(patterns.PERCENT_RUN, _percent, "%"),
-    Decoder(patterns.QUOTED_PRINTABLE, _quoted_printable, "="),
-    Decoder(patterns.ENTITY, _entity, "&"),
-    Decoder(patterns.ANSI, _nothing, "\x1b"),
-    Decoder(patterns.OVERSTRUCK, _nothing, "\x08"),
-    Decoder(patterns.INVISIBLE, _nothing, None),
-    Decoder(patterns.COMPATIBLE, _compatible, ""),
+DECODERS: tuple[TextDecoder, ...] = (
+    TextDecoder(patterns.UNICODE_ESCAPES, _unicode, "\\u"),
+    TextDecoder(patterns.BYTE_ESCAPES, _bytes, "\\x"),
+    TextDecoder(patterns.PERCENT_RUN, _percent, "%"),
+    TextDecoder(patterns.QUOTED_PRINTABLE, _quoted_printable, "="),
+    TextDecoder(patterns.ENTITY, _entity, "&"),
+    TextDecoder(patterns.ANSI, _nothing, "\x1b"),
+    TextDecoder(patterns.OVERSTRUCK, _nothing, "\x08"),
+    TextDecoder(patterns.INVISIBLE, _nothing, None),
+    TextDecoder(patterns.COMPATIBLE, _compatible, ""),
 )
 """In this order, each on what the one before has shown."""
 
 
-class TooMuch(Exception):
+class TooLargeToUnpack(Exception):
     """Packed data that is larger than may be looked at."""
 
 
-class Content(NamedTuple):
+class Base64Content(NamedTuple):
     """What a run of base64 holds."""
 
     text: bytes
     was_packed: bool
 
 
-def base64_content(run: bytes) -> Content | None:
+def base64_content(run: bytes) -> Base64Content | None:
     """The text that a run encodes, also packed; None when it is not text. Raise TooMuch when it
     cannot be looked at whole.
 
@@ -218,26 +218,28 @@ def base64_content(run: bytes) -> Content | None:
         return None
 
 
-def _text(content: bytes) -> Content | None:
+def _text(content: bytes) -> Base64Content | None:
     if content.isascii():
         return (
-            Content(content, was_packed=False)
+            Base64Content(content, was_packed=False)
             if len(content.translate(None, _CONTROLS)) >= 0.95 * len(content)
             else None
         )
     decoded = content.decode("utf-8")
     printable = sum(map(str.isprintable, decoded)) + sum(map(decoded.count, "\r\n\t"))
-    return Content(content, was_packed=False) if printable >= 0.95 * len(decoded) else None
+    return Base64Content(content, was_packed=False) if printable >= 0.95 * len(decoded) else None
 
 
-def _unpacked(content: bytes, unpack: Callable[[bytes], tuple[bytes, bool]]) -> Content | None:
+def _unpacked(
+    content: bytes, unpack: Callable[[bytes], tuple[bytes, bool]]
+) -> Base64Content | None:
     try:
         plain, has_more = unpack(content)
     except (zlib.error, OSError, EOFError):
         return None
     if has_more:
-        raise TooMuch
-    return Content(plain.decode("utf-8", "replace").encode(), was_packed=True)
+        raise TooLargeToUnpack
+    return Base64Content(plain.decode("utf-8", "replace").encode(), was_packed=True)
 
 
 def _inflated(content: bytes) -> tuple[bytes, bool]:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import assignments
 from tracesidecar.sanitize.detect.assignments import Assignments
-from tracesidecar.sanitize.detect.rule_conditions import Gate, Proposal, gates
-from tracesidecar.sanitize.engine.interface import Engine, Pattern
-from tracesidecar.sanitize.engine.re2_patterns import Match, Re2Pattern
-from tracesidecar.sanitize.markers import MARKER_START, Span, merged
+from tracesidecar.sanitize.detect.rule_conditions import Proposal, RuleCondition, rule_conditions
+from tracesidecar.sanitize.engine.interface import ScanEngine, ScanPattern
+from tracesidecar.sanitize.engine.re2_patterns import Re2Match, Re2Pattern
+from tracesidecar.sanitize.markers import MARKER_START, Span, merge_spans
 from tracesidecar.sanitize.rules.catalogue import Rule
-from tracesidecar.sanitize.rules.custom_rules import NO_OWN_RULES, CustomRules
+from tracesidecar.sanitize.rules.custom_rules import NO_CUSTOM_RULES, CustomRules
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.rules.value_checks import entropy, is_mixed, is_placeholder
 
@@ -40,7 +40,7 @@ ECHOED = 64
 class _Compiled(NamedTuple):
     rule: Rule
     pattern: Re2Pattern
-    gate: Gate | None
+    gate: RuleCondition | None
 
 
 class Detector:
@@ -49,21 +49,21 @@ class Detector:
     def __init__(
         self,
         rules: Sequence[Rule],
-        engine: Engine,
+        engine: ScanEngine,
         keys: KeyMatcher,
         budget: Budget,
         *,
-        own: CustomRules = NO_OWN_RULES,
-        own_words: Sequence[str] = (),
+        own: CustomRules = NO_CUSTOM_RULES,
+        custom_words: Sequence[str] = (),
         allowed: frozenset[str] = frozenset(),
     ) -> None:
-        by_name = gates(keys)
+        by_name = rule_conditions(keys)
         self._rules = [
             _Compiled(rule, Re2Pattern(rule.regex), by_name.get(rule.gate)) for rule in rules
         ]
         self._prefilter = (
-            engine.scanner(
-                "rules", [Pattern(i, rule.prefilter) for i, rule in enumerate(rules)], once=True
+            engine.compile(
+                "rules", [ScanPattern(i, rule.prefilter) for i, rule in enumerate(rules)], once=True
             )
             if rules
             else None
@@ -71,13 +71,13 @@ class Detector:
         self._assignment_rule = next(
             (i for i, rule in enumerate(rules) if rule.id == assignments.RULE), None
         )
-        self._assignments = Assignments(engine, keys, budget, own_words)
+        self._assignments = Assignments(engine, keys, budget, custom_words)
         self._budget = budget
         self._own = own
-        self._has_own_words = bool(own_words)
+        self._has_custom_words = bool(custom_words)
         self._allowed = allowed
 
-    def spans(self, text: bytes) -> list[Span]:
+    def find_spans(self, text: bytes) -> list[Span]:
         """Return what to cut, sorted and apart from each other; raise OverBudget when that asks for
         too much.
         """
@@ -86,9 +86,11 @@ class Detector:
         self._budget.spend(_STEPS_A_TEXT + len(text) // _BYTES_A_STEP)
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
-        first_hits = self._prefilter.first_hits(text) if self._prefilter is not None else {}
+        find_first_hits = (
+            self._prefilter.find_first_hits(text) if self._prefilter is not None else {}
+        )
         for i, end in sorted(
-            first_hits.items()
+            find_first_hits.items()
         ):  # the catalogue's order names a span that two rules propose
             if i == self._assignment_rule:
                 continue
@@ -99,9 +101,9 @@ class Detector:
                     blobs = [match.span() for match in _BLOB.finditer(text)]
                 spans = [span for span in spans if not _is_inside(blobs, span)]
             found += spans
-        if self._assignment_rule in first_hits or self._has_own_words:
-            found += self._assignments.spans(text)
-        found += self._own.spans(text)
+        if self._assignment_rule in find_first_hits or self._has_custom_words:
+            found += self._assignments.find_spans(text)
+        found += self._own.find_spans(text)
         if found:
             self._budget.spend(_STEPS_A_SPAN * len(found))
             found += _echoes(text, found)
@@ -111,7 +113,7 @@ class Detector:
                 for span in found
                 if text[span[0] : span[1]].decode("utf-8", "replace") not in self._allowed
             ]
-        return merged(found)
+        return merge_spans(found)
 
     def is_allowed(self, value: str) -> bool:
         """True for a value that the configuration says is never cut."""
@@ -168,7 +170,7 @@ def _is_part_of_a_word(text: bytes, start: int, end: int) -> bool:
     )
 
 
-def _cut_part(match: Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
+def _cut_part(match: Re2Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
     """The span of the group that the rule cuts, or of the last one that took part (alternatives
     have a group each).
     """

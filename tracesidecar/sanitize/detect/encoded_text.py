@@ -10,17 +10,17 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect.decoders import (
     DECODERS,
-    TooMuch,
-    View,
+    DecodedText,
+    TooLargeToUnpack,
     base64_content,
     view_through,
     written_spans,
 )
 from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.detect.line_wraps import joined_words
-from tracesidecar.sanitize.engine.interface import Engine, Pattern
+from tracesidecar.sanitize.engine.interface import ScanEngine, ScanPattern
 from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern
-from tracesidecar.sanitize.markers import Span, merged
+from tracesidecar.sanitize.markers import Span, merge_spans
 from tracesidecar.sanitize.prefilter.token_prefixes import token_prefixes
 from tracesidecar.sanitize.rules.catalogue import Rule
 
@@ -39,15 +39,15 @@ _BYTES_A_STEP = 300
 _CHARACTERS_A_STEP = 100
 
 
-class Views:
+class EncodedText:
     """Looks at a text through the decoders, one upon the other, and into base64."""
 
     def __init__(
-        self, rules: Detector, catalogue: Iterable[Rule], engine: Engine, budget: Budget
+        self, rules: Detector, catalogue: Iterable[Rule], engine: ScanEngine, budget: Budget
     ) -> None:
         self._rules = rules
         self._budget = budget
-        self._run_starts = engine.scanner("runs", [Pattern(0, _RUN_START)], limit=_MOST_RUNS)
+        self._run_starts = engine.compile("runs", [ScanPattern(0, _RUN_START)], limit=_MOST_RUNS)
         self._tokens = {
             rule.id: prefixes for rule in catalogue if (prefixes := token_prefixes(rule))
         }
@@ -56,7 +56,7 @@ class Views:
         )
         self._begun_line = Re2Pattern(rf"(?:{begun})[A-Za-z0-9+/_=.-]*[\r\n]") if begun else None
 
-    def spans(self, text: bytes, plain: Sequence[Span]) -> list[Span]:
+    def find_spans(self, text: bytes, plain: Sequence[Span]) -> list[Span]:
         """Return what to cut beyond `plain`, which the rules find in the text itself: in the text's
         own bytes, sorted and apart.
         """
@@ -67,7 +67,7 @@ class Views:
     ) -> list[Span]:
         source = text.decode("utf-8", "replace")
         found = self._run_spans(text, plain, depth, judged)
-        layers: list[View] = []
+        layers: list[DecodedText] = []
         for _ in range(_ROUNDS):
             self._budget.spend(len(source) // _CHARACTERS_A_STEP)
             count = len(layers)
@@ -80,12 +80,12 @@ class Views:
             if len(layers) == count:
                 break
             text = source.encode("utf-8", "replace")
-            plain = self._rules.spans(text)
+            plain = self._rules.find_spans(text)
             found += written_spans(layers, plain) if plain else []
         if layers:
             shown = self._run_spans(text, plain, depth, judged)
             found += written_spans(layers, shown) if shown else []
-        return merged(found)
+        return merge_spans(found)
 
     def _run_spans(
         self, text: bytes, plain: Sequence[Span], depth: int, judged: dict[bytes, bool]
@@ -95,16 +95,16 @@ class Views:
         if not self._is_wrapped(text):
             return encoded
         self._budget.spend(_STEPS_A_PIECE * text.count(b"\n"))
-        known = merged([*plain, *encoded])
+        known = merge_spans([*plain, *encoded])
         found = encoded
         for view in joined_words(text):
-            tokens = [span for span in self._rules.spans(view.text) if span[2] in self._tokens]
+            tokens = [span for span in self._rules.find_spans(view.text) if span[2] in self._tokens]
             behind = self._base64_spans(view.text, depth, judged)
             places = [
                 (*view.source_span(start, end), rule) for start, end, rule in (*tokens, *behind)
             ]
             longer = [place for place in places if _goes_on(text, known, place)]
-            known = merged([*known, *longer])
+            known = merge_spans([*known, *longer])
             found += longer
         return found
 
@@ -139,7 +139,7 @@ class Views:
 
     def _base64_runs(self, text: bytes) -> Iterator[tuple[int, int]]:
         done = 0
-        for hit, _ in self._run_starts.hits(text):
+        for hit, _ in self._run_starts.find_hits(text):
             at = hit - _RUN_START_LENGTH
             while at >= done and (run := patterns.BASE64_RUN.match(text, at)) is not None:
                 yield at, run.end()
@@ -148,11 +148,11 @@ class Views:
     def _hides_a_secret(self, run: bytes, depth: int) -> bool:
         try:
             content = base64_content(run)
-        except TooMuch:
+        except TooLargeToUnpack:
             return True
         if content is None:
             return False
-        if self._rules.spans(content.text):
+        if self._rules.find_spans(content.text):
             return True
         # packed data in packed data would multiply the work: there, base64 is only followed one
         # level

@@ -23,7 +23,7 @@ class _Break(NamedTuple):
     high: int
 
 
-class Joined:
+class JoinedLines:
     """Words of a text, some of their line breaks left out."""
 
     def __init__(self, text: bytes, pieces: Sequence[tuple[int, int]]) -> None:
@@ -44,7 +44,7 @@ class Joined:
         return self._sources[piece] + offset - self._starts[piece]
 
 
-def joined_words(text: bytes) -> Iterator[Joined]:
+def joined_words(text: bytes) -> Iterator[JoinedLines]:
     """Show the torn words with every other break left out, then with none: what stands behind a
     token must not hide its end.
     """
@@ -52,7 +52,7 @@ def joined_words(text: bytes) -> Iterator[Joined]:
     if not breaks:
         return
     for chosen in (breaks[::2], breaks[1::2], breaks) if len(breaks) > 1 else (breaks,):
-        yield Joined(text, _pieces(breaks, {each.start for each in chosen}))
+        yield JoinedLines(text, _pieces(breaks, {each.start for each in chosen}))
 
 
 def _pieces(breaks: Sequence[_Break], left_out: set[int]) -> list[tuple[int, int]]:

@@ -32,14 +32,14 @@ class Proposal(NamedTuple):
     match: bytes
 
 
-Gate = Callable[[Proposal], bool]
+RuleCondition = Callable[[Proposal], bool]
 """True: cut it."""
 
 _PROSE = "is was in to for and or from with flag option value the a an"
 _PROSE_AFTER_FLAG = frozenset(_PROSE.split())
 
 
-def gates(keys: KeyMatcher) -> Mapping[str, Gate]:
+def rule_conditions(keys: KeyMatcher) -> Mapping[str, RuleCondition]:
     """Return the gates by the names that rules.toml uses."""
     return {
         "iban": lambda proposal: validators.is_iban(proposal.value),

@@ -10,47 +10,47 @@ import msgspec
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.detect.confirm import is_paired
-from tracesidecar.sanitize.edit.line_editor import LineCut
+from tracesidecar.sanitize.edit.line_editor import LineEditor
 from tracesidecar.sanitize.engine.interface import Hit
-from tracesidecar.sanitize.prefilter.anchors import Role
+from tracesidecar.sanitize.prefilter.anchors import HitRole
 from tracesidecar.sanitize.prefilter.token_prefixes import may_go_on
 from tracesidecar.sanitize.rules.value_checks import KeyClass
 
 _ESCAPED_QUOTES = 64
 """After so many escaped quotes backwards the walk is cheaper."""
-_KEYWORDS = frozenset({Role.KEYWORD, Role.LOGIN})
+_KEYWORDS = frozenset({HitRole.KEYWORD, HitRole.LOGIN})
 _VALUES = frozenset({b"value", b"Value", b"val"})
 """Members that another member names."""
 _BACKSLASH = 0x5C
 _QUOTE = 0x22
 
 
-class NotPlain(Exception):
+class NeedsTreeWalk(Exception):
     """The place needs the whole tree: a pair, an argument list, a container or number under a
     sensitive key, a secret in pieces.
     """
 
 
-def cut_nearby(line: LineCut, hits: Sequence[Hit], roles: Sequence[Role]) -> None:
+def edit_near_hits(line: LineEditor, hits: Sequence[Hit], roles: Sequence[HitRole]) -> None:
     """Cut around each hit; raise NotPlain when the shape is not plain (the edits so far are then
     void).
     """
     done = 0
     for at, kind in hits:
         if at > done:
-            if roles[kind] is Role.NUMERIC:
-                raise NotPlain
+            if roles[kind] is HitRole.NUMERIC:
+                raise NeedsTreeWalk
             done = _cut_at(line, at, roles[kind])
 
 
-def _cut_at(line: LineCut, at: int, role: Role) -> int:
+def _cut_at(line: LineEditor, at: int, role: HitRole) -> int:
     """Cut the string that the hit is about, and the value when it is a key; return how far the line
     is settled.
     """
     raw = line.raw
     start, end = _string_around(raw, at)
     if role in _KEYWORDS and is_paired(line.tools.keys, raw, 0, at):
-        raise NotPlain
+        raise NeedsTreeWalk
     colon = patterns.COLON.match(raw, end)
     if colon is not None:
         return _cut_member(line, start, end, colon.end())
@@ -59,31 +59,31 @@ def _cut_at(line: LineCut, at: int, role: Role) -> int:
         if raw[start - 1 : start] not in {b"[", b","} and raw[
             max(0, start - 2) : start - 1
         ] not in {b"[", b","}:
-            raise NotPlain
+            raise NeedsTreeWalk
     elif (
         before.group(1) in _VALUES or line.tools.keys.classify(before.group(1).decode()) is not None
     ):
-        raise NotPlain
+        raise NeedsTreeWalk
     count = len(line.edits)
-    line.string(_decoded(raw, start, end), start, end, None)
-    if (role is Role.SPLIT and len(line.edits) == count) or may_go_on(raw, start, end):
-        raise NotPlain
+    line.edit_string(_decoded(raw, start, end), start, end, None)
+    if (role is HitRole.SPLIT and len(line.edits) == count) or may_go_on(raw, start, end):
+        raise NeedsTreeWalk
     return end
 
 
-def _cut_member(line: LineCut, start: int, end: int, value: int) -> int:
+def _cut_member(line: LineEditor, start: int, end: int, value: int) -> int:
     raw = line.raw
     name = raw[start + 1 : end - 1]
     if b"\\" in name or not name.isascii():
-        raise NotPlain
+        raise NeedsTreeWalk
     key = name.decode()
     count = len(line.edits)
-    line.string(key, start, end, None)
+    line.edit_string(key, start, end, None)
     if len(line.edits) > count:
-        raise NotPlain
+        raise NeedsTreeWalk
     key_class = line.tools.keys.classify(key)
     if key == "kty":  # of a JSON Web Key; its private parts are siblings
-        raise NotPlain
+        raise NeedsTreeWalk
     if key_class is None:
         return end
     if raw[value] != _QUOTE or key == "token":
@@ -92,11 +92,11 @@ def _cut_member(line: LineCut, start: int, end: int, value: int) -> int:
             is_number and not (key_class is KeyClass.STRONG and line.tools.keys.is_numeric(key))
         ):
             return end
-        raise NotPlain
+        raise NeedsTreeWalk
     match = patterns.STRING.match(raw, value)
     if match is None:
-        raise NotPlain
-    line.string(_decoded(raw, value, match.end()), value, match.end(), key_class)
+        raise NeedsTreeWalk
+    line.edit_string(_decoded(raw, value, match.end()), value, match.end(), key_class)
     return match.end()
 
 
@@ -111,7 +111,7 @@ def _string_around(raw: bytes, at: int) -> tuple[int, int]:
         or match.end() <= last
         or patterns.BEFORE_STRING.search(raw, max(0, start - 8), start) is None
     ):
-        raise NotPlain
+        raise NeedsTreeWalk
     return start, match.end()
 
 
@@ -127,10 +127,10 @@ def _opening_quote(raw: bytes, last: int) -> int:
             break
         tries += 1
         if tries > _ESCAPED_QUOTES:
-            raise NotPlain
+            raise NeedsTreeWalk
         start = raw.rfind(b'"', 0, start)
     if start <= 0:
-        raise NotPlain
+        raise NeedsTreeWalk
     return start
 
 

@@ -12,9 +12,9 @@ import msgspec
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
 from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.detect.encoded_text import Views
+from tracesidecar.sanitize.detect.encoded_text import EncodedText
 from tracesidecar.sanitize.escapes import decoded, raw_offsets
-from tracesidecar.sanitize.markers import MARKER_START, Marker, Span, merged
+from tracesidecar.sanitize.markers import MARKER_START, Marker, Span, merge_spans
 from tracesidecar.sanitize.rules.allowlist import AllowedPaths
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.rules.value_checks import KeyClass, is_secret
@@ -43,17 +43,17 @@ class Edit(NamedTuple):
     rules: tuple[str, ...]
 
 
-class Edited(NamedTuple):
+class EditedLine(NamedTuple):
     """A line after its edits, and the edits in order (none: the line is the same object)."""
 
     line: bytes
     edits: Sequence[Edit]
 
 
-def spliced(raw: bytes, edits: Sequence[Edit]) -> Edited:
+def splice(raw: bytes, edits: Sequence[Edit]) -> EditedLine:
     """Make the edits; every other byte stays as it was."""
     if not edits:
-        return Edited(raw, ())
+        return EditedLine(raw, ())
     pieces: list[bytes] = []
     last = 0
     ordered = sorted(edits)
@@ -61,16 +61,16 @@ def spliced(raw: bytes, edits: Sequence[Edit]) -> Edited:
         pieces += (raw[last:start], new)
         last = end
     pieces.append(raw[last:])
-    return Edited(b"".join(pieces), ordered)
+    return EditedLine(b"".join(pieces), ordered)
 
 
-def chained(first: Edited, second: Edited) -> Edited:
+def chain(first: EditedLine, second: EditedLine) -> EditedLine:
     """Both edits of a line as one; `second` was made on the line as `first` left it."""
     if not first.edits:
         return second
     shifts = [0, *accumulate(len(new) - (end - start) for start, end, new, _ in first.edits)]
     starts = [edit.start + shift for edit, shift in zip(first.edits, shifts, strict=False)]
-    return Edited(
+    return EditedLine(
         second.line,
         [*first.edits, *(_placed_before(starts, shifts, edit) for edit in second.edits)],
     )
@@ -84,7 +84,7 @@ def _placed_before(starts: Sequence[int], shifts: Sequence[int], later: Edit) ->
     return Edit(later.start - shift, later.end - shift, later.new, later.rules)
 
 
-class CleanTexts:
+class CleanTextCache:
     """Short texts known to hold nothing, with what it cost to know: names and words come again and
     again.
     """
@@ -105,21 +105,21 @@ class CleanTexts:
         self._steps[text, is_encoded] = steps
 
 
-class Toolbox(NamedTuple):
+class EditTools(NamedTuple):
     """What every cut needs."""
 
     rules: Detector
-    views: Views
+    views: EncodedText
     keys: KeyMatcher
     marker: Marker
     budget: Budget
-    nested: Callable[[bytes, int], Edited]
+    nested: Callable[[bytes, int], EditedLine]
     """Redact a JSON text that stands inside a string, at the given level."""
-    clean: CleanTexts
+    clean: CleanTextCache
     allowed: AllowedPaths = AllowedPaths()
 
 
-class Heat(NamedTuple):
+class HitPositions(NamedTuple):
     """Where in a line to look: sorted ends of all hits, and of those on encoded views.
 
     None: everywhere.
@@ -128,16 +128,16 @@ class Heat(NamedTuple):
     hits: Sequence[int] | None
     encoded: Sequence[int] | None
 
-    def touches(self, start: int, end: int) -> bool:
+    def touch(self, start: int, end: int) -> bool:
         """True when a hit may be about raw[start:end]."""
         return _touches(self.hits, start, end)
 
-    def touches_encoded(self, start: int, end: int) -> bool:
+    def touch_encoded(self, start: int, end: int) -> bool:
         """True when a hit on an encoded view may be about raw[start:end]."""
         return _touches(self.encoded, start, end)
 
 
-EVERYWHERE = Heat(None, None)
+EVERYWHERE = HitPositions(None, None)
 
 
 def _touches(ends: Sequence[int] | None, start: int, end: int) -> bool:
@@ -147,14 +147,16 @@ def _touches(ends: Sequence[int] | None, start: int, end: int) -> bool:
     return first < len(ends) and ends[first] <= end + _HIT_SLACK
 
 
-Known = dict[tuple[int, int, KeyClass | None], list[Edit]]
+KnownEdits = dict[tuple[int, int, KeyClass | None], list[Edit]]
 """The edits of strings that were looked at: start, end, and the class of the key above."""
 
 
-class LineCut:
+class LineEditor:
     """Collects the edits of one line."""
 
-    def __init__(self, tools: Toolbox, raw: bytes, heat: Heat, nest: int, known: Known) -> None:
+    def __init__(
+        self, tools: EditTools, raw: bytes, heat: HitPositions, nest: int, known: KnownEdits
+    ) -> None:
         """`known` is filled, and saves a second attempt at the same line what the first has done."""
         self.tools = tools
         self.raw = raw
@@ -163,13 +165,13 @@ class LineCut:
         self._nest = nest
         self._known = known
 
-    def spliced(self) -> Edited:
+    def splice(self) -> EditedLine:
         """Return the line with all edits made; every other byte stays as it was."""
         if self.tools.allowed and not self._nest:
             self.edits = [
-                edit for edit in self.edits if not self.tools.allowed.hold(self.raw, edit.start)
+                edit for edit in self.edits if not self.tools.allowed.contain(self.raw, edit.start)
             ]
-        return spliced(self.raw, self.edits)
+        return splice(self.raw, self.edits)
 
     def is_secret(self, value: str, key_class: KeyClass) -> bool:
         """Judge a value under a key; what is marked or allowed already is none."""
@@ -187,7 +189,7 @@ class LineCut:
         new = msgspec.json.encode(kept + marker.decode()) if kept else b'"' + marker + b'"'
         self.edits.append(Edit(start, end, new, (rule,)))
 
-    def string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
+    def edit_string(self, text: str, start: int, end: int, key_class: KeyClass | None) -> None:
         """Cut in the string token raw[start:end], whose decoded text is given, below a key of this
         class.
         """
@@ -209,9 +211,9 @@ class LineCut:
         if key_class is not None and self.is_secret(text, key_class):
             self._replace_below_key(text, start, end)
             return
-        if not self.heat.touches(start, end) and "\\" not in text:
+        if not self.heat.touch(start, end) and "\\" not in text:
             return
-        is_encoded = self.heat.touches_encoded(start, end)
+        is_encoded = self.heat.touch_encoded(start, end)
         known = self.tools.clean.steps(text, is_encoded=is_encoded)
         if known is not None:
             self.tools.budget.spend(known)
@@ -220,10 +222,10 @@ class LineCut:
         content = text.encode()
         if self._cut_nested(content, start, end):
             return
-        plain = self.tools.rules.spans(content)
+        plain = self.tools.rules.find_spans(content)
         spans = with_escaped(self.tools.rules, content, plain)
         if is_encoded or _has_views(content):
-            spans = merged([*spans, *self.tools.views.spans(content, plain)])
+            spans = merge_spans([*spans, *self.tools.views.find_spans(content, plain)])
         if (
             spans
             and spans[0][2] == "ipv4"
@@ -299,9 +301,12 @@ def with_escaped(rules: Detector, content: bytes, plain: list[Span]) -> list[Spa
     if b"\\" not in content or content.lstrip()[:1] not in {b"{", b"["}:
         return plain
     at = raw_offsets(content)
-    return merged(
+    return merge_spans(
         [
             *plain,
-            *((at(start), at(end), rule) for start, end, rule in rules.spans(decoded(content))),
+            *(
+                (at(start), at(end), rule)
+                for start, end, rule in rules.find_spans(decoded(content))
+            ),
         ]
     )

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.edit.line_editor import Edit, Edited, chained, spliced
+from tracesidecar.sanitize.edit.line_editor import Edit, EditedLine, chain, splice
 from tracesidecar.sanitize.markers import Marker
 
 
-class SecretLeft(Exception):
+class SecretRemains(Exception):
     """A secret outlived its own removal: the line must not pass."""
 
 
@@ -24,15 +24,15 @@ class Recheck:
         self._find = find
         self._marker = marker
 
-    def checked(self, edited: Edited) -> Edited:
+    def check(self, edited: EditedLine) -> EditedLine:
         """Return the line as it may leave; raise SecretLeft when it may not."""
         left = self._find(edited.line) if edited.edits else ()
         if not left:
             return edited
-        whole = spliced(edited.line, self._whole_strings(edited.line, left))
+        whole = splice(edited.line, self._whole_strings(edited.line, left))
         if self._find(whole.line):
-            raise SecretLeft
-        return chained(edited, whole)
+            raise SecretRemains
+        return chain(edited, whole)
 
     def _whole_strings(self, line: bytes, left: Sequence[Edit]) -> list[Edit]:
         tokens = [match.span() for match in patterns.STRING_OR_NUMBER.finditer(line)]

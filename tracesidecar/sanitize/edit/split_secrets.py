@@ -62,7 +62,7 @@ class SplitSecrets:
         self._budget = budget
         self._kinds = ((b"", tokens), (b"\n", blocks))
 
-    def edits(self, raw: bytes, begun: Sequence[int] | None) -> list[Edit]:
+    def find_edits(self, raw: bytes, begun: Sequence[int] | None) -> list[Edit]:
         """Return the edits for all secrets in pieces that begin in a string with one of the places
         `begun` (None: anywhere).
 
@@ -90,7 +90,7 @@ class SplitSecrets:
         alone: dict[int, list[Span]] = {}
         for separator, wanted in self._kinds:
             for parts, joined in _joined(contents, separator, everything_only=bool(separator)):
-                for start, end, rule in self._rules.spans(joined):
+                for start, end, rule in self._rules.find_spans(joined):
                     pieces = list(_pieces(parts, start, end)) if rule in wanted else []
                     leaves = {group[leaf].start for leaf, _, _ in pieces}
                     if (
@@ -118,7 +118,7 @@ class SplitSecrets:
         """True when the rules cut something in the first piece without its neighbours."""
         leaf, start, end = piece
         if leaf not in alone:
-            alone[leaf] = self._rules.spans(contents[leaf])
+            alone[leaf] = self._rules.find_spans(contents[leaf])
         return any(low < end and start < high for low, high, _ in alone[leaf])
 
     def _cut(

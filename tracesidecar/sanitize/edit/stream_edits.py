@@ -11,39 +11,39 @@ from itertools import accumulate, islice
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.detect.encoded_text import Views
+from tracesidecar.sanitize.detect.encoded_text import EncodedText
 from tracesidecar.sanitize.edit.line_editor import Edit, with_escaped
 from tracesidecar.sanitize.escapes import raw_offsets
-from tracesidecar.sanitize.markers import Marker, merged
-from tracesidecar.sanitize.streams import Stream
+from tracesidecar.sanitize.markers import Marker, merge_spans
+from tracesidecar.sanitize.streams import StreamedText
 
 Line = tuple[int, int]
 """[start, end) of a line in the chunk."""
 
 
-class StreamLost(Exception):
+class AmbiguousStream(Exception):
     """The pieces of a text could not be told apart."""
 
 
-class StreamCut:
+class StreamEdits:
     """Cuts so that the redacted pieces, put together, are the redacted text."""
 
-    def __init__(self, rules: Detector, views: Views, marker: Marker) -> None:
+    def __init__(self, rules: Detector, views: EncodedText, marker: Marker) -> None:
         self._rules = rules
         self._views = views
         self._marker = marker
 
-    def edits(self, data: bytes, stream: Stream) -> dict[Line, list[Edit]]:
+    def find_edits(self, data: bytes, stream: StreamedText) -> dict[Line, list[Edit]]:
         """Return the edits of each line that holds a part; the marker stands in the first, which
         alone counts.
         """
-        if stream.is_lost:
-            raise StreamLost
+        if stream.is_ambiguous:
+            raise AmbiguousStream
         contents = [piece.text.encode() for piece in stream.pieces]
         joined = b"".join(contents)
-        plain = self._rules.spans(joined)
-        spans = merged(
-            [*with_escaped(self._rules, joined, plain), *self._views.spans(joined, plain)]
+        plain = self._rules.find_spans(joined)
+        spans = merge_spans(
+            [*with_escaped(self._rules, joined, plain), *self._views.find_spans(joined, plain)]
         )
         if not spans:
             return {}

@@ -12,7 +12,7 @@ import msgspec
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, OverBudget
-from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, Edit, LineCut
+from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, Edit, LineEditor
 from tracesidecar.sanitize.markers import MARKER_START
 from tracesidecar.sanitize.rules.value_checks import KeyClass
 
@@ -25,15 +25,15 @@ _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 _USER_FLAGS = frozenset({"-u", "--user"})
 _USER_CLIENTS = frozenset({"curl", "http", "wget"})
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Repeated | None"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | RepeatedMembers | None"
 Member = tuple[str, "Json"]
 
 
-class Repeated(list[Member]):
+class RepeatedMembers(list[Member]):
     """The members of an object that has a name twice, in order."""
 
 
-class _Under:
+class _Inherited:
     """What the keys above a value say about it."""
 
     __slots__ = ("is_numeric", "key_class")
@@ -43,16 +43,16 @@ class _Under:
         self.is_numeric = is_numeric
 
 
-_FREE = _Under(None, is_numeric=False)
+_FREE = _Inherited(None, is_numeric=False)
 
 
-def cut_tree(line: LineCut) -> None:
+def edit_tree(line: LineEditor) -> None:
     """Cut everywhere in the line; raise ValueError when the tree cannot be matched with the bytes."""
     tokens = [match.span() for match in patterns.STRING_OR_NUMBER.finditer(line.raw)]
     line.tools.budget.spend(len(tokens) // 2)
-    if not _Walk(line, tokens).whole(_tree(line.raw)):
+    if not _TreeWalk(line, tokens).whole(_tree(line.raw)):
         line.edits.clear()  # a decoder keeps one of two equal names; both values are in the bytes
-        if not _Walk(line, tokens).whole(json.loads(line.raw, object_pairs_hook=_members)):
+        if not _TreeWalk(line, tokens).whole(json.loads(line.raw, object_pairs_hook=_members)):
             raise ValueError("tokens and tree disagree")
 
 
@@ -64,13 +64,13 @@ def _tree(raw: bytes) -> Json:
     return tree
 
 
-def _members(pairs: list[Member]) -> dict[str, Json] | Repeated:
+def _members(pairs: list[Member]) -> dict[str, Json] | RepeatedMembers:
     members = dict(pairs)
-    return members if len(members) == len(pairs) else Repeated(pairs)
+    return members if len(members) == len(pairs) else RepeatedMembers(pairs)
 
 
-class _Walk:
-    def __init__(self, line: LineCut, tokens: Sequence[tuple[int, int]]) -> None:
+class _TreeWalk:
+    def __init__(self, line: LineEditor, tokens: Sequence[tuple[int, int]]) -> None:
         self._line = line
         self._keys = line.tools.keys
         self._tokens = tokens
@@ -86,14 +86,14 @@ class _Walk:
         self._cursor += 1
         return span
 
-    def _value(self, value: Json, under: _Under) -> None:
+    def _value(self, value: Json, under: _Inherited) -> None:
         if isinstance(value, str):
             start, end = self._next()
-            if under.key_class is not None or self._line.heat.touches(start, end):
-                self._line.string(value, start, end, under.key_class)
+            if under.key_class is not None or self._line.heat.touch(start, end):
+                self._line.edit_string(value, start, end, under.key_class)
         elif isinstance(value, dict):
             self._object(value.items(), under)
-        elif isinstance(value, Repeated):
+        elif isinstance(value, RepeatedMembers):
             self._object(value, under)
         elif isinstance(value, list):
             self._array(cast("list[Json]", value), under)
@@ -106,7 +106,7 @@ class _Walk:
             ):
                 self._line.replace(start, end, KEY_NAME_RULE, self._line.raw[start:end])
 
-    def _object(self, members: Collection[Member], under: _Under) -> None:
+    def _object(self, members: Collection[Member], under: _Inherited) -> None:
         pair = self._pair_class(members)
         cut_names = 0
         for name, value in members:
@@ -120,23 +120,23 @@ class _Walk:
                 start, end = self._next()
                 if name in _VALUES and pair is not None and self._line.is_secret(value, pair):
                     self._line.replace(start, end, PAIR_RULE, value.encode())
-                elif below.key_class is not None or self._line.heat.touches(start, end):
-                    self._line.string(value, start, end, below.key_class)
+                elif below.key_class is not None or self._line.heat.touch(start, end):
+                    self._line.edit_string(value, start, end, below.key_class)
             elif isinstance(value, dict | list) and below.key_class in {
                 KeyClass.WEAK,
                 KeyClass.MAYBE,
             }:
-                self._value(value, _Under(None, is_numeric=below.is_numeric))
+                self._value(value, _Inherited(None, is_numeric=below.is_numeric))
             else:
                 self._value(value, below)
 
     def _name(self, name: str, cut_before: int) -> bool:
         """Cut in the name itself; two names that were cut must not become one."""
         start, end = self._next()
-        if not self._line.heat.touches(start, end):
+        if not self._line.heat.touch(start, end):
             return False
         count = len(self._line.edits)
-        self._line.string(name, start, end, None)
+        self._line.edit_string(name, start, end, None)
         if len(self._line.edits) == count:
             return False
         if cut_before:
@@ -150,25 +150,27 @@ class _Walk:
         """The name as it will stand: judged so, a second pass comes to the same."""
         content, tools = name.encode(), self._line.tools
         try:
-            return tools.marker.cut(content, tools.rules.spans(content)).decode()
+            return tools.marker.redact(content, tools.rules.find_spans(content)).decode()
         except OverBudget:
             return tools.marker.mark(OVER_BUDGET_RULE, content).decode()
 
-    def _below(self, name: str, under: _Under, members: Collection[Member]) -> _Under:
+    def _below(self, name: str, under: _Inherited, members: Collection[Member]) -> _Inherited:
         key_class = self._keys.classify(name)
         if name in _PRIVATE_PARTS and any(other == "kty" for other, _ in members):
-            return _Under(KeyClass.STRONG, is_numeric=False)
+            return _Inherited(KeyClass.STRONG, is_numeric=False)
         if key_class is None or (
             name == "token"
             and any(other in {"logprob", "logprobs", "bytes"} for other, _ in members)
         ):
             return under
         if key_class is KeyClass.STRONG:
-            return _Under(
+            return _Inherited(
                 KeyClass.STRONG, is_numeric=under.is_numeric or self._keys.is_numeric(name)
             )
         return (
-            under if under.key_class is not None else _Under(key_class, is_numeric=under.is_numeric)
+            under
+            if under.key_class is not None
+            else _Inherited(key_class, is_numeric=under.is_numeric)
         )
 
     def _pair_class(self, members: Collection[Member]) -> KeyClass | None:
@@ -179,7 +181,7 @@ class _Walk:
         name = next((found for key in _NAMES if (found := named.get(key))), None)
         return self._keys.classify(name) if isinstance(name, str) and len(name) < 128 else None
 
-    def _array(self, items: list[Json], under: _Under) -> None:
+    def _array(self, items: list[Json], under: _Inherited) -> None:
         if (
             len(items) == 2
             and isinstance(items[0], str)
@@ -191,7 +193,7 @@ class _Walk:
                 self._line.is_secret(items[1], key_class) or items[1].startswith(MARKER_START)
             ):
                 self._value(items[0], _FREE)
-                self._value(items[1], _Under(key_class, is_numeric=False))
+                self._value(items[1], _Inherited(key_class, is_numeric=False))
                 return
         if any(isinstance(item, str) and item.startswith("-") for item in items):
             self._arguments(items, under)
@@ -199,7 +201,7 @@ class _Walk:
         for item in items:
             self._value(item, under)
 
-    def _arguments(self, items: list[Json], under: _Under) -> None:
+    def _arguments(self, items: list[Json], under: _Inherited) -> None:
         """An argument list: the word behind `--token` or `curl -u`."""
         flag: KeyClass | None = None
         for item in items:

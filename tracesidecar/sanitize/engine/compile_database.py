@@ -16,20 +16,20 @@ from contextlib import suppress
 import hyperscan
 import msgspec
 
-from tracesidecar.sanitize.engine.interface import Pattern
+from tracesidecar.sanitize.engine.interface import ScanPattern
 
 _SECONDS = 120
 _MODULE = "tracesidecar.sanitize.engine.compile_database"
 
 
-class Job(msgspec.Struct, frozen=True, array_like=True):
+class CompileJob(msgspec.Struct, frozen=True, array_like=True):
     """Patterns, and the flags for each of them."""
 
     patterns: tuple[tuple[int, str], ...]
     flags: int
 
 
-def compiled(patterns: Sequence[Pattern], flags: int) -> hyperscan.Database:
+def compiled(patterns: Sequence[ScanPattern], flags: int) -> hyperscan.Database:
     """Compile here."""
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
@@ -44,11 +44,11 @@ def compiled(patterns: Sequence[Pattern], flags: int) -> hyperscan.Database:
 class Compilation:
     """A database that a child process compiles meanwhile."""
 
-    def __init__(self, patterns: Sequence[Pattern], flags: int) -> None:
+    def __init__(self, patterns: Sequence[ScanPattern], flags: int) -> None:
         """Start the child."""
         self._process: subprocess.Popen[bytes] | None = None
         job = msgspec.json.encode(
-            Job(tuple((number, expression) for number, expression in patterns), flags)
+            CompileJob(tuple((number, expression) for number, expression in patterns), flags)
         )
         with suppress(OSError), tempfile.TemporaryFile() as order:
             self._output = tempfile.TemporaryFile()  # noqa: SIM115 - read when the child is done
@@ -77,8 +77,8 @@ class Compilation:
 
 def main() -> None:
     """Do the job on standard input."""
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    database = compiled([Pattern(*each) for each in job.patterns], job.flags)
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=CompileJob)
+    database = compiled([ScanPattern(*each) for each in job.patterns], job.flags)
     sys.stdout.buffer.write(hyperscan.dumpb(database))
 
 

@@ -11,7 +11,7 @@ import hyperscan
 
 from tracesidecar.sanitize.engine.compile_database import Compilation, compiled
 from tracesidecar.sanitize.engine.database_cache import DatabaseCache
-from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
+from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Scanner, ScanPattern, TooManyHits
 
 _SHORT_EXPRESSIONS = 100
 """Compiled here: they take less time than a child process needs to start, and hardly any memory."""
@@ -37,7 +37,7 @@ class HyperscanScanner:
         """Return when the database is there."""
         _ = self._scan
 
-    def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
+    def find_hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
         """Every place where a pattern ends; raise TooManyHits past the limit."""
         found: list[Hit] = []
         add = found.append
@@ -55,7 +55,7 @@ class HyperscanScanner:
             raise TooManyHits from stopped
         return found
 
-    def first_hits(self, data: bytes) -> dict[int, int]:
+    def find_first_hits(self, data: bytes) -> dict[int, int]:
         """Each pattern that occurs, with the end of its first match."""
         found: dict[int, int] = {}
 
@@ -76,8 +76,13 @@ class HyperscanEngine:
         self._cache = DatabaseCache(cache_directory)
         self._awaited: list[HyperscanScanner] = []
 
-    def scanner(
-        self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT
+    def compile(
+        self,
+        name: str,
+        patterns: Sequence[ScanPattern],
+        *,
+        once: bool = False,
+        limit: int = HIT_LIMIT,
     ) -> Scanner:
         """Compile `patterns`; with `once` each reports its first match only."""
         flags = hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_SINGLEMATCH if once else 0)
@@ -114,7 +119,7 @@ class HyperscanEngine:
         return database
 
     def _compiled_here(
-        self, name: str, key: str, patterns: Sequence[Pattern], flags: int
+        self, name: str, key: str, patterns: Sequence[ScanPattern], flags: int
     ) -> hyperscan.Database:
         database = compiled(patterns, flags)
         self._cache.store(name, key, hyperscan.dumpb(database))
@@ -131,6 +136,6 @@ def _loaded(stored: bytes) -> hyperscan.Database | None:
     return database
 
 
-def _digest(patterns: Sequence[Pattern], flags: int) -> str:
+def _digest(patterns: Sequence[ScanPattern], flags: int) -> str:
     content = repr((version("hyperscan"), flags, [tuple(pattern) for pattern in patterns]))
     return hashlib.sha256(content.encode()).hexdigest()

@@ -18,7 +18,7 @@ def most_hits(size: int) -> int:
     return min(HIT_LIMIT, _FEW_HITS + size // _BYTES_A_HIT)
 
 
-class Pattern(NamedTuple):
+class ScanPattern(NamedTuple):
     """An expression and the id that its hits carry; several patterns may share one."""
 
     id: int
@@ -36,26 +36,31 @@ class TooManyHits(Exception):
 class Scanner(Protocol):
     """A set of patterns, ready to run over bytes."""
 
-    def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
+    def find_hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
         """Every place where a pattern ends; raise TooManyHits past the limit (None: the scanner's
         own).
         """
 
-    def first_hits(self, data: bytes) -> dict[int, int]:
+    def find_first_hits(self, data: bytes) -> dict[int, int]:
         """Each pattern that occurs, with an offset at or before which no match of it ends (0 when
         unknown).
         """
 
 
-class Engine(Protocol):
+class ScanEngine(Protocol):
     """Turns patterns into a scanner."""
 
     name: str
     reports_every_end: bool
     """False: of matches that overlap only the leftmost is reported."""
 
-    def scanner(
-        self, name: str, patterns: Sequence[Pattern], *, once: bool = False, limit: int = HIT_LIMIT
+    def compile(
+        self,
+        name: str,
+        patterns: Sequence[ScanPattern],
+        *,
+        once: bool = False,
+        limit: int = HIT_LIMIT,
     ) -> Scanner:
         """Compile `patterns` for bytes (a dot also means a newline); `once`: only `first_hits` will
         be asked; `limit`: how many hits are collected.
@@ -65,7 +70,7 @@ class Engine(Protocol):
         """Return when all scanners made so far are ready; one that is used before waits for itself."""
 
 
-def choose_engine(cache_directory: str | None) -> Engine:
+def choose_engine(cache_directory: str | None) -> ScanEngine:
     """Hyperscan where it can be loaded, else RE2 alone, which finds the same and is slower."""
     try:
         from tracesidecar.sanitize.engine.hyperscan_engine import HyperscanEngine

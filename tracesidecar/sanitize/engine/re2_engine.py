@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Pattern, Scanner, TooManyHits
+from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Scanner, ScanPattern, TooManyHits
 from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern
 
 _LONG_MATCH = 24
@@ -20,14 +20,14 @@ earlier ends too.
 class Re2Scanner:
     """One automaton for all the patterns that share an id."""
 
-    def __init__(self, patterns: Iterable[Pattern], limit: int) -> None:
+    def __init__(self, patterns: Iterable[ScanPattern], limit: int) -> None:
         self._limit = limit
         ordered = sorted(patterns, key=lambda pattern: pattern.id)
         self._patterns = [
             (key, _union(group)) for key, group in groupby(ordered, key=lambda pattern: pattern.id)
         ]
 
-    def hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
+    def find_hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
         """Where the patterns match; raise TooManyHits past the limit."""
         found: list[Hit] = []
         limit = self._limit if limit is None else limit
@@ -41,7 +41,7 @@ class Re2Scanner:
                     raise TooManyHits
         return found
 
-    def first_hits(self, data: bytes) -> dict[int, int]:
+    def find_first_hits(self, data: bytes) -> dict[int, int]:
         """Each pattern that occurs; RE2's first match need not be the one that ends first, so no
         offset is promised.
         """
@@ -54,10 +54,10 @@ class Re2Engine:
     name = "re2"
     reports_every_end = False
 
-    def scanner(  # `name` and `once` are the interface's
+    def compile(  # `name` and `once` are the interface's
         self,
         name: str,  # noqa: ARG002
-        patterns: Sequence[Pattern],
+        patterns: Sequence[ScanPattern],
         *,
         once: bool = False,  # noqa: ARG002
         limit: int = HIT_LIMIT,
@@ -69,5 +69,5 @@ class Re2Engine:
         """Return at once."""
 
 
-def _union(patterns: Iterable[Pattern]) -> Re2Pattern:
+def _union(patterns: Iterable[ScanPattern]) -> Re2Pattern:
     return Re2Pattern("|".join(f"(?:{pattern.expression})" for pattern in patterns), is_binary=True)

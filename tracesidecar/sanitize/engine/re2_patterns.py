@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Protocol, cast
-
-import re2
+from typing import TYPE_CHECKING, Protocol, cast
 
 from tracesidecar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import re2
 
 MAX_MEMORY = 8 << 20
 """The most one pattern may use for its automata; RE2 takes it only as it needs it."""
 
 
-class Match(Protocol):
+class Re2Match(Protocol):
     """What RE2 returns for a match in bytes."""
 
     def span(self, group: int = 0, /) -> tuple[int, int]:
@@ -32,6 +33,8 @@ class Re2Pattern:
 
     @cached_property
     def _compiled(self) -> re2._Regexp:
+        import re2
+
         options = re2.Options()
         options.max_mem = MAX_MEMORY
         options.log_errors = False
@@ -46,17 +49,19 @@ class Re2Pattern:
         """How many groups the pattern has."""
         return cast("int", self._compiled.groups)
 
-    def finditer(self, data: bytes) -> Iterator[Match]:
+    def finditer(self, data: bytes) -> Iterator[Re2Match]:
         """Leftmost matches that do not overlap."""
-        return cast("Iterator[Match]", self._compiled.finditer(data))
+        return cast("Iterator[Re2Match]", self._compiled.finditer(data))
 
-    def search(self, data: bytes, start: int = 0) -> Match | None:
+    def search(self, data: bytes, start: int = 0) -> Re2Match | None:
         """The leftmost match at or behind `start`."""
-        return cast("Match | None", self._compiled.search(data, start))
+        return cast("Re2Match | None", self._compiled.search(data, start))
 
 
-def checked_pattern(expression: str, *, where: str) -> Re2Pattern:
+def compile_pattern(expression: str, *, where: str) -> Re2Pattern:
     """Compile a user's pattern now; raise ConfigurationError with RE2's reason when it refuses."""
+    import re2
+
     pattern = Re2Pattern(expression)
     try:
         groups = pattern.groups

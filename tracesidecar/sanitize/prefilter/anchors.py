@@ -16,11 +16,11 @@ from tracesidecar.sanitize.rules.catalogue import Rule
 from tracesidecar.sanitize.rules.key_names import words_of
 
 
-class Role(Enum):
+class HitRole(Enum):
     """What a hit means, and so how it is verified."""
 
     CERTAIN = auto()
-    BOUNDED = auto()
+    NEEDS_BOUNDARY = auto()
     KEYWORD = auto()
     LOGIN = auto()
     ENCODED = auto()
@@ -29,20 +29,20 @@ class Role(Enum):
     OLD_VAULT = auto()
     NUMERIC = auto()
     PACKED = auto()
-    BEGUN = auto()
+    TOKEN_PREFIX = auto()
     SPLIT = auto()
-    DELTA = auto()
+    STREAM = auto()
 
 
 class Anchor(NamedTuple):
     """A group of patterns whose hits mean the same."""
 
     name: str
-    role: Role
+    role: HitRole
     patterns: tuple[str, ...]
 
 
-_ROLES = {"email": Role.EMAIL, "phone-e164": Role.PHONE, "vault-token": Role.OLD_VAULT}
+_ROLES = {"email": HitRole.EMAIL, "phone-e164": HitRole.PHONE, "vault-token": HitRole.OLD_VAULT}
 _SEPARATORS = ("", "[_. -]")
 
 
@@ -92,23 +92,23 @@ def rule_anchors(rules: Iterable[Rule]) -> list[Anchor]:
     ]
 
 
-def _role_of(rule: Rule) -> Role:
+def _role_of(rule: Rule) -> HitRole:
     if rule.id in _ROLES:
         return _ROLES[rule.id]
-    return Role.BOUNDED if rule.drops_its_boundary else Role.CERTAIN
+    return HitRole.NEEDS_BOUNDARY if rule.drops_its_boundary else HitRole.CERTAIN
 
 
-def keyword_anchors(own_names: Iterable[str] = ()) -> list[Anchor]:
+def keyword_anchors(custom_names: Iterable[str] = ()) -> list[Anchor]:
     """Return the anchors on words that may begin an assignment, a key, a flag or a header.
 
     A hit is only a candidate.
     """
     anchors = [*_credential_words(), *_compound_words(), *_surroundings()]
-    own = tuple(own_word(name) for name in own_names)
-    return [*anchors, Anchor("own-name", Role.KEYWORD, own)] if own else anchors
+    own = tuple(key_name_pattern(name) for name in custom_names)
+    return [*anchors, Anchor("own-name", HitRole.KEYWORD, own)] if own else anchors
 
 
-def own_word(name: str) -> str:
+def key_name_pattern(name: str) -> str:
     """Return a pattern for a configured key name in all its spellings."""
     return "(?i)" + "[0-9]*[_. -]?".join(words_of(name))
 
@@ -123,10 +123,10 @@ def _credential_words() -> Sequence[Anchor]:
     )
     tail = "(?:Va|St|Ra|Ha|Pr|De|Te|Li|He|Da|Co|Pa|Ol|Ne|Cu|Se|To|Ke|En|Ma|Di|Ba)"
     return (
-        Anchor("rare", Role.KEYWORD, _any_case(*rare, "p(?:sw|ssw|asw)(?:or?s?d|r?d)")),
+        Anchor("rare", HitRole.KEYWORD, _any_case(*rare, "p(?:sw|ssw|asw)(?:or?s?d|r?d)")),
         Anchor(
             "pwd",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             (
                 rf"(?i)(?:{_SHORT_WORDS})[0-9]{{0,2}}{_END}",
                 rf"(?i)(?:{_SHORT_WORDS})[0-9]?[_.-][a-z0-9]{{1,12}}[\"'=:\\]",
@@ -135,7 +135,7 @@ def _credential_words() -> Sequence[Anchor]:
         ),
         Anchor(
             "pass",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             (
                 rf"(?i)(?:[a-z0-9][_-]?|\b)(?:pass|pw)[0-9]?{_END}",
                 r"(?i)pass[0-9]?[_.-](?:[a-hj-qs-z]|raw)[a-z0-9]{0,12}[\"'=:\\]",
@@ -153,30 +153,30 @@ def _compound_words() -> Sequence[Anchor]:
     )
     pairs = [pair.split() for pair in _PAIRS.split(",")]
     return (
-        Anchor("token", Role.KEYWORD, (rf"(?i)(?:token)[0-9]{{0,2}}{_END}",)),
-        Anchor("token-tail", Role.KEYWORD, (tail,)),
+        Anchor("token", HitRole.KEYWORD, (rf"(?i)(?:token)[0-9]{{0,2}}{_END}",)),
+        Anchor("token-tail", HitRole.KEYWORD, (tail,)),
         Anchor(
             "tokens",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             _any_case(
                 *(f"{word}{between}tokens" for word in _TOKENS_WORDS for between in _SEPARATORS)
             ),
         ),
         Anchor(
             "key",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             _any_case(*(f"{word}{between}key" for word in _KEY_WORDS for between in _SEPARATORS)),
         ),
         Anchor(
             "other-key",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             (
                 r"(?:[A-Za-z0-9][_.-](?i:key)|[a-z0-9]K(?:ey|EY))[0-9]{0,2}(?:['`\\=:>|?\]]|\"[ \t]?:|[ \t]{1,2}[=:>|])",
             ),
         ),
         Anchor(
             "auth",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             (
                 rf"(?i)auth[0-9]?{_END}",
                 r"(?i)auth[a-np-z0-9_.-][a-z0-9_.-]{0,24}(?:[\"'=:\\,]|[ \t]{1,2}[=:|])",
@@ -184,7 +184,7 @@ def _compound_words() -> Sequence[Anchor]:
         ),
         Anchor(
             "pair-word",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             _any_case(
                 *(f"{first}{between}{second}" for first, second in pairs for between in _SEPARATORS)
             ),
@@ -212,7 +212,7 @@ def _surroundings() -> Sequence[Anchor]:
     return (
         Anchor(
             "cli",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             (
                 r"(?i)-(?:pass|passin|passout|pwd|token)[ \t=\"',\\]|[-_](?:pass|pwd|token)(?:[ \t]{1,2}[^ \t]|[\"'\\],?)",
                 r'"(?:-u|--user)\\{0,7}"',
@@ -220,7 +220,7 @@ def _surroundings() -> Sequence[Anchor]:
         ),
         Anchor(
             "cli-short",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             _any_case(
                 "docker[ \\t]login",
                 "podman[ \\t]login",
@@ -230,15 +230,19 @@ def _surroundings() -> Sequence[Anchor]:
         ),
         Anchor(
             "sql",
-            Role.KEYWORD,
+            HitRole.KEYWORD,
             _any_case(*(f"identified[ \\t]{{1,4}}{word}" for word in ("by", "as", "with"))),
         ),
-        Anchor("login", Role.LOGIN, (r"(?i)\blogin[ \t\\][^ \t\\]",)),
-        Anchor("basic", Role.KEYWORD, (r"(?i)basic[ \t]{1,4}[A-Za-z0-9+/]{12}",)),
-        Anchor("query", Role.KEYWORD, (query, r"(?i)(?:token|key|sig|signature|pwd|pass|auth)%3d")),
-        Anchor("vendor", Role.KEYWORD, tuple(rf"(?i){vendor}{_VENDOR_END}" for vendor in _VENDORS)),
-        Anchor("escaped-slash", Role.KEYWORD, (r"[A-Za-z0-9+/_=-]{6}\\/[A-Za-z0-9+/_=-]{6}",)),
-        Anchor("amazon-header", Role.KEYWORD, _any_case("x-amz-security-token")),
+        Anchor("login", HitRole.LOGIN, (r"(?i)\blogin[ \t\\][^ \t\\]",)),
+        Anchor("basic", HitRole.KEYWORD, (r"(?i)basic[ \t]{1,4}[A-Za-z0-9+/]{12}",)),
+        Anchor(
+            "query", HitRole.KEYWORD, (query, r"(?i)(?:token|key|sig|signature|pwd|pass|auth)%3d")
+        ),
+        Anchor(
+            "vendor", HitRole.KEYWORD, tuple(rf"(?i){vendor}{_VENDOR_END}" for vendor in _VENDORS)
+        ),
+        Anchor("escaped-slash", HitRole.KEYWORD, (r"[A-Za-z0-9+/_=-]{6}\\/[A-Za-z0-9+/_=-]{6}",)),
+        Anchor("amazon-header", HitRole.KEYWORD, _any_case("x-amz-security-token")),
     )
 
 
@@ -250,7 +254,7 @@ def numeric_anchor() -> Anchor:
     """
     return Anchor(
         "numeric",
-        Role.NUMERIC,
+        HitRole.NUMERIC,
         (
             (
                 r"(?:^|[^0-9A-Zac-eg-mo-qsu-z_]|\\u[0-9a-fA-F]{4})(?:"
@@ -287,10 +291,10 @@ def encoded_anchors() -> list[Anchor]:
     }
     packed = Anchor(
         "packed",
-        Role.PACKED,
+        HitRole.PACKED,
         ("H4sIA", "QlpoO", "(?:eAF|eF[4-7]|eJ[w-z]|eN[o-r])[A-Za-z0-9+/_-]{5}"),
     )
-    return [*(Anchor(name, Role.ENCODED, (pattern,)) for name, pattern in signs.items()), packed]
+    return [*(Anchor(name, HitRole.ENCODED, (pattern,)) for name, pattern in signs.items()), packed]
 
 
 BASE64_RUN = "[A-Za-z0-9+/_-]{37}"
@@ -312,4 +316,4 @@ def base64_text_anchor(groups: int = 5) -> Anchor:
     quad = (
         characters(range(8, 32), 0) + characters(None, 8) + characters(None, 2) + "[A-Za-z0-9+/_-]"
     )
-    return Anchor("base64", Role.ENCODED, (f"(?:{quad}){{{groups}}}",))
+    return Anchor("base64", HitRole.ENCODED, (f"(?:{quad}){{{groups}}}",))

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from itertools import accumulate
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.engine.interface import Engine, Hit, Pattern, TooManyHits
+from tracesidecar.sanitize.engine.interface import Hit, ScanEngine, ScanPattern, TooManyHits
 from tracesidecar.sanitize.prefilter import anchors
 
 _RUN_LENGTH = 37
@@ -25,20 +25,20 @@ _CROWDED_PARTS = 8
 class Base64Runs:
     """Finds where base64 of printable ASCII stands; its hits carry the given id."""
 
-    def __init__(self, engine: Engine, hit_id: int) -> None:
-        gate = [Pattern(0, anchors.BASE64_RUN)]
+    def __init__(self, engine: ScanEngine, hit_id: int) -> None:
+        gate = [ScanPattern(0, anchors.BASE64_RUN)]
         self._gate = (
-            engine.scanner("base64-runs", gate, limit=_MANY) if engine.reports_every_end else None
+            engine.compile("base64-runs", gate, limit=_MANY) if engine.reports_every_end else None
         )
-        self._text = engine.scanner(
+        self._text = engine.compile(
             "base64-text",
-            [Pattern(hit_id, pattern) for pattern in anchors.base64_text_anchor().patterns],
+            [ScanPattern(hit_id, pattern) for pattern in anchors.base64_text_anchor().patterns],
         )
 
-    def hits(self, data: bytes) -> list[Hit]:
+    def find_hits(self, data: bytes) -> list[Hit]:
         """Where in the data runs encode text; raise TooManyHits like any scanner."""
         if self._gate is None:
-            return self._text.hits(data)
+            return self._text.find_hits(data)
         found: list[Hit] = []
         start = 0
         while start < len(data):
@@ -47,18 +47,18 @@ class Base64Runs:
                 part = data[
                     start : stop + _RUN_LENGTH
                 ]  # every 37 characters lie wholly in one part
-                ends = [end for end, _ in self._gate.hits(part)]
+                ends = [end for end, _ in self._gate.find_hits(part)]
                 hits = self._hits_in_runs(part, _runs(ends)) if ends else []
             except TooManyHits:
                 stop = start + _CROWDED_PARTS * _PART_BYTES
-                hits = self._text.hits(data[start : stop + _RUN_LENGTH])
+                hits = self._text.find_hits(data[start : stop + _RUN_LENGTH])
             found += [(start + end, kind) for end, kind in hits]
             start = stop
         return found
 
     def _hits_in_runs(self, data: bytes, runs: list[tuple[int, int]]) -> list[Hit]:
         """One scan over all runs, put together with newlines between."""
-        hits = self._text.hits(b"\n".join([data[start:end] for start, end in runs]))
+        hits = self._text.find_hits(b"\n".join([data[start:end] for start, end in runs]))
         if not hits:
             return []
         joined_ends = list(accumulate(end - start + 1 for start, end in runs))

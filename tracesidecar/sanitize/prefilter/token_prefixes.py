@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.prefilter.anchors import Anchor, Role
+from tracesidecar.sanitize.prefilter.anchors import Anchor, HitRole
 from tracesidecar.sanitize.rules.catalogue import Rule
 
 _SHORTEST_PREFIX = 4
@@ -49,7 +49,7 @@ def _is_telling(prefix: str) -> bool:
     return len(prefix) >= _SHORTEST_PREFIX or prefix == _JWT
 
 
-class BegunTokens:
+class BrokenTokens:
     """The beginnings of tokens in raw JSON, and whether what begins there breaks off."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
@@ -63,7 +63,7 @@ class BegunTokens:
             [
                 Anchor(
                     "begun",
-                    Role.BEGUN,
+                    HitRole.TOKEN_PREFIX,
                     tuple(sorted(re.escape(prefix.decode()) for prefix in self._prefixes)),
                 )
             ]
@@ -71,7 +71,7 @@ class BegunTokens:
             else []
         )
 
-    def broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, Role]]:
+    def broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, HitRole]]:
         """Say of the beginnings that end at `ends` (ascending) which tokens break off, and how:
         with their string, or with a line.
         """
@@ -88,9 +88,9 @@ class BegunTokens:
                 and self._begins_a_word(raw, at)
             ):
                 if ending.group(1) in {b"n", b"r"}:
-                    yield at, Role.ENCODED
+                    yield at, HitRole.ENCODED
                 elif not _is_name(raw[at:run_end]):
-                    yield at, Role.SPLIT
+                    yield at, HitRole.SPLIT
 
     def _begins_a_word(self, raw: bytes, at: int) -> bool:
         """False for a beginning in small letters in the midst of a word: `openapi_`."""

@@ -30,7 +30,7 @@ class AllowedPaths:
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
-    def hold(self, line: bytes, offset: int) -> bool:
+    def contain(self, line: bytes, offset: int) -> bool:
         """True when what stands at the offset of the line is below an allowed path."""
         path = key_path(line, offset)
         return len(path) <= _LONGEST and any(

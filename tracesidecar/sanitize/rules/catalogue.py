@@ -70,7 +70,7 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     vendors: frozenset[str]
 
 
-class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CatalogueMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Version of the catalogue, and the character that keeps its examples from looking like
     secrets.
     """
@@ -79,10 +79,10 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     example_joiner: str
 
 
-class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RuleCatalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of rules.toml."""
 
-    meta: Meta
+    meta: CatalogueMeta
     keys: Vocabulary
     rule: tuple[Rule, ...]
 
@@ -96,12 +96,12 @@ def catalogue_bytes() -> bytes:
     return resources.files("tracesidecar.sanitize.rules").joinpath("rules.toml").read_bytes()
 
 
-def load_catalogue() -> Catalogue:
+def load_catalogue() -> RuleCatalogue:
     """Read rules.toml from the package."""
-    return msgspec.toml.decode(catalogue_bytes(), type=Catalogue)
+    return msgspec.toml.decode(catalogue_bytes(), type=RuleCatalogue)
 
 
-def active_rules(catalogue: Catalogue, options: RedactionOptions) -> tuple[Rule, ...]:
+def active_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[Rule, ...]:
     """Return the rules that `options` switch on, in catalogue order; raise ConfigurationError for a
     name that is not a rule.
     """
@@ -129,7 +129,7 @@ def active_rules(catalogue: Catalogue, options: RedactionOptions) -> tuple[Rule,
     return tuple(rule for rule in catalogue.rule if is_on(rule))
 
 
-def disabled_secret_rules(catalogue: Catalogue, options: RedactionOptions) -> tuple[str, ...]:
+def disabled_secret_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[str, ...]:
     """Return the rules for secrets that `options` switch off: each start says so in the log."""
     return tuple(
         rule.id

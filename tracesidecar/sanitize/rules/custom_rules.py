@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern, checked_pattern
+from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern, compile_pattern
 from tracesidecar.sanitize.escapes import unescape
 from tracesidecar.sanitize.markers import MARKER_START, Span
 from tracesidecar.sanitize.options import CustomRule
@@ -44,7 +44,7 @@ class CustomRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def spans(self, text: bytes) -> list[Span]:
+    def find_spans(self, text: bytes) -> list[Span]:
         """Return what to cut in the UTF-8 bytes of one string."""
         found: list[Span] = []
         for rule in self._rules:
@@ -65,7 +65,7 @@ class CustomRules:
         return True
 
 
-NO_OWN_RULES = CustomRules()
+NO_CUSTOM_RULES = CustomRules()
 
 
 def _of_keyword(keyword: str) -> str:
@@ -84,7 +84,7 @@ def _compiled(option: CustomRule) -> _Own:
     if bool(option.regex) == bool(option.keyword.strip()):
         raise ConfigurationError(f'{where}: give either a "regex" or a "keyword"')
     regex = option.regex or _of_keyword(option.keyword.strip())
-    pattern = checked_pattern(regex, where=where)
+    pattern = compile_pattern(regex, where=where)
     if not 0 <= option.group <= pattern.groups:
         raise ConfigurationError(
             f"{where}: group {option.group} does not exist; the pattern has {pattern.groups}"
@@ -96,4 +96,4 @@ def _compiled(option: CustomRule) -> _Own:
     # the raw line shows no edges of strings: a pattern without its edges matches wherever the whole
     # one does
     loose = "".join(piece for piece in _PIECE.findall(regex) if piece not in _ZERO_WIDTH)
-    return _Own(option.id, pattern, checked_pattern(loose, where=where), option.group)
+    return _Own(option.id, pattern, compile_pattern(loose, where=where), option.group)

@@ -48,12 +48,12 @@ def words_of(key: str) -> tuple[str, ...]:
 class KeyMatcher:
     """Classifies keys by the vocabulary and by the names that the configuration adds."""
 
-    def __init__(self, vocabulary: Vocabulary, own_names: Iterable[str] = ()) -> None:
+    def __init__(self, vocabulary: Vocabulary, custom_names: Iterable[str] = ()) -> None:
         """Raise ConfigurationError for an own name that is not made of ASCII words."""
         self._words = vocabulary
         self._glued = tuple(sorted(vocabulary.glued, key=len, reverse=True))
         self._exact = frozenset(tuple(entry.split("_")) for entry in vocabulary.exact)
-        self._own = frozenset(words_of(_checked(name)) for name in own_names)
+        self._own = frozenset(words_of(_checked(name)) for name in custom_names)
         self.classify = lru_cache(4096)(self._classify)
         self.is_numeric = lru_cache(1024)(self._is_numeric)
 

@@ -32,7 +32,7 @@ def test_a_keyword_is_cut_as_a_word_in_any_case(
     cache_directory: str, keyword: str, text: str, cut: str
 ) -> None:
     sanitizer = made(cache_directory, rule=(CustomRule(id="own", keyword=keyword),))
-    assert sanitizer.text(text) == cut
+    assert sanitizer.redact_text(text) == cut
     for place, line in placements(text):
         out = sanitizer.redact_line(line)
         assert isinstance(out, bytes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tracesidecar.sanitize.detect.confirm import Verifier
+from tracesidecar.sanitize.detect.confirm import HitConfirmer
 from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.detect.encoded_text import Views
+from tracesidecar.sanitize.detect.encoded_text import EncodedText
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.prefilter.candidates import Candidates
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
@@ -27,10 +27,10 @@ def test_what_is_switched_off_is_not_missed(cache_directory: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "broken"),
     [
-        ((Candidates, "hits"), lambda *_: []),
-        ((Verifier, "confirms"), lambda *_: False),
-        ((Detector, "spans"), lambda *_: []),
-        ((Views, "spans"), lambda *_: []),
+        ((Candidates, "find_hits"), lambda *_: []),
+        ((HitConfirmer, "confirms"), lambda *_: False),
+        ((Detector, "find_spans"), lambda *_: []),
+        ((EncodedText, "find_spans"), lambda *_: []),
         ((KeyMatcher, "_classify"), lambda *_: None),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 from tests.sanitize.lines import corpus
-from tracesidecar.sanitize.refusals import Reason
+from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 JUDGED: dict[tuple[int, str, str], str] = {
@@ -23,7 +23,7 @@ def test_each_cut_in_the_real_lines_was_judged_right(strict: Sanitizer) -> None:
     for number, line in enumerate(
         gzip.decompress(corpus("real-agent-lines.jsonl.gz").read_bytes()).split(b"\n"), 1
     ):
-        report = strict.report(line) if line else ()
-        assert not isinstance(report, Reason), number
+        report = strict.findings(line) if line else ()
+        assert not isinstance(report, RejectionReason), number
         found |= {(number, finding.path, finding.rule) for finding in report}
     assert found == JUDGED.keys()

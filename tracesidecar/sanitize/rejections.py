@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """A short label for metrics and quarantine; `meaning` says it to a person."""
 
     meaning: str
