@@ -12,7 +12,7 @@ from tracesidecar.encode import otlp
 from tracesidecar.encode.canonical import encode as encode_event
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
 from tracesidecar.model import Batch, Compression, Payload, Record
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import sink_type as declared_type
 
 PLAN_TIME = 1_790_000_000
 
@@ -122,7 +122,7 @@ def batch_for(
 ) -> Batch:
     """Make a batch as sinks of that type get it: records one by one, or one encoded body."""
     batch = batch_of(lines, batch_id=batch_id, compression=compression)
-    if SINK_TYPES[sink_type].takes == "records":
+    if declared_type(sink_type).delivery_unit == "records":
         records = records_of(lines, batch_id)
         if sink_type == "otlp":
             records = tuple(map(as_otlp, records))

@@ -17,7 +17,7 @@ from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import build_sink, sink_type
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds
@@ -52,10 +52,10 @@ class CollectorPlace:
             "otlp": {"url": f"{url}/v1/logs", "auth": auth},
         }
         values: dict[str, Any] = {**PATIENCE, **given[self.type], **changes}
-        return SINK_TYPES[self.type].load().Options(name=self.type, type=self.type, **values)
+        return sink_type(self.type).options(name=self.type, type=self.type, **values)
 
     def sink(self) -> Sink:
-        return SINK_TYPES[self.type].load().build(self.options())
+        return build_sink(self.options())
 
     def lines(self) -> list[bytes]:
         name = "log.record.uid" if self.type == "otlp" else "event_id"

@@ -16,8 +16,8 @@ from tracesidecar.sinks.directory import sink as directory
 from tracesidecar.sinks.http import sink as http
 from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES, Promise
-from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.registry import sink_type
+from tracesidecar.sinks.sink import Promise, Sink
 from tracesidecar.sinks.stdout import sink as stdout
 from tracesidecar.sinks.transport import http_auth
 from tracesidecar.units import Seconds
@@ -73,7 +73,7 @@ class NetworkPlace(Place, Protocol):
 
 def promise(place: Place) -> Promise:
     """What the registry says of the sink's type."""
-    return SINK_TYPES[place.type].promise
+    return sink_type(place.type).promise
 
 
 @dataclass

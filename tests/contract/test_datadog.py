@@ -17,7 +17,7 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.datadog import sink as datadog
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
@@ -87,7 +87,7 @@ async def test_a_log_that_would_be_dropped_for_its_time_is_sent_without_it(
 
 
 async def test_requests_stay_within_1000_logs_and_5_mb(intake: ReceivingServer) -> None:
-    limit = SINK_TYPES["datadog"].record_limit_bytes
+    limit = sink_type("datadog").record_limit_bytes
     lines = [*lines_of(2500), *(b'"' + b"x" * (limit - 2) + b'"' for _ in range(8))]
     async with datadog.build(options_for(intake.port)) as sink:
         await sink.send(batch_for("datadog", lines))

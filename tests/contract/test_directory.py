@@ -146,7 +146,7 @@ FULL_DISK = """
 import asyncio, os, subprocess, sys
 from tests.contract.batches import batch_of, lines_of
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import directory
+from tracesidecar.sinks.directory import sink as directory
 
 async def main(path):
     batch = batch_of(lines_of(2000), compression="none")
@@ -199,7 +199,7 @@ SEND = """
 import asyncio, os, sys
 from tests.contract.batches import batch_of, lines_of
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks import directory
+from tracesidecar.sinks.directory import sink as directory
 
 async def main(path):
     batch = batch_of(lines_of(10))

@@ -26,7 +26,7 @@ from tracesidecar.encode.formats import encoder
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
 from tracesidecar.sinks.elasticsearch import sink as elasticsearch
-from tracesidecar.sinks.registry import ELASTICSEARCH_DOCUMENT_BYTES, promise_of
+from tracesidecar.sinks.registry import promise_of, sink_type
 from tracesidecar.sinks.transport.http_auth import Basic, Bearer
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
@@ -272,7 +272,7 @@ async def test_a_document_over_the_limit_of_the_server_is_refused_alone(
     """The registry's limit fits even when each of its bytes is escaped; the server's own is 20 MiB
     here.
     """
-    escaped = b'"%s"' % (b'\\"' * ((ELASTICSEARCH_DOCUMENT_BYTES - 2) // 2))
+    escaped = b'"%s"' % (b'\\"' * ((sink_type("elasticsearch").record_limit_bytes - 2) // 2))
     lines = [escaped, b'"%s"' % (b"x" * (21 << 20)), *lines_of(3)]
     async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(20))) as sink:
         refused = await delivery(sink).send(batch_of(lines))

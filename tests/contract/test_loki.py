@@ -17,7 +17,7 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks.loki import sink as loki
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
@@ -181,7 +181,7 @@ async def test_a_server_that_does_not_know_us_says_so_at_the_start(collector: Co
 
 
 async def test_a_line_at_the_limit_arrives(collector: Collector) -> None:
-    line = b'"' + b"x" * (SINK_TYPES["loki"].record_limit_bytes - 2) + b'"'
+    line = b'"' + b"x" * (sink_type("loki").record_limit_bytes - 2) + b'"'
     async with loki.build(options_for(collector.ports["LOKI"])) as sink:
         await sink.send(batch_for("loki", [line] * 20))
     assert [body(record) for record in collector.records()] == [line] * 20

@@ -25,7 +25,7 @@ from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.introspect.connectivity import ask
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import sink_type as declared_type
 from tracesidecar.sinks.transport.http_auth import OAuth2
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret
@@ -52,7 +52,7 @@ UNKNOWN_CA = "unable to get local issuer certificate.* set tls.ca_file to the ce
 
 
 def options_for(sink_type: str, **given: object) -> SinkOptions:
-    return SINK_TYPES[sink_type].load().Options(**{"name": "tried", "type": sink_type, **given})  # type: ignore[arg-type]
+    return declared_type(sink_type).options(**{"name": "tried", "type": sink_type, **given})  # type: ignore[arg-type]
 
 
 async def said_of(options: SinkOptions) -> str:

@@ -136,7 +136,7 @@ async def test_a_part_is_known_by_its_place_in_the_batch_and_a_request_has_no_ga
 
 def test_sinks_over_http_import_no_heavy_client() -> None:
     modules = ", ".join(
-        f"tracesidecar.sinks.{name}" for name in ("splunk", "loki", "otlp", "datadog")
+        f"tracesidecar.sinks.{name}.sink" for name in ("splunk", "loki", "otlp", "datadog")
     )
     code = f"import sys, {modules}; print({{'boto3', 'google.protobuf', 'opentelemetry', 'pyarrow', 'duckdb', 'hyperscan'}} & set(sys.modules))"
     done = subprocess.run(

@@ -18,7 +18,7 @@ from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.splunk import sink as splunk
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
@@ -144,7 +144,7 @@ async def test_without_acknowledgement_a_yes_is_enough(collector: Collector) -> 
     assert attributes(collector.records()[0])["com.splunk.source"] == "/traces/a.jsonl"
 
 
-@pytest.mark.parametrize("given", [1000, SINK_TYPES["splunk"].record_limit_bytes])
+@pytest.mark.parametrize("given", [1000, sink_type("splunk").record_limit_bytes])
 async def test_a_record_up_to_the_limit_is_an_event_of_at_most_1_mib(
     collector: Collector, receiver: ReceivingServer, given: int
 ) -> None:

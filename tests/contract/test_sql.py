@@ -313,10 +313,10 @@ def test_what_an_engine_does_not_need_is_not_loaded(
     code = f"""
 import asyncio, sys
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import sink_type
 from tracesidecar.units import Secret
-module = SINK_TYPES["sql"].load()
-sink = module.build(module.Options(name="base", type="sql", url=Secret({url.replace("/tmp", str(tmp_path))!r})))
+sql = sink_type("sql")
+sink = sql.build(sql.options(name="base", type="sql", url=Secret({url.replace("/tmp", str(tmp_path))!r})))
 try:
     asyncio.run(sink.__aenter__())
 except RetryLater:

@@ -96,7 +96,7 @@ def test_what_is_longer_than_a_message_is_shortened_and_says_so(
 
 def test_syslog_and_relp_load_no_heavy_client() -> None:
     code = (
-        "import sys; from tracesidecar.sinks import relp, syslog\n"
+        "import sys; from tracesidecar.sinks.syslog import relp_sink, sink as syslog\n"
         "from tracesidecar.sinks.registry import record_limit_of\n"
         "record_limit_of(syslog.Options(name='a', type='syslog', host='h'))\n"
         "print(sorted({'aiohttp', 'aiofiles', 'boto3', 'duckdb', 'google', 'psycopg', 'pyarrow', 'yarl'} & {name.partition('.')[0] for name in sys.modules}))"

@@ -11,7 +11,9 @@ import pytest
 
 from tracesidecar.config.load import load
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES, Promise, promise_of
+from tracesidecar.sinks.registry import MODULES, promise_of
+from tracesidecar.sinks.registry import sink_type as declared_type
+from tracesidecar.sinks.sink import Promise
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "sinks"
 SECTIONS = ["Configuration", "Delivery", "Limits", "Permissions", "Reading"]
@@ -35,40 +37,40 @@ def section(sink_type: str, title: str) -> str:
 
 def promises(sink_type: str) -> set[Promise]:
     """All that a sink of that type may promise, by its options."""
-    found = {SINK_TYPES[sink_type].promise}
+    found = {declared_type(sink_type).promise}
     if sink_type in OTHERWISE:
-        options: SinkOptions = (
-            SINK_TYPES[sink_type].load().Options(name="x", type=sink_type, **OTHERWISE[sink_type])
+        options: SinkOptions = declared_type(sink_type).options(
+            name="x", type=sink_type, **OTHERWISE[sink_type]
         )  # type: ignore[arg-type]
         found.add(promise_of(options))
     return found
 
 
 def test_every_page_is_about_a_sink_type_and_every_type_has_one() -> None:
-    assert {path.stem for path in PAGES.glob("*.md")} - {"README", "contract"} == set(SINK_TYPES)
+    assert {path.stem for path in PAGES.glob("*.md")} - {"README", "contract"} == set(MODULES)
 
 
 def test_the_types_that_promise_by_their_options_are_those_that_are_asked_with_others() -> None:
-    assert {name for name, kind in SINK_TYPES.items() if hasattr(kind.load(), "promise")} == set(
+    assert {name for name in MODULES if declared_type(name).promise_of is not None} == set(
         OTHERWISE
     )
     assert all(len(promises(name)) == 2 for name in OTHERWISE)
 
 
-@pytest.mark.parametrize("sink_type", sorted(SINK_TYPES))
+@pytest.mark.parametrize("sink_type", sorted(MODULES))
 def test_a_page_has_the_sections_that_people_look_for_in_this_order(sink_type: str) -> None:
     titles = re.findall(r"^## (.+)$", page(sink_type), re.MULTILINE)
     assert [title for title in titles if title in SECTIONS] == SECTIONS
     assert all(section(sink_type, title).strip() for title in SECTIONS)
 
 
-@pytest.mark.parametrize("sink_type", sorted(SINK_TYPES))
+@pytest.mark.parametrize("sink_type", sorted(MODULES))
 def test_the_delivery_section_says_in_bold_what_is_promised(sink_type: str) -> None:
     bold = " ".join(re.findall(r"\*\*(.+?)\*\*", section(sink_type, "Delivery"))).lower()
     assert {promise for promise in promises(sink_type) if promise not in bold} == set()
 
 
-@pytest.mark.parametrize("sink_type", sorted(SINK_TYPES))
+@pytest.mark.parametrize("sink_type", sorted(MODULES))
 def test_every_configuration_on_a_page_can_be_loaded(sink_type: str, tmp_path: Path) -> None:
     blocks = [
         block
@@ -92,7 +94,7 @@ def test_every_configuration_on_a_page_can_be_loaded(sink_type: str, tmp_path: P
 def test_the_index_has_every_type_with_all_that_it_may_promise() -> None:
     index = (PAGES / "README.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\1\.md\)[^|]*\| ([^|]*) \|", index, re.MULTILINE))
-    assert rows.keys() == SINK_TYPES.keys()
+    assert rows.keys() == MODULES.keys()
     assert {
         name: promise
         for name, said in rows.items()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from tracesidecar import daemon
 from tracesidecar.config.load import load
 from tracesidecar.model import Batch
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES, SinkType
+from tracesidecar.sinks.registry import MODULES
+from tracesidecar.sinks.sink import SinkType
 
 
 class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,14 +48,23 @@ class FaultySink:
             raise ValueError(batch.objects[0].content)
 
 
-def build(options: SinkOptions) -> FaultySink:
-    return FaultySink(cast("Options", options))
+def build(options: Options) -> FaultySink:
+    return FaultySink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     return f"faulty:{options.name}"
 
 
+SINK_TYPE = SinkType(
+    name="faulty",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="none",
+)
+
 if __name__ == "__main__":
-    SINK_TYPES["faulty"] = SinkType("faulty_sink", "none")
+    MODULES["faulty"] = "faulty_sink"
     sys.exit(daemon.run(load(sys.argv[1], os.environ)))

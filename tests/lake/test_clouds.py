@@ -11,11 +11,12 @@ from tests.servers.azurite import Azurite, key_of
 from tests.servers.google_storage import GoogleStorage
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
-from tracesidecar.lake.store import Rewritable, open_store
 from tracesidecar.sinks.object_store import objects as remote_objects
 from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import stored_objects_of
+from tracesidecar.sinks.sink import StoredObjects
 from tracesidecar.units import Secret
 
 LARGE = bytes(range(256)) * 50_000
@@ -49,14 +50,14 @@ def options(request: pytest.FixtureRequest) -> SinkOptions:
 
 
 @pytest.fixture
-def store(options: SinkOptions) -> Rewritable:
-    opened = open_store(options)
+def store(options: SinkOptions) -> StoredObjects:
+    opened = stored_objects_of(options)
     assert opened is not None
     return opened
 
 
 def test_a_file_is_put_listed_read_replaced_and_removed(
-    store: Rewritable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: StoredObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_objects, "BLOCK_BYTES", 1_000_003)
     (tmp_path / "large").write_bytes(LARGE)
@@ -91,7 +92,7 @@ def test_a_store_that_is_away_is_said(kind: str, monkeypatch: pytest.MonkeyPatch
             account_key=Secret(key_of(SECRET)),
         ),
     }
-    store = open_store(options[kind])
+    store = stored_objects_of(options[kind])
     assert store is not None
     with pytest.raises(RetryLater, match="could not be reached"):
         list(store.list(""))

@@ -21,11 +21,11 @@ from tracesidecar.errors import StateLocked
 from tracesidecar.journal.lock import locked
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.rewrite import Limits
-from tracesidecar.lake.store import Rewritable
 from tracesidecar.lake.verify import verify
 from tracesidecar.model import Compression
 from tracesidecar.sinks.directory.objects import DirectoryObjects
 from tracesidecar.sinks.directory.sink import Options
+from tracesidecar.sinks.sink import StoredObjects
 
 LIMITS = Limits(256 << 20, 64 << 20)
 BEFORE = "2026-09-02"
@@ -38,7 +38,7 @@ class Interrupted(Exception):
 class Failing:
     """A store whose process dies before its n-th change."""
 
-    def __init__(self, store: Rewritable, changes: int) -> None:
+    def __init__(self, store: StoredObjects, changes: int) -> None:
         self._store = store
         self._changes = changes
 
@@ -81,7 +81,7 @@ def compact(
 ) -> list[Compacted]:
     scratch = root.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    opened: Rewritable = store(root) if changes is None else Failing(store(root), changes)
+    opened: StoredObjects = store(root) if changes is None else Failing(store(root), changes)
     return list(Compactor(opened, str(scratch), LIMITS).run(before, under_way))
 
 

@@ -20,9 +20,7 @@ from tracesidecar.encode.lake_layout import Format, lake_root
 from tracesidecar.encode.limit import within
 from tracesidecar.encode.severity import severity
 from tracesidecar.model import CleanChunk, Compression, Record
-
-DeliveryUnit = Literal["objects", "body", "records"]
-"""What a sink wants of a batch: objects under names, one body to send, or records one by one."""
+from tracesidecar.sinks.sink import DeliveryUnit
 
 EARLIEST_DAY = "2020-01-01"
 """An event of before is one whose clock was wrong: it falls back to the batch's time."""

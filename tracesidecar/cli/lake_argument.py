@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import cast
 
 from tracesidecar.config.schema import Configuration
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import lake_location_of
 
 ANYWHERE = Lake("s3://BUCKET/PREFIX")
 """Stands for a lake where the configuration has none."""
@@ -31,37 +30,26 @@ class Found:
         return self.sink is not None and self.sink.format in FORMATS
 
 
-def stores(configuration: Configuration) -> list[SinkOptions]:
-    """The sinks that keep objects by name."""
-    return [sink for sink in configuration.sink if SINK_TYPES[sink.type].takes == "objects"]
-
-
 def lake(configuration: Configuration, name: str | None) -> Found | None:
     """The lake of the sink of that name, else of the first with events, else of the first store;
     None where there is none of that name.
     """
-    kept = stores(configuration)
-    if name is not None:
-        kept = [sink for sink in kept if sink.name == name]
-        if not kept:
-            return None
-    chosen = next((sink for sink in kept if sink.format in FORMATS), kept[0] if kept else None)
-    return Found(chosen, _lake(chosen)) if chosen is not None else Found(None, ANYWHERE)
+    located = [(sink, lake_location_of(sink)) for sink in configuration.sink]
+    kept = [
+        Found(sink, _lake(sink, location))
+        for sink, location in located
+        if location is not None and name in {None, sink.name}
+    ]
+    if not kept:
+        return Found(None, ANYWHERE) if name is None else None
+    return next((found for found in kept if found.has_events), kept[0])
 
 
-def _lake(sink: SinkOptions) -> Lake:
+def _lake(sink: SinkOptions, location: str) -> Lake:
     formats: tuple[LakeFormat, ...] = (
         ("parquet",) if sink.format == "parquet" else ("json", "parquet")
     )
-    return Lake(_location(sink), formats=formats)
-
-
-def _location(sink: SinkOptions) -> str:
-    if sink.type == "directory":
-        return os.path.abspath(cast("str", getattr(sink, "path")))  # noqa: B009 - each type has its own options
-    scheme = {"s3": "s3", "gcs": "gs"}.get(sink.type, sink.type)
-    place = [str(getattr(sink, key, "")).strip("/") for key in ("bucket", "container", "prefix")]
-    return f"{scheme}://{'/'.join(part for part in place if part)}"
+    return Lake(location, formats=formats)
 
 
 def with_objects(lake: Lake) -> Lake:

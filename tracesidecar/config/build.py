@@ -14,7 +14,7 @@ from tracesidecar.config.resolve import PathResolver
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import MODULES, sink_type
 from tracesidecar.tail.options import SourceOptions
 
 _TABLES = {"daemon": DaemonOptions, "redaction": RedactionOptions, "quarantine": QuarantineOptions}
@@ -85,13 +85,12 @@ class Assembler:
             return None
 
     def _sink(self, block: object, path: KeyPath) -> SinkOptions | None:
-        known = tuple(sorted(SINK_TYPES))
+        known = tuple(sorted(MODULES))
         written = block.get("type") if isinstance(block, dict) else None
         if written is None:
             self._problem(path, f'the key "type" is missing; it takes {one_of(known)}')
             return None
-        sink_type = SINK_TYPES.get(written) if isinstance(written, str) else None
-        if sink_type is None:
+        if written not in known:
             near = nearest(str(written), known)
             hint = f'; did you mean "{near}"?' if near else ""
             self._problem(
@@ -99,13 +98,14 @@ class Assembler:
                 f"unknown sink type: expected {one_of(known)}, found {found(written)}{hint}",
             )
             return None
-        if not sink_type.is_installed():
+        chosen = sink_type(written)
+        if not chosen.is_installed():
             self._problem(
                 (*path, "type"),
-                f'"{written}" is not installed; run: pip install "tracesidecar[{sink_type.extra}]"',
+                f'"{written}" is not installed; run: pip install "tracesidecar[{chosen.extra}]"',
             )
             return None
         try:
-            return self._decoder.struct(sink_type.load().Options, block, path)
+            return self._decoder.struct(chosen.options, block, path)
         except Invalid:
             return None

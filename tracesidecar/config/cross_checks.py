@@ -26,7 +26,6 @@ from tracesidecar.sanitize import (
     active_rules,
     load_catalogue,
 )
-from tracesidecar.sinks.registry import SINK_TYPES
 from tracesidecar.tail.glob import Exclusions
 
 
@@ -103,13 +102,7 @@ def _dialects(configuration: Configuration) -> Iterator[Problem]:
 def _formats(configuration: Configuration) -> Iterator[Problem]:
     """A sink takes the formats that make sense there; a line as it stands has its content."""
     for index, sink in enumerate(configuration.sink):
-        takes = SINK_TYPES[sink.type].formats
-        if sink.format not in takes:
-            yield Problem(
-                ("sink", index, "format"),
-                f'a sink of type {sink.type} does not take the format "{sink.format}": expected {one_of(takes)}',
-            )
-        elif sink.format == "raw" and sink.content == "metadata":
+        if sink.format == "raw" and sink.content == "metadata":
             message = 'content = "metadata" leaves out what the format "raw" consists of; choose another format, such as "event", or content = "full"'
             yield Problem(("sink", index, "content"), message)
         elif sink.format == "parquet" and importlib.util.find_spec("pyarrow") is None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from tracesidecar.config.known_agents import found_agents
 from tracesidecar.config.paths import absolute, default_lake, default_state_directory
 from tracesidecar.config.schema import Configuration
+from tracesidecar.sinks.directory.options import Options as LakeOptions
 from tracesidecar.sinks.options import BatchLimits
-from tracesidecar.sinks.registry import SINK_TYPES
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.units import Seconds
 
@@ -39,13 +39,12 @@ def embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
             name="traces", include=(os.path.join(folder, "traces/**/*.jsonl"),), repair=True
         )
     )
-    lake = SINK_TYPES["directory"].load().Options
     path = absolute(default_lake(environ), folder, environ)
     return Configuration(
         state_directory=absolute(default_state_directory(environ), folder, environ),
         source=tuple(sources),
         sink=(
-            lake(  # type: ignore[call-arg]
+            LakeOptions(
                 name="lake", type="directory", path=path, format="event", batch=NEWCOMER_BATCH
             ),
         ),

@@ -16,7 +16,7 @@ from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.encode.lake_layout import lake_root
 from tracesidecar.logs import printable
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import destination_of
 from tracesidecar.tail.segments import SegmentView
 
 
@@ -31,9 +31,7 @@ class Findings:
 def findings(configuration: Configuration, views: Mapping[int, SegmentView]) -> Findings:
     """Take stock after the first look at the files."""
     count = Counter(view.segment.source for view in views.values())
-    destinations = {
-        sink.name: SINK_TYPES[sink.type].load().destination(sink) for sink in configuration.sink
-    }
+    destinations = {sink.name: destination_of(sink) for sink in configuration.sink}
     return Findings(
         {source.name: count[source.name] for source in configuration.source}, destinations
     )

@@ -37,7 +37,13 @@ from tracesidecar.pipeline.sink_loop import Pipeline
 from tracesidecar.pipeline.sink_state import SinkState
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES, content_of, record_limit_of
+from tracesidecar.sinks.registry import (
+    build_sink,
+    content_of,
+    destination_of,
+    record_limit_of,
+    sink_type,
+)
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.tailer import Tailer
 
@@ -130,8 +136,6 @@ class Wiring:
 
         Raises ConfigurationError as `refuse_moved` does.
         """
-        kind = SINK_TYPES[options.type]
-        module = kind.load()
         self._begin(options)
         daemon = self.configuration.daemon
         form = BatchSpec(
@@ -142,7 +146,7 @@ class Wiring:
             rules=self.sanitizer.version,
             labels={source.name: source.labels for source in self.configuration.source},
         )
-        delivery = Delivery(module.build(options), SinkEvents(options.name, self._metrics))
+        delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
         return SinkState(
             options,
@@ -177,7 +181,7 @@ class Wiring:
 
     def _begin(self, options: SinkOptions) -> None:
         refuse_moved(options, self._journal)
-        destination = SINK_TYPES[options.type].load().destination(options)
+        destination = destination_of(options)
         if destination == self._journal.destination(options.name):
             return
         reached = self._ends(options) if options.start == "now" else {}
@@ -204,9 +208,8 @@ class Wiring:
 
 def form_of(options: SinkOptions) -> Encoding:
     """How the records of a sink are encoded."""
-    kind = SINK_TYPES[options.type]
     return Encoding(
-        kind.takes,
+        sink_type(options.type).delivery_unit,
         options.format,
         content_of(options),
         options.compression,
@@ -225,7 +228,7 @@ def refuse_moved(options: SinkOptions, journal: Journal) -> None:
     """
     before, now = (
         journal.destination(options.name),
-        SINK_TYPES[options.type].load().destination(options),
+        destination_of(options),
     )
     if before not in (None, now) and options.start is None:
         raise ConfigurationError(

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Format = Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp", "parquet"]
+RecordFormat = Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp"]
+"""The formats of single records. A destination that is no object store takes some or all."""
+
+Format = Literal[RecordFormat, "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 MANIFESTS = "_manifest/v1/"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tracesidecar.errors import ConfigurationError, SinkError
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES
+from tracesidecar.sinks.registry import build_sink
 
 PATIENCE_SECONDS = 30.0
 
@@ -33,7 +33,7 @@ async def _ask(options: SinkOptions) -> Answer:
     try:
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
-            SINK_TYPES[options.type].load().build(options),
+            build_sink(options),
         ):
             return Answer(options.name, is_good=True)
     except TimeoutError:

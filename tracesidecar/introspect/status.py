@@ -12,7 +12,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.journal.journal import Journal, SinkRow
 from tracesidecar.journal.quarantine import LostBytes
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import SINK_TYPES, promise_of
+from tracesidecar.sinks.registry import destination_of, promise_of
 from tracesidecar.tail.segments import SegmentRecord
 
 Offsets = Mapping[int, int]
@@ -220,7 +220,7 @@ def _sink(books: _Books, options: SinkOptions) -> SinkStanding:
         name=options.name,
         type=options.type,
         promise=promise_of(options),
-        destination=SINK_TYPES[options.type].load().destination(options),
+        destination=destination_of(options),
         state="stopped" if row and books.is_running is False else state,
         delivered_lines=row.lines if row else 0,
         delivered_bytes=row.bytes if row else 0,

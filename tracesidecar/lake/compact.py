@@ -24,7 +24,7 @@ from tracesidecar.lake.partitions import Partition, survey
 from tracesidecar.lake.records import Compaction, compaction_id
 from tracesidecar.lake.rewrite import Limits, rewrite
 from tracesidecar.lake.rows import CannotRewrite
-from tracesidecar.lake.store import Rewritable
+from tracesidecar.sinks.sink import StoredObjects
 
 _SCRATCH = "compact-"
 
@@ -46,7 +46,7 @@ class Compactor:
     One process at a time: it takes unfinished objects for remains.
     """
 
-    def __init__(self, store: Rewritable, scratch: str, limits: Limits) -> None:
+    def __init__(self, store: StoredObjects, scratch: str, limits: Limits) -> None:
         """`scratch` is a folder of this machine with room for a partition, decompressed."""
         self._store = store
         self._scratch = scratch

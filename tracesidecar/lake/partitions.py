@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tracesidecar.batch.manifest import ManifestObject
 from tracesidecar.ddl.lake_location import LAKE_ROOTS
 from tracesidecar.lake.records import compactions, manifests
-from tracesidecar.lake.store import Objects
+from tracesidecar.sinks.sink import StoredObjects
 
 _EVENTS = re.compile(rf"(?:{'|'.join(LAKE_ROOTS.values())})/dt=([0-9-]+)/dialect=([^/]+)/[^/]+")
 _COMPACTED = re.compile(
@@ -41,10 +41,12 @@ class Survey:
     remains: tuple[str, ...] = ()
 
 
-def survey(store: Objects, before: str, under_way: frozenset[str], refuse: list[str]) -> Survey:
+def survey(
+    store: StoredObjects, before: str, under_way: frozenset[str], refuse: list[str]
+) -> Survey:
     """Look at the days before `before` (YYYY-MM-DD).
 
-    Objects that are under way, or in no manifest, are left alone; `refuse` gets unreadable
+    StoredObjects that are under way, or in no manifest, are left alone; `refuse` gets unreadable
     manifests.
     """
     there = {name for prefix in LAKE_ROOTS.values() for name, _ in store.list(f"{prefix}/")}

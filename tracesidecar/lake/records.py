@@ -9,11 +9,11 @@ import msgspec
 
 from tracesidecar.batch.manifest import Manifest, ManifestObject, decode_manifest
 from tracesidecar.encode.lake_layout import COMPACTIONS, MANIFESTS
-from tracesidecar.lake.store import Objects
+from tracesidecar.sinks.sink import StoredObjects
 
 
 class Compaction(msgspec.Struct, frozen=True):
-    """Objects of one partition that were written in place of others.
+    """StoredObjects of one partition that were written in place of others.
 
     `duplicates` counts the rows that were folded into an equal event.
     """
@@ -41,7 +41,9 @@ def compaction_id(replaced: tuple[ManifestObject, ...]) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
-def manifests(store: Objects, refuse: Callable[[str], None]) -> Iterator[tuple[str, Manifest]]:
+def manifests(
+    store: StoredObjects, refuse: Callable[[str], None]
+) -> Iterator[tuple[str, Manifest]]:
     """Every batch's manifest with its name; `refuse` is told the names of those that are none."""
     for name, _ in store.list(MANIFESTS):
         try:
@@ -50,7 +52,9 @@ def manifests(store: Objects, refuse: Callable[[str], None]) -> Iterator[tuple[s
             refuse(name)
 
 
-def compactions(store: Objects, refuse: Callable[[str], None]) -> Iterator[tuple[str, Compaction]]:
+def compactions(
+    store: StoredObjects, refuse: Callable[[str], None]
+) -> Iterator[tuple[str, Compaction]]:
     """Every compaction's manifest with its name; `refuse` is told the names of those that are none."""
     for name, _ in store.list(COMPACTIONS):
         try:
@@ -59,5 +63,5 @@ def compactions(store: Objects, refuse: Callable[[str], None]) -> Iterator[tuple
             refuse(name)
 
 
-def _content(store: Objects, name: str) -> bytes:
+def _content(store: StoredObjects, name: str) -> bytes:
     return b"".join(store.read(name))

@@ -12,7 +12,7 @@ from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
 from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.records import Compaction, compactions, manifests
-from tracesidecar.lake.store import Objects
+from tracesidecar.sinks.sink import StoredObjects
 
 _OBJECT = re.compile(r"(?:[a-z]+/)?v1/dt=[^/]+/(?:dialect=[^/]+/)?[^/]+")
 _COMPACTED = re.compile(r"parquet/v1/.+/compact-[0-9a-f]{16}-[0-9]{5}\.parquet")
@@ -29,7 +29,7 @@ class Known:
 
 
 def verify(
-    store: Objects,
+    store: StoredObjects,
     known: Known | None = None,
     *,
     tell: Callable[[int], object] = lambda _count: None,
@@ -40,13 +40,13 @@ def verify(
     return _Verification(store, known or Known(), tell).prove()
 
 
-def size_of(store: Objects) -> int:
+def size_of(store: StoredObjects) -> int:
     """The bytes that `verify` will read."""
     return sum(size_bytes for name, size_bytes in store.list("") if _OBJECT.fullmatch(name))
 
 
 class _Verification:
-    def __init__(self, store: Objects, known: Known, tell: Callable[[int], object]) -> None:
+    def __init__(self, store: StoredObjects, known: Known, tell: Callable[[int], object]) -> None:
         self._store = store
         self._known = known
         self._tell = tell

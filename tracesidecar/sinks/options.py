@@ -1,4 +1,4 @@
-"""The configuration that every sink has in common; a sink's own Options extends it."""
+"""The configuration that every sink has in common; a destination's own `Options` extends it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import Literal
 
 import msgspec
 
+from tracesidecar.encode.lake_layout import Format
 from tracesidecar.model import Compression
 from tracesidecar.units import Seconds, Size
 
 
 class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a batch is closed: whichever is reached first.
+    """When a batch is closed: at whichever limit is reached first.
 
-    `bytes` counts before compression; `idle` is time without a new line.
+    `bytes` counts before compression; `idle` is the time without a new line.
     """
 
     bytes: Size = msgspec.field(default_factory=lambda: Size.parse("32MiB"))
@@ -23,14 +24,16 @@ class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[sink]]` block, without what is peculiar to its type.
+    """The keys that every `[[sink]]` block has.
 
-    `content` None is the default of the sink's type and format.
+    A destination's `Options` adds its own keys, changes defaults, and narrows `format` and
+    `compression` to what the destination takes. `content` is None where the block does not say:
+    then the sink's type and format decide (`registry.content_of`). An empty `sources` means all.
     """
 
     name: str
     type: str
-    format: Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp", "parquet"] = "raw"
+    format: Format = "raw"
     compression: Compression = "gzip"
     content: Literal["full", "metadata"] | None = None
     batch: BatchLimits = msgspec.field(default_factory=BatchLimits)

@@ -1,194 +1,95 @@
-"""Sink types by name: which module, which extra it needs, and what it promises."""
+"""The sink types by name, each imported when it is first asked for; and what a configured sink
+promises, takes and keeps.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import Literal
 
-if TYPE_CHECKING:
-    from tracesidecar.sinks.options import SinkOptions
-    from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
 
-Promise = Literal["exactly once", "at least once", "kernel-acknowledged", "none"]
-
-
-RECORD_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef", "otlp")
-SYSLOG_FORMATS = ("raw", "event", "ecs", "ocsf", "cef", "leef")
-STORE_FORMATS = (*RECORD_FORMATS, "parquet")
-ROW_LIMIT_BYTES = 1 << 20
-"""The most that a row of a lake has: what tables read without trouble (Athena takes 32 MB, a
-laptop's tools less).
-"""
-
-
-ELASTICSEARCH_DOCUMENT_BYTES = 5_000_000
-"""Half of a request of 10 MiB, because a line of format `raw` may double when it is written as
-text.
-"""
-
-
-class SinkModule(Protocol):
-    """What a sink's module offers. Importing it is cheap: a heavy client is imported only inside
-    `build` or later.
-
-    Where its options decide more than the registry can say, it also has `promise(options) ->
-    Promise` or `record_limit(options) -> int`.
-    """
-
-    Options: type[SinkOptions]
-
-    def build(self, options: SinkOptions) -> Sink:
-        """Make the sink; nothing is opened before `async with`."""
-        ...
-
-    def destination(self, options: SinkOptions) -> str:
-        """Name the destination, without credentials: a change under an old sink name is noticed by
-        it.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SinkType:
-    """What a sink takes and promises.
-
-    `takes` objects: it keeps them by name, and gets a manifest. `formats` are those that make sense
-    there; `keeps_content`: events go there whole unless the configuration says otherwise.
-    `record_limit_bytes` is the most that the destination takes of one record (0: any). `needs` is
-    the import that proves that the extra is installed.
-    """
-
-    module: str
-    promise: Promise
-    takes: Literal["objects", "body", "records"] = "records"
-    formats: tuple[str, ...] = RECORD_FORMATS
-    keeps_content: bool = False
-    record_limit_bytes: int = 0
-    extra: str = ""
-    needs: str = ""
-
-    def load(self) -> SinkModule:
-        """Import the sink's module."""
-        return cast("SinkModule", importlib.import_module(self.module))
-
-    def is_installed(self) -> bool:
-        """Tell whether what the sink needs can be imported, without importing it."""
-        try:
-            return not self.needs or importlib.util.find_spec(self.needs) is not None
-        except ModuleNotFoundError:  # not even the package that it is in
-            return False
-
-
-SINK_TYPES: dict[str, SinkType] = {
-    "azure": SinkType(
-        "tracesidecar.sinks.object_store.azure.sink",
-        "exactly once",
-        "objects",
-        STORE_FORMATS,
-        keeps_content=True,
-        record_limit_bytes=ROW_LIMIT_BYTES,
-        extra="azure",
-        needs="azure.storage.blob",
-    ),
-    "directory": SinkType(
-        "tracesidecar.sinks.directory.sink",
-        "exactly once",
-        "objects",
-        STORE_FORMATS,
-        keeps_content=True,
-        record_limit_bytes=ROW_LIMIT_BYTES,
-    ),
-    "elasticsearch": SinkType(
-        "tracesidecar.sinks.elasticsearch.sink",
-        "exactly once",
-        formats=("ecs", "event", "ocsf", "raw"),
-        record_limit_bytes=ELASTICSEARCH_DOCUMENT_BYTES,
-    ),
-    "gcs": SinkType(
-        "tracesidecar.sinks.object_store.gcs.sink",
-        "exactly once",
-        "objects",
-        STORE_FORMATS,
-        keeps_content=True,
-        record_limit_bytes=ROW_LIMIT_BYTES,
-        extra="gcs",
-        needs="google.cloud.storage",
-    ),
-    "http": SinkType("tracesidecar.sinks.http.sink", "at least once", "body"),
-    "relp": SinkType(
-        "tracesidecar.sinks.syslog.relp_sink", "at least once", formats=SYSLOG_FORMATS
-    ),
-    "kafka": SinkType(
-        "tracesidecar.sinks.kafka.sink",
-        "at least once",
-        formats=("event", "ecs", "ocsf", "otlp", "raw"),
-        extra="kafka",
-        needs="confluent_kafka",
-    ),
-    "s3": SinkType(
-        "tracesidecar.sinks.object_store.s3.sink",
-        "exactly once",
-        "objects",
-        STORE_FORMATS,
-        keeps_content=True,
-        record_limit_bytes=ROW_LIMIT_BYTES,
-        extra="s3",
-        needs="boto3",
-    ),
-    "syslog": SinkType(
-        "tracesidecar.sinks.syslog.sink", "kernel-acknowledged", formats=SYSLOG_FORMATS
-    ),
-    "sql": SinkType(
-        "tracesidecar.sinks.sql.sink",
-        "exactly once",
-        formats=("event",),
-        keeps_content=True,
-        record_limit_bytes=ROW_LIMIT_BYTES,
-        extra="sql",
-    ),
-    "stdout": SinkType("tracesidecar.sinks.stdout.sink", "none", "body"),
-    "splunk": SinkType(
-        "tracesidecar.sinks.splunk.sink", "at least once", record_limit_bytes=1_000_000
-    ),
-    "loki": SinkType("tracesidecar.sinks.loki.sink", "at least once", record_limit_bytes=256 << 10),
-    "otlp": SinkType(
-        "tracesidecar.sinks.otlp.sink",
-        "at least once",
-        formats=("otlp",),
-        record_limit_bytes=(4 << 20) - 1024,
-    ),
-    "datadog": SinkType(
-        "tracesidecar.sinks.datadog.sink",
-        "at least once",
-        formats=("event", "ocsf", "cef", "leef", "otlp"),
-        record_limit_bytes=800_000,
-    ),
+MODULES: dict[str, str] = {
+    "azure": "tracesidecar.sinks.object_store.azure.sink",
+    "directory": "tracesidecar.sinks.directory.sink",
+    "elasticsearch": "tracesidecar.sinks.elasticsearch.sink",
+    "gcs": "tracesidecar.sinks.object_store.gcs.sink",
+    "http": "tracesidecar.sinks.http.sink",
+    "relp": "tracesidecar.sinks.syslog.relp_sink",
+    "kafka": "tracesidecar.sinks.kafka.sink",
+    "s3": "tracesidecar.sinks.object_store.s3.sink",
+    "syslog": "tracesidecar.sinks.syslog.sink",
+    "sql": "tracesidecar.sinks.sql.sink",
+    "stdout": "tracesidecar.sinks.stdout.sink",
+    "splunk": "tracesidecar.sinks.splunk.sink",
+    "loki": "tracesidecar.sinks.loki.sink",
+    "otlp": "tracesidecar.sinks.otlp.sink",
+    "datadog": "tracesidecar.sinks.datadog.sink",
 }
+"""Sink type → the module that declares it as `SINK_TYPE`. A new destination adds its line here."""
+
+
+def sink_type(name: str) -> SinkType[SinkOptions]:
+    """Import and return a sink type. Raises KeyError when there is none of that name.
+
+    Its functions take the options of that type alone: narrow others with `SinkType.own`, or call
+    the functions below.
+    """
+    declared: object = importlib.import_module(MODULES[name]).SINK_TYPE
+    if not isinstance(declared, SinkType) or declared.name != name:
+        raise TypeError(f"SINK_TYPE of {MODULES[name]} does not declare the sink type {name}")
+    return declared
+
+
+def build_sink(options: SinkOptions) -> Sink:
+    """Make the sink; it opens nothing before `async with`."""
+    found = sink_type(options.type)
+    return found.build(found.own(options))
+
+
+def destination_of(options: SinkOptions) -> str:
+    """Name where the sink delivers, without credentials."""
+    found = sink_type(options.type)
+    return found.destination(found.own(options))
 
 
 def promise_of(options: SinkOptions) -> Promise:
-    """What the sink promises with these options."""
-    kind = SINK_TYPES[options.type]
-    say: Callable[[SinkOptions], Promise] | None = getattr(kind.load(), "promise", None)
-    return kind.promise if say is None else say(options)
+    """Return what the sink promises with these options."""
+    found = sink_type(options.type)
+    return found.promise if found.promise_of is None else found.promise_of(found.own(options))
 
 
 def record_limit_of(options: SinkOptions) -> int:
-    """The most bytes that one encoded record may have there; 0 for any."""
-    kind = SINK_TYPES[options.type]
-    say: Callable[[SinkOptions], int] | None = getattr(kind.load(), "record_limit", None)
-    return kind.record_limit_bytes if say is None else say(options)
+    """Return the most bytes that one encoded record may have; 0 for any."""
+    found = sink_type(options.type)
+    if found.record_limit_of is None:
+        return found.record_limit_bytes
+    return found.record_limit_of(found.own(options))
 
 
 def content_of(options: SinkOptions) -> Literal["full", "metadata"]:
-    """How much of each record the sink is given: lines as they stand are whole; else as configured,
-    or as is usual for its type.
+    """Return how much of each event the sink is given.
+
+    Raw lines are always whole; events are as configured, or as is usual for the sink's type.
     """
     if options.content is not None:
         return options.content
-    return (
-        "full" if options.format == "raw" or SINK_TYPES[options.type].keeps_content else "metadata"
-    )
+    if options.format == "raw" or sink_type(options.type).keeps_content:
+        return "full"
+    return "metadata"
+
+
+def lake_location_of(options: SinkOptions) -> str | None:
+    """Name the folder, or the bucket and prefix as query engines write it.
+
+    None when the sink keeps no objects.
+    """
+    found = sink_type(options.type)
+    return None if found.lake_location is None else found.lake_location(found.own(options))
+
+
+def stored_objects_of(options: SinkOptions) -> StoredObjects | None:
+    """Open what the sink has stored, to verify or rewrite it; None when it keeps no objects."""
+    found = sink_type(options.type)
+    return None if found.stored_objects is None else found.stored_objects(found.own(options))

@@ -1,21 +1,51 @@
-"""What a sink is: one verb, and a promise about what its return means."""
+"""The contract between the pipeline and a destination: what a sink does, and how it declares
+itself.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 from tracesidecar.model import Batch
+from tracesidecar.sinks.options import SinkOptions
+
+OptionsT = TypeVar("OptionsT", bound=SinkOptions)
+
+Promise = Literal["exactly once", "at least once", "kernel-acknowledged", "none"]
+"""What the return of `Sink.send` means for the lines of the batch.
+
+"kernel-acknowledged": the destination's kernel has the bytes; its program may still lose them.
+"""
+
+DeliveryUnit = Literal["objects", "body", "records"]
+"""What a sink takes of a batch: objects under names and their manifest, one body, or single
+records.
+"""
+
+LAKE_ROW_BYTES = 1 << 20
+"""The longest row in a lake: one that every engine reads without trouble.
+
+Athena takes 32 MB; a laptop's tools struggle long before that.
+"""
 
 
 class Sink(Protocol):
-    """A destination.
+    """A destination, used by one task of the event loop.
 
-    `__aenter__` connects and makes the cheapest request that proves the credentials; it raises
-    RetryLater while the destination is away or refuses the credentials, SinkHalted when a person
-    must act. `send` returns only when the whole batch is durable at the destination; it raises
-    RetryLater (in doubt: this), Rejected (a judgment of content) or SinkHalted. It makes one
-    attempt and never retries; a send that is cancelled may or may not have arrived.
+    `__aenter__` connects and makes the cheapest request that proves the credentials. It raises
+    RetryLater while the destination is unreachable or rejects the credentials, and SinkStopped when
+    only a person can help. `__aexit__` closes everything and may be followed by another
+    `__aenter__`.
+
+    `send` makes one attempt and returns only when the whole batch is durable at the destination, as
+    far as the type's promise goes. It raises Rejected when the destination judged the content,
+    SinkStopped when only a person can help, and RetryLater in every other case and when in doubt.
+    It never retries: `deliver` does, with the same batch. A cancelled `send` may or may not have
+    arrived. Work that blocks runs in a thread, never in the event loop.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -34,7 +64,89 @@ class Store(Sink, Protocol):
     """A sink that keeps objects by name."""
 
     async def exists(self, name: str) -> bool:
-        """Tell whether an object of that name (below the prefix) is already there; raise RetryLater
-        when that cannot be known.
+        """Return whether an object of that name (relative to the sink's prefix) is stored.
+
+        Raises RetryLater when the store cannot answer.
         """
         ...
+
+
+class StoredObjects(Protocol):
+    """Everything that a sink keeps, by names relative to its prefix: for `verify` and `compact`.
+
+    Every method blocks, and raises RetryLater when the store cannot be used now. One thread at a
+    time.
+    """
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield name and size in bytes of each object below a prefix.
+
+        The prefix ends in a slash or is empty.
+        """
+        ...
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Yield the content in blocks. Raises FileNotFoundError when there is no such object."""
+        ...
+
+    def local(self, name: str) -> str | None:
+        """Return the object's path on this machine, None when it has to be downloaded."""
+        ...
+
+    def put(self, name: str, source: str) -> None:
+        """Store a file's content durably under a name, replacing what is there."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove an object; a missing one is no error."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkType(Generic[OptionsT]):
+    """A kind of destination, as the `SINK_TYPE` of its `sink` module declares it.
+
+    Importing that module is cheap: a heavy client is imported by `build` or later, so that a
+    configuration is checked without it.
+
+    `build` makes the sink and opens nothing; `destination` names where it delivers, without
+    credentials: the journal notices by it that a sink's name now stands for another place.
+    `promise` and `record_limit_bytes` (the longest record that the destination takes, 0 for any)
+    hold for the type, unless `promise_of` or `record_limit_of` derive them from the options.
+    `keeps_content`: events are delivered whole unless the configuration says otherwise.
+    For types that take objects, `lake_location` names the folder, or the bucket and prefix as query
+    engines write it, and `stored_objects` gives access to what is stored. `needs` names the import
+    that proves that `extra` is installed.
+    """
+
+    name: str
+    options: type[OptionsT]
+    build: Callable[[OptionsT], Sink]
+    destination: Callable[[OptionsT], str]
+    delivery_unit: DeliveryUnit
+    promise: Promise
+    promise_of: Callable[[OptionsT], Promise] | None = None
+    record_limit_bytes: int = 0
+    record_limit_of: Callable[[OptionsT], int] | None = None
+    keeps_content: bool = False
+    lake_location: Callable[[OptionsT], str] | None = None
+    stored_objects: Callable[[OptionsT], StoredObjects] | None = None
+    extra: str = ""
+    needs: str = ""
+
+    def own(self, options: SinkOptions) -> OptionsT:
+        """Return the options as this type's. Raises TypeError when they are another type's."""
+        if not isinstance(options, self.options):
+            raise TypeError(f"{type(options)} are not the options of a sink of type {self.name}")
+        return options
+
+    def is_installed(self) -> bool:
+        """Return whether what the sink needs can be imported, without importing it."""
+        try:
+            return not self.needs or importlib.util.find_spec(self.needs) is not None
+        except ModuleNotFoundError:  # not even the package that contains it
+            return False

@@ -14,7 +14,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import Answer, ask
 from tracesidecar.introspect.redaction_tests import failed_tests
-from tracesidecar.sinks.registry import SINK_TYPES, promise_of
+from tracesidecar.sinks.registry import destination_of, promise_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def _sinks(configuration: Configuration) -> list[dict[str, object]]:
         {
             "name": sink.name,
             "type": sink.type,
-            "destination": SINK_TYPES[sink.type].load().destination(sink),
+            "destination": destination_of(sink),
             "promise": promise_of(sink),
         }
         for sink in configuration.sink

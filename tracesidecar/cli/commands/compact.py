@@ -20,8 +20,8 @@ from tracesidecar.journal.lock import locked, prepare
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.rewrite import MEMORY_AT_LEAST, Limits
 from tracesidecar.lake.rows import CannotRewrite
-from tracesidecar.lake.store import open_store
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import stored_objects_of
 from tracesidecar.units import Size, format_bytes
 
 
@@ -102,7 +102,7 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
 def _compacted(
     configuration: Configuration, sink: SinkOptions, arguments: argparse.Namespace
 ) -> list[Compacted]:
-    store = open_store(sink)
+    store = stored_objects_of(sink)
     if store is None:
         raise AssertionError("the sink was asked for by a type that can be opened")
     prepare(configuration.state_directory)

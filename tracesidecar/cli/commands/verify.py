@@ -14,10 +14,10 @@ from tracesidecar.errors import SinkError, StateError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.journal import Journal
 from tracesidecar.lake.proof import Proof
-from tracesidecar.lake.store import MODULES, open_store
 from tracesidecar.lake.verify import Known, size_of, verify
 from tracesidecar.logs import printable
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.registry import sink_type, stored_objects_of
 from tracesidecar.units import format_bytes
 
 
@@ -50,16 +50,19 @@ def execute(arguments: argparse.Namespace) -> int:
 def named(configuration: Configuration, name: str, command: str) -> SinkOptions | None:
     """The sink of that name, if its store can be looked at; else say why not."""
     sink = next((sink for sink in configuration.sink if sink.name == name), None)
-    if sink is not None and sink.type in MODULES:
+    if sink is not None and _is_readable(sink):
         return sink
     which = (
-        ", ".join(sorted(sink.name for sink in configuration.sink if sink.type in MODULES))
-        or "none"
+        ", ".join(sorted(sink.name for sink in configuration.sink if _is_readable(sink))) or "none"
     )
     complain(
         f"tracesidecar {command}: {printable(name)} is not a sink that can be read back; of this configuration can: {which}"
     )
     return None
+
+
+def _is_readable(sink: SinkOptions) -> bool:
+    return sink_type(sink.type).stored_objects is not None
 
 
 def under_way(configuration: Configuration, sink: str) -> frozenset[str]:
@@ -75,7 +78,7 @@ def under_way(configuration: Configuration, sink: str) -> frozenset[str]:
 
 
 def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
-    store = open_store(sink)
+    store = stored_objects_of(sink)
     if store is None:
         raise AssertionError("the sink was asked for by a type that can be opened")
     with closing(store):

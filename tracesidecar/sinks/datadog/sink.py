@@ -6,14 +6,15 @@ import asyncio
 import socket
 import time
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.jsonl import encode_lines
 from tracesidecar.model import Record, Severity
-from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport.http_auth import Header
 from tracesidecar.sinks.transport.http_endpoint import (
     Endpoint,
@@ -69,14 +70,14 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("api_key or api_key_file: exactly one of them is needed")
 
 
-def build(options: SinkOptions) -> DatadogSink:
+def build(options: Options) -> DatadogSink:
     """Make the sink; the session is opened on entry."""
-    return DatadogSink(cast("Options", options))
+    return DatadogSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the intake."""
-    return f"datadog:{without_query(cast('Options', options).url)}"
+    return f"datadog:{without_query(options.url)}"
 
 
 class _Log(msgspec.Struct, omit_defaults=True):
@@ -133,3 +134,14 @@ class DatadogSink(PostingSink):
                 timestamp=int(happened * 1000) if is_recent else None,
             )
         )
+
+
+SINK_TYPE = SinkType(
+    name="datadog",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="at least once",
+    record_limit_bytes=RECORD_LIMIT_BYTES,
+)

@@ -6,19 +6,17 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from typing import cast
 
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.directory import atomic_files as durable
-from tracesidecar.sinks.directory.sink import Options
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.directory.options import Options
 
 BLOCK_BYTES = 1 << 20
 
 
-def objects(options: SinkOptions) -> DirectoryObjects:
+def objects(options: Options) -> DirectoryObjects:
     """Look at what a sink of these options keeps."""
-    return DirectoryObjects(cast("Options", options))
+    return DirectoryObjects(options)
 
 
 class DirectoryObjects:

@@ -6,12 +6,11 @@ import asyncio
 import errno
 import hashlib
 import os
-import re
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import aiofiles
 import aiofiles.os
@@ -20,11 +19,13 @@ import structlog
 from tracesidecar.errors import RetryLater, SinkHalted
 from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.directory import atomic_files as durable
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.directory.objects import objects
+from tracesidecar.sinks.directory.options import Options
+from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
+
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 log = structlog.get_logger(__name__)
-
-_MODE = re.compile("0?[0-7]{3}")
 
 _ADVICE = {
     errno.ENOSPC: ("no_space", "make room on its file system"),
@@ -38,29 +39,19 @@ _ADVICE = {
 }
 
 
-class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `directory`. The modes are exact: the umask does not change them."""
-
-    path: str
-    directory_mode: str = "0750"
-    file_mode: str = "0640"
-
-    def __post_init__(self) -> None:
-        if not self.path:
-            raise ValueError("path is empty; give the folder that the objects go to")
-        for key, mode in (("directory_mode", self.directory_mode), ("file_mode", self.file_mode)):
-            if _MODE.fullmatch(mode) is None:
-                raise ValueError(f'{key} is not an octal mode such as "0640"')
-
-
-def build(options: SinkOptions) -> DirectorySink:
+def build(options: Options) -> DirectorySink:
     """Make the sink; the folder is made on entry."""
-    return DirectorySink(cast("Options", options))
+    return DirectorySink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the folder, absolute."""
-    return f"directory:{os.path.abspath(cast('Options', options).path)}"
+    return f"directory:{os.path.abspath(options.path)}"
+
+
+def lake_location(options: Options) -> str:
+    """Name the folder, absolute."""
+    return os.path.abspath(options.path)
 
 
 class DirectorySink:
@@ -168,3 +159,17 @@ def _temporary_in(folder: str) -> str:
 def _digest(path: str) -> bytes:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+SINK_TYPE = SinkType(
+    name="directory",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="objects",
+    promise="exactly once",
+    record_limit_bytes=LAKE_ROW_BYTES,
+    keeps_content=True,
+    lake_location=lake_location,
+    stored_objects=objects,
+)

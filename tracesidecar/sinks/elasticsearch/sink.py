@@ -8,7 +8,7 @@ import asyncio
 import re
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 import msgspec
 
@@ -18,12 +18,15 @@ from tracesidecar.model import Batch
 from tracesidecar.sinks.elasticsearch.bulk_request import Documents, Target
 from tracesidecar.sinks.elasticsearch.bulk_response import Progress, verdicts
 from tracesidecar.sinks.elasticsearch.preflight import check_access, check_template
-from tracesidecar.sinks.options import BatchLimits, SinkOptions
-from tracesidecar.sinks.registry import Promise
+from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.sink import Promise, SinkType
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, EndpointOptions, without_query
 from tracesidecar.sinks.transport.http_responses import judge
 from tracesidecar.sinks.transport.request_splitter import record_batches
 from tracesidecar.units import Size
+
+RECORD_LIMIT_BYTES = 5_000_000
+"""Half of a request of 10 MiB, because a raw line may double when it is written as text."""
 
 _NAME = re.compile(r"(?:[a-z0-9]|\{dt\}|\{dialect\})(?:[a-z0-9._-]|\{dt\}|\{dialect\})*")
 _QUERY = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason"}
@@ -64,20 +67,19 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
         return Target(self.data_stream or self.index or f"tracesidecar-{self.format}-{{dt}}")
 
 
-def build(options: SinkOptions) -> ElasticsearchSink:
+def build(options: Options) -> ElasticsearchSink:
     """Make the sink; the session is opened on entry."""
-    return ElasticsearchSink(cast("Options", options))
+    return ElasticsearchSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the address without its query, and the index."""
-    given = cast("Options", options)
-    return f"elasticsearch:{without_query(given.url)} {given.target.name}"
+    return f"elasticsearch:{without_query(options.url)} {options.target.name}"
 
 
-def promise(options: SinkOptions) -> Promise:
+def promise(options: Options) -> Promise:
     """A data stream knows an id only until its rollover."""
-    return "at least once" if cast("Options", options).data_stream else "exactly once"
+    return "at least once" if options.data_stream else "exactly once"
 
 
 class ElasticsearchSink:
@@ -143,3 +145,15 @@ class ElasticsearchSink:
         else:
             judge(answer.status, answer.retry_after, self._endpoint.where)
             progress.settle(verdicts(answer.body, request.count, self._endpoint.where))
+
+
+SINK_TYPE = SinkType(
+    name="elasticsearch",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="exactly once",
+    promise_of=promise,
+    record_limit_bytes=RECORD_LIMIT_BYTES,
+)

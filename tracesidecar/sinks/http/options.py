@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.model import Compression
 from tracesidecar.sinks.transport.http_auth import Header, Signature
 from tracesidecar.sinks.transport.http_endpoint import EndpointOptions, content_headers
@@ -32,6 +33,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
     answer of 401 stops the start. A `Content-Type` among `headers` stands for ours.
     """
 
+    format: RecordFormat = "raw"
     body: Literal["lines", "array"] = "lines"
     max_bytes: Size | None = None
     max_records: Annotated[int, msgspec.Meta(ge=1)] | None = None

@@ -9,18 +9,18 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from tracesidecar.encode.jsonl import decode_lines, encode_lines
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.http.options import Options
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, without_query
 from tracesidecar.sinks.transport.http_responses import judge, judge_as
 from tracesidecar.sinks.transport.request_splitter import Limits, Request, Requests, idempotency_key
 
-__all__ = ["Options", "build", "destination", "record_limit"]
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 ARRAY_OVERHEAD_BYTES = 2
 UNLIMITED = 1 << 62
@@ -31,19 +31,19 @@ _PROOFS_FAILED = {
 }
 
 
-def build(options: SinkOptions) -> HttpSink:
+def build(options: Options) -> HttpSink:
     """Make the sink; the session is opened on entry."""
-    return HttpSink(cast("Options", options))
+    return HttpSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the address without its query."""
-    return f"http:{without_query(cast('Options', options).url)}"
+    return f"http:{without_query(options.url)}"
 
 
-def record_limit(options: SinkOptions) -> int:
+def record_limit(options: Options) -> int:
     """Say how long a record may be, so that a request that has it alone is within `max_bytes`."""
-    limit = cast("Options", options).max_bytes
+    limit = options.max_bytes
     return 0 if limit is None else limit - ARRAY_OVERHEAD_BYTES
 
 
@@ -138,3 +138,14 @@ def _with_records(batch: Batch) -> Batch:
 def _as_array(payload: Payload) -> bytes:
     lines = decode_lines(payload.content, payload.compression).removesuffix(b"\n")
     return encode_lines(b"[" + lines.replace(b"\n", b",\n") + b"]", payload.compression)
+
+
+SINK_TYPE = SinkType(
+    name="http",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="body",
+    promise="at least once",
+    record_limit_of=record_limit,
+)

@@ -9,44 +9,42 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.kafka.errors import REFUSALS
 from tracesidecar.sinks.kafka.options import OVERHEAD_BYTES, Options
 from tracesidecar.sinks.kafka.transaction_marker import Note
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import Promise
+from tracesidecar.sinks.sink import Promise, SinkType
 from tracesidecar.sinks.transport.thread import Worker
 
 if TYPE_CHECKING:
     from tracesidecar.sinks.kafka.producer import MessageProducer
 
-__all__ = ["KafkaSink", "Options", "build", "destination", "promise", "record_limit"]
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 T = TypeVar("T")
 
 
-def build(options: SinkOptions) -> KafkaSink:
+def build(options: Options) -> KafkaSink:
     """Make the sink; the client is imported and started on entry."""
-    return KafkaSink(cast("Options", options))
+    return KafkaSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the topic; which brokers are asked for it may change."""
-    given = cast("Options", options)
-    return f"kafka:{given.brokers[0]}/{given.topic}"
+    return f"kafka:{options.brokers[0]}/{options.topic}"
 
 
-def promise(options: SinkOptions) -> Promise:
+def promise(options: Options) -> Promise:
     """Only a transaction outlives its producer."""
-    return "exactly once" if cast("Options", options).transactional_id else "at least once"
+    return "exactly once" if options.transactional_id else "at least once"
 
 
-def record_limit(options: SinkOptions) -> int:
+def record_limit(options: Options) -> int:
     """What brokers take of a message, without what stands beside the record."""
-    return int(cast("Options", options).message_limit) - OVERHEAD_BYTES
+    return int(options.message_limit) - OVERHEAD_BYTES
 
 
 class KafkaSink:
@@ -162,3 +160,17 @@ class KafkaSink:
         if producer.is_lone:
             self._discard()
         return refused
+
+
+SINK_TYPE = SinkType(
+    name="kafka",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="at least once",
+    promise_of=promise,
+    record_limit_of=record_limit,
+    extra="kafka",
+    needs="confluent_kafka",
+)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Record
-from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport import http_responses as http_answers
 from tracesidecar.sinks.transport.http_client import Answer
 from tracesidecar.sinks.transport.http_endpoint import (
@@ -63,7 +65,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
     tenant: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
-    format: Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp"] = "event"
+    format: RecordFormat = "event"
     compression: Literal["gzip", "none"] = "gzip"
     batch: BatchLimits = msgspec.field(default_factory=record_batches)
 
@@ -77,15 +79,14 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"labels: Loki takes few; at most {MOST_LABELS} of our own")
 
 
-def build(options: SinkOptions) -> LokiSink:
+def build(options: Options) -> LokiSink:
     """Make the sink; the session is opened on entry."""
-    return LokiSink(cast("Options", options))
+    return LokiSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the address and the tenant."""
-    given = cast("Options", options)
-    return f"loki:{without_query(given.url)}#{given.tenant}"
+    return f"loki:{without_query(options.url)}#{options.tenant}"
 
 
 class LokiSink(PostingSink):
@@ -149,3 +150,14 @@ def judge(answer: Answer, where: str) -> None:
 def _entry(record: Record) -> bytes:
     time_ns = str(epoch_microseconds(record.time) * 1000)
     return msgspec.json.encode((time_ns, record.body.decode(), identification(record)))
+
+
+SINK_TYPE = SinkType(
+    name="loki",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="at least once",
+    record_limit_bytes=RECORD_LIMIT_BYTES,
+)

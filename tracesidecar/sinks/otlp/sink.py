@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 import structlog
@@ -13,7 +13,8 @@ from tracesidecar.encode.jsonl import encode_lines
 from tracesidecar.encode.otlp_request import export_request, protobuf, refused_records
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
-from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport.http_client import Answer
 from tracesidecar.sinks.transport.http_endpoint import (
     Endpoint,
@@ -54,14 +55,14 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError('encoding = "protobuf" needs: pip install "tracesidecar[otlp]"')
 
 
-def build(options: SinkOptions) -> OtlpSink:
+def build(options: Options) -> OtlpSink:
     """Make the sink; the session is opened on entry."""
-    return OtlpSink(cast("Options", options))
+    return OtlpSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the address."""
-    return f"otlp:{without_query(cast('Options', options).url)}"
+    return f"otlp:{without_query(options.url)}"
 
 
 class OtlpSink(PostingSink):
@@ -117,3 +118,14 @@ class OtlpSink(PostingSink):
 
 def _body_of(record: Record) -> bytes:
     return record.body
+
+
+SINK_TYPE = SinkType(
+    name="otlp",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="at least once",
+    record_limit_bytes=RECORD_LIMIT_BYTES,
+)

@@ -8,15 +8,17 @@ import asyncio
 import socket
 import time
 import uuid
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression, Record
-from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.splunk.responses import (
     ANSWER_BYTES,
     NO_DATA,
@@ -74,7 +76,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
     acknowledge: bool = False
     ack_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("2m"))
     ack_interval: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("1s"))
-    format: Literal["raw", "event", "ecs", "ocsf", "cef", "leef", "otlp"] = "event"
+    format: RecordFormat = "event"
     compression: Literal["gzip", "none"] = "gzip"
     batch: BatchLimits = msgspec.field(default_factory=record_batches)
 
@@ -86,15 +88,14 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("token or token_file: exactly one of them is needed")
 
 
-def build(options: SinkOptions) -> SplunkSink:
+def build(options: Options) -> SplunkSink:
     """Make the sink; the session is opened on entry."""
-    return SplunkSink(cast("Options", options))
+    return SplunkSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the collector and the index."""
-    given = cast("Options", options)
-    return f"splunk:{without_query(given.url)}#{given.index}"
+    return f"splunk:{without_query(options.url)}#{options.index}"
 
 
 class _Event(msgspec.Struct, omit_defaults=True):
@@ -229,3 +230,14 @@ class SplunkSink(PostingSink):
             if self._options.format == "event"
             else {"dialect": record.dialect, **identification(record)}
         )
+
+
+SINK_TYPE = SinkType(
+    name="splunk",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="at least once",
+    record_limit_bytes=RECORD_LIMIT_BYTES,
+)

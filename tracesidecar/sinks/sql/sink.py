@@ -5,34 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import structlog
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 from tracesidecar.sinks.sql.engine import Database
 from tracesidecar.sinks.sql.options import Address, Options
 from tracesidecar.sinks.transport.thread import Worker
 
-__all__ = ["Options", "build", "destination"]
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 
-def build(options: SinkOptions) -> SqlSink:
+def build(options: Options) -> SqlSink:
     """Make the sink; the database is opened on entry."""
-    return SqlSink(cast("Options", options))
+    return SqlSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the database, and the schema where it has some."""
-    chosen = cast("Options", options)
-    address = Address.of(chosen.url)
-    return f"sql:{address}/{chosen.schema}" if address.kind == "postgresql" else f"sql:{address}"
+    address = Address.of(options.url)
+    return f"sql:{address}/{options.schema}" if address.kind == "postgresql" else f"sql:{address}"
 
 
 class SqlSink:
@@ -107,3 +106,16 @@ def _database(options: Options, address: Address) -> Database:
             from tracesidecar.sinks.sql.duckdb import Duckdb
 
             return Duckdb(address.path)
+
+
+SINK_TYPE = SinkType(
+    name="sql",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="exactly once",
+    record_limit_bytes=LAKE_ROW_BYTES,
+    keeps_content=True,
+    extra="sql",
+)

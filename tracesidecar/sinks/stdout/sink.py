@@ -11,9 +11,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.errors import RetryLater, SinkHalted
 from tracesidecar.model import Batch, Compression, Payload
 from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import SinkType
 
 STDOUT = 1
 _POLL_MILLISECONDS = 100
@@ -23,6 +25,7 @@ _GONE = frozenset({errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ECONNRESET})
 class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A `[[sink]]` of type `stdout`: never compressed."""
 
+    format: RecordFormat = "raw"
     compression: Compression = "none"
 
     def __post_init__(self) -> None:
@@ -32,12 +35,12 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
             )
 
 
-def build(options: SinkOptions) -> StdoutSink:  # noqa: ARG001
+def build(options: Options) -> StdoutSink:  # noqa: ARG001
     """Make the sink."""
     return StdoutSink()
 
 
-def destination(options: SinkOptions) -> str:  # noqa: ARG001
+def destination(options: Options) -> str:  # noqa: ARG001
     """Name the destination: there is one."""
     return "stdout"
 
@@ -123,3 +126,13 @@ class StdoutSink:
             return os.write(self._descriptor, piece)
         except BlockingIOError:
             return 0  # another writer of the same pipe was faster
+
+
+SINK_TYPE = SinkType(
+    name="stdout",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="body",
+    promise="none",
+)

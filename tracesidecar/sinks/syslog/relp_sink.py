@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.syslog.message import MAX_MESSAGE, MessageOptions, Messages
 from tracesidecar.sinks.syslog.relp_frames import ProtocolError
 from tracesidecar.sinks.syslog.relp_session import Refused, Session
@@ -35,20 +35,19 @@ class Options(MessageOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
             raise ValueError("port is not between 1 and 65535")
 
 
-def build(options: SinkOptions) -> RelpSink:
+def build(options: Options) -> RelpSink:
     """Make the sink; it connects on entry."""
-    return RelpSink(cast("Options", options))
+    return RelpSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name the address."""
-    options = cast("Options", options)
     return f"relp:{options.host}:{options.port}"
 
 
-def record_limit(options: SinkOptions) -> int:
+def record_limit(options: Options) -> int:
     """What `max_message` leaves for the record."""
-    return _messages(cast("Options", options)).record_limit_bytes
+    return _messages(options).record_limit_bytes
 
 
 class RelpSink:
@@ -123,3 +122,14 @@ class RelpSink:
 
 def _messages(options: Options) -> Messages:
     return Messages(options, options.max_message or MAX_MESSAGE)
+
+
+SINK_TYPE = SinkType(
+    name="relp",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="at least once",
+    record_limit_of=record_limit,
+)

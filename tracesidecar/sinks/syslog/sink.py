@@ -14,8 +14,7 @@ from typing import Literal, Protocol, Self, cast
 import msgspec
 
 from tracesidecar.model import Batch
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import Promise
+from tracesidecar.sinks.sink import Promise, SinkType
 from tracesidecar.sinks.syslog.message import MAX_MESSAGE, MessageOptions, Messages
 from tracesidecar.sinks.transport.tcp import Connection, Dialer, connected
 from tracesidecar.sinks.transport.tls import TlsOptions
@@ -56,25 +55,24 @@ class Options(MessageOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
             raise ValueError(f"max_message is over {LARGEST_DATAGRAM}B, the longest datagram")
 
 
-def build(options: SinkOptions) -> SyslogSink:
+def build(options: Options) -> SyslogSink:
     """Make the sink; it connects on entry."""
-    return SyslogSink(cast("Options", options))
+    return SyslogSink(options)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name transport and address."""
-    options = cast("Options", options)
     return f"syslog:{options.transport}://{options.host}:{_port(options)}"
 
 
-def promise(options: SinkOptions) -> Promise:
+def promise(options: Options) -> Promise:
     """A datagram is gone once it is sent; a stream is acknowledged by the server's kernel."""
-    return "none" if cast("Options", options).transport == "udp" else "kernel-acknowledged"
+    return "none" if options.transport == "udp" else "kernel-acknowledged"
 
 
-def record_limit(options: SinkOptions) -> int:
+def record_limit(options: Options) -> int:
     """What `max_message` leaves for the record."""
-    return _messages(cast("Options", options)).record_limit_bytes
+    return _messages(options).record_limit_bytes
 
 
 class SyslogSink:
@@ -241,3 +239,15 @@ def _messages(options: Options) -> Messages:
 
 def _port(options: Options) -> int:
     return options.port or _PORTS[options.transport]
+
+
+SINK_TYPE = SinkType(
+    name="syslog",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="records",
+    promise="kernel-acknowledged",
+    promise_of=promise,
+    record_limit_of=record_limit,
+)

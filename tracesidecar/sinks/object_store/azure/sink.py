@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from tracesidecar.sinks.object_store.azure.client import AzureContainer
+from tracesidecar.sinks.object_store.azure.objects import objects
 from tracesidecar.sinks.object_store.azure.options import Options
 from tracesidecar.sinks.object_store.sink import ObjectStoreSink
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 
-__all__ = ["Options", "build", "destination"]
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 
-def build(options: SinkOptions) -> ObjectStoreSink:
+def build(options: Options) -> ObjectStoreSink:
     """Make the sink; azure-storage-blob is imported on entry."""
-    options = cast("Options", options)
     return ObjectStoreSink(AzureContainer(options), options, options.where)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name account, container and prefix."""
-    options = cast("Options", options)
     return f"azure:{options.address}/{options.container}/{options.prefix.strip('/')}"
+
+
+def lake_location(options: Options) -> str:
+    """Name container and prefix as a URL."""
+    return f"azure://{options.container}/{options.key_prefix}".rstrip("/")
+
+
+SINK_TYPE = SinkType(
+    name="azure",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="objects",
+    promise="exactly once",
+    record_limit_bytes=LAKE_ROW_BYTES,
+    keeps_content=True,
+    lake_location=lake_location,
+    stored_objects=objects,
+    extra="azure",
+    needs="azure.storage.blob",
+)

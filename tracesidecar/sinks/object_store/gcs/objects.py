@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from tracesidecar.sinks.object_store.gcs.client import GcsBucket
 from tracesidecar.sinks.object_store.gcs.options import Options
 from tracesidecar.sinks.object_store.objects import RemoteObjects
-from tracesidecar.sinks.options import SinkOptions
 
 
-def objects(options: SinkOptions) -> RemoteObjects:
+def objects(options: Options) -> RemoteObjects:
     """Look at what a sink of these options keeps; needs the rights to list and to read, and to
     delete where objects are rewritten.
     """
-    options = cast("Options", options)
     return RemoteObjects(GcsBucket(options), options, options.where)

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from tracesidecar.sinks.object_store.gcs.client import GcsBucket
+from tracesidecar.sinks.object_store.gcs.objects import objects
 from tracesidecar.sinks.object_store.gcs.options import Options
 from tracesidecar.sinks.object_store.sink import ObjectStoreSink
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 
-__all__ = ["Options", "build", "destination"]
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 
-def build(options: SinkOptions) -> ObjectStoreSink:
+def build(options: Options) -> ObjectStoreSink:
     """Make the sink; google-cloud-storage is imported on entry."""
-    options = cast("Options", options)
     return ObjectStoreSink(GcsBucket(options), options, options.where)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name endpoint, bucket and prefix."""
-    options = cast("Options", options)
     return f"gcs:{options.endpoint_url or 'google'}/{options.bucket}/{options.prefix.strip('/')}"
+
+
+def lake_location(options: Options) -> str:
+    """Name bucket and prefix as a URL."""
+    return f"gs://{options.bucket}/{options.key_prefix}".rstrip("/")
+
+
+SINK_TYPE = SinkType(
+    name="gcs",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="objects",
+    promise="exactly once",
+    record_limit_bytes=LAKE_ROW_BYTES,
+    keeps_content=True,
+    lake_location=lake_location,
+    stored_objects=objects,
+    extra="gcs",
+    needs="google.cloud.storage",
+)

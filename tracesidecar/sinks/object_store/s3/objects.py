@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import cast
 
 from tracesidecar.sinks.object_store.errors import StoreFailure
 from tracesidecar.sinks.object_store.objects import RemoteObjects
@@ -12,14 +11,12 @@ from tracesidecar.sinks.object_store.s3.client import DIGEST_KEY, Bucket
 from tracesidecar.sinks.object_store.s3.errors import MEANINGS
 from tracesidecar.sinks.object_store.s3.options import Options
 from tracesidecar.sinks.object_store.stored import Stored
-from tracesidecar.sinks.options import SinkOptions
 
 
-def objects(options: SinkOptions) -> RemoteObjects:
+def objects(options: Options) -> RemoteObjects:
     """Look at what a sink of these options keeps; needs the rights to list and to read, and to
     delete where objects are rewritten.
     """
-    options = cast("Options", options)
     return RemoteObjects(_Objects(options), options, options.where)
 
 

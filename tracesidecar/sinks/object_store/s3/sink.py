@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import structlog
 
@@ -12,12 +11,13 @@ from tracesidecar.sinks.object_store.errors import NameTaken, StoreFailure
 from tracesidecar.sinks.object_store.s3.checksums import checksum
 from tracesidecar.sinks.object_store.s3.client import DIGEST_KEY, Bucket
 from tracesidecar.sinks.object_store.s3.errors import MEANINGS, is_condition_refused, is_taken
+from tracesidecar.sinks.object_store.s3.objects import objects
 from tracesidecar.sinks.object_store.s3.options import Options
 from tracesidecar.sinks.object_store.sink import PROBE, ObjectStoreSink, media_type_of
 from tracesidecar.sinks.object_store.stored import Stored
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 
-__all__ = ["Options", "build", "destination"]
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 log = structlog.get_logger(__name__)
 
@@ -28,16 +28,19 @@ whoever's it was.
 """
 
 
-def build(options: SinkOptions) -> ObjectStoreSink:
+def build(options: Options) -> ObjectStoreSink:
     """Make the sink; boto3 is imported on entry."""
-    options = cast("Options", options)
     return ObjectStoreSink(S3Client(options), options, options.where)
 
 
-def destination(options: SinkOptions) -> str:
+def destination(options: Options) -> str:
     """Name endpoint, bucket and prefix."""
-    options = cast("Options", options)
     return f"s3:{options.endpoint_url or 'aws'}/{options.bucket}/{options.prefix.strip('/')}"
+
+
+def lake_location(options: Options) -> str:
+    """Name bucket and prefix as a URL."""
+    return f"s3://{options.bucket}/{options.key_prefix}".rstrip("/")
 
 
 class S3Client:
@@ -182,3 +185,19 @@ class S3Client:
                 code=failure.code,
                 meaning="its parts cost money until they are aborted",
             )
+
+
+SINK_TYPE = SinkType(
+    name="s3",
+    options=Options,
+    build=build,
+    destination=destination,
+    delivery_unit="objects",
+    promise="exactly once",
+    record_limit_bytes=LAKE_ROW_BYTES,
+    keeps_content=True,
+    lake_location=lake_location,
+    stored_objects=objects,
+    extra="s3",
+    needs="boto3",
+)
