@@ -8,7 +8,7 @@ TraceSidecarError
 └── SinkError               how a sink's `send` may fail
     ├── RetryLater          the destination may take it later: keep it and retry, without end
     ├── Rejected            the destination judged the content: bisect, then quarantine
-    └── SinkHalted          the destination holds other data under our name: stop this sink, alert
+    └── SinkStopped          the destination holds other data under our name: stop this sink, alert
 
 No message holds trace content or a credential: each says what was tried, on what, what came back,
 and what to do.
@@ -84,5 +84,5 @@ class Rejected(SinkError):
         self.within = within
 
 
-class SinkHalted(SinkError):
+class SinkStopped(SinkError):
     """This sink must not go on until a person has looked."""

@@ -21,7 +21,7 @@ from tests.contract.batches import batch_of, lines_of
 from tests.servers.azurite import ACCOUNT, Azurite, key_of
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
-from tracesidecar.errors import RetryLater, SinkHalted
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch
 from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.object_store.azure.options import account_of
@@ -89,7 +89,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
 ) -> None:
     batch = batch_of(lines_of(10))
     azurite.client().upload_blob(key_in(batch), b"somebody else's")
-    with pytest.raises(SinkHalted, match="other_content"):
+    with pytest.raises(SinkStopped, match="other_content"):
         await sink.send(batch)
     assert azurite.objects()[key_in(batch)] == b"somebody else's"
 
@@ -135,7 +135,7 @@ async def test_a_large_blob_is_made_of_blocks_once_and_never_over_another(azurit
     async with azure.build(options) as sink:
         await sink.send(batch)
         await sink.send(batch)
-        with pytest.raises(SinkHalted):
+        with pytest.raises(SinkStopped):
             await sink.send(other)
     assert azurite.objects()[key_in(batch)] == batch.objects[0].content
     committed, _ = azurite.client().get_blob_client(key_in(batch)).get_block_list()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.batches import batch_of, lines_of
-from tracesidecar.errors import SinkHalted
+from tracesidecar.errors import SinkStopped
 from tracesidecar.sinks.directory import atomic_files as durable
 from tracesidecar.sinks.directory import sink as directory
 
@@ -72,7 +72,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
     path = lake / batch.objects[0].name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"somebody else's")
-    with pytest.raises(SinkHalted, match="other_content"):
+    with pytest.raises(SinkStopped, match="other_content"):
         await sink.send(batch)
     assert files(lake) == [path]
     assert path.read_bytes() == b"somebody else's"
@@ -97,7 +97,7 @@ async def test_the_manifest_comes_only_after_the_objects(
     obstacle = lake / batch.objects[0].name
     obstacle.parent.mkdir(parents=True)
     obstacle.write_bytes(b"other")
-    with pytest.raises(SinkHalted):
+    with pytest.raises(SinkStopped):
         await sink.send(batch)
     assert files(lake) == [obstacle]
 
@@ -191,7 +191,7 @@ async def test_the_digest_that_is_compared_is_of_the_whole_file(
     path = lake / batch.objects[0].name
     path.write_bytes(batch.objects[0].content[:-1])
     assert hashlib.sha256(path.read_bytes()).digest() != batch.objects[0].sha256
-    with pytest.raises(SinkHalted):
+    with pytest.raises(SinkStopped):
         await sink.send(batch)
 
 

@@ -16,7 +16,7 @@ from tests.contract.batches import batch_of, lines_of
 from tests.servers.google_storage import BUCKET, SUBJECT, GoogleStorage
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
-from tracesidecar.errors import RetryLater, SinkHalted
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch
 from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.object_store.sink import PROBE, ObjectStoreSink
@@ -70,7 +70,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
 ) -> None:
     batch = batch_of(lines_of(10))
     google_storage.bucket().blob(key_of(batch)).upload_from_string(b"somebody else's")
-    with pytest.raises(SinkHalted, match="other_content"):
+    with pytest.raises(SinkStopped, match="other_content"):
         await sink.send(batch)
     assert google_storage.objects()[key_of(batch)] == b"somebody else's"
 
@@ -119,7 +119,7 @@ async def test_a_large_object_goes_up_in_parts_once_and_never_over_another(
     async with gcs.build(options) as sink:
         await sink.send(batch)
         await sink.send(batch)
-        with pytest.raises(SinkHalted):
+        with pytest.raises(SinkStopped):
             await sink.send(other)
     assert google_storage.objects()[key_of(batch)] == batch.objects[0].content
 
@@ -283,7 +283,7 @@ async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
     short = stored(size="1", metadata={"tracesidecar-sha256": batch.objects[0].sha256.hex()})
     receiver.order(every_method=True, answers=[TAKEN, TAKEN, short])
     async with gcs.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
-        with pytest.raises(SinkHalted):
+        with pytest.raises(SinkStopped):
             await sink.send(batch)
 
 

@@ -20,7 +20,7 @@ from structlog.typing import EventDict
 from tests.contract.batches import batch_of, lines_of
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, IgnorantStore, ObjectStore
-from tracesidecar.errors import RetryLater, SinkHalted
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch
 from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.object_store.s3.checksums import checksum
@@ -95,7 +95,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
 ) -> None:
     batch = batch_of(lines_of(10))
     object_store.client().put_object(Bucket=BUCKET, Key=key_of(batch), Body=b"somebody else's")
-    with pytest.raises(SinkHalted, match="other_content"):
+    with pytest.raises(SinkStopped, match="other_content"):
         await sink.send(batch)
     assert object_store.objects()[key_of(batch)] == b"somebody else's"
 
@@ -165,7 +165,7 @@ async def test_many_parts_over_another_content_halt_and_leave_no_open_upload(
     async with s3.build(
         options_for(object_store.url, multipart_above=Size(5 << 20), part_size=Size(5 << 20))
     ) as sink:
-        with pytest.raises(SinkHalted):
+        with pytest.raises(SinkStopped):
             await sink.send(batch)
     assert object_store.open_uploads() == []
 
@@ -353,7 +353,7 @@ async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
     async with s3.build(options_for(f"http://127.0.0.1:{receiver.port}")) as sink:
         with pytest.raises(RetryLater, match="checksum"):
             await sink.send(batch)
-        with pytest.raises(SinkHalted):
+        with pytest.raises(SinkStopped):
             await sink.send(batch)
 
 

@@ -16,7 +16,7 @@ from tests.contract.batches import batch_of, lines_of
 from tests.servers import moto as moto_server
 from tests.servers.moto import Moto, moto
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
-from tracesidecar.errors import SinkHalted
+from tracesidecar.errors import SinkStopped
 from tracesidecar.model import Batch
 from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.object_store.s3.checksums import Algorithm, checksum
@@ -146,7 +146,7 @@ async def test_the_store_holds_the_bytes_against_the_checksum_of_ones_choice(
     async with s3.build(options_for(object_store.url, checksum=algorithm, **IN_PARTS)) as sink:
         for batch in (single, parts, single, parts):
             await sink.send(batch)
-        with pytest.raises(SinkHalted):
+        with pytest.raises(SinkStopped):
             await sink.send(replace(batch_of(lines_of(10, mark="other")), id=single.id))
     chosen = checksum(algorithm)
     head = object_store.client().head_object(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.batches import batch_of, lines_of
-from tracesidecar.errors import SinkHalted
+from tracesidecar.errors import SinkStopped
 from tracesidecar.sinks.stdout import sink as stdout
 
 ROOT = Path(__file__).parents[2]
@@ -57,13 +57,13 @@ async def test_a_reader_that_has_gone_stops_the_sink(pipe: tuple[int, int]) -> N
     reading, writing = pipe
     async with stdout.StdoutSink(writing) as sink:
         os.close(reading)
-        with pytest.raises(SinkHalted, match="closed"):
+        with pytest.raises(SinkStopped, match="closed"):
             await sink.send(batch_of(lines_of(5), compression="none"))
 
 
 async def test_a_closed_descriptor_stops_the_sink_at_its_start(pipe: tuple[int, int]) -> None:
     os.close(pipe[1])
-    with pytest.raises(SinkHalted, match="closed"):
+    with pytest.raises(SinkStopped, match="closed"):
         await stdout.StdoutSink(pipe[1]).__aenter__()
 
 

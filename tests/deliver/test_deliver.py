@@ -12,7 +12,7 @@ import pytest
 from tracesidecar.deliver.bisect import records
 from tracesidecar.deliver.delivery import Delivery, RejectedRecord, RetryPolicy
 from tracesidecar.encode.jsonl import encode_lines
-from tracesidecar.errors import Rejected, RetryLater, SinkHalted
+from tracesidecar.errors import Rejected, RetryLater, SinkStopped
 from tracesidecar.model import Batch, Payload
 
 
@@ -197,8 +197,8 @@ async def test_a_destination_that_refuses_everything_holds_the_data_instead_of_e
 
 
 async def test_a_halted_sink_is_not_retried() -> None:
-    sink = Destination(answers=[SinkHalted("conflict")])
-    with pytest.raises(SinkHalted):
+    sink = Destination(answers=[SinkStopped("conflict")])
+    with pytest.raises(SinkStopped):
         await delivery(sink, Told()).send(batch_of(LINES[:3]))
     assert sink.requests == ["b1"]
 

@@ -92,7 +92,7 @@ class Delivery:
 
     async def send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         """Return when every record is durable at the destination or refused by it; the refused are
-        returned. Raises SinkHalted.
+        returned. Raises SinkStopped.
         """
         while True:
             try:

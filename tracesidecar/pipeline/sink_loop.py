@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from tracesidecar.batch.builder import BatchBuilder, Piece
-from tracesidecar.errors import SinkHalted
+from tracesidecar.errors import SinkStopped
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import frames, printable
 from tracesidecar.metrics import Metrics
@@ -207,7 +207,7 @@ class Pipeline:
             began = self.clock()
             try:
                 await self._serve(route)
-            except SinkHalted as error:
+            except SinkStopped as error:
                 route.state = "halted"
                 log.error("sink.halted", sink=route.name, problem=str(error))
                 return

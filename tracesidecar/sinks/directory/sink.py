@@ -16,7 +16,7 @@ import aiofiles
 import aiofiles.os
 import structlog
 
-from tracesidecar.errors import RetryLater, SinkHalted
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.directory import atomic_files as durable
 from tracesidecar.sinks.directory.objects import objects
@@ -141,7 +141,7 @@ class DirectorySink:
         if digest == payload.sha256:
             return
         if digest not in payload.planned:
-            raise SinkHalted(
+            raise SinkStopped(
                 "other_content",
                 f"{target} is already there with other content; find out who wrote it, then move it away",
             )

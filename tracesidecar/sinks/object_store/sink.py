@@ -12,7 +12,7 @@ from typing import Protocol, Self, TypeVar
 
 import structlog
 
-from tracesidecar.errors import RetryLater, SinkHalted
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.object_store.errors import ErrorTable, NameTaken, StoreFailure
 from tracesidecar.sinks.object_store.options import ObjectStoreOptions
@@ -160,7 +160,7 @@ class ObjectStoreSink:
             )
         if not is_ours(stored, payload, self._client.checksum_of(payload.content)):
             said = f"{self._where} already has {key} with other content; find out who wrote it, then move it away"
-            raise SinkHalted("other_content", said)
+            raise SinkStopped("other_content", said)
 
 
 def media_type_of(payload: Payload) -> str:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tracesidecar.encode.lake_layout import RecordFormat
-from tracesidecar.errors import RetryLater, SinkHalted
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch, Compression, Payload
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.sink import SinkType
@@ -62,7 +62,7 @@ class StdoutSink:
 
     async def __aenter__(self) -> Self:
         if not self._is_open():
-            raise SinkHalted(
+            raise SinkStopped(
                 "closed",
                 "standard output is closed; start tracesidecar with it open, or remove this sink",
             )
@@ -96,7 +96,7 @@ class StdoutSink:
                 await asyncio.to_thread(self._write, payload, cancelled)
         except OSError as error:
             if error.errno in _GONE:
-                raise SinkHalted(
+                raise SinkStopped(
                     "closed", "the reader of standard output has gone; start both again"
                 ) from error
             raise RetryLater(
