@@ -7,7 +7,7 @@ import os
 
 import msgspec
 
-from tracesidecar.dialects.registry import every_dialect
+from tracesidecar.dialects import load_dialects
 
 REAL_LINES = os.path.join(
     os.path.dirname(__file__), "..", "..", "shared", "corpora", "real-agent-lines.jsonl.gz"
@@ -39,4 +39,4 @@ def write_by_dialect(folder: str, lines: list[bytes], size_bytes: int) -> None:
 def _dialect(line: bytes) -> str:
     members = msgspec.json.decode(line)
     fields = members if isinstance(members, dict) else {}
-    return next((each.name for each in every_dialect() if each.recognise("", fields)), "generic")
+    return next((each.name for each in load_dialects() if each.recognise("", fields)), "generic")

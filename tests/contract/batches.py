@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.encode import otlp
 from tracesidecar.encode.canonical import encode as encode_event
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines

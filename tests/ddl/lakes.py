@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tracesidecar.ddl.lake_location import LAKE_ROOTS, LakeFormat
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.encode.canonical import encode_partitioned
 from tracesidecar.encode.jsonl import EXTENSIONS, encode_lines
 from tracesidecar.encode.parquet import ParquetEncoder

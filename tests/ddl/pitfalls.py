@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracesidecar.dialects.columns import COLUMNS
+from tracesidecar.dialects import COLUMNS
 from tracesidecar.encode.jsonl import compression_of, decode_lines
 
 LONGEST_LINE_BYTES = 1 << 20

@@ -10,7 +10,7 @@ import pytest
 from tests.ddl.lakes import CALLS, SESSIONS, as_row, rows, write
 from tracesidecar.ddl import duckdb as ddl
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.dialects.columns import COLUMNS
+from tracesidecar.dialects import COLUMNS
 
 TIMES = ", ".join(
     f"strftime({c.name}, '%Y-%m-%dT%H:%M:%S.%fZ') AS {c.name}" for c in COLUMNS if c.is_time

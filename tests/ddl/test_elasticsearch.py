@@ -10,8 +10,7 @@ import pytest
 
 from tests.ddl.lakes import event, rows
 from tracesidecar.ddl.elasticsearch import ecs_mapping, event_mapping, templates
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode import ecs
 from tracesidecar.encode.canonical import encode
 

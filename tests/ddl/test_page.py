@@ -11,8 +11,7 @@ import pytest
 from tests.ddl.lakes import rows
 from tracesidecar.ddl.columns_page import page
 from tracesidecar.ddl.json_schema import event_schema
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.canonical import encode, encode_partitioned
 from tracesidecar.encode.parquet import schema
 

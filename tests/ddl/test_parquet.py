@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.ddl.lakes import event, rows
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode import parquet
 from tracesidecar.encode.parquet import ParquetEncoder
 

@@ -10,8 +10,7 @@ import pytest
 
 from tests.ddl.lakes import event, rows, write
 from tests.ddl.pitfalls import of_line, pitfalls
-from tracesidecar.dialects import generic
-from tracesidecar.dialects.interpreter import Interpreter, Line, LineBlock
+from tracesidecar.dialects import Interpreter, Line, LineBlock, generic
 from tracesidecar.encode.canonical import encode_partitioned
 
 POISON = {

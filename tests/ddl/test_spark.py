@@ -15,7 +15,7 @@ from tests.ddl.lakes import CALLS, SESSIONS, as_row, rows, write
 from tracesidecar.ddl import spark as ddl
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import Statement
-from tracesidecar.dialects.columns import COLUMNS
+from tracesidecar.dialects import COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

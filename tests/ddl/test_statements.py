@@ -14,8 +14,7 @@ from sqlglot import expressions
 from tracesidecar.ddl import athena, bigquery, duckdb, iceberg, postgres, spark, sqlite
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import Statement
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.registry import MODULES
+from tracesidecar.dialects import COLUMNS, DIALECT_NAMES
 
 DAY = date(2026, 9, 1)
 UNKNOWN_TO_SQLGLOT = {
@@ -77,7 +76,7 @@ def test_athena_projects_every_dialect_and_no_table_reaches_into_another_prefix(
         if "EXTERNAL TABLE" in s.text
     }
     for name, text in tables.items():
-        assert f"'projection.dialect.values' = '{','.join(MODULES)}'" in text, name
+        assert f"'projection.dialect.values' = '{','.join(DIALECT_NAMES)}'" in text, name
         assert re.search(r"LOCATION '(.*)'", text)[1] + "dt=${dt}/dialect=${dialect}/" in text  # type: ignore[index]
     locations = [re.search(r"LOCATION '(.*)'", text)[1] for text in tables.values()]  # type: ignore[index]
     assert locations == ["s3://bucket/agents/v1/", "s3://bucket/agents/parquet/v1/"]

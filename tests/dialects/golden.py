@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tracesidecar.dialects.interpreter import Interpreted, Interpreter, Line, LineBlock
+from tracesidecar.dialects.interpreter import DialectEvent, Interpreter, Line, LineBlock
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -30,14 +30,14 @@ def passage(data: bytes, label: str, *, start: int = 0) -> LineBlock:
     return LineBlock(label, lines, count)
 
 
-def events_of(path: Path) -> list[Interpreted]:
+def events_of(path: Path) -> list[DialectEvent]:
     """The events of a fixture, read under its path below the dialect's folder."""
     dialect = path.relative_to(FIXTURES).parts[0]
     label = "/home/agent/" + path.relative_to(FIXTURES / dialect).as_posix()
     return Interpreter(host="host-1")(passage(path.read_bytes(), label), None)[0]
 
 
-def golden(events: list[Interpreted]) -> bytes:
+def golden(events: list[DialectEvent]) -> bytes:
     """One line an event, its dialect first; `raw` is left out, it is the line."""
     rows = []
     for dialect, event in events:

@@ -9,7 +9,7 @@ import pytest
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.registry import dialect
+from tracesidecar.dialects.registry import load_dialect
 
 FILE = "/home/agent/work/.attocode/traces/trace-1780000000.jsonl"
 
@@ -202,10 +202,10 @@ def test_no_sample_line_is_unknown() -> None:
 
 
 def test_what_is_remembered_of_a_file_is_bounded() -> None:
-    atto = dialect("attocode")
+    atto = load_dialect("attocode")
     state = atto.begin(FILE)
     for number in range(1_100):
-        atto.events(
+        atto.map_line(
             b'{"_type":"llm.request","_ts":"2026-01-01T00:00:00Z","requestId":"r%d","model":"m"}'
             % number,
             state,

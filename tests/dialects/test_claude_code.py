@@ -13,7 +13,7 @@ from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
 from tracesidecar.dialects.claude_code.dialect import DIALECT
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.prices import source
+from tracesidecar.dialects.prices import cost_source
 
 PROJECT = "/home/agent/.claude/projects/-srv-orchard/"
 SESSION = "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3"
@@ -174,7 +174,7 @@ def test_a_cache_write_for_an_hour_costs_twice_the_input() -> None:
         event for event in fixture(f"{SESSION}.jsonl") if event.api_call_id == "msg_01OrchardAnHour"
     )
     assert call.cost_usd == pytest.approx((10 * 3 + 1000 * 3.75 + 4000 * 6 + 20 * 15) / 1e6)
-    assert call.cost_source == source()
+    assert call.cost_source == cost_source()
 
 
 def test_a_fast_call_costs_what_fast_calls_cost() -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.registry import dialect
+from tracesidecar.dialects.registry import load_dialect
 
 FOLDER = "/home/agent/.cursor/projects/home-agent-shop/agent-transcripts"
 
@@ -72,7 +72,9 @@ def test_nothing_has_a_time_or_usage() -> None:
 
 
 def test_samples_become_messages_and_tools() -> None:
-    events = events_of(f"{FOLDER}/m/m.jsonl", sample("cursor_cli.jsonl"), dialect("cursor_cli"))
+    events = events_of(
+        f"{FOLDER}/m/m.jsonl", sample("cursor_cli.jsonl"), load_dialect("cursor_cli")
+    )
     assert Counter(event.event_kind for event in events) == {
         "user_message": 17,
         "model_message": 10,

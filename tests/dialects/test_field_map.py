@@ -6,14 +6,14 @@ import pytest
 
 from tests.dialects.telling import events_of
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.field_map import mapped
+from tracesidecar.dialects.field_map import field_map_dialect
 from tracesidecar.errors import ConfigurationError
 
 FILE = "/srv/own/agent.log"
 
 
 def one(fields: dict[str, str], line: object, event_kinds: dict[str, str] | None = None) -> Event:
-    (event,) = events_of(FILE, [line], mapped(fields, event_kinds))
+    (event,) = events_of(FILE, [line], field_map_dialect(fields, event_kinds))
     return event
 
 
@@ -137,4 +137,4 @@ def test_what_cannot_be_is_refused_when_the_map_is_read(
     fields: dict[str, str], event_kinds: dict[str, str], said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        mapped(fields, event_kinds)
+        field_map_dialect(fields, event_kinds)

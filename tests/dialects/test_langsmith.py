@@ -10,7 +10,7 @@ from collections import Counter
 from tests.dialects.golden import FIXTURES
 from tests.dialects.telling import events_of, sample
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.registry import dialect
+from tracesidecar.dialects.registry import load_dialect
 
 FILE = "/srv/exports/runs.jsonl"
 
@@ -111,7 +111,7 @@ def test_caches_are_counted_beside_the_input_of_a_managed_agent() -> None:
         ],
         session("span.model_request_end", model_request_start_id="sevt_start", model_usage=usage),
     ]
-    _, call = events_of("/srv/recording.jsonl", lines, dialect("langsmith"))
+    _, call = events_of("/srv/recording.jsonl", lines, load_dialect("langsmith"))
     assert (call.input_tokens, call.output_tokens, call.usage_scope, call.model) == (
         732,
         9,
@@ -131,7 +131,7 @@ def test_what_is_sent_to_a_managed_agent_counts_once_when_the_stream_says_it_aga
         ["client.beta.sessions.events.send", ["sesn_1", {"events": [said]}]],
         session("user.message", content=said["content"]),
     ]
-    events = events_of("/srv/recording.jsonl", lines, dialect("langsmith"))
+    events = events_of("/srv/recording.jsonl", lines, load_dialect("langsmith"))
     assert [(event.event_kind, event.text) for event in events] == [
         ("state", None),
         ("user_message", "hi"),
@@ -140,7 +140,9 @@ def test_what_is_sent_to_a_managed_agent_counts_once_when_the_stream_says_it_aga
 
 def test_samples_have_their_known_totals() -> None:
     events = events_of(
-        "/srv/recording.jsonl", sample("langsmith_anthropic_managed.jsonl"), dialect("langsmith")
+        "/srv/recording.jsonl",
+        sample("langsmith_anthropic_managed.jsonl"),
+        load_dialect("langsmith"),
     )
     assert Counter(event.event_kind for event in events) == {
         "session_start": 2,

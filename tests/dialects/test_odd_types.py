@@ -12,7 +12,7 @@ import pytest
 
 from tests.dialects.golden import FIXTURES, fixtures
 from tracesidecar.dialects.dialect import UnknownType
-from tracesidecar.dialects.registry import dialect
+from tracesidecar.dialects.registry import load_dialect
 
 ODD = (None, True, -1, 1e308, "", "x", [], [None], [[1]], {}, {"x": {"type": 7}})
 
@@ -31,12 +31,12 @@ def variants(value: object, depth: int = 4) -> Iterator[object]:
     "fixture", fixtures(), ids=lambda path: path.relative_to(FIXTURES).as_posix()
 )
 def test_an_odd_value_anywhere_fails_no_mapper(fixture: Path) -> None:
-    mapper = dialect(fixture.relative_to(FIXTURES).parts[0])
+    mapper = load_dialect(fixture.relative_to(FIXTURES).parts[0])
     for line in fixture.read_bytes().splitlines():
         for odd in variants(msgspec.json.decode(line)):
             state = mapper.begin(fixture.as_posix())
             try:
-                mapper.events(msgspec.json.encode(odd), state)
+                mapper.map_line(msgspec.json.encode(odd), state)
             except (UnknownType, msgspec.ValidationError):
                 continue
             finally:

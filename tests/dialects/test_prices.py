@@ -7,7 +7,13 @@ from __future__ import annotations
 import pytest
 
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.prices import cost, listed_name, priced, source, table
+from tracesidecar.dialects.prices import (
+    call_cost,
+    cost_source,
+    price_call,
+    price_list_name,
+    price_table,
+)
 
 MILLION = 1_000_000
 
@@ -31,44 +37,44 @@ MILLION = 1_000_000
     ],
 )
 def test_a_model_is_known_whoever_serves_it(model: str, listed: str) -> None:
-    assert listed_name(model) == listed
-    assert cost(model, MILLION // 10, 0) is not None
+    assert price_list_name(model) == listed
+    assert call_cost(model, MILLION // 10, 0) is not None
 
 
 @pytest.mark.parametrize(
     "model", ["plum-large-2", "gpt-4", "openai/gpt-4o:free", "claude", "", "my-claude-sonnet-4-5"]
 )
 def test_a_model_that_is_not_listed_has_no_price(model: str) -> None:
-    assert cost(model, 1, 1) is None
+    assert call_cost(model, 1, 1) is None
 
 
 def test_every_kind_of_token_has_its_price() -> None:
     parts = {"cache_read": MILLION, "cache_write_5m": MILLION, "cache_write_1h": MILLION}
-    assert cost("claude-haiku-4-5", MILLION, MILLION, **parts) == pytest.approx(
+    assert call_cost("claude-haiku-4-5", MILLION, MILLION, **parts) == pytest.approx(
         1 + 5 + 0.1 + 1.25 + 2
     )
-    assert cost(
+    assert call_cost(
         "gpt-4o", MILLION, MILLION, cache_read=MILLION, cache_write_5m=MILLION
     ) == pytest.approx(2.5 + 10 + 1.25 + 2.5)
 
 
 def test_a_long_prompt_has_the_long_price_for_all_of_the_call() -> None:
-    assert cost("gemini-2.5-pro", 100_000, 1000, cache_read=100_000) == pytest.approx(
+    assert call_cost("gemini-2.5-pro", 100_000, 1000, cache_read=100_000) == pytest.approx(
         0.125 + 0.0125 + 0.01
     )
-    assert cost("gemini-2.5-pro", 100_001, 1000, cache_read=100_000) == pytest.approx(
+    assert call_cost("gemini-2.5-pro", 100_001, 1000, cache_read=100_000) == pytest.approx(
         0.2500025 + 0.025 + 0.015
     )
 
 
 def test_a_call_costs_what_it_cost_that_day() -> None:
-    assert cost(
+    assert call_cost(
         "claude-sonnet-5-5", 0, 0, cache_read=MILLION, at="2026-10-06T23:59:59.999999Z"
     ) == pytest.approx(0.2)
-    assert cost(
+    assert call_cost(
         "claude-sonnet-5-5", 0, 0, cache_read=MILLION, at="2026-10-07T00:00:00.000000Z"
     ) == pytest.approx(0.1)
-    assert cost("claude-sonnet-5-5", 0, 0, cache_read=MILLION) == pytest.approx(0.1)
+    assert call_cost("claude-sonnet-5-5", 0, 0, cache_read=MILLION) == pytest.approx(0.1)
 
 
 def test_an_event_is_priced_by_its_columns() -> None:
@@ -81,30 +87,32 @@ def test_an_event_is_priced_by_its_columns() -> None:
         output_tokens=10,
         usage_scope="call",
     )
-    assert priced(event) == (
+    assert price_call(event) == (
         pytest.approx((100 * 3 + 1000 * 0.3 + 100 * 3.75 + 10 * 15) / MILLION),
-        source(),
+        cost_source(),
     )
 
 
 def test_what_is_not_known_is_not_priced() -> None:
     whole = {"model": "gpt-4o", "input_tokens": 1, "output_tokens": 1}
     for missing in whole:
-        assert priced(Event(event_kind="model_call", **{**whole, missing: None})) is None
+        assert price_call(Event(event_kind="model_call", **{**whole, missing: None})) is None
 
 
 def test_the_rows_of_a_model_have_different_days() -> None:
-    rows = [(model, row.since) for row in table().price for model in row.models]
+    rows = [(model, row.since) for row in price_table().price for model in row.models]
     assert len(set(rows)) == len(rows)
-    assert all(listed_name(model) == model for model, _ in rows), "names as listed_name leaves them"
-    assert all(row.since <= table().version for row in table().price)
+    assert all(price_list_name(model) == model for model, _ in rows), (
+        "names as price_list_name leaves them"
+    )
+    assert all(row.since <= price_table().version for row in price_table().price)
 
 
 def test_what_a_cache_gives_is_cheaper_than_what_is_read_anew() -> None:
-    for row in table().price:
-        assert 0 < row.of(row.cache_read) < row.input < row.output
+    for row in price_table().price:
+        assert 0 < row.price_of(row.cache_read) < row.input < row.output
         assert (
-            row.input <= row.of(row.cache_write_5m) <= row.of(row.cache_write_1h)
+            row.input <= row.price_of(row.cache_write_5m) <= row.price_of(row.cache_write_1h)
             or row.cache_write_1h is None
         )
         assert row.long is None or (row.long.input > row.input and row.long.output > row.output)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.dialects.golden import passage
 from tracesidecar.dialects.interpreter import Interpreter
-from tracesidecar.dialects.registry import every_dialect
+from tracesidecar.dialects.registry import load_dialects
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Rejection, Segment
 from tracesidecar.pipeline.chunk_reader import accepted
 from tracesidecar.sanitize.validate import validate
@@ -51,7 +51,7 @@ def test_no_dialect_fails_on_the_lines_of_another() -> None:
         CORPUS.read_bytes()
     )
     data = validate(lines, repair=True).data
-    for dialect in every_dialect():
+    for dialect in load_dialects():
         observed: Counter[str] = Counter()
         Interpreter(
             dialect,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.encode.formats import FORMATS, mapping_table
 from tracesidecar.encode.ocsf_classes import class_table
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.encode.events import DIALECT, EVENTS, KINDS
 from tracesidecar import __version__
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.encode.formats import CONTENT_COLUMNS, FORMATS, encoder
 
 GOLDEN = Path(__file__).parent / "golden"

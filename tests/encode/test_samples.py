@@ -19,8 +19,7 @@ from tests.encode.test_cef_leef import read_cef, read_leef
 from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
 from tests.encode.test_otlp import in_base64
-from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.interpreter import Interpreter
+from tracesidecar.dialects import Event, Interpreter
 from tracesidecar.encode.formats import encoder
 from tracesidecar.encode.limit import within
 

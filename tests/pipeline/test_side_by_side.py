@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
-from tracesidecar.dialects.interpreter import Interpreted, Interpreter, LineBlock
+from tracesidecar.dialects import DialectEvent, Interpreter, LineBlock
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
@@ -27,7 +27,7 @@ class Counting(Interpreter):
         super().__init__()
         self._seen = seen
 
-    def __call__(self, passage: LineBlock, state: bytes | None) -> tuple[list[Interpreted], bytes]:
+    def __call__(self, passage: LineBlock, state: bytes | None) -> tuple[list[DialectEvent], bytes]:
         """Count, and interpret."""
         self._seen.update((passage.label, line.offset) for line in passage.lines)
         return super().__call__(passage, state)

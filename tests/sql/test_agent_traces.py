@@ -13,7 +13,7 @@ import pytest
 from tests.sql.engines import Stored
 from tests.sql.traces import batch, conversation, event
 from tracesidecar.ddl.agent_traces import TIMES, TURN_COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.sinks.sql import sink as sql
 
 FIRST = {

@@ -12,8 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.interpreter import Interpreted
+from tracesidecar.dialects import DialectEvent, Event
 from tracesidecar.encode.formats import RecordEncoder, encoder
 from tracesidecar.encode.jsonl import EXTENSIONS, LinesEncoder
 from tracesidecar.encode.lake_layout import Format, lake_root
@@ -80,7 +79,7 @@ class Contents(Protocol):
         """Memory taken so far."""
         ...
 
-    def add(self, clean: CleanChunk, events: Sequence[Interpreted]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a piece; return the offsets of lines that have a record over the limit, which is
         left out.
         """
@@ -112,7 +111,7 @@ class Lines:
         """Memory taken so far."""
         return self._encoder.encoded_bytes
 
-    def add(self, clean: CleanChunk, _events: Sequence[Interpreted]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a piece."""
         self._encoder.add(clean.data)
         self.records += clean.lines
@@ -202,7 +201,7 @@ class Rows:
         """Memory taken so far."""
         return sum(part.held_bytes for part in self._parts.values())
 
-    def add(self, clean: CleanChunk, events: Sequence[Interpreted]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a piece."""
         refused: list[int] = []
         for dialect, shared in events:
@@ -262,7 +261,7 @@ class Records:
         """Memory taken so far."""
         return self.size_bytes + RECORD_OVERHEAD_BYTES * len(self._records)
 
-    def add(self, clean: CleanChunk, events: Sequence[Interpreted]) -> tuple[int, ...]:
+    def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a piece."""
         refused: list[int] = []
         for body, dialect, event in self.encoded(clean, events):
@@ -291,7 +290,7 @@ class Records:
         return [], tuple(self._records)
 
     def encoded(
-        self, clean: CleanChunk, events: Sequence[Interpreted]
+        self, clean: CleanChunk, events: Sequence[DialectEvent]
     ) -> Iterator[tuple[bytes | None, str, Event]]:
         """Each record of a piece, with its dialect and event; None where it is over the limit."""
         limit = self._form.record_limit_bytes
@@ -300,7 +299,7 @@ class Records:
                 event = self._clock.dated(shared)
                 yield encoded(event, dialect, self._encode, limit), dialect, event
             return
-        first: dict[int, Interpreted] = {}
+        first: dict[int, DialectEvent] = {}
         for each in events:
             first.setdefault(place(each.event), each)
         for line, (dialect, shared) in zip(clean.data.split(b"\n"), first.values(), strict=False):
@@ -312,7 +311,7 @@ class Records:
 
 
 def record_places(
-    form: Encoding, at: int, clean: CleanChunk, events: Sequence[Interpreted]
+    form: Encoding, at: int, clean: CleanChunk, events: Sequence[DialectEvent]
 ) -> list[int]:
     """Where the line of each record of a piece begins, in the order of the records in a body or a
     batch of time `at`: those over the limit are left out.

@@ -21,7 +21,7 @@ from tracesidecar.batch.manifest import (
     ManifestRange,
     encode_manifest,
 )
-from tracesidecar.dialects.interpreter import Interpreted
+from tracesidecar.dialects import DialectEvent
 from tracesidecar.journal.plan import Plan, PlannedObject, manifest_name, object_name
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.journal.sealing import UNSEALED, Sealed
@@ -163,14 +163,14 @@ class BatchBuilder:
         return self._contents.held_bytes if self._contents else 0
 
     def add_redriven(
-        self, entry: int, piece: Piece, label: str, events: Sequence[Interpreted] = ()
+        self, entry: int, piece: Piece, label: str, events: Sequence[DialectEvent] = ()
     ) -> None:
         """Take a line that was refused before, as a piece."""
         self.add(piece, label, events)
         self._redriven += (entry,)
 
     def add(
-        self, piece: Piece, label: str, events: Sequence[Interpreted] = (), state: bytes = b""
+        self, piece: Piece, label: str, events: Sequence[DialectEvent] = (), state: bytes = b""
     ) -> tuple[int, ...]:
         """Take a piece, with its events and the interpreter's state behind it where somebody
         interprets; `label` is the path as it may leave.

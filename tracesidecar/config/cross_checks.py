@@ -13,7 +13,7 @@ from tracesidecar.config.messages import nearest, one_of
 from tracesidecar.config.paths import is_pattern, is_within, watched_directory
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
-from tracesidecar.dialects.selection import chosen
+from tracesidecar.dialects import select_dialect
 from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.encode.lake_layout import lake_root
 from tracesidecar.errors import ConfigurationError
@@ -94,7 +94,7 @@ def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:
 def _dialects(configuration: Configuration) -> Iterator[Problem]:
     for index, source in enumerate(configuration.source):
         try:
-            chosen(source.dialect)
+            select_dialect(source.dialect)
         except ConfigurationError as error:
             yield Problem(("source", index, "dialect"), str(error))
 

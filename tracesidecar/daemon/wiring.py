@@ -20,10 +20,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.redaction_check import prove
 from tracesidecar.deliver.delivery import Delivery
 from tracesidecar.deliver.events import SinkEvents
-from tracesidecar.dialects import prices
-from tracesidecar.dialects.event import SCHEMA_VERSION
-from tracesidecar.dialects.interpreter import Interpreter
-from tracesidecar.dialects.selection import chosen
+from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode.lake_layout import format_of
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import sealing
@@ -171,7 +168,7 @@ class Wiring:
         metric = self._metrics.unknown_types
         return {
             source.name: Interpreter(
-                chosen(source.dialect),
+                select_dialect(source.dialect),
                 labels=source.labels,
                 host=host_name(),
                 observe=lambda dialect, line_type: metric.labels(dialect, line_type).inc(),
@@ -272,7 +269,7 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
             content_of(options),
             record_limit_of(options),
             SCHEMA_VERSION,
-            prices.source(),
+            cost_source(),
             meaning,
             host_name(),
         )

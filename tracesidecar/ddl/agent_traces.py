@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.ddl.statement import Types
-from tracesidecar.dialects.columns import Column
+from tracesidecar.dialects import Column
 
 TURN_COLUMNS: tuple[Column, ...] = (
     Column(

@@ -7,7 +7,7 @@ from datetime import date
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, Types, names
 from tracesidecar.ddl.views import totals
-from tracesidecar.dialects.columns import COLUMNS
+from tracesidecar.dialects import COLUMNS
 
 TYPES = Types(
     {"string": "STRING", "bigint": "INT64", "double": "FLOAT64", "boolean": "BOOL"},

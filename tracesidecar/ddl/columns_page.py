@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column
+from tracesidecar.dialects import COLUMNS, PARTITIONS, Column
 
 _HEAD = """# The columns of an event
 

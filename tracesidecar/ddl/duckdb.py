@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, listed
 from tracesidecar.ddl.views import totals
-from tracesidecar.dialects.columns import COLUMNS, Column
+from tracesidecar.dialects import COLUMNS, Column
 
 _TYPES = {"string": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
 LARGEST_LINE_BYTES = 16 << 20

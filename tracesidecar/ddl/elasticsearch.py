@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracesidecar.ddl.statement import ROW
-from tracesidecar.dialects.columns import COLUMNS, Column, ColumnType
+from tracesidecar.dialects import COLUMNS, Column, ColumnType
 
 Mapping = dict[str, object]
 PRIORITY = 300

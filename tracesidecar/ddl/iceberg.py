@@ -8,7 +8,7 @@ from tracesidecar.ddl.athena import PARQUET_TYPES
 from tracesidecar.ddl.lake_location import Lake
 from tracesidecar.ddl.statement import ROW, Statement, names
 from tracesidecar.ddl.views import totals
-from tracesidecar.dialects.columns import PARTITIONS
+from tracesidecar.dialects import PARTITIONS
 
 TABLE = "events_iceberg"
 

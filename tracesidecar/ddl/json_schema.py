@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+from tracesidecar.dialects import COLUMNS, PARTITIONS, Column, ColumnType
 
 _TYPES: dict[ColumnType, str] = {
     "string": "string",

@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from tracesidecar.dialects.registry import MODULES
+from tracesidecar.dialects import DIALECT_NAMES
 from tracesidecar.encode.lake_layout import lake_root
 
 LakeFormat = Literal["json", "parquet"]
 
 LAKE_ROOTS: dict[LakeFormat, str] = {"json": lake_root("event"), "parquet": lake_root("parquet")}
 """The two folders that have events, below the prefix of a sink."""
-
-DIALECTS: tuple[str, ...] = tuple(MODULES)
-"""Every value that the partition `dialect` can have: Athena does not see one that its projection
-does not name.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,7 @@ class Lake:
     formats: tuple[LakeFormat, ...] = ("json", "parquet")
     database: str = "agent_traces"
     project: str = "PROJECT"
-    dialects: tuple[str, ...] = DIALECTS
+    dialects: tuple[str, ...] = DIALECT_NAMES
     first_day: date = date(2025, 1, 1)
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, Types, listed
 from tracesidecar.ddl.views import totals
-from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+from tracesidecar.dialects import COLUMNS, PARTITIONS, Column, ColumnType
 
 _NAMES: dict[ColumnType, str] = {
     "string": "STRING",

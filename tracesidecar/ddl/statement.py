@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+from tracesidecar.dialects import COLUMNS, PARTITIONS, Column, ColumnType
 
 Use = Literal["define", "load", "maintain"]
 

@@ -1,1 +1,34 @@
-"""What the lines mean: dialects of traces, and the canonical event they become."""
+"""Give lines of agents' traces a meaning: recognise their dialect, and map them to events.
+
+`Interpreter` turns the lines of a file into canonical events (`Event`, described by `COLUMNS`).
+A dialect's own module is imported when the first file needs it.
+"""
+
+from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects.interpreter import DialectEvent, Interpreter, Line, LineBlock
+from tracesidecar.dialects.prices import cost_source
+from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
+from tracesidecar.dialects.selection import select_dialect
+from tracesidecar.dialects.state import UnreadableState, decode_state
+from tracesidecar.dialects.truncate import truncate_text
+
+__all__ = [
+    "COLUMNS",
+    "DIALECT_NAMES",
+    "PARTITIONS",
+    "SCHEMA_VERSION",
+    "Column",
+    "ColumnType",
+    "DialectEvent",
+    "Event",
+    "Interpreter",
+    "Line",
+    "LineBlock",
+    "UnreadableState",
+    "cost_source",
+    "decode_state",
+    "load_dialects",
+    "select_dialect",
+    "truncate_text",
+]

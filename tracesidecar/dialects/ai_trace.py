@@ -5,15 +5,13 @@ name says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event, Outcome
-from tracesidecar.dialects.parsing.numbers import real
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.values import as_json, text
+from tracesidecar.dialects.parsing import JsonObject, as_json, milliseconds_between, real, text, utc
 from tracesidecar.dialects.state import stem
 
 _KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
@@ -32,7 +30,7 @@ class State(msgspec.Struct):
     steps: list[str] = []
 
 
-class _Line(msgspec.Struct):
+class Line(msgspec.Struct):
     """A step; `started_at` and `duration_ms` are null where it was never started."""
 
     name: object = None
@@ -45,20 +43,20 @@ class _Line(msgspec.Struct):
     logs: object = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(Line).decode
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     named = _FILE.fullmatch(stem(path))
     return State(named[1], named[2]) if named else State()
 
 
-def _recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     return line.keys() >= _KEYS
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    step = _decode(line)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    step = _decode(data)
     started, finished = utc(step.started_at), utc(step.finished_at)
     took = real(step.duration_ms)
     name = text(step.name)
@@ -77,12 +75,12 @@ def _events(line: bytes, state: State) -> Sequence[Event]:
             error_type="error" if step.outcome == "error" or step.error is not None else None,
             error_message=text(step.error),
             agent_name=state.agent,
-            supersedes=_is_known(identity, state) or None,
+            supersedes=_is_repeated(identity, state) or None,
         ),
     )
 
 
-def _outcome(step: _Line) -> Outcome:
+def _outcome(step: Line) -> Outcome:
     """A step that was failed by hand is finished once more, as "ok", when its block ends: its error
     stays and tells.
     """
@@ -91,7 +89,7 @@ def _outcome(step: _Line) -> Outcome:
     return _OUTCOMES.get(step.outcome, "unknown") if isinstance(step.outcome, str) else "unknown"
 
 
-def _is_known(identity: str | None, state: State) -> bool:
+def _is_repeated(identity: str | None, state: State) -> bool:
     """Tell whether the step had a line before; note it."""
     if identity is None:
         return False
@@ -103,5 +101,5 @@ def _is_known(identity: str | None, state: State) -> bool:
 
 
 DIALECT: Dialect[State] = Dialect(
-    name="ai_trace", recognise=_recognise, state=State, begin=_begin, events=_events
+    name="ai_trace", recognise=recognise, state=State, begin=begin, map_line=map_line
 )

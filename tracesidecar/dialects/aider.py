@@ -4,15 +4,13 @@ cost of each call but no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.values import as_json, fields, text
+from tracesidecar.dialects.parsing import JsonObject, as_json, count, fields, real, text, utc
 
 
 class Line(msgspec.Struct):
@@ -52,14 +50,14 @@ _COMMAND = "command_"
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """The four members of each line, and nothing else."""
     return line.keys() == {"event", "properties", "user_id", "time"} and isinstance(
         line["properties"], dict
     )
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """One event a line.
 
     A conversation is a run: user, time of its launch and number of the launch, for two may begin in
@@ -81,11 +79,11 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     event.event_time_source = "line" if event.event_time is not None else None
     if kind is None:
         raise UnknownType(line.event, event)
-    _describe(event, fields(line.properties))
+    _set_properties(event, fields(line.properties))
     return (event,)
 
 
-def _describe(event: Event, properties: Mapping[str, object]) -> None:
+def _set_properties(event: Event, properties: JsonObject) -> None:
     model = text(properties.get("main_model"))
     if model not in (None, "None"):
         event.model = model
@@ -106,5 +104,5 @@ def _describe(event: Event, properties: Mapping[str, object]) -> None:
 
 
 DIALECT: Dialect[State] = Dialect(
-    name="aider", recognise=recognise, state=State, begin=lambda _path: State(), events=events
+    name="aider", recognise=recognise, state=State, begin=lambda _path: State(), map_line=map_line
 )

@@ -4,16 +4,23 @@ lines or usage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import remember
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    fields,
+    items,
+    plain_text,
+    remember,
+    text,
+    tool_type,
+)
 from tracesidecar.dialects.state import stem
 
 _KINDS: dict[str, EventKind] = {
@@ -45,7 +52,7 @@ class State(msgspec.Struct):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     """By the folder that Cursor keeps transcripts in."""
     return "/agent-transcripts/" in path.replace("\\", "/") and (
         "role" in line or line.get("type") == "turn_ended"
@@ -61,7 +68,7 @@ def begin(path: str) -> State:
     return State(conversation=stem(path), parent=parent)
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """One event a block of a message; a message without text or tools is one as well."""
     line = _decode(data)
     role = text(line.role)
@@ -73,9 +80,10 @@ def events(data: bytes, state: State) -> Sequence[Event]:
         ]
     else:
         raise UnknownType(
-            text(line.type) or role or "", _placed(Event(event_kind="unknown", role=role), state)
+            text(line.type) or role or "",
+            _set_envelope(Event(event_kind="unknown", role=role), state),
         )
-    return [_placed(event, state) for event in found]
+    return [_set_envelope(event, state) for event in found]
 
 
 def _message(role: str, content: object, state: State) -> Iterator[Event]:
@@ -84,7 +92,9 @@ def _message(role: str, content: object, state: State) -> Iterator[Event]:
     for block in map(fields, items(content)):
         kind = block.get("type")
         if kind == "text":
-            yield Event(event_kind=_KINDS[role], role=role, text=_said(text(block.get("text"))))
+            yield Event(
+                event_kind=_KINDS[role], role=role, text=_strip_query_tag(text(block.get("text")))
+            )
         elif kind == "thinking":
             yield Event(event_kind="reasoning", role=role, text=text(block.get("thinking")))
         elif kind == "tool_use":
@@ -93,7 +103,7 @@ def _message(role: str, content: object, state: State) -> Iterator[Event]:
             yield _tool_result(block, state)
 
 
-def _tool_call(block: Mapping[str, object], state: State) -> Event:
+def _tool_call(block: JsonObject, state: State) -> Event:
     call, name = text(block.get("id")), text(block.get("name"))
     if call is not None and name is not None:
         remember(state.tools, call, name)
@@ -108,7 +118,7 @@ def _tool_call(block: Mapping[str, object], state: State) -> Event:
     return event
 
 
-def _tool_result(block: Mapping[str, object], state: State) -> Event:
+def _tool_result(block: JsonObject, state: State) -> Event:
     call = text(block.get("tool_use_id"))
     event = Event(
         event_kind="tool_result",
@@ -130,7 +140,7 @@ def _turn_ended(line: Line) -> Event:
     return event
 
 
-def _said(said: str | None) -> str | None:
+def _strip_query_tag(said: str | None) -> str | None:
     """What the user typed, without the tag that Cursor puts around it."""
     opening, closing = _QUERY
     if said is not None and said.startswith(opening) and said.endswith(closing):
@@ -138,7 +148,7 @@ def _said(said: str | None) -> str | None:
     return said
 
 
-def _placed(event: Event, state: State) -> Event:
+def _set_envelope(event: Event, state: State) -> Event:
     event.conversation_id, event.parent_conversation_id = state.conversation, state.parent
     event.is_subagent = True if state.parent is not None else None
     event.agent_name = "cursor-cli"
@@ -150,5 +160,5 @@ DIALECT: Dialect[State] = Dialect(
     recognise=recognise,
     state=State,
     begin=begin,
-    events=events,
+    map_line=map_line,
 )

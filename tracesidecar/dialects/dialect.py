@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.parsing import JsonObject
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+EventFactory = Callable[[EventKind], Event]
+"""Makes an event of a kind, with what all events of a line have in common."""
 
 
 class UnknownType(Exception):
@@ -34,7 +38,7 @@ class Dialect(Generic[S]):
     says yes. Lines are redacted: what was cut is a marker. `path` is the label of the file
     (redacted). `begin(path)` makes the state of a file at its beginning; the state is carried from
     line to line, and kept between two runs as `state` encodes it: keep it small and bounded.
-    `events(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an
+    `map_line(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an
     earlier line said: lineage, ids, cost from prices, shortening, labels, and time and conversation
     where the line has none are the interpreter's. Where a line holds many records, it may give each
     its own part of the line as `raw`; else the first event of the line gets the line. It may raise
@@ -44,8 +48,8 @@ class Dialect(Generic[S]):
     """
 
     name: str
-    recognise: Callable[[str, Mapping[str, object]], bool]
+    recognise: Callable[[str, JsonObject], bool]
     state: type[S]
     begin: Callable[[str], S]
-    events: Callable[[bytes, S], Sequence[Event]]
+    map_line: Callable[[bytes, S], Sequence[Event]]
     bulky: tuple[tuple[str, ...], ...] = ()

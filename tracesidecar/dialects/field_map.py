@@ -15,19 +15,24 @@ import msgspec
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.generic import State, likely_kind
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    count,
+    plain_text,
+    real,
+    text,
+    tool_type,
+    utc,
+)
 from tracesidecar.dialects.registry import GENERIC
 from tracesidecar.errors import ConfigurationError
 
-Convert = Callable[[object], object]
-Read = Callable[[object], object]
+_Convert = Callable[[object], object]
+_Read = Callable[[object], object]
 
 KINDS = get_args(EventKind)
-_OURS = frozenset(
+_NOT_IN_LINE = frozenset(
     (
         "event_id",
         "schema_version",
@@ -54,7 +59,7 @@ _STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d{1,6})\]|\["([^"]+)"\]')
 _decode = msgspec.json.Decoder().decode
 
 
-def mapped(
+def field_map_dialect(
     fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = None
 ) -> Dialect[State]:
     """Make a dialect of a field map: column → path of its value in the line, such as
@@ -72,17 +77,17 @@ def mapped(
     Raise ConfigurationError for a column that is none or is not the line's to decide, for a path
     that is none, and for a kind that is none.
     """
-    translated = _checked_kinds(event_kinds or {})
+    translated = _check_kinds(event_kinds or {})
     types = _column_types()
     columns = tuple(
-        (column, _reader(column, path), types[_checked(column, types)])
+        (column, _reader(column, path), types[_check_column(column, types)])
         for column, path in fields.items()
         if column != "event_kind"
     )
     native_kind = _reader("event_kind", fields["event_kind"]) if "event_kind" in fields else None
 
-    def events(line: bytes, _state: State) -> Sequence[Event]:
-        decoded = _decode(line)
+    def map_line(data: bytes, _state: State) -> Sequence[Event]:
+        decoded = _decode(data)
         event = Event(event_kind="unknown")
         for column, read, convert in columns:
             setattr(event, column, convert(read(decoded)))
@@ -99,7 +104,7 @@ def mapped(
         recognise=lambda _path, _line: True,
         state=State,
         begin=lambda _path: State(),
-        events=events,
+        map_line=map_line,
     )
 
 
@@ -114,7 +119,7 @@ def _complete(event: Event) -> None:
         event.tool_type = tool_type(event.tool_name)
 
 
-def _checked_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
+def _check_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
     for native, kind in event_kinds.items():
         if kind not in KINDS:
             raise ConfigurationError(
@@ -123,8 +128,8 @@ def _checked_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
     return cast("dict[str, EventKind]", {**{kind: kind for kind in KINDS}, **event_kinds})
 
 
-def _checked(column: str, types: Mapping[str, Convert]) -> str:
-    if column in _OURS:
+def _check_column(column: str, types: Mapping[str, _Convert]) -> str:
+    if column in _NOT_IN_LINE:
         raise ConfigurationError(
             f'fields: the column "{column}" cannot be mapped: it does not come from the line\'s content'
         )
@@ -135,12 +140,12 @@ def _checked(column: str, types: Mapping[str, Convert]) -> str:
     return column
 
 
-def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
+def _nearest(name: str, known: Sequence[str] | JsonObject) -> str:
     near = difflib.get_close_matches(name, known, 1, 0)
     return f'; the nearest is "{near[0]}"' if near else ""
 
 
-def _reader(column: str, path: str) -> Read:
+def _reader(column: str, path: str) -> _Read:
     if path.startswith("="):
         constant = path[1:]
         return lambda _decoded: constant
@@ -161,20 +166,22 @@ def _reader(column: str, path: str) -> Read:
 
 def _steps(column: str, path: str) -> tuple[str | int, ...]:
     steps: list[str | int] = []
-    place = 0
-    while place < len(path) and (step := _STEP.match(path, place)) and (steps or path[0] != "."):
+    position = 0
+    while (
+        position < len(path) and (step := _STEP.match(path, position)) and (steps or path[0] != ".")
+    ):
         key, index, quoted = step.groups()
         steps.append(int(index) if index else key or quoted)
-        place = step.end()
-    if not steps or place < len(path):
+        position = step.end()
+    if not steps or position < len(path):
         raise ConfigurationError(
             f'fields: {column} = "{path}" is no path; paths look like a.b[0].c, or a["key.with.dots"], and constants like =text'
         )
     return tuple(steps)
 
 
-def _column_types() -> dict[str, Convert]:
-    special: dict[str, Convert] = {
+def _column_types() -> dict[str, _Convert]:
+    special: dict[str, _Convert] = {
         "event_time": utc,
         "text": plain_text,
         "tool_arguments": as_json,
@@ -184,14 +191,14 @@ def _column_types() -> dict[str, Convert]:
     types = {
         column: _converter(hint)
         for column, hint in get_type_hints(Event).items()
-        if column not in _OURS
+        if column not in _NOT_IN_LINE
     }
     return {**types, **special}
 
 
-def _converter(hint: object) -> Convert:
+def _converter(hint: object) -> _Convert:
     kinds = [each for each in get_args(hint) if each is not NoneType]
-    by_type: dict[object, Convert] = {int: count, float: real, bool: _claim}
+    by_type: dict[object, _Convert] = {int: count, float: real, bool: _claim}
     if kinds and get_origin(kinds[0]) is Literal:
         allowed = get_args(kinds[0])
         return lambda value: value if value in allowed else None

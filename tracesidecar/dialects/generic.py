@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    at,
+    count,
+    fields,
+    plain_text,
+    real,
+    text,
+    tool_calls,
+    tool_type,
+    total,
+    utc,
+)
 
 _TIME = (
     "timestamp",
@@ -68,8 +76,8 @@ def likely_kind(event: Event) -> EventKind | None:
     return _ROLES[event.role][1] if event.role in _ROLES else None
 
 
-def _events(line: bytes, _state: State) -> Sequence[Event]:
-    members = fields(_decode(line))
+def map_line(data: bytes, _state: State) -> Sequence[Event]:
+    members = fields(_decode(data))
     message = fields(members.get("message"))
     event = Event(
         event_kind="unknown",
@@ -77,7 +85,7 @@ def _events(line: bytes, _state: State) -> Sequence[Event]:
         conversation_id=_first(members, _CONVERSATION),
         event_time=next((time for key in _TIME if (time := utc(members.get(key)))), None),
         role=_role(members, message),
-        text=_said(members) or _said(message),
+        text=_text(members) or _text(message),
         model=_first(members, _MODEL) or _first(message, _MODEL),
         duration_ms=real(members.get("duration_ms")),
         error_message=plain_text(members.get("error")) or text(at(members, "error", "message")),
@@ -86,9 +94,9 @@ def _events(line: bytes, _state: State) -> Sequence[Event]:
     if usage := fields(members.get("usage")) or fields(message.get("usage")):
         _usage(event, usage)
     if event.role == "tool":
-        _answered(event, members)
-    asked = members.get("tool_calls") or message.get("tool_calls")
-    calls = [_call(event, *each) for each in tool_calls(asked)] if asked else ()
+        _set_tool_result(event, members)
+    requested = members.get("tool_calls") or message.get("tool_calls")
+    calls = [_tool_call(event, *each) for each in tool_calls(requested)] if requested else ()
     kind = likely_kind(event)
     if kind is None:
         raise UnknownType("untyped", event)
@@ -96,7 +104,7 @@ def _events(line: bytes, _state: State) -> Sequence[Event]:
     return (event, *calls)
 
 
-def _said(members: Mapping[str, object]) -> str | None:
+def _text(members: JsonObject) -> str | None:
     for key in _CONTENT:
         content = members.get(key)
         if content is not None and (said := plain_text(content)):
@@ -104,7 +112,7 @@ def _said(members: Mapping[str, object]) -> str | None:
     return None
 
 
-def _first(members: Mapping[str, object], keys: Sequence[str]) -> str | None:
+def _first(members: JsonObject, keys: Sequence[str]) -> str | None:
     for key in keys:
         value = members.get(key)
         if (
@@ -117,14 +125,14 @@ def _first(members: Mapping[str, object], keys: Sequence[str]) -> str | None:
     return None
 
 
-def _role(members: Mapping[str, object], message: Mapping[str, object]) -> str | None:
+def _role(members: JsonObject, message: JsonObject) -> str | None:
     for each in (members.get("role"), message.get("role"), members.get("type")):
         if isinstance(each, str) and each.lower() in _ROLES:
             return _ROLES[each.lower()][0]
     return None
 
 
-def _usage(event: Event, usage: Mapping[str, object]) -> None:
+def _usage(event: Event, usage: JsonObject) -> None:
     """Take the counts, but no scope: only who knows the file can say whether they may be summed (a
     field map does).
     """
@@ -139,26 +147,28 @@ def _usage(event: Event, usage: Mapping[str, object]) -> None:
     event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))
 
 
-def _answered(event: Event, members: Mapping[str, object]) -> None:
+def _set_tool_result(event: Event, members: JsonObject) -> None:
     event.tool_result, event.text = event.text, None
     event.tool_call_id = text(members.get("tool_call_id"))
     event.tool_name = text(members.get("name"))
     event.tool_type = tool_type(event.tool_name)
 
 
-def _call(asked: Event, call: str | None, name: str | None, arguments: str | None) -> Event:
+def _tool_call(
+    requested: Event, call: str | None, name: str | None, arguments: str | None
+) -> Event:
     return Event(
         event_kind="tool_call",
-        native_id=asked.native_id,
-        conversation_id=asked.conversation_id,
-        event_time=asked.event_time,
-        model=asked.model,
+        native_id=requested.native_id,
+        conversation_id=requested.conversation_id,
+        event_time=requested.event_time,
+        model=requested.model,
         operation_name="execute_tool",
         tool_call_id=call,
         tool_name=name,
         tool_type=tool_type(name),
         tool_arguments=arguments,
-        cwd=asked.cwd,
+        cwd=requested.cwd,
     )
 
 
@@ -167,5 +177,5 @@ DIALECT: Dialect[State] = Dialect(
     recognise=lambda _path, _line: False,
     state=State,
     begin=lambda _path: State(),
-    events=_events,
+    map_line=map_line,
 )

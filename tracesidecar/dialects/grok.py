@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, Outcome
-from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
-from tracesidecar.dialects.parsing.correlation import remember
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import ToolType, tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    ToolType,
+    as_json,
+    at,
+    count,
+    fields,
+    plain_text,
+    real,
+    remember,
+    text,
+    tool_calls,
+    tool_type,
+    utc,
+)
 
 _TICKS_PER_USD = 1e10
 _OUTCOMES: dict[str, Outcome] = {"completed": "success", "failed": "failure"}
@@ -37,27 +46,26 @@ class State(msgspec.Struct):
     tools: dict[str, str] = {}
 
 
-Members = Mapping[str, object]
-Map = Callable[[Event, Members, State], Sequence[Event]]
+_Mapper = Callable[[Event, JsonObject, State], Sequence[Event]]
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     """`…/sessions/<directory, percent-encoded>/<session>/updates.jsonl`."""
     parts = path.replace("\\", "/").split("/")
     return State(parts[-2], unquote(parts[-3])) if "sessions" in parts[:-3] else State()
 
 
-def _recognise(path: str, line: Members) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     return (
         "/.grok/sessions/" in path.replace("\\", "/")
         or text(at(line, "params", "update", "sessionUpdate")) is not None
     )
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    members = _decode(line)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    members = _decode(data)
     event = Event(
         event_kind="unknown",
         conversation_id=state.conversation or text(at(members, "params", "sessionId")),
@@ -70,24 +78,24 @@ def _events(line: bytes, state: State) -> Sequence[Event]:
     if update:
         return _update(event, update, state)
     kind = text(members.get("type")) or text(members.get("role")) or ""
-    mapped = _MESSAGES.get(kind)
-    if mapped is None:
+    mapper = _MESSAGES.get(kind)
+    if mapper is None:
         raise UnknownType(kind, event)
-    return mapped(event, members, state)
+    return mapper(event, members, state)
 
 
-def _update(event: Event, update: Members, state: State) -> Sequence[Event]:
+def _update(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
     usage = fields(update.get("usage"))
     if usage:
         return _turn(event, text(update.get("prompt_id")), usage)
     kind = text(update.get("sessionUpdate")) or ""
-    mapped = _UPDATES.get(kind)
-    if mapped is None:
+    mapper = _UPDATES.get(kind)
+    if mapper is None:
         raise UnknownType(kind, event)
-    return mapped(event, update, state)
+    return mapper(event, update, state)
 
 
-def _turn(event: Event, prompt: str | None, usage: Members) -> Sequence[Event]:
+def _turn(event: Event, prompt: str | None, usage: JsonObject) -> Sequence[Event]:
     """The usage of one turn, by model where it says so.
 
     A turn that is told again replaces the first telling.
@@ -115,7 +123,7 @@ def _turn(event: Event, prompt: str | None, usage: Members) -> Sequence[Event]:
     return calls
 
 
-def _user(event: Event, members: Members, _state: State) -> Sequence[Event]:
+def _user(event: Event, members: JsonObject, _state: State) -> Sequence[Event]:
     """What was put in for the user (instructions, reminders) is bookkeeping; an interjection is the
     user's.
     """
@@ -125,18 +133,18 @@ def _user(event: Event, members: Members, _state: State) -> Sequence[Event]:
     return (event,)
 
 
-def _system(event: Event, members: Members, _state: State) -> Sequence[Event]:
+def _system(event: Event, members: JsonObject, _state: State) -> Sequence[Event]:
     event.event_kind, event.role, event.text = "state", "system", plain_text(members.get("content"))
     return (event,)
 
 
-def _reasoning(event: Event, members: Members, _state: State) -> Sequence[Event]:
+def _reasoning(event: Event, members: JsonObject, _state: State) -> Sequence[Event]:
     event.event_kind, event.role = "reasoning", "assistant"
     event.text = plain_text(members.get("summary")) or plain_text(members.get("content"))
     return (event,)
 
 
-def _assistant(event: Event, members: Members, state: State) -> Sequence[Event]:
+def _assistant(event: Event, members: JsonObject, state: State) -> Sequence[Event]:
     """Thinking that old versions put beside the answer, the answer, and the tools that it asks for."""
     found = []
     if thought := text(members.get("reasoning_content")):
@@ -152,10 +160,10 @@ def _assistant(event: Event, members: Members, state: State) -> Sequence[Event]:
         )
     )
     for call in tool_calls(members.get("tool_calls")):
-        asked = msgspec.structs.replace(event)
-        _call(asked, call.id, call.name, state)
-        asked.tool_arguments = call.arguments
-        found.append(asked)
+        call_event = msgspec.structs.replace(event)
+        _call(call_event, call.id, call.name, state)
+        call_event.tool_arguments = call.arguments
+        found.append(call_event)
     return found
 
 
@@ -166,7 +174,7 @@ def _call(event: Event, call: str | None, name: str | None, state: State) -> Non
         remember(state.tools, call, name)
 
 
-def _result(event: Event, members: Members, state: State) -> Sequence[Event]:
+def _result(event: Event, members: JsonObject, state: State) -> Sequence[Event]:
     event.event_kind, event.operation_name, event.role = "tool_result", "execute_tool", "tool"
     event.tool_call_id = text(members.get("tool_call_id"))
     event.tool_name = state.tools.pop(event.tool_call_id or "", None)
@@ -175,7 +183,7 @@ def _result(event: Event, members: Members, state: State) -> Sequence[Event]:
     return (event,)
 
 
-def _backend_tool(event: Event, members: Members, _state: State) -> Sequence[Event]:
+def _backend_tool_call(event: Event, members: JsonObject, _state: State) -> Sequence[Event]:
     """A tool that ran where the model runs; its result is not written."""
     tool = fields(members.get("kind"))
     event.event_kind, event.operation_name = "tool_call", "execute_tool"
@@ -188,7 +196,7 @@ def _backend_tool(event: Event, members: Members, _state: State) -> Sequence[Eve
     return (event,)
 
 
-def _chunk(event: Event, update: Members, _state: State) -> Sequence[Event]:
+def _chunk(event: Event, update: JsonObject, _state: State) -> Sequence[Event]:
     """A piece of a message as it was streamed."""
     kind = text(update.get("sessionUpdate"))
     event.text = plain_text(update.get("content"))
@@ -203,7 +211,7 @@ def _chunk(event: Event, update: Members, _state: State) -> Sequence[Event]:
     return (event,)
 
 
-def _tool_call(event: Event, update: Members, state: State) -> Sequence[Event]:
+def _tool_call(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
     """The title is for people and may be a sentence; then the kind is the name."""
     title, kind = text(update.get("title")), text(update.get("kind"))
     _call(
@@ -215,7 +223,7 @@ def _tool_call(event: Event, update: Members, state: State) -> Sequence[Event]:
     return (event,)
 
 
-def _tool_update(event: Event, update: Members, state: State) -> Sequence[Event]:
+def _tool_update(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
     """Progress of a call; its end is the result."""
     call, status = text(update.get("toolCallId")), text(update.get("status"))
     event.tool_call_id, event.operation_name = call, "execute_tool"
@@ -230,26 +238,26 @@ def _tool_update(event: Event, update: Members, state: State) -> Sequence[Event]
     return (event,)
 
 
-def _state(event: Event, update: Members, _state: State) -> Sequence[Event]:
+def _state(event: Event, update: JsonObject, _state: State) -> Sequence[Event]:
     event.event_kind, event.operation_name = "state", text(update.get("sessionUpdate"))
     return (event,)
 
 
-def _compaction(event: Event, _update: Members, _state: State) -> Sequence[Event]:
+def _compaction(event: Event, _update: JsonObject, _state: State) -> Sequence[Event]:
     event.event_kind = "compaction"
     return (event,)
 
 
-_MESSAGES: dict[str, Map] = {
+_MESSAGES: dict[str, _Mapper] = {
     "system": _system,
     "user": _user,
     "reasoning": _reasoning,
     "assistant": _assistant,
     "tool_result": _result,
     "tool": _result,
-    "backend_tool_call": _backend_tool,
+    "backend_tool_call": _backend_tool_call,
 }
-_UPDATES: dict[str, Map] = {
+_UPDATES: dict[str, _Mapper] = {
     "user_message_chunk": _chunk,
     "agent_message_chunk": _chunk,
     "agent_thought_chunk": _chunk,
@@ -263,10 +271,10 @@ _UPDATES: dict[str, Map] = {
 
 DIALECT: Dialect[State] = Dialect(
     name="grok",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
 )
 """A session's `chat_history.jsonl` says again what `updates.jsonl` says, without times and usage;
 who has only that may include it instead.

@@ -15,11 +15,11 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
-from tracesidecar.dialects.generic import DIALECT as GENERIC
-from tracesidecar.dialects.prices import priced
-from tracesidecar.dialects.registry import every_dialect
+from tracesidecar.dialects.parsing import JsonObject
+from tracesidecar.dialects.prices import price_call
+from tracesidecar.dialects.registry import DIALECT_NAMES, GENERIC, load_dialect, load_dialects
 from tracesidecar.dialects.state import UNDECIDED, FileState, UnreadableState, begin, decode_state
-from tracesidecar.dialects.truncate import raw_column, shorten_columns
+from tracesidecar.dialects.truncate import raw_column, truncate_columns
 
 UNPRICED = "unpriced"
 """What `observe` is told instead of a type where a call has a model that the price table does not
@@ -59,7 +59,7 @@ class LineBlock:
     refusal: str = ""
 
 
-class Interpreted(NamedTuple):
+class DialectEvent(NamedTuple):
     """An event and the dialect that it comes from."""
 
     dialect: str
@@ -85,38 +85,35 @@ class Interpreter:
         `observe` is told of each line of an unknown type: dialect and type.
         """
         self._known = dialect
-        self._dialects = {
-            each.name: each for each in (*every_dialect(), *((dialect,) if dialect else ()))
-        }
         self._labels = (
             msgspec.json.encode(dict(labels), order="sorted").decode() if labels else None
         )
         self._host = host
         self._observe = observe
 
-    def __call__(self, passage: LineBlock, state: bytes | None) -> tuple[list[Interpreted], bytes]:
+    def __call__(self, block: LineBlock, state: bytes | None) -> tuple[list[DialectEvent], bytes]:
         """Return the events of the lines, at least one each, and the state behind them; `state`
         None is the beginning of the file.
 
         Raises UnreadableState.
         """
-        file = decode_state(state) if state else begin(passage.label)
-        if not file.first and passage.count:
-            file.first = _first_digest(passage)
-        found: list[Interpreted] = []
+        file = decode_state(state) if state else begin(block.label)
+        if not file.first and block.count:
+            file.first = _first_digest(block)
+        found: list[DialectEvent] = []
         reader = self._reader(file)
-        for line in passage.lines:
+        for line in block.lines:
             if file.dialect == UNDECIDED:
                 reader = self._decide(file, line, reader)
             found += reader.events(line)
         file.mapper = msgspec.msgpack.encode(reader.state)
-        file.lines += passage.count
+        file.lines += block.count
         return found, file.encode()
 
     def _reader(self, file: FileState) -> _Reader:
         if file.dialect == UNDECIDED and self._known is not None:
             file.dialect = self._known.name
-        dialect = self._dialects.get(file.dialect, GENERIC)
+        dialect = self._dialect(file.dialect)
         try:
             state = (
                 msgspec.msgpack.decode(file.mapper, type=dialect.state)
@@ -127,14 +124,19 @@ class Interpreter:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
         return _Reader(dialect, state, file, self._labels, self._host, self._observe)
 
+    def _dialect(self, name: str) -> Dialect[msgspec.Struct]:
+        if self._known is not None and self._known.name == name:
+            return self._known
+        return load_dialect(name if name in DIALECT_NAMES else GENERIC)
+
     def _decide(self, file: FileState, line: Line, reader: _Reader) -> _Reader:
         """Show the line to the dialects; what comes before the one that knows it stays generic."""
         try:
-            members: Mapping[str, object] = _decode_object(line.data)
+            members: JsonObject = _decode_object(line.data)
         except (msgspec.DecodeError, RecursionError):
             members = {}
         known = next(
-            (each for each in self._dialects.values() if _recognises(each, file.path, members)),
+            (each for each in load_dialects() if _recognises(each, file.path, members)),
             None,
         )
         if known is not None:
@@ -158,16 +160,16 @@ class _Reader:
     host: str | None
     observe: Callable[[str, str], None]
 
-    def events(self, line: Line) -> list[Interpreted]:
+    def events(self, line: Line) -> list[DialectEvent]:
         """The finished events of one line."""
         digest = hashlib.sha256(line.data).hexdigest()
-        events = self._mapped(line.data)
-        shortened = [shorten_columns(event) for event in events]
-        raw, is_short = raw_column(line.data, self.dialect.bulky)
+        events = self._map(line.data)
+        truncated = [truncate_columns(event) for event in events]
+        raw, is_raw_truncated = raw_column(line.data, self.dialect.bulky)
         count, kinds = _redactions(line.data)
         ordinals: dict[tuple[str | None, str], int] = {}
-        for event, is_cut in zip(events, shortened, strict=True):
-            self._place(event)
+        for event, is_truncated in zip(events, truncated, strict=True):
+            self._set_lineage(event)
             event.event_id = self._id(event, ordinals, line.offset, digest)
             event.schema_version = SCHEMA_VERSION
             event.source_file = self.file.path
@@ -179,21 +181,23 @@ class _Reader:
             )
             event.line_state = "repaired" if line.is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
-            event.truncated = is_cut or bool(event.truncated) or (is_short and event is events[0])
+            event.truncated = (
+                is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
+            )
             event.labels, event.host_name = self.labels, event.host_name or self.host
             if event.usage_scope == "call" and event.cost_usd is None:
                 self._price(event)
         if all(event.raw is None for event in events):
             events[0].raw = raw
-        return [Interpreted(self.dialect.name, event) for event in events]
+        return [DialectEvent(self.dialect.name, event) for event in events]
 
-    def _mapped(self, data: bytes) -> Sequence[Event]:
+    def _map(self, data: bytes) -> Sequence[Event]:
         """What the mapper makes of a line.
 
         Whatever it does not understand is an event all the same: no line is lost.
         """
         try:
-            return self.dialect.events(data, self.state) or (Event(event_kind="state"),)
+            return self.dialect.map_line(data, self.state) or (Event(event_kind="state"),)
         except UnknownType as unknown:
             name = unknown.line_type if _TYPE_NAME.fullmatch(unknown.line_type) else "other"
             self.observe(self.dialect.name, name)
@@ -204,7 +208,7 @@ class _Reader:
             self.observe(self.dialect.name, "mapper_error")
         return (Event(event_kind="unknown"),)
 
-    def _place(self, event: Event) -> None:
+    def _set_lineage(self, event: Event) -> None:
         """Which conversation, and when: from the line, else from an earlier one, else from the
         file.
         """
@@ -241,14 +245,14 @@ class _Reader:
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def _price(self, event: Event) -> None:
-        found = priced(event)
+        found = price_call(event)
         if found is not None:
             event.cost_usd, event.cost_source = found
         elif event.model is not None:
             self.observe(self.dialect.name, UNPRICED)
 
 
-def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: Mapping[str, object]) -> bool:
+def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: JsonObject) -> bool:
     """Ask a dialect; a line that it cannot even look at is not its own."""
     try:
         return dialect.recognise(path, members)
@@ -256,15 +260,13 @@ def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: Mapping[st
         return False
 
 
-def _first_digest(passage: LineBlock) -> bytes:
+def _first_digest(block: LineBlock) -> bytes:
     """Tells apart files whose lines have no ids: of the first line as redacted, or of why it was
     refused.
     """
-    first = passage.lines[0] if passage.lines else None
-    is_first = first is not None and (first.number == 0 or not passage.refusal)
-    content = (
-        first.data if first is not None and is_first else b"refused:" + passage.refusal.encode()
-    )
+    first = block.lines[0] if block.lines else None
+    is_first = first is not None and (first.number == 0 or not block.refusal)
+    content = first.data if first is not None and is_first else b"refused:" + block.refusal.encode()
     return hashlib.sha256(content).digest()[:16]
 
 

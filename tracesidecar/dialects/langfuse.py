@@ -13,14 +13,21 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.message_text import message_text
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
-
-Row = Mapping[str, object]
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    message_text,
+    milliseconds_between,
+    real,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 
 _KINDS: dict[str, tuple[EventKind, str]] = {
     "GENERATION": ("model_call", "chat"),
@@ -43,7 +50,7 @@ class State(msgspec.Struct):
     """Nothing is carried: each row has all that it says."""
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """A row with Langfuse's names of what only its tables have."""
     row = line.keys()
     is_observation = (
@@ -58,7 +65,7 @@ def recognise(_path: str, line: Mapping[str, object]) -> bool:
     return is_observation or is_score or is_trace
 
 
-def events(data: bytes, _state: State) -> Sequence[Event]:
+def map_line(data: bytes, _state: State) -> Sequence[Event]:
     """One event a row."""
     row = _decode(data)
     if "trace_id" not in row:
@@ -70,10 +77,10 @@ def events(data: bytes, _state: State) -> Sequence[Event]:
     return (_trace(row),)
 
 
-def _observation(row: Row) -> Event:
+def _observation(row: JsonObject) -> Event:
     written = text(row.get("type")) or ""
     kind, operation = _KINDS.get(written, _UNKNOWN)
-    event = _placed(
+    event = _set_envelope(
         Event(event_kind=kind, operation_name=operation, native_id=text(row.get("id"))),
         row,
         "start_time",
@@ -99,15 +106,15 @@ def _observation(row: Row) -> Event:
             "assistant" if event.text is not None and kind in ("model_call", "agent_run") else None
         )
     event.model = text(row.get("provided_model_name")) or text(row.get("model"))
-    _count_usage(event, row)
+    _set_usage(event, row)
     if row.get("end_time") is None and event.usage_scope is None:
         event.event_kind = "state"  # it still runs: a later export has it again
     return event
 
 
-def _trace(row: Row) -> Event:
+def _trace(row: JsonObject) -> Event:
     """A trace is the sum of its observations: its usage and cost stay in the line."""
-    event = _placed(
+    event = _set_envelope(
         Event(event_kind="span", operation_name="trace", native_id=text(row.get("id"))),
         row,
         "timestamp",
@@ -118,9 +125,9 @@ def _trace(row: Row) -> Event:
     return event
 
 
-def _score(row: Row) -> Event:
+def _score(row: JsonObject) -> Event:
     """A judgement of a trace or an observation; its name and value are the text."""
-    event = _placed(
+    event = _set_envelope(
         Event(event_kind="state", operation_name="score", native_id=text(row.get("id"))),
         row,
         "timestamp",
@@ -131,7 +138,7 @@ def _score(row: Row) -> Event:
     return event
 
 
-def _placed(event: Event, row: Row, time: str) -> Event:
+def _set_envelope(event: Event, row: JsonObject, time: str) -> Event:
     event.trace_id = text(row.get("trace_id"))
     event.conversation_id = text(row.get("session_id")) or event.trace_id
     event.user_id, event.agent_version = text(row.get("user_id")), text(row.get("version"))
@@ -140,7 +147,7 @@ def _placed(event: Event, row: Row, time: str) -> Event:
     return event
 
 
-def _count_usage(event: Event, row: Row) -> None:
+def _set_usage(event: Event, row: JsonObject) -> None:
     """Langfuse counts in buckets of which each has its price: what was cached is beside `input`,
     what was thought beside `output`.
 
@@ -186,5 +193,9 @@ def _bucket(buckets: Mapping[str, int], *parts: str) -> int | None:
 
 
 DIALECT: Dialect[State] = Dialect(
-    name="langfuse", recognise=recognise, state=State, begin=lambda _path: State(), events=events
+    name="langfuse",
+    recognise=recognise,
+    state=State,
+    begin=lambda _path: State(),
+    map_line=map_line,
 )

@@ -5,16 +5,22 @@ file.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    count,
+    fields,
+    real,
+    text,
+    tool_type,
+    utc,
+)
 from tracesidecar.dialects.state import stem
 
 _KEYS = frozenset(("action", "connector", "operation", "output_summary", "duration_ms"))
@@ -34,7 +40,7 @@ class State(msgspec.Struct):
     conversation: str | None = None
 
 
-class _Line(msgspec.Struct):
+class Line(msgspec.Struct):
     """What every line has (0.3 and later; the last seven came with it).
 
     Nothing is ever null: "" and 0 also mean that nobody said.
@@ -58,60 +64,60 @@ class _Line(msgspec.Struct):
     model: object = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(Line).decode
 _decode_result = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     named = _CONVERSATION_FILE.fullmatch(stem(path))
     return State(named[1] if named else None)
 
 
-def _recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     return line.keys() >= _KEYS
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    entry = _decode(line)
-    action = text(entry.action) or ""
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    action = text(line.action) or ""
     if action == "tool_call":
-        return _tool_call(entry, state)
-    event = _event(entry, state)
+        return _tool_call(line, state)
+    event = _base_event(line, state)
     shape = _SHAPES.get(action)
     if shape is None:
         raise UnknownType(action, event)
-    shape(event, entry)
+    shape(event, line)
     return (event,)
 
 
-def _event(entry: _Line, state: State) -> Event:
+def _base_event(line: Line, state: State) -> Event:
     """What every action has in the same place."""
-    failed = entry.success is False
+    failed = line.success is False
     return Event(
         event_kind="unknown",
-        conversation_id=entry.conversation_id
-        if isinstance(entry.conversation_id, str)
+        conversation_id=line.conversation_id
+        if isinstance(line.conversation_id, str)
         else state.conversation,
-        event_time=utc(entry.timestamp),
-        duration_ms=real(entry.duration_ms),
-        operation_name=text(entry.action),
-        text=text(entry.output_summary),
-        outcome="failure" if failed else "success" if entry.success is True else None,
-        error_type=text(entry.action) if failed else None,
-        error_message=text(entry.error),
+        event_time=utc(line.timestamp),
+        duration_ms=real(line.duration_ms),
+        operation_name=text(line.action),
+        text=text(line.output_summary),
+        outcome="failure" if failed else "success" if line.success is True else None,
+        error_type=text(line.action) if failed else None,
+        error_message=text(line.error),
         agent_name="machina",
-        truncated=_is_cut(entry.input_summary, entry.output_summary) or None,
+        truncated=_is_cut(line.input_summary, line.output_summary) or None,
     )
 
 
-def _model_call(event: Event, entry: _Line) -> None:
+def _model_call(event: Event, line: Line) -> None:
     """A round trip to the model is two lines: its usage, and how long it took.
 
     Only the first is a call, or the only one where it failed.
     """
     event.operation_name = "chat"
-    model = text(entry.model)
-    given, written = count(entry.prompt_tokens), count(entry.completion_tokens)
+    model = text(line.model)
+    given, written = count(line.prompt_tokens), count(line.completion_tokens)
     if model is None and not given and not written:
         event.event_kind = "span" if event.outcome == "success" else "model_call"
         return
@@ -121,37 +127,37 @@ def _model_call(event: Event, entry: _Line) -> None:
     event.input_tokens, event.output_tokens, event.usage_scope = given, written, "call"
     event.duration_ms = event.duration_ms or None
     # 0.0 is also what Machina writes for a model without a price
-    event.cost_usd = real(entry.usd_cost) or None
+    event.cost_usd = real(line.usd_cost) or None
     event.cost_source = "recorded" if event.cost_usd is not None else None
 
 
-def _connector(event: Event, entry: _Line) -> None:
+def _connector(event: Event, line: Line) -> None:
     """The agent's own look into a connector, before the model is asked."""
     event.event_kind = "span"
-    event.tool_name = text(entry.operation) or text(entry.connector)
+    event.tool_name = text(line.operation) or text(line.connector)
     event.tool_type = "datastore"
-    asked = {
-        "connector": text(entry.connector),
-        "asset_id": text(entry.asset_id),
-        "input": text(entry.input_summary),
+    query = {
+        "connector": text(line.connector),
+        "asset_id": text(line.asset_id),
+        "input": text(line.input_summary),
     }
     event.tool_arguments = (
-        as_json({name: value for name, value in asked.items() if value})
-        if any(asked.values())
+        as_json({name: value for name, value in query.items() if value})
+        if any(query.values())
         else None
     )
 
 
-def _workflow_step(event: Event, entry: _Line) -> None:
+def _workflow_step(event: Event, line: Line) -> None:
     event.event_kind = "span"
-    event.tool_name = text(entry.operation)
+    event.tool_name = text(line.operation)
 
 
-def _state(event: Event, _entry: _Line) -> None:
+def _state(event: Event, _entry: Line) -> None:
     event.event_kind = "state"
 
 
-_SHAPES: dict[str, Callable[[Event, _Line], None]] = {
+_SHAPES: dict[str, Callable[[Event, Line], None]] = {
     "llm_call": _model_call,
     "connector_query": _connector,
     "workflow_step": _workflow_step,
@@ -160,21 +166,21 @@ _SHAPES: dict[str, Callable[[Event, _Line], None]] = {
 }
 
 
-def _tool_call(entry: _Line, state: State) -> Sequence[Event]:
+def _tool_call(line: Line, state: State) -> Sequence[Event]:
     """One line is the call and its result.
 
     A tool that failed is a success to Machina; its result tells.
     """
-    result = _event(entry, state)
-    full = text(fields(entry.metadata).get("result_json"))
+    result = _base_event(line, state)
+    full = text(fields(line.metadata).get("result_json"))
     result.event_kind, result.operation_name = "tool_result", "execute_tool"
-    result.tool_name = text(entry.operation)
+    result.tool_name = text(line.operation)
     result.tool_type = tool_type(result.tool_name)
     result.tool_result, result.text = full or result.text, None
-    result.truncated = _is_cut(entry.output_summary, full) or None
-    if result.outcome == "success" and (text(entry.output_summary) or "").startswith(_ERROR_RESULT):
+    result.truncated = _is_cut(line.output_summary, full) or None
+    if result.outcome == "success" and (text(line.output_summary) or "").startswith(_ERROR_RESULT):
         result.outcome, result.error_type = "failure", "tool_error"
-        result.error_message = _told_error(full) or text(entry.output_summary)
+        result.error_message = _error_in_result(full) or text(line.output_summary)
     call = Event(
         event_kind="tool_call",
         conversation_id=result.conversation_id,
@@ -182,14 +188,14 @@ def _tool_call(entry: _Line, state: State) -> Sequence[Event]:
         operation_name="execute_tool",
         tool_name=result.tool_name,
         tool_type=result.tool_type,
-        tool_arguments=text(entry.input_summary),
+        tool_arguments=text(line.input_summary),
         agent_name="machina",
-        truncated=_is_cut(entry.input_summary) or None,
+        truncated=_is_cut(line.input_summary) or None,
     )
     return (call, result)
 
 
-def _told_error(full: str | None) -> str | None:
+def _error_in_result(full: str | None) -> str | None:
     """What a whole result says under `error`."""
     if full is None or full.endswith(_CUT):
         return None
@@ -207,5 +213,5 @@ def _is_cut(*values: object) -> bool:
 
 
 DIALECT: Dialect[State] = Dialect(
-    name="machina", recognise=_recognise, state=State, begin=_begin, events=_events
+    name="machina", recognise=recognise, state=State, begin=begin, map_line=map_line
 )

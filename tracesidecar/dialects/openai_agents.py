@@ -4,19 +4,27 @@ gives, one object a line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.message_text import message_text
-from tracesidecar.dialects.parsing.numbers import count
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    message_text,
+    milliseconds_between,
+    plain_text,
+    remember,
+    text,
+    tool_type,
+    utc,
+)
 
 
 class Line(msgspec.Struct):
@@ -42,18 +50,17 @@ class State(msgspec.Struct):
     groups: dict[str, str] = {}
 
 
-Data = Mapping[str, object]
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """The SDK's own names of its two objects, with what only they have."""
     return (line.get("object") == "trace.span" and "span_data" in line) or (
         line.get("object") == "trace" and "workflow_name" in line
     )
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """One event a line."""
     line = _decode(data)
     if line.type == "trace":
@@ -100,7 +107,7 @@ def _span(line: Line, state: State) -> Event:
     return event
 
 
-def _agent(event: Event, data: Data) -> None:
+def _agent(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name, event.agent_name = (
         "agent_run",
         "invoke_agent",
@@ -108,7 +115,7 @@ def _agent(event: Event, data: Data) -> None:
     )
 
 
-def _generation(event: Event, data: Data) -> None:
+def _generation(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name, event.model = (
         "model_call",
         "chat",
@@ -117,18 +124,18 @@ def _generation(event: Event, data: Data) -> None:
     event.text = message_text(data.get("output"))
     event.role = "assistant" if event.text is not None else None
     event.api_call_id = call_key(event.conversation_id, event.native_id)
-    _count_usage(event, data.get("usage"))
+    _set_usage(event, data.get("usage"))
 
 
-def _response(event: Event, data: Data) -> None:
+def _response(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name, event.provider_name = "model_call", "chat", "openai"
     event.api_call_id = call_key(
         event.conversation_id, text(data.get("response_id")) or event.native_id
     )
-    _count_usage(event, data.get("usage"))
+    _set_usage(event, data.get("usage"))
 
 
-def _function(event: Event, data: Data) -> None:
+def _function(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name, event.tool_name = (
         "tool_call",
         "execute_tool",
@@ -142,12 +149,12 @@ def _function(event: Event, data: Data) -> None:
     )
 
 
-def _handoff(event: Event, data: Data) -> None:
+def _handoff(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name = "agent_run", "handoff"
     event.agent_name = text(data.get("to_agent"))
 
 
-def _guardrail(event: Event, data: Data) -> None:
+def _guardrail(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name, event.text = (
         "permission",
         "guardrail",
@@ -157,16 +164,16 @@ def _guardrail(event: Event, data: Data) -> None:
         event.outcome = "failure"
 
 
-def _custom(event: Event, data: Data) -> None:
+def _custom(event: Event, data: JsonObject) -> None:
     """The SDK writes its tasks and turns as custom spans, with the sum of what their calls used."""
     event.operation_name = text(data.get("name"))
     event.agent_name = text(at(data, "data", "agent_name"))
     if at(data, "data", "sdk_span_type") in ("task", "turn"):
         event.event_kind = "agent_run"
-    _count_usage(event, at(data, "data", "usage"))
+    _set_usage(event, at(data, "data", "usage"))
 
 
-def _speech(event: Event, data: Data) -> None:
+def _speech(event: Event, data: JsonObject) -> None:
     """Audio stays in the line: of both directions only the text is a column."""
     event.operation_name, event.model = text(data.get("type")), text(data.get("model"))
     event.text = plain_text(
@@ -174,7 +181,7 @@ def _speech(event: Event, data: Data) -> None:
     )
 
 
-def _mcp_tools(event: Event, data: Data) -> None:
+def _mcp_tools(event: Event, data: JsonObject) -> None:
     event.event_kind, event.operation_name, event.text = (
         "state",
         "mcp_tools",
@@ -182,7 +189,7 @@ def _mcp_tools(event: Event, data: Data) -> None:
     )
 
 
-def _count_usage(event: Event, value: object) -> None:
+def _set_usage(event: Event, value: object) -> None:
     """Names of the Responses API, or of Chat Completions."""
     usage = fields(value)
     event.input_tokens = count(usage.get("input_tokens", usage.get("prompt_tokens")))
@@ -195,7 +202,7 @@ def _count_usage(event: Event, value: object) -> None:
         event.usage_scope = "call" if event.event_kind == "model_call" else "agent_total"
 
 
-_SPANS: dict[str, Callable[[Event, Data], None]] = {
+_SPANS: dict[str, Callable[[Event, JsonObject], None]] = {
     "agent": _agent,
     "generation": _generation,
     "response": _response,
@@ -214,5 +221,5 @@ DIALECT: Dialect[State] = Dialect(
     recognise=recognise,
     state=State,
     begin=lambda _path: State(),
-    events=events,
+    map_line=map_line,
 )

@@ -4,19 +4,26 @@ total of the conversation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    plain_text,
+    real,
+    text,
+    tool_type,
+    utc,
+)
 
 
 class Line(msgspec.Struct):
@@ -59,12 +66,12 @@ class State(msgspec.Struct):
     conversation: str | None = None
 
 
-Reader = Callable[[Line], Sequence[Event]]
+_Mapper = Callable[[Line], Sequence[Event]]
 
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """What every event has, with a kind that is a class of the SDK."""
     kind = line.get("kind")
     return isinstance(kind, str) and kind in _KINDS and {"id", "timestamp", "source"} <= line.keys()
@@ -80,15 +87,15 @@ def begin(path: str) -> State:
     )
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """An action is what the model thought and said and the tool that it called; other lines are one
     event, statistics one for each model.
     """
     line = _decode(data)
     read = _KINDS.get(line.kind)
     if read is None:
-        raise UnknownType(line.kind, _placed(Event(event_kind="unknown"), line, state))
-    return [_placed(event, line, state) for event in read(line)]
+        raise UnknownType(line.kind, _set_envelope(Event(event_kind="unknown"), line, state))
+    return [_set_envelope(event, line, state) for event in read(line)]
 
 
 def _message(line: Line) -> Sequence[Event]:
@@ -223,13 +230,16 @@ def _update(line: Line) -> Sequence[Event]:
     is bookkeeping.
     """
     stats = line.value if line.key == "stats" else at(line.value, "stats")
-    found = [_spent(fields(metrics)) for metrics in fields(at(stats, "usage_to_metrics")).values()]
+    found = [
+        _usage_summary(fields(metrics))
+        for metrics in fields(at(stats, "usage_to_metrics")).values()
+    ]
     if found:
         return found
     return (Event(event_kind="state", operation_name=text(line.key), text=text(line.value)),)
 
 
-def _spent(metrics: Mapping[str, object]) -> Event:
+def _usage_summary(metrics: JsonObject) -> Event:
     usage = fields(metrics.get("accumulated_token_usage"))
     event = Event(
         event_kind="usage_summary", model=text(metrics.get("model_name")), usage_scope="cumulative"
@@ -246,18 +256,18 @@ def _spent(metrics: Mapping[str, object]) -> Event:
     return event
 
 
-def _placed(event: Event, line: Line, state: State) -> Event:
+def _set_envelope(event: Event, line: Line, state: State) -> Event:
     event.native_id = text(line.id)
     event.conversation_id = state.conversation
     event.agent_name = "openhands"
-    event.event_time = _local(text(line.timestamp))
+    event.event_time = _utc_of_local_time(text(line.timestamp))
     event.event_time_source = "line" if event.event_time is not None else None
     if event.event_kind in ("reasoning", "model_message", "tool_call"):
         event.api_call_id = call_key(state.conversation, text(line.llm_response_id))
     return event
 
 
-def _local(written: str | None) -> str | None:
+def _utc_of_local_time(written: str | None) -> str | None:
     """OpenHands writes the time of its machine without a zone: that is the zone of this process,
     which runs beside it.
     """
@@ -270,7 +280,7 @@ def _local(written: str | None) -> str | None:
         return None
 
 
-_KINDS: dict[str, Reader] = {
+_KINDS: dict[str, _Mapper] = {
     "MessageEvent": _message,
     "ActionEvent": _action,
     "ObservationEvent": _observation,
@@ -296,6 +306,6 @@ DIALECT: Dialect[State] = Dialect(
     recognise=recognise,
     state=State,
     begin=begin,
-    events=events,
+    map_line=map_line,
     bulky=(("tools",), ("log_data",)),
 )

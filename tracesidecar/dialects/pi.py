@@ -8,18 +8,27 @@ add their own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, fields, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    call_key,
+    count,
+    fields,
+    items,
+    plain_text,
+    real,
+    remember,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.(pi|omp)/agent/sessions/|/\.(openclaw)/agents/[^/]+/sessions/")
@@ -45,7 +54,7 @@ _BOOKKEEPING = frozenset(
 )
 
 
-class Message(msgspec.Struct, rename="camel"):
+class PiMessage(msgspec.Struct, rename="camel"):
     """What an entry of type `message` holds; which members it has depends on the role."""
 
     role: object = None
@@ -65,14 +74,14 @@ class Message(msgspec.Struct, rename="camel"):
     exit_code: object = None
 
 
-class Entry(msgspec.Struct, rename="camel"):
+class Line(msgspec.Struct, rename="camel"):
     """A line: the header or an entry of the session's tree."""
 
     type: object = None
     id: object = None
     parent_id: object = None
     timestamp: object = None
-    message: Message | None = None
+    message: PiMessage | None = None
     cwd: object = None
     parent_session: object = None
     branched_from: object = None
@@ -101,10 +110,10 @@ class State(msgspec.Struct):
     tools: dict[str, str] = {}
 
 
-_decode = msgspec.json.Decoder(Entry).decode
+_decode = msgspec.json.Decoder(Line).decode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
     return (
@@ -115,7 +124,7 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
     )
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     place = _PATH.search(path.replace("\\", "/"))
     agent = (place[1] or place[2]) if place else "pi"
     return State(agent=agent, conversation=_session_of(path))
@@ -126,34 +135,34 @@ def _session_of(path: str) -> str:
     return stem(path).rpartition("_")[2]
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    entry = _decode(line)
-    match entry.type:
-        case "message" if entry.message is not None:
-            return _message_events(entry, entry.message, state)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    match line.type:
+        case "message" if line.message is not None:
+            return _message_events(line, line.message, state)
         case "session":
-            return [_session(entry, state)]
+            return [_session(line, state)]
         case "model_change":
-            state.provider = text(entry.provider) or state.provider
-            state.model = text(entry.model_id) or text(entry.model) or state.model
-            event = _event("state", entry, state)
+            state.provider = text(line.provider) or state.provider
+            state.model = text(line.model_id) or text(line.model) or state.model
+            event = _make_event("state", line, state)
             event.model, event.provider_name = state.model, state.provider
             return [event]
         case "compaction" | "branch_summary":
-            return [_summary(entry, state)]
-        case str() if entry.type in _BOOKKEEPING:
-            event = _event("state", entry, state)
-            event.text = text(entry.name) or plain_text(entry.content)
+            return [_summary(line, state)]
+        case str() if line.type in _BOOKKEEPING:
+            event = _make_event("state", line, state)
+            event.text = text(line.name) or plain_text(line.content)
             return [event]
-    raise UnknownType(str(entry.type), _event("unknown", entry, state))
+    raise UnknownType(str(line.type), _make_event("unknown", line, state))
 
 
-def _event(kind: EventKind, entry: Entry, state: State) -> Event:
-    event_time = utc(entry.timestamp) or (utc(entry.message.timestamp) if entry.message else None)
+def _make_event(kind: EventKind, line: Line, state: State) -> Event:
+    event_time = utc(line.timestamp) or (utc(line.message.timestamp) if line.message else None)
     return Event(
         event_kind=kind,
-        native_id=text(entry.id),
-        parent_id=text(entry.parent_id),
+        native_id=text(line.id),
+        parent_id=text(line.parent_id),
         conversation_id=state.conversation,
         parent_conversation_id=state.parent,
         event_time=event_time,
@@ -163,48 +172,48 @@ def _event(kind: EventKind, entry: Entry, state: State) -> Event:
     )
 
 
-def _session(entry: Entry, state: State) -> Event:
-    state.conversation = text(entry.id) or state.conversation
-    parent = text(entry.parent_session) or text(entry.branched_from)
+def _session(line: Line, state: State) -> Event:
+    state.conversation = text(line.id) or state.conversation
+    parent = text(line.parent_session) or text(line.branched_from)
     state.parent = _session_of(parent) if parent else None
-    state.began = utc(entry.timestamp)
-    state.cwd = text(entry.cwd)
-    state.provider, state.model = text(entry.provider), text(entry.model_id)
-    return _event("session_start", entry, state)
+    state.began = utc(line.timestamp)
+    state.cwd = text(line.cwd)
+    state.provider, state.model = text(line.provider), text(line.model_id)
+    return _make_event("session_start", line, state)
 
 
-def _summary(entry: Entry, state: State) -> Event:
+def _summary(line: Line, state: State) -> Event:
     """What was summarised; the summary itself may have cost a call of the model in use."""
-    event = _event("compaction" if entry.type == "compaction" else "state", entry, state)
-    event.text = text(entry.summary)
-    if entry.usage is not None:
+    event = _make_event("compaction" if line.type == "compaction" else "state", line, state)
+    event.text = text(line.summary)
+    if line.usage is not None:
         event.model, event.provider_name = state.model, state.provider
-        _set_usage(event, entry, fields(entry.usage), state)
+        _set_usage(event, line, fields(line.usage), state)
     return event
 
 
-def _message_events(entry: Entry, message: Message, state: State) -> Sequence[Event]:
+def _message_events(line: Line, message: PiMessage, state: State) -> Sequence[Event]:
     match message.role:
         case "assistant":
-            return _assistant(entry, message, state)
+            return _assistant(line, message, state)
         case "user":
-            event = _event("user_message", entry, state)
+            event = _make_event("user_message", line, state)
             event.role, event.text = "user", plain_text(message.content)
             return [event]
         case "toolResult":
-            return [_tool_result(entry, message, state)]
+            return [_tool_result(line, message, state)]
         case "bashExecution":
-            return _user_command(entry, message, state)
+            return _user_command(line, message, state)
         case "custom" | "hookMessage" | "branchSummary" | "compactionSummary":
-            event = _event("state", entry, state)
+            event = _make_event("state", line, state)
             event.text = plain_text(message.content)
             return [event]
-    raise UnknownType(f"message.{message.role}", _event("unknown", entry, state))
+    raise UnknownType(f"message.{message.role}", _make_event("unknown", line, state))
 
 
-def _assistant(entry: Entry, message: Message, state: State) -> list[Event]:
+def _assistant(line: Line, message: PiMessage, state: State) -> list[Event]:
     usage = fields(message.usage)
-    event = _event("model_call" if usage else "model_message", entry, state)
+    event = _make_event("model_call" if usage else "model_message", line, state)
     event.role, event.text, event.operation_name = "assistant", plain_text(message.content), "chat"
     event.provider_name = text(message.provider) or state.provider
     event.model = text(message.model) or state.model
@@ -214,14 +223,14 @@ def _assistant(entry: Entry, message: Message, state: State) -> list[Event]:
     if event.outcome == "failure":
         event.error_type, event.error_message = event.finish_reason, text(message.error_message)
     if usage:
-        _set_usage(event, entry, usage, state, text(message.response_id))
-    return [event, *_blocks(entry, message, state)]
+        _set_usage(event, line, usage, state, text(message.response_id))
+    return [event, *_blocks(line, message, state)]
 
 
 def _set_usage(
     event: Event,
-    entry: Entry,
-    usage: Mapping[str, object],
+    line: Line,
+    usage: JsonObject,
     state: State,
     response: str | None = None,
 ) -> None:
@@ -243,18 +252,18 @@ def _set_usage(
         state.parent and state.began and event.event_time and event.event_time < state.began
     )
     event.api_call_id = call_key(
-        state.parent if is_copied else state.conversation, response or text(entry.id)
+        state.parent if is_copied else state.conversation, response or text(line.id)
     )
     event.cost_usd = real(fields(usage.get("cost")).get("total"))
     event.cost_source = None if event.cost_usd is None else "recorded"
 
 
-def _blocks(entry: Entry, message: Message, state: State) -> list[Event]:
+def _blocks(line: Line, message: PiMessage, state: State) -> list[Event]:
     events = []
     for block in map(fields, items(message.content)):
         match block.get("type"):
             case "thinking" if thinking := text(block.get("thinking")):
-                event = _event("reasoning", entry, state)
+                event = _make_event("reasoning", line, state)
                 event.role, event.text, event.model = (
                     "assistant",
                     thinking,
@@ -262,7 +271,7 @@ def _blocks(entry: Entry, message: Message, state: State) -> list[Event]:
                 )
                 events.append(event)
             case "toolCall" | "tool_use":
-                event = _event("tool_call", entry, state)
+                event = _make_event("tool_call", line, state)
                 event.role, event.operation_name = "assistant", "execute_tool"
                 event.tool_call_id, event.tool_name = text(block.get("id")), text(block.get("name"))
                 event.tool_type = tool_type(event.tool_name)
@@ -273,8 +282,8 @@ def _blocks(entry: Entry, message: Message, state: State) -> list[Event]:
     return events
 
 
-def _tool_result(entry: Entry, message: Message, state: State) -> Event:
-    event = _event("tool_result", entry, state)
+def _tool_result(line: Line, message: PiMessage, state: State) -> Event:
+    event = _make_event("tool_result", line, state)
     event.role, event.operation_name = "tool", "execute_tool"
     event.tool_call_id = text(message.tool_call_id)
     event.tool_name = text(message.tool_name) or state.tools.get(event.tool_call_id or "")
@@ -285,9 +294,9 @@ def _tool_result(entry: Entry, message: Message, state: State) -> Event:
     return event
 
 
-def _user_command(entry: Entry, message: Message, state: State) -> list[Event]:
+def _user_command(line: Line, message: PiMessage, state: State) -> list[Event]:
     """A shell command that the user ran: call and result in one line."""
-    call, result = _event("tool_call", entry, state), _event("tool_result", entry, state)
+    call, result = _make_event("tool_call", line, state), _make_event("tool_result", line, state)
     for event in (call, result):
         event.role, event.tool_name, event.tool_type, event.operation_name = (
             "user",
@@ -305,8 +314,8 @@ def _user_command(entry: Entry, message: Message, state: State) -> list[Event]:
 
 DIALECT: Dialect[State] = Dialect(
     name="pi",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
 )

@@ -27,7 +27,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cache_write_5m: float | None = None
     cache_write_1h: float | None = None
 
-    def of(self, kind: float | None) -> float:
+    def price_of(self, kind: float | None) -> float:
         """The price of a kind of input."""
         return self.input if kind is None else kind
 
@@ -47,7 +47,7 @@ class Price(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
     long: LongRates | None = None
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PriceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The price table; its version is the day on which it was checked."""
 
     version: str
@@ -55,14 +55,15 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def table() -> Table:
+def price_table() -> PriceTable:
     """The table of this release."""
     return msgspec.toml.decode(
-        resources.files("tracesidecar.dialects").joinpath("prices.toml").read_bytes(), type=Table
+        resources.files("tracesidecar.dialects").joinpath("prices.toml").read_bytes(),
+        type=PriceTable,
     )
 
 
-def priced(event: Event) -> tuple[float, str] | None:
+def price_call(event: Event) -> tuple[float, str] | None:
     """Cost of a call by its token columns, and its `cost_source`; None where tokens or the model's
     price are not known.
 
@@ -77,7 +78,7 @@ def priced(event: Event) -> tuple[float, str] | None:
         return None
     read, written = event.cache_read_input_tokens or 0, event.cache_creation_input_tokens or 0
     plain = max(0, event.input_tokens - read - written)
-    found = cost(
+    found = call_cost(
         event.model,
         plain,
         event.output_tokens,
@@ -85,15 +86,15 @@ def priced(event: Event) -> tuple[float, str] | None:
         cache_write_5m=written,
         at=event.event_time,
     )
-    return None if found is None else (found, source())
+    return None if found is None else (found, cost_source())
 
 
-def source() -> str:
+def cost_source() -> str:
     """The `cost_source` of whatever this table computes."""
-    return f"computed:{table().version}"
+    return f"computed:{price_table().version}"
 
 
-def cost(
+def call_cost(
     model: str,
     input_tokens: int,
     output_tokens: int,
@@ -116,10 +117,10 @@ def cost(
     rates: Rates = price.long if price.long is not None and whole > price.long.over else price
     total = (
         input_tokens * rates.input
-        + cache_read * rates.of(rates.cache_read)
-        + cache_write_5m * rates.of(rates.cache_write_5m)
+        + cache_read * rates.price_of(rates.cache_read)
+        + cache_write_5m * rates.price_of(rates.cache_write_5m)
         + cache_write_1h
-        * rates.of(
+        * rates.price_of(
             rates.cache_write_1h if rates.cache_write_1h is not None else rates.cache_write_5m
         )
         + output_tokens * rates.output
@@ -129,14 +130,14 @@ def cost(
 
 @lru_cache(maxsize=4096)
 def _price(model: str, day: str) -> Price | None:
-    rows = _by_model().get(listed_name(model), ())
+    rows = _by_model().get(price_list_name(model), ())
     return next((row for row in rows if row.since <= day), None)
 
 
 @cache
 def _by_model() -> Mapping[str, tuple[Price, ...]]:
     """Rows of each model, the newest first."""
-    rows = sorted(table().price, key=lambda row: row.since, reverse=True)
+    rows = sorted(price_table().price, key=lambda row: row.since, reverse=True)
     return {
         model: tuple(row for row in rows if model in row.models)
         for row in rows
@@ -144,7 +145,7 @@ def _by_model() -> Mapping[str, tuple[Price, ...]]:
     }
 
 
-def listed_name(model: str) -> str:
+def price_list_name(model: str) -> str:
     """The name that a price list has for a model: without gateway, region, vendor, date and version
     of the deployment.
     """

@@ -1,16 +1,19 @@
-"""Dialects by name, and in the order in which a file's first lines are shown to them."""
+"""Find dialects by name, and in the order in which a file's first lines are shown to them.
+
+The module of a dialect is imported when the dialect is first used.
+"""
 
 from __future__ import annotations
 
 import importlib
 from functools import cache
-from typing import cast
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 
-MODULES: dict[str, str] = {
+_MODULES: dict[str, str] = {
+    # These are known by a path or by names that no other program uses.
     "claude_code": "claude_code.dialect",
     "codex": "codex.dialect",
     "copilot": "copilot.dialect",
@@ -34,23 +37,27 @@ MODULES: dict[str, str] = {
     "openinference": "otel.openinference",
     "generic": "generic",
 }
-"""Name → module, which has its `Dialect` as DIALECT.
+"""The module of each dialect below this package, which has it as `DIALECT`."""
 
-First come the ones that are known by a path or by names that nobody else uses.
-"""
+DIALECT_NAMES: tuple[str, ...] = tuple(_MODULES)
+"""All dialects, in the order of recognition: the first that recognises a line gets its file."""
 
 GENERIC = "generic"
+"""The dialect of files that no other dialect recognises."""
 
 
 @cache
-def dialect(name: str) -> Dialect[msgspec.Struct]:
-    """The dialect of that name; KeyError where there is none."""
-    return cast(
-        "Dialect[msgspec.Struct]",
-        importlib.import_module(f"tracesidecar.dialects.{MODULES[name]}").DIALECT,
-    )
+def load_dialect(name: str) -> Dialect[msgspec.Struct]:
+    """Import and return the dialect of that name.
+
+    Raises KeyError if there is none.
+    """
+    module = importlib.import_module(f"tracesidecar.dialects.{_MODULES[name]}")
+    dialect: Dialect[msgspec.Struct] = module.DIALECT
+    return dialect
 
 
-def every_dialect() -> tuple[Dialect[msgspec.Struct], ...]:
-    """All of them, in the order of the registry."""
-    return tuple(dialect(name) for name in MODULES)
+@cache
+def load_dialects() -> tuple[Dialect[msgspec.Struct], ...]:
+    """Import and return all dialects, in the order of recognition."""
+    return tuple(map(load_dialect, DIALECT_NAMES))

@@ -58,11 +58,11 @@ def decode_state(body: bytes) -> FileState:
 
 def begin(label: str) -> FileState:
     """The state at the beginning of a file; `label` is its path as it may leave the machine."""
-    path = unrotated(label)
+    path = strip_rotation(label)
     return FileState(path, stem(path))
 
 
-def unrotated(label: str) -> str:
+def strip_rotation(label: str) -> str:
     """The path that a file had before a rotation named it (`a.jsonl.1`, `a.jsonl-20261121.gz`),
     where the name tells.
     """

@@ -38,22 +38,22 @@ _MAGIC = {
 }
 
 
-def shorten_columns(event: Event) -> bool:
+def truncate_columns(event: Event) -> bool:
     """Cut the long columns of an event; tell whether anything was."""
-    shortened = False
+    is_truncated = False
     for column in ("text", "tool_arguments", "tool_result", "error_message"):
         value: str | None = getattr(event, column)
         if (
             value is not None
             and len(value) * 4 > TEXT_BYTES
-            and (cut := shortened_text(value, TEXT_BYTES)) is not value
+            and (truncated := truncate_text(value, TEXT_BYTES)) is not value
         ):
-            setattr(event, column, cut)
-            shortened = True
-    return shortened
+            setattr(event, column, truncated)
+            is_truncated = True
+    return is_truncated
 
 
-def shortened_text(text: str, limit_bytes: int) -> str:
+def truncate_text(text: str, limit_bytes: int) -> str:
     """The text, or its beginning of at most so many bytes and how much is missing: `…[truncated <n>
     bytes]`.
     """
@@ -80,12 +80,12 @@ def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool
     """
     if len(line) <= BULK_BYTES:
         return line.decode(), False
-    kept = _without_blobs(line)
+    kept = _replace_blobs(line)
     for path in bulky:
         if path[-1].encode() in kept:
-            kept = _stubbed(kept, path)
+            kept = _replace_with_stub(kept, path)
     if len(kept) > RAW_BYTES:
-        return _within(kept), True
+        return _shrink_to_fit(kept), True
     return kept.decode(), kept is not line
 
 
@@ -98,7 +98,7 @@ def stub(media_type: str, content: bytes) -> bytes:
     )
 
 
-def _without_blobs(line: bytes) -> bytes:
+def _replace_blobs(line: bytes) -> bytes:
     if b"/" not in line:
         return line
     return _BLOB.sub(_blob_stub, line) if _BLOB.search(line) else line
@@ -123,7 +123,7 @@ def _blob_stub(match: re.Match[bytes]) -> bytes:
     return stub(media_type, content)
 
 
-def _stubbed(line: bytes, path: tuple[str, ...]) -> bytes:
+def _replace_with_stub(line: bytes, path: tuple[str, ...]) -> bytes:
     """Replace the value at a path of keys, where it is big.
 
     A line that is not an object there stays.
@@ -137,12 +137,14 @@ def _stubbed(line: bytes, path: tuple[str, ...]) -> bytes:
         return line
     content = bytes(value)
     members[path[0]] = msgspec.Raw(
-        _stubbed(content, path[1:]) if len(path) > 1 else stub("application/json", content)
+        _replace_with_stub(content, path[1:])
+        if len(path) > 1
+        else stub("application/json", content)
     )
     return msgspec.json.encode(members)
 
 
-def _within(line: bytes) -> str:
+def _shrink_to_fit(line: bytes) -> str:
     """The line with its longest texts cut, shorter and shorter until it fits; a stub where nothing
     helps.
     """
@@ -154,17 +156,17 @@ def _within(line: bytes) -> str:
     ):  # JSON all the same: a number that no double holds
         return stub("application/json", line).decode()
     for limit in _LEAF_LIMITS:
-        content = msgspec.json.encode(_cut(value, limit))
+        content = msgspec.json.encode(_truncate_strings(value, limit))
         if len(content) <= RAW_BYTES:
             return content.decode()
     return stub("application/json", line).decode()
 
 
-def _cut(value: object, limit: int) -> object:
+def _truncate_strings(value: object, limit: int) -> object:
     if isinstance(value, str):
-        return shortened_text(value, limit) if len(value) * 4 > limit else value
+        return truncate_text(value, limit) if len(value) * 4 > limit else value
     if isinstance(value, list):
-        return [_cut(item, limit) for item in value]
+        return [_truncate_strings(item, limit) for item in value]
     if isinstance(value, dict):
-        return {key: _cut(item, limit) for key, item in value.items()}
+        return {key: _truncate_strings(item, limit) for key, item in value.items()}
     return value

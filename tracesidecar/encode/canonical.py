@@ -7,8 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 
 PLACES: Mapping[str, str] = {column.name: f"`{column.name}`" for column in COLUMNS}
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from tracesidecar import __version__
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.arguments import target
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels

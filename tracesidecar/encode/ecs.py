@@ -7,8 +7,7 @@ from operator import attrgetter
 
 import msgspec
 
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.arguments import target
 from tracesidecar.encode.json_fields import flattened, is_cut
 from tracesidecar.encode.labels import labels

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.encode import canonical as event
 from tracesidecar.encode import cef, ecs, leef, ocsf, otlp
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tracesidecar.dialects.truncate import shortened_text
+from tracesidecar.dialects import truncate_text
 
 LEAF_BYTES = 32_000
 """A term of Lucene has at most 32,766 bytes, key and separator included; the rest is for the mark
@@ -36,7 +36,7 @@ def flattened(column: str | None) -> dict[str, object] | None:
             found = {}
         if found and _is_taken(found):
             return found
-    return {"value": shortened_text(column, LEAF_BYTES)}
+    return {"value": truncate_text(column, LEAF_BYTES)}
 
 
 def is_cut(column: str | None) -> bool:

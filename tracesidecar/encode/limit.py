@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.truncate import shortened_text
+from tracesidecar.dialects import Event, truncate_text
 from tracesidecar.encode.formats import RecordEncoder
 
 TEXTS = ("text", "tool_result", "error_message")
@@ -35,7 +34,7 @@ def within(event: Event, encode: RecordEncoder, dialect: str, limit_bytes: int) 
 
 def _shortened(event: Event, column_bytes: int) -> Event:
     texts = {
-        column: shortened_text(value, column_bytes)
+        column: truncate_text(value, column_bytes)
         for column in TEXTS
         if (value := getattr(event, column)) is not None
     }
@@ -59,12 +58,12 @@ def _shortened_json(text: str, limit_bytes: int) -> str:
         short = text
     if len(short.encode()) <= limit_bytes:
         return short
-    return msgspec.json.encode(shortened_text(text, limit_bytes // 2)).decode()
+    return msgspec.json.encode(truncate_text(text, limit_bytes // 2)).decode()
 
 
 def _cut(value: object, limit_bytes: int) -> object:
     if isinstance(value, str):
-        return shortened_text(value, limit_bytes)
+        return truncate_text(value, limit_bytes)
     if isinstance(value, list):
         return [_cut(item, limit_bytes) for item in value]
     if isinstance(value, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 
 OTHER = 99
 """The activity of what the class has no word for: `activity_name` says it then."""

@@ -11,8 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.labels import labels
 from tracesidecar.encode.severity import severity

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
-from tracesidecar.dialects.columns import COLUMNS, Column
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import COLUMNS, Column, Event
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.dialects.event import Event
+from tracesidecar.dialects import Event
 from tracesidecar.model import Severity
 
 PERSONAL_DATA = frozenset(

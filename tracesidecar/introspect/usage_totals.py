@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.interpreter import Interpreter, Line, LineBlock
+from tracesidecar.dialects import Event, Interpreter, Line, LineBlock
 from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_reader import accepted
 

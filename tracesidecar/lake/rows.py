@@ -10,7 +10,7 @@ import msgspec
 import zstandard
 from isal import igzip
 
-from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects import SCHEMA_VERSION, Event
 from tracesidecar.encode.jsonl import compression_of
 from tracesidecar.encode.parquet import CHUNK_BYTES, CHUNK_ROWS, Columns, schema
 from tracesidecar.errors import TraceSidecarError

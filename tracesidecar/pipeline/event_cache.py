@@ -9,8 +9,14 @@ from typing import NamedTuple
 import structlog
 
 from tracesidecar.batch.builder import Piece
-from tracesidecar.dialects.interpreter import Interpreted, Interpreter, Line, LineBlock
-from tracesidecar.dialects.state import UnreadableState, decode_state
+from tracesidecar.dialects import (
+    DialectEvent,
+    Interpreter,
+    Line,
+    LineBlock,
+    UnreadableState,
+    decode_state,
+)
 from tracesidecar.model import CHUNK_BYTES
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.tail.tailer import Tailer
@@ -20,7 +26,7 @@ log = structlog.get_logger()
 EVENTS_PER_BYTE = 3
 """About how much more memory the events of a piece take than its lines."""
 
-Interpretation = tuple[list[Interpreted], bytes]
+Interpretation = tuple[list[DialectEvent], bytes]
 """The events of a piece, and the interpreter's state behind it."""
 
 

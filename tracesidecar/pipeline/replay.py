@@ -12,7 +12,7 @@ import msgspec
 from tracesidecar.batch.bodies import Encoding, record_places
 from tracesidecar.batch.builder import BatchBuilder, BatchSpec, Piece, PreparedBatch, quarantined
 from tracesidecar.batch.manifest import decode_manifest, encode_manifest
-from tracesidecar.dialects.interpreter import Interpreted
+from tracesidecar.dialects import DialectEvent
 from tracesidecar.encode.jsonl import compression_of
 from tracesidecar.encode.lake_layout import format_of
 from tracesidecar.journal.plan import Plan, PlannedObject
@@ -49,7 +49,7 @@ class ReplayedChunk(NamedTuple):
     """
 
     piece: Piece
-    events: list[Interpreted]
+    events: list[DialectEvent]
     state: bytes
 
 

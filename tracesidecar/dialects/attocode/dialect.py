@@ -4,18 +4,26 @@ really calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tracesidecar.dialects.attocode import legacy as attocode_legacy
+from tracesidecar.dialects.attocode import legacy
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    real,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 
 _FAILED_RESULTS = ("Error: ", "Error executing", "Exit code: ")
 """How its tools begin a result that is a failure: the program writes most of these as tools that
@@ -23,7 +31,7 @@ completed. Exit code 0 is not written.
 """
 
 
-class State(attocode_legacy.State):
+class State(legacy.State):
     """What earlier lines of the session said."""
 
     is_started: bool = False
@@ -31,7 +39,7 @@ class State(attocode_legacy.State):
     iteration_id: str | None = None
 
 
-class _Line(msgspec.Struct):
+class Line(msgspec.Struct):
     """An event; what it does not have is left out, never null. `record()` lets any type through."""
 
     kind: object = None
@@ -44,54 +52,48 @@ class _Line(msgspec.Struct):
     duration_ms: object = None
 
 
-Fill = Callable[[Event, Mapping[str, object], State], None]
+_Fill = Callable[[Event, JsonObject, State], None]
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(Line).decode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     is_event = "event_id" in line and "kind" in line and "session_id" in line
-    return (
-        is_event
-        or "/.attocode/traces/" in path.replace("\\", "/")
-        or attocode_legacy.recognise(line)
-    )
+    return is_event or "/.attocode/traces/" in path.replace("\\", "/") or legacy.recognise(line)
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    entry = _decode(line)
-    kind = text(entry.kind)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    kind = text(line.kind)
     if kind is None:
-        return attocode_legacy.events(line, state)
-    event = _event(entry, kind, state)
+        return legacy.map_line(data, state)
+    event = _base_event(line, kind, state)
     fill = _KINDS.get(kind)
     if fill is None:
         raise UnknownType(kind, event)
-    fill(event, fields(entry.data), state)
+    fill(event, fields(line.data), state)
     return (event,)
 
 
-def _event(entry: _Line, kind: str, state: State) -> Event:
+def _base_event(line: Line, kind: str, state: State) -> Event:
     """What every kind has in the same place.
 
     Its own tools group by iteration, so an event's parent is the start of its iteration.
     """
-    data = fields(entry.data)
-    took = (
-        entry.duration_ms if entry.duration_ms is not None else at(data, "metadata", "duration_ms")
-    )
+    data = fields(line.data)
+    took = line.duration_ms if line.duration_ms is not None else at(data, "metadata", "duration_ms")
     event = Event(
         event_kind="unknown",
-        native_id=text(entry.event_id),
-        parent_id=text(entry.parent_event_id),
-        conversation_id=text(entry.session_id),
-        event_time=utc(entry.timestamp),
+        native_id=text(line.event_id),
+        parent_id=text(line.parent_event_id),
+        conversation_id=text(line.session_id),
+        event_time=utc(line.timestamp),
         duration_ms=real(took),
         operation_name=kind,
         text=text(data.get("message")) or text(at(data, "metadata", "message")),
         agent_name="attocode",
     )
-    iteration = count(entry.iteration)
+    iteration = count(line.iteration)
     if kind == "iteration_start":
         state.iteration, state.iteration_id = iteration, event.native_id
     elif event.parent_id is None and iteration is not None and iteration == state.iteration:
@@ -99,11 +101,11 @@ def _event(entry: _Line, kind: str, state: State) -> Event:
     return event
 
 
-def _state(event: Event, _data: Mapping[str, object], _state: State) -> None:
+def _state(event: Event, _data: JsonObject, _state: State) -> None:
     event.event_kind = "state"
 
 
-def _session_start(event: Event, data: Mapping[str, object], state: State) -> None:
+def _session_start(event: Event, data: JsonObject, state: State) -> None:
     """The program starts a session, and then each run within it: the second has no goal."""
     is_run = state.is_started and "goal" not in data
     state.is_started = True
@@ -112,7 +114,7 @@ def _session_start(event: Event, data: Mapping[str, object], state: State) -> No
     event.model = text(data.get("model"))
 
 
-def _session_end(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _session_end(event: Event, data: JsonObject, _state: State) -> None:
     """A run ends with a result, the session with a status and totals."""
     if "result" in data and "status" not in data:
         event.event_kind, event.text = "state", text(data.get("result"))
@@ -121,22 +123,22 @@ def _session_end(event: Event, data: Mapping[str, object], _state: State) -> Non
     event.finish_reason = text(data.get("status"))
     seconds = real(data.get("duration_seconds"))
     event.duration_ms = None if seconds is None else seconds * 1000
-    _recorded(event, at(data, "summary", "total_cost"), "session_total")
+    _set_cost(event, at(data, "summary", "total_cost"), "session_total")
 
 
-def _iteration_start(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _iteration_start(event: Event, data: JsonObject, _state: State) -> None:
     """The program notes the session's tokens and cost so far."""
     event.event_kind = "state"
-    _recorded(event, data.get("cost"), "cumulative")
+    _set_cost(event, data.get("cost"), "cumulative")
 
 
-def _recorded(event: Event, cost: object, scope: attocode_legacy.Scope) -> None:
+def _set_cost(event: Event, cost: object, scope: legacy.Scope) -> None:
     event.cost_usd = real(cost)
     if event.cost_usd is not None:
         event.cost_source, event.usage_scope = "recorded", scope
 
 
-def _llm_response(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _llm_response(event: Event, data: JsonObject, _state: State) -> None:
     """A call has `tokens`; without them it is a piece of the text as it was streamed."""
     event.operation_name, event.role = "chat", "assistant"
     if data.get("tokens") is None:
@@ -159,7 +161,7 @@ def _llm_response(event: Event, data: Mapping[str, object], _state: State) -> No
     event.input_tokens = _whole_input(
         event, count(data.get("input_tokens")), count(data.get("tokens"))
     )
-    _recorded(event, data.get("cost"), "call")
+    _set_cost(event, data.get("cost"), "call")
     event.usage_scope = "call"
 
 
@@ -177,7 +179,7 @@ def _whole_input(event: Event, given: int | None, tokens: int | None) -> int | N
     )
 
 
-def _tool(event: Event, data: Mapping[str, object]) -> None:
+def _tool(event: Event, data: JsonObject) -> None:
     event.operation_name = "execute_tool"
     event.tool_name = text(data.get("tool")) or text(data.get("tool_name"))
     event.tool_type = tool_type(event.tool_name)
@@ -185,12 +187,12 @@ def _tool(event: Event, data: Mapping[str, object]) -> None:
     event.tool_arguments = as_json(data.get("args"))
 
 
-def _tool_start(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _tool_start(event: Event, data: JsonObject, _state: State) -> None:
     _tool(event, data)
     event.event_kind = "tool_call"
 
 
-def _tool_end(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _tool_end(event: Event, data: JsonObject, _state: State) -> None:
     _tool(event, data)
     event.event_kind = "tool_result"
     event.tool_result = as_json(data.get("result"))
@@ -200,18 +202,18 @@ def _tool_end(event: Event, data: Mapping[str, object], _state: State) -> None:
         event.error_message = event.tool_result.partition("\n")[0]
 
 
-def _tool_error(event: Event, data: Mapping[str, object], state: State) -> None:
+def _tool_error(event: Event, data: JsonObject, state: State) -> None:
     _tool_end(event, data, state)
     event.outcome, event.error_type = "failure", "tool_error"
     event.error_message = as_json(data.get("error"))
 
 
-def _permission(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _permission(event: Event, data: JsonObject, _state: State) -> None:
     _tool(event, data)
     event.event_kind, event.operation_name = "permission", "tool_approval"
 
 
-def _error(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _error(event: Event, data: JsonObject, _state: State) -> None:
     event.event_kind, event.outcome = "error", "failure"
     status = count(at(data, "metadata", "status_code"))
     event.error_type = text(data.get("error_type")) or (
@@ -220,7 +222,7 @@ def _error(event: Event, data: Mapping[str, object], _state: State) -> None:
     event.error_message = as_json(data.get("error"))
 
 
-def _agent_run(event: Event, data: Mapping[str, object], _state: State) -> None:
+def _agent_run(event: Event, data: JsonObject, _state: State) -> None:
     """A subagent, or a task of a swarm."""
     event.event_kind, event.is_subagent = "agent_run", True
     event.agent_id = text(data.get("agent_id"))
@@ -233,7 +235,7 @@ def _agent_run(event: Event, data: Mapping[str, object], _state: State) -> None:
         event.error_message = as_json(data.get("error"))
 
 
-def _compaction(event: Event, _data: Mapping[str, object], _state: State) -> None:
+def _compaction(event: Event, _data: JsonObject, _state: State) -> None:
     event.event_kind = "compaction"
 
 
@@ -243,7 +245,7 @@ _STATES = (
     "plan_step_start plan_step_complete quality_check learning_proposed recovery mode_change mcp_connect mcp_disconnect file_change checkpoint custom"
 )
 _AGENT_RUNS = "subagent_spawn subagent_complete subagent_error subagent_timeout swarm_task_start swarm_task_complete swarm_task_failed"
-_KINDS: dict[str, Fill] = {
+_KINDS: dict[str, _Fill] = {
     **dict.fromkeys(_STATES.split(), _state),
     **dict.fromkeys(_AGENT_RUNS.split(), _agent_run),
     "session_start": _session_start,
@@ -263,8 +265,8 @@ _KINDS: dict[str, Fill] = {
 
 DIALECT: Dialect[State] = Dialect(
     name="attocode",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
     begin=lambda _path: State(),
-    events=_events,
+    map_line=map_line,
 )

@@ -4,18 +4,26 @@ start of the trace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.event import Event, Outcome
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    real,
+    remember,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 
 Scope = Literal["call", "cumulative", "agent_total", "session_total"]
 
@@ -37,20 +45,19 @@ class State(msgspec.Struct):
     models: dict[str, str] = {}
 
 
-Members = Mapping[str, object]
-Fill = Callable[[Event, Members, State], None]
+_Fill = Callable[[Event, JsonObject, State], None]
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def recognise(line: Members) -> bool:
+def recognise(line: JsonObject) -> bool:
     """Tell whether a line is of either old shape."""
     return line.keys() >= {"_type", "_ts"} or line.keys() >= {"type", "timestamp", "elapsed_ms"}
 
 
-def events(line: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map one line as a Dialect does."""
-    members = _decode(line)
+    members = _decode(data)
     kind = text(members.get("_type")) or text(members.get("type")) or ""
     if kind in ("session.start", "trace.start"):
         state.conversation = text(members.get("sessionId")) or text(members.get("session_id"))
@@ -75,18 +82,18 @@ def events(line: bytes, state: State) -> Sequence[Event]:
     return (event,)
 
 
-def _state(event: Event, _members: Members, _state: State) -> None:
+def _state(event: Event, _members: JsonObject, _state: State) -> None:
     event.event_kind = "state"
 
 
-def _request(event: Event, members: Members, state: State) -> None:
+def _request(event: Event, members: JsonObject, state: State) -> None:
     event.event_kind = "state"
     request = text(members.get("requestId"))
     if request and event.model:
         remember(state.models, request, event.model)
 
 
-def _response(event: Event, members: Members, state: State) -> None:
+def _response(event: Event, members: JsonObject, state: State) -> None:
     """Input is without the cache where the cache is larger."""
     request = text(members.get("requestId"))
     event.event_kind, event.operation_name, event.role = "model_call", "chat", "assistant"
@@ -102,30 +109,30 @@ def _response(event: Event, members: Members, state: State) -> None:
     event.finish_reason = text(members.get("stopReason"))
 
 
-def _session_start(event: Event, members: Members, _state: State) -> None:
+def _session_start(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind = "session_start"
     event.text = text(members.get("task"))
 
 
-def _session_end(event: Event, members: Members, _state: State) -> None:
+def _session_end(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind = "session_end"
     _end(event, members, "session_total")
 
 
-def _task_start(event: Event, members: Members, _state: State) -> None:
+def _task_start(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind, event.role = "user_message", "user"
     event.native_id = text(members.get("taskId"))
     event.text = text(members.get("prompt"))
 
 
-def _task_end(event: Event, members: Members, _state: State) -> None:
+def _task_end(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind = "state"
     event.native_id = text(members.get("taskId"))
     event.error_message = text(at(members, "result", "failureReason"))
     _end(event, members, "agent_total")
 
 
-def _end(event: Event, members: Members, scope: Scope) -> None:
+def _end(event: Event, members: JsonObject, scope: Scope) -> None:
     event.outcome = _OUTCOMES.get(text(members.get("status")) or "")
     event.input_tokens = count(at(members, "metrics", "inputTokens"))
     event.output_tokens = count(at(members, "metrics", "outputTokens"))
@@ -134,18 +141,18 @@ def _end(event: Event, members: Members, scope: Scope) -> None:
     event.usage_scope = scope if isinstance(members.get("metrics"), dict) else None
 
 
-def _thinking(event: Event, members: Members, _state: State) -> None:
+def _thinking(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind, event.role = "reasoning", "assistant"
     event.text = text(at(members, "thinking", "content"))
 
 
-def _error(event: Event, members: Members, _state: State) -> None:
+def _error(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind, event.outcome = "error", "failure"
     event.error_type = text(members.get("errorCode"))
     event.error_message = text(members.get("errorMessage"))
 
 
-def _subagent(event: Event, members: Members, _state: State) -> None:
+def _subagent(event: Event, members: JsonObject, _state: State) -> None:
     link = members.get("link")
     event.event_kind, event.is_subagent = "agent_run", True
     event.agent_id = text(at(link, "childSessionId"))
@@ -156,7 +163,7 @@ def _subagent(event: Event, members: Members, _state: State) -> None:
     event.outcome = None if succeeded is None else "success" if succeeded else "failure"
 
 
-def _swarm_task(event: Event, members: Members, _state: State) -> None:
+def _swarm_task(event: Event, members: JsonObject, _state: State) -> None:
     event.event_kind, event.is_subagent = "agent_run", True
     event.agent_id = text(members.get("taskId"))
     event.outcome = _OUTCOMES.get(text(members.get("phase")) or "")
@@ -166,11 +173,11 @@ def _swarm_task(event: Event, members: Members, _state: State) -> None:
         event.cost_source, event.usage_scope = "recorded", "agent_total"
 
 
-def _compaction(event: Event, _members: Members, _state: State) -> None:
+def _compaction(event: Event, _members: JsonObject, _state: State) -> None:
     event.event_kind = "compaction"
 
 
-def _tool(event: Event, members: Members) -> Sequence[Event]:
+def _tool(event: Event, members: JsonObject) -> Sequence[Event]:
     """One line is the call and its result."""
     name, execution = text(members.get("toolName")), text(members.get("executionId"))
     arguments = as_json(members.get("input"))
@@ -199,7 +206,7 @@ _STATES = (
     "iteration.wrapper memory.retrieval plan.evolution decision swarm.start swarm.decomposition swarm.wave swarm.quality "
     "swarm.budget swarm.verification swarm.complete codebase.map blackboard.event budget.pool budget.check filecache.event context.injection"
 )
-_KINDS: dict[str, Fill] = {
+_KINDS: dict[str, _Fill] = {
     **dict.fromkeys(_STATES.split(), _state),
     "session.start": _session_start,
     "trace.start": _session_start,

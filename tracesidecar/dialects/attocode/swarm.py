@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.numbers import real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, fields, text
+from tracesidecar.dialects.parsing import JsonObject, as_json, fields, real, text, tool_type, utc
 
 _FILES = re.compile(r"(?:swarm\.events|control|agent-.{1,200}\.trace)\.jsonl")
 _EVENTS: dict[str, EventKind] = {
@@ -42,7 +39,7 @@ class State(msgspec.Struct):
     run: str | None = None
 
 
-class _Line(msgspec.Struct):
+class Line(msgspec.Struct):
     """A line of any of the three files; the last two came later.
 
     An empty text means that there is none.
@@ -60,17 +57,17 @@ class _Line(msgspec.Struct):
     span_id: object = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(Line).decode
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     folder = posixpath.dirname(path.replace("\\", "/"))
     return State(
         posixpath.dirname(folder) if posixpath.basename(folder) == "agents" else folder or None
     )
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if not line.keys() >= {"timestamp", "task_id"}:
         return False
     if line.keys() >= {"agent_id", "data"} and ("event_type" in line or "entry_type" in line):
@@ -81,32 +78,32 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
     )
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    entry = _decode(line)
-    data = fields(entry.data)
-    event_type, entry_type = text(entry.event_type), text(entry.entry_type)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    details = fields(line.data)
+    event_type, entry_type = text(line.event_type), text(line.entry_type)
     event = Event(
         event_kind="unknown",
-        native_id=text(entry.span_id),
-        trace_id=text(entry.trace_id),
+        native_id=text(line.span_id),
+        trace_id=text(line.trace_id),
         conversation_id=state.run,
-        agent_id=text(entry.agent_id),
-        is_subagent=True if text(entry.agent_id) else None,
-        event_time=utc(entry.timestamp),
-        operation_name=event_type or entry_type or text(entry.action),
-        text=text(entry.message),
+        agent_id=text(line.agent_id),
+        is_subagent=True if text(line.agent_id) else None,
+        event_time=utc(line.timestamp),
+        operation_name=event_type or entry_type or text(line.action),
+        text=text(line.message),
         agent_name="attoswarm",
     )
-    _measured(event, data)
+    _set_measures(event, details)
     if event_type is not None:
-        return (_swarm_event(event, event_type),)
+        return (_map_swarm_event(event, event_type),)
     if entry_type is not None:
-        return (_agent_entry(event, entry_type, data),)
+        return (_map_agent_entry(event, entry_type, details),)
     event.event_kind, event.role = "state", "user"
     return (event,)
 
 
-def _measured(event: Event, data: Mapping[str, object]) -> None:
+def _set_measures(event: Event, data: JsonObject) -> None:
     """What a task took.
 
     Where both tokens and cost are 0 the agent's program told neither; the sum of tokens has no
@@ -121,7 +118,7 @@ def _measured(event: Event, data: Mapping[str, object]) -> None:
         event.cost_source = "recorded" if cost is not None else None
 
 
-def _swarm_event(event: Event, event_type: str) -> Event:
+def _map_swarm_event(event: Event, event_type: str) -> Event:
     kind = _EVENTS.get(event_type)
     if kind is None:
         raise UnknownType(event_type, event)
@@ -134,7 +131,7 @@ def _swarm_event(event: Event, event_type: str) -> Event:
     return event
 
 
-def _agent_entry(event: Event, entry_type: str, data: Mapping[str, object]) -> Event:
+def _map_agent_entry(event: Event, entry_type: str, data: JsonObject) -> Event:
     kind = _ENTRIES.get(entry_type)
     if kind is None:
         raise UnknownType(entry_type, event)
@@ -156,8 +153,8 @@ def _agent_entry(event: Event, entry_type: str, data: Mapping[str, object]) -> E
 
 DIALECT: Dialect[State] = Dialect(
     name="attoswarm",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
 )

@@ -5,17 +5,15 @@ more for each subagent.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.claude_code import messages
 from tracesidecar.dialects.claude_code.line import Line, State
-from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.numbers import real
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import JsonObject, as_json, at, fields, real, text, utc
 from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/projects/[^/]+/.*\.jsonl(?:\.gz|\.zst)?\Z")
@@ -64,7 +62,7 @@ _COMMON_NAMES = frozenset(("mode", "progress", "result", "started", "summary", "
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     """By where Claude Code keeps transcripts, else by the keys of its envelope."""
     place = path.replace("\\", "/")
     if _PATH.search(place) and any(home in place for home in _HOMES):
@@ -102,7 +100,7 @@ def begin(path: str) -> State:
     )
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """One event for what was said, with the usage of its call, and one for each thought, tool call
     and result.
     """
@@ -110,9 +108,9 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     kind = text(line.type) or text(at(line.message, "role"))
     make = _envelope(line, state)
     if kind == "assistant":
-        return messages.of_assistant(line, state, make)
+        return messages.map_assistant(line, state, make)
     if kind == "user":
-        return messages.of_user(line, state, make)
+        return messages.map_user(line, state, make)
     if kind == "system":
         return [_system(line, make)]
     if kind == "attachment":
@@ -128,7 +126,7 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     return [event]
 
 
-def _envelope(line: Line, state: State) -> Callable[[EventKind], Event]:
+def _envelope(line: Line, state: State) -> EventFactory:
     """What every event of the line has."""
     state.conversation = text(line.session_id) or state.conversation
     state.version = text(line.version) or state.version
@@ -158,7 +156,7 @@ def _envelope(line: Line, state: State) -> Callable[[EventKind], Event]:
     return make
 
 
-def _system(line: Line, make: Callable[[EventKind], Event]) -> Event:
+def _system(line: Line, make: EventFactory) -> Event:
     subtype = text(line.subtype) or ""
     event = make("state")
     event.role, event.text = "system", text(line.content)
@@ -179,7 +177,7 @@ def _system(line: Line, make: Callable[[EventKind], Event]) -> Event:
     return event
 
 
-def _attachment(line: Line, make: Callable[[EventKind], Event]) -> Event:
+def _attachment(line: Line, make: EventFactory) -> Event:
     """What was typed while the agent worked is only here; what a program put into the queue begins
     with its tag.
     """
@@ -196,6 +194,6 @@ DIALECT = Dialect(
     recognise=recognise,
     state=State,
     begin=begin,
-    events=events,
+    map_line=map_line,
     bulky=(("toolUseResult", "originalFile"),),
 )

@@ -4,17 +4,24 @@ and results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from tracesidecar.dialects import prices
 from tracesidecar.dialects.claude_code.line import Line, State
-from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
-
-Make = Callable[[EventKind], Event]
+from tracesidecar.dialects.dialect import EventFactory
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    items,
+    real,
+    remember,
+    text,
+    tool_type,
+    total,
+)
 
 SYNTHETIC = "<synthetic>"
 """Model of what the program says itself in the model's place: no call was made."""
@@ -30,13 +37,13 @@ _SAID_BY_PROGRAM = (
 )
 
 
-def of_assistant(line: Line, state: State, make: Make) -> list[Event]:
+def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
     """The call first, as every line of it repeats its usage, then what its blocks hold."""
     message = fields(line.message)
     blocks = _blocks(message.get("content"))
     parts = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
     event = make("model_message")
-    event.role, event.text = "assistant", _joined(blocks)
+    event.role, event.text = "assistant", _join_text(blocks)
     event.finish_reason = text(message.get("stop_reason"))
     model = text(message.get("model"))
     if line.is_api_error_message is True:
@@ -58,7 +65,7 @@ def of_assistant(line: Line, state: State, make: Make) -> list[Event]:
     return [event, *parts]
 
 
-def of_user(line: Line, state: State, make: Make) -> list[Event]:
+def map_user(line: Line, state: State, make: EventFactory) -> list[Event]:
     """Results of tools, one by one, or what the user said; what the program says in the user's name
     is bookkeeping.
     """
@@ -67,7 +74,7 @@ def of_user(line: Line, state: State, make: Make) -> list[Event]:
     found = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
     if (run := _agent_run(line, make)) is not None:
         found.append(run)
-    said = _joined(blocks)
+    said = _join_text(blocks)
     if found and said is None:
         return found
     is_said_by_user = (
@@ -82,10 +89,10 @@ def of_user(line: Line, state: State, make: Make) -> list[Event]:
 
 def plain_text(content: object) -> str | None:
     """The text of a message, without pictures and documents."""
-    return _joined(_blocks(content))
+    return _join_text(_blocks(content))
 
 
-def _blocks(content: object) -> list[Mapping[str, object]]:
+def _blocks(content: object) -> list[JsonObject]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [
@@ -94,7 +101,7 @@ def _blocks(content: object) -> list[Mapping[str, object]]:
     ]
 
 
-def _joined(blocks: list[Mapping[str, object]]) -> str | None:
+def _join_text(blocks: list[JsonObject]) -> str | None:
     return (
         "\n".join(
             said
@@ -110,7 +117,7 @@ def _provider(model: str | None) -> str | None:
     return "anthropic" if model is not None and "claude" in model else None
 
 
-def _call_id(line: Line, message: Mapping[str, object], event: Event) -> str | None:
+def _call_id(line: Line, message: JsonObject, event: Event) -> str | None:
     """A resumed or forked session repeats the message's id; a request's id may be new then, or
     missing.
     """
@@ -140,32 +147,32 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
         _price(event, usage, plain, output)
 
 
-def _price(event: Event, usage: Mapping[str, object], plain: int, output: int) -> None:
+def _price(event: Event, usage: JsonObject, plain: int, output: int) -> None:
     """Price what the columns do not tell: cache writes that live for an hour, and the fast mode."""
     written = event.cache_creation_input_tokens or 0
-    an_hour = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written)
+    written_1h = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written)
     is_fast = usage.get("speed") == "fast"
-    if event.model is None or not (an_hour or is_fast):
+    if event.model is None or not (written_1h or is_fast):
         return
-    event.cost_usd = prices.cost(
+    event.cost_usd = prices.call_cost(
         event.model,
         plain,
         output,
         cache_read=event.cache_read_input_tokens or 0,
-        cache_write_5m=written - an_hour,
-        cache_write_1h=an_hour,
+        cache_write_5m=written - written_1h,
+        cache_write_1h=written_1h,
         at=event.event_time,
         is_fast=is_fast,
     )
     if event.cost_usd is not None:
-        event.cost_source = prices.source()
+        event.cost_source = prices.cost_source()
     elif is_fast:
         event.cost_source = (
             "unknown"  # else it would be given the standard price, which a fast call never has
         )
 
 
-def _part(block: Mapping[str, object], line: Line, state: State, make: Make) -> Event | None:
+def _part(block: JsonObject, line: Line, state: State, make: EventFactory) -> Event | None:
     kind = text(block.get("type")) or ""
     if kind in ("thinking", "redacted_thinking"):
         event = make("reasoning")
@@ -178,7 +185,7 @@ def _part(block: Mapping[str, object], line: Line, state: State, make: Make) -> 
     return None
 
 
-def _tool_call(block: Mapping[str, object], state: State, make: Make) -> Event:
+def _tool_call(block: JsonObject, state: State, make: EventFactory) -> Event:
     call, name = text(block.get("id")), text(block.get("name"))
     if call is not None and name is not None:
         remember(state.tools, call, name)
@@ -189,7 +196,7 @@ def _tool_call(block: Mapping[str, object], state: State, make: Make) -> Event:
     return event
 
 
-def _tool_result(block: Mapping[str, object], line: Line, state: State, make: Make) -> Event:
+def _tool_result(block: JsonObject, line: Line, state: State, make: EventFactory) -> Event:
     call = text(block.get("tool_use_id"))
     name = state.tools.get(call) if call is not None else None
     event = make("tool_result")
@@ -207,7 +214,7 @@ def _tool_result(block: Mapping[str, object], line: Line, state: State, make: Ma
     return event
 
 
-def _error_type(block: Mapping[str, object], said: str) -> str:
+def _error_type(block: JsonObject, said: str) -> str:
     if said.startswith("The user doesn't want to proceed with this tool use"):
         return "permission_denied"
     return text(fields(block.get("content")).get("error_code")) or "tool_error"
@@ -219,11 +226,11 @@ def _result_text(content: object) -> str | None:
     if not blocks:
         return as_json(content) if content != [] else None
     if all(block.get("type") == "text" for block in blocks):
-        return _joined(blocks)
+        return _join_text(blocks)
     return as_json([_without_bytes(block) for block in blocks])
 
 
-def _without_bytes(block: Mapping[str, object]) -> Mapping[str, object]:
+def _without_bytes(block: JsonObject) -> JsonObject:
     source = fields(block.get("source"))
     if not isinstance(source.get("data"), str):
         return block
@@ -234,7 +241,7 @@ def _without_bytes(block: Mapping[str, object]) -> Mapping[str, object]:
     }
 
 
-def _agent_run(line: Line, make: Make) -> Event | None:
+def _agent_run(line: Line, make: EventFactory) -> Event | None:
     """A subagent that has come to its end, as the result of the tool that started it tells."""
     run = fields(line.tool_use_result)
     agent = text(run.get("agentId"))

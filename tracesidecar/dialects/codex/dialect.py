@@ -5,20 +5,18 @@ copy of their parent's history before their own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from tracesidecar.dialects.codex.event_messages import of_event
-from tracesidecar.dialects.codex.forks import begin_child, is_copy
-from tracesidecar.dialects.codex.line import Line, Payload, Replay, State
-from tracesidecar.dialects.codex.response_items import of_item
-from tracesidecar.dialects.codex.usage import of_usage_record
-from tracesidecar.dialects.dialect import Dialect, UnknownType
+from tracesidecar.dialects.codex.event_messages import map_event
+from tracesidecar.dialects.codex.forks import begin_fork, is_copy
+from tracesidecar.dialects.codex.line import ForkState, Line, RolloutPayload, State
+from tracesidecar.dialects.codex.response_items import map_item
+from tracesidecar.dialects.codex.usage import map_usage_record
+from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.numbers import count
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.values import at, fields, text
+from tracesidecar.dialects.parsing import JsonObject, at, count, fields, text, utc
 from tracesidecar.dialects.state import stem
 
 _ROLLOUT = re.compile(
@@ -44,10 +42,10 @@ _TYPES = _BOOKKEEPING | {
     "token_usage_record",
 }
 _decode = msgspec.json.Decoder(Line).decode
-_decode_payload = msgspec.json.Decoder(Payload).decode
+_decode_payload = msgspec.json.Decoder(RolloutPayload).decode
 
 
-def recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     """By where Codex keeps rollouts, else by its envelope: type, payload and time."""
     if _ROLLOUT.search(path.replace("\\", "/")):
         return True
@@ -62,7 +60,7 @@ def begin(path: str) -> State:
     return State(thread[1] if thread else stem(path))
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """One event a line; what is a copy of the parent's history is bookkeeping, its tokens a repeat."""
     line = _decode(data)
     has_envelope = bool(line.payload)
@@ -74,26 +72,24 @@ def events(data: bytes, state: State) -> Sequence[Event]:
         return [make("session_start" if _session_meta(payload, time, state) else "state")]
     turn = text(payload.turn_id)
     is_usage = payload.type == "token_count"
-    copied = is_copy(state.replay, time, turn, count(line.ordinal), is_usage=is_usage)
+    is_copied = is_copy(state.fork, time, turn, count(line.ordinal), is_usage=is_usage)
     if turn is not None:
         state.turn = turn
     event = _event(kind, payload, state, make)
-    if copied:
+    if is_copied:
         event.event_kind = "state"
         event.usage_scope = "repeat" if event.usage_scope is not None else None
     return [event]
 
 
-def _kind_without_envelope(payload: Payload) -> str | None:
+def _kind_without_envelope(payload: RolloutPayload) -> str | None:
     kind = text(payload.type)
     if kind is None:
         return "session_meta" if text(payload.id) is not None else "world_state"
     return kind if kind in _TYPES else "response_item"
 
 
-def _envelope(
-    native_id: str | None, time: str | None, state: State
-) -> Callable[[EventKind], Event]:
+def _envelope(native_id: str | None, time: str | None, state: State) -> EventFactory:
     """What every event of the line has, as the state is once the line has been taken in."""
 
     def make(kind: EventKind) -> Event:
@@ -116,14 +112,14 @@ def _envelope(
     return make
 
 
-def _session_meta(meta: Payload, time: str | None, state: State) -> bool:
+def _session_meta(meta: RolloutPayload, time: str | None, state: State) -> bool:
     """Take over what it says where it begins a session; a fork has those of its ancestors too,
     behind its own.
     """
     session = text(meta.id) or text(meta.session_id)
     if state.session is not None and (session == state.session or state.parent is not None):
-        if session != state.session and state.replay.phase == "child":
-            state.replay.phase = "copied"
+        if session != state.session and state.fork.phase == "child":
+            state.fork.phase = "copied"
         return False
     spawn = at(meta.source, "subagent", "thread_spawn", "parent_thread_id")
     started_by = text(meta.parent_thread_id) or text(spawn)
@@ -147,19 +143,17 @@ def _session_meta(meta: Payload, time: str | None, state: State) -> bool:
         text(at(meta.git, "branch")),
     )
     state.model = state.turn = state.totals = None
-    state.replay = begin_child(session, meta, time) if state.parent is not None else Replay()
+    state.fork = begin_fork(session, meta, time) if state.parent is not None else ForkState()
     return True
 
 
-def _event(
-    kind: str | None, payload: Payload, state: State, make: Callable[[EventKind], Event]
-) -> Event:
+def _event(kind: str | None, payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     if kind == "response_item":
-        return of_item(payload, state, make)
+        return map_item(payload, state, make)
     if kind == "event_msg":
-        return of_event(payload, state, make)
+        return map_event(payload, state, make)
     if kind == "token_usage_record":
-        return of_usage_record(payload, state, make)
+        return map_usage_record(payload, state, make)
     if kind == "turn_context":
         state.model = text(payload.model) or state.model
         state.cwd = text(payload.cwd) or state.cwd
@@ -179,7 +173,7 @@ DIALECT = Dialect(
     recognise=recognise,
     state=State,
     begin=begin,
-    events=events,
+    map_line=map_line,
     bulky=(
         ("payload", "replacement_history"),
         ("payload", "base_instructions"),

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tracesidecar.dialects.codex.line import Payload, State
-from tracesidecar.dialects.codex.usage import of_token_count
-from tracesidecar.dialects.dialect import UnknownType
-from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.numbers import real
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
-
-Make = Callable[[EventKind], Event]
+from tracesidecar.dialects.codex.line import RolloutPayload, State
+from tracesidecar.dialects.codex.usage import map_token_count
+from tracesidecar.dialects.dialect import EventFactory, UnknownType
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.parsing import as_json, at, fields, real, text, tool_type
 
 _REPEATED_TEXT = {
     "user_message": "user",
@@ -78,11 +72,11 @@ _BOOKKEEPING_PREFIXES = (
 """Families of notices; what is new in one of them is a notice too."""
 
 
-def of_event(payload: Payload, state: State, make: Make) -> Event:
+def map_event(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """The event of a notice; UnknownType where nobody has heard of its family."""
     kind = text(payload.type) or ""
     if kind == "token_count":
-        return of_token_count(payload, state, make)
+        return map_token_count(payload, state, make)
     if kind in _REPEATED_TEXT:
         event = make("state")
         event.role, event.text = _REPEATED_TEXT[kind], text(payload.message) or text(payload.text)
@@ -107,7 +101,7 @@ def of_event(payload: Payload, state: State, make: Make) -> Event:
     return event
 
 
-def _error(kind: str, payload: Payload, make: Make) -> Event:
+def _error(kind: str, payload: RolloutPayload, make: EventFactory) -> Event:
     event = make("error")
     event.outcome, event.duration_ms = "failure", real(payload.duration_ms)
     info = payload.codex_error_info
@@ -119,7 +113,7 @@ def _error(kind: str, payload: Payload, make: Make) -> Event:
     return event
 
 
-def _end(payload: Payload, state: State, make: Make) -> Event:
+def _end(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """How a tool's run ended, beside the output that the model was given."""
     event = make("state")
     _join(event, payload, state)
@@ -138,7 +132,7 @@ def _end(payload: Payload, state: State, make: Make) -> Event:
     return event
 
 
-def _join(event: Event, payload: Payload, state: State) -> None:
+def _join(event: Event, payload: RolloutPayload, state: State) -> None:
     event.tool_call_id = text(payload.call_id)
     event.tool_name = (
         state.tools.get(event.tool_call_id) if event.tool_call_id is not None else None
@@ -146,7 +140,7 @@ def _join(event: Event, payload: Payload, state: State) -> None:
     event.tool_type = tool_type(event.tool_name)
 
 
-def _spawn(payload: Payload, make: Make) -> Event:
+def _spawn(payload: RolloutPayload, make: EventFactory) -> Event:
     event = make("agent_run")
     event.operation_name, event.text = "invoke_agent", text(payload.prompt)
     event.agent_id, event.tool_call_id = text(payload.new_thread_id), text(payload.call_id)

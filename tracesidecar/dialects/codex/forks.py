@@ -7,9 +7,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from tracesidecar.dialects.codex.line import Payload, Replay
-from tracesidecar.dialects.parsing.numbers import count
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
+from tracesidecar.dialects.codex.line import ForkState, RolloutPayload
+from tracesidecar.dialects.parsing import count, milliseconds_between, utc
 
 BURST_MS = 1000
 """A copy is written without such a pause; a model takes longer to answer."""
@@ -19,7 +18,7 @@ _UUID7 = re.compile(
 )
 
 
-def begin_child(session: str | None, meta: Payload, time: str | None) -> Replay:
+def begin_fork(session: str | None, meta: RolloutPayload, time: str | None) -> ForkState:
     """What to watch for behind the `session_meta` of a rollout that has a parent; `time` is of that
     line.
     """
@@ -27,13 +26,13 @@ def begin_child(session: str | None, meta: Payload, time: str | None) -> Replay:
     own_ms = uuid7_ms(session)
     if own_ms is None and started is not None:
         own_ms = int(datetime.fromisoformat(started).timestamp() * 1000)
-    return Replay(
+    return ForkState(
         "child", started, own_ms, count(meta.subagent_history_start_ordinal), time or started
     )
 
 
 def is_copy(
-    replay: Replay, time: str | None, turn: str | None, ordinal: int | None, *, is_usage: bool
+    fork: ForkState, time: str | None, turn: str | None, ordinal: int | None, *, is_usage: bool
 ) -> bool:
     """Tell whether a line is the parent's; the first that is the child's own ends the question for
     the file.
@@ -43,24 +42,24 @@ def is_copy(
     with the time of the fork: then the copy is what was written in one go. As long as nothing but
     that speaks for a copy, only usage is held for one: some subagents begin with an empty history.
     """
-    if replay.phase == "own":
+    if fork.phase == "own":
         return False
-    if replay.first_ordinal is not None and ordinal is not None:
-        return ordinal < replay.first_ordinal or _ended(replay)
+    if fork.first_ordinal is not None and ordinal is not None:
+        return ordinal < fork.first_ordinal or _end_copy(fork)
     turn_ms = uuid7_ms(turn)
-    if turn_ms is not None and replay.own_ms is not None:
-        if turn_ms >= replay.own_ms:
-            return _ended(replay)
-        replay.phase, replay.has_turns = "copied", True
+    if turn_ms is not None and fork.own_ms is not None:
+        if turn_ms >= fork.own_ms:
+            return _end_copy(fork)
+        fork.phase, fork.has_turns = "copied", True
         return True
-    if time is not None and replay.started is not None and time < replay.started:
-        replay.keeps_times = True
+    if time is not None and fork.started is not None and time < fork.started:
+        fork.keeps_times = True
         return True
-    if replay.has_turns:
+    if fork.has_turns:
         return True
-    if replay.keeps_times or not _is_in_burst(replay, time):
-        return _ended(replay)
-    return is_usage or replay.phase == "copied"
+    if fork.keeps_times or not _is_in_burst(fork, time):
+        return _end_copy(fork)
+    return is_usage or fork.phase == "copied"
 
 
 def uuid7_ms(value: str | None) -> int | None:
@@ -69,14 +68,14 @@ def uuid7_ms(value: str | None) -> int | None:
     return int(found[1] + found[2], 16) if found is not None else None
 
 
-def _ended(replay: Replay) -> bool:
-    replay.phase = "own"
+def _end_copy(fork: ForkState) -> bool:
+    fork.phase = "own"
     return False
 
 
-def _is_in_burst(replay: Replay, time: str | None) -> bool:
-    gap = milliseconds_between(replay.burst, time)
+def _is_in_burst(fork: ForkState, time: str | None) -> bool:
+    gap = milliseconds_between(fork.burst, time)
     if gap is None:
         return True
-    replay.burst = time
+    fork.burst = time
     return gap < BURST_MS

@@ -16,7 +16,7 @@ class Line(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw(b"")
 
 
-class Payload(msgspec.Struct):
+class RolloutPayload(msgspec.Struct):
     """Whatever a payload of any type may have.
 
     Left out on purpose: instructions and replaced history, which may be megabytes.
@@ -68,7 +68,7 @@ class Payload(msgspec.Struct):
     prompt: object = None
 
 
-class Replay(msgspec.Struct):
+class ForkState(msgspec.Struct):
     """Where a forked rollout stands: does the parent's history still come?
 
     `own`: no more; `child`: it may come; `copied`: it has been seen to come. `started` is when the
@@ -103,5 +103,5 @@ class State(msgspec.Struct):
     branch: str | None = None
     turn: str | None = None
     totals: list[int | None] | None = None
-    replay: Replay = msgspec.field(default_factory=Replay)
+    fork: ForkState = msgspec.field(default_factory=ForkState, name="replay")
     tools: dict[str, str] = msgspec.field(default_factory=dict)

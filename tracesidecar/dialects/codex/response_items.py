@@ -5,17 +5,19 @@ outputs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from tracesidecar.dialects.codex.line import Payload, State
-from tracesidecar.dialects.dialect import UnknownType
-from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import remember
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, fields, items, text
-
-Make = Callable[[EventKind], Event]
+from tracesidecar.dialects.codex.line import RolloutPayload, State
+from tracesidecar.dialects.dialect import EventFactory, UnknownType
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.parsing import (
+    as_json,
+    fields,
+    items,
+    plain_text,
+    remember,
+    text,
+    tool_type,
+)
 
 _CALLS = {
     "function_call": None,
@@ -73,7 +75,7 @@ _METADATA = re.compile(
 )
 
 
-def of_item(payload: Payload, state: State, make: Make) -> Event:
+def map_item(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """The event of an item; UnknownType where nobody has heard of its type."""
     kind = text(payload.type) or ("message" if payload.role is not None else "")
     if kind == "message":
@@ -100,7 +102,7 @@ def of_item(payload: Payload, state: State, make: Make) -> Event:
     return event
 
 
-def _message(payload: Payload, state: State, make: Make) -> Event:
+def _message(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """`event_msg` says the same again; the tokens are in `token_count`."""
     said = plain_text(payload.content)
     if payload.role == "assistant":
@@ -116,7 +118,7 @@ def _message(payload: Payload, state: State, make: Make) -> Event:
     return event
 
 
-def _function_name(payload: Payload) -> str | None:
+def _function_name(payload: RolloutPayload) -> str | None:
     name, namespace = text(payload.name), text(payload.namespace)
     return (
         f"{namespace.rstrip('_')}__{name}"
@@ -125,7 +127,7 @@ def _function_name(payload: Payload) -> str | None:
     )
 
 
-def _call(payload: Payload, name: str | None, state: State, make: Make) -> Event:
+def _call(payload: RolloutPayload, name: str | None, state: State, make: EventFactory) -> Event:
     call = text(payload.call_id) or text(payload.id)
     if call is not None and name is not None:
         remember(state.tools, call, name)
@@ -137,7 +139,7 @@ def _call(payload: Payload, name: str | None, state: State, make: Make) -> Event
     return event
 
 
-def _output(payload: Payload, state: State, make: Make) -> Event:
+def _output(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     call = text(payload.call_id)
     name = state.tools.get(call) if call is not None else None
     event = make("tool_result")

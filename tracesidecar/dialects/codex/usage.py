@@ -4,15 +4,11 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from tracesidecar.dialects.codex.line import RolloutPayload, State
+from tracesidecar.dialects.dialect import EventFactory
+from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.parsing import call_key, count, fields, text
 
-from tracesidecar.dialects.codex.line import Payload, State
-from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.numbers import count
-from tracesidecar.dialects.parsing.values import fields, text
-
-Make = Callable[[EventKind], Event]
 Tokens = list[int | None]
 
 _NAMES = (
@@ -26,7 +22,7 @@ _NAMES = (
 _TOTAL = _NAMES.index("total_tokens")
 
 
-def of_token_count(payload: Payload, state: State, make: Make) -> Event:
+def map_token_count(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """A call where the totals moved; the same totals again (the rate limits were renewed) are a
     repeat.
     """
@@ -59,7 +55,7 @@ def of_token_count(payload: Payload, state: State, make: Make) -> Event:
     return event
 
 
-def of_usage_record(payload: Payload, state: State, make: Make) -> Event:
+def map_usage_record(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """What a response used, which the totals have too."""
     event = make("state")
     tokens = _tokens(payload.usage)

@@ -8,20 +8,29 @@ crashed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tracesidecar.dialects.copilot import tools as copilot_tools
+from tracesidecar.dialects.copilot import tools
 from tracesidecar.dialects.copilot.bookkeeping import BOOKKEEPING
-from tracesidecar.dialects.copilot.record import Data, Line, State, event_of, set_error
+from tracesidecar.dialects.copilot.line import Line, State, make_event, set_error
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, UsageScope
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    items,
+    milliseconds_between,
+    plain_text,
+    real,
+    text,
+    utc,
+)
 from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.copilot/(?:history-)?session-state/.*\.jsonl$")
@@ -29,7 +38,7 @@ _PATH = re.compile(r"/\.copilot/(?:history-)?session-state/.*\.jsonl$")
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
     kind = text(line.get("type"))
@@ -40,7 +49,7 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
     )
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     """The session is the folder of `events.jsonl`."""
     folders, _, name = path.replace("\\", "/").rpartition("/")
     return State(
@@ -50,57 +59,57 @@ def _begin(path: str) -> State:
     )
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    record = _decode(line)
-    kind = text(record.type) or ""
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    kind = text(line.type) or ""
     if (mapper := _MAPPERS.get(kind)) is not None:
-        return mapper(record, fields(record.data), state)
+        return mapper(line, fields(line.data), state)
     if kind in BOOKKEEPING:
-        event = event_of("state", record, state)
-        event.text = plain_text(at(record.data, "content")) or text(at(record.data, "message"))
+        event = make_event("state", line, state)
+        event.text = plain_text(at(line.data, "content")) or text(at(line.data, "message"))
         return [event]
-    raise UnknownType(kind, event_of("unknown", record, state))
+    raise UnknownType(kind, make_event("unknown", line, state))
 
 
-def _set_place(data: Data, state: State) -> None:
+def _set_place(data: JsonObject, state: State) -> None:
     """Where the session works, as `session.start` and others say it."""
     state.cwd = text(data.get("cwd")) or state.cwd
     state.branch = text(data.get("branch")) or state.branch
     state.repository = text(data.get("repository")) or state.repository
 
 
-def _start(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _start(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     is_resumed = line.type == "session.resume"
     state.conversation = text(data.get("sessionId")) or state.conversation
     state.version = text(data.get("copilotVersion")) or state.version
     state.model = text(data.get("selectedModel")) or (state.model if is_resumed else None)
     _set_place(fields(data.get("context")), state)
-    event = event_of("state" if is_resumed else "session_start", line, state)
+    event = make_event("state" if is_resumed else "session_start", line, state)
     event.model = state.model
     return [event]
 
 
-def _model_change(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _model_change(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     state.model = text(data.get("newModel")) or state.model
-    event = event_of("state", line, state)
+    event = make_event("state", line, state)
     event.model = state.model
     return [event]
 
 
-def _context_changed(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _context_changed(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     _set_place(data, state)
-    return [event_of("state", line, state)]
+    return [make_event("state", line, state)]
 
 
-def _user_message(line: Line, data: Data, state: State) -> Sequence[Event]:
-    event = event_of("user_message", line, state)
+def _user_message(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
+    event = make_event("user_message", line, state)
     event.role, event.text = "user", plain_text(data.get("content"))
     return [event]
 
 
-def _assistant_message(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _assistant_message(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     output = count(data.get("outputTokens"))
-    event = event_of("model_message" if output is None else "model_call", line, state)
+    event = make_event("model_message" if output is None else "model_call", line, state)
     event.role, event.text, event.operation_name = (
         "assistant",
         plain_text(data.get("content")),
@@ -118,25 +127,25 @@ def _assistant_message(line: Line, data: Data, state: State) -> Sequence[Event]:
     return [
         *found,
         *(
-            copilot_tools.request(line, asked, state)
-            for asked in map(fields, items(data.get("toolRequests")))
+            tools.request(line, request, state)
+            for request in map(fields, items(data.get("toolRequests")))
         ),
     ]
 
 
-def _reasoning(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _reasoning(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     return [_reasoning_event(line, text(data.get("content")), state.model, state)]
 
 
 def _reasoning_event(line: Line, reasoning: str | None, model: str | None, state: State) -> Event:
-    event = event_of("reasoning", line, state)
+    event = make_event("reasoning", line, state)
     event.role, event.text, event.model = "assistant", reasoning, model
     return event
 
 
-def _usage(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _usage(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """`assistant.usage` is never on disk by itself; who records it all the same has the whole call."""
-    event = event_of("model_call", line, state)
+    event = make_event("model_call", line, state)
     event.operation_name, event.model = "chat", text(data.get("model")) or state.model
     event.api_call_id = call_key(
         state.conversation, text(data.get("apiCallId")) or text(data.get("providerCallId"))
@@ -146,7 +155,7 @@ def _usage(line: Line, data: Data, state: State) -> Sequence[Event]:
     return [event]
 
 
-def _set_tokens(event: Event, usage: Data, scope: UsageScope) -> None:
+def _set_tokens(event: Event, usage: JsonObject, scope: UsageScope) -> None:
     """Input includes what was read from and written to a cache; output includes reasoning, but for
     Gemini, which counts thoughts apart.
     """
@@ -164,25 +173,25 @@ def _set_tokens(event: Event, usage: Data, scope: UsageScope) -> None:
     event.usage_scope = scope
 
 
-def _shutdown(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _shutdown(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """The end, and the totals of each model since the process began."""
-    end = event_of("session_end", line, state)
+    end = make_event("session_end", line, state)
     end.duration_ms = milliseconds_between(utc(data.get("sessionStartTime")), end.event_time)
     if shutdown := text(data.get("shutdownType")):
         end.outcome = "failure" if shutdown == "error" else "success"
         end.error_message = text(data.get("errorReason"))
     found = [end]
     for model, metrics in fields(data.get("modelMetrics")).items():
-        event = event_of("usage_summary", line, state)
+        event = make_event("usage_summary", line, state)
         event.model = text(model)
         _set_tokens(event, fields(fields(metrics).get("usage")), "session_total")
         found.append(event)
     return found
 
 
-def _compaction(line: Line, data: Data, state: State) -> Sequence[Event]:
+def _compaction(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """Its own call is part of what `session.shutdown` counts."""
-    event = event_of("compaction", line, state)
+    event = make_event("compaction", line, state)
     event.text = text(data.get("summaryContent"))
     if isinstance(success := data.get("success"), bool):
         event.outcome = "success" if success else "failure"
@@ -196,8 +205,8 @@ def _compaction(line: Line, data: Data, state: State) -> Sequence[Event]:
     return [event]
 
 
-def _error(line: Line, data: Data, state: State) -> Sequence[Event]:
-    event = event_of("error", line, state)
+def _error(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
+    event = make_event("error", line, state)
     event.outcome, event.model = "failure", text(data.get("model")) or state.model
     event.error_type = (
         text(data.get("errorType"))
@@ -208,7 +217,7 @@ def _error(line: Line, data: Data, state: State) -> Sequence[Event]:
     return [event]
 
 
-_MAPPERS: dict[str, Callable[[Line, Data, State], Sequence[Event]]] = {
+_MAPPERS: dict[str, Callable[[Line, JsonObject, State], Sequence[Event]]] = {
     "session.start": _start,
     "session.resume": _start,
     "session.model_change": _model_change,
@@ -221,21 +230,21 @@ _MAPPERS: dict[str, Callable[[Line, Data, State], Sequence[Event]]] = {
     "assistant.message": _assistant_message,
     "assistant.reasoning": _reasoning,
     "assistant.usage": _usage,
-    "tool.execution_start": copilot_tools.start,
-    "tool.execution_complete": copilot_tools.complete,
-    "subagent.started": copilot_tools.subagent,
-    "subagent.completed": copilot_tools.subagent,
-    "subagent.failed": copilot_tools.subagent,
-    "permission.requested": copilot_tools.permission,
-    "permission.completed": copilot_tools.permission,
+    "tool.execution_start": tools.start,
+    "tool.execution_complete": tools.complete,
+    "subagent.started": tools.subagent,
+    "subagent.completed": tools.subagent,
+    "subagent.failed": tools.subagent,
+    "permission.requested": tools.permission,
+    "permission.completed": tools.permission,
 }
 
 DIALECT: Dialect[State] = Dialect(
     name="copilot",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
     bulky=(
         ("data", "encryptedContent"),
         ("data", "reasoningOpaque"),

@@ -6,16 +6,23 @@ counted once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.otel import genai
-from tracesidecar.dialects.parsing.correlation import remember
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.values import at, fields, items, text
+from tracesidecar.dialects.otel import SpanStatus, identify, log_event, span_event
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    at,
+    fields,
+    items,
+    milliseconds_between,
+    remember,
+    text,
+    utc,
+)
 
 _INFERENCE, _TURN = "gen_ai.client.inference.operation.details", "copilot_chat.agent.turn"
 _BODIES = (("GenAI inference:", _INFERENCE), (_TURN, _TURN))
@@ -29,7 +36,7 @@ _CONVERSATIONS = (
 _OWN = ("gen_ai.", "copilot_chat.", "github.copilot.")
 
 
-class Record(msgspec.Struct, rename="camel"):
+class Line(msgspec.Struct, rename="camel"):
     """A line as the JavaScript SDK's console and file exporters shape it; times are ISO,
     milliseconds or `[seconds, nanoseconds]`.
     """
@@ -60,10 +67,10 @@ class State(msgspec.Struct):
     counted: dict[str, str] = {}
 
 
-_decode = msgspec.json.Decoder(Record).decode
+_decode = msgspec.json.Decoder(Line).decode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if "/.copilot/otel/" in path.replace("\\", "/"):
         return True
     attributes = fields(line.get("attributes"))
@@ -71,56 +78,56 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
     return is_flat and any(name.startswith(_OWN) for name in attributes)
 
 
-def _begin(_path: str) -> State:
+def begin(_path: str) -> State:
     return State()
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    record = _decode(line)
-    attributes = fields(record.attributes)
-    if record.type == "metric":
-        event = _placed(Event(event_kind="state"), record)
-        event.operation_name = text(record.name)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    attributes = fields(line.attributes)
+    if line.type == "metric":
+        event = _set_envelope(Event(event_kind="state"), line)
+        event.operation_name = text(line.name)
         return [event]
-    if _is_span(record):
-        return [_span(record, attributes, state)]
-    if attributes or record.type == "log":
-        return [_log(record, attributes, state)]
-    raise UnknownType(str(record.type or ""), _placed(Event(event_kind="unknown"), record))
+    if _is_span(line):
+        return [_span(line, attributes, state)]
+    if attributes or line.type == "log":
+        return [_log(line, attributes, state)]
+    raise UnknownType(str(line.type or ""), _set_envelope(Event(event_kind="unknown"), line))
 
 
-def _is_span(record: Record) -> bool:
-    if record.type is not None:
-        return record.type == "span"
-    return text(record.name) is not None and (
-        record.start_time is not None or record.span_id is not None or record.trace_id is not None
+def _is_span(line: Line) -> bool:
+    if line.type is not None:
+        return line.type == "span"
+    return text(line.name) is not None and (
+        line.start_time is not None or line.span_id is not None or line.trace_id is not None
     )
 
 
-def _placed(event: Event, record: Record) -> Event:
-    event.event_time = _time(record.start_time) or _time(record.hr_time) or _time(record.timestamp)
+def _set_envelope(event: Event, line: Line) -> Event:
+    event.event_time = _time(line.start_time) or _time(line.hr_time) or _time(line.timestamp)
     event.event_time_source = "line" if event.event_time else None
     event.agent_name = event.agent_name or "copilot"
     event.agent_version = event.agent_version or text(
-        at(record.resource, "attributes", "service.version")
+        at(line.resource, "attributes", "service.version")
     )
     return event
 
 
-def _span(record: Record, attributes: Mapping[str, object], state: State) -> Event:
-    event = _placed(
-        genai.span_event(text(record.name), attributes, _status(at(record.status, "code"))), record
+def _span(line: Line, attributes: JsonObject, state: State) -> Event:
+    event = _set_envelope(
+        span_event(text(line.name), attributes, _status(at(line.status, "code"))), line
     )
-    event.native_id, event.parent_id = _of_context(record, "spanId"), text(record.parent_span_id)
-    event.duration_ms = milliseconds_between(event.event_time, _time(record.end_time))
+    event.native_id, event.parent_id = _context_id(line, "spanId"), text(line.parent_span_id)
+    event.duration_ms = milliseconds_between(event.event_time, _time(line.end_time))
     if event.outcome == "failure":
-        event.error_message = event.error_message or text(at(record.status, "message"))
-    return _counted(
-        _identified(event, record, attributes, event.native_id, state), "span", attributes, state
+        event.error_message = event.error_message or text(at(line.status, "message"))
+    return _mark_repeat(
+        _identify(event, line, attributes, event.native_id, state), "span", attributes, state
     )
 
 
-def _status(code: object) -> genai.Status:
+def _status(code: object) -> SpanStatus:
     match code:
         case 1 | "OK":
             return "ok"
@@ -129,38 +136,36 @@ def _status(code: object) -> genai.Status:
     return "unset"
 
 
-def _log(record: Record, attributes: Mapping[str, object], state: State) -> Event:
-    body = text(record.body) or text(record.raw_body)
+def _log(line: Line, attributes: JsonObject, state: State) -> Event:
+    body = text(line.body) or text(line.raw_body)
     name = text(attributes.get("event.name")) or next(
         (name for beginning, name in _BODIES if (body or "").startswith(beginning)), ""
     )
-    event = _placed(
-        genai.log_event(
-            name, attributes, None if name in (_INFERENCE, _TURN) else body, is_error=False
-        ),
-        record,
+    event = _set_envelope(
+        log_event(name, attributes, None if name in (_INFERENCE, _TURN) else body, is_error=False),
+        line,
     )
-    event.parent_id = _of_context(record, "spanId")
+    event.parent_id = _context_id(line, "spanId")
     if name == _TURN and event.usage_scope is not None:
         event.event_kind, event.usage_scope = "model_call", "call"
-    return _counted(
-        _identified(event, record, attributes, event.parent_id, state), name, attributes, state
+    return _mark_repeat(
+        _identify(event, line, attributes, event.parent_id, state), name, attributes, state
     )
 
 
-def _identified(
-    event: Event, record: Record, attributes: Mapping[str, object], span: str | None, state: State
+def _identify(
+    event: Event, line: Line, attributes: JsonObject, span: str | None, state: State
 ) -> Event:
     """A record without a conversation is of the one that its trace is known to be of."""
-    trace = _of_context(record, "traceId")
-    said = next((name for key in _CONVERSATIONS if (name := text(attributes.get(key)))), None)
-    if trace is not None and said is not None:
-        remember(state.conversations, trace, said)
-    event.conversation_id = said or state.conversations.get(trace or "")
-    return genai.identified(event, trace, span)
+    trace = _context_id(line, "traceId")
+    named = next((name for key in _CONVERSATIONS if (name := text(attributes.get(key)))), None)
+    if trace is not None and named is not None:
+        remember(state.conversations, trace, named)
+    event.conversation_id = named or state.conversations.get(trace or "")
+    return identify(event, trace, span)
 
 
-def _counted(event: Event, source: str, attributes: Mapping[str, object], state: State) -> Event:
+def _mark_repeat(event: Event, source: str, attributes: JsonObject, state: State) -> Event:
     """Of span, inference record and turn record that tell of one response or trace, the kind that
     comes first counts; spans usually do.
     """
@@ -179,9 +184,9 @@ def _counted(event: Event, source: str, attributes: Mapping[str, object], state:
     return event
 
 
-def _of_context(record: Record, key: str) -> str | None:
-    own = record.trace_id if key == "traceId" else record.span_id
-    return text(own) or text(at(record.span_context, key))
+def _context_id(line: Line, key: str) -> str | None:
+    own = line.trace_id if key == "traceId" else line.span_id
+    return text(own) or text(at(line.span_context, key))
 
 
 def _time(value: object) -> str | None:
@@ -194,9 +199,9 @@ def _time(value: object) -> str | None:
 
 DIALECT: Dialect[State] = Dialect(
     name="copilot_otel",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
     bulky=(("attributes", "gen_ai.tool.definitions"), ("attributes", "gen_ai.system_instructions")),
 )

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracesidecar.dialects.copilot.record import Data, Line, State, event_of, set_error
+from tracesidecar.dialects.copilot.line import Line, State, make_event, set_error
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing.correlation import remember
-from tracesidecar.dialects.parsing.numbers import real
-from tracesidecar.dialects.parsing.times import milliseconds_between
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    fields,
+    milliseconds_between,
+    real,
+    remember,
+    text,
+    tool_type,
+)
 
 
-def request(line: Line, asked: Data, state: State) -> Event:
+def request(line: Line, requested: JsonObject, state: State) -> Event:
     """A call, as a message asks for it or as it begins."""
-    event = event_of("tool_call", line, state)
+    event = make_event("tool_call", line, state)
     event.role, event.operation_name = "assistant", "execute_tool"
-    _set_tool(event, asked, state)
-    event.tool_arguments = as_json(asked.get("arguments"))
+    _set_tool(event, requested, state)
+    event.tool_arguments = as_json(requested.get("arguments"))
     return event
 
 
-def _set_tool(event: Event, data: Data, state: State) -> None:
+def _set_tool(event: Event, data: JsonObject, state: State) -> None:
     call = text(data.get("toolCallId"))
     name = text(data.get("toolName")) or text(data.get("name")) or state.tools.get(call or "")
     event.tool_call_id, event.tool_name = call, name
@@ -34,20 +40,20 @@ def _set_tool(event: Event, data: Data, state: State) -> None:
         remember(state.servers, call, server)
 
 
-def start(line: Line, data: Data, state: State) -> Sequence[Event]:
+def start(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """A call that a message asked for is counted there; it only begins here."""
-    is_asked = (text(data.get("toolCallId")) or "") in state.tools
-    event = event_of("state", line, state) if is_asked else request(line, data, state)
-    if is_asked:
+    is_requested = (text(data.get("toolCallId")) or "") in state.tools
+    event = make_event("state", line, state) if is_requested else request(line, data, state)
+    if is_requested:
         _set_tool(event, data, state)
     if event.tool_call_id is not None and event.event_time is not None:
         remember(state.started, event.tool_call_id, event.event_time)
     return [event]
 
 
-def complete(line: Line, data: Data, state: State) -> Sequence[Event]:
+def complete(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """The end of a call: its result, or why there is none."""
-    event = event_of("tool_result", line, state)
+    event = make_event("tool_result", line, state)
     event.role, event.operation_name = "tool", "execute_tool"
     _set_tool(event, data, state)
     event.model = text(data.get("model"))
@@ -64,11 +70,11 @@ def complete(line: Line, data: Data, state: State) -> Sequence[Event]:
     return [event]
 
 
-def subagent(line: Line, data: Data, state: State) -> Sequence[Event]:
+def subagent(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """A subagent that starts, completes or fails; the tokens that it tells have no kind, and are
     left in the line.
     """
-    event = event_of("agent_run", line, state)
+    event = make_event("agent_run", line, state)
     event.operation_name, event.is_subagent = "invoke_agent", True
     event.tool_call_id = text(data.get("toolCallId"))
     event.agent_id = event.agent_id or event.tool_call_id
@@ -80,9 +86,9 @@ def subagent(line: Line, data: Data, state: State) -> Sequence[Event]:
     return [event]
 
 
-def permission(line: Line, data: Data, state: State) -> Sequence[Event]:
+def permission(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     """What was asked of the user, or what the answer was."""
-    event = event_of("permission", line, state)
+    event = make_event("permission", line, state)
     wanted = fields(data.get("permissionRequest"))
     event.tool_call_id = text(wanted.get("toolCallId")) or text(data.get("toolCallId"))
     event.tool_name = text(wanted.get("toolName")) or state.tools.get(event.tool_call_id or "")

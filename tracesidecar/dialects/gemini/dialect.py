@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.numbers import count, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    items,
+    plain_text,
+    remember,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.gemini/tmp/[^/]+/chats/(?:([^/]+)/)?[^/]+$")
@@ -27,7 +36,7 @@ _FINAL = frozenset(("success", "error", "cancelled"))
 _CALLED, _ANSWERED = "called", "answered"
 
 
-class Message(msgspec.Struct, rename="camel"):
+class GeminiMessage(msgspec.Struct, rename="camel"):
     """A message, whole: the same id comes again when there is more of it."""
 
     type: object = None
@@ -40,22 +49,22 @@ class Message(msgspec.Struct, rename="camel"):
     model: object = None
 
 
-class Change(msgspec.Struct, rename="camel"):
+class SessionChange(msgspec.Struct, rename="camel"):
     """What `$set` replaces; it may hold all messages."""
 
     last_updated: object = None
-    messages: list[Message] | None = None
+    messages: list[GeminiMessage] | None = None
 
 
-class Line(Message, rename="camel"):
+class Line(GeminiMessage, rename="camel"):
     """A message, the metadata of the session, a change of it, or a step back to an earlier message."""
 
     session_id: object = None
     start_time: object = None
     last_updated: object = None
     kind: object = None
-    messages: list[Message] | None = None
-    change: Change | None = msgspec.field(default=None, name="$set")
+    messages: list[GeminiMessage] | None = None
+    change: SessionChange | None = msgspec.field(default=None, name="$set")
     rewind: object = msgspec.field(default=None, name="$rewindTo")
 
 
@@ -77,7 +86,7 @@ _decode = msgspec.json.Decoder(Line).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if (
         _PATH.search(path.replace("\\", "/"))
         or line.get("type") == "gemini"
@@ -91,27 +100,29 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
     )
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     place = _PATH.search(path.replace("\\", "/"))
     return State(conversation=stem(path), parent=place[1] if place else None)
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    entry = _decode(line)
-    if text(entry.type) in _TYPES:
-        return _message(entry, state) or [_event("state", entry, state)]
-    if entry.change is not None:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    if text(line.type) in _TYPES:
+        return _message(line, state) or [_make_event("state", line, state)]
+    if line.change is not None:
         return _with_messages(
-            _event("state", entry, state, entry.change.last_updated), entry.change.messages, state
+            _make_event("state", line, state, line.change.last_updated), line.change.messages, state
         )
-    if entry.rewind is not None:
-        return [_event("state", entry, state)]
-    if entry.type is None and (entry.session_id is not None or entry.start_time is not None):
-        return _with_messages(_metadata(entry, state), entry.messages, state)
-    raise UnknownType(str(entry.type), _event("unknown", entry, state))
+    if line.rewind is not None:
+        return [_make_event("state", line, state)]
+    if line.type is None and (line.session_id is not None or line.start_time is not None):
+        return _with_messages(_metadata(line, state), line.messages, state)
+    raise UnknownType(str(line.type), _make_event("unknown", line, state))
 
 
-def _event(kind: EventKind, message: Message, state: State, time: object = None) -> Event:
+def _make_event(
+    kind: EventKind, message: GeminiMessage, state: State, time: object = None
+) -> Event:
     event_time = utc(time) or utc(message.timestamp)
     return Event(
         event_kind=kind,
@@ -126,28 +137,30 @@ def _event(kind: EventKind, message: Message, state: State, time: object = None)
     )
 
 
-def _metadata(entry: Line, state: State) -> Event:
+def _metadata(line: Line, state: State) -> Event:
     """The first line of a session is its start; the same again is an update."""
-    conversation = text(entry.session_id) or state.conversation
+    conversation = text(line.session_id) or state.conversation
     is_start = not state.is_begun or conversation != state.conversation
     if is_start:
         state.conversation, state.is_begun, state.messages, state.tools = conversation, True, {}, {}
-    event = _event(
+    event = _make_event(
         "session_start" if is_start else "state",
-        entry,
+        line,
         state,
-        entry.start_time if is_start else entry.last_updated,
+        line.start_time if is_start else line.last_updated,
     )
-    if entry.kind == "subagent":
+    if line.kind == "subagent":
         event.is_subagent = True
     return event
 
 
-def _with_messages(event: Event, messages: Sequence[Message] | None, state: State) -> list[Event]:
+def _with_messages(
+    event: Event, messages: Sequence[GeminiMessage] | None, state: State
+) -> list[Event]:
     return [event, *(each for message in messages or () for each in _message(message, state))]
 
 
-def _message(message: Message, state: State) -> list[Event]:
+def _message(message: GeminiMessage, state: State) -> list[Event]:
     """The events of a message; none where it is as it was."""
     known, supersedes = text(message.id), None
     if known is not None:
@@ -174,27 +187,27 @@ def _message(message: Message, state: State) -> list[Event]:
     return found + _tools(message, state)
 
 
-def _message_events(message: Message, state: State) -> list[Event]:
+def _message_events(message: GeminiMessage, state: State) -> list[Event]:
     match message.type:
         case "gemini":
             return _model_events(message, state)
         case "user":
-            event = _event("user_message", message, state)
+            event = _make_event("user_message", message, state)
             event.role, event.text = "user", plain_text(message.content)
         case "error":
-            event = _event("error", message, state)
+            event = _make_event("error", message, state)
             event.outcome, event.error_message = "failure", plain_text(message.content)
         case "info" | "warning":
-            event = _event("state", message, state)
+            event = _make_event("state", message, state)
             event.text = plain_text(message.content)
         case _:
-            event = _event("unknown", message, state)
+            event = _make_event("unknown", message, state)
     return [event]
 
 
-def _model_events(message: Message, state: State) -> list[Event]:
+def _model_events(message: GeminiMessage, state: State) -> list[Event]:
     tokens = fields(message.tokens)
-    event = _event("model_call" if tokens else "model_message", message, state)
+    event = _make_event("model_call" if tokens else "model_message", message, state)
     event.role, event.text, event.operation_name = "assistant", plain_text(message.content), "chat"
     event.provider_name, event.model = "gcp.gemini", text(message.model)
     if tokens:
@@ -204,7 +217,7 @@ def _model_events(message: Message, state: State) -> list[Event]:
     thoughts = [_thought(each) for each in map(fields, items(message.thoughts))]
     if not any(thoughts):
         return [event]
-    reasoning = _event("reasoning", message, state)
+    reasoning = _make_event("reasoning", message, state)
     reasoning.role, reasoning.model, reasoning.text = (
         "assistant",
         event.model,
@@ -213,13 +226,13 @@ def _model_events(message: Message, state: State) -> list[Event]:
     return [event, reasoning]
 
 
-def _thought(thought: Mapping[str, object]) -> str:
+def _thought(thought: JsonObject) -> str:
     return ": ".join(
         part for part in (text(thought.get("subject")), text(thought.get("description"))) if part
     )
 
 
-def _set_usage(event: Event, tokens: Mapping[str, object]) -> None:
+def _set_usage(event: Event, tokens: JsonObject) -> None:
     """`input` includes what came from the cache, not what tools put into the prompt; `output` is
     without thoughts.
 
@@ -241,7 +254,7 @@ def _set_usage(event: Event, tokens: Mapping[str, object]) -> None:
         event.input_tokens = total(event.input_tokens, cached)
 
 
-def _tools(message: Message, state: State) -> list[Event]:
+def _tools(message: GeminiMessage, state: State) -> list[Event]:
     """Calls and results that no earlier version of the message had."""
     found = []
     for call in map(fields, items(message.tool_calls)):
@@ -257,23 +270,21 @@ def _tools(message: Message, state: State) -> list[Event]:
     return found
 
 
-def _tool_call(call: Mapping[str, object], message: Message, state: State) -> Event:
+def _tool_call(call: JsonObject, message: GeminiMessage, state: State) -> Event:
     event = _tool_event("tool_call", call, message, state)
     event.role, event.tool_arguments = "assistant", as_json(call.get("args"))
     return event
 
 
-def _tool_event(
-    kind: EventKind, call: Mapping[str, object], message: Message, state: State
-) -> Event:
-    event = _event(kind, message, state, call.get("timestamp"))
+def _tool_event(kind: EventKind, call: JsonObject, message: GeminiMessage, state: State) -> Event:
+    event = _make_event(kind, message, state, call.get("timestamp"))
     event.operation_name = "execute_tool"
     event.tool_call_id, event.tool_name = text(call.get("id")), text(call.get("name"))
     event.tool_type = tool_type(event.tool_name)
     return event
 
 
-def _tool_result(call: Mapping[str, object], message: Message, state: State) -> Event:
+def _tool_result(call: JsonObject, message: GeminiMessage, state: State) -> Event:
     event = _tool_event("tool_result", call, message, state)
     event.role, event.tool_result = "tool", function_response(call.get("result"))
     match call.get("status"):
@@ -297,8 +308,8 @@ def function_response(result: object) -> str | None:
 
 DIALECT: Dialect[State] = Dialect(
     name="gemini",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
 )

@@ -7,18 +7,28 @@ call, the message of the call says too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind, UsageScope
 from tracesidecar.dialects.gemini.dialect import function_response
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    items,
+    real,
+    remember,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.qwen/(?:projects|tmp)/[^/]+/chats/")
@@ -47,7 +57,7 @@ _TELEMETRY_COUNTS = (
 )
 
 
-class Content(msgspec.Struct):
+class ContentParts(msgspec.Struct):
     """A message to or from the model, in parts."""
 
     parts: object = None
@@ -69,7 +79,7 @@ class Line(msgspec.Struct, rename="camel"):
     agent_id: object = None
     is_sidechain: object = None
     model: object = None
-    message: Content | None = None
+    message: ContentParts | None = None
     usage_metadata: object = None
     tool_call_result: object = None
     system_payload: object = None
@@ -87,7 +97,7 @@ class State(msgspec.Struct):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
     if "sessionId" not in line or text(line.get("type")) not in _TYPES:
@@ -99,24 +109,24 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
     )
 
 
-def _begin(path: str) -> State:
+def begin(path: str) -> State:
     return State(conversation=stem(path))
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    record = _decode(line)
-    state.conversation = text(record.session_id) or state.conversation
-    match record.type:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    state.conversation = text(line.session_id) or state.conversation
+    match line.type:
         case "assistant":
-            return _assistant(record, state)
+            return _assistant(line, state)
         case "user" | "tool_result":
-            return _user(record, state)
+            return _user(line, state)
         case "system":
-            return [_system(record, state)]
-    raise UnknownType(str(record.type), _event("unknown", record, state))
+            return [_system(line, state)]
+    raise UnknownType(str(line.type), _make_event("unknown", line, state))
 
 
-def _event(kind: EventKind, line: Line, state: State) -> Event:
+def _make_event(kind: EventKind, line: Line, state: State) -> Event:
     event_time = utc(line.timestamp)
     return Event(
         event_kind=kind,
@@ -134,11 +144,11 @@ def _event(kind: EventKind, line: Line, state: State) -> Event:
     )
 
 
-def _parts(line: Line) -> list[Mapping[str, object]]:
+def _parts(line: Line) -> list[JsonObject]:
     return [fields(part) for part in items(line.message.parts)] if line.message is not None else []
 
 
-def _said(parts: Sequence[Mapping[str, object]], *, is_thought: bool) -> str | None:
+def _join_text(parts: Sequence[JsonObject], *, is_thought: bool) -> str | None:
     return (
         "\n".join(
             said
@@ -151,10 +161,10 @@ def _said(parts: Sequence[Mapping[str, object]], *, is_thought: bool) -> str | N
 
 def _assistant(line: Line, state: State) -> list[Event]:
     parts, usage = _parts(line), fields(line.usage_metadata)
-    event = _event("model_call" if usage else "model_message", line, state)
+    event = _make_event("model_call" if usage else "model_message", line, state)
     event.role, event.text, event.operation_name = (
         "assistant",
-        _said(parts, is_thought=False),
+        _join_text(parts, is_thought=False),
         "chat",
     )
     event.model = text(line.model)
@@ -162,8 +172,8 @@ def _assistant(line: Line, state: State) -> list[Event]:
         _set_usage(event, [count(usage.get(name)) for name in _CALL_COUNTS], "call")
         event.api_call_id = call_key(state.conversation, event.native_id)
     found = [event]
-    if thought := _said(parts, is_thought=True):
-        reasoning = _event("reasoning", line, state)
+    if thought := _join_text(parts, is_thought=True):
+        reasoning = _make_event("reasoning", line, state)
         reasoning.role, reasoning.text, reasoning.model = "assistant", thought, event.model
         found.append(reasoning)
     return [
@@ -186,8 +196,8 @@ def _set_usage(event: Event, counts: Sequence[int | None], scope: UsageScope) ->
     event.output_tokens = answer if has_thoughts else total(answer, thoughts)
 
 
-def _tool_call(line: Line, call: Mapping[str, object], state: State) -> Event:
-    event = _event("tool_call", line, state)
+def _tool_call(line: Line, call: JsonObject, state: State) -> Event:
+    event = _make_event("tool_call", line, state)
     event.role, event.operation_name = "assistant", "execute_tool"
     event.tool_call_id, event.tool_name = text(call.get("id")), text(call.get("name"))
     event.tool_type, event.tool_arguments = tool_type(event.tool_name), as_json(call.get("args"))
@@ -204,15 +214,15 @@ def _user(line: Line, state: State) -> list[Event]:
     results = [_tool_result(line, part, state) for part in parts if "functionResponse" in part]
     if results and line.type == "tool_result":
         return results
-    event = _event(
+    event = _make_event(
         "user_message" if line.provenance in (None, "real_user") else "state", line, state
     )
-    event.role, event.text = "user", _said(parts, is_thought=False)
+    event.role, event.text = "user", _join_text(parts, is_thought=False)
     return results if results and event.text is None else [event, *results]
 
 
-def _tool_result(line: Line, part: Mapping[str, object], state: State) -> Event:
-    event = _event("tool_result", line, state)
+def _tool_result(line: Line, part: JsonObject, state: State) -> Event:
+    event = _make_event("tool_result", line, state)
     event.role, event.operation_name = "tool", "execute_tool"
     response, outcome = fields(part["functionResponse"]), fields(line.tool_call_result)
     event.tool_call_id = text(response.get("id")) or text(outcome.get("callId"))
@@ -239,40 +249,45 @@ def _system(line: Line, state: State) -> Event:
         case "ui_telemetry":
             return _telemetry(line, fields(at(line.system_payload, "uiEvent")), state)
         case "chat_compression":
-            return _event("compaction", line, state)
+            return _make_event("compaction", line, state)
         case None:
-            event = _event("state", line, state)
-            event.role, event.text = "system", _said(_parts(line), is_thought=False)
+            event = _make_event("state", line, state)
+            event.role, event.text = "system", _join_text(_parts(line), is_thought=False)
             return event
         case str() if line.subtype in _BOOKKEEPING:
-            return _event("state", line, state)
-    raise UnknownType(f"system.{line.subtype}", _event("unknown", line, state))
+            return _make_event("state", line, state)
+    raise UnknownType(f"system.{line.subtype}", _make_event("unknown", line, state))
 
 
-def _telemetry(line: Line, told: Mapping[str, object], state: State) -> Event:
+def _telemetry(line: Line, telemetry: JsonObject, state: State) -> Event:
     """A copy of what other lines say, but for errors of the interface, which have no line of their
     own.
     """
-    name = text(told.get("event.name")) or ""
-    event = _event("error" if name.endswith(".api_error") else "state", line, state)
-    event.model, event.duration_ms = text(told.get("model")), real(told.get("duration_ms"))
-    event.tool_name = text(told.get("function_name"))
+    name = text(telemetry.get("event.name")) or ""
+    event = _make_event("error" if name.endswith(".api_error") else "state", line, state)
+    event.model, event.duration_ms = (
+        text(telemetry.get("model")),
+        real(telemetry.get("duration_ms")),
+    )
+    event.tool_name = text(telemetry.get("function_name"))
     if event.event_kind == "error":
         event.outcome, event.error_message = (
             "failure",
-            text(told.get("error_message")) or text(told.get("error")),
+            text(telemetry.get("error_message")) or text(telemetry.get("error")),
         )
-        event.error_type = text(told.get("error_type")) or as_json(told.get("status_code"))
+        event.error_type = text(telemetry.get("error_type")) or as_json(
+            telemetry.get("status_code")
+        )
     if name.endswith(".api_response"):
-        event.api_call_id = call_key(state.conversation, text(told.get("response_id")))
-        _set_usage(event, [count(told.get(each)) for each in _TELEMETRY_COUNTS], "repeat")
+        event.api_call_id = call_key(state.conversation, text(telemetry.get("response_id")))
+        _set_usage(event, [count(telemetry.get(each)) for each in _TELEMETRY_COUNTS], "repeat")
     return event
 
 
 DIALECT: Dialect[State] = Dialect(
     name="qwen",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
-    begin=_begin,
-    events=_events,
+    begin=begin,
+    map_line=map_line,
 )

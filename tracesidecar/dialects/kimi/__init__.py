@@ -1,0 +1,6 @@
+"""Sessions of Kimi CLI and Kimi Code.
+
+Nothing is exported: the registry imports the module of a dialect when it is first used.
+"""
+
+__all__: list[str] = []

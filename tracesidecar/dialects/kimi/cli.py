@@ -5,23 +5,27 @@ Source: kimi-cli src/kimi_cli/wire/types.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.kimi.session import (
     USAGE,
     State,
-    event,
-    part,
+    content_event,
+    make_event,
     set_usage,
-    tool_call,
-    tool_result,
+    tool_call_event,
+    tool_result_event,
 )
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    fields,
+    plain_text,
+    text,
+    tool_type,
+)
 
 _BOOKKEEPING = frozenset(
     (
@@ -62,19 +66,19 @@ TYPES = _BOOKKEEPING | {
 }
 
 
-def mapped(time: object, message: Mapping[str, object], state: State) -> Event:
+def map_message(time: object, message: JsonObject, state: State) -> Event:
     """The event of one wire message."""
     payload, kind = fields(message.get("payload")), message.get("type")
     match kind:
         case "TurnBegin" | "SteerInput":
-            found = event("user_message", time, state)
+            found = make_event("user_message", time, state)
             found.role, found.text = "user", plain_text(payload.get("user_input"))
             return found
         case "ContentPart":
-            return part(time, state, payload)
+            return content_event(time, state, payload)
         case "ToolCall":
             function = fields(payload.get("function"))
-            return tool_call(
+            return tool_call_event(
                 time,
                 state,
                 text(payload.get("id")),
@@ -86,31 +90,31 @@ def mapped(time: object, message: Mapping[str, object], state: State) -> Event:
         case "StatusUpdate":
             return _status(time, payload, state)
         case "CompactionEnd":
-            return event("compaction", time, state)
+            return make_event("compaction", time, state)
         case "SubagentEvent":
             return _of_subagent(time, payload, state)
         case "ApprovalRequest" | "ApprovalResponse" | "ApprovalRequestResolved":
             return _permission(time, payload, state)
         case str() if kind in _BOOKKEEPING:
-            return event("state", time, state)
-    raise UnknownType(str(kind), event("unknown", time, state))
+            return make_event("state", time, state)
+    raise UnknownType(str(kind), make_event("unknown", time, state))
 
 
-def _status(time: object, payload: Mapping[str, object], state: State) -> Event:
+def _status(time: object, payload: JsonObject, state: State) -> Event:
     """The usage of a step, or only how full the context is; all zeros are said before anything was
     called.
     """
     usage = [fields(payload.get("token_usage")).get(name) for name in USAGE]
     if not any(usage):
-        return event("state", time, state)
-    found = event("model_call", time, state)
+        return make_event("state", time, state)
+    found = make_event("model_call", time, state)
     found.model = state.model
     found.api_call_id = call_key(state.conversation, text(payload.get("message_id")))
     set_usage(found, usage, "call")
     return found
 
 
-def _result(time: object, payload: Mapping[str, object], state: State) -> Event:
+def _result(time: object, payload: JsonObject, state: State) -> Event:
     returned = fields(payload.get("return_value"))
     output = (
         plain_text(returned.get("output"))
@@ -118,7 +122,7 @@ def _result(time: object, payload: Mapping[str, object], state: State) -> Event:
         or as_json(returned.get("output"))
         or None
     )
-    found = tool_result(
+    found = tool_result_event(
         time, state, text(payload.get("tool_call_id")), output, returned.get("is_error")
     )
     if found.outcome == "failure":
@@ -126,12 +130,12 @@ def _result(time: object, payload: Mapping[str, object], state: State) -> Event:
     return found
 
 
-def _of_subagent(time: object, payload: Mapping[str, object], state: State) -> Event:
+def _of_subagent(time: object, payload: JsonObject, state: State) -> Event:
     """What a subagent did, told by the agent that started it."""
     inner = fields(payload.get("event"))
     if text(inner.get("type")) not in TYPES - {"SubagentEvent"}:
-        raise UnknownType(f"SubagentEvent.{inner.get('type')}", event("unknown", time, state))
-    found = mapped(time, inner, state)
+        raise UnknownType(f"SubagentEvent.{inner.get('type')}", make_event("unknown", time, state))
+    found = map_message(time, inner, state)
     found.is_subagent = True
     found.agent_id = (
         text(payload.get("agent_id"))
@@ -144,8 +148,8 @@ def _of_subagent(time: object, payload: Mapping[str, object], state: State) -> E
     return found
 
 
-def _permission(time: object, payload: Mapping[str, object], state: State) -> Event:
-    found = event("permission", time, state)
+def _permission(time: object, payload: JsonObject, state: State) -> Event:
+    found = make_event("permission", time, state)
     found.native_id, found.parent_id = text(payload.get("id")), text(payload.get("request_id"))
     found.tool_call_id = text(payload.get("tool_call_id"))
     found.tool_name = state.tools.get(found.tool_call_id or "")

@@ -6,17 +6,29 @@ Source: kimi-code, the records that agent-core-v2 writes and the older ones that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.kimi.session import State, event, part, set_usage, tool_call, tool_result
-from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.kimi.session import (
+    State,
+    content_event,
+    make_event,
+    set_usage,
+    tool_call_event,
+    tool_result_event,
+)
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    fields,
+    plain_text,
+    text,
+    tool_calls,
+    tool_type,
+)
 
 _RECORDS = (
     "context.clear context.undo context.update_token_count cron.add cron.cursor cron.delete file_history.checkpoint file_history.tracked forked "
@@ -34,7 +46,7 @@ _BOOKKEEPING = frozenset(_RECORDS.split())
 _USAGE = ("inputOther", "inputCacheRead", "inputCacheCreation", "output")
 
 
-class Record(msgspec.Struct, rename="camel"):
+class Line(msgspec.Struct, rename="camel"):
     """A line of either program; which members it has depends on the type."""
 
     type: object = None
@@ -54,65 +66,65 @@ class Record(msgspec.Struct, rename="camel"):
     result: object = None
 
 
-def mapped(record: Record, state: State) -> list[Event]:
+def map_line(line: Line, state: State) -> list[Event]:
     """The events of one record."""
-    time = record.time if record.time is not None else record.timestamp
-    match record.type:
+    time = line.time if line.time is not None else line.timestamp
+    match line.type:
         case "context.append_loop_event":
-            return [_loop_event(time, fields(record.event), state)]
+            return [_loop_event(time, fields(line.event), state)]
         case "context.append_message":
-            return _message(time, fields(record.message), state)
+            return _message(time, fields(line.message), state)
         case "usage.record":
-            return [_usage(time, record, state)]
+            return [_usage(time, line, state)]
         case "config.update" | "profile.bind" | "runtime.set_binding" | "llm.request":
-            state.model = text(record.model_alias) or text(record.model) or state.model
-            state.cwd = text(record.cwd) or state.cwd
-            found = event("state", time, state)
+            state.model = text(line.model_alias) or text(line.model) or state.model
+            state.cwd = text(line.cwd) or state.cwd
+            found = make_event("state", time, state)
             found.model = state.model
         case "context.apply_compaction":
-            found = event("compaction", time, state)
-            found.text = plain_text(record.summary)
+            found = make_event("compaction", time, state)
+            found.text = plain_text(line.summary)
         case "permission.record_approval_result":
-            found = _permission(time, record, state)
-        case str() if record.type in _BOOKKEEPING:
-            found = event("state", time, state)
+            found = _permission(time, line, state)
+        case str() if line.type in _BOOKKEEPING:
+            found = make_event("state", time, state)
         case _:
-            raise UnknownType(str(record.type), event("unknown", time, state))
+            raise UnknownType(str(line.type), make_event("unknown", time, state))
     return [found]
 
 
-def _usage(time: object, record: Record, state: State) -> Event:
+def _usage(time: object, line: Line, state: State) -> Event:
     """The usage of the step that runs; a second one in the same step is another call."""
-    usage = fields(record.usage)
-    found = event("model_call" if usage else "state", time, state)
-    found.model = text(record.model) or state.model
+    usage = fields(line.usage)
+    found = make_event("model_call" if usage else "state", time, state)
+    found.model = text(line.model) or state.model
     if usage:
         set_usage(found, [usage.get(name) for name in _USAGE], "call")
         found.api_call_id, state.step = call_key(state.conversation, state.step), None
     return found
 
 
-def _loop_event(time: object, loop: Mapping[str, object], state: State) -> Event:
+def _loop_event(time: object, loop: JsonObject, state: State) -> Event:
     """A step of the agent's loop and what happens in it."""
     time = loop.get("time") or time
     match loop.get("type"):
         case "content.part":
-            found = part(time, state, fields(loop.get("part")))
+            found = content_event(time, state, fields(loop.get("part")))
         case "tool.call":
             call = text(loop.get("toolCallId")) or text(loop.get("uuid"))
-            found = tool_call(time, state, call, text(loop.get("name")), loop.get("args"))
+            found = tool_call_event(time, state, call, text(loop.get("name")), loop.get("args"))
         case "tool.result":
             result = loop.get("result")
             output = (
                 plain_text(at(result, "output")) or text(result) or as_json(at(result, "output"))
             )
-            found = tool_result(
+            found = tool_result_event(
                 time, state, text(loop.get("toolCallId")), output, at(result, "isError")
             )
         case "step.begin" | "step.end" | "llm.request" | "llm.response":
             found = _step(time, loop, state)
         case other:
-            raise UnknownType(f"loop.{other}", event("unknown", time, state))
+            raise UnknownType(f"loop.{other}", make_event("unknown", time, state))
     own = text(loop.get("uuid"))
     if loop.get("type") == "step.end":  # has the id of the step that began
         found.parent_id = own
@@ -124,8 +136,8 @@ def _loop_event(time: object, loop: Mapping[str, object], state: State) -> Event
     return found
 
 
-def _step(time: object, loop: Mapping[str, object], state: State) -> Event:
-    found = event("state", time, state)
+def _step(time: object, loop: JsonObject, state: State) -> Event:
+    found = make_event("state", time, state)
     found.finish_reason = text(loop.get("finishReason"))
     if loop.get("type") == "step.begin":
         state.step = text(loop.get("uuid"))
@@ -134,45 +146,45 @@ def _step(time: object, loop: Mapping[str, object], state: State) -> Event:
     return found
 
 
-def _message(time: object, message: Mapping[str, object], state: State) -> list[Event]:
+def _message(time: object, message: JsonObject, state: State) -> list[Event]:
     """A message that was put into the context: the user's, or one that the program made, which is
     bookkeeping.
     """
     said = plain_text(message.get("content"))
     match message.get("role"):
         case "user":
-            found = event(
+            found = make_event(
                 "user_message" if at(message, "origin", "kind") in (None, "user") else "state",
                 time,
                 state,
             )
         case "assistant":
-            found = event("model_message", time, state)
+            found = make_event("model_message", time, state)
             found.model = state.model
         case "tool":
             return [
-                tool_result(
+                tool_result_event(
                     time, state, text(message.get("toolCallId")), said, message.get("isError")
                 )
             ]
         case _:
-            found = event("state", time, state)
+            found = make_event("state", time, state)
     found.role, found.text = text(message.get("role")), said
     return [
         found,
         *(
-            tool_call(time, state, call.id, call.name, call.arguments)
+            tool_call_event(time, state, call.id, call.name, call.arguments)
             for call in tool_calls(message.get("toolCalls"))
         ),
     ]
 
 
-def _permission(time: object, record: Record, state: State) -> Event:
-    found = event("permission", time, state)
-    found.tool_call_id = text(record.tool_call_id)
-    found.tool_name = text(record.tool_name) or state.tools.get(found.tool_call_id or "")
+def _permission(time: object, line: Line, state: State) -> Event:
+    found = make_event("permission", time, state)
+    found.tool_call_id = text(line.tool_call_id)
+    found.tool_name = text(line.tool_name) or state.tools.get(found.tool_call_id or "")
     found.tool_type = tool_type(found.tool_name)
-    decision = text(record.decision) or text(at(record.result, "decision"))
+    decision = text(line.decision) or text(at(line.result, "decision"))
     if decision is not None:
         found.outcome = "success" if decision.startswith("approve") else "failure"
         found.error_type = None if found.outcome == "success" else decision

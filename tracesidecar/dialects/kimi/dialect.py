@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.kimi import cli as kimi_cli
-from tracesidecar.dialects.kimi import code as kimi_code
-from tracesidecar.dialects.kimi.session import State, begin, event
-from tracesidecar.dialects.parsing.values import at, fields, text
+from tracesidecar.dialects.kimi import cli, code
+from tracesidecar.dialects.kimi.session import State, begin, make_event
+from tracesidecar.dialects.parsing import JsonObject, at, fields, text
 
 _PATH = re.compile(r"/\.kimi(?:-code)?/sessions/.*/wire\.jsonl")
 _CODE_TYPES = frozenset(
@@ -25,10 +24,10 @@ _CODE_TYPES = frozenset(
     )
 )
 
-_decode = msgspec.json.Decoder(kimi_code.Record).decode
+_decode = msgspec.json.Decoder(code.Line).decode
 
 
-def _recognise(path: str, line: Mapping[str, object]) -> bool:
+def recognise(path: str, line: JsonObject) -> bool:
     if _PATH.search(path.replace("\\", "/")):
         return True
     kind = line.get("type")
@@ -38,24 +37,24 @@ def _recognise(path: str, line: Mapping[str, object]) -> bool:
         return kind in _CODE_TYPES
     return (
         "timestamp" in line
-        and text(at(line.get("message"), "type")) in kimi_cli.TYPES
+        and text(at(line.get("message"), "type")) in cli.TYPES
         and "payload" in fields(line.get("message"))
     )
 
 
-def _events(line: bytes, state: State) -> Sequence[Event]:
-    record = _decode(line)
-    if record.type is None:
-        return [kimi_cli.mapped(record.timestamp, fields(record.message), state)]
-    if record.type == "metadata":
-        return [event("session_start", record.created_at, state)]
-    return kimi_code.mapped(record, state)
+def map_line(data: bytes, state: State) -> Sequence[Event]:
+    line = _decode(data)
+    if line.type is None:
+        return [cli.map_message(line.timestamp, fields(line.message), state)]
+    if line.type == "metadata":
+        return [make_event("session_start", line.created_at, state)]
+    return code.map_line(line, state)
 
 
 DIALECT: Dialect[State] = Dialect(
     name="kimi",
-    recognise=_recognise,
+    recognise=recognise,
     state=State,
     begin=begin,
-    events=_events,
+    map_line=map_line,
 )

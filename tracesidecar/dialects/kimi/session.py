@@ -4,16 +4,21 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind, UsageScope
-from tracesidecar.dialects.parsing.correlation import remember
-from tracesidecar.dialects.parsing.numbers import count, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    count,
+    remember,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 
 USAGE = ("input_other", "input_cache_read", "input_cache_creation", "output")
 """Names of the counts as Kimi CLI has them; Kimi Code's are the same in camel case."""
@@ -53,7 +58,7 @@ def begin(path: str) -> State:
     return State(agent=agent, conversation=folders[-1] if folders else "")
 
 
-def event(kind: EventKind, time: object, state: State) -> Event:
+def make_event(kind: EventKind, time: object, state: State) -> Event:
     """An event with what all lines of the session have."""
     event_time = utc(time)
     return Event(
@@ -82,11 +87,11 @@ def set_usage(found: Event, usage: Sequence[object], scope: UsageScope) -> None:
     found.usage_scope, found.operation_name, found.provider_name = scope, "chat", "moonshot_ai"
 
 
-def tool_call(
+def tool_call_event(
     time: object, state: State, call: str | None, name: str | None, arguments: object
 ) -> Event:
     """A call, remembered until its result comes."""
-    found = event("tool_call", time, state)
+    found = make_event("tool_call", time, state)
     found.role, found.operation_name = "assistant", "execute_tool"
     found.tool_call_id, found.tool_name, found.tool_type = call, name, tool_type(name)
     found.tool_arguments = as_json(arguments)
@@ -95,11 +100,11 @@ def tool_call(
     return found
 
 
-def tool_result(
+def tool_result_event(
     time: object, state: State, call: str | None, output: str | None, is_error: object
 ) -> Event:
     """A result, with the name of the tool that was called."""
-    found = event("tool_result", time, state)
+    found = make_event("tool_result", time, state)
     found.role, found.operation_name = "tool", "execute_tool"
     found.tool_call_id, found.tool_name = call, state.tools.get(call or "")
     found.tool_type, found.tool_result = tool_type(found.tool_name), output
@@ -108,11 +113,11 @@ def tool_result(
     return found
 
 
-def part(time: object, state: State, content: Mapping[str, object]) -> Event:
+def content_event(time: object, state: State, content: JsonObject) -> Event:
     """A part of the answer: thinking, text, or something that has no text."""
     is_thought = content.get("type") == "think"
     is_message = content.get("type") == "text"
-    found = event(
+    found = make_event(
         "reasoning" if is_thought else "model_message" if is_message else "state", time, state
     )
     found.role, found.model = "assistant", state.model

@@ -6,7 +6,7 @@ Source: docs.langchain.com, run data format; usage metadata of LangChain message
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,13 +14,21 @@ from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.langsmith import managed_agents
 from tracesidecar.dialects.langsmith.managed_agents import State
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.json_in_text import members
-from tracesidecar.dialects.parsing.message_text import message_text
-from tracesidecar.dialects.parsing.numbers import count, real
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    message_text,
+    milliseconds_between,
+    object_in_text,
+    real,
+    text,
+    tool_type,
+    utc,
+)
 
 
 class Run(msgspec.Struct):
@@ -59,17 +67,17 @@ _CONVERSATION = ("thread_id", "session_id", "conversation_id")
 _decode = msgspec.json.Decoder(Run).decode
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """A run: its type, and its place in a trace."""
     return isinstance(line.get("run_type"), str) and not line.keys().isdisjoint(
         ("dotted_order", "trace_id", "parent_run_id")
     )
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """One event a run; a message of a session may be several."""
     if data.startswith(b"["):
-        return managed_agents.events(data, state)
+        return managed_agents.map_line(data, state)
     run = _decode(data)
     written = text(run.run_type) or ""
     kind, operation = _KINDS.get(written, _UNKNOWN)
@@ -79,26 +87,26 @@ def events(data: bytes, state: State) -> Sequence[Event]:
         native_id=text(run.id),
         parent_id=text(run.parent_run_id),
     )
-    _place(event, run)
+    _set_envelope(event, run)
     if kind == "unknown":
         raise UnknownType(written, event)
     if kind == "tool_call":
         event.tool_name, event.tool_type = text(run.name), tool_type(text(run.name))
         event.tool_call_id = (
-            text(at(members(run.outputs), "output", "tool_call_id")) or event.native_id
+            text(at(object_in_text(run.outputs), "output", "tool_call_id")) or event.native_id
         )
         event.tool_arguments, event.tool_result = as_json(run.inputs), as_json(run.outputs)
     else:
         event.text = message_text(run.outputs)
         event.role = "assistant" if event.text is not None and kind == "model_call" else None
-    _count_usage(event, run)
+    _set_usage(event, run)
     if run.end_time is None and event.usage_scope is None:
         event.event_kind = "state"  # it still runs: a later export has it again
     return (event,)
 
 
-def _place(event: Event, run: Run) -> None:
-    extra = members(run.extra)
+def _set_envelope(event: Event, run: Run) -> None:
+    extra = object_in_text(run.extra)
     metadata = fields(extra.get("metadata"))
     event.trace_id = text(run.trace_id) or (event.native_id if event.parent_id is None else None)
     event.conversation_id = next(
@@ -121,13 +129,13 @@ def _place(event: Event, run: Run) -> None:
     event.user_id = text(metadata.get("user_id"))
 
 
-def _count_usage(event: Event, run: Run) -> None:
+def _set_usage(event: Event, run: Run) -> None:
     """Columns of the export, else the usage metadata; both count caches within the input.
 
     A chain has the sum of its calls.
     """
-    usage = fields(members(run.outputs).get("usage_metadata")) or fields(
-        at(members(run.extra), "metadata", "usage_metadata")
+    usage = fields(object_in_text(run.outputs).get("usage_metadata")) or fields(
+        at(object_in_text(run.extra), "metadata", "usage_metadata")
     )
     event.input_tokens = count(
         run.prompt_tokens if run.prompt_tokens is not None else usage.get("input_tokens")
@@ -159,6 +167,6 @@ DIALECT: Dialect[State] = Dialect(
     recognise=recognise,
     state=State,
     begin=lambda _path: State(),
-    events=events,
+    map_line=map_line,
     bulky=(("serialized",), ("manifest",)),
 )

@@ -4,20 +4,27 @@ given or gave]`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.content_blocks import plain_text
-from tracesidecar.dialects.parsing.correlation import call_key, remember
-from tracesidecar.dialects.parsing.numbers import count, total
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, fields, items, text
-
-Data = Mapping[str, object]
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    fields,
+    items,
+    plain_text,
+    remember,
+    text,
+    tool_type,
+    total,
+    utc,
+)
 
 
 class State(msgspec.Struct):
@@ -40,7 +47,7 @@ _BOOKKEEPING = ("session.", "span.", "user.interrupt", "agent.thread_")
 _decode = msgspec.json.Decoder(tuple[str, object]).decode
 
 
-def events(data: bytes, state: State) -> Sequence[Event]:
+def map_line(data: bytes, state: State) -> Sequence[Event]:
     """What a session was made with, what was sent to it, and what its stream said; the stream says
     again what was sent, with an id.
     """
@@ -51,17 +58,19 @@ def events(data: bytes, state: State) -> Sequence[Event]:
     if name == "send":
         state.session = text(next(iter(items(payload)), None)) or state.session
         return [
-            _placed(Event(event_kind="state", operation_name=text(each.get("type"))), {}, state)
-            for each in _sent(payload)
+            _set_envelope(
+                Event(event_kind="state", operation_name=text(each.get("type"))), {}, state
+            )
+            for each in _sent_events(payload)
         ]
     if name != "stream":
-        raise UnknownType(method, _placed(Event(event_kind="unknown"), {}, state))
-    said = fields(payload)
-    kind = text(said.get("type")) or ""
-    return (_placed(_event(kind, said, state), said, state),)
+        raise UnknownType(method, _set_envelope(Event(event_kind="unknown"), {}, state))
+    streamed = fields(payload)
+    kind = text(streamed.get("type")) or ""
+    return (_set_envelope(_event(kind, streamed, state), streamed, state),)
 
 
-def _session(payload: Data, state: State) -> Event:
+def _session(payload: JsonObject, state: State) -> Event:
     state.session = text(payload.get("id"))
     state.model, state.agent = (
         text(at(payload, "agent", "model", "id")),
@@ -73,32 +82,32 @@ def _session(payload: Data, state: State) -> Event:
         agent_id=text(at(payload, "agent", "id")),
     )
     event.event_time = utc(payload.get("created_at"))
-    return _placed(event, payload, state)
+    return _set_envelope(event, payload, state)
 
 
-def _sent(payload: object) -> Iterator[Data]:
+def _sent_events(payload: object) -> Iterator[JsonObject]:
     for part in items(payload)[1:]:
         yield from map(fields, items(at(part, "events")))
 
 
-def _event(kind: str, said: Data, state: State) -> Event:
+def _event(kind: str, streamed: JsonObject, state: State) -> Event:
     known = _MESSAGES.get(kind)
     if known is not None:
-        return Event(event_kind=known[0], role=known[1], text=plain_text(said.get("content")))
+        return Event(event_kind=known[0], role=known[1], text=plain_text(streamed.get("content")))
     read = _READERS.get(kind)
     if read is not None:
-        return read(said, state)
+        return read(streamed, state)
     if kind.startswith(_BOOKKEEPING):
         return Event(
             event_kind="state",
             operation_name=kind,
-            finish_reason=text(at(said, "stop_reason", "type")),
+            finish_reason=text(at(streamed, "stop_reason", "type")),
         )
-    raise UnknownType(kind, _placed(Event(event_kind="unknown"), said, state))
+    raise UnknownType(kind, _set_envelope(Event(event_kind="unknown"), streamed, state))
 
 
-def _tool_use(said: Data, state: State) -> Event:
-    call, name = text(said.get("id")), text(said.get("name"))
+def _tool_use(streamed: JsonObject, state: State) -> Event:
+    call, name = text(streamed.get("id")), text(streamed.get("name"))
     if call is not None and name is not None:
         remember(state.tools, call, name)
     event = Event(
@@ -108,17 +117,17 @@ def _tool_use(said: Data, state: State) -> Event:
         tool_call_id=call,
         tool_name=name,
     )
-    event.tool_type = "mcp" if said.get("type") == "agent.mcp_tool_use" else tool_type(name)
-    event.tool_arguments = as_json(said.get("input"))
+    event.tool_type = "mcp" if streamed.get("type") == "agent.mcp_tool_use" else tool_type(name)
+    event.tool_arguments = as_json(streamed.get("input"))
     return event
 
 
-def _tool_result(said: Data, state: State) -> Event:
+def _tool_result(streamed: JsonObject, state: State) -> Event:
     call = next(
         (
             found
             for key in ("tool_use_id", "custom_tool_use_id", "mcp_tool_use_id")
-            if (found := text(said.get(key)))
+            if (found := text(streamed.get(key)))
         ),
         None,
     )
@@ -129,19 +138,19 @@ def _tool_result(said: Data, state: State) -> Event:
         tool_name=state.tools.get(call or ""),
     )
     event.tool_type = tool_type(event.tool_name)
-    event.tool_result = plain_text(said.get("content")) or as_json(said.get("content"))
-    event.outcome = "failure" if said.get("is_error") is True else "success"
+    event.tool_result = plain_text(streamed.get("content")) or as_json(streamed.get("content"))
+    event.outcome = "failure" if streamed.get("is_error") is True else "success"
     return event
 
 
-def _model_request(said: Data, state: State) -> Event:
+def _model_request(streamed: JsonObject, state: State) -> Event:
     """Input is counted beside the caches, as the Messages API does."""
-    usage = fields(said.get("model_usage"))
+    usage = fields(streamed.get("model_usage"))
     event = Event(
         event_kind="model_call", operation_name="chat", provider_name="anthropic", model=state.model
     )
-    event.parent_id = text(said.get("model_request_start_id"))
-    event.api_call_id = call_key(state.session, event.parent_id or text(said.get("id")))
+    event.parent_id = text(streamed.get("model_request_start_id"))
+    event.api_call_id = call_key(state.session, event.parent_id or text(streamed.get("id")))
     event.cache_read_input_tokens = count(usage.get("cache_read_input_tokens"))
     event.cache_creation_input_tokens = count(usage.get("cache_creation_input_tokens"))
     event.input_tokens = total(
@@ -151,28 +160,30 @@ def _model_request(said: Data, state: State) -> Event:
     )
     event.output_tokens = count(usage.get("output_tokens"))
     event.usage_scope = "call" if usage else None
-    event.outcome = "failure" if said.get("is_error") is True else "success"
+    event.outcome = "failure" if streamed.get("is_error") is True else "success"
     return event
 
 
-def _error(said: Data, _state: State) -> Event:
-    event = Event(event_kind="error", outcome="failure", error_type=text(at(said, "error", "type")))
-    event.error_message = text(at(said, "error", "message")) or as_json(said.get("error"))
+def _error(streamed: JsonObject, _state: State) -> Event:
+    event = Event(
+        event_kind="error", outcome="failure", error_type=text(at(streamed, "error", "type"))
+    )
+    event.error_message = text(at(streamed, "error", "message")) or as_json(streamed.get("error"))
     return event
 
 
-def _placed(event: Event, said: Data, state: State) -> Event:
-    event.native_id = event.native_id or text(said.get("id"))
+def _set_envelope(event: Event, streamed: JsonObject, state: State) -> Event:
+    event.native_id = event.native_id or text(streamed.get("id"))
     event.conversation_id, event.agent_name = (
         state.session,
-        text(said.get("agent_name")) or state.agent,
+        text(streamed.get("agent_name")) or state.agent,
     )
-    event.event_time = event.event_time or utc(said.get("processed_at"))
+    event.event_time = event.event_time or utc(streamed.get("processed_at"))
     event.event_time_source = "line" if event.event_time is not None else None
     return event
 
 
-_READERS: dict[str, Callable[[Data, State], Event]] = {
+_READERS: dict[str, Callable[[JsonObject, State], Event]] = {
     "agent.tool_use": _tool_use,
     "agent.custom_tool_use": _tool_use,
     "agent.mcp_tool_use": _tool_use,

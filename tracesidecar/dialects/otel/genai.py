@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 from tracesidecar.dialects.event import Event, EventKind
 from tracesidecar.dialects.otel import semantic_conventions as names
-from tracesidecar.dialects.parsing.correlation import call_key
-from tracesidecar.dialects.parsing.json_in_text import decoded, members
-from tracesidecar.dialects.parsing.message_text import message_text
-from tracesidecar.dialects.parsing.numbers import count, real, total
-from tracesidecar.dialects.parsing.tool_types import tool_type
-from tracesidecar.dialects.parsing.values import as_json, at, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    as_json,
+    at,
+    call_key,
+    count,
+    decode_json_text,
+    items,
+    message_text,
+    object_in_text,
+    real,
+    text,
+    tool_type,
+    total,
+)
 
-Status = Literal["ok", "error", "unset"]
-Attributes = Mapping[str, object]
+SpanStatus = Literal["ok", "error", "unset"]
+Attributes = JsonObject
 
 NAMED = frozenset(name for known in names.COLUMNS.values() for name in known)
 """Names of attributes that say a column."""
 
-_IDENTIFIED: frozenset[EventKind] = frozenset(("model_call", "model_message", "error"))
+_OF_ONE_CALL: frozenset[EventKind] = frozenset(("model_call", "model_message", "error"))
 
 
-def span_event(name: str | None, attributes: Attributes, status: Status) -> Event:
+def span_event(name: str | None, attributes: Attributes, status: SpanStatus) -> Event:
     """The columns that the name, the attributes and the status of a span say; ids and times are the
     caller's, who calls `identified` then.
 
@@ -31,7 +40,7 @@ def span_event(name: str | None, attributes: Attributes, status: Status) -> Even
     errors only (OpenTelemetry, Set Status).
     """
     kind, operation = span_kind(name, attributes)
-    event = _columns(kind, attributes)
+    event = _event_of_attributes(kind, attributes)
     event.operation_name = event.operation_name or operation
     if kind == "tool_call" and event.tool_name is None:
         event.tool_name = (
@@ -41,12 +50,12 @@ def span_event(name: str | None, attributes: Attributes, status: Status) -> Even
         )
         event.tool_type = tool_type(event.tool_name)
     if kind == "permission" and status != "error":
-        event.outcome = _told_outcome(event, attributes)
+        event.outcome = _recorded_outcome(event, attributes)
     elif status != "unset" or kind != "span":
         event.outcome = "failure" if status == "error" else "success"
     if event.outcome != "failure":
         event.error_type = event.error_message = None
-    return _with_content(event, attributes)
+    return _set_content(event, attributes)
 
 
 def span_kind(name: str | None, attributes: Attributes) -> tuple[EventKind, str | None]:
@@ -78,20 +87,20 @@ def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool
         if prefix is None
         else names.AGENT_LOG_KINDS.get(name.removeprefix(prefix))
     )
-    event = _columns(known or ("error" if is_error else "state"), attributes)
+    event = _event_of_attributes(known or ("error" if is_error else "state"), attributes)
     if event.event_kind == "model_call" and event.usage_scope is None:
         # the request that the usage of another record belongs to, or a chunk of its answer
         event.event_kind = "state"
     event.operation_name = (
         event.operation_name or names.LOG_OPERATIONS.get(event.event_kind) or name or None
     )
-    event.outcome = _told_outcome(event, attributes)
+    event.outcome = _recorded_outcome(event, attributes)
     if event.outcome != "failure":
         event.error_type = event.error_message = None
     if event.event_kind == "user_message":
         event.role, event.text = "user", _first(attributes, names.PROMPTS)
         return event
-    _with_content(event, attributes)
+    _set_content(event, attributes)
     if (
         event.text is None
         and prefix is None
@@ -101,13 +110,13 @@ def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool
     return event
 
 
-def identified(event: Event, trace: str | None, call: str | None) -> Event:
+def identify(event: Event, trace: str | None, call: str | None) -> Event:
     """Say which conversation and which model call the event belongs to: as its attributes say, else
     its trace and `call`, the id of its span.
     """
     event.trace_id = trace
     event.conversation_id = event.conversation_id or trace
-    is_call = event.event_kind in _IDENTIFIED
+    is_call = event.event_kind in _OF_ONE_CALL
     event.api_call_id = (
         call_key(
             event.conversation_id,
@@ -119,20 +128,20 @@ def identified(event: Event, trace: str | None, call: str | None) -> Event:
     return event
 
 
-def _columns(kind: EventKind, attributes: Attributes) -> Event:
+def _event_of_attributes(kind: EventKind, attributes: Attributes) -> Event:
     """An event with what the best-known name says for each column, and with usage as the canonical
     columns count it.
     """
     event = Event(event_kind=kind)
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
-        place = _PLACES.get(name)
-        if place is not None and value is not None and value != "":
-            column, rank, read = place
+        target = _TARGETS.get(name)
+        if target is not None and value is not None and value != "":
+            column, rank, read = target
             if rank < ranks.get(column, _LAST) and (found := read(value)) is not None:
                 ranks[column] = rank
                 setattr(event, column, found)
-    _count_usage(event, attributes)
+    _set_usage(event, attributes)
     if event.tool_name is not None or event.tool_type is not None:
         known = tool_type(event.tool_name)
         event.tool_type = known if known not in (None, "function") else event.tool_type or known
@@ -145,12 +154,12 @@ def _columns(kind: EventKind, attributes: Attributes) -> Event:
     return event
 
 
-def _count_usage(event: Event, attributes: Attributes) -> None:
+def _set_usage(event: Event, attributes: Attributes) -> None:
     """Read usage that is an object, and count caches within the input and reasoning within the
     output.
     """
     if names.USAGE_OBJECT in attributes and event.input_tokens is None:
-        usage = members(attributes[names.USAGE_OBJECT])
+        usage = object_in_text(attributes[names.USAGE_OBJECT])
         event.input_tokens, event.output_tokens = (
             count(usage.get("input_tokens")),
             count(usage.get("output_tokens")),
@@ -158,7 +167,7 @@ def _count_usage(event: Event, attributes: Attributes) -> None:
         event.cache_read_input_tokens = count(usage.get("cache_read_input_tokens"))
         event.cache_creation_input_tokens = count(usage.get("cache_creation_input_tokens"))
     if names.COST_OBJECT in attributes and event.cost_usd is None:
-        event.cost_usd = real(members(attributes[names.COST_OBJECT]).get("total_cost"))
+        event.cost_usd = real(object_in_text(attributes[names.COST_OBJECT]).get("total_cost"))
     cached, thought = (
         total(event.cache_read_input_tokens, event.cache_creation_input_tokens),
         event.reasoning_output_tokens,
@@ -179,7 +188,7 @@ def _count_usage(event: Event, attributes: Attributes) -> None:
         event.output_tokens += thought
 
 
-def _with_content(event: Event, attributes: Attributes) -> Event:
+def _set_content(event: Event, attributes: Attributes) -> Event:
     """Add what was said, or what went into a tool and came out."""
     if event.event_kind in ("tool_call", "tool_result"):
         event.tool_arguments = event.tool_arguments or _first(attributes, names.INPUTS)
@@ -193,7 +202,7 @@ def _with_content(event: Event, attributes: Attributes) -> Event:
     return event
 
 
-def _told_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
+def _recorded_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
     """Of a tool whether it worked, of a permission whether it was given, of an error that it is
     one.
     """
@@ -224,7 +233,7 @@ def _word(value: object) -> str | None:
 
 def _reason(value: object) -> str | None:
     """The first of several reasons."""
-    reasons = decoded(value)
+    reasons = decode_json_text(value)
     return text(reasons) or next(
         (reason for item in items(reasons) if (reason := text(item))), None
     )
@@ -249,7 +258,7 @@ _READERS: dict[str, Callable[[object], object]] = {
 }
 
 _LAST = 1_000
-_PLACES = {
+_TARGETS = {
     name: (column, rank, _READERS.get(column, _word))
     for column, known in names.COLUMNS.items()
     for rank, name in enumerate(known)

@@ -4,7 +4,7 @@ SDK for Python writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -12,13 +12,20 @@ from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import genai
 from tracesidecar.dialects.otel.semantic_conventions import TELLING_EVENTS
-from tracesidecar.dialects.parsing.times import milliseconds_between, utc
-from tracesidecar.dialects.parsing.values import at, fields, items, text
+from tracesidecar.dialects.parsing import (
+    JsonObject,
+    at,
+    fields,
+    items,
+    milliseconds_between,
+    text,
+    utc,
+)
 
 _DEEPEST = 8
 
 
-class Row(msgspec.Struct):
+class Line(msgspec.Struct):
     """A span; Phoenix says its status in two fields, the SDK in one object."""
 
     name: object = None
@@ -38,39 +45,39 @@ class State(msgspec.Struct):
     """Nothing is carried: each row has all that it says."""
 
 
-_STATUS: dict[str, genai.Status] = {"OK": "ok", "ERROR": "error"}
-_decode = msgspec.json.Decoder(Row).decode
+_STATUS: dict[str, genai.SpanStatus] = {"OK": "ok", "ERROR": "error"}
+_decode = msgspec.json.Decoder(Line).decode
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """A row that has a span's context and attributes."""
     return text(at(line, "context", "span_id")) is not None and isinstance(
         line.get("attributes"), dict
     )
 
 
-def events(data: bytes, _state: State) -> Sequence[Event]:
+def map_line(data: bytes, _state: State) -> Sequence[Event]:
     """One event a row."""
-    row = _decode(data)
-    attributes = dict(_dotted("", fields(at(row.resource, "attributes")), _DEEPEST))
-    attributes.update(_dotted("", fields(row.attributes), _DEEPEST))
-    for each in map(fields, items(row.events)):
+    line = _decode(data)
+    attributes = dict(_flatten("", fields(at(line.resource, "attributes")), _DEEPEST))
+    attributes.update(_flatten("", fields(line.attributes), _DEEPEST))
+    for each in map(fields, items(line.events)):
         if text(each.get("name")) in TELLING_EVENTS:
-            attributes.update(_dotted("", fields(each.get("attributes")), _DEEPEST))
-    status = text(row.status_code) or text(at(row.status, "status_code")) or ""
-    event = genai.span_event(text(row.name), attributes, _STATUS.get(status, "unset"))
+            attributes.update(_flatten("", fields(each.get("attributes")), _DEEPEST))
+    status = text(line.status_code) or text(at(line.status, "status_code")) or ""
+    event = genai.span_event(text(line.name), attributes, _STATUS.get(status, "unset"))
     event.native_id, event.parent_id = (
-        _hexadecimal(at(row.context, "span_id")),
-        _hexadecimal(row.parent_id),
+        _hexadecimal(at(line.context, "span_id")),
+        _hexadecimal(line.parent_id),
     )
-    event.event_time = utc(row.start_time)
+    event.event_time = utc(line.start_time)
     event.event_time_source = "line" if event.event_time is not None else None
-    event.duration_ms = milliseconds_between(event.event_time, utc(row.end_time))
+    event.duration_ms = milliseconds_between(event.event_time, utc(line.end_time))
     if event.outcome == "failure":
         event.error_message = (
-            event.error_message or text(row.status_message) or text(at(row.status, "description"))
+            event.error_message or text(line.status_message) or text(at(line.status, "description"))
         )
-    return (genai.identified(event, _hexadecimal(at(row.context, "trace_id")), event.native_id),)
+    return (genai.identify(event, _hexadecimal(at(line.context, "trace_id")), event.native_id),)
 
 
 def _hexadecimal(value: object) -> str | None:
@@ -78,7 +85,7 @@ def _hexadecimal(value: object) -> str | None:
     return found.removeprefix("0x") if found is not None else None
 
 
-def _dotted(prefix: str, members: Mapping[str, object], depth: int) -> Iterator[tuple[str, object]]:
+def _flatten(prefix: str, members: JsonObject, depth: int) -> Iterator[tuple[str, object]]:
     """Attributes by their full names: exports write them flat, or as objects and lists within each
     other.
     """
@@ -86,9 +93,9 @@ def _dotted(prefix: str, members: Mapping[str, object], depth: int) -> Iterator[
         name = prefix + key
         yield name, value
         if depth and isinstance(value, dict):
-            yield from _dotted(f"{name}.", value, depth - 1)
+            yield from _flatten(f"{name}.", value, depth - 1)
         elif depth and isinstance(value, list) and name.endswith("messages"):
-            yield from _dotted(
+            yield from _flatten(
                 f"{name}.", {str(index): item for index, item in enumerate(value)}, depth - 1
             )
 
@@ -98,5 +105,5 @@ DIALECT: Dialect[State] = Dialect(
     recognise=recognise,
     state=State,
     begin=lambda _path: State(),
-    events=events,
+    map_line=map_line,
 )

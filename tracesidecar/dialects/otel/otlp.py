@@ -6,19 +6,21 @@ Source: OpenTelemetry specification, protocol/file-exporter.md and the JSON enco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import otlp_records
+from tracesidecar.dialects.otel.genai import Attributes
+from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.truncate import raw_column
 
 _NOTHING = msgspec.Raw(b"{}")
 
 
-class Scope(msgspec.Struct, rename="camel"):
+class ScopeRecords(msgspec.Struct, rename="camel"):
     """Records of one instrumentation scope."""
 
     scope: msgspec.Raw = _NOTHING
@@ -27,30 +29,30 @@ class Scope(msgspec.Struct, rename="camel"):
     metrics: list[msgspec.Raw] | None = None
 
 
-class Resource(msgspec.Struct, rename="camel"):
+class ResourceRecords(msgspec.Struct, rename="camel"):
     """What one program sent."""
 
     resource: msgspec.Raw = _NOTHING
-    scope_spans: list[Scope] | None = None
-    scope_logs: list[Scope] | None = None
-    scope_metrics: list[Scope] | None = None
+    scope_spans: list[ScopeRecords] | None = None
+    scope_logs: list[ScopeRecords] | None = None
+    scope_metrics: list[ScopeRecords] | None = None
 
 
-class Batch(msgspec.Struct, rename="camel"):
+class Line(msgspec.Struct, rename="camel"):
     """One line; the specification wants one kind of signal in a file."""
 
-    resource_spans: list[Resource] | None = None
-    resource_logs: list[Resource] | None = None
-    resource_metrics: list[Resource] | None = None
+    resource_spans: list[ResourceRecords] | None = None
+    resource_logs: list[ResourceRecords] | None = None
+    resource_metrics: list[ResourceRecords] | None = None
 
 
 class State(msgspec.Struct):
     """Nothing is carried: each record has all that it says."""
 
 
-Reader = Callable[[msgspec.Raw, otlp_records.Flat], Event]
+_Mapper = Callable[[msgspec.Raw, Attributes], Event]
 
-_decode = msgspec.json.Decoder(Batch).decode
+_decode = msgspec.json.Decoder(Line).decode
 _WRAPS = {
     "spans": (
         b'{"resourceSpans":[{"resource":%s,"scopeSpans":[{"scope":%s,"spans":[%s]}]}]}',
@@ -67,7 +69,7 @@ _WRAPS = {
 }
 
 
-def recognise(_path: str, line: Mapping[str, object]) -> bool:
+def recognise(_path: str, line: JsonObject) -> bool:
     """A line that has one of the three signals."""
     return any(
         isinstance(line.get(signal), list)
@@ -75,29 +77,29 @@ def recognise(_path: str, line: Mapping[str, object]) -> bool:
     )
 
 
-def events(data: bytes, _state: State) -> Sequence[Event]:
+def map_line(data: bytes, _state: State) -> Sequence[Event]:
     """One event a record, in the order of the line.
 
     Of many, each has as `raw` a line of its own that holds nothing else.
     """
-    batch = _decode(data)
-    found = [event for signal, resource in _resources(batch) for event in _events(signal, resource)]
+    line = _decode(data)
+    found = [event for signal, resource in _by_signal(line) for event in _events(signal, resource)]
     if len(found) == 1:
         found[0].raw = None
     return found
 
 
-def _resources(batch: Batch) -> Iterator[tuple[str, Resource]]:
+def _by_signal(line: Line) -> Iterator[tuple[str, ResourceRecords]]:
     for signal, resources in (
-        ("spans", batch.resource_spans),
-        ("logs", batch.resource_logs),
-        ("metrics", batch.resource_metrics),
+        ("spans", line.resource_spans),
+        ("logs", line.resource_logs),
+        ("metrics", line.resource_metrics),
     ):
         for resource in resources or ():
             yield signal, resource
 
 
-def _events(signal: str, resource: Resource) -> Iterator[Event]:
+def _events(signal: str, resource: ResourceRecords) -> Iterator[Event]:
     wrap, read = _WRAPS[signal]
     shared = otlp_records.resource(resource.resource)
     for scope in (
@@ -111,7 +113,7 @@ def _events(signal: str, resource: Resource) -> Iterator[Event]:
             yield event
 
 
-def _event(read: Reader, record: msgspec.Raw, shared: otlp_records.Flat) -> Event:
+def _event(read: _Mapper, record: msgspec.Raw, shared: Attributes) -> Event:
     """A record of another shape than OTLP's takes no other with it."""
     try:
         return read(record, shared)
@@ -124,5 +126,5 @@ DIALECT: Dialect[State] = Dialect(
     recognise=recognise,
     state=State,
     begin=lambda _path: State(),
-    events=events,
+    map_line=map_line,
 )

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import genai
+from tracesidecar.dialects.otel.genai import Attributes
 from tracesidecar.dialects.otel.semantic_conventions import COLUMNS, TELLING_EVENTS
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.values import text
-
-Flat = Mapping[str, object]
+from tracesidecar.dialects.parsing import text, utc
 
 
-class Values(msgspec.Struct):
+class ArrayValue(msgspec.Struct):
     """An array of values."""
 
     values: list[AnyValue] | None = None
 
 
-class Members(msgspec.Struct):
+class KeyValueList(msgspec.Struct):
     """A map of values."""
 
     values: list[KeyValue] | None = None
@@ -34,8 +30,8 @@ class AnyValue(msgspec.Struct, rename="camel"):
     int_value: object = None
     bool_value: bool | None = None
     double_value: object = None
-    array_value: Values | None = None
-    kvlist_value: Members | None = None
+    array_value: ArrayValue | None = None
+    kvlist_value: KeyValueList | None = None
     bytes_value: str | None = None
 
 
@@ -57,7 +53,7 @@ class Attributed(msgspec.Struct, rename="camel"):
     time_unix_nano: object = None
 
 
-class Status(msgspec.Struct):
+class StatusObject(msgspec.Struct):
     """0 unset, 1 ok, 2 error; or their names."""
 
     code: object = None
@@ -76,7 +72,7 @@ class Span(msgspec.Struct, rename="camel"):
     attributes: list[KeyValue] | None = None
     events: list[Attributed] | None = None
     links: list[Attributed] | None = None
-    status: Status | None = None
+    status: StatusObject | None = None
 
 
 class LogRecord(msgspec.Struct, rename="camel"):
@@ -92,7 +88,7 @@ class LogRecord(msgspec.Struct, rename="camel"):
     span_id: object = None
 
 
-class Points(msgspec.Struct, rename="camel"):
+class DataPoints(msgspec.Struct, rename="camel"):
     """Data points of a metric."""
 
     data_points: list[Attributed] | None = None
@@ -102,14 +98,14 @@ class Metric(msgspec.Struct, rename="camel"):
     """A metric of one of five kinds."""
 
     name: object = None
-    gauge: Points | None = None
-    sum: Points | None = None
-    histogram: Points | None = None
-    exponential_histogram: Points | None = None
-    summary: Points | None = None
+    gauge: DataPoints | None = None
+    sum: DataPoints | None = None
+    histogram: DataPoints | None = None
+    exponential_histogram: DataPoints | None = None
+    summary: DataPoints | None = None
 
 
-_STATUS: dict[object, genai.Status] = {
+_STATUS: dict[object, genai.SpanStatus] = {
     1: "ok",
     "STATUS_CODE_OK": "ok",
     2: "error",
@@ -122,28 +118,28 @@ _decode_log = msgspec.json.Decoder(LogRecord).decode
 _decode_metric = msgspec.json.Decoder(Metric).decode
 
 
-def resource(data: msgspec.Raw) -> Flat:
+def resource(data: msgspec.Raw) -> Attributes:
     """The attributes of a resource that say a column: they hold for each of its records that does
     not say otherwise.
     """
     try:
-        attributes = _flat(_decode_resource(data).attributes)
+        attributes = _flatten(_decode_resource(data).attributes)
     except msgspec.ValidationError:
         return {}
     return {name: value for name, value in attributes.items() if name in genai.NAMED}
 
 
-def span(data: msgspec.Raw, shared: Flat) -> Event:
+def span(data: msgspec.Raw, shared: Attributes) -> Event:
     """A span. What its exceptions say is part of it; a link to another trace is where its
     conversation comes from.
     """
     record = _decode_span(data)
-    own = _flat(record.attributes)
+    own = _flatten(record.attributes)
     attributes = {**shared, **own}
     for each in record.events or ():
         if text(each.name) in TELLING_EVENTS:
-            attributes.update(_flat(each.attributes))
-    status = record.status or Status()
+            attributes.update(_flatten(each.attributes))
+    status = record.status or StatusObject()
     outcome = _STATUS.get(status.code, "unset") if isinstance(status.code, int | str) else "unset"
     event = genai.span_event(text(record.name), attributes, outcome)
     event.native_id, event.parent_id = text(record.span_id), text(record.parent_span_id)
@@ -153,17 +149,17 @@ def span(data: msgspec.Raw, shared: Flat) -> Event:
     )
     if event.outcome == "failure":
         event.error_message = event.error_message or text(status.message)
-    genai.identified(event, text(record.trace_id), event.native_id)
-    event.parent_conversation_id = _linked(record.links or [], event)
-    return _timed(event)
+    genai.identify(event, text(record.trace_id), event.native_id)
+    event.parent_conversation_id = _linked_conversation(record.links or [], event)
+    return _set_time_source(event)
 
 
-def log_record(data: msgspec.Raw, shared: Flat) -> Event:
+def log_record(data: msgspec.Raw, shared: Attributes) -> Event:
     """A log record, by the name of its event: the field, the attribute, or the body where coding
     agents repeat it in full.
     """
     record = _decode_log(data)
-    attributes = {**shared, **_flat(record.attributes)}
+    attributes = {**shared, **_flatten(record.attributes)}
     body = _value(record.body)
     name = _event_name(record, attributes, body)
     severity = record.severity_number
@@ -177,10 +173,10 @@ def log_record(data: msgspec.Raw, shared: Flat) -> Event:
     )
     # Only this event is the same call as its span; other records share the span of a whole turn.
     call = event.parent_id if name == "gen_ai.client.inference.operation.details" else None
-    return _timed(genai.identified(event, text(record.trace_id), call))
+    return _set_time_source(genai.identify(event, text(record.trace_id), call))
 
 
-def metric(data: msgspec.Raw, shared: Flat) -> Event:
+def metric(data: msgspec.Raw, shared: Attributes) -> Event:
     """A metric is bookkeeping: its sums repeat what spans and log records count.
 
     Its first data point says when and whose it is.
@@ -194,16 +190,16 @@ def metric(data: msgspec.Raw, shared: Flat) -> Event:
         record.summary,
     )
     points = [point for kind in kinds if kind is not None for point in kind.data_points or ()]
-    attributes = {**shared, **(_flat(points[0].attributes) if points else {})}
+    attributes = {**shared, **(_flatten(points[0].attributes) if points else {})}
     event = Event(event_kind="state", operation_name="metric", text=text(record.name))
     for column in ("conversation_id", "model", "agent_name", "agent_version"):
         known = (text(attributes.get(name)) for name in COLUMNS[column])
         setattr(event, column, next((value for value in known if value), None))
     event.event_time = utc(points[0].time_unix_nano) if points else None
-    return _timed(event)
+    return _set_time_source(event)
 
 
-def _timed(event: Event) -> Event:
+def _set_time_source(event: Event) -> Event:
     if event.event_time is not None:
         event.event_time_source = "line"
     return event
@@ -211,21 +207,21 @@ def _timed(event: Event) -> Event:
 
 def _milliseconds(start: object, end: object) -> float | None:
     """From one time in nanoseconds to another; None where one is missing or the second is earlier."""
-    begun, ended = _whole(start), _whole(end)
+    begun, ended = _integer(start), _integer(end)
     if not isinstance(begun, int) or not isinstance(ended, int) or not 0 < begun <= ended:
         return None
     return round((ended - begun) / 1e6, 3)
 
 
-def _event_name(record: LogRecord, attributes: Flat, body: object) -> str:
+def _event_name(record: LogRecord, attributes: Attributes, body: object) -> str:
     named = text(record.event_name) or text(attributes.get("event.name")) or ""
     is_in_full = isinstance(body, str) and "." in body and body.endswith(f".{named}")
     return str(body) if named and is_in_full else named
 
 
-def _linked(links: list[Attributed], event: Event) -> str | None:
+def _linked_conversation(links: list[Attributed], event: Event) -> str | None:
     for link in links:
-        conversation = text(_flat(link.attributes).get("gen_ai.conversation.id"))
+        conversation = text(_flatten(link.attributes).get("gen_ai.conversation.id"))
         if conversation is not None and conversation != event.conversation_id:
             return conversation
         trace = text(link.trace_id)
@@ -234,7 +230,7 @@ def _linked(links: list[Attributed], event: Event) -> str | None:
     return None
 
 
-def _flat(attributes: list[KeyValue] | None) -> dict[str, object]:
+def _flatten(attributes: list[KeyValue] | None) -> dict[str, object]:
     return {each.key: _value(each.value) for each in attributes or ()}
 
 
@@ -244,16 +240,16 @@ def _value(value: AnyValue | None) -> object:
     if value.string_value is not None:
         return value.string_value
     if value.int_value is not None:
-        return _whole(value.int_value)
+        return _integer(value.int_value)
     for plain in (value.bool_value, value.double_value, value.bytes_value):
         if plain is not None:
             return plain
     if value.array_value is not None:
         return [_value(item) for item in value.array_value.values or ()]
-    return _flat(value.kvlist_value.values) if value.kvlist_value is not None else None
+    return _flatten(value.kvlist_value.values) if value.kvlist_value is not None else None
 
 
-def _whole(value: object) -> object:
+def _integer(value: object) -> object:
     """64-bit integers are text in OTLP-JSON."""
     if (
         isinstance(value, str)

@@ -1,0 +1,37 @@
+"""Read values of decoded JSON in the shapes that traces give them.
+
+Shared by all dialects. Every function takes a value of any type and returns None (or nothing)
+where the value is something else: traces are not under our control.
+"""
+
+from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
+from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.json_in_text import decode_json_text, object_in_text
+from tracesidecar.dialects.parsing.message_text import message_text
+from tracesidecar.dialects.parsing.numbers import count, real, total
+from tracesidecar.dialects.parsing.times import milliseconds_between, utc
+from tracesidecar.dialects.parsing.tool_types import ToolType, tool_type
+from tracesidecar.dialects.parsing.values import JsonObject, as_json, at, fields, items, text
+
+__all__ = [
+    "JsonObject",
+    "ToolType",
+    "as_json",
+    "at",
+    "call_key",
+    "count",
+    "decode_json_text",
+    "fields",
+    "items",
+    "message_text",
+    "milliseconds_between",
+    "object_in_text",
+    "plain_text",
+    "real",
+    "remember",
+    "text",
+    "tool_calls",
+    "tool_type",
+    "total",
+    "utc",
+]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tracesidecar.dialects.parsing.values import as_json, fields, items, text
 
 
-class Call(NamedTuple):
+class ToolRequest(NamedTuple):
     """A tool that a message asks for; arguments as a JSON string."""
 
     id: str | None
@@ -29,13 +29,13 @@ def plain_text(content: object) -> str | None:
     return "\n".join(each for each in found if each) or None
 
 
-def tool_calls(value: object) -> list[Call]:
+def tool_calls(value: object) -> list[ToolRequest]:
     """The entries of a `tool_calls` list: flat, or with name and arguments below `function`."""
     calls = []
     for entry in map(fields, items(value)):
         function = fields(entry.get("function")) or entry
         calls.append(
-            Call(
+            ToolRequest(
                 text(entry.get("id")),
                 text(function.get("name")),
                 as_json(function.get("arguments")),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
-from tracesidecar.dialects.parsing.values import fields
+from tracesidecar.dialects.parsing.values import JsonObject, fields
 
 _decode = msgspec.json.Decoder().decode
 
 
-def decoded(value: object) -> object:
+def decode_json_text(value: object) -> object:
     """What the JSON in a text says; anything else, and text that is no array or object, as it is."""
     if not isinstance(value, str) or value[:1] not in ("{", "["):
         return value
@@ -21,6 +19,6 @@ def decoded(value: object) -> object:
         return value
 
 
-def members(value: object) -> Mapping[str, object]:
+def object_in_text(value: object) -> JsonObject:
     """The members of an object, also where it is written in text; of anything else none."""
-    return fields(decoded(value))
+    return fields(decode_json_text(value))

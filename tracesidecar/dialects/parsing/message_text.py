@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from tracesidecar.dialects.parsing.json_in_text import decoded
-from tracesidecar.dialects.parsing.values import items, text
+from tracesidecar.dialects.parsing.json_in_text import decode_json_text
+from tracesidecar.dialects.parsing.values import JsonObject, items, text
 
 _DEEPEST = 8
 _TEXT_KEYS = (
@@ -20,7 +18,7 @@ _TEXT_KEYS = (
     "response",
 )
 _LIST_KEYS = ("messages", "choices", "generations", "outputs", "candidates")
-_SILENT = frozenset(
+_WITHOUT_TEXT = frozenset(
     (
         "tool_call",
         "tool_call_response",
@@ -44,7 +42,7 @@ def message_text(value: object) -> str | None:
     Known shapes: parts of OpenTelemetry GenAI, content blocks of OpenAI and Anthropic, generations
     and kwargs of LangChain. What a model thought, and calls of tools and their results are no text.
     """
-    return _text(decoded(value), _DEEPEST)
+    return _text(decode_json_text(value), _DEEPEST)
 
 
 def _text(value: object, depth: int) -> str | None:
@@ -55,11 +53,11 @@ def _text(value: object, depth: int) -> str | None:
     if isinstance(value, list):
         found = [part for item in value if (part := _text(item, depth - 1))]
         return "\n".join(found) or None
-    return _of_object(value, depth) if isinstance(value, dict) else None
+    return _object_text(value, depth) if isinstance(value, dict) else None
 
 
-def _of_object(value: Mapping[str, object], depth: int) -> str | None:
-    if text(value.get("type")) in _SILENT:
+def _object_text(value: JsonObject, depth: int) -> str | None:
+    if text(value.get("type")) in _WITHOUT_TEXT:
         return None
     for key in _LIST_KEYS:
         last = items(value.get(key))[-1:] if key == "messages" else items(value.get(key))[:1]

@@ -39,7 +39,7 @@ def _from_text(text: str) -> str | None:
         and text[23] == "Z"
         and text[:4].isdigit()
     ):  # what nearly every agent writes
-        return _checked(f"{text[:23]}000Z")
+        return _check_calendar(f"{text[:23]}000Z")
     if text.isdigit():
         return _from_number(int(text)) if len(text) <= 19 else None
     try:
@@ -49,7 +49,7 @@ def _from_text(text: str) -> str | None:
     return _rfc3339(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
 
 
-def _checked(text: str) -> str | None:
+def _check_calendar(text: str) -> str | None:
     try:
         datetime.fromisoformat(text)
     except ValueError:

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+JsonObject = Mapping[str, object]
+"""The members of a decoded JSON object."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -16,7 +19,7 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def fields(value: object) -> Mapping[str, object]:
+def fields(value: object) -> JsonObject:
     """The members of an object; of anything else none."""
     return value if isinstance(value, dict) else {}
 

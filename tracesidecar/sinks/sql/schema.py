@@ -10,7 +10,7 @@ import structlog
 
 from tracesidecar.ddl.agent_traces import TURN_COLUMNS, table, turn_type
 from tracesidecar.ddl.statement import ROW
-from tracesidecar.dialects.columns import Column
+from tracesidecar.dialects import Column
 from tracesidecar.sinks.sql.agent_traces import rebuild
 from tracesidecar.sinks.sql.engine import Engine, Session
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tracesidecar.ddl import sqlite
 from tracesidecar.ddl.statement import ROW, Statement
-from tracesidecar.dialects.columns import ColumnType
+from tracesidecar.dialects import ColumnType
 from tracesidecar.errors import Rejected, RetryLater, SinkError
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh

@@ -4,13 +4,10 @@ follow from both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.parsing.times import utc
-from tracesidecar.dialects.parsing.values import at, text
+from tracesidecar.dialects.parsing import at, text, utc
 
 
 class Line(msgspec.Struct, rename="camel"):
@@ -40,10 +37,7 @@ class State(msgspec.Struct):
     started: dict[str, str] = {}
 
 
-Data = Mapping[str, object]
-
-
-def event_of(kind: EventKind, line: Line, state: State) -> Event:
+def make_event(kind: EventKind, line: Line, state: State) -> Event:
     """An event with what its envelope and earlier lines say."""
     event_time = utc(line.timestamp)
     agent = text(line.agent_id)
