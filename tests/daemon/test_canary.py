@@ -182,7 +182,7 @@ def test_no_secret_is_written_or_said_while_sinks_take_refuse_and_are_dead(
 ) -> None:
     if sealed:
         field.configure(
-            f'[quarantine]\nseal_to = "{pyrage.x25519.Fingerprinter.generate().to_public()}"\n'
+            f'[quarantine]\nseal_to = "{pyrage.x25519.Identity.generate().to_public()}"\n'
         )
     field.sidecar.start(LOG_LEVEL="debug")
     field.arrives()

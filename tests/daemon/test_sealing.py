@@ -22,7 +22,7 @@ BROKEN = [b"broken one", b"\xff\x00 two \x1b[31m"]
 @pytest.fixture
 def identity(sidecar: Sidecar) -> Path:
     """A sidecar that seals, and the file with the private key."""
-    key = pyrage.x25519.Fingerprinter.generate()
+    key = pyrage.x25519.Identity.generate()
     sidecar.configure(
         LAKE.format(lake=sidecar.lake), more=f'[quarantine]\nseal_to = "{key.to_public()}"\n'
     )
@@ -73,14 +73,14 @@ def test_sealed_files_are_for_the_owner_alone_and_readable_by_age_itself(
         0o600,
         0o700,
     )
-    key = pyrage.x25519.Fingerprinter.from_str(identity.read_text().splitlines()[-1])
+    key = pyrage.x25519.Identity.from_str(identity.read_text().splitlines()[-1])
     assert pyrage.decrypt(path.read_bytes(), [key]) == b"".join(line + b"\n" for line in BROKEN)
 
 
 def test_another_key_does_not_open_them(sidecar: Sidecar, identity: Path) -> None:
     append(sidecar.traces / "a.jsonl", BROKEN[:1])
     sidecar.ship()
-    identity.write_text(str(pyrage.x25519.Fingerprinter.generate()))
+    identity.write_text(str(pyrage.x25519.Identity.generate()))
     ended = sidecar.call("quarantine", "show", "1", "--identity", str(identity))
     assert (ended.returncode, ended.stdout) == (78, b"")
     assert b"another key belongs to them" in ended.stderr

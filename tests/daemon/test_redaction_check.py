@@ -13,12 +13,12 @@ from tests.servers.processes import eventually
 BLIND = """
 import os, sys
 from tracesidecar.cli import main
-from tracesidecar.daemon import guard
+from tracesidecar.daemon import redaction_check
 from tracesidecar.sanitize import Sanitizer
 
 sees = Sanitizer.redact_line
 Sanitizer.redact_line = lambda self, line: line if os.path.exists(sys.argv[1]) else sees(self, line)
-guard.SELF_TEST_SECONDS = 0.1
+redaction_check.SELF_TEST_SECONDS = 0.1
 sys.exit(main(sys.argv[2:]))
 """
 """The program, going blind as soon as a file exists."""
