@@ -136,7 +136,7 @@ def test_check_config_online_tries_each_sinks_credentials_and_shows_none(
     assert answers["web"]["is_good"] is False
     assert "401" in answers["web"]["detail"]
     told = desk.call("check-config", "--online").stdout
-    assert "mend auth" in told
+    assert "correct auth" in told
     assert not told.endswith(": good\n")
     assert "hunter2" not in done.stdout + done.stderr + told
 

@@ -15,7 +15,7 @@ from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks.datadog import sink as datadog
+from tracesidecar.sinks import datadog
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds
 

@@ -12,7 +12,7 @@ from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks.elasticsearch import sink as elasticsearch
+from tracesidecar.sinks import elasticsearch
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds

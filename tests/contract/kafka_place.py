@@ -18,7 +18,7 @@ from tests.servers.broker import USER, Broker
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
-from tracesidecar.sinks.kafka import sink as kafka
+from tracesidecar.sinks import kafka
 from tracesidecar.sinks.kafka.options import Sasl
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.units import Seconds

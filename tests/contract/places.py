@@ -12,8 +12,8 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay
 from tracesidecar.model import Compression
+from tracesidecar.sinks import http
 from tracesidecar.sinks.directory import sink as directory
-from tracesidecar.sinks.http import sink as http
 from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import sink_type

@@ -16,9 +16,8 @@ from tests.servers.rsyslog import LogServer, ServerTls
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
+from tracesidecar.sinks import relp, syslog
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.syslog import relp_sink as relp
-from tracesidecar.sinks.syslog import sink as syslog
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Size
 

@@ -16,10 +16,8 @@ from tests.contract.batches import batch_for, lines_of
 from tests.servers.collecting import Collector, body
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.loki import sink as loki
-from tracesidecar.sinks.otlp import sink as otlp
+from tracesidecar.sinks import loki, otlp, splunk
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.splunk import sink as splunk
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret

@@ -16,7 +16,7 @@ from tests.contract.deliveries import delivery
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.datadog import sink as datadog
+from tracesidecar.sinks import datadog
 from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
@@ -167,5 +167,6 @@ def test_the_key_is_given_exactly_once(given: dict[str, object], said: str) -> N
 def test_the_destination_is_the_intake_of_the_site() -> None:
     options = datadog.Options(name="dd", type="datadog", api_key=Secret("hunter2"))
     assert (
-        datadog.destination(options) == "datadog:https://http-intake.logs.datadoghq.com/api/v2/logs"
+        datadog.SINK_TYPE.destination(options)
+        == "datadog:https://http-intake.logs.datadoghq.com/api/v2/logs"
     )

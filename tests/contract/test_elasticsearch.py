@@ -25,7 +25,8 @@ from tracesidecar.deliver.delivery import RejectedRecord
 from tracesidecar.encode.formats import encoder
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
-from tracesidecar.sinks.elasticsearch import sink as elasticsearch
+from tracesidecar.sinks import elasticsearch
+from tracesidecar.sinks.elasticsearch.sink import ElasticsearchSink
 from tracesidecar.sinks.registry import promise_of, sink_type
 from tracesidecar.sinks.transport.http_auth import Basic, Bearer
 from tracesidecar.sinks.transport.tls import TlsOptions
@@ -211,7 +212,7 @@ async def test_what_was_refused_before_a_retry_is_told_after_it(
         pytest.param(
             "action.auto_create_index",
             "false",
-            "may not be made by itself",
+            "may not be created automatically",
             id="indices may not make themselves",
         ),
     ],
@@ -337,7 +338,7 @@ async def test_without_a_template_nothing_is_sent_and_it_is_said_how_to_make_one
     elsewhere = elasticsearch_place.options(index="traces-{dt}")
     with pytest.raises(
         RetryLater,
-        match=r"no index template that fits traces-.*: run `tracesidecar ddl elasticsearch --apply http://127.0.0.1",
+        match=r"no index template that matches traces-.*: run `tracesidecar ddl elasticsearch --apply http://127.0.0.1",
     ):
         await elasticsearch.build(elsewhere).__aenter__()
     async with elasticsearch.build(
@@ -397,7 +398,7 @@ def written(certificate: trustme.LeafCert, path: Path) -> Path:
     return path
 
 
-def over_tls(gate: Gate, **tls: str) -> elasticsearch.ElasticsearchSink:
+def over_tls(gate: Gate, **tls: str) -> ElasticsearchSink:
     options = elasticsearch.Options(
         name="search",
         type="elasticsearch",
@@ -478,7 +479,7 @@ def test_the_destination_names_address_and_index() -> None:
         name="search", type="elasticsearch", url="https://h:9200/es?token=hunter2"
     )
     assert (
-        elasticsearch.destination(options)
+        elasticsearch.SINK_TYPE.destination(options)
         == "elasticsearch:https://h:9200/es tracesidecar-ecs-{dt}"
     )
 

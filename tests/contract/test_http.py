@@ -23,9 +23,9 @@ from tests.contract.deliveries import World, delivery
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks import http
 from tracesidecar.sinks.transport.http_auth import Basic, Bearer, Header, OAuth2, Signature
-from tracesidecar.sinks.transport.retry_after import LIMIT_SECONDS, retry_after
+from tracesidecar.sinks.transport.http_responses import RETRY_AFTER_LIMIT_SECONDS, parse_retry_after
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret
 
@@ -166,10 +166,10 @@ def test_retry_after_is_never_negative_never_absurd_and_never_a_crash() -> None:
         "1e3",
         None,
     ]
-    assert [retry_after(value, now) for value in values] == [
+    assert [parse_retry_after(value, now) for value in values] == [
         None,
         5.0,
-        LIMIT_SECONDS,
+        RETRY_AFTER_LIMIT_SECONDS,
         60.0,
         0.0,
         None,
@@ -395,7 +395,7 @@ def test_a_credential_is_given_exactly_once(given: dict[str, Secret]) -> None:
 
 def test_the_destination_is_named_without_its_query() -> None:
     assert (
-        http.destination(options_for("https://host:8443/a/b?token=hunter2"))
+        http.SINK_TYPE.destination(options_for("https://host:8443/a/b?token=hunter2"))
         == "http:https://host:8443/a/b"
     )
 

@@ -18,7 +18,7 @@ from tests.contract.batches import batch_of, lines_of
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks import http
 from tracesidecar.sinks.http.options import Options
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds
@@ -95,7 +95,8 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(
                 await sink.send(batch_of(lines_of(3)))
             monkeypatch.setenv("https_proxy", f"http://me:wrong@127.0.0.1:{port}")
             with pytest.raises(
-                RetryLater, match=r"proxy: the proxy before https://127\.0\.0\.1:\d+ answered 407"
+                RetryLater,
+                match=r"proxy: the proxy in front of https://127\.0\.0\.1:\d+ answered 407",
             ) as caught:
                 await http.build(options_for(receiver.url, tmp_path / "ca.pem")).__aenter__()
         assert receiver.kept_lines() == lines_of(3)
@@ -112,7 +113,7 @@ async def test_a_proxy_that_is_away_is_named_and_not_its_credentials(
     monkeypatch.setenv("http_proxy", f"http://me:hunter2@127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     with pytest.raises(
-        RetryLater, match=r"proxy: the proxy before http://far\.invalid cannot be reached"
+        RetryLater, match=r"proxy: the proxy in front of http://far\.invalid cannot be reached"
     ) as caught:
         await http.build(
             Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(5))

@@ -14,7 +14,7 @@ from tests.servers.receiving import ReceivingServer
 from tracesidecar.deliver.bisect import part
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression
-from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks import http
 from tracesidecar.sinks.http.options import Options
 from tracesidecar.sinks.registry import record_limit_of
 from tracesidecar.sinks.transport.http_auth import Header, OAuth2, Signature
@@ -182,7 +182,7 @@ async def test_a_status_is_taken_for_what_the_configuration_says(receiver: Recei
     ) as sink:
         await sink.send(batch_of(lines_of(1), batch_id="b0"))
         with pytest.raises(
-            Rejected, match="404 Not Found, which the option status takes for a reject"
+            Rejected, match="404 Not Found, which the option status declares as reject"
         ):
             await sink.send(batch_of(lines_of(1), batch_id="b1"))
         with pytest.raises(RetryLater, match="400 Bad Request") as caught:
@@ -237,7 +237,7 @@ async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwi
         ({"headers": {"X Key": Secret("a")}}, "headers has a name"),
         (
             {"headers": {"Idempotency-Key": Secret("a")}},
-            "headers has Idempotency-Key, which the sink itself sets",
+            "headers has Idempotency-Key, which the sink sets itself",
         ),
         ({"headers": {"X-A": Secret("a"), "x-a": Secret("b")}}, "headers has one name twice"),
         ({"auth": Header(name="X:Key", value=Secret("a"))}, "headers has a name"),

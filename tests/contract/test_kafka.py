@@ -20,9 +20,10 @@ from tests.servers.broker import Broker
 from tracesidecar.deliver.delivery import RejectedRecord
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.kafka import sink as kafka
+from tracesidecar.sinks import kafka
 from tracesidecar.sinks.kafka.options import Sasl
-from tracesidecar.sinks.kafka.transaction_marker import LIMIT_BYTES, Note
+from tracesidecar.sinks.kafka.sink import KafkaSink
+from tracesidecar.sinks.kafka.transaction_marker import LIMIT_BYTES, TransactionMarker
 from tracesidecar.sinks.registry import promise_of, record_limit_of
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
@@ -116,7 +117,7 @@ async def test_more_than_the_queue_holds_blocks_until_there_is_room(
 
 
 async def test_a_topic_that_is_not_there_is_named(kafka_place: TopicPlace) -> None:
-    with pytest.raises(RetryLater, match="the topic is not there: make it"):
+    with pytest.raises(RetryLater, match="the topic does not exist; create it"):
         await kafka.build(kafka_place.options(topic="no-such-topic")).__aenter__()
 
 
@@ -156,18 +157,20 @@ async def test_a_second_sender_with_the_same_transactional_id_is_told(
         await first.send(batch_of(lines_of(3), "b1"))
         async with kafka.build(options) as second:
             await second.send(batch_of(lines_of(3), "b2"))
-        with pytest.raises(RetryLater, match="another sender has the same transactional_id"):
+        with pytest.raises(RetryLater, match="another producer has the same transactional_id"):
             await first.send(batch_of(lines_of(3), "b3"))
 
 
 def test_a_note_of_somebody_else_is_the_note_of_no_batch() -> None:
     for text in ("", "hello", '{"a":1}', '["b1"]'):
-        assert Note.read(text) == Note("", {})
-    assert Note.read(Note("b1", {3: "MSG_SIZE_TOO_LARGE"}).text()) == Note(
-        "b1", {3: "MSG_SIZE_TOO_LARGE"}
-    )
+        assert TransactionMarker.parse(text) == TransactionMarker("", {})
+    assert TransactionMarker.parse(
+        TransactionMarker("b1", {3: "MSG_SIZE_TOO_LARGE"}).serialize()
+    ) == TransactionMarker("b1", {3: "MSG_SIZE_TOO_LARGE"})
     with pytest.raises(Rejected):
-        Note("b1", dict.fromkeys(range(LIMIT_BYTES // 10), "MSG_SIZE_TOO_LARGE")).text()
+        TransactionMarker(
+            "b1", dict.fromkeys(range(LIMIT_BYTES // 10), "MSG_SIZE_TOO_LARGE")
+        ).serialize()
 
 
 @pytest.fixture
@@ -177,9 +180,7 @@ def client_certificate(broker: Broker, tmp_path: Path) -> Path:
     return path
 
 
-def over_tls(
-    broker: Broker, topic: str, tls: TlsOptions, host: str = "127.0.0.1"
-) -> kafka.KafkaSink:
+def over_tls(broker: Broker, topic: str, tls: TlsOptions, host: str = "127.0.0.1") -> KafkaSink:
     return kafka.build(
         kafka.Options(
             name="bus",
@@ -237,7 +238,7 @@ async def test_a_file_of_tls_that_is_missing_is_for_later(tmp_path: Path) -> Non
         topic="t",
         tls=TlsOptions(ca_file=str(tmp_path / "none.pem")),
     )
-    with pytest.raises(RetryLater, match="a file of tls cannot be used"):
+    with pytest.raises(RetryLater, match="a TLS file cannot be used"):
         await kafka.build(options).__aenter__()
 
 

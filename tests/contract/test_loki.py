@@ -16,7 +16,7 @@ from tests.servers.collecting import Collector, attributes, body
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.loki import sink as loki
+from tracesidecar.sinks import loki
 from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
@@ -190,7 +190,7 @@ async def test_a_line_at_the_limit_arrives(collector: Collector) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "said"),
-    [({"a-b": "c"}, "a-b is no name"), ({f"l{n}": "" for n in range(13)}, "at most 12")],
+    [({"a-b": "c"}, "a-b is not the name"), ({f"l{n}": "" for n in range(13)}, "at most 12")],
 )
 def test_labels_are_few_and_have_names(labels: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -199,6 +199,6 @@ def test_labels_are_few_and_have_names(labels: dict[str, str], said: str) -> Non
 
 def test_the_destination_is_named_with_its_tenant() -> None:
     assert (
-        loki.destination(options_for(3100, tenant="blue"))
+        loki.SINK_TYPE.destination(options_for(3100, tenant="blue"))
         == "loki:http://127.0.0.1:3100/loki/api/v1/push#blue"
     )

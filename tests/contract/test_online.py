@@ -34,18 +34,18 @@ WRONG = "hunter2"
 
 REFUSED = {
     "azure_place": r"container traces-\d+ at \S+ answered 403 AuthorizationFailure: .* mend credentials_file, the key, the signature",
-    "datadog_place": r"answered 403 Forbidden: .* mend api_key",
-    "elasticsearch_place": r"answered 401 Unauthorized: .* mend auth, or the file that it names",
+    "datadog_place": r"answered 403 Forbidden: .* correct api_key",
+    "elasticsearch_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
     "gcs_place": r"bucket traces at \S+ was not asked \(RefreshError\): no token is to be had: mend credentials_file",
-    "http_place": r"answered 401: mend auth",
-    "kafka_place": r"kafka at \S+ said \w*AUTHENTICATION\w*: it refuses the credentials: mend sasl",
-    "loki_place": r"answered 401 Unauthorized: .* mend auth, or the file that it names",
-    "otlp_place": r"answered 401 Unauthorized: .* mend auth, or the file that it names",
+    "http_place": r"answered 401 Unauthorized to HEAD: correct auth",
+    "kafka_place": r"kafka at \S+ reported \w*AUTHENTICATION\w*: it rejects the credentials; correct sasl",
+    "loki_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
+    "otlp_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
     "postgres_place": r"did not let us in: .*; mend url or the password",
-    "relp_place": r"closed the connection; .* whether it permits our credentials \(tls.cert_file\)",
+    "relp_place": r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)",
     "s3_place": r"bucket traces at \S+ answered 403 SignatureDoesNotMatch: .* mend credentials_file",
-    "splunk_place": r"answered 401: it refuses the credentials: mend token",
-    "syslog_place": r"closed the connection; .* whether it permits our credentials \(tls.cert_file\)",
+    "splunk_place": r"answered 401: it rejects the credentials; correct token",
+    "syslog_place": r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)",
 }
 
 UNKNOWN_CA = "unable to get local issuer certificate.* set tls.ca_file to the certificate of the CA"
@@ -110,7 +110,7 @@ async def test_an_index_without_template_and_a_privilege_that_is_missing_are_tol
     elasticsearch_place: SearchPlace,
 ) -> None:
     said = await said_of(elasticsearch_place.options(index="other-{dt}"))
-    assert "has no index template that fits other-" in said
+    assert "has no index template that matches other-" in said
     assert "run `tracesidecar ddl elasticsearch --apply" in said
     # OpenSearch does not know the question: the answer is Elasticsearch's.
     elasticsearch_place.gate.order(
@@ -127,8 +127,9 @@ async def test_an_address_where_nothing_takes_logs_is_told(
 ) -> None:
     for place in (loki_place, otlp_place):
         wrong = f"http://127.0.0.1:{place.way.port}/elsewhere"
-        assert "answered 404 Not Found: nothing takes records there: check url" in await said_of(
-            place.options(url=wrong)
+        assert (
+            "answered 404 Not Found: nothing accepts records at that address; check url"
+            in await said_of(place.options(url=wrong))
         )
     plain = f"http://127.0.0.1:{splunk_place.collector.ports['PLAIN']}"
     assert "check url, and whether the token has indexer acknowledgement" in await said_of(
@@ -150,7 +151,7 @@ async def test_a_database_that_is_not_there_and_a_privilege_that_is_missing_are_
 
 
 async def test_a_topic_that_is_not_there_is_told(kafka_place: TopicPlace) -> None:
-    assert "the topic is not there: make it" in await said_of(
+    assert "the topic does not exist; create it" in await said_of(
         kafka_place.options(topic="not-there")
     )
 
@@ -161,10 +162,10 @@ async def test_a_port_where_another_protocol_is_spoken_is_told(receiver: Receivi
         options_for("relp", port=receiver.port, **there)
     )
     said = await said_of(options_for("syslog", port=receiver.port, tls=TlsOptions(), **there))
-    assert "it does not speak TLS there: mend the address or the port" in said
+    assert "that port does not speak TLS; correct the address or the port" in said
     for sink_type in ("relp", "syslog"):
         nobody = options_for(sink_type, port=free_port(), tls=TlsOptions(), **there)
-        assert "failed: Connection refused; check host and port" in await said_of(nobody)
+        assert "failed: Connection refused; check host, port" in await said_of(nobody)
 
 
 async def test_a_web_address_that_cannot_be_reached_is_told(receiver: ReceivingServer) -> None:
@@ -172,7 +173,7 @@ async def test_a_web_address_that_cannot_be_reached_is_told(receiver: ReceivingS
         options_for("http", url="http://nowhere.invalid/")
     )
     said = await said_of(options_for("http", url=f"http://127.0.0.1:{free_port()}/"))
-    assert "failed: Connection refused; check url, and whether it is up" in said
+    assert "failed: Connection refused; check url, and whether the server is up" in said
     auth = OAuth2(
         token_url=f"http://127.0.0.1:{receiver.port}/_token",
         client_id="other",
@@ -180,7 +181,8 @@ async def test_a_web_address_that_cannot_be_reached_is_told(receiver: ReceivingS
     )
     said = await said_of(options_for("http", url=receiver.url, auth=auth))
     assert (
-        "the token endpoint answered 401; check auth.token_url, client_id and client_secret" in said
+        "the token endpoint answered 401; check token_url, client_id and client_secret of auth"
+        in said
     )
     assert WRONG not in said
 
@@ -190,10 +192,10 @@ async def test_an_answer_that_judges_content_is_no_judgment_before_there_is_any(
 ) -> None:
     receiver.order(answers=[{"status": 400}, {"status": 413}])
     given = {"url": receiver.url, "api_key": Secret("k")}
-    assert "to a request without records: check url" in await said_of(
+    assert "to a request without records; check url" in await said_of(
         options_for("datadog", **given)
     )
-    assert "to a request without records: check url" in await said_of(
+    assert "to a request without records; check url" in await said_of(
         options_for("otlp", url=receiver.url, format="otlp")
     )
 

@@ -22,7 +22,7 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.encode.otlp_request import refused_records
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.otlp import sink as otlp
+from tracesidecar.sinks import otlp
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
@@ -209,4 +209,4 @@ async def test_requests_stay_within_4_mib(receiver: ReceivingServer) -> None:
 
 def test_the_destination_is_named_without_its_query() -> None:
     options = otlp.Options(name="otel", type="otlp", url="https://otel.example/v1/logs?key=hunter2")
-    assert otlp.destination(options) == "otlp:https://otel.example/v1/logs"
+    assert otlp.SINK_TYPE.destination(options) == "otlp:https://otel.example/v1/logs"

@@ -11,9 +11,15 @@ import pytest
 
 from tests.contract.batches import batch_for, lines_of
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.syslog import relp_sink as relp
-from tracesidecar.sinks.syslog.relp_frames import Answers, ProtocolError, frame, next_transaction
-from tracesidecar.sinks.syslog.relp_session import WINDOW
+from tracesidecar.sinks import relp
+from tracesidecar.sinks.relp.frames import (
+    RelpProtocolError,
+    ResponseParser,
+    frame,
+    next_transaction,
+)
+from tracesidecar.sinks.relp.session import WINDOW
+from tracesidecar.sinks.relp.sink import RelpSink
 from tracesidecar.units import Seconds
 
 Frame = tuple[int, bytes, bytes]
@@ -55,7 +61,7 @@ def _cut(data: bytes) -> tuple[list[Frame], bytes]:
 
 
 @asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[tuple[ScriptedServer, relp.RelpSink]]:
+async def scripted(script: Script) -> AsyncIterator[tuple[ScriptedServer, RelpSink]]:
     server = ScriptedServer(script)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
@@ -114,7 +120,7 @@ async def test_a_message_that_the_server_could_not_take_is_for_later_with_its_ba
     ):
         with pytest.raises(
             RetryLater,
-            match=r"refused: 127\.0\.0\.1:[0-9]+ answered that it could not take a message",
+            match=r"refused: 127\.0\.0\.1:[0-9]+ answered a RELP command with an error",
         ):
             await sink.send(batch_for("relp", lines_of(20)))
 
@@ -171,13 +177,13 @@ def test_transactions_begin_anew_after_the_last_number() -> None:
 
 def test_frames_are_cut_however_they_arrive() -> None:
     stream = b"1 rsp 6 200 OK\n2 rsp 0\n0 serverclose 0\n"
-    whole = Answers().feed(stream)
+    whole = ResponseParser().feed(stream)
     assert [(answer.transaction, answer.command, answer.data) for answer in whole] == [
         (1, "rsp", b"200 OK"),
         (2, "rsp", b""),
         (0, "serverclose", b""),
     ]
-    answers = Answers()
+    answers = ResponseParser()
     assert [answer for byte in stream for answer in answers.feed(bytes([byte]))] == whole
-    with pytest.raises(ProtocolError):
-        Answers().feed(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3 and a long greeting\r\n")
+    with pytest.raises(RelpProtocolError):
+        ResponseParser().feed(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3 and a long greeting\r\n")

@@ -17,7 +17,11 @@ from tracesidecar.deliver.bisect import part
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.transport.request_splitter import Limits, Request, Requests
+from tracesidecar.sinks.transport.request_splitter import (
+    RecordRequest,
+    RequestLimits,
+    RequestSplitter,
+)
 
 
 class Taking(Sink):
@@ -26,17 +30,17 @@ class Taking(Sink):
     """
 
     def __init__(
-        self, limits: Limits, judge: Callable[[Request], None] = lambda request: None
+        self, limits: RequestLimits, judge: Callable[[RecordRequest], None] = lambda request: None
     ) -> None:
         self.kept: list[bytes] = []
         self.sent: list[list[int]] = []
-        self._requests = Requests(limits, lambda record: record.body)
+        self._requests = RequestSplitter(limits, lambda record: record.body)
         self._judge = judge
 
     async def send(self, batch: Batch) -> None:
         await self._requests.send(batch, self._post)
 
-    async def _post(self, request: Request) -> None:
+    async def _post(self, request: RecordRequest) -> None:
         self.sent.append(list(request.indexes))
         self._judge(request)
         self.kept += request.elements
@@ -47,7 +51,7 @@ def batch_of(count: int, size_bytes: int = 80, batch_id: str = "b1") -> Batch:
 
 
 async def test_a_request_holds_no_more_records_than_the_limit() -> None:
-    sink = Taking(Limits(records=1000, size_bytes=1 << 30))
+    sink = Taking(RequestLimits(records=1000, size_bytes=1 << 30))
     await sink.send(batch_of(2500))
     assert list(map(len, sink.sent)) == [1000, 1000, 500]
     assert sink.kept == lines_of(2500)
@@ -56,7 +60,7 @@ async def test_a_request_holds_no_more_records_than_the_limit() -> None:
 async def test_a_request_holds_no_more_bytes_than_the_limit_with_their_separators() -> None:
     lines = lines_of(100)
     limit = sum(len(line) + 1 for line in lines[:10])
-    exact, tight = Taking(Limits(1000, limit)), Taking(Limits(1000, limit - 1))
+    exact, tight = Taking(RequestLimits(1000, limit)), Taking(RequestLimits(1000, limit - 1))
     await exact.send(batch_of(100))
     await tight.send(batch_of(100))
     assert exact.sent[0] == list(range(10))
@@ -65,7 +69,7 @@ async def test_a_request_holds_no_more_bytes_than_the_limit_with_their_separator
 
 
 async def test_a_record_over_the_limit_goes_alone() -> None:
-    sink = Taking(Limits(1000, 50))
+    sink = Taking(RequestLimits(1000, 50))
     await sink.send(batch_of(3))
     assert sink.sent == [[0], [1], [2]]
 
@@ -73,11 +77,11 @@ async def test_a_record_over_the_limit_goes_alone() -> None:
 async def test_what_is_stored_is_not_sent_again_when_the_batch_is_repeated() -> None:
     failures = iter([None, RetryLater("unavailable"), None, None])
 
-    def judge(request: Request) -> None:
+    def judge(request: RecordRequest) -> None:
         if (failure := next(failures)) is not None:
             raise failure
 
-    sink = Taking(Limits(10, 1 << 30), judge)
+    sink = Taking(RequestLimits(10, 1 << 30), judge)
     assert await delivery(sink).send(batch_of(30)) == ()
     assert [indexes[0] for indexes in sink.sent] == [0, 10, 10, 20]
     assert sink.kept == lines_of(30)
@@ -86,11 +90,11 @@ async def test_what_is_stored_is_not_sent_again_when_the_batch_is_repeated() -> 
 async def test_what_is_stored_is_not_sent_again_when_the_batch_is_bisected() -> None:
     lines = lines_of(5000)
 
-    def judge(request: Request) -> None:
+    def judge(request: RecordRequest) -> None:
         if lines[3210] in request.elements:
             raise Rejected("bad_request")
 
-    sink = Taking(Limits(1000, 1 << 30), judge)
+    sink = Taking(RequestLimits(1000, 1 << 30), judge)
     refused = await delivery(sink).send(batch_of(5000))
     assert [record.index for record in refused] == [3210]
     assert sorted(sink.kept) == sorted(lines[:3210] + lines[3211:])
@@ -98,11 +102,11 @@ async def test_what_is_stored_is_not_sent_again_when_the_batch_is_bisected() -> 
 
 
 async def test_a_record_that_is_named_in_a_request_is_named_in_the_batch() -> None:
-    def judge(request: Request) -> None:
+    def judge(request: RecordRequest) -> None:
         if 15 in request.indexes:
             raise Rejected("mapping", records=(list(request.indexes).index(15),))
 
-    sink = Taking(Limits(10, 1 << 30), judge)
+    sink = Taking(RequestLimits(10, 1 << 30), judge)
     refused = await delivery(sink).send(batch_of(30))
     assert [record.index for record in refused] == [15]
     assert sorted(sink.kept) == sorted(
@@ -111,16 +115,16 @@ async def test_a_record_that_is_named_in_a_request_is_named_in_the_batch() -> No
 
 
 async def test_the_only_record_of_a_refused_request_is_named() -> None:
-    def judge(request: Request) -> None:
+    def judge(request: RecordRequest) -> None:
         raise Rejected("too_large", "status 413")
 
     with pytest.raises(Rejected) as caught:
-        await Taking(Limits(1, 1 << 30), judge).send(batch_of(3))
+        await Taking(RequestLimits(1, 1 << 30), judge).send(batch_of(3))
     assert caught.value.records == (0,)
 
 
 async def test_another_batch_is_sent_whole() -> None:
-    sink = Taking(Limits(10, 1 << 30))
+    sink = Taking(RequestLimits(10, 1 << 30))
     for batch_id in ("b1", "b2", "b1"):
         await sink.send(batch_of(10, batch_id=batch_id))
     assert len(sink.sent) == 3
@@ -128,7 +132,7 @@ async def test_another_batch_is_sent_whole() -> None:
 
 async def test_a_part_is_known_by_its_place_in_the_batch_and_a_request_has_no_gap() -> None:
     whole = batch_of(30)
-    sink = Taking(Limits(10, 1 << 30))
+    sink = Taking(RequestLimits(10, 1 << 30))
     await sink.send(part(whole, (), 5, 14))
     await sink.send(whole)
     assert sink.sent == [list(range(10)), list(range(5)), list(range(15, 25)), list(range(25, 30))]

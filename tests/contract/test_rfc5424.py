@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracesidecar.model import Record
-from tracesidecar.sinks.syslog import sink as syslog
-from tracesidecar.sinks.syslog.message import BOM, Messages
+from tracesidecar.sinks import syslog
+from tracesidecar.sinks.transport.syslog_message import BOM, SyslogFormatter
 
 MESSAGE = re.compile(
     rb"<(?P<pri>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48}) (?P<procid>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) "
@@ -34,8 +34,8 @@ RECORDS = st.builds(
 )
 
 
-def messages(limit_bytes: int = 480, *, bom: bool = True) -> Messages:
-    return Messages(
+def formatter(limit_bytes: int = 480, *, bom: bool = True) -> SyslogFormatter:
+    return SyslogFormatter(
         syslog.Options(
             name="siem",
             type="syslog",
@@ -53,8 +53,8 @@ def messages(limit_bytes: int = 480, *, bom: bool = True) -> Messages:
 def test_any_record_is_a_message_that_can_be_taken_apart_and_is_within_the_limit(
     record: Record,
 ) -> None:
-    made = messages().message(record)
-    assert made is not None or len(record.body) > messages().record_limit_bytes
+    made = formatter().format(record)
+    assert made is not None or len(record.body) > formatter().record_limit_bytes
     if made is not None:
         assert len(made) <= 480
         parts = MESSAGE.fullmatch(made)
@@ -67,8 +67,8 @@ def test_any_record_is_a_message_that_can_be_taken_apart_and_is_within_the_limit
 
 @given(RECORDS, st.integers(-1, 1))
 def test_the_limit_of_a_record_is_exact_for_the_longest_header(record: Record, beside: int) -> None:
-    body = b"x" * (messages().record_limit_bytes + beside)
-    assert (messages().message(record._replace(body=body, kind="k" * 32)) is None) == (beside > 0)
+    body = b"x" * (formatter().record_limit_bytes + beside)
+    assert (formatter().format(record._replace(body=body, kind="k" * 32)) is None) == (beside > 0)
 
 
 def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
@@ -83,9 +83,9 @@ def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
         "t" * 32,
         "p" * 16,
     )
-    names = [name for name, _ in PARAMETER.findall(messages().message(record) or b"")]
+    names = [name for name, _ in PARAMETER.findall(formatter().format(record) or b"")]
     assert names == [b"event", b"conversation", b"dialect"]
-    names = [name for name, _ in PARAMETER.findall(messages(8192).message(record) or b"")]
+    names = [name for name, _ in PARAMETER.findall(formatter(8192).format(record) or b"")]
     assert names == [b"event", b"conversation", b"dialect", b"source", b"trace", b"span"]
 
 
@@ -93,4 +93,4 @@ def test_the_mark_of_utf_8_can_be_left_out() -> None:
     record = Record(
         b"CEF:0|", "f" * 32, "generic", "", "", "2026-09-21T14:13:20.000000Z", "state", None, None
     )
-    assert (messages(bom=False).message(record) or b"").endswith(b"] CEF:0|")
+    assert (formatter(bom=False).format(record) or b"").endswith(b"] CEF:0|")

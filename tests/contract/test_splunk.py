@@ -18,8 +18,8 @@ from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
+from tracesidecar.sinks import splunk
 from tracesidecar.sinks.registry import sink_type
-from tracesidecar.sinks.splunk import sink as splunk
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
 
@@ -261,7 +261,7 @@ async def test_a_token_that_is_refused_in_plain_text_is_for_later(
     assert isinstance(error, RetryLater)
     assert error.reason == "credentials"
     assert "hunter2" not in str(error)
-    assert "mend token" in str(error)
+    assert "correct token" in str(error)
 
 
 async def test_retry_after_is_honoured(receiver: ReceivingServer) -> None:
@@ -279,7 +279,7 @@ async def test_retry_after_is_honoured(receiver: ReceivingServer) -> None:
 
 async def test_a_wrong_token_is_told_at_the_start_and_not_quoted(receiver: ReceivingServer) -> None:
     receiver.order(intake="splunk", secret="another")
-    with pytest.raises(RetryLater, match="mend token") as caught:
+    with pytest.raises(RetryLater, match="correct token") as caught:
         await splunk.build(options_for(receiver.port)).__aenter__()
     assert SECRET not in str(caught.value)
 
@@ -290,14 +290,14 @@ async def test_a_token_without_acknowledgement_is_told_at_the_start(
     receiver.order(
         answers=[NO_DATA, {"status": 400, "body": '{"text":"ACK is disabled","code":14}'}]
     )
-    with pytest.raises(RetryLater, match="switch it on, or set acknowledge = false"):
+    with pytest.raises(RetryLater, match="enable it, or set acknowledge = false"):
         await splunk.build(options_for(receiver.port, acknowledge=True)).__aenter__()
 
 
 async def test_a_yes_without_a_number_to_ask_for_is_for_later(receiver: ReceivingServer) -> None:
     receiver.order(answers=[NO_DATA, acks(id0=False), taken()])
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
-        with pytest.raises(RetryLater, match="gave no ackId"):
+        with pytest.raises(RetryLater, match="without an ackId"):
             await sink.send(batch_for("splunk", lines_of(3)))
 
 
@@ -391,6 +391,6 @@ def test_the_token_is_given_exactly_once(given: dict[str, object], said: str) ->
 
 def test_the_destination_is_named_with_its_index() -> None:
     assert (
-        splunk.destination(options_for(8088, index="agents"))
+        splunk.SINK_TYPE.destination(options_for(8088, index="agents"))
         == "splunk:http://127.0.0.1:8088#agents"
     )

@@ -26,10 +26,9 @@ from tests.servers.rsyslog import Input, LogServer, ServerTls
 from tests.servers.toxiproxy import Toxiproxy
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
+from tracesidecar.sinks import relp, syslog
 from tracesidecar.sinks.registry import promise_of, record_limit_of
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.sinks.syslog import relp_sink as relp
-from tracesidecar.sinks.syslog import sink as syslog
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Size
 

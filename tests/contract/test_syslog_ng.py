@@ -13,7 +13,7 @@ import pytest
 from tests.contract.batches import ODD_LINES, batch_for, lines_of
 from tests.contract.syslog_place import LARGEST, Authority
 from tests.servers.processes import Server, eventually, free_port, require
-from tracesidecar.sinks.syslog import sink as syslog
+from tracesidecar.sinks import syslog
 from tracesidecar.sinks.transport.tls import TlsOptions
 
 pytestmark = pytest.mark.long

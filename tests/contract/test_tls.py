@@ -20,7 +20,7 @@ from tests.servers.google_storage import GoogleStorage
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.http import sink as http
+from tracesidecar.sinks import http
 from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.object_store.s3 import sink as s3
@@ -244,14 +244,14 @@ async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: st
             await asyncio.wait_for(sinks[kind].__aenter__(), timeout=10)
 
 
-def test_a_context_is_made_anew_only_when_a_file_has_changed(
+async def test_a_context_is_rebuilt_only_when_a_file_has_changed(
     ca: trustme.CA, tmp_path: Path
 ) -> None:
     context = ClientContext(TlsOptions(ca_file=str(tmp_path / "ca.pem")))
-    first = context.current()
-    assert context.current() is first
+    first = await context.load()
+    assert await context.load() is first
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    assert context.current() is not first
+    assert await context.load() is not first
 
 
 async def test_a_certificate_file_that_is_missing_is_for_later_and_named(tmp_path: Path) -> None:

@@ -43,15 +43,12 @@ HOMES = {
     "azure": {"tracesidecar.sinks.object_store.azure.client"},
     "boto3": {"tracesidecar.sinks.object_store.s3.client"},
     "botocore": {"tracesidecar.sinks.object_store.s3.client"},
-    "confluent_kafka": {"tracesidecar.sinks.kafka.producer"},
+    "confluent_kafka": {"tracesidecar.sinks.kafka.client"},
     "hyperscan": {"tracesidecar.sanitize"},
     "re2": {"tracesidecar.sanitize"},
     "watchdog": {"tracesidecar.tail.discovery.watcher"},
     "prometheus_client": {"tracesidecar.metrics"},
-    "aiohttp": {
-        "tracesidecar.sinks.transport.http_client",
-        "tracesidecar.sinks.transport.http_responses",
-    },
+    "aiohttp": {"tracesidecar.sinks.transport.http_client"},
     "aiofiles": {"tracesidecar.sinks.directory.sink", "tracesidecar.sinks.directory.atomic_files"},
     "opentelemetry": {"tracesidecar.encode.otlp_request"},
     "google": {

@@ -13,19 +13,19 @@ from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
 MODULES: dict[str, str] = {
     "azure": "tracesidecar.sinks.object_store.azure.sink",
     "directory": "tracesidecar.sinks.directory.sink",
-    "elasticsearch": "tracesidecar.sinks.elasticsearch.sink",
+    "elasticsearch": "tracesidecar.sinks.elasticsearch",
     "gcs": "tracesidecar.sinks.object_store.gcs.sink",
-    "http": "tracesidecar.sinks.http.sink",
-    "relp": "tracesidecar.sinks.syslog.relp_sink",
-    "kafka": "tracesidecar.sinks.kafka.sink",
+    "http": "tracesidecar.sinks.http",
+    "relp": "tracesidecar.sinks.relp",
+    "kafka": "tracesidecar.sinks.kafka",
     "s3": "tracesidecar.sinks.object_store.s3.sink",
-    "syslog": "tracesidecar.sinks.syslog.sink",
+    "syslog": "tracesidecar.sinks.syslog",
     "sql": "tracesidecar.sinks.sql.sink",
     "stdout": "tracesidecar.sinks.stdout.sink",
-    "splunk": "tracesidecar.sinks.splunk.sink",
-    "loki": "tracesidecar.sinks.loki.sink",
-    "otlp": "tracesidecar.sinks.otlp.sink",
-    "datadog": "tracesidecar.sinks.datadog.sink",
+    "splunk": "tracesidecar.sinks.splunk",
+    "loki": "tracesidecar.sinks.loki",
+    "otlp": "tracesidecar.sinks.otlp",
+    "datadog": "tracesidecar.sinks.datadog",
 }
 """Sink type → the module that declares it as `SINK_TYPE`. A new destination adds its line here."""
 

@@ -1,4 +1,4 @@
-"""The Datadog sink: logs to the intake, as JSON arrays."""
+"""The Datadog sink: logs to the HTTP intake, as JSON arrays."""
 
 from __future__ import annotations
 
@@ -6,72 +6,44 @@ import asyncio
 import socket
 import time
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.jsonl import encode_lines
 from tracesidecar.model import Record, Severity
-from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.datadog.options import Options
 from tracesidecar.sinks.sink import SinkType
-from tracesidecar.sinks.transport.http_auth import Header
-from tracesidecar.sinks.transport.http_endpoint import (
-    Endpoint,
-    EndpointOptions,
-    content_headers,
-    without_query,
+from tracesidecar.sinks.transport import (
+    Header,
+    RecordRequest,
+    RequestLimits,
+    RequestSplitter,
+    raise_for_status,
 )
-from tracesidecar.sinks.transport.http_responses import judge
-from tracesidecar.sinks.transport.record_sink import PostingSink
-from tracesidecar.sinks.transport.request_splitter import Limits, Request, Requests, record_batches
-from tracesidecar.units import Secret
+from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
+from tracesidecar.sinks.transport.record_sink import RecordSink
 
-REQUEST_LIMITS = Limits(records=1000, size_bytes=5_000_000 - 2)
-"""Of the intake's documentation; two bytes are the brackets of the array."""
+REQUEST_LIMITS = RequestLimits(records=1000, size_bytes=5_000_000 - 2)
+"""The limits in the intake's documentation; two bytes are the brackets of the array."""
 
 RECORD_LIMIT_BYTES = 800_000
-"""A log may have 1 MB and is cut above it: the rest is for what stands around the record, and for
-quotes that are escaped in it.
+"""Datadog truncates a log above 1 MB: the rest is for the fields beside the record, and for the
+quotes in it that have to be escaped.
 """
 
 PAST_SECONDS, FUTURE_SECONDS = 17 * 3600.0, 3600.0
-"""A log whose time is more than 18 hours ago or 2 hours ahead is answered with 202 and dropped; an
-hour is kept in reserve.
+"""How old or early a time may be to be sent as the log's time.
+
+Datadog answers 202 to a log that is more than 18 hours old or 2 hours ahead, and drops it. One hour
+of each is kept in reserve.
 """
 
 _STATUS: Mapping[Severity, str] = {"informational": "info", "low": "notice", "medium": "warning"}
 
 
-class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `datadog`. `url` is the intake of the site; `tags` are `ddtags` of every
-    log, `source` is `ddsource`.
-
-    Formats that have a field which Datadog takes for the time of the log (`raw` may, `ecs` does)
-    are not offered: it would drop old events.
-    """
-
-    url: str = "https://http-intake.logs.datadoghq.com/api/v2/logs"
-    api_key: Secret | None = None
-    api_key_file: str | None = None
-    service: str = "tracesidecar"
-    source: str = "tracesidecar"
-    host: str = ""
-    tags: dict[str, str] = msgspec.field(default_factory=dict)
-    format: Literal["event", "ocsf", "cef", "leef", "otlp"] = "event"
-    compression: Literal["gzip", "none"] = "gzip"
-    batch: BatchLimits = msgspec.field(default_factory=record_batches)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.auth is not None:
-            raise ValueError("auth is not for Datadog: give api_key or api_key_file")
-        if (self.api_key is None) == (self.api_key_file is None):
-            raise ValueError("api_key or api_key_file: exactly one of them is needed")
-
-
 def build(options: Options) -> DatadogSink:
-    """Make the sink; the session is opened on entry."""
+    """Make the sink; it opens its connections on entry."""
     return DatadogSink(options)
 
 
@@ -91,37 +63,37 @@ class _Log(msgspec.Struct, omit_defaults=True):
     timestamp: int | None = None
 
 
-class DatadogSink(PostingSink):
-    """Delivers at least once; the event id is an attribute of the log."""
+class DatadogSink(RecordSink):
+    """Delivers at least once; the log's attribute `event_id` shows which logs are repeats."""
 
     def __init__(self, options: Options) -> None:
         auth = Header(name="DD-API-KEY", value=options.api_key, value_file=options.api_key_file)
-        super().__init__(Endpoint(options, auth=auth), Requests(REQUEST_LIMITS, self._log))
+        super().__init__(
+            Endpoint(options, auth=auth), RequestSplitter(REQUEST_LIMITS, self._encode)
+        )
         self._options = options
         self._host = options.host or socket.gethostname()
         self._tags = "".join(f",{name}:{value}" for name, value in options.tags.items())
 
-    async def _prove(self) -> None:
-        """Post an empty log, which is dropped, as Datadog's own agent does to see that it is let
-        in.
-        """
-        await self._submit(b"{}")
+    async def _probe(self) -> None:
+        """Post an empty log, which the intake drops: Datadog's own agent tests its key so."""
+        await self._post_body(b"{}")
 
-    async def _post(self, request: Request) -> None:
-        await self._submit(b"[" + b",".join(request.elements) + b"]")
+    async def _post(self, request: RecordRequest) -> None:
+        await self._post_body(b"[" + b",".join(request.elements) + b"]")
 
-    async def _submit(self, body: bytes) -> None:
+    async def _post_body(self, body: bytes) -> None:
         compression = self._options.compression
         content = await asyncio.to_thread(encode_lines, body, compression)
-        answer = await self._endpoint.request(
+        response = await self._endpoint.request(
             "POST", content_headers("application/json", compression), content
         )
-        judge(answer.status, answer.retry_after, self._endpoint.where, credential="api_key")
+        raise_for_status(response, self._endpoint.where, credential="api_key")
 
-    def _log(self, record: Record) -> bytes:
+    def _encode(self, record: Record) -> bytes:
         options = self._options
-        happened, now = epoch_microseconds(record.time) / 1_000_000, time.time()
-        is_recent = now - PAST_SECONDS < happened < now + FUTURE_SECONDS
+        event_seconds, now = epoch_microseconds(record.time) / 1_000_000, time.time()
+        is_accepted = now - PAST_SECONDS < event_seconds < now + FUTURE_SECONDS
         return msgspec.json.encode(
             _Log(
                 message=record.body.decode(),
@@ -131,7 +103,7 @@ class DatadogSink(PostingSink):
                 ddtags=f"dialect:{record.dialect}{self._tags}",
                 status=_STATUS[record.severity],
                 event_id=record.id,
-                timestamp=int(happened * 1000) if is_recent else None,
+                timestamp=int(event_seconds * 1000) if is_accepted else None,
             )
         )
 

@@ -1,11 +1,9 @@
-"""What stands in a bulk request: for each record the line that creates it under its id, and its
-document.
-"""
+"""Bulk requests: for each record, the action that creates it under its id, and its document."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -16,52 +14,53 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The name of an index or a data stream, with places for the event's date and dialect."""
+class IndexName:
+    """The name of an index or a data stream, with `{dt}` and `{dialect}` as placeholders."""
 
-    name: str
+    template: str
 
-    def of(self, dt: str, dialect: str) -> str:
-        """Name the one that an event goes to."""
-        return self.name.replace("{dt}", dt).replace("{dialect}", dialect)
+    def resolve(self, dt: str, dialect: str) -> str:
+        """Return the name for events of a date and a dialect."""
+        return self.template.replace("{dt}", dt).replace("{dialect}", dialect)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """The body of one bulk request, and how many records are in it."""
+class BulkRequest:
+    """The body of one bulk request, and how many records it holds."""
 
     body: bytes
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
-    """Makes documents of records; every document has a `@timestamp`, which a data stream must have
-    and viewers look for.
+class BulkRequestBuilder:
+    """Makes bulk requests of records.
+
+    Every document has a `@timestamp`: data streams require it, and Kibana and OpenSearch
+    Dashboards order by it.
     """
 
     form: Literal["ecs", "event", "ocsf", "raw"]
-    target: Target
-    _actions: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    index: IndexName
 
-    def request(
+    def build(
         self, records: Sequence[Record], waiting: Sequence[int], limit_bytes: int
-    ) -> Request:
-        """Take from the first of the waiting records on as many as go within the limit, and at
-        least one.
+    ) -> BulkRequest:
+        """Return a request with the first of the waiting records: as many as the limit allows, and
+        at least one.
         """
-        parts: list[bytes] = []
+        entries: list[bytes] = []
         size_bytes = 0
         for index in waiting:
-            part = self._create(records[index])
-            if parts and size_bytes + len(part) > limit_bytes:
+            entry = self._create(records[index])
+            if entries and size_bytes + len(entry) > limit_bytes:
                 break
-            parts.append(part)
-            size_bytes += len(part)
-        return Request(b"".join(parts), len(parts))
+            entries.append(entry)
+            size_bytes += len(entry)
+        return BulkRequest(b"".join(entries), len(entries))
 
     def _create(self, record: Record) -> bytes:
-        index = self.target.of(record.time[:10], record.dialect)
+        index = self.index.resolve(record.time[:10], record.dialect)
         return b"%s\n%s\n" % (
             _encode({"create": {"_index": index, "_id": record.id}}),
             self._document(record),
@@ -71,12 +70,16 @@ class Documents:
         if self.form == "ecs":
             return record.body
         if self.form == "raw":
-            return _encode(_line(record))
+            return _encode(_raw_document(record))
         return b'{"@timestamp":%s,%s' % (_encode(record.time), record.body[1:])
 
 
-def _line(record: Record) -> dict[str, object]:
-    """A line as it stands is text here: two dialects may give one key two types."""
+def _raw_document(record: Record) -> dict[str, object]:
+    """Return a document that holds the line as text.
+
+    Parsed lines would conflict: two dialects give one key two types, and the index rejects the
+    second.
+    """
     return {
         "@timestamp": record.time,
         "event": {

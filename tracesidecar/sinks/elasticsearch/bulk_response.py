@@ -1,45 +1,49 @@
-"""What the answer to a bulk request says of each document: stored, refused for what it holds, or to
-be tried again.
+"""The response to a bulk request: for each document, whether it is stored, rejected, or to be sent
+again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import msgspec
 
 from tracesidecar.errors import Rejected, RetryLater, SinkError
 
 _STORED = frozenset({200, 201, 409})
-"""409: a document of that id is there, which can only be this one."""
+"""409: a document with that id is there already. The id is the event's, so it is the same event."""
 
-_LABEL = re.compile(r"[a-z_]{1,80}")
+_ERROR_TYPE = re.compile(r"[a-z_]{1,80}")
 
-_INDEX_TROUBLE = {
-    "validation_exception": "an index cannot be made, as a rule because the cluster has its maximum of shards (cluster.max_shards_per_node)",
-    "invalid_index_name_exception": "that is no name of an index: mend index or data_stream",
-    "index_closed_exception": "the index is closed: open it",
-    "cluster_block_exception": "the index is blocked: its disk is nearly full, or someone has blocked writing",
-    "index_not_found_exception": "the index is not there and may not be made by itself (action.auto_create_index)",
+_INDEX_ERRORS = {
+    "validation_exception": "the index cannot be created, usually because the cluster has its "
+    "maximum of shards (cluster.max_shards_per_node)",
+    "invalid_index_name_exception": "that is not a valid index name; correct index or data_stream",
+    "index_closed_exception": "the index is closed; open it",
+    "cluster_block_exception": "the index is blocked: its disk is nearly full, or someone has "
+    "blocked writing",
+    "index_not_found_exception": "the index does not exist and may not be created automatically "
+    "(action.auto_create_index)",
 }
-"""Errors about the index, also with status 400, which would else be taken for a judgment of the
-document.
+"""Errors about the index.
+
+Some come with status 400, like errors about a document: a cluster at its limit of shards must not
+put every event into quarantine.
 """
 
-_ALIAS_TROUBLE = ("no write index is defined", "pipeline with id")
-"""Beginnings of the reason of an `illegal_argument_exception` that is not about the document."""
+_ALIAS_ERRORS = ("no write index is defined", "pipeline with id")
+"""How the reason of an `illegal_argument_exception` begins if it is not about the document."""
 
 
 class _Error(msgspec.Struct):
-    """`reason` may quote the document: it is never repeated."""
+    """`reason` may quote the document, and is never repeated."""
 
     type: str = ""
     reason: str = ""
 
     @property
     def label(self) -> str:
-        return self.type if _LABEL.fullmatch(self.type) else "document_refused"
+        return self.type if _ERROR_TYPE.fullmatch(self.type) else "document_refused"
 
 
 class _Item(msgspec.Struct):
@@ -47,91 +51,64 @@ class _Item(msgspec.Struct):
     error: _Error = msgspec.field(default_factory=_Error)
 
 
-class _Answer(msgspec.Struct):
+class _BulkResponse(msgspec.Struct):
     items: list[dict[str, _Item]]
 
 
-class Progress:
-    """What is settled of one batch, over all attempts at it: `waiting` are the indexes of records
-    still to be sent, `refused` have a reason.
-    """
+def parse_bulk_response(body: bytes, count: int, where: str) -> list[SinkError | None]:
+    """Return an outcome for each document, in the order of the request.
 
-    def __init__(self, batch_id: str, records: int) -> None:
-        self.batch_id = batch_id
-        self.waiting: Sequence[int] = range(records)
-        self.refused: dict[int, str] = {}
-
-    def refuse_first(self, reason: str) -> None:
-        """Note that the destination will never take the first that waits."""
-        first, *self.waiting = self.waiting
-        self.refused[first] = reason
-
-    def settle(self, said: Sequence[SinkError | None]) -> None:
-        """Note what was said of the first that wait; raise RetryLater where some have to be tried
-        again.
-        """
-        asked, rest = self.waiting[: len(said)], self.waiting[len(said) :]
-        answers = list(zip(asked, said, strict=True))
-        self.refused |= {
-            index: error.reason for index, error in answers if isinstance(error, Rejected)
-        }
-        later = [(index, error) for index, error in answers if isinstance(error, RetryLater)]
-        self.waiting = [*(index for index, _ in later), *rest]
-        if later:
-            raise later[0][1]
-
-
-def verdicts(body: bytes, count: int, where: str) -> list[SinkError | None]:
-    """Judge each item of the answer, in the order of the request; raise RetryLater where that is no
-    answer to it.
+    None means stored, Rejected and RetryLater what they say. Raise RetryLater if the body is not a
+    response to a bulk request of so many documents.
     """
     try:
         items = [
             item
-            for result in msgspec.json.decode(body, type=_Answer).items
+            for result in msgspec.json.decode(body, type=_BulkResponse).items
             for item in result.values()
         ]
-    except msgspec.MsgspecError:  # not chained: its message may quote the answer
+    except msgspec.MsgspecError:  # not chained: its message may quote the response
         raise RetryLater(
             "answer",
-            f"{where} does not answer as Elasticsearch does: check url, and what stands between",
+            f"{where} does not answer like Elasticsearch; check url and the proxies between",
         ) from None
     if len(items) != count:
         raise RetryLater(
             "answer",
-            f"{where} answered for {len(items)} documents of {count}: check what stands between",
+            f"{where} answered for {len(items)} of {count} documents; check the proxies between",
         )
-    return [_verdict(item, where) for item in items]
+    return [_outcome(item, where) for item in items]
 
 
-def _verdict(item: _Item, where: str) -> SinkError | None:
+def _outcome(item: _Item, where: str) -> SinkError | None:
     if item.status in _STORED:
         return None
     error = item.error
-    said = f"{where} answered {item.status} {error.label} for a document"
-    if trouble := _trouble(item.status, error):
-        return RetryLater(trouble[0], f"{said}: {trouble[1]}")
-    return Rejected(error.label, said)
+    answered = f"{where} answered {item.status} {error.label} for a document"
+    if retry := _retry_reason(item.status, error):
+        reason, advice = retry
+        return RetryLater(reason, f"{answered}: {advice}")
+    return Rejected(error.label, answered)
 
 
-def _trouble(status: int, error: _Error) -> tuple[str, str] | None:
-    """Name what time or a person can mend; None where the document is refused."""
+def _retry_reason(status: int, error: _Error) -> tuple[str, str] | None:
+    """Return why to send the document again later, and advice; None if it is rejected."""
     if status == 403 and error.type != "cluster_block_exception":
         return (
             "denied",
-            "the credentials need the privilege create_doc there, and auto_configure to make the index",
+            "the credentials need create_doc there, and auto_configure to create the index",
         )
-    if error.type in _INDEX_TROUBLE:
-        return "index", _INDEX_TROUBLE[error.type]
-    if error.type == "illegal_argument_exception" and error.reason.startswith(_ALIAS_TROUBLE):
+    if error.type in _INDEX_ERRORS:
+        return "index", _INDEX_ERRORS[error.type]
+    if error.type == "illegal_argument_exception" and error.reason.startswith(_ALIAS_ERRORS):
         return (
             "index",
-            "the alias has no write index, or the ingest pipeline of the index is not there",
+            "the alias has no write index, or the ingest pipeline of the index does not exist",
         )
     if status == 429:
-        return "throttled", "it asks us to slow down"
+        return "throttled", "it asks for fewer requests"
     if status >= 500:
-        return "unavailable", "it is in trouble itself"
-    return (
-        None if status == 400 else ("status", "this is neither a yes nor a judgment of the content")
-    )
+        return "unavailable", "it has a problem of its own; see its log if this goes on"
+    if status == 400:
+        return None
+    return "status", "this status neither confirms nor rejects the document"

@@ -1,5 +1,5 @@
-"""What can be known before the first document: whether the credentials may write, and whether an
-index template fits.
+"""What can be checked before the first document: whether the credentials may write, and whether an
+index template matches.
 """
 
 from __future__ import annotations
@@ -11,93 +11,94 @@ import msgspec
 import structlog
 
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.elasticsearch.bulk_request import Target
-from tracesidecar.sinks.transport.http_client import Answer
+from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
+from tracesidecar.sinks.transport import HttpResponse, raise_for_status
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
-from tracesidecar.sinks.transport.http_responses import judge
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_ANSWER_BYTES = 4 << 20
+_BODY_LIMIT_BYTES = 4 << 20
 _JSON = {"Content-Type": "application/json"}
+_NO_PRIVILEGES_API = frozenset({400, 403, 404, 405, 410})
+"""How OpenSearch, or an Elasticsearch without security, answers to the query for privileges."""
 
 
 class _Privileges(msgspec.Struct):
     has_all_requested: bool = True
 
 
-class _Simulated(msgspec.Struct):
+class _SimulatedIndex(msgspec.Struct):
     template: object = None
 
 
-async def check_access(endpoint: Endpoint, target: Target) -> None:
-    """Prove the credentials, and where the server can tell (Elasticsearch, any user may ask), that
-    they may create documents there.
+async def check_access(endpoint: Endpoint, index: IndexName) -> None:
+    """Prove the credentials; raise RetryLater if the server says that they may not create
+    documents.
+
+    Elasticsearch answers that for any user. Other servers only prove that they take the
+    credentials.
     """
-    name = _example(target)
-    wanted = {"index": [{"names": [name], "privileges": ["create_doc"]}]}
+    name = _example(index)
+    query = {"index": [{"names": [name], "privileges": ["create_doc"]}]}
     url = endpoint.url / "_security" / "user" / "_has_privileges"
-    answer = await endpoint.request(
-        "POST", _JSON, msgspec.json.encode(wanted), url=url, answer_bytes=_ANSWER_BYTES
+    response = await endpoint.request(
+        "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
     )
-    if answer.status in {
-        400,
-        403,
-        404,
-        405,
-        410,
-    }:  # no such question: OpenSearch, or security is off
+    if response.status in _NO_PRIVILEGES_API:
         return
-    if not _read(answer, _Privileges, endpoint).has_all_requested:
+    if not _decode(response, _Privileges, endpoint).has_all_requested:
         raise RetryLater(
             "denied",
-            f"{endpoint.where} says that the credentials lack the index privilege create_doc on {name}: grant it",
+            f"{endpoint.where} reports that the credentials lack the index privilege create_doc "
+            f"on {name}; grant it",
         )
 
 
-async def check_template(endpoint: Endpoint, target: Target) -> None:
-    """Raise RetryLater where no index template fits the name.
+async def check_template(endpoint: Endpoint, index: IndexName) -> None:
+    """Raise RetryLater if no index template matches the name.
 
-    Who may not look at templates is not kept from writing.
+    Credentials that may write, but not read templates, pass the check.
     """
-    name = _example(target)
+    name = _example(index)
     url = endpoint.url / "_index_template" / "_simulate_index" / name
-    answer = await endpoint.request("POST", _JSON, url=url, answer_bytes=_ANSWER_BYTES)
-    if answer.status == 403:
+    response = await endpoint.request("POST", _JSON, url=url, body_limit_bytes=_BODY_LIMIT_BYTES)
+    if response.status == 403:
         log.info(
             "sink.template_unseen",
             destination=endpoint.where,
             needs="cluster privilege manage_index_templates",
         )
-    elif answer.status >= 500 and await _is_there(
-        endpoint, name
-    ):  # an alias: no template makes one, and the question fails
+    elif response.status >= 500 and await _exists(endpoint, name):
+        # The name is an alias: no template creates it, and Elasticsearch answers 500 to the query.
         return
-    elif _read(answer, _Simulated, endpoint).template is None:
-        advice = f"run `tracesidecar ddl elasticsearch --apply {endpoint.where}`, make one of your own, or set check_template = false"
+    elif _decode(response, _SimulatedIndex, endpoint).template is None:
         raise RetryLater(
-            "template", f"{endpoint.where} has no index template that fits {name}: {advice}"
+            "template",
+            f"{endpoint.where} has no index template that matches {name}: "
+            f"run `tracesidecar ddl elasticsearch --apply {endpoint.where}`, "
+            "create one of your own, or set check_template = false",
         )
 
 
-async def _is_there(endpoint: Endpoint, name: str) -> bool:
+async def _exists(endpoint: Endpoint, name: str) -> bool:
     return (await endpoint.request("HEAD", {}, url=endpoint.url / name)).status == 200
 
 
-def _example(target: Target) -> str:
-    return target.of(datetime.now(UTC).strftime("%Y-%m-%d"), "generic")
+def _example(index: IndexName) -> str:
+    return index.resolve(datetime.now(UTC).strftime("%Y-%m-%d"), "generic")
 
 
-def _read(answer: Answer, kind: type[T], endpoint: Endpoint) -> T:
+def _decode(response: HttpResponse, kind: type[T], endpoint: Endpoint) -> T:
     try:
-        judge(answer.status, answer.retry_after, endpoint.where)
-        return msgspec.json.decode(answer.body, type=kind)
-    except Rejected as refused:  # there is no content yet
-        raise RetryLater(refused.reason, f"{refused.detail}: check url") from refused
-    except msgspec.MsgspecError:  # not chained: its message may quote the answer
+        raise_for_status(response, endpoint.where)
+        return msgspec.json.decode(response.body, type=kind)
+    except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
+        raise RetryLater(error.reason, f"{error.detail}; check url") from error
+    except msgspec.MsgspecError:  # not chained: its message may quote the response
         raise RetryLater(
             "answer",
-            f"{endpoint.where} does not answer as Elasticsearch does: check url, and what stands between",
+            f"{endpoint.where} does not answer like Elasticsearch; "
+            "check url and the proxies between",
         ) from None

@@ -1,6 +1,4 @@
-"""What the HTTP sink can be told: how a body looks, how large a request may be, who we are, and
-what an answer means.
-"""
+"""The options of a `[[sink]]` of type `http`."""
 
 from __future__ import annotations
 
@@ -11,26 +9,28 @@ import msgspec
 
 from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.model import Compression
-from tracesidecar.sinks.transport.http_auth import Header, Signature
+from tracesidecar.sinks.http.responses import Verdict
+from tracesidecar.sinks.transport import Header, Signature
 from tracesidecar.sinks.transport.http_endpoint import EndpointOptions, content_headers
-from tracesidecar.sinks.transport.http_responses import Verdict
 from tracesidecar.units import Secret, Size
 
 NOT_JSON = frozenset({"cef", "leef"})
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_OURS = frozenset({"content-encoding", "content-length", "transfer-encoding", "idempotency-key"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_OWN_HEADERS = frozenset(
+    {"content-encoding", "content-length", "transfer-encoding", "idempotency-key"}
+)
 _STATUS = re.compile(r"[2-5][0-9]{2}")
-_LEAST_BYTES = 1024
+_SMALLEST_LIMIT_BYTES = 1024
 
 
 class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `http`.
+    """The server, the shape and size of requests, and what responses mean.
 
     `body` is one record a line, or one JSON array. `max_bytes` (before compression) and
-    `max_records` are the most that one request has. `status` says what an answer means where the
-    usual reading of it is wrong. `probe` makes a HEAD request at start: it proves the way, and an
-    answer of 401 stops the start. A `Content-Type` among `headers` stands for ours.
+    `max_records` limit one request. `status` says what a status means where it differs from the
+    usual. `probe` makes a HEAD request at the start, which proves that the server can be reached;
+    the sink does not start if the answer is 401. A `Content-Type` in `headers` replaces ours.
     """
 
     format: RecordFormat = "raw"
@@ -44,9 +44,9 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_bytes is not None and self.max_bytes < _LEAST_BYTES:
+        if self.max_bytes is not None and self.max_bytes < _SMALLEST_LIMIT_BYTES:
             raise ValueError(
-                f"max_bytes is less than {_LEAST_BYTES} B, in which no record has room"
+                f"max_bytes is less than {_SMALLEST_LIMIT_BYTES} B, too little for a record"
             )
         if self.body == "array" and self.format in NOT_JSON:
             raise ValueError(
@@ -60,13 +60,13 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
         if isinstance(self.auth, Header):
             _check_headers({self.auth.name: self.auth.value or Secret("")})
 
-    def said_of_content(self, compression: Compression) -> dict[str, str]:
-        """Make the headers that say what a body is, with those that are configured."""
-        given = {name.lower() for name in self.headers}
-        ours = content_headers(self._media_type(), compression)
+    def body_headers(self, compression: Compression) -> dict[str, str]:
+        """Return the headers that describe a body, together with the configured ones."""
+        configured = {name.lower() for name in self.headers}
+        described = content_headers(self._media_type(), compression)
         return {
             **self.headers,
-            **{name: value for name, value in ours.items() if name.lower() not in given},
+            **{name: value for name, value in described.items() if name.lower() not in configured},
         }
 
     def _media_type(self) -> str:
@@ -77,10 +77,10 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def _check_headers(headers: dict[str, Secret]) -> None:
     for name, value in headers.items():
-        if not _NAME.fullmatch(name):
+        if not _HEADER_NAME.fullmatch(name):
             raise ValueError("headers has a name that no header can have")
-        if name.lower() in _OURS:
-            raise ValueError(f"headers has {name}, which the sink itself sets")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"headers has {name}, which the sink sets itself")
         if not value.isprintable():
             raise ValueError(f"headers has a value for {name} that is not one line of text")
     if len({name.lower() for name in headers}) < len(headers):

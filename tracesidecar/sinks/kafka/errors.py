@@ -1,5 +1,6 @@
-"""What an error of librdkafka means for the batch; errors are known by their names, so that the
-client need not be imported.
+"""What an error of librdkafka means for a batch.
+
+Errors are known by their names, so that the client need not be imported.
 """
 
 from __future__ import annotations
@@ -8,45 +9,57 @@ from typing import Protocol
 
 from tracesidecar.errors import RetryLater
 
-REFUSALS = {
+REJECTIONS = {
     "MSG_SIZE_TOO_LARGE": "too_large",
     "INVALID_RECORD": "invalid_record",
     "_INVALID_DIFFERENT_RECORD": "invalid_record",
 }
-"""Judgments of a message, or of one that was in the same request."""
+"""Errors that reject a message, and the reason that is recorded for it.
 
-DOWN = frozenset({"_ALL_BROKERS_DOWN", "_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED"})
-"""Said apart from any message, these end an attempt.
+Brokers reject a whole request: the message at fault may be another one in it.
+"""
 
-A single broker that goes away does not: another leads then.
+FATAL = frozenset({"_ALL_BROKERS_DOWN", "_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED"})
+"""Errors of the client as a whole that end an attempt.
+
+A single broker that goes away does not end it: another one becomes the leader.
 """
 
 PURGED = frozenset({"_PURGE_QUEUE", "_PURGE_INFLIGHT"})
-"""Said of the other messages of a transaction in which one was refused."""
+"""The errors of all other messages of a transaction in which one is rejected."""
 
 _ACL = "grant its principal Write and Describe on the topic"
+_UNREACHABLE = ("network", "no broker can be reached; check brokers and the network between")
+_BAD_CREDENTIALS = (
+    "credentials",
+    "it rejects the credentials; correct sasl, or the file that it names",
+)
+_NO_TOPIC = ("not_found", "the topic does not exist; create it")
+_FENCED = ("fenced", "another producer has the same transactional_id; give each its own")
+_TIMEOUT = (
+    "timeout",
+    "it did not answer in time; it may have stored messages, which keep their ids",
+)
+_TOO_FEW_REPLICAS = ("unavailable", "too few replicas are in sync; see the brokers' logs")
 
-_LATER = {
-    "_ALL_BROKERS_DOWN": ("network", "no broker can be reached: check brokers"),
-    "_TRANSPORT": ("network", "no broker can be reached: check brokers"),
+_RETRY_REASONS = {
+    "_ALL_BROKERS_DOWN": _UNREACHABLE,
+    "_TRANSPORT": _UNREACHABLE,
     "_RESOLVE": (
         "dns",
         "the name of a broker could not be resolved; check brokers and the resolver",
     ),
-    "_AUTHENTICATION": (
+    "_AUTHENTICATION": _BAD_CREDENTIALS,
+    "SASL_AUTHENTICATION_FAILED": _BAD_CREDENTIALS,
+    "UNSUPPORTED_SASL_MECHANISM": (
         "credentials",
-        "it refuses the credentials: mend sasl, or the file that it names",
+        "it does not support that mechanism; change sasl.mechanism",
     ),
-    "SASL_AUTHENTICATION_FAILED": (
-        "credentials",
-        "it refuses the credentials: mend sasl, or the file that it names",
-    ),
-    "UNSUPPORTED_SASL_MECHANISM": ("credentials", "it does not offer that sasl.mechanism"),
-    "_SSL": ("tls", "TLS failed: check tls and the certificates of the brokers"),
-    "TOPIC_AUTHORIZATION_FAILED": ("denied", f"the credentials may not write to the topic: {_ACL}"),
+    "_SSL": ("tls", "TLS failed; check tls and the certificates of the brokers"),
+    "TOPIC_AUTHORIZATION_FAILED": ("denied", f"the credentials may not write to the topic; {_ACL}"),
     "CLUSTER_AUTHORIZATION_FAILED": (
         "denied",
-        f"the credentials may not produce: {_ACL}, before Kafka 2.8 also IdempotentWrite on the cluster",
+        f"{_ACL}; before Kafka 2.8 also IdempotentWrite on the cluster",
     ),
     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": (
         "denied",
@@ -56,42 +69,35 @@ _LATER = {
         "denied",
         "grant its principal Read on the group that has the name of the transactional id",
     ),
-    "UNKNOWN_TOPIC_OR_PART": ("not_found", "the topic is not there: make it"),
-    "_UNKNOWN_TOPIC": ("not_found", "the topic is not there: make it"),
-    "_FENCED": ("fenced", "another sender has the same transactional_id: give each its own"),
-    "INVALID_PRODUCER_EPOCH": (
-        "fenced",
-        "another sender has the same transactional_id: give each its own",
-    ),
-    "_MSG_TIMED_OUT": (
-        "timeout",
-        "it did not answer in time; it may have stored messages, which keep their ids",
-    ),
-    "_TIMED_OUT": (
-        "timeout",
-        "it did not answer in time; it may have stored messages, which keep their ids",
-    ),
-    "NOT_ENOUGH_REPLICAS": ("unavailable", "too few replicas are in sync"),
-    "NOT_ENOUGH_REPLICAS_AFTER_APPEND": ("unavailable", "too few replicas are in sync"),
+    "UNKNOWN_TOPIC_OR_PART": _NO_TOPIC,
+    "_UNKNOWN_TOPIC": _NO_TOPIC,
+    "_FENCED": _FENCED,
+    "INVALID_PRODUCER_EPOCH": _FENCED,
+    "_MSG_TIMED_OUT": _TIMEOUT,
+    "_TIMED_OUT": _TIMEOUT,
+    "NOT_ENOUGH_REPLICAS": _TOO_FEW_REPLICAS,
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND": _TOO_FEW_REPLICAS,
 }
 
-_EXPLAINED = frozenset({"_SSL", "_TRANSPORT", "_RESOLVE"})
-"""Their text speaks of addresses and certificates only, and says what a person needs to know."""
+_QUOTED = frozenset({"_SSL", "_TRANSPORT", "_RESOLVE"})
+"""Errors whose text is repeated: it names addresses and certificates, and never content."""
 
-_TEXT_CHARACTERS = 300
+_TEXT_LIMIT = 300
 
 
-class KafkaError(Protocol):
-    """What is used of the client's error."""
+class ClientError(Protocol):
+    """The methods of the client's error that are used."""
 
     def name(self) -> str: ...
 
     def str(self) -> str: ...
 
 
-def failure(error: KafkaError, where: str) -> RetryLater:
-    """Name what went wrong, and what to do."""
+def retry_later(error: ClientError, where: str) -> RetryLater:
+    """Return the error to raise for one of the client's, with what to do about it."""
     name = error.name()
-    reason, advice = _LATER.get(name, ("unavailable", "it is in trouble itself"))
-    said = f" ({error.str()[:_TEXT_CHARACTERS]})" if name in _EXPLAINED else ""
-    return RetryLater(reason, f"{where} said {name}{said}: {advice}")
+    reason, advice = _RETRY_REASONS.get(
+        name, ("unavailable", "it has a problem of its own; see the brokers' logs")
+    )
+    text = f" ({error.str()[:_TEXT_LIMIT]})" if name in _QUOTED else ""
+    return RetryLater(reason, f"{where} reported {name}{text}: {advice}")

@@ -1,5 +1,5 @@
-"""The Kafka sink: a message for each record, keyed by its conversation, each of them acknowledged
-by all replicas that are in sync.
+"""The Kafka sink: a message for each record, keyed by its conversation, and acknowledged by all
+replicas that are in sync.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.kafka.errors import REFUSALS
+from tracesidecar.sinks.kafka.errors import REJECTIONS
 from tracesidecar.sinks.kafka.options import OVERHEAD_BYTES, Options
-from tracesidecar.sinks.kafka.transaction_marker import Note
+from tracesidecar.sinks.kafka.transaction_marker import TransactionMarker
 from tracesidecar.sinks.sink import Promise, SinkType
-from tracesidecar.sinks.transport.thread import Worker
+from tracesidecar.sinks.transport import WorkerThread
 
 if TYPE_CHECKING:
-    from tracesidecar.sinks.kafka.producer import MessageProducer
-
-__all__ = ["SINK_TYPE", "Options", "build"]
+    from tracesidecar.sinks.kafka.client import KafkaClient
 
 T = TypeVar("T")
 
@@ -33,41 +31,39 @@ def build(options: Options) -> KafkaSink:
 
 
 def destination(options: Options) -> str:
-    """Name the topic; which brokers are asked for it may change."""
+    """Name the topic; the list of brokers by which the cluster is found may change."""
     return f"kafka:{options.brokers[0]}/{options.topic}"
 
 
 def promise(options: Options) -> Promise:
-    """Only a transaction outlives its producer."""
+    """Return the promise: only transactions detect repeats by another producer."""
     return "exactly once" if options.transactional_id else "at least once"
 
 
 def record_limit(options: Options) -> int:
-    """What brokers take of a message, without what stands beside the record."""
+    """Return what brokers accept as a message, without what it has beside the record."""
     return int(options.message_limit) - OVERHEAD_BYTES
 
 
 class KafkaSink:
-    """Delivers at least once, exactly once with transactions.
+    """Delivers at least once; exactly once with transactions.
 
-    A producer repeats what brokers did not acknowledge and they tell the repeats. After a failure
-    it is discarded, because it would go on sending behind our back; what was in doubt then is sent
-    by the next one. With transactions the id of the last batch is read back first.
+    A producer repeats what brokers did not acknowledge, and brokers detect its repeats. After a
+    failure it is discarded, because it would go on to send in the background; messages in doubt
+    are sent again by the next producer, whose repeats brokers cannot detect. With transactions the
+    marker of the last one is read first, and says whether the batch was committed.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._given_up = threading.Event()
-        self._worker: Worker | None = None
-        self._producer: MessageProducer | None = None
-        self._batch_id = ""
-        self._delivered: set[int] = set()
-        self._note = Note("", {})
+        self._is_abandoned = threading.Event()
+        self._thread: WorkerThread | None = None
+        self._deliveries = _Deliveries(options, self._is_abandoned)
 
     async def __aenter__(self) -> Self:
-        self._worker = Worker("kafka")
+        self._thread = WorkerThread("kafka")
         try:
-            await self._run(self._connected)
+            await self._run(self._deliveries.connect)
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -79,87 +75,118 @@ class KafkaSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._worker is not None:
-            await self._worker.run(self._discard)
-            self._worker.stop()
-            self._worker = None
+        if self._thread is not None:
+            await self._thread.run(self._deliveries.discard)
+            self._thread.stop()
+            self._thread = None
 
     async def send(self, batch: Batch) -> None:
-        """Send every record, and return when each is reported on."""
-        refused = await self._run(
-            partial(self._transact if self._options.transactional_id else self._deliver, batch)
-        )
-        if refused:
-            reason = min(REFUSALS[name] for name in refused.values())
-            said = f"{self._options.where} refused {len(refused)} messages ({', '.join(sorted(set(refused.values())))}); the others are stored"
-            raise Rejected(reason, said, records=tuple(sorted(refused)), stored=True)
+        """Send every record; return when the brokers have stored each of them."""
+        rejected = await self._run(partial(self._deliveries.deliver, batch))
+        if rejected:
+            names = ", ".join(sorted(set(rejected.values())))
+            raise Rejected(
+                min(REJECTIONS[name] for name in rejected.values()),
+                f"{self._options.where} rejected {len(rejected)} messages ({names}); "
+                "the others are stored",
+                records=tuple(sorted(rejected)),
+                stored=True,
+            )
 
-    async def _run(self, step: Callable[[], T]) -> T:
-        if self._worker is None:
+    async def _run(self, call: Callable[[], T]) -> T:
+        if self._thread is None:
             raise RuntimeError("the sink is used outside of its async with")
         try:
-            return await self._worker.run(partial(self._attempt, step))
+            return await self._thread.run(partial(self._attempt, call))
         except asyncio.CancelledError:
-            self._given_up.set()
+            self._is_abandoned.set()
             raise
 
-    def _attempt(self, step: Callable[[], T]) -> T:
-        self._given_up.clear()
+    def _attempt(self, call: Callable[[], T]) -> T:
+        self._is_abandoned.clear()
         try:
-            return step()
+            return call()
         except RetryLater:
-            self._discard()
+            self._deliveries.discard()
             raise
 
-    def _connected(self, *, lone: bool = False) -> MessageProducer:
-        from tracesidecar.sinks.kafka.producer import MessageProducer
 
-        if lone:
-            self._discard()
-        if self._producer is None:
-            self._producer = MessageProducer(self._options, self._given_up, lone=lone)
-            self._producer.connect()
+class _Deliveries:
+    """What lives in the sink's thread: the client, and what it has delivered of the last batch."""
+
+    def __init__(self, options: Options, is_abandoned: threading.Event) -> None:
+        self._options = options
+        self._is_abandoned = is_abandoned
+        self._client: KafkaClient | None = None
+        self._batch_id = ""
+        self._stored: set[int] = set()
+        self._marker = TransactionMarker("", {})
+
+    def connect(self, *, one_by_one: bool = False) -> KafkaClient:
+        """Return the client, and start it first if there is none.
+
+        `one_by_one` replaces it with one that sends each message in a request of its own.
+        """
+        from tracesidecar.sinks.kafka.client import KafkaClient
+
+        if one_by_one:
+            self.discard()
+        if self._client is None:
+            self._client = KafkaClient(self._options, self._is_abandoned, one_by_one=one_by_one)
+            self._client.connect()
             if self._options.transactional_id:
-                self._note = Note.read(self._producer.last_note())
-        return self._producer
+                self._marker = TransactionMarker.parse(self._client.read_marker())
+        return self._client
 
-    def _discard(self) -> None:
-        if self._producer is not None:
-            self._producer.discard()
-            self._producer = None
+    def discard(self) -> None:
+        """Discard the client with everything that it has not sent."""
+        if self._client is not None:
+            self._client.discard()
+            self._client = None
 
-    def _deliver(self, batch: Batch) -> dict[int, str]:
-        """A request that is too large condemns all its messages: those are sent again one by one."""
+    def deliver(self, batch: Batch) -> dict[int, str]:
+        """Return the rejected records with the names of their errors; the others are stored."""
+        if self._options.transactional_id:
+            return self._transact(batch)
+        return self._produce(batch)
+
+    def _produce(self, batch: Batch) -> dict[int, str]:
+        """Send what is not stored yet; send rejected messages again one by one.
+
+        Brokers reject a whole request for one message that is too large.
+        """
         if batch.id != self._batch_id:
-            self._batch_id, self._delivered = batch.id, set()
-        waiting = [index for index in range(len(batch.records)) if index not in self._delivered]
-        suspects = self._connected().deliver(batch, waiting, self._delivered.add)
-        if suspects:
-            suspects = self._connected(lone=True).deliver(batch, suspects, self._delivered.add)
-            self._discard()
-        return suspects
+            self._batch_id, self._stored = batch.id, set()
+        waiting = [index for index in range(len(batch.records)) if index not in self._stored]
+        suspects = self.connect().deliver(batch, waiting, self._stored.add)
+        if not suspects:
+            return {}
+        rejected = self.connect(one_by_one=True).deliver(batch, suspects, self._stored.add)
+        self.discard()
+        return rejected
 
     def _transact(self, batch: Batch) -> dict[int, str]:
-        """Nothing of a transaction with a refused message is there: it is made again without, and
-        the note says which were left out.
+        """Commit the batch in one transaction, without rejected records, which its marker names.
+
+        A transaction with a rejected message is aborted as a whole and made again without it.
         """
-        producer = self._connected()
-        if self._note.batch_id == batch.id:
-            return dict(self._note.refused)
-        refused: dict[int, str] = {}
-        while found := producer.transact(
+        client = self.connect()
+        if self._marker.batch_id == batch.id:
+            return dict(self._marker.rejected)
+        rejected: dict[int, str] = {}
+        while found := client.transact(
             batch,
-            [i for i in range(len(batch.records)) if i not in refused],
-            Note(batch.id, refused).text(),
+            [index for index in range(len(batch.records)) if index not in rejected],
+            TransactionMarker(batch.id, rejected).serialize(),
         ):
-            if producer.is_lone:
-                refused |= found
+            if client.is_one_by_one:
+                rejected |= found
             else:
-                producer = self._connected(lone=True)
-        self._note = Note(batch.id, refused)
-        if producer.is_lone:
-            self._discard()
-        return refused
+                client = self.connect(one_by_one=True)
+        self._marker = TransactionMarker(batch.id, rejected)
+        if client.is_one_by_one:
+            self.discard()
+        return rejected
 
 
 SINK_TYPE = SinkType(

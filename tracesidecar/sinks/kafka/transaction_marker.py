@@ -1,5 +1,8 @@
-"""The note that a transaction commits beside its messages: which batch it was, and which records
+"""The marker that a transaction commits with its messages: which batch it was, and which records
 were left out.
+
+It is written as the metadata of a consumer group's offset, the only text that Kafka commits in the
+same transaction as messages.
 """
 
 from __future__ import annotations
@@ -12,34 +15,37 @@ import msgspec
 from tracesidecar.errors import Rejected
 
 LIMIT_BYTES = 4000
-"""Brokers take 4096 (`offset.metadata.max.bytes`)."""
+"""Brokers accept 4096 bytes by default (`offset.metadata.max.bytes`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """`refused`: indexes of records in that batch, with the name of the error."""
+class TransactionMarker:
+    """`rejected` maps the indexes of the batch's rejected records to the names of their errors."""
 
     batch_id: str
-    refused: Mapping[int, str]
+    rejected: Mapping[int, str]
 
     @classmethod
-    def read(cls, text: str) -> Note:
-        """Read it; of nothing, or of what somebody else wrote there, make the note of no batch."""
+    def parse(cls, text: str) -> TransactionMarker:
+        """Return the marker in a text; one of no batch if the text is empty or somebody else's."""
         try:
-            batch_id, refused = msgspec.json.decode(
+            batch_id, rejected = msgspec.json.decode(
                 text or '["",{}]', type=tuple[str, dict[int, str]]
             )
         except msgspec.MsgspecError:
             return cls("", {})
-        return cls(batch_id, refused)
+        return cls(batch_id, rejected)
 
-    def text(self) -> str:
-        """Write it; raise Rejected, for bisection, where so many are refused that the note would be
-        too long.
+    def serialize(self) -> str:
+        """Return the marker as text.
+
+        Raise Rejected, so that the batch is bisected, if too many records are rejected for it.
         """
-        text = msgspec.json.encode((self.batch_id, dict(self.refused))).decode()
+        text = msgspec.json.encode((self.batch_id, dict(self.rejected))).decode()
         if len(text) > LIMIT_BYTES:
             raise Rejected(
-                "too_large", f"{len(self.refused)} messages of one transaction are refused"
+                "too_large",
+                f"{len(self.rejected)} messages of one transaction are rejected, "
+                "too many for its marker; the batch is split",
             )
         return text

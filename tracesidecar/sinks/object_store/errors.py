@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.transport.tls import what_to_mend
+from tracesidecar.sinks.transport import tls_advice
 
 
 class StoreFailure(Exception):
@@ -49,7 +49,7 @@ class ErrorTable:
         """Say in a sentence what came back from where and what to do."""
         reason, advice = self.by_code.get(failure.code) or self._by_status(failure.status)
         if failure.tls_reason:
-            advice = what_to_mend(failure.tls_reason)
+            advice = tls_advice(failure.tls_reason)
         said = f", {failure.tls_reason}" if failure.tls_reason else ""
         return RetryLater(
             reason,

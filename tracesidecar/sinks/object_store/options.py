@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.transport.tls import TlsOptions
+from tracesidecar.sinks.transport import TlsOptions
 from tracesidecar.units import Seconds
 
 

@@ -17,7 +17,7 @@ from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.object_store.errors import ErrorTable, NameTaken, StoreFailure
 from tracesidecar.sinks.object_store.options import ObjectStoreOptions
 from tracesidecar.sinks.object_store.stored import Stored, is_ours
-from tracesidecar.sinks.transport.thread import Worker
+from tracesidecar.sinks.transport import WorkerThread
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class ObjectStoreSink:
         self._options = options
         self._prefix = options.key_prefix
         self._where = where
-        self._worker: Worker | None = None
+        self._worker: WorkerThread | None = None
 
     async def __aenter__(self) -> Self:
         if not self._options.tls.verify:
@@ -87,7 +87,7 @@ class ObjectStoreSink:
                 destination=self._where,
                 meaning="anyone on the way can read; set tls.verify",
             )
-        self._worker = Worker(self._options.type)
+        self._worker = WorkerThread(self._options.type)
         try:
             await self._in_thread(lambda: self._client.prove(self._prefix + PROBE_NAME))
         except BaseException:

@@ -1,112 +1,93 @@
-"""The OTLP sink: log records over HTTP to whatever speaks OpenTelemetry."""
+"""The OTLP sink: log records over HTTP to any OpenTelemetry receiver."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-from typing import Literal
 
-import msgspec
 import structlog
 
 from tracesidecar.encode.jsonl import encode_lines
 from tracesidecar.encode.otlp_request import export_request, protobuf, refused_records
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
-from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks.otlp.options import Options
 from tracesidecar.sinks.sink import SinkType
-from tracesidecar.sinks.transport.http_client import Answer
-from tracesidecar.sinks.transport.http_endpoint import (
-    Endpoint,
-    EndpointOptions,
-    content_headers,
-    without_query,
+from tracesidecar.sinks.transport import (
+    HttpResponse,
+    RecordRequest,
+    RequestLimits,
+    RequestSplitter,
+    raise_for_status,
 )
-from tracesidecar.sinks.transport.http_responses import judge
-from tracesidecar.sinks.transport.record_sink import PostingSink
-from tracesidecar.sinks.transport.request_splitter import Limits, Request, Requests, record_batches
-from tracesidecar.units import Secret
+from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
+from tracesidecar.sinks.transport.record_sink import RecordSink
 
-REQUEST_LIMITS = Limits(records=10_000, size_bytes=4 << 20)
-"""What a receiver takes at least, by default: the limit of gRPC, which many have for HTTP too."""
+REQUEST_LIMITS = RequestLimits(records=10_000, size_bytes=4 << 20)
+"""gRPC's default limit for a message, which many receivers also have for HTTP."""
 
 RECORD_LIMIT_BYTES = (4 << 20) - 1024
-ANSWER_BYTES = 64 << 10
+BODY_LIMIT_BYTES = 64 << 10
 MEDIA_TYPES = {"json": "application/json", "protobuf": "application/x-protobuf"}
 
 log = structlog.get_logger(__name__)
 
 
-class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `otlp`.
-
-    `url` is the whole address, usually ending in `/v1/logs`; `headers` go with every request.
-    """
-
-    headers: dict[str, Secret] = msgspec.field(default_factory=dict)
-    encoding: Literal["json", "protobuf"] = "json"
-    format: Literal["otlp"] = "otlp"
-    compression: Literal["gzip", "none"] = "gzip"
-    batch: BatchLimits = msgspec.field(default_factory=record_batches)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.encoding == "protobuf" and importlib.util.find_spec("opentelemetry") is None:
-            raise ValueError('encoding = "protobuf" needs: pip install "tracesidecar[otlp]"')
-
-
 def build(options: Options) -> OtlpSink:
-    """Make the sink; the session is opened on entry."""
+    """Make the sink; it opens its connections on entry."""
     return OtlpSink(options)
 
 
 def destination(options: Options) -> str:
-    """Name the address."""
+    """Name the receiver's address."""
     return f"otlp:{without_query(options.url)}"
 
 
-class OtlpSink(PostingSink):
+class OtlpSink(RecordSink):
     """Delivers at least once; a repeat has the same `log.record.uid`.
 
-    A partial success tells how many records of a request are refused, not which, and forbids a
-    repeat: all of them are refused as a range.
+    A partial success gives only the number of rejected records, and the specification forbids to
+    send the request again ("the client MUST NOT retry"). So all its records are reported as
+    rejected, with the number of those that really are.
     """
 
     def __init__(self, options: Options) -> None:
-        super().__init__(Endpoint(options), Requests(REQUEST_LIMITS, _body_of))
+        super().__init__(Endpoint(options), RequestSplitter(REQUEST_LIMITS, _encode))
         self._options = options
         self._headers = {
             **options.headers,
             **content_headers(MEDIA_TYPES[options.encoding], options.compression),
         }
 
-    async def _prove(self) -> None:
-        """Export nothing, which is a success."""
+    async def _probe(self) -> None:
+        """Export no records, which is a success."""
         await self._export(())
 
-    async def _post(self, request: Request) -> None:
-        answer = await self._export(tuple(request.elements))
-        if refused := refused_records(answer.body, self._options.encoding):
+    async def _post(self, request: RecordRequest) -> None:
+        response = await self._export(tuple(request.elements))
+        if rejected := refused_records(response.body, self._options.encoding):
             sent = len(request.elements)
             log.warning(
                 "sink.partial_success",
                 sink=self._options.name,
-                rejected_count=refused,
+                refused=rejected,
                 sent=sent,
                 first_event=request.records[0].id,
             )
-            detail = f"{self._endpoint.where} took {max(sent - refused, 0)} of {sent} records and did not say which"
             raise Rejected(
-                "partial_success", detail, records=tuple(range(sent)), rejected_count=refused
+                "partial_success",
+                f"{self._endpoint.where} accepted {max(sent - rejected, 0)} of {sent} records "
+                "and did not say which; see its log for the reason",
+                records=tuple(range(sent)),
+                rejected_count=rejected,
             )
 
-    async def _export(self, records: tuple[bytes, ...]) -> Answer:
+    async def _export(self, records: tuple[bytes, ...]) -> HttpResponse:
         content = await asyncio.to_thread(self._body, records)
-        answer = await self._endpoint.request(
-            "POST", self._headers, content, answer_bytes=ANSWER_BYTES
+        response = await self._endpoint.request(
+            "POST", self._headers, content, body_limit_bytes=BODY_LIMIT_BYTES
         )
-        judge(answer.status, answer.retry_after, self._endpoint.where)
-        return answer
+        raise_for_status(response, self._endpoint.where)
+        return response
 
     def _body(self, records: tuple[bytes, ...]) -> bytes:
         body = export_request(records)
@@ -116,7 +97,7 @@ class OtlpSink(PostingSink):
         )
 
 
-def _body_of(record: Record) -> bytes:
+def _encode(record: Record) -> bytes:
     return record.body
 
 

@@ -1,7 +1,8 @@
-"""What the HTTP Event Collector answers: codes, the number of an invalid event, acknowledgements.
+"""What the HTTP Event Collector's responses mean: their codes, the number of an invalid event, and
+acknowledgements.
 
-The codes are those of Splunk's "Troubleshoot HTTP Event Collector". A proxy, or a token that is
-wrong, may be answered in plain text.
+The codes are those of Splunk's "Troubleshoot HTTP Event Collector". A proxy, or the collector
+itself if the token is wrong, may also answer in plain text.
 """
 
 from __future__ import annotations
@@ -9,111 +10,117 @@ from __future__ import annotations
 import msgspec
 
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.transport import http_responses as http_answers
-from tracesidecar.sinks.transport.http_client import Answer
+from tracesidecar.sinks.transport import CREDENTIALS_REJECTED, HttpResponse, raise_for_status
 
-ANSWER_BYTES = 1 << 20
+BODY_LIMIT_BYTES = 1 << 20
 NO_DATA = 5
+_SUCCESS = 0
+_ACK_DISABLED = 14
 
-_OF_AN_EVENT = {6: "invalid_format", 12: "no_event", 13: "blank_event", 15: "invalid_fields"}
-_OF_THE_TOKEN = {
-    1: ("credentials", "the token is disabled: enable it"),
-    2: ("credentials", "it wants a token: mend token, or the file that it names"),
-    3: (
-        "credentials",
-        "it does not understand the authorization: mend token, or the file that it names",
-    ),
-    4: ("credentials", "it does not know the token: mend token, or the file that it names"),
+_EVENT_CODES = {6: "invalid_format", 12: "no_event", 13: "blank_event", 15: "invalid_fields"}
+"""Codes that reject an event, and the reason that is recorded for it."""
+
+_CREDENTIALS = "correct token, or the file that token_file names"
+_TOKEN_CODES = {
+    1: ("credentials", "the token is disabled; enable it in Splunk"),
+    2: ("credentials", f"it asks for a token; {_CREDENTIALS}"),
+    3: ("credentials", f"it does not understand the authorization; {_CREDENTIALS}"),
+    4: ("credentials", f"it does not know the token; {_CREDENTIALS}"),
     7: (
         "index",
-        "the token may not write to that index, or there is none: mend index, or the token's allowed indexes",
+        "there is no such index, or it is not among the token's allowed indexes; correct either",
     ),
-    10: ("channel", "no channel came through: check what stands between"),
-    11: ("channel", "the channel did not come through as it was: check what stands between"),
-    14: (
+    10: ("channel", "the request's channel was lost on the way; check proxies and load balancers"),
+    11: (
+        "channel",
+        "the request's channel was changed on the way; check proxies and load balancers",
+    ),
+    _ACK_DISABLED: (
         "acknowledgement",
-        "the token has no indexer acknowledgement: switch it on, or set acknowledge = false",
+        "the token has no indexer acknowledgement; enable it, or set acknowledge = false",
     ),
 }
-"""What a person must mend, whatever the events are.
+"""Codes about the token and the way to the collector, which a person must correct.
 
-Code 14 is one of these: it is no judgment of an event.
+They come with status 400, like the codes about events. If code 14 ("ACK is disabled") were taken
+as a rejection, a token without acknowledgement would put every event into quarantine.
 """
 
 
-class Said(msgspec.Struct):
-    """The body of an answer, as far as it matters."""
+class HecResponse(msgspec.Struct):
+    """The parts of a response's JSON that matter here."""
 
     code: int | None = None
     ack_id: int | None = msgspec.field(default=None, name="ackId")
     invalid_event: int | None = msgspec.field(default=None, name="invalid-event-number")
 
+    def require_ack_id(self, where: str) -> int:
+        """Return the number by which to ask for the acknowledgement; raise RetryLater without."""
+        if self.ack_id is None:
+            reason, advice = _TOKEN_CODES[_ACK_DISABLED]
+            raise RetryLater(reason, f"{where} accepted events without an ackId: {advice}")
+        return self.ack_id
 
-class _Acks(msgspec.Struct):
+
+class _AckStatus(msgspec.Struct):
     acks: dict[int, bool]
 
 
-def read(answer: Answer) -> Said:
-    """Return what was said; nothing where it is not the collector's JSON."""
+def parse_response(response: HttpResponse) -> HecResponse:
+    """Return the collector's JSON; an empty one if the body is something else."""
     try:
-        return msgspec.json.decode(answer.body, type=Said)
+        return msgspec.json.decode(response.body, type=HecResponse)
     except msgspec.MsgspecError:
-        return Said()
+        return HecResponse()
 
 
-def judge(answer: Answer, records: int, where: str) -> Said:
-    """Return what was said for a yes to so many records; raise RetryLater, or Rejected with the
-    record's index where it is named.
+def parse_accepted(response: HttpResponse, records: int, where: str) -> HecResponse:
+    """Return the response to a request with so many records, if the collector accepted them.
+
+    Otherwise raise RetryLater, or Rejected, with the index of the record if the response names it.
     """
-    said = read(answer)
-    if answer.status == 200 and said.code in {0, None}:
-        return said
-    if answer.status in http_answers.CREDENTIALS_REFUSED or (
-        answer.status == 400 and said.code in _OF_THE_TOKEN
+    parsed = parse_response(response)
+    if response.status == 200 and parsed.code in {_SUCCESS, None}:
+        return parsed
+    if response.status in CREDENTIALS_REJECTED or (
+        response.status == 400 and parsed.code in _TOKEN_CODES
     ):
-        reason, advice = _OF_THE_TOKEN.get(
-            said.code or 0,
-            ("credentials", "it refuses the credentials: mend token, or the file that it names"),
+        reason, advice = _TOKEN_CODES.get(
+            parsed.code or 0, ("credentials", f"it rejects the credentials; {_CREDENTIALS}")
         )
-        raise RetryLater(reason, f"{where} answered {answer.status}: {advice}")
-    if answer.status == 400 and said.code in _OF_AN_EVENT:
-        number = said.invalid_event
-        named = (number,) if number is not None and 0 <= number < records else None
+        raise RetryLater(reason, f"{where} answered {response.status}: {advice}")
+    if response.status == 400 and parsed.code in _EVENT_CODES:
+        number = parsed.invalid_event
         raise Rejected(
-            _OF_AN_EVENT[said.code], f"{where} answered 400 with code {said.code}", records=named
+            _EVENT_CODES[parsed.code],
+            f"{where} answered 400 with code {parsed.code}",
+            records=(number,) if number is not None and 0 <= number < records else None,
         )
-    http_answers.judge(answer.status, answer.retry_after, where)
+    raise_for_status(response, where)
     raise RetryLater(
-        "status", f"{where} answered {answer.status}, which is no answer of a collector: check url"
+        "status",
+        f"{where} answered {response.status} with a body that is not a collector's; check url",
     )
 
 
-def judge_question(answer: Answer, where: str, advice: str = "check url") -> None:
-    """Raise RetryLater for what is no yes to a question: it is never a judgment of events."""
+def parse_ack_status(response: HttpResponse, where: str) -> list[int]:
+    """Return the ack ids that are indexed; raise RetryLater if the response does not say."""
+    raise_for_query(response, where, "check url, and whether the token has indexer acknowledgement")
     try:
-        judge(answer, 0, where)
-    except Rejected as error:
-        raise RetryLater("status", f"{error.detail}, to a question: {advice}") from None
-
-
-def told(answer: Answer, where: str) -> list[int]:
-    """Return the ids that are acknowledged; raise RetryLater for what is no answer to that
-    question.
-    """
-    judge_question(answer, where, "check url, and whether the token has indexer acknowledgement")
-    try:
-        acks = msgspec.json.decode(answer.body, type=_Acks).acks
-    except msgspec.MsgspecError:  # not chained: its message may quote the answer
+        acks = msgspec.json.decode(response.body, type=_AckStatus).acks
+    except msgspec.MsgspecError:  # not chained: its message may quote the response
         raise RetryLater(
             "acknowledgement",
-            f"{where} does not say which events are indexed: check url and the token",
+            f"{where} did not answer which events are indexed; check url and the token",
         ) from None
     return [ack_id for ack_id, is_indexed in acks.items() if is_indexed]
 
 
-def ack_id(said: Said, where: str) -> int:
-    """Return by which number to ask for the acknowledgement."""
-    if said.ack_id is None:
-        reason, advice = _OF_THE_TOKEN[14]
-        raise RetryLater(reason, f"{where} gave no ackId: {advice}")
-    return said.ack_id
+def raise_for_query(response: HttpResponse, where: str, advice: str = "check url") -> None:
+    """Return if a request without events succeeded; otherwise raise RetryLater, never Rejected."""
+    try:
+        parse_accepted(response, 0, where)
+    except Rejected as error:
+        raise RetryLater(
+            "status", f"{error.detail} to a request without events; {advice}"
+        ) from None

@@ -1,4 +1,4 @@
-"""The Splunk sink: events to the HTTP Event Collector, with indexer acknowledgement where the token
+"""The Splunk sink: events to the HTTP Event Collector, with indexer acknowledgement if the token
 has it.
 """
 
@@ -8,88 +8,48 @@ import asyncio
 import socket
 import time
 import uuid
-from typing import Literal
 
 import msgspec
 
 from tracesidecar.encode.instants import epoch_microseconds
 from tracesidecar.encode.jsonl import encode_lines
-from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression, Record
-from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.sinks.sink import SinkType
+from tracesidecar.sinks.splunk.options import Options
 from tracesidecar.sinks.splunk.responses import (
-    ANSWER_BYTES,
+    BODY_LIMIT_BYTES,
     NO_DATA,
-    Said,
-    ack_id,
-    judge,
-    judge_question,
-    read,
-    told,
+    HecResponse,
+    parse_accepted,
+    parse_ack_status,
+    parse_response,
+    raise_for_query,
 )
-from tracesidecar.sinks.transport.http_auth import Bearer
-from tracesidecar.sinks.transport.http_client import Answer
-from tracesidecar.sinks.transport.http_endpoint import (
-    Endpoint,
-    EndpointOptions,
-    content_headers,
-    without_query,
-)
-from tracesidecar.sinks.transport.record_sink import PostingSink
-from tracesidecar.sinks.transport.request_splitter import (
-    Limits,
-    Request,
-    Requests,
+from tracesidecar.sinks.transport import (
+    Bearer,
+    HttpResponse,
+    RecordRequest,
+    RequestLimits,
+    RequestSplitter,
     identification,
-    record_batches,
 )
-from tracesidecar.units import Seconds, Secret
+from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
+from tracesidecar.sinks.transport.record_sink import RecordSink
 
-REQUEST_LIMITS = Limits(records=10_000, size_bytes=2 << 20)
-"""A request may have far more (800 MB), but its whole body is held by the indexer's front and sent
-again after a fault.
+REQUEST_LIMITS = RequestLimits(records=10_000, size_bytes=2 << 20)
+"""The collector accepts far more (800 MB), but holds a whole request in memory, and a request that
+fails is sent again.
 """
 
 RECORD_LIMIT_BYTES = 1_000_000
-"""An event may have 1 MiB; the rest is for what stands around the record."""
+"""The collector accepts 1 MiB for an event; the rest is for the metadata around the record."""
 
 JSON_FORMATS = frozenset({"event", "ecs", "ocsf", "otlp"})
 
 
-class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `splunk`. `url` is the collector's, without the path of its endpoints.
-
-    `acknowledge` waits until the events are indexed, which the token must allow; they are sent
-    again when that is not told within `ack_timeout`. `fields` are indexed fields of every event.
-    Without `source` an event's source is the file it was read from.
-    """
-
-    token: Secret | None = None
-    token_file: str | None = None
-    index: str = ""
-    source: str = ""
-    sourcetype: str = "tracesidecar"
-    host: str = ""
-    fields: dict[str, str] = msgspec.field(default_factory=dict)
-    acknowledge: bool = False
-    ack_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("2m"))
-    ack_interval: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("1s"))
-    format: RecordFormat = "event"
-    compression: Literal["gzip", "none"] = "gzip"
-    batch: BatchLimits = msgspec.field(default_factory=record_batches)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.auth is not None:
-            raise ValueError("auth is not for Splunk: give token or token_file")
-        if (self.token is None) == (self.token_file is None):
-            raise ValueError("token or token_file: exactly one of them is needed")
-
-
 def build(options: Options) -> SplunkSink:
-    """Make the sink; the session is opened on entry."""
+    """Make the sink; it opens its connections on entry."""
     return SplunkSink(options)
 
 
@@ -108,9 +68,11 @@ class _Event(msgspec.Struct, omit_defaults=True):
     index: str = ""
 
 
-class SplunkSink(PostingSink):
-    """Delivers at least once: to the indexers with acknowledgement, to the collector in front of
-    them without. The event has its id.
+class SplunkSink(RecordSink):
+    """Delivers at least once; a repeat has the same `event_id`.
+
+    With acknowledgement the events are indexed when `send` returns. Without it the collector has
+    accepted them, and a crash before they are indexed may lose them.
     """
 
     def __init__(self, options: Options) -> None:
@@ -118,88 +80,92 @@ class SplunkSink(PostingSink):
             options,
             auth=Bearer(token=options.token, token_file=options.token_file, scheme="Splunk"),
         )
-        super().__init__(endpoint, Requests(REQUEST_LIMITS, self._encode))
+        super().__init__(endpoint, RequestSplitter(REQUEST_LIMITS, self._encode))
         self._options = options
         self._host = options.host or socket.gethostname()
-        self._events = endpoint.url / "services/collector/event"
-        self._acks = endpoint.url / "services/collector/ack"
+        self._event_url = endpoint.url / "services/collector/event"
+        self._ack_url = endpoint.url / "services/collector/ack"
         self._channel = {"X-Splunk-Request-Channel": str(uuid.uuid4())}
 
     async def send(self, batch: Batch) -> None:
-        """Post what is not stored of it yet, and await its acknowledgement if that is wanted."""
+        """Post the records that are not stored yet; await their acknowledgement if configured."""
         if self._options.acknowledge:
             await self._send_acknowledged(batch)
         else:
             await super().send(batch)
 
     async def _send_acknowledged(self, batch: Batch) -> None:
-        waiting: dict[int, Request] = {}
+        waiting: dict[int, RecordRequest] = {}
         rejection: Rejected | None = None
-        async for request in self._requests.of(batch):
+        async for request in self._splitter.split(batch):
             try:
-                said = await self._submit(request)
+                accepted = await self._post_events(request)
             except Rejected as error:
-                rejection = request.rejection(error)
+                rejection = request.rejection_in_batch(error)
                 break
-            waiting[ack_id(said, self._endpoint.where)] = request
-        await self._settle(batch, waiting)
+            waiting[accepted.require_ack_id(self._endpoint.where)] = request
+        await self._wait_for_acks(batch, waiting)
         if rejection is not None:
             raise rejection
 
-    async def _settle(self, batch: Batch, waiting: dict[int, Request]) -> None:
-        """Ask until everything is acknowledged.
+    async def _wait_for_acks(self, batch: Batch, waiting: dict[int, RecordRequest]) -> None:
+        """Ask until every request is acknowledged.
 
-        An id is told once: what is told is remembered at once, and not asked again.
+        Splunk reports an ack id as indexed once and then forgets it, so each is remembered at once
+        and not asked for again.
         """
         deadline = time.monotonic() + self._options.ack_timeout
-        trouble: RetryLater | None = None
+        last_error: RetryLater | None = None
         while waiting:
             try:
-                for acknowledged in told(await self._ask(list(waiting)), self._endpoint.where):
-                    if acknowledged in waiting:
-                        self._requests.remember(batch, waiting.pop(acknowledged))
-            except (
-                RetryLater
-            ) as error:  # it may answer next time, and then nothing has to be sent twice
-                trouble = error
+                response = await self._query_acks(list(waiting))
+                for ack_id in parse_ack_status(response, self._endpoint.where):
+                    if ack_id in waiting:
+                        self._splitter.mark_stored(batch, waiting.pop(ack_id))
+            except RetryLater as error:
+                # The next query may succeed, and then nothing has to be sent twice.
+                last_error = error
             if waiting and time.monotonic() >= deadline:
-                detail = f"{self._endpoint.where} did not acknowledge {len(waiting)} requests within {self._options.ack_timeout:g} s; they are sent again"
-                raise RetryLater("unacknowledged", detail) from trouble
+                raise RetryLater(
+                    "unacknowledged",
+                    f"{self._endpoint.where} did not acknowledge {len(waiting)} requests within "
+                    f"{self._options.ack_timeout:g} s; they are sent again",
+                ) from last_error
             if waiting:
                 await asyncio.sleep(self._options.ack_interval)
 
-    async def _prove(self) -> None:
-        """Post nothing: a token that may write is told that there is no data."""
-        answer = await self._request(b"", "none")
-        if read(answer).code != NO_DATA:
-            judge_question(answer, self._endpoint.where)
+    async def _probe(self) -> None:
+        """Post no data: the collector answers code 5 ("No data") if the token may write."""
+        response = await self._request(b"", "none")
+        if parse_response(response).code != NO_DATA:
+            raise_for_query(response, self._endpoint.where)
         if self._options.acknowledge:
-            told(await self._ask([0]), self._endpoint.where)
+            parse_ack_status(await self._query_acks([0]), self._endpoint.where)
 
-    async def _post(self, request: Request) -> None:
-        await self._submit(request)
+    async def _post(self, request: RecordRequest) -> None:
+        await self._post_events(request)
 
-    async def _submit(self, request: Request) -> Said:
+    async def _post_events(self, request: RecordRequest) -> HecResponse:
         content = await asyncio.to_thread(
             encode_lines, b"\n".join(request.elements), self._options.compression
         )
-        answer = await self._request(content, self._options.compression)
-        return judge(answer, len(request.records), self._endpoint.where)
+        response = await self._request(content, self._options.compression)
+        return parse_accepted(response, len(request.records), self._endpoint.where)
 
-    async def _request(self, content: bytes, compression: Compression) -> Answer:
+    async def _request(self, content: bytes, compression: Compression) -> HttpResponse:
         headers = self._channel | content_headers("application/json", compression)
         return await self._endpoint.request(
-            "POST", headers, content, url=self._events, answer_bytes=ANSWER_BYTES
+            "POST", headers, content, url=self._event_url, body_limit_bytes=BODY_LIMIT_BYTES
         )
 
-    async def _ask(self, ack_ids: list[int]) -> Answer:
+    async def _query_acks(self, ack_ids: list[int]) -> HttpResponse:
         headers = self._channel | content_headers("application/json", "none")
         return await self._endpoint.request(
             "POST",
             headers,
             msgspec.json.encode({"acks": ack_ids}),
-            url=self._acks,
-            answer_bytes=ANSWER_BYTES,
+            url=self._ack_url,
+            body_limit_bytes=BODY_LIMIT_BYTES,
         )
 
     def _encode(self, record: Record) -> bytes:
@@ -210,8 +176,8 @@ class SplunkSink(PostingSink):
                 host=self._host,
                 source=options.source or record.source,
                 sourcetype=options.sourcetype,
-                fields={**options.fields, **self._ids(record)},
-                # what is not ours to parse goes as text, and so stays as it is
+                fields={**options.fields, **self._indexed_fields(record)},
+                # Formats that are not our JSON are sent as text, so that they stay as they are.
                 event=msgspec.Raw(record.body)
                 if options.format in JSON_FORMATS
                 else record.body.decode(),
@@ -219,17 +185,15 @@ class SplunkSink(PostingSink):
             )
         )
 
-    def _ids(self, record: Record) -> dict[str, str]:
-        """Indexed fields.
+    def _indexed_fields(self, record: Record) -> dict[str, str]:
+        """Return the record's own indexed fields.
 
-        Not those that the event has by the same name: searches would find them twice in it, and
+        The format `event` has fields of the same names: a search would find each value twice, and
         count it twice.
         """
-        return (
-            {}
-            if self._options.format == "event"
-            else {"dialect": record.dialect, **identification(record)}
-        )
+        if self._options.format == "event":
+            return {}
+        return {"dialect": record.dialect, **identification(record)}
 
 
 SINK_TYPE = SinkType(

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import msgspec
 
 from tracesidecar.sinks.options import BatchLimits, SinkOptions
-from tracesidecar.sinks.transport.tls import TlsOptions
+from tracesidecar.sinks.transport import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 
 NEEDS = {"postgresql": "psycopg", "sqlite": "sqlite3", "duckdb": "duckdb"}

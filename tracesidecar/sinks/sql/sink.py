@@ -14,7 +14,7 @@ from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 from tracesidecar.sinks.sql.engine import Database
 from tracesidecar.sinks.sql.options import Address, Options
-from tracesidecar.sinks.transport.thread import Worker
+from tracesidecar.sinks.transport import WorkerThread
 
 __all__ = ["SINK_TYPE", "Options", "build"]
 
@@ -41,7 +41,7 @@ class SqlSink:
         self._options = options
         self._address = Address.of(options.url)
         self._database = _database(options, self._address)
-        self._worker: Worker | None = None
+        self._worker: WorkerThread | None = None
 
     async def __aenter__(self) -> Self:
         if self._options.tls is not None and not self._options.tls.verify:
@@ -49,7 +49,7 @@ class SqlSink:
                 "sink.tls_unverified",
                 meaning="anyone on the way can read and answer; set tls.verify",
             )
-        self._worker = self._worker or Worker("sql")
+        self._worker = self._worker or WorkerThread("sql")
         await self._run(self._database.open)
         return self
 

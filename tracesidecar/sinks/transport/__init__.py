@@ -1,0 +1,68 @@
+"""What destinations share: TLS, TCP connections, a thread for blocking clients, requests within
+limits, credentials, the reading of HTTP responses, and syslog messages.
+
+Two modules are not exported here, because they load aiohttp, which only HTTP sinks need:
+`http_endpoint` (requests with our credentials) and `record_sink` (a sink that posts records).
+"""
+
+from tracesidecar.sinks.transport.http_auth import Bearer, Header, Signature
+from tracesidecar.sinks.transport.http_responses import (
+    CREDENTIALS_REJECTED,
+    HttpResponse,
+    parse_retry_after,
+    raise_for_status,
+)
+from tracesidecar.sinks.transport.request_splitter import (
+    RecordRequest,
+    RequestLimits,
+    RequestSplitter,
+    idempotency_key,
+    identification,
+    record_batches,
+)
+from tracesidecar.sinks.transport.secret_files import read_secret_file, require_one_source
+from tracesidecar.sinks.transport.syslog_message import (
+    DEFAULT_MESSAGE_LIMIT,
+    SyslogFormatter,
+    SyslogMessageOptions,
+)
+from tracesidecar.sinks.transport.tcp import Connection, Dialer, closed_by_server, open_socket
+from tracesidecar.sinks.transport.thread import WorkerThread
+from tracesidecar.sinks.transport.tls import (
+    TlsOptions,
+    certificate_files,
+    tls_advice,
+    tls_failure,
+    warn_if_unverified,
+)
+
+__all__ = [
+    "CREDENTIALS_REJECTED",
+    "DEFAULT_MESSAGE_LIMIT",
+    "Bearer",
+    "Connection",
+    "Dialer",
+    "Header",
+    "HttpResponse",
+    "RecordRequest",
+    "RequestLimits",
+    "RequestSplitter",
+    "Signature",
+    "SyslogFormatter",
+    "SyslogMessageOptions",
+    "TlsOptions",
+    "WorkerThread",
+    "certificate_files",
+    "closed_by_server",
+    "idempotency_key",
+    "identification",
+    "open_socket",
+    "parse_retry_after",
+    "raise_for_status",
+    "read_secret_file",
+    "record_batches",
+    "require_one_source",
+    "tls_advice",
+    "tls_failure",
+    "warn_if_unverified",
+]

@@ -1,66 +1,59 @@
-"""Requests over HTTP as every sink makes them: one attempt, time-outs, TLS with files that are read
-again, the proxy of the environment.
+"""An HTTP client for sinks: one attempt for each request, time-outs, TLS files that may change, and
+the environment's proxy.
+
+The only module that imports aiohttp.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
+import os
 import urllib.request
 from collections.abc import Mapping
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import aiohttp
-import structlog
 from yarl import URL
 
 import tracesidecar
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.transport.http_responses import failure
-from tracesidecar.sinks.transport.tls import ClientContext, TlsOptions
-
-log = structlog.get_logger(__name__)
-
-
-class Answer(NamedTuple):
-    """What the server said; `body` is as much of it as was asked for."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def retry_after(self) -> str | None:
-        """The header of that name."""
-        return self.headers.get("Retry-After")
+from tracesidecar.sinks.transport.http_responses import HttpResponse, status_phrase
+from tracesidecar.sinks.transport.tls import (
+    ClientContext,
+    TlsOptions,
+    tls_advice,
+    tls_failure,
+    warn_if_unverified,
+)
 
 
 class HttpClient:
     """A pool of connections.
 
-    Redirects are not followed and cookies not kept; nothing is tried twice.
+    It follows no redirects, keeps no cookies, and never repeats a request by itself.
     """
 
     def __init__(
-        self, tls: TlsOptions, *, timeout_seconds: float, connect_timeout_seconds: float
+        self,
+        tls: TlsOptions,
+        *,
+        where: str,
+        timeout_seconds: float,
+        connect_timeout_seconds: float,
     ) -> None:
-        """`timeout_seconds` is for one whole request, `connect_timeout_seconds` for name,
-        connection and TLS handshake.
+        """`where` names the destination in messages. `timeout_seconds` covers one whole request,
+        `connect_timeout_seconds` name resolution, connection and TLS handshake.
         """
         self._options = tls
-        self._tls = ClientContext(tls)
+        self._where = where
+        self._context = ClientContext(tls)
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_seconds, connect=connect_timeout_seconds
         )
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        if not self._options.verify:
-            log.warning(
-                "sink.tls_unverified",
-                meaning="anyone on the way can read and answer; set tls.verify",
-            )
+        warn_if_unverified(self._options, self._where)
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
@@ -85,14 +78,14 @@ class HttpClient:
         headers: Mapping[str, str],
         content: bytes | None,
         *,
-        where: str,
-        answer_bytes: int = 0,
-        is_elsewhere: bool = False,
-    ) -> Answer:
-        """Make one request and await its end, so that no second one is under way beside it.
+        body_limit_bytes: int = 0,
+        other_server: str | None = None,
+    ) -> HttpResponse:
+        """Make one request and return the response; raise RetryLater if there is none.
 
-        `where` names the destination in errors. `is_elsewhere`: it is not the destination, so
-        `tls.server_hostname` does not count. Raises RetryLater where there is no answer.
+        At most `body_limit_bytes` of the response's body are read. `other_server` names a server
+        that is not the destination, such as a token endpoint: `tls.server_hostname` does not
+        apply to it, and errors name it.
         """
         if self._session is None:
             raise RuntimeError("the sink is used outside of its async with")
@@ -103,40 +96,70 @@ class HttpClient:
                 data=content,
                 headers=headers,
                 allow_redirects=False,
-                ssl=await self._context() if url.scheme == "https" else True,
-                server_hostname=None if is_elsewhere else self._options.server_hostname,
+                ssl=await self._context.load() if url.scheme == "https" else True,
+                server_hostname=None if other_server else self._options.server_hostname,
                 proxy=_proxy(url),
             ) as response:
-                return Answer(
+                return HttpResponse(
                     response.status,
                     response.headers,
-                    await _beginning(response.content, answer_bytes),
+                    await _read(response.content, body_limit_bytes),
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise failure(error, where) from error
-
-    async def _context(self) -> ssl.SSLContext:
-        try:
-            return await asyncio.to_thread(self._tls.current)
-        except OSError as error:
-            file = f" {error.filename}" if error.filename else ""
-            raise RetryLater(
-                "tls",
-                f"a file of tls{file} cannot be used: {error.strerror}; mend ca_file, cert_file, key_file",
-            ) from error
+            raise _no_response(error, other_server or self._where) from error
 
 
-async def _beginning(stream: aiohttp.StreamReader, count: int) -> bytes:
-    """At most so many bytes of an answer."""
+def _no_response(error: Exception, where: str) -> RetryLater:
+    """Make the error for a request without a response.
+
+    The library's own text is left out: it may quote the URL, whose query may hold a token.
+    """
+    if isinstance(error, TimeoutError):
+        return RetryLater(
+            "timeout",
+            f"{where} did not answer in time; it may have stored the batch, which keeps its id",
+        )
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return RetryLater(
+            "proxy",
+            f"the proxy in front of {where} answered {error.status} {status_phrase(error.status)}; "
+            "check HTTPS_PROXY",
+        )
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return RetryLater(
+            "proxy",
+            f"the proxy in front of {where} cannot be reached: {_system_message(error)}; "
+            "check HTTPS_PROXY",
+        )
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return RetryLater(
+            "dns", f"the name of {where} could not be resolved; check url and the resolver"
+        )
+    if (failure := tls_failure(error)) is not None:
+        return RetryLater("tls", f"TLS with {where} failed: {failure}; {tls_advice(failure)}")
+    return RetryLater(
+        "network",
+        f"the connection to {where} failed: {_system_message(error)}; "
+        "check url, and whether the server is up",
+    )
+
+
+def _system_message(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else type(error).__name__
+
+
+async def _read(stream: aiohttp.StreamReader, limit_bytes: int) -> bytes:
     body = b""
-    while len(body) < count and (part := await stream.read(count - len(body))):
-        body += part
+    while len(body) < limit_bytes and (block := await stream.read(limit_bytes - len(body))):
+        body += block
     return body
 
 
 def _proxy(url: URL) -> str | None:
-    """Find the proxy in the environment. aiohttp's own way would also send what it finds in
-    ~/.netrc.
+    """Return the proxy that the environment names for the URL.
+
+    aiohttp's `trust_env` is not used, because it also sends credentials from ~/.netrc.
     """
     if urllib.request.proxy_bypass(url.host or ""):
         return None

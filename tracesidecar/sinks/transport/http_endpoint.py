@@ -1,6 +1,4 @@
-"""A server that is spoken to over HTTP: where it is, how we prove who we are there, how long it may
-take.
-"""
+"""An HTTP server that takes batches: its address, our credentials there, and its time-outs."""
 
 from __future__ import annotations
 
@@ -14,18 +12,19 @@ from yarl import URL
 from tracesidecar.model import Compression
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.transport.http_auth import Auth, Credentials, Signature
-from tracesidecar.sinks.transport.http_client import Answer, HttpClient
-from tracesidecar.sinks.transport.http_responses import CREDENTIALS_REFUSED
+from tracesidecar.sinks.transport.http_client import HttpClient
+from tracesidecar.sinks.transport.http_responses import CREDENTIALS_REJECTED, HttpResponse
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds
 
-TOKEN_ANSWER_BYTES = 64 << 10
+TOKEN_RESPONSE_LIMIT_BYTES = 64 << 10
 
 
 class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every sink over HTTP has.
+    """The options that every HTTP sink has.
 
-    `timeout` is for one whole attempt, `connect_timeout` for name, connection and TLS handshake.
+    `timeout` covers one whole attempt, `connect_timeout` name resolution, connection and TLS
+    handshake.
     """
 
     url: str
@@ -47,7 +46,10 @@ class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Endpoint:
-    """Makes requests there with our credentials, which are read again when they are refused."""
+    """Makes requests to one server with our credentials.
+
+    If the server rejects the credentials, they are read again for the next request.
+    """
 
     def __init__(
         self,
@@ -56,12 +58,13 @@ class Endpoint:
         *,
         auth: Auth | None = None,
     ) -> None:
-        """`auth` stands for that of the options where the destination has a way of its own."""
+        """`auth` replaces that of the options, for destinations with their own kind of token."""
         self.url = URL(options.url)
         self.where = str(self.url.origin())
         self.credentials = Credentials(auth or options.auth, signature, self._post_form)
         self._client = HttpClient(
             options.tls,
+            where=self.where,
             timeout_seconds=options.timeout,
             connect_timeout_seconds=options.connect_timeout,
         )
@@ -85,46 +88,44 @@ class Endpoint:
         content: bytes | None = None,
         *,
         url: URL | None = None,
-        answer_bytes: int = 0,
-    ) -> Answer:
-        """Make one request, of the endpoint itself or of another `url` on the same server.
+        body_limit_bytes: int = 0,
+    ) -> HttpResponse:
+        """Make one request, to the endpoint itself or to another `url` on the same server.
 
-        Raises RetryLater where there is no answer.
+        Return the response, whatever its status, with at most `body_limit_bytes` of its body.
+        Raise RetryLater if there is no response.
         """
         headers = {**headers, **await self.credentials.headers()}
-        answer = await self._client.request(
-            method, url or self.url, headers, content, where=self.where, answer_bytes=answer_bytes
+        response = await self._client.request(
+            method, url or self.url, headers, content, body_limit_bytes=body_limit_bytes
         )
-        if answer.status in CREDENTIALS_REFUSED:
+        if response.status in CREDENTIALS_REJECTED:
             self.credentials.forget()
-        return answer
+        return response
 
     async def _post_form(self, url: str, form: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        headers = {
-            **headers,
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-        }
-        where = "the token endpoint"
-        answer = await self._client.request(
+        response = await self._client.request(
             "POST",
             URL(url),
-            headers,
+            {
+                **headers,
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json",
+            },
             form,
-            where=where,
-            answer_bytes=TOKEN_ANSWER_BYTES,
-            is_elsewhere=True,
+            body_limit_bytes=TOKEN_RESPONSE_LIMIT_BYTES,
+            other_server="the token endpoint",
         )
-        return answer.status, answer.body
+        return response.status, response.body
 
 
 def without_query(url: str) -> str:
-    """Name an address for people: its query may hold a token."""
+    """Return an address that people may see: without its query, which may hold a token."""
     return str(URL(url).with_query(None).with_fragment(None))
 
 
 def content_headers(media_type: str, compression: Compression) -> dict[str, str]:
-    """Say what a body is."""
+    """Return the headers that describe a body: its media type and its compression."""
     return {"Content-Type": media_type} | (
         {} if compression == "none" else {"Content-Encoding": compression}
     )

@@ -1,125 +1,125 @@
-"""What an HTTP answer or failure means for the batch: yes, try later, or a judgment of its content."""
+"""What an HTTP response means for a batch: it is stored, retried later, or rejected."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Literal
-
-import aiohttp
+from typing import NamedTuple
 
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.transport import tls
-from tracesidecar.sinks.transport.retry_after import retry_after
 
-Verdict = Literal["accept", "retry", "reject"]
+CREDENTIALS_REJECTED = frozenset({401, 403})
 
-CREDENTIALS_REFUSED = frozenset({401, 403})
+RETRY_AFTER_LIMIT_SECONDS = 3600.0
+"""The longest Retry-After that is honoured.
 
-_REJECTIONS = {400: "bad_request", 413: "too_large", 422: "unprocessable"}
+A server with a wrong clock sends an HTTP date that is days ahead, and must not stop a sink for
+days.
+"""
 
-_LATER = {
+_REJECTION_REASONS = {400: "bad_request", 413: "too_large", 422: "unprocessable"}
+
+_RETRY_REASONS = {
     401: (
         "credentials",
-        "it refuses the credentials: mend {credential}, or the file that it names",
+        "it rejects the credentials; correct {credential}, or the file that it names",
     ),
     403: (
         "denied",
-        "the credentials are not allowed to write there: mend {credential}, or what they may do",
+        "the credentials may not write there; correct {credential}, or grant them the right",
     ),
-    404: ("not_found", "nothing takes records there: check url"),
-    405: ("not_found", "it takes no POST there: check url"),
-    407: ("proxy", "the proxy wants credentials: mend HTTPS_PROXY"),
+    404: ("not_found", "nothing accepts records at that address; check url"),
+    405: ("not_found", "it accepts no POST at that address; check url"),
+    407: ("proxy", "the proxy asks for credentials; put them into HTTPS_PROXY"),
     408: ("timeout", "it waited too long for the request"),
-    415: ("media_type", "it does not take this body: check body and compression"),
-    429: ("throttled", "it asks us to slow down"),
+    415: ("media_type", "it does not accept this kind of body; check body and compression"),
+    429: ("throttled", "it asks for fewer requests"),
 }
 
 
-def judge(
-    status: int, retry_after_header: str | None, where: str, *, credential: str = "auth"
-) -> None:
-    """Return for a yes.
+class HttpResponse(NamedTuple):
+    """What a server answered; `body` holds at most as many bytes as the caller asked for."""
 
-    `where` names the destination, `credential` the option for who we are there; nothing that the
-    server wrote is repeated.
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def describe(self, where: str) -> str:
+        """Return "<where> answered 503 Service Unavailable", the beginning of an error message."""
+        return f"{where} answered {self.status} {status_phrase(self.status)}"
+
+    def retry_after_seconds(self) -> float | None:
+        """Return how long the server asks to wait, None if it does not say."""
+        return parse_retry_after(self.headers.get("Retry-After"))
+
+    def rejection_reason(self, default: str) -> str:
+        """Return the reason for which this response rejects content."""
+        return _REJECTION_REASONS.get(self.status, default)
+
+
+def raise_for_status(response: HttpResponse, where: str, *, credential: str = "auth") -> None:
+    """Return if the status is 2xx; otherwise raise Rejected or RetryLater.
+
+    400, 413 and 422 judge the content. Every other status is retried: time, or a person, can
+    change it. `where` names the destination, and `credential` the option that holds our
+    credentials. The response's own text is never repeated, because servers quote what they reject.
     """
+    status = response.status
     if 200 <= status < 300:
         return
-    said = f"{where} answered {status} {_phrase(status)}"
-    if status in _REJECTIONS:
-        raise Rejected(_REJECTIONS[status], said)
-    reason, advice = _LATER.get(status, _by_class(status))
+    answered = response.describe(where)
+    if status in _REJECTION_REASONS:
+        raise Rejected(_REJECTION_REASONS[status], answered)
+    reason, advice = _RETRY_REASONS.get(status, _retry_reason(status))
     raise RetryLater(
         reason,
-        f"{said}: {advice.format(credential=credential)}",
-        after_seconds=retry_after(retry_after_header),
+        f"{answered}: {advice.format(credential=credential)}",
+        after_seconds=response.retry_after_seconds(),
     )
 
 
-def judge_as(verdict: Verdict, status: int, retry_after_header: str | None, where: str) -> None:
-    """Take the answer for what the configuration says that it means there."""
-    if verdict == "accept":
-        return
-    said = f"{where} answered {status} {_phrase(status)}, which the option status takes for a {verdict}"
-    if verdict == "reject":
-        raise Rejected(_REJECTIONS.get(status, "refused"), said)
-    raise RetryLater("status", said, after_seconds=retry_after(retry_after_header))
-
-
-def failure(error: Exception, where: str) -> RetryLater:
-    """Name what went wrong before there was an answer.
-
-    No text of the library: it may quote the URL.
-    """
-    if isinstance(error, TimeoutError):
-        return RetryLater(
-            "timeout",
-            f"{where} did not answer in time; it may have stored the batch, which keeps its id",
-        )
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return RetryLater(
-            "proxy",
-            f"the proxy before {where} answered {error.status} {_phrase(error.status)}; check HTTPS_PROXY",
-        )
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return RetryLater(
-            "proxy",
-            f"the proxy before {where} cannot be reached: {_system_says(error)}; check HTTPS_PROXY",
-        )
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return RetryLater(
-            "dns", f"the name of {where} could not be resolved; check url and the resolver"
-        )
-    if (reason := tls.why_it_failed(error)) is not None:
-        return RetryLater("tls", f"TLS with {where} failed: {reason}; {tls.what_to_mend(reason)}")
-    return RetryLater(
-        "network",
-        f"the connection to {where} failed: {_system_says(error)}; check url, and whether it is up",
-    )
-
-
-def _system_says(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else type(error).__name__
-
-
-def _by_class(status: int) -> tuple[str, str]:
-    if 300 <= status < 400:
-        return (
-            "redirected",
-            "redirects are not followed with data in hand: set url to the final address",
-        )
-    if status >= 500:
-        return "unavailable", "it is in trouble itself"
-    return (
-        "status",
-        "this is neither a yes nor a judgment of the content: check url and what the destination expects",
-    )
-
-
-def _phrase(status: int) -> str:
+def status_phrase(status: int) -> str:
+    """Return the standard phrase for a status, such as "Not Found" for 404."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "(no standard meaning)"
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return a Retry-After header (RFC 9110, 10.2.3) as seconds from now.
+
+    The header holds seconds or an HTTP date. None if it is missing or neither of the two.
+    """
+    if value is None:
+        return None
+    try:
+        seconds = (
+            float(value)
+            if value.strip().isdecimal()
+            else _seconds_until(value, now or datetime.now(UTC))
+        )
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_LIMIT_SECONDS)
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    moment = parsedate_to_datetime(date)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+
+
+def _retry_reason(status: int) -> tuple[str, str]:
+    if 300 <= status < 400:
+        return (
+            "redirected",
+            "redirects are not followed for requests with data; set url to the final address",
+        )
+    if status >= 500:
+        return "unavailable", "the server has a problem of its own; see its log if this goes on"
+    return (
+        "status",
+        "it neither confirms nor rejects the records; check url and what the destination expects",
+    )

@@ -1,4 +1,4 @@
-"""What sinks that post records to one HTTP endpoint have in common."""
+"""A sink that posts records to one HTTP endpoint, in requests within the destination's limits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from typing import Self
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
-from tracesidecar.sinks.transport.request_splitter import Request, Requests
+from tracesidecar.sinks.transport.request_splitter import RecordRequest, RequestSplitter
 
 
-class PostingSink(ABC):
-    """Sends each batch as the requests that the destination's limits ask for."""
+class RecordSink(ABC):
+    """Splits each batch into requests and posts them; a destination adds `_probe` and `_post`."""
 
-    def __init__(self, endpoint: Endpoint, requests: Requests) -> None:
+    def __init__(self, endpoint: Endpoint, splitter: RequestSplitter) -> None:
         self._endpoint = endpoint
-        self._requests = requests
+        self._splitter = splitter
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._endpoint)
-            await self._proven()
+            try:
+                await self._probe()
+            except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
+                raise RetryLater(
+                    error.reason, f"{error.detail} to a request without records; check url"
+                ) from error
             stack.pop_all()
         return self
 
@@ -36,23 +41,19 @@ class PostingSink(ABC):
         await self._endpoint.__aexit__(kind, error, trace)
 
     async def send(self, batch: Batch) -> None:
-        """Post what is not stored of it yet."""
-        await self._requests.send(batch, self._post)
-
-    async def _proven(self) -> None:
-        try:
-            await self._prove()
-        except Rejected as refused:  # there is no content yet that it could judge
-            raise RetryLater(
-                refused.reason, f"{refused.detail}, to a request without records: check url"
-            ) from refused
+        """Post the records of the batch that are not stored yet."""
+        await self._splitter.send(batch, self._post)
 
     @abstractmethod
-    async def _prove(self) -> None:
-        """Make the cheapest request that proves that the destination would take records; raise
-        RetryLater where it would not.
+    async def _probe(self) -> None:
+        """Make the cheapest request that shows whether the destination would take records.
+
+        Raise RetryLater if it would not. A Rejected is turned into RetryLater by the caller.
         """
 
     @abstractmethod
-    async def _post(self, request: Request) -> None:
-        """Make one request, and return when its records are stored."""
+    async def _post(self, request: RecordRequest) -> None:
+        """Make one request; return when its records are stored.
+
+        Raise RetryLater, or Rejected with indexes within the request.
+        """

@@ -1,5 +1,5 @@
-"""A batch of records as requests within a destination's limits, each of them sent until it is
-stored and not again after.
+"""Splits a batch of records into requests within a destination's limits, and remembers which of
+them are stored, so that nothing stored is sent again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from tracesidecar.model import Batch, Record
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.units import Seconds, Size
 
-Encode = Callable[[Record], bytes]
+EncodeRecord = Callable[[Record], bytes]
+"""Returns the element that a record becomes in a request's body."""
 
 
-class Limits(NamedTuple):
-    """The most that one request has: records, and bytes of its elements with a separator each,
-    before compression.
+class RequestLimits(NamedTuple):
+    """The most that one request may hold.
+
+    `size_bytes` counts its elements, each with one separator, before compression.
     """
 
     records: int
@@ -27,18 +29,20 @@ class Limits(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What goes together: records, their indexes in the batch (without a gap), and each of them as
-    it is encoded in a body.
+class RecordRequest:
+    """The records of one request: consecutive indexes in the batch, the records, and the element
+    that each becomes in the body.
     """
 
     indexes: Sequence[int]
     records: Sequence[Record]
     elements: Sequence[bytes] = field(repr=False)
 
-    def rejection(self, error: Rejected) -> Rejected:
-        """Tell of the batch what was said of this request; the other requests of the batch are not
-        judged.
+    def rejection_in_batch(self, error: Rejected) -> Rejected:
+        """Translate a rejection of this request into one of its batch.
+
+        It names the rejected records of the batch, or the span that holds them. It says nothing
+        about the batch's other requests.
         """
         if error.records is None:
             if len(self.indexes) > 1:
@@ -54,72 +58,73 @@ class Request:
         )
 
 
-class Requests:
-    """Cuts batches into requests.
+class RequestSplitter:
+    """Splits batches into requests, leaving out what is already stored.
 
-    What has been stored of a batch is remembered until another batch comes: when the batch is sent
-    again, whole or in parts, only the rest of it is.
+    What is stored is remembered until another batch arrives. When a batch is sent again, as a
+    whole or as a part of a bisection, only the rest of it is sent.
     """
 
-    def __init__(self, limits: Limits, encode: Encode) -> None:
-        """`encode` makes the element that a record is in a body."""
+    def __init__(self, limits: RequestLimits, encode: EncodeRecord) -> None:
         self._limits = limits
         self._encode = encode
         self._batch_id = ""
         self._stored: set[int] = set()
 
-    async def send(self, batch: Batch, post: Callable[[Request], Awaitable[None]]) -> None:
-        """Post what is not stored yet, request by request; `post` returns when its records are
-        stored, and what it raises ends it.
+    async def send(self, batch: Batch, post: Callable[[RecordRequest], Awaitable[None]]) -> None:
+        """Post what is not stored yet, request by request.
+
+        `post` returns when its records are stored; the first error that it raises ends the batch.
         """
-        async for request in self.of(batch):
+        async for request in self.split(batch):
             try:
                 await post(request)
             except Rejected as error:
-                raise request.rejection(error) from error
-            self.remember(batch, request)
+                raise request.rejection_in_batch(error) from error
+            self.mark_stored(batch, request)
 
-    async def of(self, batch: Batch) -> AsyncIterator[Request]:
-        """Cut what is not stored yet into requests, each made when it is asked for."""
+    async def split(self, batch: Batch) -> AsyncIterator[RecordRequest]:
+        """Yield requests for what is not stored yet, each built (in a thread) when it is needed."""
         batch_id, first = _origin(batch.id)
         if batch_id != self._batch_id:
             self._batch_id = batch_id
             self._stored.clear()
-        requests = self._cut(
+        requests = self._build(
             batch,
             [index for index in range(len(batch.records)) if first + index not in self._stored],
         )
         while (request := await asyncio.to_thread(next, requests, None)) is not None:
             yield request
 
-    def remember(self, batch: Batch, request: Request) -> None:
-        """Note that the request is stored."""
+    def mark_stored(self, batch: Batch, request: RecordRequest) -> None:
+        """Remember that the request's records are stored."""
         first = _origin(batch.id)[1]
         self._stored.update(first + index for index in request.indexes)
 
-    def _cut(self, batch: Batch, indexes: Sequence[int]) -> Iterator[Request]:
+    def _build(self, batch: Batch, indexes: Sequence[int]) -> Iterator[RecordRequest]:
         chosen: list[int] = []
         elements: list[bytes] = []
         size_bytes = 0
         for index in indexes:
             element = self._encode(batch.records[index])
-            is_over = (
+            is_full = (
                 size_bytes + len(element) + 1 > self._limits.size_bytes
                 or len(chosen) == self._limits.records
             )
-            if chosen and (is_over or index != chosen[-1] + 1):
-                yield Request(chosen, [batch.records[index] for index in chosen], elements)
+            if chosen and (is_full or index != chosen[-1] + 1):
+                yield RecordRequest(chosen, [batch.records[index] for index in chosen], elements)
                 chosen, elements, size_bytes = [], [], 0
             chosen.append(index)
             elements.append(element)
             size_bytes += len(element) + 1
         if chosen:
-            yield Request(chosen, [batch.records[index] for index in chosen], elements)
+            yield RecordRequest(chosen, [batch.records[index] for index in chosen], elements)
 
 
-def idempotency_key(batch: Batch, request: Request) -> str:
-    """Name the request: the batch's own id where it has all of it, else also the first and last of
-    its records there.
+def idempotency_key(batch: Batch, request: RecordRequest) -> str:
+    """Return the request's Idempotency-Key.
+
+    It is the batch's id, plus the record range if the request covers only part of the batch.
     """
     if len(request.indexes) == len(batch.records):
         return batch.id
@@ -128,8 +133,10 @@ def idempotency_key(batch: Batch, request: Request) -> str:
 
 
 def identification(record: Record) -> dict[str, str]:
-    """What to find a record by, for destinations that keep fields beside it."""
-    named = {
+    """Return the fields by which people find a record, for destinations that keep such fields
+    beside it; empty ones are left out.
+    """
+    fields = {
         "event_id": record.id,
         "conversation_id": record.conversation,
         "event_kind": record.kind,
@@ -137,12 +144,13 @@ def identification(record: Record) -> dict[str, str]:
         "trace_id": record.trace_id,
         "span_id": record.span_id,
     }
-    return {name: value for name, value in named.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def record_batches() -> BatchLimits:
-    """Say when a batch of single records is closed: sooner than one for a store, so that people see
-    them sooner.
+    """Return the default batch limits of sinks that send records.
+
+    Batches are closed sooner than for a store, so that people see new records sooner.
     """
     return BatchLimits(
         bytes=Size.parse("4MiB"), lines=10_000, age=Seconds.parse("5s"), idle=Seconds.parse("1s")
@@ -150,8 +158,9 @@ def record_batches() -> BatchLimits:
 
 
 def _origin(batch_id: str) -> tuple[str, int]:
-    """Which batch a part belongs to, and the index of its first record there: the id of a part ends
-    in `.<first>-<last>`.
+    """Return the id of the whole batch, and the index in it of this batch's first record.
+
+    Bisection sends parts of a batch, whose ids end in `.<first>-<last>`.
     """
     whole, _, span = batch_id.partition(".")
     return whole, int(span.partition("-")[0] or 0)

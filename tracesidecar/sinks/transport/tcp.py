@@ -1,5 +1,6 @@
-"""A TCP connection, plain or in TLS, without buffers of its own: what was sent is with the kernel,
-and what that still holds can be asked.
+"""A TCP connection, plain or with TLS, that buffers nothing itself.
+
+What was sent is in the kernel, which can be asked how much of it the peer has not acknowledged.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import struct
 import termios
 from contextlib import ExitStack, suppress
 
-import structlog
-
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.transport.tls import ClientContext, TlsOptions, what_to_mend, why_it_failed
+from tracesidecar.sinks.transport.tls import (
+    ClientContext,
+    TlsOptions,
+    tls_advice,
+    tls_failure,
+    warn_if_unverified,
+)
 
-log = structlog.get_logger(__name__)
+BLOCK_BYTES = 64 << 10
+"""The most that is encrypted and given to the kernel at once, and read at once."""
 
-PIECE_BYTES = 64 << 10
-"""The most that is encrypted and handed over at once."""
-
-_ALERTS_ABOUT_US = (
+_CERTIFICATE_ALERTS = (
     "certificate required",
     "bad certificate",
     "unknown ca",
@@ -33,37 +36,36 @@ _ALERTS_ABOUT_US = (
     "certificate revoked",
     "access denied",
 )
-"""What a server says in TLS (RFC 8446, 6.2) of a client's certificate; OpenSSL writes it into the
-reason, after `alert`.
+"""Alerts by which a server rejects the client's certificate (RFC 8446, 6.2).
+
+OpenSSL writes them at the end of its message, after `alert`.
 """
 
 
 class Dialer:
-    """Makes connections to one address. `where` names it in errors."""
+    """Opens connections to one address. `where` names the address in errors."""
 
     def __init__(
         self, host: str, port: int, tls: TlsOptions | None, *, timeout_seconds: float
     ) -> None:
-        """`timeout_seconds` is for name, connection and TLS handshake."""
+        """`timeout_seconds` covers name resolution, connection and TLS handshake together."""
         self.where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._host, self._port, self._tls = host, port, tls
         self._context = None if tls is None else ClientContext(tls)
         self._timeout = timeout_seconds
 
-    def warn(self) -> None:
-        """Say so in the log when the server's certificate is not verified."""
-        if self._tls is not None and not self._tls.verify:
-            log.warning(
-                "sink.tls_unverified",
-                meaning="anyone on the way can read and answer; set tls.verify",
-            )
+    def warn_if_unverified(self) -> None:
+        """Log a warning if the server's certificate is not verified."""
+        warn_if_unverified(self._tls, self.where)
 
     async def connect(self) -> Connection:
-        """Raise RetryLater while there is no way."""
-        context = await self._current_context()
+        """Open a connection; raise RetryLater if that is not possible now."""
+        context = None if self._context is None else await self._context.load()
         try:
             async with asyncio.timeout(self._timeout):
-                connection = Connection(await connected(self._host, self._port, socket.SOCK_STREAM))
+                connection = Connection(
+                    await open_socket(self._host, self._port, socket.SOCK_STREAM)
+                )
                 with ExitStack() as on_failure:
                     on_failure.callback(connection.close)
                     if context is not None and self._tls is not None:
@@ -71,78 +73,72 @@ class Dialer:
                     on_failure.pop_all()
                 return connection
         except OSError as error:
-            raise self.failure(error) from error
+            raise self.explain(error) from error
 
-    async def _current_context(self) -> ssl.SSLContext | None:
-        if self._context is None:
-            return None
-        try:
-            return await asyncio.to_thread(self._context.current)
-        except OSError as error:
-            file = f" {error.filename}" if error.filename else ""
-            raise RetryLater(
-                "tls",
-                f"a file of tls{file} cannot be used: {error.strerror}; mend ca_file, cert_file, key_file",
-            ) from error
-
-    def failure(self, error: OSError) -> RetryLater:
-        """Name what went wrong, and what to mend."""
+    def explain(self, error: OSError) -> RetryLater:
+        """Return the error to raise for a failure of a connection, with what to do about it."""
         if isinstance(error, TimeoutError):
             return RetryLater(
-                "timeout", f"{self.where} did not get on in time; it may have what was sent"
+                "timeout",
+                f"{self.where} made no progress in time; it may have received what was sent",
             )
         if isinstance(error, socket.gaierror):
             return RetryLater(
                 "dns",
                 f"the name of {self.where} could not be resolved; check host and the resolver",
             )
-        if (reason := why_it_failed(error)) is not None:
-            if any(reason.endswith(alert) and "alert" in reason for alert in _ALERTS_ABOUT_US):
+        if (failure := tls_failure(error)) is not None:
+            if "alert" in failure and failure.endswith(_CERTIFICATE_ALERTS):
                 return RetryLater(
                     "credentials",
-                    f"{self.where} refuses our certificate ({reason}): mend tls.cert_file and tls.key_file",
+                    f"{self.where} rejects our certificate ({failure}); "
+                    "check tls.cert_file and tls.key_file",
                 )
             return RetryLater(
-                "tls", f"TLS with {self.where} failed: {reason}; {what_to_mend(reason)}"
+                "tls", f"TLS with {self.where} failed: {failure}; {tls_advice(failure)}"
             )
         if isinstance(error, (ConnectionResetError, BrokenPipeError)) and self._tls is not None:
+            # With TLS 1.3 a server checks the client's certificate after the handshake has ended
+            # here, and its alert may be overtaken by the reset that follows it.
             return RetryLater(
                 "closed",
-                f"{self.where} closed the connection; if it always does, look there whether it permits our credentials (tls.cert_file)",
+                f"{self.where} closed the connection; if it always does, "
+                "check there whether it accepts our credentials (tls.cert_file)",
             )
-        said = os.strerror(error.errno) if error.errno else type(error).__name__
+        cause = os.strerror(error.errno) if error.errno else type(error).__name__
         return RetryLater(
             "network",
-            f"the connection to {self.where} failed: {said}; check host and port, and what is between",
+            f"the connection to {self.where} failed: {cause}; "
+            "check host, port and the network between",
         )
 
 
-async def connected(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
-    """Return a non-blocking socket to the first of the host's addresses that can be reached."""
+async def open_socket(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """Return a non-blocking socket to the first address of the host that can be reached."""
     loop = asyncio.get_running_loop()
-    problem: OSError = socket.gaierror("no address")
+    failure: OSError = socket.gaierror("no address")
     for family, type_, protocol, _, address in await loop.getaddrinfo(host, port, type=kind):
-        made = socket.socket(family, type_, protocol)
+        opened = socket.socket(family, type_, protocol)
         try:
-            made.setblocking(False)
-            await loop.sock_connect(made, address)
-            return made
+            opened.setblocking(False)
+            await loop.sock_connect(opened, address)
+            return opened
         except OSError as error:
-            made.close()
-            problem = error
+            opened.close()
+            failure = error
         except BaseException:
-            made.close()
+            opened.close()
             raise
-    raise problem
+    raise failure
 
 
-def closed() -> ConnectionResetError:
-    """Make the error of a connection that the peer has ended in good order."""
+def closed_by_server() -> ConnectionResetError:
+    """Make the error for a connection that the server has closed in an orderly way."""
     return ConnectionResetError(errno.ECONNRESET, "the server closed it")
 
 
 class Connection:
-    """One connection, for one task. After a cancelled or failed call it can only be closed."""
+    """One connection, for one task. After a failed or cancelled call it can only be closed."""
 
     def __init__(self, connected_socket: socket.socket) -> None:
         self._socket = connected_socket
@@ -153,7 +149,7 @@ class Connection:
         self._tls: ssl.SSLObject | None = None
 
     async def encrypt(self, context: ssl.SSLContext, server_hostname: str) -> None:
-        """Shake hands. Over TLS 1.3 the server may still refuse our certificate after that."""
+        """Make the TLS handshake; with TLS 1.3 the server may reject our certificate after it."""
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname
         )
@@ -168,27 +164,28 @@ class Connection:
                 return
 
     async def send(self, data: bytes) -> None:
-        """Return when the kernel has all of it."""
+        """Return when the kernel has taken all of it."""
         if self._tls is None:
             await self._loop.sock_sendall(self._socket, data)
             return
         view = memoryview(data)
         try:
-            for start in range(0, len(view), PIECE_BYTES):
-                self._tls.write(view[start : start + PIECE_BYTES])
+            for start in range(0, len(view), BLOCK_BYTES):
+                self._tls.write(view[start : start + BLOCK_BYTES])
                 await self._flush()
         except ConnectionError:
             with suppress(ConnectionError):
-                await self.watch(0.0)  # an alert that has come meanwhile says why
+                # An alert that has arrived in the meantime gives the reason, and is raised instead.
+                await self.watch(0.0)
             raise
 
     async def receive(self) -> bytes:
-        """Wait for what the peer says next; empty when it has closed the connection."""
+        """Wait for the next bytes from the peer; return none once it has closed the connection."""
         if self._tls is None:
-            return await self._loop.sock_recv(self._socket, PIECE_BYTES)
+            return await self._loop.sock_recv(self._socket, BLOCK_BYTES)
         while True:
             try:
-                return self._tls.read(PIECE_BYTES)
+                return self._tls.read(BLOCK_BYTES)
             except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
@@ -196,30 +193,31 @@ class Connection:
                 return b""
 
     async def receive_within(self, seconds: float) -> bytes | None:
-        """The same, but None when the peer says nothing for so long; with 0 only what is there
-        already.
+        """Like `receive`, but return None if nothing arrives in that time.
+
+        With 0 seconds, return what has already arrived.
         """
         try:
-            async with asyncio.timeout(seconds) as patience:
+            async with asyncio.timeout(seconds) as limit:
                 return await self.receive()
         except TimeoutError:
-            if patience.expired():
+            if limit.expired():
                 return None
-            raise  # of the connection: ETIMEDOUT
+            raise  # ETIMEDOUT: the connection itself timed out
 
     async def watch(self, seconds: float) -> None:
-        """Return after so long; raise ConnectionResetError as soon as the peer closes the
-        connection. What it says is passed over.
+        """Return after that time; raise ConnectionResetError as soon as the peer closes the
+        connection. Anything the peer sends is ignored.
         """
         until = self._loop.time() + seconds
-        while (said := await self.receive_within(max(0.0, until - self._loop.time()))) is not None:
-            if not said:
-                raise closed()
+        while (data := await self.receive_within(max(0.0, until - self._loop.time()))) is not None:
+            if not data:
+                raise closed_by_server()
 
     async def is_closed(self) -> bool:
-        """Tell whether the peer has closed the connection while nobody listened.
+        """Return whether the peer has closed the connection while it was idle.
 
-        What it said is passed over.
+        Anything the peer has sent is ignored.
         """
         try:
             await self.watch(0.0)
@@ -228,17 +226,17 @@ class Connection:
         return False
 
     def unacknowledged_bytes(self) -> int:
-        """How much the peer's kernel has not acknowledged, not yet sent included (SIOCOUTQ,
-        tcp(7)).
+        """Return how many bytes the peer's kernel has not acknowledged, including bytes that are
+        not sent yet (SIOCOUTQ, tcp(7)).
         """
         return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))[0])
 
     def close(self) -> None:
-        """Close it; over TLS with a word to the peer, if there is room for it."""
+        """Close the connection, with a TLS close_notify if the socket has room for it."""
         if self._tls is not None:
-            with suppress(
-                OSError
-            ):  # WantRead: the peer's answer is not waited for; else there is nobody to tell
+            # SSLWantReadError: we do not wait for the peer's close_notify.
+            # Any other OSError: the connection has already failed.
+            with suppress(OSError):
                 self._tls.unwrap()
             with suppress(OSError):
                 self._socket.send(self._outgoing.read())
@@ -249,7 +247,7 @@ class Connection:
             await self._loop.sock_sendall(self._socket, data)
 
     async def _fill(self) -> None:
-        if data := await self._loop.sock_recv(self._socket, PIECE_BYTES):
+        if data := await self._loop.sock_recv(self._socket, BLOCK_BYTES):
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

@@ -1,4 +1,4 @@
-"""A thread for blocking calls, one after another, that does not keep the process from ending."""
+"""A thread for blocking calls that run one after another and never delay the process's exit."""
 
 from __future__ import annotations
 
@@ -13,40 +13,39 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Worker:
-    """Runs steps in order. A step that its caller has given up goes on, and the next one waits for
-    it.
+class WorkerThread:
+    """Runs blocking calls in order. If a caller is cancelled, its call still runs to its end, and
+    the next call waits for it.
 
-    concurrent.futures joins its threads at exit: a client that is stuck in a read would hold up the
-    end of the drain. This thread is a daemon, so it is for work that may be cut off anywhere.
+    concurrent.futures joins its threads at exit, so a client that hangs in a read would delay the
+    end of a drain. This thread is a daemon thread: only use it for work that may be interrupted at
+    any point.
     """
 
     def __init__(self, name: str) -> None:
-        self._steps: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    async def run(self, step: Callable[[], T]) -> T:
-        """Run a step in the thread, with the caller's context variables, and return what it
-        returns.
-        """
-        done: Future[T] = Future()
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run the call in the thread, with the caller's context variables; return its result."""
+        result: Future[T] = Future()
         context = contextvars.copy_context()
 
-        def settle() -> None:
-            if not done.set_running_or_notify_cancel():
+        def execute() -> None:
+            if not result.set_running_or_notify_cancel():
                 return
             try:
-                done.set_result(context.run(step))
-            except BaseException as error:  # noqa: BLE001 the caller raises it
-                done.set_exception(error)
+                result.set_result(context.run(call))
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
+                result.set_exception(error)
 
-        self._steps.put(settle)
-        return await asyncio.wrap_future(done)
+        self._calls.put(execute)
+        return await asyncio.wrap_future(result)
 
     def stop(self) -> None:
-        """End the thread after the steps that wait."""
-        self._steps.put(None)
+        """End the thread once the calls that are already queued have run."""
+        self._calls.put(None)
 
     def _work(self) -> None:
-        while (settle := self._steps.get()) is not None:
-            settle()
+        while (execute := self._calls.get()) is not None:
+            execute()

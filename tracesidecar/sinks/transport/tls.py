@@ -1,28 +1,36 @@
-"""The client's side of TLS: own CA, client certificate, and files that are read again when they
-change.
-"""
+"""The client's side of TLS: options, a context that follows its files, and advice on failures."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 
 import msgspec
+import structlog
 
-_ANOTHER_CA = "set tls.ca_file to the certificate of the CA that signed the server's"
-_ANOTHER_NAME = "the server's certificate is for another name: mend the address"
+from tracesidecar.errors import RetryLater
+
+log = structlog.get_logger(__name__)
+
+_OTHER_CA = "set tls.ca_file to the certificate of the CA that signed the server's certificate"
+_OTHER_NAME = "the server's certificate is for another host name; correct the address"
 
 _ADVICE = (
-    ("issuer certificate", _ANOTHER_CA),
-    ("self-signed", _ANOTHER_CA),
-    ("mismatch", _ANOTHER_NAME),
-    ("another host", _ANOTHER_NAME),
-    ("has expired", "the server's certificate must be renewed, or this machine's clock is wrong"),
-    ("wrong version number", "it does not speak TLS there: mend the address or the port"),
-    ("alert", "the server refuses us: mend tls.cert_file and tls.key_file, or see its log"),
+    ("issuer certificate", _OTHER_CA),
+    ("self-signed", _OTHER_CA),
+    ("mismatch", _OTHER_NAME),
+    ("another host", _OTHER_NAME),
+    ("has expired", "renew the server's certificate, or correct this machine's clock"),
+    ("wrong version number", "that port does not speak TLS; correct the address or the port"),
+    (
+        "alert",
+        "the server rejected the handshake; check tls.cert_file and tls.key_file, and its log",
+    ),
 )
-"""What a person can do, by a part of what OpenSSL says (X509_verify_cert_error_string,
-SSL_alert_desc_string_long).
+"""What to do, by a part of OpenSSL's message.
+
+The messages are those of X509_verify_cert_error_string and SSL_alert_desc_string_long.
 """
 
 
@@ -44,56 +52,78 @@ class TlsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class ClientContext:
-    """Makes the SSL context, again whenever one of its files has changed."""
+    """The SSL context of a client, rebuilt when one of its files changes.
+
+    Short-lived certificates (cert-manager, step-ca, Vault) are replaced on disk without a restart;
+    the next connection uses the new one.
+    """
 
     def __init__(self, options: TlsOptions) -> None:
         self._options = options
-        self._seen: tuple[object, ...] = ()
+        self._identities: tuple[object, ...] = ()
         self._context: ssl.SSLContext | None = None
 
-    def current(self) -> ssl.SSLContext:
-        """Return the context for a new connection.
+    async def load(self) -> ssl.SSLContext:
+        """Return the context for a new connection; raise RetryLater if a file cannot be used."""
+        try:
+            return await asyncio.to_thread(self._load)
+        except OSError as error:  # ssl.SSLError is one: the file is there, but holds no PEM
+            file = f" {error.filename}" if error.filename else ""
+            raise RetryLater(
+                "tls",
+                f"a TLS file{file} cannot be used: {error.strerror}; "
+                "check ca_file, cert_file and key_file of tls",
+            ) from error
 
-        Blocks on the disk; raises OSError (ssl.SSLError is one) when a file cannot be used.
-        """
-        seen = tuple(
-            _identity(path)
-            for path in (self._options.ca_file, self._options.cert_file, self._options.key_file)
-        )
-        if self._context is None or seen != self._seen:
-            self._context, self._seen = _context(self._options), seen
+    def _load(self) -> ssl.SSLContext:
+        options = self._options
+        files = (options.ca_file, options.cert_file, options.key_file)
+        identities = tuple(_identity(path) for path in files)
+        if self._context is None or identities != self._identities:
+            self._context, self._identities = _build_context(options), identities
         return self._context
 
 
+def warn_if_unverified(options: TlsOptions | None, where: str) -> None:
+    """Log a warning if the server's certificate is not verified."""
+    if options is not None and not options.verify:
+        log.warning(
+            "sink.tls_unverified",
+            destination=where,
+            meaning="anyone on the network path can read and answer; set tls.verify = true",
+        )
+
+
 def certificate_files(options: TlsOptions) -> str | tuple[str, str] | None:
-    """Name the client's certificate as requests and botocore take it."""
+    """Return the client's certificate in the form that requests and botocore expect."""
     if options.cert_file and options.key_file:
         return options.cert_file, options.key_file
     return options.cert_file
 
 
-def why_it_failed(error: BaseException | None) -> str | None:
-    """Find what OpenSSL said among the causes of an error; None when TLS was not the trouble."""
+def tls_failure(error: BaseException | None) -> str | None:
+    """Return OpenSSL's message from an error or its causes; None if TLS was not the problem."""
     while error is not None:
         if message := getattr(error, "verify_message", None):
             return str(message)
         if isinstance(error, ssl.SSLError) and getattr(error, "reason", None):
             return str(error.reason).lower().replace("_", " ")
-        if type(error).__name__ == "CertificateError":  # urllib3 compares the names itself
+        # urllib3 compares the host names itself, and raises its own CertificateError
+        if type(error).__name__ == "CertificateError":
             return "the certificate is for another host"
         error = error.__cause__ or error.__context__
     return None
 
 
-def what_to_mend(reason: str) -> str:
-    """Advise on what `why_it_failed` has found."""
+def tls_advice(failure: str) -> str:
+    """Return what to do about a message of `tls_failure`."""
     return next(
-        (advice for words, advice in _ADVICE if words in reason),
+        (advice for words, advice in _ADVICE if words in failure),
         "check tls and the server's certificate",
     )
 
 
-def _context(options: TlsOptions) -> ssl.SSLContext:
+def _build_context(options: TlsOptions) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=options.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not options.verify:

@@ -18,8 +18,7 @@ from tracesidecar.sinks.object_store.azure.options import ConnectionString, Opti
 from tracesidecar.sinks.object_store.errors import NameTaken, StoreFailure
 from tracesidecar.sinks.object_store.sink import PROBE, media_type_of
 from tracesidecar.sinks.object_store.stored import Stored
-from tracesidecar.sinks.transport import tls
-from tracesidecar.sinks.transport.retry_after import retry_after
+from tracesidecar.sinks.transport import certificate_files, parse_retry_after, tls_failure
 
 if TYPE_CHECKING:
     from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
@@ -170,7 +169,7 @@ def _make_container(options: Options) -> ContainerClient:
         connection_timeout=options.connect_timeout,
         read_timeout=min(options.timeout, READ_TIMEOUT_SECONDS),
         connection_verify=options.tls.ca_file or options.tls.verify,
-        connection_cert=tls.certificate_files(options.tls),
+        connection_cert=certificate_files(options.tls),
     )
 
 
@@ -243,7 +242,7 @@ def _failure(error: AzureError) -> StoreFailure:
 
     if not isinstance(error, HttpResponseError) or error.response is None:
         said = (
-            tls.why_it_failed(error.inner_exception)
+            tls_failure(error.inner_exception)
             if isinstance(error.inner_exception, BaseException)
             else None
         )
@@ -254,7 +253,7 @@ def _failure(error: AzureError) -> StoreFailure:
         "",
         str(headers.get("x-ms-error-code") or getattr(error, "error_code", "")),
     )[:64]
-    after = retry_after(headers.get("Retry-After"))
+    after = parse_retry_after(headers.get("Retry-After"))
     return StoreFailure(
         code or type(error).__name__, int(error.status_code or 0), after_seconds=after
     )

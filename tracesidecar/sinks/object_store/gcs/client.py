@@ -20,8 +20,12 @@ from tracesidecar.sinks.object_store.gcs.errors import MEANINGS
 from tracesidecar.sinks.object_store.gcs.options import Options
 from tracesidecar.sinks.object_store.sink import PROBE, media_type_of
 from tracesidecar.sinks.object_store.stored import Stored
-from tracesidecar.sinks.transport import tls
-from tracesidecar.sinks.transport.retry_after import retry_after
+from tracesidecar.sinks.transport import (
+    TlsOptions,
+    certificate_files,
+    parse_retry_after,
+    tls_failure,
+)
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
@@ -180,7 +184,7 @@ class GcsBucket:
         except GoogleAPICallError as error:
             raise _refusal(error) from None  # its message is the server's
         except (GoogleAuthError, RequestException) as error:
-            raise StoreFailure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
+            raise StoreFailure(type(error).__name__, tls_reason=tls_failure(error)) from None
         except OSError as error:
             raise StoreFailure(error.strerror or type(error).__name__) from error
 
@@ -207,7 +211,7 @@ def _make_bucket(options: Options) -> GoogleBucket:
     )
 
 
-def _adapter(options: tls.TlsOptions) -> HTTPAdapter:
+def _adapter(options: TlsOptions) -> HTTPAdapter:
     """Verify as configured: to what a session says of it the environment is preferred
     (REQUESTS_CA_BUNDLE).
     """
@@ -229,9 +233,7 @@ def _adapter(options: tls.TlsOptions) -> HTTPAdapter:
                 if options.ca_file or not options.verify
                 else verify
             )
-            return super().send(
-                request, stream, timeout, own, tls.certificate_files(options), proxies
-            )
+            return super().send(request, stream, timeout, own, certificate_files(options), proxies)
 
     return Verifying()
 
@@ -244,5 +246,5 @@ def _refusal(error: GoogleAPICallError) -> StoreFailure:
     code = re.sub(r"[^A-Za-z0-9._-]", "", reasons[0] if reasons else type(error).__name__)[:64]
     headers = getattr(error.response, "headers", {})
     return StoreFailure(
-        code or "Unknown", status, after_seconds=retry_after(headers.get("Retry-After"))
+        code or "Unknown", status, after_seconds=parse_retry_after(headers.get("Retry-After"))
     )

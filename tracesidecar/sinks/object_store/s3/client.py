@@ -16,8 +16,7 @@ from tracesidecar.sinks.object_store.errors import StoreFailure
 from tracesidecar.sinks.object_store.s3.checksums import checksum
 from tracesidecar.sinks.object_store.s3.options import Options
 from tracesidecar.sinks.object_store.stored import Stored
-from tracesidecar.sinks.transport import tls
-from tracesidecar.sinks.transport.retry_after import retry_after
+from tracesidecar.sinks.transport import certificate_files, parse_retry_after, tls_failure
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -208,7 +207,7 @@ class Bucket:
         except ResponseParserError:
             raise StoreFailure("UnreadableAnswer") from None
         except BotoCoreError as error:
-            raise StoreFailure(type(error).__name__, tls_reason=tls.why_it_failed(error)) from None
+            raise StoreFailure(type(error).__name__, tls_reason=tls_failure(error)) from None
         except OSError as error:
             raise StoreFailure(error.strerror or type(error).__name__) from error
 
@@ -257,7 +256,7 @@ def _make_client(options: Options) -> BaseClient:
             s3={"addressing_style": "path"} if options.path_style else {},
             connect_timeout=options.connect_timeout,
             read_timeout=min(options.timeout, READ_TIMEOUT_SECONDS),
-            client_cert=tls.certificate_files(options.tls),
+            client_cert=certificate_files(options.tls),
             request_checksum_calculation="when_required",
             max_pool_connections=2,
         ),
@@ -271,7 +270,7 @@ def _refusal(response: Mapping[str, Any]) -> StoreFailure:
     return StoreFailure(
         code or "Unknown",
         status,
-        after_seconds=retry_after(about.get("HTTPHeaders", {}).get("retry-after")),
+        after_seconds=parse_retry_after(about.get("HTTPHeaders", {}).get("retry-after")),
     )
 
 

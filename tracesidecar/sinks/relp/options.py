@@ -1,0 +1,21 @@
+"""The options of a `[[sink]]` of type `relp`."""
+
+from __future__ import annotations
+
+from tracesidecar.sinks.transport import SyslogMessageOptions, TlsOptions
+
+
+class Options(SyslogMessageOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The server's port and TLS, beside the options of its messages.
+
+    Without `tls` the connection is not encrypted. `timeout` is the longest wait for the server's
+    next answer, not for a whole batch.
+    """
+
+    port: int
+    tls: TlsOptions | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.port < 65536:
+            raise ValueError("port is not between 1 and 65535")
