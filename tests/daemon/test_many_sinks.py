@@ -146,7 +146,7 @@ class Works:
             load(str(config), {}).configuration,
             Journal.open(str(state)),
             Metrics(),
-            notices=None,
+            watcher=None,
             at=lambda _point: None,
         )
         self.pipeline = assembly.pipeline

@@ -301,6 +301,7 @@ def test_a_full_disk_under_the_lake_is_waited_for(sidecar: Sidecar) -> None:
 def test_requests_to_the_health_pages_do_not_fill_the_log(sidecar: Sidecar) -> None:
     sidecar.start()
     sidecar.wait_for_event("service.ready")
+    sidecar.wait_for_event("sink.connected")
     before = len(sidecar.log.read_bytes())
     for _ in range(20):
         urllib.request.urlopen(f"http://127.0.0.1:{sidecar.port}/livez", timeout=10).close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.daemon.sidecar import append, numbered
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.status import STALL_SECONDS, Condition, Observer
+from tracesidecar.daemon.status import STALL_SECONDS, Health, HealthMonitor
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
@@ -28,21 +28,21 @@ class Bench:
         configuration = Configuration(state_directory=str(state), source=(source,), sink=(sink,))
         journal, self.metrics = Journal.open(str(state)), Metrics()
         assembly = Wiring(
-            configuration, journal, self.metrics, notices=None, at=lambda _point: None
+            configuration, journal, self.metrics, watcher=None, at=lambda _point: None
         )
         self.pipeline = assembly.pipeline
         self.now = 1000.0
         self.pipeline.clock = lambda: self.now
         self.route = self.pipeline.routes["lake"]
         self.route.progressed_at = self.now
-        self.observer = Observer(self.pipeline, self.metrics, journal)
+        self.monitor = HealthMonitor(self.pipeline, self.metrics, journal)
 
-    async def after(self, seconds: float, *, scan: bool = True) -> Condition:
+    async def after(self, seconds: float, *, scan: bool = True) -> Health:
         """How it is so many seconds later."""
         self.now += seconds
         if scan:
             await self.pipeline.scan()
-        return await self.observer.look()
+        return await self.monitor.look()
 
 
 def test_a_sink_that_delivers_nothing_of_what_waits_is_not_ready(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def assembled(folder: Path) -> Wiring:
     source = SourceOptions(name="agent", include=(f"{folder}/traces/*.jsonl",))
     configuration = Configuration(state_directory=str(state), source=(source,), sink=sinks)
     return Wiring(
-        configuration, Journal.open(str(state)), Metrics(), notices=None, at=lambda _point: None
+        configuration, Journal.open(str(state)), Metrics(), watcher=None, at=lambda _point: None
     )
 
 
@@ -56,7 +56,7 @@ def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
         generate.write(str(tmp_path / "traces" / f"{number}.jsonl"), FILE_BYTES, seed=number)
     assembly = assembled(tmp_path)
     seen: Counter[tuple[str, int]] = Counter()
-    assembly._meanings._interpreters = {"agent": Counting(seen)}
+    assembly._events._interpreters = {"agent": Counting(seen)}
     assembly.pipeline.clock = lambda: (
         1000.0
     )  # no send is slow by it, whatever else the machine does

@@ -1,4 +1,4 @@
-"""What the daemon says first: what it found, where the result lies, how to look at it."""
+"""What the daemon prints first: what it found, where the result goes, how to look at it."""
 
 from __future__ import annotations
 
@@ -21,57 +21,62 @@ from tracesidecar.tail.segments import SegmentView
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What the first look found: files per source, and where each sink delivers to."""
+class StartSummary:
+    """What the first scan found: files per source, and where each sink delivers to."""
 
     files: dict[str, int]
     destinations: dict[str, str]
 
 
-def findings(configuration: Configuration, views: Mapping[int, SegmentView]) -> Findings:
-    """Take stock after the first look at the files."""
+def summarize_start(configuration: Configuration, views: Mapping[int, SegmentView]) -> StartSummary:
+    """Count the files of each source after the first scan."""
     count = Counter(view.segment.source for view in views.values())
-    destinations = {sink.name: destination_of(sink) for sink in configuration.sink}
-    return Findings(
-        {source.name: count[source.name] for source in configuration.source}, destinations
+    return StartSummary(
+        {source.name: count[source.name] for source in configuration.source},
+        {sink.name: destination_of(sink) for sink in configuration.sink},
     )
 
 
-def greeting(configuration: Configuration, path: str | None, found: Findings) -> list[str]:
-    """Lines for a person."""
-    lines = [
-        f"tracesidecar {__version__} · {'configuration ' + path if path else 'no configuration: the embedded default, nothing leaves this machine'}"
-    ]
+def banner(configuration: Configuration, path: str | None, summary: StartSummary) -> list[str]:
+    """Return the lines for a person at a terminal."""
+    origin = (
+        f"configuration {path}"
+        if path
+        else "no configuration: the embedded default, nothing leaves this machine"
+    )
+    lines = [f"tracesidecar {__version__} · {origin}"]
     for source in configuration.source:
-        count = found.files[source.name]
-        lines.append(
-            f"  {'follows' if count else 'watches'}  {source.name:<12} {count:>6} files   {', '.join(map(_short, source.include))}"
-        )
+        count = summary.files[source.name]
+        patterns = ", ".join(map(_short, source.include))
+        verb = "follows" if count else "watches"
+        lines.append(f"  {verb}  {source.name:<12} {count:>6} files   {patterns}")
     for sink in configuration.sink:
-        lines.append(
-            f"  ships to {sink.name:<12} {_short(found.destinations[sink.name].removeprefix('directory:'))}"
-        )
+        destination = _short(summary.destinations[sink.name].removeprefix("directory:"))
+        lines.append(f"  ships to {sink.name:<12} {destination}")
         folder = getattr(sink, "path", None)
         if isinstance(folder, str):
             lines.append(f"  look:    {_look(folder, sink)}")
-    if not any(found.files.values()):
+    if not any(summary.files.values()):
         lines.append(
-            f"  nothing there yet: what is written is shipped at once. To see it work, in another terminal here: {_program()} demo"
+            "  no trace files yet: they are shipped as soon as they are written. "
+            f"To see it work, run in another terminal here: {_program()} demo"
         )
     return lines
 
 
 def _look(folder: str, sink: SinkOptions) -> str:
-    """The command that shows what has arrived."""
-    place = f"{_short(folder) if shlex.quote(folder) == folder else shlex.quote(folder)}/{lake_root(sink.format)}/dt=*"
+    """Return the command that shows what has been delivered."""
+    root = lake_root(sink.format)
     if sink.format == "parquet":
-        return f"duckdb -c \"FROM read_parquet('{folder}/{lake_root(sink.format)}/*/*/*.parquet') LIMIT 10\""
+        return f"duckdb -c \"FROM read_parquet('{folder}/{root}/*/*/*.parquet') LIMIT 10\""
+    shown = _short(folder) if shlex.quote(folder) == folder else shlex.quote(folder)
     tool = {"gzip": "gzip -dc", "zstd": "zstd -dc", "none": "cat"}[sink.compression]
-    return f"{tool} {place}{'' if sink.format == 'raw' else '/dialect=*'}/*{EXTENSIONS[sink.compression]} | head"
+    dialects = "" if sink.format == "raw" else "/dialect=*"
+    return f"{tool} {shown}/{root}/dt=*{dialects}/*{EXTENSIONS[sink.compression]} | head"
 
 
 def _program() -> str:
-    """How this program is called from this folder."""
+    """Return how this program is called from this folder."""
     if shutil.which("tracesidecar"):
         return "tracesidecar"
     return shlex.quote(os.path.relpath(sys.argv[0]))

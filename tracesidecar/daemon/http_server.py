@@ -1,4 +1,4 @@
-"""Answer /metrics, /livez, /readyz and /status on a TCP port or a Unix socket.
+"""Serve the health pages on a TCP port or a Unix socket.
 
 The standard library's server, in a thread of its own: prometheus-client has loaded it already, and
 a web framework would cost a sixth of the memory that the idle daemon may take. It also answers when
@@ -21,7 +21,7 @@ CONTENT_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Page:
     """An HTTP status and a body."""
 
     status: int
@@ -40,11 +40,16 @@ class _UnixServer(ThreadingHTTPServer):
 
 
 class HealthServer:
-    """Serves the given pages until closed. Raises OSError where the address is taken."""
+    """Serves pages until closed; each request calls its page in a thread of its own.
 
-    def __init__(self, listen: str, pages: dict[str, Callable[[], Answer]]) -> None:
+    A page that raises TimeoutError or RuntimeError is answered with 503. Raises OSError if the
+    address is taken.
+    """
+
+    def __init__(self, listen: str, pages: dict[str, Callable[[], Page]]) -> None:
         handler = _handler(pages)
         if listen.startswith("unix:"):
+            # typeshed knows only the addresses of TCP
             self._server: ThreadingHTTPServer = _UnixServer(listen.removeprefix("unix:"), handler)  # type: ignore[arg-type]
         else:
             host, _, port = listen.rpartition(":")
@@ -55,44 +60,40 @@ class HealthServer:
         )
         self._thread.start()
 
-    @property
-    def port(self) -> int:
-        """The TCP port that was taken (for `:0`)."""
-        return self._server.server_port
-
     def close(self) -> None:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
 
 
-def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+def _handler(pages: dict[str, Callable[[], Page]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 10
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            page = pages.get(path)
-            try:
-                answer = (
-                    page() if page else Answer(404, b"try /metrics, /livez, /readyz or /status\n")
-                )
-            except (
-                TimeoutError,
-                RuntimeError,
-            ):  # the event loop or the worker thread does not answer, or is closing
-                answer = Answer(503, b"the daemon does not answer in time\n")
-            self.send_response(answer.status)
+            page = _answer(pages, path)
+            self.send_response(page.status)
             self.send_header("Content-Type", CONTENT_TYPES.get(path, "text/plain; charset=utf-8"))
-            self.send_header("Content-Length", str(len(answer.body)))
+            self.send_header("Content-Length", str(len(page.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            self.wfile.write(page.body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
-            """Requests are not logged: probes come every few seconds."""
+            """Log no request: probes come every few seconds."""
 
         def address_string(self) -> str:
             return "local"
 
     return Handler
+
+
+def _answer(pages: dict[str, Callable[[], Page]], path: str) -> Page:
+    if path not in pages:
+        return Page(404, b"try /metrics, /livez, /readyz or /status\n")
+    try:
+        return pages[path]()
+    except (TimeoutError, RuntimeError):
+        # the event loop or the worker thread hangs, or has ended because the daemon stops or reloads
+        return Page(503, b"the daemon does not answer in time\n")

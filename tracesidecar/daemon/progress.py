@@ -1,4 +1,4 @@
-"""A live line of progress on a terminal, which log lines do not tear."""
+"""A live line of progress on a terminal, which log lines do not break."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TextIO
 
-from tracesidecar.daemon.status import Observer
+from tracesidecar.daemon.status import HealthMonitor
 from tracesidecar.metrics import Metrics
 from tracesidecar.units import format_bytes
 
@@ -14,7 +14,7 @@ CLEAR = "\r\x1b[2K"
 
 
 class ProgressLine:
-    """A text stream with one more line below everything that is written to it."""
+    """A text stream that keeps one more line below everything that is written to it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -22,7 +22,7 @@ class ProgressLine:
 
     def show(self, line: str) -> None:
         """Replace the line."""
-        self._line = line[: _columns(self._stream) - 1]  # one that wraps could not be cleared
+        self._line = line[: _columns(self._stream) - 1]  # a line that wraps could not be cleared
         self._stream.write(CLEAR + self._line)
         self._stream.flush()
 
@@ -38,29 +38,29 @@ class ProgressLine:
         self._stream.flush()
 
     def finish(self) -> None:
-        """Leave the last line standing."""
+        """Leave the last line on the screen, and begin a new one."""
         if self._line:
             self._stream.write("\n")
             self._line = ""
             self._stream.flush()
 
 
-async def show_progress(line: ProgressLine, observer: Observer, metrics: Metrics) -> None:
-    """Keep the line true, once a second, until cancelled."""
+async def show_progress(line: ProgressLine, monitor: HealthMonitor, metrics: Metrics) -> None:
+    """Update the line once a second, until cancelled."""
     while True:
-        condition = await observer.look()
-        lag = max((sink.lag_bytes for sink in condition.sinks), default=0)
+        health = await monitor.look()
+        lag = max((sink.lag_bytes for sink in health.sinks), default=0)
         trouble = next(
-            (f" · {sink.name}: {sink.trouble}" for sink in condition.sinks if sink.trouble), ""
+            (f" · {sink.name}: {sink.trouble}" for sink in health.sinks if sink.trouble), ""
         )
-        delivered = _total(metrics, "delivered_lines_total")
-        cut, refused = (
-            _total(metrics, "redactions_total"),
-            _total(metrics, "quarantined_lines_total"),
+        parts = (
+            f"{health.files:,} {'file' if health.files == 1 else 'files'}",
+            f"{_total(metrics, 'delivered_lines_total'):,} lines delivered",
+            f"{_total(metrics, 'redactions_total'):,} secrets redacted",
+            f"{_total(metrics, 'quarantined_lines_total'):,} quarantined",
+            f"{format_bytes(lag)} to go{trouble}",
         )
-        files = f"{condition.files:,} {'file' if condition.files == 1 else 'files'}"
-        text = f"{files} · {delivered:,} lines delivered · {cut:,} secrets cut · {refused:,} quarantined · {format_bytes(lag)} to go{trouble}"
-        line.show(text)
+        line.show(" · ".join(parts))
         await asyncio.sleep(1.0)
 
 

@@ -1,5 +1,5 @@
-"""Whether the redaction can be trusted: what is switched off is said at each start, and planted
-secrets go through it at start and every hour.
+"""Check that the redaction can be trusted: rules that are switched off are logged at each start,
+and planted secrets are put through it at start and every hour.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ log = structlog.get_logger()
 SELF_TEST_SECONDS = 3600.0
 
 
-def tell_disabled(options: RedactionOptions) -> None:
-    """Warn of each rule for secrets that the configuration switches off."""
+def warn_of_disabled_rules(options: RedactionOptions) -> None:
+    """Log a warning for each rule for secrets that the configuration switches off."""
     if not options.disable:
         return
     for rule in load_catalogue().rule:
@@ -30,20 +30,21 @@ def tell_disabled(options: RedactionOptions) -> None:
             )
 
 
-def prove(sanitizer: Sanitizer) -> None:
-    """Raise RedactionError where a planted secret passes."""
-    if passed := sanitizer.self_test():
+def check_redaction(sanitizer: Sanitizer) -> None:
+    """Raise RedactionError if a planted secret is not redacted."""
+    if missed := sanitizer.self_test():
         raise RedactionError(
-            f"the redaction lets planted secrets pass ({', '.join(passed)}): nothing is shipped; install tracesidecar anew, or report this"
+            f"the redaction misses planted secrets ({', '.join(missed)}): nothing is shipped; "
+            "reinstall tracesidecar, or report this"
         )
 
 
-async def watch(service: Service, sanitizer: Sanitizer) -> None:
-    """Prove it again and again; the first time that it fails, everything stops."""
+async def check_redaction_hourly(service: Service, sanitizer: Sanitizer) -> None:
+    """Repeat the check; the first time that it fails, stop all shipping and return."""
     while True:
         await asyncio.sleep(SELF_TEST_SECONDS)
         try:
-            await service.pipeline.work(prove, sanitizer)
+            await service.pipeline.work(check_redaction, sanitizer)
         except RedactionError as error:
             log.error("redaction.failed", problem=str(error))
             await service.halt()

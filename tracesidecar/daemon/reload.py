@@ -1,18 +1,50 @@
-"""What a new configuration changes while the daemon runs."""
+"""Apply a changed configuration while the daemon runs (SIGHUP)."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
+import structlog
 
+from tracesidecar.config.load import load
 from tracesidecar.config.schema import Configuration
+from tracesidecar.daemon.wiring import interpreting_sinks, reject_moved_destination
+from tracesidecar.errors import ConfigurationError
+from tracesidecar.journal.journal import Journal
+from tracesidecar.logs import frames
+
+log = structlog.get_logger()
+
+
+class Reloadable(Protocol):
+    """The daemon, as far as a reload changes it."""
+
+    @property
+    def configuration(self) -> Configuration: ...
+
+    @property
+    def is_stopping(self) -> bool: ...
+
+    async def replace_sinks(self, new: Configuration, change: Difference) -> None:
+        """Change only the sinks that differ; the others go on undisturbed."""
+        ...
+
+    async def restart(self, new: Configuration) -> None:
+        """Stop the service and start it with the new configuration; return once that has begun."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`fixed` names keys that only a restart changes; `is_core` tells that sources or rules
-    changed, so that every sink starts anew.
+    """How two configurations differ.
+
+    `fixed` names the keys that only a restart of the process changes. `is_core`: sources, rules or
+    limits changed, so that every sink starts again. A changed sink is in both `removed` and
+    `added`.
     """
 
     fixed: tuple[str, ...]
@@ -21,8 +53,60 @@ class Difference:
     added: tuple[str, ...]
 
 
+class Reloader:
+    """Loads the configuration again on request.
+
+    A request that arrives during a reload leads to one more reload after it. A configuration that
+    is invalid is rejected, and the daemon keeps the one that it has.
+    """
+
+    def __init__(self, path: str | None, journal: Journal, daemon: Reloadable) -> None:
+        self._path = path
+        self._journal = journal
+        self._daemon = daemon
+        self._requested = asyncio.Event()
+
+    def request(self) -> None:
+        """Ask for a reload; called by the signal handler in the event loop."""
+        self._requested.set()
+
+    async def run(self) -> None:
+        """Serve requests until cancelled."""
+        while True:
+            await self._requested.wait()
+            self._requested.clear()
+            if self._daemon.is_stopping:
+                continue
+            try:
+                await self._reload()
+            except ConfigurationError as error:
+                log.error("reload.refused", problem=str(error))
+            except Exception as error:  # noqa: BLE001 - a bug or a full disk in a reload must not stop what ships well; its message may quote a secret of the file
+                log.error(
+                    "reload.refused",
+                    problem=f"unexpected {type(error).__name__}",
+                    where=frames(error),
+                )
+            else:
+                log.info("reload.done")
+
+    async def _reload(self) -> None:
+        loaded = await asyncio.to_thread(load, self._path, os.environ)
+        old, new = self._daemon.configuration, loaded.configuration
+        change = difference(old, new)
+        for options in new.sink:
+            reject_moved_destination(options, self._journal)
+        for key in change.fixed:
+            log.warning("reload.needs_restart", key=key)
+        new = keep_fixed(old, new)
+        if change.is_core or _shares(new) != _shares(old):
+            await self._daemon.restart(new)
+        else:
+            await self._daemon.replace_sinks(new, change)
+
+
 def difference(old: Configuration, new: Configuration) -> Difference:
-    """Compare two valid configurations. A changed sink is both removed and added."""
+    """Compare two valid configurations."""
     fixed = [] if old.state_directory == new.state_directory else ["state_directory"]
     fixed += [] if old.daemon.listen == new.daemon.listen else ["daemon.listen"]
     bare = msgspec.structs.replace(new.daemon, listen=old.daemon.listen)
@@ -39,6 +123,11 @@ def difference(old: Configuration, new: Configuration) -> Difference:
 
 
 def keep_fixed(old: Configuration, new: Configuration) -> Configuration:
-    """The new configuration with what only a restart changes left as it was."""
+    """Return the new configuration, with the old values of what only a restart changes."""
     daemon = msgspec.structs.replace(new.daemon, listen=old.daemon.listen)
     return msgspec.structs.replace(new, state_directory=old.state_directory, daemon=daemon)
+
+
+def _shares(configuration: Configuration) -> tuple[int, int]:
+    """Return what the caches and each sink's share of the memory depend on."""
+    return interpreting_sinks(configuration), len(configuration.sink)

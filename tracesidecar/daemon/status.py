@@ -28,7 +28,7 @@ sink is not ready.
 """
 
 
-class SinkCondition(msgspec.Struct, frozen=True):
+class SinkHealth(msgspec.Struct, frozen=True):
     """One sink's part of /status.
 
     Lag counts bytes on disk that the destination does not have; `trouble` is empty while all is
@@ -44,7 +44,7 @@ class SinkCondition(msgspec.Struct, frozen=True):
     trouble: str
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True):
     """The document of /status."""
 
     version: str
@@ -55,7 +55,7 @@ class Condition(msgspec.Struct, frozen=True):
     held_bytes: int
     at_risk_bytes: int
     memory_bytes: int
-    sinks: tuple[SinkCondition, ...]
+    sinks: tuple[SinkHealth, ...]
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Known:
     state: str = ""
 
 
-class Observer:
+class HealthMonitor:
     """Looks at a pipeline and keeps the gauges and the journal's sink states true."""
 
     def __init__(self, pipeline: Pipeline, metrics: Metrics, journal: Journal) -> None:
@@ -75,13 +75,13 @@ class Observer:
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, State]] = set()
 
-    async def look(self) -> Condition:
+    async def look(self) -> Health:
         """Take stock; cost goes with what is behind, not with what is there."""
         return await self._pipeline.work(self._take_stock)
 
-    async def note(self, condition: Condition) -> None:
+    async def record(self, health: Health) -> None:
         """Have the journal know how the sinks are; one that cannot be written learns it later."""
-        for sink in condition.sinks:
+        for sink in health.sinks:
             known = self._noted.get(sink.name, _Known())
             if (known.retries, known.state) == (sink.retries, sink.state):
                 continue
@@ -95,7 +95,7 @@ class Observer:
             else:
                 self._noted[sink.name] = _Known(sink.retries, sink.state)
 
-    def _take_stock(self) -> Condition:
+    def _take_stock(self) -> Health:
         pipeline, metrics = self._pipeline, self._metrics
         now, scan = pipeline.clock(), pipeline.last_scan
         routes = tuple(pipeline.routes.values())
@@ -132,7 +132,7 @@ class Observer:
         at_risk = self._at_risk()
         metrics.at_risk_bytes.set(at_risk)
         metrics.memory_used.set(memory)
-        return Condition(
+        return Health(
             __version__,
             not why_not,
             why_not,
@@ -163,7 +163,7 @@ class Observer:
         committed = route.committed.get(segment)
         return max(0, view.size - (committed.offset if committed else 0))
 
-    def _sink(self, route: SinkState, now: float) -> SinkCondition:
+    def _sink(self, route: SinkState, now: float) -> SinkHealth:
         lag = sum(self._behind(route, segment) for segment in route.behind_since)
         seconds = now - min(route.behind_since.values()) if lag else 0.0
         self._metrics.lag_bytes.labels(route.name).set(lag)
@@ -172,7 +172,7 @@ class Observer:
         retries, trouble = (
             (events.retries, events.trouble) if isinstance(events, SinkEvents) else (0, "")
         )
-        return SinkCondition(
+        return SinkHealth(
             route.name,
             route.state,
             route.options.required,
@@ -183,7 +183,7 @@ class Observer:
         )
 
 
-def _stalled(route: SinkState, sink: SinkCondition, now: float) -> str:
+def _stalled(route: SinkState, sink: SinkHealth, now: float) -> str:
     """Why this sink keeps the service from being ready, empty when it does not."""
     patience = max(STALL_SECONDS, 3 * route.options.batch.age)
     if not sink.required:

@@ -1,4 +1,4 @@
-"""Tell systemd how the service is (sd_notify protocol: datagrams to $NOTIFY_SOCKET)."""
+"""Report the state of the service to systemd (sd_notify(3): datagrams to $NOTIFY_SOCKET)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import socket
 from collections.abc import Mapping
 
 
-class Notifier:
-    """Silent where no service manager listens."""
+class SystemdNotifier:
+    """Sends states to the service manager; does nothing if there is none.
+
+    `watchdog_seconds` is how long the service may go without `WATCHDOG=1`, None if nobody watches.
+    """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
@@ -18,12 +21,13 @@ class Notifier:
         )
 
     def send(self, *states: str) -> None:
-        """Send `READY=1`, `STATUS=…`, `WATCHDOG=1`, `STOPPING=1`."""
+        """Send states such as `READY=1`, `STATUS=…`, `WATCHDOG=1` or `STOPPING=1`."""
         if not self._address:
             return
+        # systemd writes the NUL byte of an abstract address as "@"
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as client:
             try:
                 client.sendto("\n".join(states).encode(), address)
             except OSError:
-                self._address = ""  # the manager is gone: nobody is left to tell
+                self._address = ""  # the service manager is gone

@@ -1,4 +1,4 @@
-"""Put the parts together as the configuration says."""
+"""Build the parts of the pipeline that a configuration describes, and connect them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracesidecar import __version__
 from tracesidecar.batch.bodies import Encoding
 from tracesidecar.batch.builder import BatchSpec
 from tracesidecar.config.schema import Configuration
-from tracesidecar.daemon.redaction_check import prove
+from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver.delivery import Delivery
 from tracesidecar.deliver.events import SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
@@ -44,14 +44,14 @@ from tracesidecar.sinks.registry import (
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.tailer import Tailer
 
-CACHE_BYTES = 8 << 20
-MEANINGS_CACHE_BYTES = 12 << 20
+CHUNK_CACHE_BYTES = 8 << 20
+EVENT_CACHE_BYTES = 12 << 20
 
 
 class Wiring:
     """The parts of one configuration, over one journal.
 
-    Routes are made one by one, so that a reload can change a single sink.
+    Sinks are built one by one, so that a reload can replace a single one.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Wiring:
         journal: Journal,
         metrics: Metrics,
         *,
-        notices: Watcher | None,
+        watcher: Watcher | None,
         at: Callable[[str], None],
     ) -> None:
         self.configuration = configuration
@@ -72,73 +72,73 @@ class Wiring:
             cache_directory=os.path.join(state, "cache"),
             digest_key=journal.key,
         )
-        prove(self.sanitizer)
-        self.collector = Tailer(
+        check_redaction(self.sanitizer)
+        self.tailer = Tailer(
             configuration.source,
             journal,
             key=journal.key,
             held_directory=os.path.join(state, "held"),
             held_limit=daemon.held_limit,
             poll_interval=daemon.poll_interval,
-            notices=notices,
+            notices=watcher,
             at=at,
         )
-        interpreting = interpreters_wanted(configuration)
-        pieces_bytes = (
-            min(CACHE_BYTES, daemon.memory_limit // 4) if len(configuration.sink) > 1 else 0
+        interpreting = interpreting_sinks(configuration)
+        chunk_cache_bytes = (
+            min(CHUNK_CACHE_BYTES, daemon.memory_limit // 4) if len(configuration.sink) > 1 else 0
         )
-        meanings_bytes = (
-            min(MEANINGS_CACHE_BYTES, daemon.memory_limit // 4) if interpreting > 1 else 0
+        event_cache_bytes = (
+            min(EVENT_CACHE_BYTES, daemon.memory_limit // 4) if interpreting > 1 else 0
         )
-        self._cache_bytes = pieces_bytes + meanings_bytes
+        self._cache_bytes = chunk_cache_bytes + event_cache_bytes
         sources = {source.name: source for source in configuration.source}
         sealing.sweep(state, journal.sealed_files())
         vault = (
             sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
         )
         interprets = interpreting > 0 or self._has_planned_events()
-        pieces = ChunkReader(
-            self.collector,
+        chunk_reader = ChunkReader(
+            self.tailer,
             self.sanitizer,
             sources,
             key=journal.key,
             metrics=metrics,
-            cache_bytes=pieces_bytes,
+            cache_bytes=chunk_cache_bytes,
             vault=vault,
             with_places=interprets,
         )
-        self._meanings = EventCache(
-            self.collector,
-            pieces,
+        self._events = EventCache(
+            self.tailer,
+            chunk_reader,
             self._interpreters() if interprets else {},
-            cache_bytes=meanings_bytes,
+            cache_bytes=event_cache_bytes,
         )
         self.pipeline = Pipeline(
-            collector=self.collector,
-            material=ReplaySource(pieces, self._meanings),
+            collector=self.tailer,
+            material=ReplaySource(chunk_reader, self._events),
             journal=journal,
             metrics=metrics,
             at=at,
         )
-        for options in sorted(
-            configuration.sink, key=lambda options: options.start == "now"
-        ):  # the others have a say in what is still needed
-            self.pipeline.exchange((), [self.route(options)])
+        # sinks that start "now" come last: what is still needed depends on the others too
+        for options in sorted(configuration.sink, key=lambda options: options.start == "now"):
+            self.pipeline.exchange((), [self.sink_state(options)])
         journal.forget_redrives(options.name for options in configuration.sink)
         self.pipeline.retain_refused()
-        self.pipeline.settle(tuple(self.collector.segments()))
+        self.pipeline.settle(tuple(self.tailer.segments()))
 
-    def route(self, options: SinkOptions) -> SinkState:
-        """Make one sink's way; in the worker thread, once there is one.
+    def sink_state(self, options: SinkOptions) -> SinkState:
+        """Build one sink, with its delivery and its position in every segment.
 
-        Raises ConfigurationError as `refuse_moved` does.
+        Call it in the worker thread once there is one. Raises ConfigurationError as
+        `reject_moved_destination` does.
         """
         self._begin(options)
         daemon = self.configuration.daemon
-        form = BatchSpec(
+        spec = BatchSpec(
             sink=options.name,
             host=host_name(),
-            form=form_of(options),
+            form=encoding_of(options),
             fingerprint=fingerprint(self.configuration, options, self.sanitizer.version),
             rules=self.sanitizer.version,
             labels={source.name: source.labels for source in self.configuration.source},
@@ -148,14 +148,14 @@ class Wiring:
         return SinkState(
             options,
             delivery,
-            form,
+            spec,
             self._journal.offsets(options.name),
             share,
             progressed_at=time.monotonic(),
         )
 
     def _has_planned_events(self) -> bool:
-        """Tell whether a plan of a sink that took events before is still to be finished."""
+        """Return whether a plan with events is unfinished: the sink may take raw lines by now."""
         plans = (
             plan
             for options in self.configuration.sink
@@ -164,7 +164,7 @@ class Wiring:
         return any(format_of(each.name) != "raw" for plan in plans for each in plan.objects)
 
     def _interpreters(self) -> dict[str, Interpreter]:
-        """One for each source."""
+        """Return one interpreter for each source."""
         metric = self._metrics.unknown_types
         return {
             source.name: Interpreter(
@@ -177,34 +177,35 @@ class Wiring:
         }
 
     def _begin(self, options: SinkOptions) -> None:
-        refuse_moved(options, self._journal)
+        """Let a sink that is new, or has a new destination, start where its options say."""
+        reject_moved_destination(options, self._journal)
         destination = destination_of(options)
         if destination == self._journal.destination(options.name):
             return
-        reached = self._ends(options) if options.start == "now" else {}
+        reached = self._current_ends(options) if options.start == "now" else {}
         self._journal.begin_sink(options.name, destination, reached)
 
-    def _ends(self, options: SinkOptions) -> dict[int, Checkpoint]:
-        """The end of the last whole line of every segment that is there now."""
+    def _current_ends(self, options: SinkOptions) -> dict[int, Checkpoint]:
+        """Return the end of the last whole line of every segment that is there now."""
         self.pipeline.look(full=True)
         ends = {}
-        for segment, view in self.collector.segments().items():
+        for segment, view in self.tailer.segments().items():
             if options.takes(view.segment.source):
                 at = BEGINNING
                 while (
-                    chunk := self.collector.read(segment, at)
+                    chunk := self.tailer.read(segment, at)
                 ) is not None and chunk.end <= view.size:
                     at = chunk.next
                 ends[segment] = (
-                    replace(at, state=self._meanings.entry(segment, at.offset))
-                    if form_of(options).interprets
+                    replace(at, state=self._events.entry(segment, at.offset))
+                    if encoding_of(options).interprets
                     else at
                 )
         return ends
 
 
-def form_of(options: SinkOptions) -> Encoding:
-    """How the records of a sink are encoded."""
+def encoding_of(options: SinkOptions) -> Encoding:
+    """Return how the records of a sink are encoded."""
     return Encoding(
         sink_type(options.type).delivery_unit,
         options.format,
@@ -214,34 +215,33 @@ def form_of(options: SinkOptions) -> Encoding:
     )
 
 
-def interpreters_wanted(configuration: Configuration) -> int:
-    """How many sinks take events."""
-    return sum(form_of(options).interprets for options in configuration.sink)
+def interpreting_sinks(configuration: Configuration) -> int:
+    """Return how many sinks take events, for which lines must be interpreted."""
+    return sum(encoding_of(options).interprets for options in configuration.sink)
 
 
-def refuse_moved(options: SinkOptions, journal: Journal) -> None:
-    """Raise ConfigurationError where the sink's name stood for another destination and nothing says
-    what is meant.
+def reject_moved_destination(options: SinkOptions, journal: Journal) -> None:
+    """Raise ConfigurationError if the sink's name belongs to another destination in the journal,
+    and the options do not say where to start at the new one.
     """
-    before, now = (
-        journal.destination(options.name),
-        destination_of(options),
-    )
+    before = journal.destination(options.name)
+    now = destination_of(options)
     if before not in (None, now) and options.start is None:
         raise ConfigurationError(
-            f'sink "{options.name}" used to deliver to {before} and is now to deliver to {now}: say start = "beginning" '
-            '(deliver everything that is still on disk to the new place) or start = "now", or give the sink another name'
+            f'sink "{options.name}" used to deliver to {before} and is now to deliver to {now}: '
+            'set start = "beginning" (deliver everything that is still on disk to the new '
+            'destination) or start = "now", or give the sink another name'
         )
 
 
 def host_name() -> str:
-    """This host's name as it may stand in an object's name."""
+    """Return the name of this host in the form in which objects are named after it."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "host"
 
 
 def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) -> str:
-    """Name all that shapes the bytes of a sink's batches: a repeat with the same fingerprint has
-    the same bytes.
+    """Return a digest of everything that determines the bytes of a sink's batches: a batch that is
+    built again under the same fingerprint has the same bytes.
     """
     sources: Mapping[str, tuple[bool, int]] = {
         source.name: (source.repair, int(source.max_line)) for source in configuration.source
@@ -260,8 +260,8 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
         compressor,
         sorted(sources.items()),
     )
-    if form_of(options).interprets:
-        meaning = [
+    if encoding_of(options).interprets:
+        interpretation = [
             (source.name, source.dialect, sorted(source.labels.items()))
             for source in configuration.source
         ]
@@ -270,7 +270,7 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
             record_limit_of(options),
             SCHEMA_VERSION,
             cost_source(),
-            meaning,
+            interpretation,
             host_name(),
         )
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

@@ -1,0 +1,181 @@
+"""The service that one configuration describes, with the tasks that go along with it.
+
+A reload that changes more than single sinks replaces the generation; the process stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tracesidecar.config.schema import Configuration
+from tracesidecar.daemon.banner import banner, summarize_start
+from tracesidecar.daemon.child_process import ChildProcess
+from tracesidecar.daemon.progress import ProgressLine, show_progress
+from tracesidecar.daemon.redaction_check import check_redaction_hourly, warn_of_disabled_rules
+from tracesidecar.daemon.status import Health, HealthMonitor
+from tracesidecar.daemon.systemd import SystemdNotifier
+from tracesidecar.daemon.tasks import run_beside
+from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.journal.journal import Journal
+from tracesidecar.metrics import Metrics
+from tracesidecar.pipeline.service import DrainResult, Service
+from tracesidecar.tail.discovery.watcher import Watcher
+from tracesidecar.tail.glob import Pattern
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 5.0
+"""How often the gauges and the journal's notes about the sinks are brought up to date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a run differs from the service.
+
+    `once`: drain at once. `progress` is the terminal to draw on. `child` is the agent of `exec`:
+    the daemon drains after it. `at` is called at each named point, so that tests can stop there.
+    """
+
+    once: bool = False
+    progress: ProgressLine | None = None
+    child: ChildProcess | None = None
+    at: Callable[[str], None] = lambda _point: None
+
+
+class Generation:
+    """Builds the service for a configuration and runs it until it has drained.
+
+    Construction blocks: it compiles the rules and reads the journal. Raises ConfigurationError or
+    RedactionError if the configuration cannot be run.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        path: str | None,
+        journal: Journal,
+        metrics: Metrics,
+        *,
+        mode: Mode,
+        systemd: SystemdNotifier,
+        started: asyncio.Event,
+    ) -> None:
+        """`started` is set after the first scan: from then on no new file is missed."""
+        self._configuration = configuration
+        self._path = path
+        self._metrics = metrics
+        self._mode = mode
+        self._systemd = systemd
+        self._loop = asyncio.get_running_loop()
+        self._started = started
+        self._watcher = self._watch()
+        warn_of_disabled_rules(configuration.redaction)
+        self._wiring = Wiring(configuration, journal, metrics, watcher=self._watcher, at=mode.at)
+        self.service = Service(
+            self._wiring.pipeline, poll_seconds=configuration.daemon.poll_interval
+        )
+        self.monitor = HealthMonitor(self._wiring.pipeline, metrics, journal)
+        log.info(
+            "service.started",
+            engine=self._wiring.sanitizer.engine,
+            rules=self._wiring.sanitizer.version,
+            sinks=[sink.name for sink in configuration.sink],
+        )
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: the collector need not look at it again
+
+    async def run(self) -> DrainResult:
+        """Run until drained, then release everything that was opened."""
+        service = self.service.run(
+            drain_seconds=self._configuration.daemon.drain_deadline, whole_backlog=self._mode.once
+        )
+        try:
+            return await run_beside(service, self._companions())
+        finally:
+            if self._mode.progress is not None:
+                self._mode.progress.finish()
+            if self._watcher is not None:
+                self._watcher.close()
+            self._wiring.pipeline.close()
+            self._wiring.tailer.close()
+
+    async def replace_sinks(
+        self, configuration: Configuration, removed: tuple[str, ...], added: tuple[str, ...]
+    ) -> None:
+        """Replace single sinks while the others go on."""
+        self._configuration = self._wiring.configuration = configuration
+        wanted = [options for options in configuration.sink if options.name in added]
+        await self.service.exchange(
+            removed, lambda: [self._wiring.sink_state(options) for options in wanted]
+        )
+
+    def _watch(self) -> Watcher | None:
+        if self._mode.once or os.environ.get("TRACESIDECAR_NOTICES") == "off":
+            return None
+        roots = {
+            Pattern.parse(glob).root
+            for source in self._configuration.source
+            for glob in source.include
+        }
+        return Watcher(sorted(roots), wake=self._wake)
+
+    def _wake(self) -> None:
+        """Called by the watcher's thread."""
+        self._loop.call_soon_threadsafe(self.service.wake.set)
+
+    def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield check_redaction_hourly(self.service, self._wiring.sanitizer)
+        yield self._look_regularly()
+        yield self._announce()
+        if self._systemd.watchdog_seconds:
+            yield self._feed_watchdog(self._systemd.watchdog_seconds)
+        if self._mode.progress is not None:
+            yield show_progress(self._mode.progress, self.monitor, self._metrics)
+
+    async def _announce(self) -> None:
+        """Report that the service is ready: after the first scan, and once each sink has tried."""
+        await self.service.pipeline.first_scan.wait()
+        self._started.set()
+        for route in tuple(self.service.pipeline.routes.values()):
+            await route.delivery.tried.wait()
+        self._systemd.send("READY=1", "STATUS=running")
+        summary = summarize_start(self._configuration, self._wiring.tailer.segments())
+        if self._mode.progress is not None:
+            self._mode.progress.write(
+                "\n".join(banner(self._configuration, self._path, summary)) + "\n"
+            )
+        else:
+            log.info(
+                "service.ready",
+                configuration=self._path or "embedded default",
+                files=summary.files,
+                destinations=summary.destinations,
+            )
+
+    async def _look_regularly(self) -> None:
+        while True:
+            health = await self.monitor.look()
+            await self.monitor.record(health)
+            self._systemd.send(f"STATUS={_status_line(health)}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _feed_watchdog(self, seconds: float) -> None:
+        """Only while the worker thread still takes work: systemd restarts a process that hangs."""
+        while True:
+            await self.service.pipeline.work(lambda: None)
+            self._systemd.send("WATCHDOG=1")
+            await asyncio.sleep(seconds / 3)
+
+
+def _status_line(health: Health) -> str:
+    lag = sum(sink.lag_bytes for sink in health.sinks)
+    return f"{health.files} files, {lag} bytes to deliver" + "".join(
+        f"; {sink.name}: {sink.state}" for sink in health.sinks if sink.state != "running"
+    )

@@ -1,0 +1,130 @@
+"""The three ways to run the daemon: as a service, once, or around an agent."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from tracesidecar import logs
+from tracesidecar.config.load import Loaded
+from tracesidecar.daemon.child_process import ChildProcess
+from tracesidecar.daemon.daemon import Daemon
+from tracesidecar.daemon.generation import Mode
+from tracesidecar.daemon.progress import ProgressLine
+from tracesidecar.exit_codes import ExitCode
+from tracesidecar.journal import lock
+from tracesidecar.journal.journal import Journal
+from tracesidecar.pipeline.service import DrainResult, LeftBehind
+from tracesidecar.pipeline.sink_loop import ignore
+
+log = structlog.get_logger()
+
+MOST_LISTED = 20
+"""How many undelivered ranges are logged one by one; the count is always logged."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains."""
+
+    reason: str
+    left: tuple[LeftBehind, ...] = ()
+    torn: tuple[LeftBehind, ...] = ()
+    quarantined: int = 0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return how the process ends, leaving aside `--strict` and the exit code of an agent."""
+        return ExitCode.LEFT_BEHIND if self.reason else ExitCode.DONE
+
+
+def run(loaded: Loaded, *, at: Callable[[str], None] = ignore) -> int:
+    """Follow and ship until a signal stops the process; return its exit code."""
+    return _run_and_report(loaded, Mode(progress=_terminal(), at=at)).exit_code
+
+
+def ship_once(
+    loaded: Loaded, *, strict: bool, as_json: bool, at: Callable[[str], None] = ignore
+) -> int:
+    """Ship everything that is there now; return the exit code."""
+    outcome = _run_and_report(loaded, Mode(once=True, progress=_terminal(), at=at))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
+    if strict and outcome.quarantined and outcome.exit_code == ExitCode.DONE:
+        return ExitCode.QUARANTINED
+    return outcome.exit_code
+
+
+def exec_command(
+    loaded: Loaded, command: Sequence[str], *, at: Callable[[str], None] = ignore
+) -> int:
+    """Ship while the agent runs, and drain after it; return its exit code unless that is 0."""
+    child = ChildProcess(command)
+    outcome = _run_and_report(loaded, Mode(at=at, child=child))
+    if child.exit_code in {child.NOT_EXECUTABLE, child.NOT_FOUND}:
+        log.error(
+            "exec.failed",
+            problem="the command cannot be started: is it installed and executable?",
+            exit_code=child.exit_code,
+        )
+    return child.exit_code or outcome.exit_code
+
+
+def _run_and_report(loaded: Loaded, mode: Mode) -> Outcome:
+    """Hold the state directory, run until drained, and log how it ended.
+
+    Raises StateLocked if another process holds the state directory.
+    """
+    logs.configure(mode.progress)
+    directory = loaded.configuration.state_directory
+    lock.prepare(directory)
+    with lock.locked(directory):
+        journal = Journal.open(directory)
+        try:
+            result = asyncio.run(_drained(loaded, journal, mode))
+            quarantined = journal.newly_refused
+        finally:
+            journal.close()
+    is_complete = result.has_looked and not result.left
+    outcome = Outcome("" if is_complete else "left_behind", result.left, result.torn, quarantined)
+    _log_outcome(outcome)
+    return outcome
+
+
+async def _drained(loaded: Loaded, journal: Journal, mode: Mode) -> DrainResult:
+    return await Daemon(loaded, journal, mode).run()
+
+
+def _log_outcome(outcome: Outcome) -> None:
+    for torn in outcome.torn[:MOST_LISTED]:
+        log.info(
+            "drain.unfinished_line",
+            sink=torn.sink,
+            path=torn.path,
+            offset=torn.offset,
+            bytes=torn.size - torn.offset,
+        )
+    for left in outcome.left[:MOST_LISTED]:
+        log.error(
+            "drain.left_behind",
+            sink=left.sink,
+            path=left.path,
+            offset=left.offset,
+            bytes=left.size - left.offset,
+        )
+    if outcome.reason:
+        log.error(
+            "drain.incomplete",
+            ranges=len(outcome.left),
+            remedy="the data stays on disk; the next run with this state directory delivers it",
+        )
+    else:
+        log.info("drain.complete", quarantined=outcome.quarantined)
+
+
+def _terminal() -> ProgressLine | None:
+    """Return where to draw progress: stderr, if a person sees it."""
+    return ProgressLine(sys.stderr) if sys.stderr.isatty() else None
