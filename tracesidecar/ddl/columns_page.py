@@ -6,11 +6,15 @@ from tracesidecar.dialects import COLUMNS, PARTITIONS, Column
 
 _HEAD = """# The columns of an event
 
-Made from the schema (`tracesidecar/dialects/event.py`) by `python -m tracesidecar.ddl.columns_page`. NULL means that the source did not say; 0 is a measured
-zero. Everything nested is a JSON string. Columns are only ever added, and never change their type. `dt` and `dialect` are partitions: in a lake they
-stand in the path, everywhere else in the row. Times are RFC 3339 in UTC with microseconds as text in JSON, and timestamps in Parquet and in tables.
+This page is generated from the schema (`tracesidecar/dialects/event.py`) by
+`python -m tracesidecar.ddl.columns_page`.
 
-Columns in bold always have a value.
+NULL means that the source does not say; 0 is a measured zero. Nested values are JSON strings.
+Columns are only ever added, and never change their type. `dt` and `dialect` are partitions: in a
+lake they are in the path, everywhere else in the row. Times are RFC 3339 text in UTC with
+microseconds in JSON, and timestamps in Parquet and in tables.
+
+Columns in **bold** always have a value.
 
 | column | type | meaning | OpenTelemetry | ECS | OCSF |
 |---|---|---|---|---|---|

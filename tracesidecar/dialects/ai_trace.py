@@ -1,5 +1,6 @@
-"""ai-trace: one line for each step of an agent; which agent and session it was, only the file's
-name says.
+"""ai-trace: one line for each step of an agent.
+
+Only the name of the file says which agent and session it was.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from tracesidecar.dialects.state import stem
 
 _KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
 _FILE = re.compile(r"((.{1,200})_\d{8}_\d{6})")
-"""`{agent}_{session_id}.jsonl`; the agent's name may have underlines too."""
+"""`{agent}_{session_id}.jsonl`; the name of the agent may have underscores too."""
 _OUTCOMES: dict[str, Outcome] = {"ok": "success", "error": "failure"}
 _STEPS = 64
-"""Steps nest, so the second line of one may come a few lines later."""
+"""How many steps are remembered: they nest, so a step may come again a few lines later."""
 
 
 class State(msgspec.Struct):
-    """Whose file it is, and the last steps."""
+    """The session and agent of the file, and its last steps."""
 
     conversation: str | None = None
     agent: str | None = None
@@ -31,7 +32,7 @@ class State(msgspec.Struct):
 
 
 class Line(msgspec.Struct):
-    """A step; `started_at` and `duration_ms` are null where it was never started."""
+    """A step; `started_at` and `duration_ms` are null if it was never started."""
 
     name: object = None
     context: object = None
@@ -47,15 +48,18 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def begin(path: str) -> State:
+    """Take agent and session from the name of the file."""
     named = _FILE.fullmatch(stem(path))
     return State(named[1], named[2]) if named else State()
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
+    """Recognise a line that has all members of a step."""
     return line.keys() >= _KEYS
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a step to one event; a step that comes again supersedes its first line."""
     step = _decode(data)
     started, finished = utc(step.started_at), utc(step.finished_at)
     took = real(step.duration_ms)
@@ -81,8 +85,10 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _outcome(step: Line) -> Outcome:
-    """A step that was failed by hand is finished once more, as "ok", when its block ends: its error
-    stays and tells.
+    """Return the outcome of a step.
+
+    A step that is failed by hand is finished once more, as "ok", when its block ends. Its error
+    stays, and shows the failure.
     """
     if step.outcome == "ok" and step.error is not None:
         return "failure"
@@ -90,7 +96,7 @@ def _outcome(step: Line) -> Outcome:
 
 
 def _is_repeated(identity: str | None, state: State) -> bool:
-    """Tell whether the step had a line before; note it."""
+    """Return whether the step had a line before, and remember it."""
     if identity is None:
         return False
     if identity in state.steps:

@@ -1,5 +1,6 @@
-"""The analytics log of aider (`--analytics-log`): one global file of all its runs, with tokens and
-cost of each call but no text.
+"""aider's analytics log (`--analytics-log`): tokens and cost of each call, but no text.
+
+One file has all runs of a user.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tracesidecar.dialects.parsing import JsonObject, as_json, count, fields, re
 
 
 class Line(msgspec.Struct):
-    """One event of a run; `time` is seconds since the epoch."""
+    """One event of a run; `time` is in seconds since the epoch."""
 
     event: str
     properties: object = None
@@ -23,7 +24,7 @@ class Line(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """The run that lines belong to: no line but its first says that one began."""
+    """The current run: only its first line says that a run began."""
 
     launches: int = 0
     launched_at: int | None = None
@@ -51,17 +52,17 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """The four members of each line, and nothing else."""
+    """Recognise a line that has the four members of the log, and nothing else."""
     return line.keys() == {"event", "properties", "user_id", "time"} and isinstance(
         line["properties"], dict
     )
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """One event a line.
+    """Map a line to one event.
 
-    A conversation is a run: user, time of its launch and number of the launch, for two may begin in
-    one second.
+    A conversation is a run. Its id is the user, the time of the launch, and the number of the
+    launch, because two runs may begin in one second.
     """
     line = _decode(data)
     if line.event == "launched":

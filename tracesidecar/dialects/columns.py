@@ -1,6 +1,4 @@
-"""The columns of the canonical event as a list: what every table, schema and page about it is made
-from.
-"""
+"""The columns of the canonical event as data, for generating tables, schemas and pages."""
 
 from __future__ import annotations
 
@@ -28,8 +26,8 @@ _TYPES: dict[type[inspect.Type], ColumnType] = {
 class Column:
     """One column.
 
-    `otel`, `ecs` and `ocsf` are its names there, empty where there is none; `values` are all that
-    it may hold, empty for anything.
+    `otel`, `ecs` and `ocsf` are its names in those conventions, empty if it has none. `values`
+    are all values that it may have, empty if any value is allowed.
     """
 
     name: str
@@ -44,8 +42,9 @@ class Column:
 
     @property
     def is_time(self) -> bool:
-        """Tell whether it is a point in time: RFC 3339 text in JSON, a timestamp in UTC where an
-        engine has one.
+        """Whether it is a point in time.
+
+        A time is RFC 3339 text in JSON, and a timestamp in UTC if the engine has that type.
         """
         return self.type == "string" and self.name.endswith("_time")
 
@@ -77,7 +76,7 @@ def _without_none(kind: inspect.Type) -> inspect.Type:
 COLUMNS: tuple[Column, ...] = tuple(
     _column(field) for field in cast("inspect.StructType", msgspec.inspect.type_info(Event)).fields
 )
-"""In the order of the struct."""
+"""All columns, in the order of the struct."""
 
 PARTITIONS: tuple[Column, ...] = (
     Column("dt", "string", "Day of event_time in UTC, as YYYY-MM-DD", required=True),
@@ -90,4 +89,4 @@ PARTITIONS: tuple[Column, ...] = (
         ocsf="metadata.log_name",
     ),
 )
-"""What stands in the path of a lake, and in the row everywhere else."""
+"""The columns that are in the path in a lake, and in the row everywhere else."""

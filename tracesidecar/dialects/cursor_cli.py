@@ -1,6 +1,4 @@
-"""Transcripts of the Cursor CLI: what was said and which tools were called, without times, ids of
-lines or usage.
-"""
+"""Transcripts of the Cursor CLI: messages and tool calls, without times, line ids or usage."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ class Line(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Whose file it is, by its path, and the tools whose results are to come."""
+    """Session and parent from the path, and the tools whose results are still to come."""
 
     conversation: str | None = None
     parent: str | None = None
@@ -53,14 +51,16 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
-    """By the folder that Cursor keeps transcripts in."""
+    """Recognise files in the folder where Cursor keeps transcripts."""
     return "/agent-transcripts/" in path.replace("\\", "/") and (
         "role" in line or line.get("type") == "turn_ended"
     )
 
 
 def begin(path: str) -> State:
-    """`agent-transcripts/<conversation>[/<conversation>].jsonl`, and
+    """Take the conversation from the path.
+
+    `agent-transcripts/<conversation>[/<conversation>].jsonl`, and
     `<conversation>/subagents/<agent>.jsonl`.
     """
     folders = path.replace("\\", "/").split("/")
@@ -69,7 +69,7 @@ def begin(path: str) -> State:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """One event a block of a message; a message without text or tools is one as well."""
+    """Map each block of a message to one event, and a message without blocks to one too."""
     line = _decode(data)
     role = text(line.role)
     if line.type == "turn_ended":
@@ -141,7 +141,7 @@ def _turn_ended(line: Line) -> Event:
 
 
 def _strip_query_tag(said: str | None) -> str | None:
-    """What the user typed, without the tag that Cursor puts around it."""
+    """Return what the user typed, without the tag that Cursor puts around it."""
     opening, closing = _QUERY
     if said is not None and said.startswith(opening) and said.endswith(closing):
         return said[len(opening) : -len(closing)].strip() or None

@@ -1,4 +1,4 @@
-"""What a dialect offers: how its files are known, and what a line of one becomes."""
+"""The contract of a dialect: how its files are recognised, and what a line of one becomes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ EventFactory = Callable[[EventKind], Event]
 class UnknownType(Exception):
     """A line of a type that the dialect does not know.
 
-    It is shipped as `unknown`, with what its envelope says, and counted by type.
+    The event is shipped as `unknown`, with what the envelope of the line says, and counted by
+    type.
     """
 
     def __init__(self, line_type: str, event: Event) -> None:
-        """`line_type` is the native name of the type; `event` has what is known all the same."""
+        """Report the native name of the type, and an event with what is known of the line."""
         super().__init__("a line type that the dialect does not know")
         self.line_type = line_type
         self.event = event
@@ -32,19 +33,28 @@ class UnknownType(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Dialect(Generic[S]):
-    """One way to write traces. All functions are pure but for the state they are handed.
+    """One format of traces.
 
-    `recognise(path, line)` is asked of the first lines of a file, one by one, until some dialect
-    says yes. Lines are redacted: what was cut is a marker. `path` is the label of the file
-    (redacted). `begin(path)` makes the state of a file at its beginning; the state is carried from
-    line to line, and kept between two runs as `state` encodes it: keep it small and bounded.
-    `map_line(line, state)` gives 0..n events, in a fixed order. It sets only what the line says or an
-    earlier line said: lineage, ids, cost from prices, shortening, labels, and time and conversation
-    where the line has none are the interpreter's. Where a line holds many records, it may give each
-    its own part of the line as `raw`; else the first event of the line gets the line. It may raise
-    UnknownType, msgspec.ValidationError where the line has another shape, and nothing else. `bulky`
-    are key paths of values that are not worth their bytes in a row: where they are big, a stub
-    stands for them.
+    A dialect is pure: its functions depend on nothing but their arguments, and change nothing
+    but the state that they are passed. Lines are redacted JSON: markers stand in place of
+    secrets. `path` is the redacted path of the file. The worker thread calls them.
+
+    `recognise(path, line)` is called for the first lines of a file, one by one, until a dialect
+    returns True. The first dialect in the order of the registry that does gets the file.
+
+    `begin(path)` returns the state at the beginning of a file. The state is passed from line to
+    line, and the journal keeps it between two runs, encoded as `state`: keep it small and
+    bounded, and give a renamed field its old name (`msgspec.field(name=…)`).
+
+    `map_line(data, state)` returns the events of a line, none or more, always in the same
+    order. It sets only the columns that this line or an earlier one determines. The interpreter
+    sets lineage, ids, computed cost, truncation and labels, and conversation and time if they
+    are missing. If a line holds many records, each event may carry its own part as `raw`;
+    otherwise the first event gets the line. It may raise UnknownType, and
+    msgspec.ValidationError for a line of another shape, and nothing else.
+
+    `bulky` are paths of keys whose values are not worth their bytes in a row: a stub replaces
+    them if they are big.
     """
 
     name: str

@@ -1,5 +1,6 @@
-"""The canonical event: one flat row with a fixed set of columns, the one schema from which tables,
-JSON Schema and documentation are made.
+"""The canonical event: one flat row with a fixed set of columns.
+
+This is the one schema from which tables, JSON Schema and documentation are generated.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ EventKind = Literal[
     "span",
     "unknown",
 ]
-"""`model_call` has usage or is the API call, `model_message` is text without usage, `state` is
-bookkeeping or text that another line has too.
+"""What kind of event a row is.
+
+A `model_call` has usage or is the API call itself, a `model_message` is text without usage, and
+`state` is bookkeeping or text that another line has too.
 """
 
 TimeSource = Literal["line", "carried", "file", "ingest"]
@@ -55,12 +58,15 @@ def _column(
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One canonical event; a mapper fills what its line says, the interpreter and the encoder the
-    rest.
+    """One canonical event.
 
-    None means that the source did not say; 0 is a measured zero. Everything nested is a JSON
-    string. Columns are only ever added, at the end, and never change their type. `dt` and `dialect`
-    are partitions: they stand in the path of a lake, and in the row everywhere else.
+    None means that the source does not say; 0 is a measured zero. Nested values are JSON
+    strings.
+
+    A mapper sets the columns that its line determines; the interpreter, the batch and the
+    encoder set the others. Columns are only ever added, at the end, and never change their
+    type. `dt` and `dialect` are partitions: they are in the path in a lake, and in the row
+    everywhere else.
     """
 
     schema_version: Annotated[
@@ -72,7 +78,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     event_id: Annotated[
         str | None,
         _column(
-            "Key of the event: equal for the same line read again, on any host",
+            "Key of the event: the same whenever the line is read again, on any host",
             otel="log.record.uid",
             ecs="event.id",
             ocsf="metadata.uid",
@@ -106,7 +112,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     conversation_id: Annotated[
         str | None,
         _column(
-            "Conversation (session, thread); from the path where no line says it",
+            "Conversation (session, thread); taken from the path if no line has it",
             otel="gen_ai.conversation.id",
             ecs="tracesidecar.conversation_id",
             ocsf="actor.session.uid",
@@ -151,7 +157,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     event_time_source: Annotated[
         TimeSource | None,
         _column(
-            "Where event_time comes from: the line, an earlier line, the file, or the time of shipping",
+            "Where event_time comes from: the line, an earlier line, the file, "
+            "or the time of shipping",
             ecs="tracesidecar.event_time_source",
             ocsf="unmapped.event_time_source",
             required=True,
@@ -160,7 +167,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     duration_ms: Annotated[
         float | None,
         _column(
-            "How long it took, recorded or end minus start",
+            "How long it took: as recorded, or end minus start",
             unit="ms",
             otel="span duration",
             ecs="event.duration",
@@ -214,7 +221,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     provider_name: Annotated[
         str | None,
         _column(
-            "Who serves the model",
+            "Provider that serves the model",
             otel="gen_ai.provider.name",
             ecs="gen_ai.provider.name",
             ocsf="ai_model.ai_provider",
@@ -232,7 +239,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     api_call_id: Annotated[
         str | None,
         _column(
-            "Key of one model call: rows with the same are one call",
+            "Key of one model call: rows with the same key are one call",
             otel="gen_ai.response.id",
             ecs="gen_ai.response.id",
             ocsf="api.request.uid",
@@ -300,7 +307,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     usage_scope: Annotated[
         UsageScope | None,
         _column(
-            "What the token columns cover; only `call` may be summed, one row an api_call_id",
+            "What the token columns cover; only `call` may be summed, one row for each api_call_id",
             ecs="tracesidecar.usage_scope",
             ocsf="unmapped.usage_scope",
         ),
@@ -322,7 +329,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     tool_name: Annotated[
         str | None,
         _column(
-            "Tool called; joined by tool_call_id where the line has none",
+            "Tool that was called; found by tool_call_id if the line does not name it",
             otel="gen_ai.tool.name",
             ecs="gen_ai.tool.name",
             ocsf="api.operation",
@@ -331,7 +338,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     tool_type: Annotated[
         str | None,
         _column(
-            "function, extension, datastore, mcp, shell, edit, read, search or web: decides the class in OCSF",
+            "function, extension, datastore, mcp, shell, edit, read, search or web; "
+            "decides the class in OCSF",
             otel="gen_ai.tool.type",
             ecs="gen_ai.tool.type",
             ocsf="class_uid",
@@ -340,7 +348,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     tool_call_id: Annotated[
         str | None,
         _column(
-            "Joins a call and its result",
+            "Connects a call and its result",
             otel="gen_ai.tool.call.id",
             ecs="gen_ai.tool.call.id",
             ocsf="api.request.uid",
@@ -373,7 +381,10 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     error_type: Annotated[
         str | None,
         _column(
-            "Kind of error, few values", otel="error.type", ecs="error.type", ocsf="status_code"
+            "Kind of error, one of few values",
+            otel="error.type",
+            ecs="error.type",
+            ocsf="status_code",
         ),
     ] = None
     error_message: Annotated[
@@ -405,7 +416,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     ] = None
     user_id: Annotated[
         str | None,
-        _column("User whom the line names", otel="user.id", ecs="user.id", ocsf="actor.user.name"),
+        _column("User that the line names", otel="user.id", ecs="user.id", ocsf="actor.user.name"),
     ] = None
     host_name: Annotated[
         str | None,
@@ -494,7 +505,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     redaction_count: Annotated[
         int | None,
         _column(
-            "Redaction marks in the line",
+            "Redaction markers in the line",
             ecs="tracesidecar.redaction.count",
             ocsf="unmapped.redaction_count",
             required=True,
@@ -503,7 +514,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     redaction_kinds: Annotated[
         str | None,
         _column(
-            "Which, as `rule:count,rule:count`",
+            "Rules of the redaction markers, as `rule:count,rule:count`",
             ecs="tracesidecar.redaction.kinds",
             ocsf="unmapped.redaction_kinds",
             required=True,
@@ -512,7 +523,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     truncated: Annotated[
         bool | None,
         _column(
-            "Something of the row was shortened",
+            "A value of the row was truncated",
             ecs="tracesidecar.truncated",
             ocsf="metadata.is_truncated",
             required=True,
@@ -529,7 +540,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     raw: Annotated[
         str | None,
         _column(
-            "The redacted line, big blobs as stubs",
+            "The redacted line; stubs replace big blobs",
             otel="log.record.original",
             ecs="event.original",
             ocsf="raw_data",

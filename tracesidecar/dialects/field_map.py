@@ -1,6 +1,4 @@
-"""Lines of any shape as events by configuration: for each column, where in the line its value
-stands.
-"""
+"""Lines of any shape as events, by configuration: each column has a path of its value."""
 
 from __future__ import annotations
 
@@ -53,7 +51,7 @@ _NOT_IN_LINE = frozenset(
         "labels",
     )
 )
-"""Columns that no line decides."""
+"""Columns that do not come from the line's content."""
 _STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d{1,6})\]|\["([^"]+)"\]')
 
 _decode = msgspec.json.Decoder().decode
@@ -62,20 +60,24 @@ _decode = msgspec.json.Decoder().decode
 def field_map_dialect(
     fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = None
 ) -> Dialect[State]:
-    """Make a dialect of a field map: column → path of its value in the line, such as
-    `message.content[0].text`.
+    """Build a dialect from a field map: column → path of its value in the line.
 
-    A key with dots or brackets is quoted: `attributes["gen_ai.request.model"]`. A value that begins
-    with `=` is a constant: `agent_name = "=my-agent"`. Values take the type of their column: counts
-    and numbers also from text, times of any usual form, arguments and results as JSON strings; what
-    does not fit is None. `native_id` must be unique in its conversation: rows of one id are one
-    row. `event_kinds` translates what stands at `event_kind` (`{"message": "user_message"}`); a
-    kind's own name needs no translation, any other value makes the line an unknown type. Without
-    `event_kind` tokens, tool and role tell. Tokens count as those of one call unless `usage_scope`
-    says otherwise.
+    A path looks like `message.content[0].text`. A key with dots or brackets is quoted:
+    `attributes["gen_ai.request.model"]`. A value that begins with `=` is a constant:
+    `agent_name = "=my-agent"`.
 
-    Raise ConfigurationError for a column that is none or is not the line's to decide, for a path
-    that is none, and for a kind that is none.
+    Values are converted to the type of their column: counts and numbers may be text, times may
+    have any usual form, arguments and results become JSON strings. A value that cannot be
+    converted is None. `native_id` must be unique in its conversation, because rows with the
+    same id become one row.
+
+    `event_kinds` translates the values at the path of `event_kind` (`{"message":
+    "user_message"}`). The name of a kind needs no translation; any other value makes the line
+    an unknown type. Without `event_kind` the kind follows from tokens, tool and role. Tokens
+    count as those of one call unless `usage_scope` says otherwise.
+
+    Raises ConfigurationError for a column that does not exist or cannot be mapped, for an
+    invalid path, and for a kind that does not exist.
     """
     translated = _check_kinds(event_kinds or {})
     types = _column_types()
@@ -123,7 +125,8 @@ def _check_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
     for native, kind in event_kinds.items():
         if kind not in KINDS:
             raise ConfigurationError(
-                f'event_kinds: "{native}" is mapped to "{kind}", which is no event kind{_nearest(kind, KINDS)}'
+                f'event_kinds: "{native}" is mapped to "{kind}", which is not an event kind'
+                f"{_nearest(kind, KINDS)}"
             )
     return cast("dict[str, EventKind]", {**{kind: kind for kind in KINDS}, **event_kinds})
 
@@ -131,11 +134,12 @@ def _check_kinds(event_kinds: Mapping[str, str]) -> dict[str, EventKind]:
 def _check_column(column: str, types: Mapping[str, _Convert]) -> str:
     if column in _NOT_IN_LINE:
         raise ConfigurationError(
-            f'fields: the column "{column}" cannot be mapped: it does not come from the line\'s content'
+            f'fields: the column "{column}" cannot be mapped: '
+            "it does not come from the content of the line"
         )
     if column not in types:
         raise ConfigurationError(
-            f'fields: "{column}" is no column of the event{_nearest(column, types)}'
+            f'fields: "{column}" is not a column of the event{_nearest(column, types)}'
         )
     return column
 
@@ -175,7 +179,8 @@ def _steps(column: str, path: str) -> tuple[str | int, ...]:
         position = step.end()
     if not steps or position < len(path):
         raise ConfigurationError(
-            f'fields: {column} = "{path}" is no path; paths look like a.b[0].c, or a["key.with.dots"], and constants like =text'
+            f'fields: {column} = "{path}" is not a path; paths look like a.b[0].c '
+            'or a["key.with.dots"], and constants like =text'
         )
     return tuple(steps)
 

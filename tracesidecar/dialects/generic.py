@@ -1,4 +1,4 @@
-"""Lines of nobody known: what their commonest keys say, and no more."""
+"""Lines of unknown programs: columns from the most common keys, and no more."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CONVERSATION = (
 )
 _CONTENT = ("content", "text", "message", "output", "prompt")
 _NATIVE = ("uuid", "event_id")
-"""`id` is not among them: nobody says that it is the line's own, and rows of one id are one row."""
+"""`id` is not one of them: it may not be the line's own, and rows with the same id are one row."""
 _MODEL = ("model", "model_name", "model_id")
 _ROLES: dict[str, tuple[str, EventKind]] = {
     "user": ("user", "user_message"),
@@ -60,12 +60,13 @@ _decode = msgspec.json.Decoder().decode
 
 
 class State(msgspec.Struct):
-    """Nothing is carried."""
+    """No state."""
 
 
 def likely_kind(event: Event) -> EventKind | None:
-    """What kind of event it is by what is known of it: usage makes a call of the model, then the
-    role tells.
+    """Return the kind of an event by the columns that are set, None if they do not show it.
+
+    Usage makes it a model call; otherwise the tool columns decide, and then the role.
     """
     if event.input_tokens is not None or event.output_tokens is not None:
         return "model_call"
@@ -77,6 +78,7 @@ def likely_kind(event: Event) -> EventKind | None:
 
 
 def map_line(data: bytes, _state: State) -> Sequence[Event]:
+    """Map a message to one event, and each of its tool calls to another."""
     members = fields(_decode(data))
     message = fields(members.get("message"))
     event = Event(
@@ -133,8 +135,10 @@ def _role(members: JsonObject, message: JsonObject) -> str | None:
 
 
 def _usage(event: Event, usage: JsonObject) -> None:
-    """Take the counts, but no scope: only who knows the file can say whether they may be summed (a
-    field map does).
+    """Set the tokens, but no scope.
+
+    Whether they may be summed is only known to someone who knows the file: a field map sets the
+    scope.
     """
     read = count(usage.get("cache_read_input_tokens"))
     created = count(usage.get("cache_creation_input_tokens"))

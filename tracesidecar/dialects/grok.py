@@ -39,7 +39,7 @@ _TOOL_KINDS: dict[str, ToolType] = {
 
 
 class State(msgspec.Struct):
-    """The session and its directory, which only the path names; tools by call id."""
+    """Session and directory from the path, which only the path names, and tools by call id."""
 
     conversation: str | None = None
     cwd: str | None = None
@@ -52,12 +52,13 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def begin(path: str) -> State:
-    """`…/sessions/<directory, percent-encoded>/<session>/updates.jsonl`."""
+    """Take directory and session from `…/sessions/<directory, percent-encoded>/<session>/`."""
     parts = path.replace("\\", "/").split("/")
     return State(parts[-2], unquote(parts[-3])) if "sessions" in parts[:-3] else State()
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise files below `.grok/sessions`, and lines that are an ACP session update."""
     return (
         "/.grok/sessions/" in path.replace("\\", "/")
         or text(at(line, "params", "update", "sessionUpdate")) is not None
@@ -65,6 +66,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map an update, or a message, to its events."""
     members = _decode(data)
     event = Event(
         event_kind="unknown",
@@ -96,9 +98,9 @@ def _update(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
 
 
 def _turn(event: Event, prompt: str | None, usage: JsonObject) -> Sequence[Event]:
-    """The usage of one turn, by model where it says so.
+    """Return the usage of one turn, one event for each model if the usage is split.
 
-    A turn that is told again replaces the first telling.
+    Usage of the same turn may be written again: it has the same `api_call_id`.
     """
     by_model = fields(usage.get("modelUsage")) or {"": usage}
     calls = []
@@ -124,8 +126,10 @@ def _turn(event: Event, prompt: str | None, usage: JsonObject) -> Sequence[Event
 
 
 def _user(event: Event, members: JsonObject, _state: State) -> Sequence[Event]:
-    """What was put in for the user (instructions, reminders) is bookkeeping; an interjection is the
-    user's.
+    """Map text in the user's role: only what the user typed is a user message.
+
+    Instructions and reminders are put there by the program, and are bookkeeping. An
+    interjection is the user's.
     """
     is_said = text(members.get("synthetic_reason")) in (None, "interjection")
     event.event_kind, event.role = ("user_message", "user") if is_said else ("state", "system")
@@ -145,7 +149,7 @@ def _reasoning(event: Event, members: JsonObject, _state: State) -> Sequence[Eve
 
 
 def _assistant(event: Event, members: JsonObject, state: State) -> Sequence[Event]:
-    """Thinking that old versions put beside the answer, the answer, and the tools that it asks for."""
+    """Map an answer: its reasoning, which old versions put beside it, its text and tool calls."""
     found = []
     if thought := text(members.get("reasoning_content")):
         found.append(
@@ -184,7 +188,7 @@ def _result(event: Event, members: JsonObject, state: State) -> Sequence[Event]:
 
 
 def _backend_tool_call(event: Event, members: JsonObject, _state: State) -> Sequence[Event]:
-    """A tool that ran where the model runs; its result is not written."""
+    """Map a tool call that ran beside the model; its result is not written."""
     tool = fields(members.get("kind"))
     event.event_kind, event.operation_name = "tool_call", "execute_tool"
     event.tool_call_id, event.tool_name = text(tool.get("id")), text(tool.get("tool_type"))
@@ -197,7 +201,7 @@ def _backend_tool_call(event: Event, members: JsonObject, _state: State) -> Sequ
 
 
 def _chunk(event: Event, update: JsonObject, _state: State) -> Sequence[Event]:
-    """A piece of a message as it was streamed."""
+    """Map a fragment of a streamed message."""
     kind = text(update.get("sessionUpdate"))
     event.text = plain_text(update.get("content"))
     event.role = "user" if kind == "user_message_chunk" else "assistant"
@@ -212,7 +216,10 @@ def _chunk(event: Event, update: JsonObject, _state: State) -> Sequence[Event]:
 
 
 def _tool_call(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
-    """The title is for people and may be a sentence; then the kind is the name."""
+    """Map a tool call.
+
+    The title is for people and may be a sentence; then the kind is the name.
+    """
     title, kind = text(update.get("title")), text(update.get("kind"))
     _call(
         event, text(update.get("toolCallId")), title if title and " " not in title else kind, state
@@ -224,7 +231,7 @@ def _tool_call(event: Event, update: JsonObject, state: State) -> Sequence[Event
 
 
 def _tool_update(event: Event, update: JsonObject, state: State) -> Sequence[Event]:
-    """Progress of a call; its end is the result."""
+    """Map the progress of a tool call; its end is the result."""
     call, status = text(update.get("toolCallId")), text(update.get("status"))
     event.tool_call_id, event.operation_name = call, "execute_tool"
     if status not in ("completed", "failed"):
@@ -276,6 +283,7 @@ DIALECT: Dialect[State] = Dialect(
     begin=begin,
     map_line=map_line,
 )
-"""A session's `chat_history.jsonl` says again what `updates.jsonl` says, without times and usage;
-who has only that may include it instead.
+"""`chat_history.jsonl` repeats `updates.jsonl` without times and usage.
+
+A source may include it if there is nothing else.
 """

@@ -1,5 +1,7 @@
-"""Lines of one file in, canonical events out: recognise the dialect, let it map, and fill in what
-no mapper needs to know.
+"""Turn the lines of one file into canonical events.
+
+An interpreter recognises the file's dialect by its first lines, lets the dialect map each line, and
+sets what no mapper needs to know: ids, position, redactions, conversation, time and cost.
 """
 
 from __future__ import annotations
@@ -22,11 +24,9 @@ from tracesidecar.dialects.state import UNDECIDED, FileState, UnreadableState, b
 from tracesidecar.dialects.truncate import raw_column, truncate_columns
 
 UNPRICED = "unpriced"
-"""What `observe` is told instead of a type where a call has a model that the price table does not
-know.
-"""
+"""Passed to `observe` as the type of a call whose model has no row in the price table."""
 LINES_TO_DECIDE = 20
-"""So many first lines are shown to the dialects; who is not recognised by then is generic."""
+"""How many first lines of a file are shown to the dialects before it counts as generic."""
 
 _MARKER = re.compile(rb"\[REDACTED:([a-z0-9-]{1,64})(?::[0-9a-f]{8})?\]")
 _TYPE_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
@@ -34,8 +34,9 @@ _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class Line(NamedTuple):
-    """A redacted line without its newline, and where the original stood: line number within its
-    piece from 0, offset and length in bytes.
+    """A redacted line without its newline, and where the original is.
+
+    `number` counts lines within the block from 0; `offset` and `length` are bytes of the file.
     """
 
     data: bytes
@@ -49,27 +50,28 @@ class Line(NamedTuple):
 class LineBlock:
     """Consecutive lines of one file.
 
-    `count` counts all of them, also those that were refused or blank; `refusal` says why the first
-    was refused.
+    `count` is how many lines there are, including rejected and blank ones, which `lines` does not
+    have. `rejection` is why the first rejected line was rejected.
     """
 
     label: str
     lines: Sequence[Line]
     count: int
-    refusal: str = ""
+    rejection: str = ""
 
 
 class DialectEvent(NamedTuple):
-    """An event and the dialect that it comes from."""
+    """An event and the name of the dialect that it comes from."""
 
     dialect: str
     event: Event
 
 
 class Interpreter:
-    """Interprets the files of one source.
+    """Interpret the files of one source.
 
-    For one thread; the same lines and state make the same events.
+    The same lines and state always give the same events. An interpreter keeps nothing between two
+    calls, but is for one thread, because `observe` is.
     """
 
     def __init__(
@@ -80,11 +82,12 @@ class Interpreter:
         host: str | None = None,
         observe: Callable[[str, str], None] = lambda _dialect, _type: None,
     ) -> None:
-        """Without a `dialect` each file's first lines tell.
+        """Interpret all files as `dialect`, or recognise each by its first lines if it is None.
 
-        `observe` is told of each line of an unknown type: dialect and type.
+        `observe(dialect, type)` is called for each line of an unknown type, and for each call
+        without a known price (UNPRICED).
         """
-        self._known = dialect
+        self._configured = dialect
         self._labels = (
             msgspec.json.encode(dict(labels), order="sorted").decode() if labels else None
         )
@@ -92,27 +95,27 @@ class Interpreter:
         self._observe = observe
 
     def __call__(self, block: LineBlock, state: bytes | None) -> tuple[list[DialectEvent], bytes]:
-        """Return the events of the lines, at least one each, and the state behind them; `state`
-        None is the beginning of the file.
+        """Return the events of a block, at least one for each line, and the state after it.
 
-        Raises UnreadableState.
+        `state` is what the call for the previous block returned, None at the beginning of the file.
+        Raises UnreadableState if it is damaged or comes from another version.
         """
         file = decode_state(state) if state else begin(block.label)
         if not file.first and block.count:
             file.first = _first_digest(block)
         found: list[DialectEvent] = []
-        reader = self._reader(file)
+        mapper = self._mapper(file)
         for line in block.lines:
             if file.dialect == UNDECIDED:
-                reader = self._decide(file, line, reader)
-            found += reader.events(line)
-        file.mapper = msgspec.msgpack.encode(reader.state)
+                mapper = self._recognise(file, line, mapper)
+            found += mapper.events(line)
+        file.mapper = msgspec.msgpack.encode(mapper.state)
         file.lines += block.count
         return found, file.encode()
 
-    def _reader(self, file: FileState) -> _Reader:
-        if file.dialect == UNDECIDED and self._known is not None:
-            file.dialect = self._known.name
+    def _mapper(self, file: FileState) -> _FileMapper:
+        if file.dialect == UNDECIDED and self._configured is not None:
+            file.dialect = self._configured.name
         dialect = self._dialect(file.dialect)
         try:
             state = (
@@ -122,36 +125,34 @@ class Interpreter:
             )
         except msgspec.DecodeError as error:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
-        return _Reader(dialect, state, file, self._labels, self._host, self._observe)
+        return _FileMapper(dialect, state, file, self._labels, self._host, self._observe)
 
     def _dialect(self, name: str) -> Dialect[msgspec.Struct]:
-        if self._known is not None and self._known.name == name:
-            return self._known
+        if self._configured is not None and self._configured.name == name:
+            return self._configured
         return load_dialect(name if name in DIALECT_NAMES else GENERIC)
 
-    def _decide(self, file: FileState, line: Line, reader: _Reader) -> _Reader:
-        """Show the line to the dialects; what comes before the one that knows it stays generic."""
+    def _recognise(self, file: FileState, line: Line, mapper: _FileMapper) -> _FileMapper:
+        """Show a line to all dialects, and return the mapper to go on with.
+
+        Lines before the one that is recognised stay generic.
+        """
         try:
             members: JsonObject = _decode_object(line.data)
         except (msgspec.DecodeError, RecursionError):
             members = {}
-        known = next(
-            (each for each in load_dialects() if _recognises(each, file.path, members)),
-            None,
-        )
-        if known is not None:
-            file.dialect, file.mapper = known.name, b""
-            return self._reader(file)
+        for dialect in load_dialects():
+            if _recognises(dialect, file.path, members):
+                file.dialect, file.mapper = dialect.name, b""
+                return self._mapper(file)
         if file.lines + line.number + 1 >= LINES_TO_DECIDE:
-            file.dialect = reader.dialect.name
-        return reader
+            file.dialect = mapper.dialect.name
+        return mapper
 
 
 @dataclass(slots=True)
-class _Reader:
-    """One file at one place: the mapper with its state, and all that is the same for every event of
-    the file.
-    """
+class _FileMapper:
+    """Map the lines of one file: its dialect with its state, and what all its events share."""
 
     dialect: Dialect[msgspec.Struct]
     state: msgspec.Struct
@@ -161,7 +162,7 @@ class _Reader:
     observe: Callable[[str, str], None]
 
     def events(self, line: Line) -> list[DialectEvent]:
-        """The finished events of one line."""
+        """Return the complete events of one line."""
         digest = hashlib.sha256(line.data).hexdigest()
         events = self._map(line.data)
         truncated = [truncate_columns(event) for event in events]
@@ -174,11 +175,8 @@ class _Reader:
             event.schema_version = SCHEMA_VERSION
             event.source_file = self.file.path
             event.source_line = self.file.lines + line.number + 1
-            event.source_offset, event.line_bytes, event.line_sha256 = (
-                line.offset,
-                line.length,
-                digest,
-            )
+            event.source_offset, event.line_bytes = line.offset, line.length
+            event.line_sha256 = digest
             event.line_state = "repaired" if line.is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
             event.truncated = (
@@ -192,9 +190,9 @@ class _Reader:
         return [DialectEvent(self.dialect.name, event) for event in events]
 
     def _map(self, data: bytes) -> Sequence[Event]:
-        """What the mapper makes of a line.
+        """Return what the dialect makes of a line.
 
-        Whatever it does not understand is an event all the same: no line is lost.
+        A line that it does not understand becomes an `unknown` event, so that no line is lost.
         """
         try:
             return self.dialect.map_line(data, self.state) or (Event(event_kind="state"),)
@@ -204,13 +202,16 @@ class _Reader:
             return (unknown.event,)
         except msgspec.ValidationError:
             self.observe(self.dialect.name, "unexpected_shape")
-        except Exception:  # noqa: BLE001 - a mapper's bug on one line must not stop the file; the error may quote the line, so it is only counted
+        # A mapper's bug on one line must not stop the file. The error may quote the line, so it is
+        # counted and not logged.
+        except Exception:  # noqa: BLE001 - see above
             self.observe(self.dialect.name, "mapper_error")
         return (Event(event_kind="unknown"),)
 
     def _set_lineage(self, event: Event) -> None:
-        """Which conversation, and when: from the line, else from an earlier one, else from the
-        file.
+        """Set conversation and time: from the line, else from an earlier line, else from the path.
+
+        If there is no time at all, the batch sets it.
         """
         file = self.file
         if event.conversation_id is None:
@@ -224,6 +225,12 @@ class _Reader:
     def _id(
         self, event: Event, ordinals: dict[tuple[str | None, str], int], offset: int, digest: str
     ) -> str:
+        """Return an id that is the same whenever the line is read again, on any host.
+
+        It follows from the line's own id. If there is none, it follows from the line's content and
+        position, and from the first line of its file, which tells copies of a line apart. A new
+        version of a message has the message's id, so its content counts too (`supersedes`).
+        """
         sub = (
             event.tool_call_id
             if event.tool_call_id and event.event_kind in ("tool_call", "tool_result")
@@ -253,7 +260,7 @@ class _Reader:
 
 
 def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: JsonObject) -> bool:
-    """Ask a dialect; a line that it cannot even look at is not its own."""
+    """Return whether a dialect recognises a line; one that makes it fail is not its own."""
     try:
         return dialect.recognise(path, members)
     except (TypeError, ValueError, LookupError, AttributeError):
@@ -261,17 +268,20 @@ def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: JsonObject
 
 
 def _first_digest(block: LineBlock) -> bytes:
-    """Tells apart files whose lines have no ids: of the first line as redacted, or of why it was
-    refused.
+    """Return a digest of the file's first line, or of why it was rejected.
+
+    It tells files apart whose lines have no ids.
     """
     first = block.lines[0] if block.lines else None
-    is_first = first is not None and (first.number == 0 or not block.refusal)
-    content = first.data if first is not None and is_first else b"refused:" + block.refusal.encode()
+    is_first = first is not None and (first.number == 0 or not block.rejection)
+    content = (
+        first.data if first is not None and is_first else b"refused:" + block.rejection.encode()
+    )
     return hashlib.sha256(content).digest()[:16]
 
 
 def _redactions(line: bytes) -> tuple[int, str]:
-    """How many marks the line has, and of which rules."""
+    """Return how many redaction markers a line has, and of which rules (`rule:count,…`)."""
     if b"[REDACTED:" not in line:
         return 0, ""
     rules = Counter(_MARKER.findall(line))

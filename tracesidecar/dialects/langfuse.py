@@ -1,6 +1,6 @@
-"""Langfuse exports: rows of observations, traces and scores, from the blob storage export (snake
-case) or the API and the interface (camel case).
+"""Langfuse exports: rows of observations, traces and scores.
 
+They come from the blob storage export (snake case), or from API and user interface (camel case).
 Source: langfuse.com, blob storage export field reference.
 """
 
@@ -47,11 +47,11 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class State(msgspec.Struct):
-    """Nothing is carried: each row has all that it says."""
+    """No state: each row is complete."""
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """A row with Langfuse's names of what only its tables have."""
+    """Recognise a row by names that only Langfuse's tables have."""
     row = line.keys()
     is_observation = (
         not row.isdisjoint(("parent_observation_id", "parentObservationId")) and "type" in row
@@ -66,7 +66,7 @@ def recognise(_path: str, line: JsonObject) -> bool:
 
 
 def map_line(data: bytes, _state: State) -> Sequence[Event]:
-    """One event a row."""
+    """Map a row to one event."""
     row = _decode(data)
     if "trace_id" not in row:
         row = {_CAMEL.sub(r"_\1", key).lower(): value for key, value in row.items()}
@@ -108,12 +108,15 @@ def _observation(row: JsonObject) -> Event:
     event.model = text(row.get("provided_model_name")) or text(row.get("model"))
     _set_usage(event, row)
     if row.get("end_time") is None and event.usage_scope is None:
-        event.event_kind = "state"  # it still runs: a later export has it again
+        event.event_kind = "state"  # still running: a later export has it again
     return event
 
 
 def _trace(row: JsonObject) -> Event:
-    """A trace is the sum of its observations: its usage and cost stay in the line."""
+    """Map a trace.
+
+    A trace is the sum of its observations, so its usage and cost stay in the line.
+    """
     event = _set_envelope(
         Event(event_kind="span", operation_name="trace", native_id=text(row.get("id"))),
         row,
@@ -126,7 +129,7 @@ def _trace(row: JsonObject) -> Event:
 
 
 def _score(row: JsonObject) -> Event:
-    """A judgement of a trace or an observation; its name and value are the text."""
+    """Map a score of a trace or an observation; its name and value are the text."""
     event = _set_envelope(
         Event(event_kind="state", operation_name="score", native_id=text(row.get("id"))),
         row,
@@ -148,11 +151,11 @@ def _set_envelope(event: Event, row: JsonObject, time: str) -> Event:
 
 
 def _set_usage(event: Event, row: JsonObject) -> None:
-    """Langfuse counts in buckets of which each has its price: what was cached is beside `input`,
-    what was thought beside `output`.
+    """Set tokens and cost.
 
-    A producer that did not take the cached part out of `input` shows by its `total`, which then is
-    input and output alone.
+    Langfuse counts in buckets, each with its price: cached tokens are beside `input`, and
+    reasoning is beside `output`. If a program did not subtract the cached part from `input`,
+    the `total` shows it: then it is input and output alone.
     """
     buckets = {
         key: number
@@ -178,7 +181,7 @@ def _set_usage(event: Event, row: JsonObject) -> None:
     )
     event.cost_usd = cost if cost is not None else real(at(row.get("cost_details"), "total"))
     if event.cost_usd == 0 and not fields(row.get("cost_details")):
-        event.cost_usd = None  # no price was known, or it is no call
+        event.cost_usd = None  # Langfuse writes 0 without a price, and for what is not a call
     event.cost_source = "recorded" if event.cost_usd is not None else None
     if any(
         value is not None for value in (event.input_tokens, event.output_tokens, event.cost_usd)

@@ -1,6 +1,4 @@
-"""Machina: one flat line for each action of a maintenance agent, all conversations of a day in one
-file.
-"""
+"""Machina: one flat line for each action of a maintenance agent, one file a day."""
 
 from __future__ import annotations
 
@@ -27,23 +25,22 @@ _KEYS = frozenset(("action", "connector", "operation", "output_summary", "durati
 _CUT = "...[truncated]"
 _ERROR_RESULT = "{'error':"
 _CONVERSATION_FILE = re.compile(r"\d{4}-\d{2}-\d{2}_(.{1,200})")
-"""The documented name; the program itself writes `traces-2026-04-20.jsonl` or `traces.jsonl`, with
-many conversations in it.
+"""The documented name of a file.
+
+The program itself writes `traces-2026-04-20.jsonl` or `traces.jsonl`, with many conversations.
 """
 
 
 class State(msgspec.Struct):
-    """The conversation of a file that is named after one: for the lines of old versions, which name
-    none.
-    """
+    """The conversation that the file is named after, for lines of old versions that name none."""
 
     conversation: str | None = None
 
 
 class Line(msgspec.Struct):
-    """What every line has (0.3 and later; the last seven came with it).
+    """An action; the last seven members came with version 0.3.
 
-    Nothing is ever null: "" and 0 also mean that nobody said.
+    A member is never null: "" and 0 also mean that there is no value.
     """
 
     action: object = None
@@ -69,15 +66,18 @@ _decode_result = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def begin(path: str) -> State:
+    """Take the conversation from the name of the file, if it has the documented form."""
     named = _CONVERSATION_FILE.fullmatch(stem(path))
     return State(named[1] if named else None)
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
+    """Recognise a line that has all members of an action."""
     return line.keys() >= _KEYS
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map an action to one event, and a tool call to a call and its result."""
     line = _decode(data)
     action = text(line.action) or ""
     if action == "tool_call":
@@ -91,7 +91,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _base_event(line: Line, state: State) -> Event:
-    """What every action has in the same place."""
+    """Return an event with the columns that all actions fill in the same way."""
     failed = line.success is False
     return Event(
         event_kind="unknown",
@@ -111,9 +111,10 @@ def _base_event(line: Line, state: State) -> Event:
 
 
 def _model_call(event: Event, line: Line) -> None:
-    """A round trip to the model is two lines: its usage, and how long it took.
+    """Set the columns of a model call.
 
-    Only the first is a call, or the only one where it failed.
+    A round trip to the model is two lines: its usage, and how long it took. Only the first is a
+    call, or the only one if it failed.
     """
     event.operation_name = "chat"
     model = text(line.model)
@@ -126,13 +127,13 @@ def _model_call(event: Event, line: Line) -> None:
     event.provider_name = model.partition("/")[0] if model and "/" in model else None
     event.input_tokens, event.output_tokens, event.usage_scope = given, written, "call"
     event.duration_ms = event.duration_ms or None
-    # 0.0 is also what Machina writes for a model without a price
+    # Machina also writes 0.0 for a model without a price.
     event.cost_usd = real(line.usd_cost) or None
     event.cost_source = "recorded" if event.cost_usd is not None else None
 
 
 def _connector(event: Event, line: Line) -> None:
-    """The agent's own look into a connector, before the model is asked."""
+    """Set the columns of the agent's own query to a connector, before it calls the model."""
     event.event_kind = "span"
     event.tool_name = text(line.operation) or text(line.connector)
     event.tool_type = "datastore"
@@ -167,9 +168,9 @@ _SHAPES: dict[str, Callable[[Event, Line], None]] = {
 
 
 def _tool_call(line: Line, state: State) -> Sequence[Event]:
-    """One line is the call and its result.
+    """Map a line to the call and its result.
 
-    A tool that failed is a success to Machina; its result tells.
+    Machina reports a failed tool as a success; the result shows the failure.
     """
     result = _base_event(line, state)
     full = text(fields(line.metadata).get("result_json"))
@@ -196,7 +197,7 @@ def _tool_call(line: Line, state: State) -> Sequence[Event]:
 
 
 def _error_in_result(full: str | None) -> str | None:
-    """What a whole result says under `error`."""
+    """Return the `error` of a complete result."""
     if full is None or full.endswith(_CUT):
         return None
     try:
@@ -204,7 +205,7 @@ def _error_in_result(full: str | None) -> str | None:
     except (
         msgspec.DecodeError,
         RecursionError,
-    ):  # redaction may have left no JSON; the summary says it too
+    ):  # redaction may have damaged the JSON; the summary has the error too
         return None
 
 

@@ -1,6 +1,4 @@
-"""Traces and spans of the OpenAI Agents SDK, as a trace processor writes what their `export()`
-gives, one object a line.
-"""
+"""OpenAI Agents SDK: what `export()` of its traces and spans returns, one object a line."""
 
 from __future__ import annotations
 
@@ -43,9 +41,7 @@ class Line(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Conversations (`group_id`) by trace: a trace is written before its spans, which do not have
-    it.
-    """
+    """Conversations (`group_id`) by trace: spans do not have it, but their trace comes first."""
 
     groups: dict[str, str] = {}
 
@@ -54,14 +50,14 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """The SDK's own names of its two objects, with what only they have."""
+    """Recognise the SDK's names of its two objects, with members that only they have."""
     return (line.get("object") == "trace.span" and "span_data" in line) or (
         line.get("object") == "trace" and "workflow_name" in line
     )
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """One event a line."""
+    """Map a line to one event."""
     line = _decode(data)
     if line.type == "trace":
         return (_trace(line, state),)
@@ -72,9 +68,8 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
     if read is None:
         event.event_kind = "unknown"
         raise UnknownType(kind or line.type, event)
-    if (
-        line.ended_at is None
-    ):  # a processor that also writes when a span begins: what it is will be told again
+    # Some processors also write a span when it begins: it comes again, complete, when it ends.
+    if line.ended_at is None:
         event.event_kind, event.operation_name, event.outcome = "state", kind, None
     else:
         read(event, span_data)
@@ -165,7 +160,10 @@ def _guardrail(event: Event, data: JsonObject) -> None:
 
 
 def _custom(event: Event, data: JsonObject) -> None:
-    """The SDK writes its tasks and turns as custom spans, with the sum of what their calls used."""
+    """Set the columns of a custom span.
+
+    The SDK writes its tasks and turns as custom spans, with the sum of what their calls used.
+    """
     event.operation_name = text(data.get("name"))
     event.agent_name = text(at(data, "data", "agent_name"))
     if at(data, "data", "sdk_span_type") in ("task", "turn"):
@@ -174,7 +172,7 @@ def _custom(event: Event, data: JsonObject) -> None:
 
 
 def _speech(event: Event, data: JsonObject) -> None:
-    """Audio stays in the line: of both directions only the text is a column."""
+    """Set the columns of speech or transcription: audio stays in the line, text is a column."""
     event.operation_name, event.model = text(data.get("type")), text(data.get("model"))
     event.text = plain_text(
         data.get("output") if event.operation_name == "transcription" else data.get("input")
@@ -190,7 +188,7 @@ def _mcp_tools(event: Event, data: JsonObject) -> None:
 
 
 def _set_usage(event: Event, value: object) -> None:
-    """Names of the Responses API, or of Chat Completions."""
+    """Set the tokens, by the names of the Responses API or of Chat Completions."""
     usage = fields(value)
     event.input_tokens = count(usage.get("input_tokens", usage.get("prompt_tokens")))
     event.output_tokens = count(usage.get("output_tokens", usage.get("completion_tokens")))

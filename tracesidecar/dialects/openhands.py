@@ -1,5 +1,6 @@
-"""Events of OpenHands (software agent SDK and CLI): a file each, or a line each; usage is a running
-total of the conversation.
+"""Events of OpenHands (software agent SDK and CLI), in a file each or a line each.
+
+Usage is a running total of the conversation.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from tracesidecar.dialects.parsing import (
 
 
 class Line(msgspec.Struct):
-    """What all events have, and what the kinds that are read have; `observation` and the like are
-    objects of many shapes.
+    """What all events have, and what the kinds that are mapped have.
+
+    `observation` and the like are objects of many shapes.
     """
 
     kind: str = ""
@@ -61,7 +63,7 @@ class Line(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Whose events they are, by the path."""
+    """The conversation, by the path."""
 
     conversation: str | None = None
 
@@ -72,13 +74,15 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """What every event has, with a kind that is a class of the SDK."""
+    """Recognise what every event has, with a kind that is a class of the SDK."""
     kind = line.get("kind")
     return isinstance(kind, str) and kind in _KINDS and {"id", "timestamp", "source"} <= line.keys()
 
 
 def begin(path: str) -> State:
-    """`conversations/<conversation>/events/event-00000-<id>.json`; elsewhere the file is the
+    """Take the conversation from the path.
+
+    `conversations/<conversation>/events/event-00000-<id>.json`; elsewhere the file is the
     conversation.
     """
     folders = path.replace("\\", "/").split("/")
@@ -88,8 +92,10 @@ def begin(path: str) -> State:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """An action is what the model thought and said and the tool that it called; other lines are one
-    event, statistics one for each model.
+    """Map a line to its events.
+
+    An action becomes reasoning, message and tool call; statistics become one event for each
+    model; any other line is one event.
     """
     line = _decode(data)
     read = _KINDS.get(line.kind)
@@ -145,7 +151,7 @@ def _observation(line: Line) -> Sequence[Event]:
 
 
 def _agent_error(line: Line) -> Sequence[Event]:
-    """The answer to a call that the agent itself could not make."""
+    """Map the result of a call that the agent itself could not make."""
     event = _result(line)
     event.outcome, event.error_type, event.error_message = (
         "failure",
@@ -178,7 +184,7 @@ def _result(line: Line) -> Event:
 
 
 def _acp_tool_call(line: Line) -> Sequence[Event]:
-    """A call of an agent that runs behind OpenHands, told again whenever it gets on."""
+    """Map a call of an agent that runs behind OpenHands; its progress comes line by line."""
     is_done = line.status in ("completed", "failed")
     event = Event(
         event_kind="tool_result"
@@ -226,8 +232,10 @@ def _state(line: Line) -> Sequence[Event]:
 
 
 def _update(line: Line) -> Sequence[Event]:
-    """Statistics are what each use of a model (agent, condenser) has spent so far; everything else
-    is bookkeeping.
+    """Map an update of the conversation's state.
+
+    Statistics are what each use of a model (agent, condenser) has used so far; anything else is
+    bookkeeping.
     """
     stats = line.value if line.key == "stats" else at(line.value, "stats")
     found = [
@@ -268,8 +276,10 @@ def _set_envelope(event: Event, line: Line, state: State) -> Event:
 
 
 def _utc_of_local_time(written: str | None) -> str | None:
-    """OpenHands writes the time of its machine without a zone: that is the zone of this process,
-    which runs beside it.
+    """Return a time of the machine in UTC.
+
+    OpenHands writes local time without a zone. Its zone is that of this process, which runs on
+    the same machine.
     """
     if written is None:
         return None

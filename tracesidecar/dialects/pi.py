@@ -1,8 +1,7 @@
-"""Sessions of pi, and of OpenClaw and omp, which write the same lines: version 3, and the older
-ones without ids.
+"""Sessions of pi, and of OpenClaw and omp, which write the same lines.
 
-Sources: pi-mono packages/coding-agent/docs/session.md; OpenClaw and omp keep its entry types and
-add their own.
+Version 3, and older versions without ids. Sources: pi-mono packages/coding-agent/docs/session.md;
+OpenClaw and omp keep its entry types and add their own.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ class PiMessage(msgspec.Struct, rename="camel"):
 
 
 class Line(msgspec.Struct, rename="camel"):
-    """A line: the header or an entry of the session's tree."""
+    """The header, or an entry of the session's tree."""
 
     type: object = None
     id: object = None
@@ -97,7 +96,8 @@ class Line(msgspec.Struct, rename="camel"):
 class State(msgspec.Struct):
     """What earlier lines said.
 
-    `began` is the time of the header: entries of a fork that are older were copied from its parent.
+    `began` is the time of the header: a fork copies entries from its parent, and they are
+    older.
     """
 
     agent: str
@@ -114,6 +114,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the folders of the three programs, and the header of a session."""
     if _PATH.search(path.replace("\\", "/")):
         return True
     return (
@@ -125,17 +126,19 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(path: str) -> State:
+    """Take program and session from the path."""
     place = _PATH.search(path.replace("\\", "/"))
     agent = (place[1] or place[2]) if place else "pi"
     return State(agent=agent, conversation=_session_of(path))
 
 
 def _session_of(path: str) -> str:
-    """Files are named `<time>_<session>.jsonl`, of OpenClaw `<session>.jsonl`."""
+    """Return the session of a file: `<time>_<session>.jsonl`, or `<session>.jsonl` of OpenClaw."""
     return stem(path).rpartition("_")[2]
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map an entry to its events."""
     line = _decode(data)
     match line.type:
         case "message" if line.message is not None:
@@ -183,7 +186,7 @@ def _session(line: Line, state: State) -> Event:
 
 
 def _summary(line: Line, state: State) -> Event:
-    """What was summarised; the summary itself may have cost a call of the model in use."""
+    """Map a summary, which may have cost a call of the current model."""
     event = _make_event("compaction" if line.type == "compaction" else "state", line, state)
     event.text = text(line.summary)
     if line.usage is not None:
@@ -234,9 +237,9 @@ def _set_usage(
     state: State,
     response: str | None = None,
 ) -> None:
-    """Input without cache, cache apart, and the cost, as the agent recorded them.
+    """Set tokens and cost as the agent recorded them: input without cache, cache apart.
 
-    The lines that a fork copies belong to its parent's calls: they have the parent's key.
+    Lines that a fork copies belong to calls of its parent, so they get the parent's key.
     """
     event.cache_read_input_tokens = count(usage.get("cacheRead"))
     event.cache_creation_input_tokens = count(usage.get("cacheWrite"))
@@ -295,7 +298,7 @@ def _tool_result(line: Line, message: PiMessage, state: State) -> Event:
 
 
 def _user_command(line: Line, message: PiMessage, state: State) -> list[Event]:
-    """A shell command that the user ran: call and result in one line."""
+    """Map a shell command that the user ran: call and result are one line."""
     call, result = _make_event("tool_call", line, state), _make_event("tool_result", line, state)
     for event in (call, result):
         event.role, event.tool_name, event.tool_type, event.operation_name = (

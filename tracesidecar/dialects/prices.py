@@ -1,4 +1,4 @@
-"""What a model call costs, by the vendors' list prices of one day."""
+"""What a model call costs, by the list prices of the vendors on one day."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _AFTER = re.compile(
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """USD for a million tokens; a kind of input without a price of its own costs as `input`."""
+    """Prices in USD for a million tokens.
+
+    An input without a price of its own costs as much as `input`.
+    """
 
     input: float
     output: float
@@ -28,18 +31,18 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cache_write_1h: float | None = None
 
     def price_of(self, kind: float | None) -> float:
-        """The price of a kind of input."""
+        """Return the price of a kind of input."""
         return self.input if kind is None else kind
 
 
 class LongRates(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a whole call costs whose input is over so many tokens."""
+    """Prices of a whole call if its input, cache included, is more than `over` tokens."""
 
     over: int
 
 
 class Price(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of the table: models, from which day on, and what they cost."""
+    """One row of the table: models, the first day of their price, and the price."""
 
     models: tuple[str, ...]
     since: str = ""
@@ -56,7 +59,7 @@ class PriceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def price_table() -> PriceTable:
-    """The table of this release."""
+    """Return the table of this release."""
     return msgspec.toml.decode(
         resources.files("tracesidecar.dialects").joinpath("prices.toml").read_bytes(),
         type=PriceTable,
@@ -64,10 +67,10 @@ def price_table() -> PriceTable:
 
 
 def price_call(event: Event) -> tuple[float, str] | None:
-    """Cost of a call by its token columns, and its `cost_source`; None where tokens or the model's
-    price are not known.
+    """Return the cost of a call by its token columns, and its `cost_source`.
 
-    A cache write counts as one for 5 minutes: whoever knows of another asks `cost`.
+    Returns None if the tokens or the price of the model are not known. A cache write counts as
+    one for 5 minutes; a mapper that knows of another lifetime calls `call_cost`.
     """
     if (
         event.model is None
@@ -90,7 +93,7 @@ def price_call(event: Event) -> tuple[float, str] | None:
 
 
 def cost_source() -> str:
-    """The `cost_source` of whatever this table computes."""
+    """Return the `cost_source` of the costs that this table gives."""
     return f"computed:{price_table().version}"
 
 
@@ -105,10 +108,10 @@ def call_cost(
     at: str | None = None,
     is_fast: bool = False,
 ) -> float | None:
-    """USD for one call; None where the price is not known. `input_tokens` is what neither came from
-    a cache nor went to one.
+    """Return the cost of one call in USD, None if the price is not known.
 
-    `at` is when it happened (RFC 3339): a model may have had another price then.
+    `input_tokens` are those that neither came from a cache nor were written to one. `at` is
+    when the call was made (RFC 3339), because prices change.
     """
     price = _price(model, (at or "9999")[:10])
     if price is None or (is_fast and price.fast is None):
@@ -136,7 +139,7 @@ def _price(model: str, day: str) -> Price | None:
 
 @cache
 def _by_model() -> Mapping[str, tuple[Price, ...]]:
-    """Rows of each model, the newest first."""
+    """Return the rows of each model, the newest first."""
     rows = sorted(price_table().price, key=lambda row: row.since, reverse=True)
     return {
         model: tuple(row for row in rows if model in row.models)
@@ -146,8 +149,9 @@ def _by_model() -> Mapping[str, tuple[Price, ...]]:
 
 
 def price_list_name(model: str) -> str:
-    """The name that a price list has for a model: without gateway, region, vendor, date and version
-    of the deployment.
+    """Return the name that a price list has for a model.
+
+    That is without gateway, region, vendor, date and version of the deployment.
     """
     name = model.strip().lower().rsplit("/", 1)[-1]
     name = _BEFORE.sub("", name, count=1)

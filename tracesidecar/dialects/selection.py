@@ -1,4 +1,4 @@
-"""The dialect that a source's configuration means."""
+"""Select the dialect that a source's configuration names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialect
 from tracesidecar.errors import ConfigurationError
 
 AUTO = "auto"
+"""The option that lets each file's first lines decide."""
 
 
 def select_dialect(
     option: str | Mapping[str, str | Mapping[str, str]],
 ) -> Dialect[msgspec.Struct] | None:
-    """The dialect of a name, or of a table that maps fields; None where the files tell.
+    """Return the dialect of a name, or one built from a table of fields; None for `auto`.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError if there is no such dialect, or the table is not a field map.
     """
     if not isinstance(option, str):
         from tracesidecar.dialects.field_map import field_map_dialect
@@ -32,7 +33,8 @@ def select_dialect(
         )
         if unexpected is not None or isinstance(kinds, str):
             raise ConfigurationError(
-                f'the dialect\'s "{unexpected or "event_kinds"}" has another form: columns take a path as text, event_kinds a table'
+                f'"{unexpected or "event_kinds"}" of the dialect has the wrong type: '
+                "a column takes a path as text, and event_kinds takes a table"
             )
         return cast("Dialect[msgspec.Struct]", field_map_dialect(fields, kinds))
     if option == AUTO:
@@ -41,6 +43,7 @@ def select_dialect(
         near = difflib.get_close_matches(option, DIALECT_NAMES, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ConfigurationError(
-            f'there is no dialect "{option}": expected auto, {", ".join(DIALECT_NAMES)}, or a table of columns and fields{hint}'
+            f'there is no dialect "{option}": expected auto, {", ".join(DIALECT_NAMES)}, '
+            f"or a table of columns and fields{hint}"
         )
     return load_dialect(option)

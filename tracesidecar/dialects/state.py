@@ -1,5 +1,6 @@
-"""What is carried from one line of a file to the next; the journal keeps it with the offset, so
-that a restart goes on in mid-file.
+"""The state that is carried from one line of a file to the next.
+
+The journal keeps it with the offset, so that a restart continues in the middle of a file.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import re
 import msgspec
 
 UNDECIDED = ""
+"""The dialect of a file that none has recognised yet."""
 
 
 class UnreadableState(Exception):
-    """A state that is none: of another version, or damaged."""
+    """A state that cannot be decoded: it is damaged, or from another version."""
 
 
 _EXTENSIONS = (".gz", ".zst", ".zstd", ".jsonl", ".ndjson", ".json", ".log")
@@ -24,12 +26,12 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class FileState(msgspec.Struct, array_like=True):
-    """State of one file for its interpreter.
+    """The state of one file.
 
-    `dialect` is UNDECIDED until the first lines tell; `path` and `conversation` are the label and
-    its stem when the file was first seen, without what a rotation adds. `first` is a digest of the
-    first line as redacted, or of why it was refused; `lines` counts all lines so far; `time` is the
-    last that a line had; `mapper` the dialect's own state (msgpack).
+    `path` and `conversation` are the redacted path and its stem when the file was first seen,
+    without what a rotation adds. `first` is a digest of the first line as redacted, or of why
+    it was rejected. `lines` is how many lines there were so far, `time` the last time that a
+    line had, and `mapper` the dialect's own state (msgpack).
     """
 
     path: str
@@ -41,7 +43,7 @@ class FileState(msgspec.Struct, array_like=True):
     mapper: bytes = b""
 
     def encode(self) -> bytes:
-        """As the journal keeps it."""
+        """Encode the state for the journal."""
         return _encode(self)
 
 
@@ -49,7 +51,10 @@ _decode = msgspec.msgpack.Decoder(FileState).decode
 
 
 def decode_state(body: bytes) -> FileState:
-    """Undo `FileState.encode`; raises UnreadableState."""
+    """Undo `FileState.encode`.
+
+    Raises UnreadableState.
+    """
     try:
         return _decode(body)
     except msgspec.DecodeError as error:
@@ -57,20 +62,21 @@ def decode_state(body: bytes) -> FileState:
 
 
 def begin(label: str) -> FileState:
-    """The state at the beginning of a file; `label` is its path as it may leave the machine."""
+    """Return the state at the beginning of a file; `label` is its redacted path."""
     path = strip_rotation(label)
     return FileState(path, stem(path))
 
 
 def strip_rotation(label: str) -> str:
-    """The path that a file had before a rotation named it (`a.jsonl.1`, `a.jsonl-20261121.gz`),
-    where the name tells.
+    """Return the path that a file had before it was rotated, as far as its name shows it.
+
+    `a.jsonl.1` and `a.jsonl-20261121.gz` were `a.jsonl`.
     """
     return _ROTATED.sub(r"\1", label)
 
 
 def stem(label: str) -> str:
-    """The file's name without what says how it is written."""
+    """Return the file's name without the extensions that say how it is encoded."""
     name = posixpath.basename(label.replace("\\", "/"))
     while (extension := next((each for each in _EXTENSIONS if name.endswith(each)), None)) and len(
         name

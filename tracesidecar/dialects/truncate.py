@@ -1,6 +1,4 @@
-"""Keep rows within what tables take: long text is cut with a mark, blobs and repeated bulk become
-stubs.
-"""
+"""Keep rows within what tables accept: long text is truncated, and blobs become stubs."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ from tracesidecar.dialects.event import Event
 TEXT_BYTES = 32 * 1024
 """The most that text, arguments and results may have (UTF-8)."""
 RAW_BYTES = 512 * 1024
-"""The most that a row keeps of its line: escaped in a row of JSON it still is below the 1 MiB that
-a row may have.
+"""The most that a row keeps of its line.
+
+Escaped in a row of JSON it is still below the 1 MiB that a row may have.
 """
 BULK_BYTES = 4 * 1024
 BLOCK = 1 << 20
@@ -39,7 +38,7 @@ _MAGIC = {
 
 
 def truncate_columns(event: Event) -> bool:
-    """Cut the long columns of an event; tell whether anything was."""
+    """Truncate the long columns of an event in place, and return whether any was."""
     is_truncated = False
     for column in ("text", "tool_arguments", "tool_result", "error_message"):
         value: str | None = getattr(event, column)
@@ -54,8 +53,9 @@ def truncate_columns(event: Event) -> bool:
 
 
 def truncate_text(text: str, limit_bytes: int) -> str:
-    """The text, or its beginning of at most so many bytes and how much is missing: `…[truncated <n>
-    bytes]`.
+    """Return the text, or its beginning within a limit and how much is missing.
+
+    The mark is `…[truncated <n> bytes]`, after at most `limit_bytes` of UTF-8.
     """
     size = _size(text)
     if size <= limit_bytes:
@@ -65,7 +65,7 @@ def truncate_text(text: str, limit_bytes: int) -> str:
 
 
 def _size(text: str) -> int:
-    """Bytes of UTF-8, without a copy of a text that may be as long as a line."""
+    """Return the bytes of UTF-8 without copying a text that may be as long as a line."""
     return (
         len(text)
         if text.isascii()
@@ -74,9 +74,9 @@ def _size(text: str) -> int:
 
 
 def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool]:
-    """The line as the `raw` column has it, and whether it was shortened.
+    """Return the line as the `raw` column has it, and whether it was shortened.
 
-    `bulky` are key paths whose values are not worth their bytes.
+    `bulky` are paths of keys whose values are replaced by a stub if they are big.
     """
     if len(line) <= BULK_BYTES:
         return line.decode(), False
@@ -90,7 +90,7 @@ def raw_column(line: bytes, bulky: Sequence[tuple[str, ...]]) -> tuple[str, bool
 
 
 def stub(media_type: str, content: bytes) -> bytes:
-    """What stands in place of something big: `{"omitted":…,"bytes":n,"sha256":…}`."""
+    """Return what replaces a big value: `{"omitted":…,"bytes":n,"sha256":…}`."""
     return b'{"omitted":"%s","bytes":%d,"sha256":"%s"}' % (
         media_type.encode(),
         len(content),
@@ -105,8 +105,9 @@ def _replace_blobs(line: bytes) -> bytes:
 
 
 def _blob_stub(match: re.Match[bytes]) -> bytes:
-    """Only what says that it is a picture or a document: a signature or encrypted reasoning stays
-    byte for byte.
+    """Return a stub for what is marked as a picture or a document.
+
+    Signatures and encrypted reasoning look alike, and stay byte for byte.
     """
     named, encoded = match.groups()
     media_type = (
@@ -124,9 +125,9 @@ def _blob_stub(match: re.Match[bytes]) -> bytes:
 
 
 def _replace_with_stub(line: bytes, path: tuple[str, ...]) -> bytes:
-    """Replace the value at a path of keys, where it is big.
+    """Replace the value at a path of keys if it is big.
 
-    A line that is not an object there stays.
+    A line that has no object there is returned as it is.
     """
     try:
         members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
@@ -145,15 +146,16 @@ def _replace_with_stub(line: bytes, path: tuple[str, ...]) -> bytes:
 
 
 def _shrink_to_fit(line: bytes) -> str:
-    """The line with its longest texts cut, shorter and shorter until it fits; a stub where nothing
-    helps.
+    """Truncate the longest texts of a line, shorter and shorter until it fits.
+
+    Returns a stub for the whole line if nothing helps.
     """
     try:
         value = msgspec.json.decode(line)
     except (
         msgspec.DecodeError,
         RecursionError,
-    ):  # JSON all the same: a number that no double holds
+    ):  # valid JSON, but with a number that no double holds, or nested too deep
         return stub("application/json", line).decode()
     for limit in _LEAF_LIMITS:
         content = msgspec.json.encode(_truncate_strings(value, limit))

@@ -1,5 +1,6 @@
-"""Attocode: one line for each event of a session, as its recorder is documented and as its program
-really calls it.
+"""Attocode: one line for each event of a session.
+
+Covers the recorder as it is documented, and as its program calls it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from tracesidecar.dialects.parsing import (
 )
 
 _FAILED_RESULTS = ("Error: ", "Error executing", "Exit code: ")
-"""How its tools begin a result that is a failure: the program writes most of these as tools that
-completed. Exit code 0 is not written.
+"""How its tools begin a failed result.
+
+The program writes most of these as tools that completed. It does not write exit code 0.
 """
 
 
@@ -40,7 +42,7 @@ class State(legacy.State):
 
 
 class Line(msgspec.Struct):
-    """An event; what it does not have is left out, never null. `record()` lets any type through."""
+    """An event; a missing member is left out, never null. `record()` accepts any type."""
 
     kind: object = None
     event_id: object = None
@@ -58,11 +60,13 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the members of an event, the folder of traces, and lines of older programs."""
     is_event = "event_id" in line and "kind" in line and "session_id" in line
     return is_event or "/.attocode/traces/" in path.replace("\\", "/") or legacy.recognise(line)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a line to one event, or as the older programs need it."""
     line = _decode(data)
     kind = text(line.kind)
     if kind is None:
@@ -76,9 +80,10 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _base_event(line: Line, kind: str, state: State) -> Event:
-    """What every kind has in the same place.
+    """Return an event with the columns that all kinds fill in the same way.
 
-    Its own tools group by iteration, so an event's parent is the start of its iteration.
+    Attocode's own tools group by iteration, so the parent of an event is the start of its
+    iteration.
     """
     data = fields(line.data)
     took = line.duration_ms if line.duration_ms is not None else at(data, "metadata", "duration_ms")
@@ -106,7 +111,10 @@ def _state(event: Event, _data: JsonObject, _state: State) -> None:
 
 
 def _session_start(event: Event, data: JsonObject, state: State) -> None:
-    """The program starts a session, and then each run within it: the second has no goal."""
+    """Set the columns of a start.
+
+    The program starts a session, and then each run in it: the second start has no goal.
+    """
     is_run = state.is_started and "goal" not in data
     state.is_started = True
     event.event_kind = "state" if is_run else "session_start"
@@ -115,7 +123,7 @@ def _session_start(event: Event, data: JsonObject, state: State) -> None:
 
 
 def _session_end(event: Event, data: JsonObject, _state: State) -> None:
-    """A run ends with a result, the session with a status and totals."""
+    """Set the columns of an end: a run ends with a result, a session with status and totals."""
     if "result" in data and "status" not in data:
         event.event_kind, event.text = "state", text(data.get("result"))
         return
@@ -127,7 +135,7 @@ def _session_end(event: Event, data: JsonObject, _state: State) -> None:
 
 
 def _iteration_start(event: Event, data: JsonObject, _state: State) -> None:
-    """The program notes the session's tokens and cost so far."""
+    """Set the columns of an iteration: it has the session's tokens and cost so far."""
     event.event_kind = "state"
     _set_cost(event, data.get("cost"), "cumulative")
 
@@ -139,7 +147,10 @@ def _set_cost(event: Event, cost: object, scope: legacy.Scope) -> None:
 
 
 def _llm_response(event: Event, data: JsonObject, _state: State) -> None:
-    """A call has `tokens`; without them it is a piece of the text as it was streamed."""
+    """Set the columns of a response.
+
+    A call has `tokens`; without them it is a fragment of the streamed text.
+    """
     event.operation_name, event.role = "chat", "assistant"
     if data.get("tokens") is None:
         said = fields(data.get("metadata"))
@@ -166,8 +177,9 @@ def _llm_response(event: Event, data: JsonObject, _state: State) -> None:
 
 
 def _whole_input(event: Event, given: int | None, tokens: int | None) -> int | None:
-    """With the cache: `tokens` is the sum, and tells whether the input that is given has it
-    already.
+    """Return the input with the cache.
+
+    `tokens` is the sum of all, and shows whether the input includes the cache already.
     """
     cached = total(event.cache_read_input_tokens, event.cache_creation_input_tokens) or 0
     if given is None:
@@ -223,7 +235,7 @@ def _error(event: Event, data: JsonObject, _state: State) -> None:
 
 
 def _agent_run(event: Event, data: JsonObject, _state: State) -> None:
-    """A subagent, or a task of a swarm."""
+    """Set the columns of a subagent, or of a task of a swarm."""
     event.event_kind, event.is_subagent = "agent_run", True
     event.agent_id = text(data.get("agent_id"))
     event.text = event.text or text(data.get("task"))
@@ -240,11 +252,17 @@ def _compaction(event: Event, _data: JsonObject, _state: State) -> None:
 
 
 _STATES = (
-    "iteration_end llm_request llm_retry budget_check budget_warning budget_exhausted compaction_start context_overflow swarm_start swarm_complete "
-    "swarm_wave_start swarm_wave_complete swarm_tool_action swarm_decision swarm_conflict swarm_budget_projection swarm_failure_attribution plan_created "
-    "plan_step_start plan_step_complete quality_check learning_proposed recovery mode_change mcp_connect mcp_disconnect file_change checkpoint custom"
+    "iteration_end llm_request llm_retry budget_check budget_warning budget_exhausted "
+    "compaction_start context_overflow swarm_start swarm_complete swarm_wave_start "
+    "swarm_wave_complete swarm_tool_action swarm_decision swarm_conflict swarm_budget_projection "
+    "swarm_failure_attribution plan_created plan_step_start plan_step_complete quality_check "
+    "learning_proposed recovery mode_change mcp_connect mcp_disconnect file_change checkpoint "
+    "custom"
 )
-_AGENT_RUNS = "subagent_spawn subagent_complete subagent_error subagent_timeout swarm_task_start swarm_task_complete swarm_task_failed"
+_AGENT_RUNS = (
+    "subagent_spawn subagent_complete subagent_error subagent_timeout swarm_task_start "
+    "swarm_task_complete swarm_task_failed"
+)
 _KINDS: dict[str, _Fill] = {
     **dict.fromkeys(_STATES.split(), _state),
     **dict.fromkeys(_AGENT_RUNS.split(), _agent_run),
@@ -261,7 +279,7 @@ _KINDS: dict[str, _Fill] = {
     "tool_approval": _permission,
     "compaction_end": _compaction,
 }
-"""`tool` is what the program writes for `tool_end`."""
+"""By kind; the program writes `tool` for `tool_end`."""
 
 DIALECT: Dialect[State] = Dialect(
     name="attocode",

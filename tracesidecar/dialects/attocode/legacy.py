@@ -1,5 +1,6 @@
-"""Attocode before Python: lines of its TypeScript program, and the older ones that count from the
-start of the trace.
+"""Attocode before Python: lines of its TypeScript program, and an older form.
+
+The older lines count time from the start of the trace.
 """
 
 from __future__ import annotations
@@ -37,9 +38,7 @@ _OUTCOMES: dict[str, Outcome] = {
 
 
 class State(msgspec.Struct):
-    """What earlier lines of the file said: its session, and the model of a request until the
-    response comes.
-    """
+    """The session of the file, and the model of each request until its response comes."""
 
     conversation: str | None = None
     models: dict[str, str] = {}
@@ -51,12 +50,12 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def recognise(line: JsonObject) -> bool:
-    """Tell whether a line is of either old shape."""
+    """Recognise a line of either old form."""
     return line.keys() >= {"_type", "_ts"} or line.keys() >= {"type", "timestamp", "elapsed_ms"}
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """Map one line as a Dialect does."""
+    """Map a line, like `Dialect.map_line`."""
     members = _decode(data)
     kind = text(members.get("_type")) or text(members.get("type")) or ""
     if kind in ("session.start", "trace.start"):
@@ -94,7 +93,7 @@ def _request(event: Event, members: JsonObject, state: State) -> None:
 
 
 def _response(event: Event, members: JsonObject, state: State) -> None:
-    """Input is without the cache where the cache is larger."""
+    """Set the columns of a response; input is without the cache if the cache is larger."""
     request = text(members.get("requestId"))
     event.event_kind, event.operation_name, event.role = "model_call", "chat", "assistant"
     event.api_call_id = call_key(event.conversation_id, request)
@@ -178,7 +177,7 @@ def _compaction(event: Event, _members: JsonObject, _state: State) -> None:
 
 
 def _tool(event: Event, members: JsonObject) -> Sequence[Event]:
-    """One line is the call and its result."""
+    """Map a line to the call and its result."""
     name, execution = text(members.get("toolName")), text(members.get("executionId"))
     arguments = as_json(members.get("input"))
     call = Event(
@@ -203,8 +202,9 @@ def _tool(event: Event, members: JsonObject) -> Sequence[Event]:
 
 
 _STATES = (
-    "iteration.wrapper memory.retrieval plan.evolution decision swarm.start swarm.decomposition swarm.wave swarm.quality "
-    "swarm.budget swarm.verification swarm.complete codebase.map blackboard.event budget.pool budget.check filecache.event context.injection"
+    "iteration.wrapper memory.retrieval plan.evolution decision swarm.start swarm.decomposition "
+    "swarm.wave swarm.quality swarm.budget swarm.verification swarm.complete codebase.map "
+    "blackboard.event budget.pool budget.check filecache.event context.injection"
 )
 _KINDS: dict[str, _Fill] = {
     **dict.fromkeys(_STATES.split(), _state),

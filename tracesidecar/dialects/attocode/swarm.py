@@ -1,5 +1,6 @@
-"""attoswarm: the events of a swarm, the trace of each of its agents, and the commands given to it,
-each in a file of the run's directory.
+"""attoswarm: the events of a swarm, the traces of its agents, and the commands given to it.
+
+Each is a file in the directory of the run.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ _ENTRIES: dict[str, EventKind] = {
 
 
 class State(msgspec.Struct):
-    """The directory of the run: all of its files are one conversation, and no line names it."""
+    """The directory of the run: all its files are one conversation, and no line names it."""
 
     run: str | None = None
 
 
 class Line(msgspec.Struct):
-    """A line of any of the three files; the last two came later.
+    """A line of any of the three files; the last two members came later.
 
-    An empty text means that there is none.
+    An empty text means that there is no value.
     """
 
     timestamp: object = None
@@ -61,6 +62,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def begin(path: str) -> State:
+    """Take the directory of the run from the path."""
     folder = posixpath.dirname(path.replace("\\", "/"))
     return State(
         posixpath.dirname(folder) if posixpath.basename(folder) == "agents" else folder or None
@@ -68,6 +70,7 @@ def begin(path: str) -> State:
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the members of events and agent traces, and commands by the name of the file."""
     if not line.keys() >= {"timestamp", "task_id"}:
         return False
     if line.keys() >= {"agent_id", "data"} and ("event_type" in line or "entry_type" in line):
@@ -79,6 +82,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a line to one event."""
     line = _decode(data)
     details = fields(line.data)
     event_type, entry_type = text(line.event_type), text(line.entry_type)
@@ -104,10 +108,10 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _set_measures(event: Event, data: JsonObject) -> None:
-    """What a task took.
+    """Set what a task took.
 
-    Where both tokens and cost are 0 the agent's program told neither; the sum of tokens has no
-    column, it stays in `raw`.
+    If both tokens and cost are 0, the agent's program reported neither. The sum of tokens has
+    no column; it stays in `raw`.
     """
     seconds = real(data.get("duration_s"))
     event.duration_ms = None if seconds is None else seconds * 1000

@@ -1,5 +1,6 @@
-"""Transcripts of Claude Code, and of programs that write the same shape: one file a session, one
-more for each subagent.
+"""Transcripts of Claude Code, and of programs that write the same lines.
+
+There is one file for each session, and one more for each subagent.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
-    """By where Claude Code keeps transcripts, else by the keys of its envelope."""
+    """Recognise the folders where Claude Code keeps transcripts, and the keys of its envelope."""
     place = path.replace("\\", "/")
     if _PATH.search(place) and any(home in place for home in _HOMES):
         return True
@@ -84,7 +85,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(path: str) -> State:
-    """The session and the agent as the file's path has them; lines may know better."""
+    """Take session, agent and program from the path; lines may know better."""
     place = path.replace("\\", "/")
     program = next(
         (name for folder, name in _PROGRAMS.items() if f"/{folder}/" in place), "claude-code"
@@ -101,9 +102,7 @@ def begin(path: str) -> State:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """One event for what was said, with the usage of its call, and one for each thought, tool call
-    and result.
-    """
+    """Map a line to the message with the usage of its call, reasoning, tool calls and results."""
     line = _decode(data)
     kind = text(line.type) or text(at(line.message, "role"))
     make = _envelope(line, state)
@@ -127,7 +126,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _envelope(line: Line, state: State) -> EventFactory:
-    """What every event of the line has."""
+    """Return what makes events with the columns that all events of the line have."""
     state.conversation = text(line.session_id) or state.conversation
     state.version = text(line.version) or state.version
     state.parent = text(at(line.forked_from, "sessionId")) or state.parent
@@ -178,8 +177,10 @@ def _system(line: Line, make: EventFactory) -> Event:
 
 
 def _attachment(line: Line, make: EventFactory) -> Event:
-    """What was typed while the agent worked is only here; what a program put into the queue begins
-    with its tag.
+    """Map an attachment.
+
+    What the user typed while the agent worked is only here. What a program put into the queue
+    begins with its tag.
     """
     event = make("state")
     if at(line.attachment, "type") == "queued_command":

@@ -1,4 +1,4 @@
-"""What a line of a Claude Code transcript has, and what is carried from one line to the next."""
+"""A line of a Claude Code transcript, and what is carried from one line to the next."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import msgspec
 
 
 class Line(msgspec.Struct, rename="camel"):
-    """The envelope; `message` is what the model interface takes and gives.
+    """The envelope; `message` is what the model's API takes and returns.
 
-    Nothing is always there.
+    No member is always there.
     """
 
     type: object = None
@@ -42,8 +42,9 @@ class Line(msgspec.Struct, rename="camel"):
 
 
 class State(msgspec.Struct):
-    """Session and version from the last line that had them, subagent and parent from the path, and
-    tools whose result is still to come.
+    """Session and version of the last line that had them, agent and parent from the path.
+
+    `tools` are the tools whose results are still to come.
     """
 
     conversation: str | None = None

@@ -1,6 +1,4 @@
-"""What a message of a Claude Code transcript becomes: the call with its usage, thoughts, tool calls
-and results.
-"""
+"""What a message of a Claude Code transcript becomes: call, reasoning, tool calls and results."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from tracesidecar.dialects.parsing import (
 )
 
 SYNTHETIC = "<synthetic>"
-"""Model of what the program says itself in the model's place: no call was made."""
+"""The model of messages that the program writes itself: there was no call."""
 _SAID_BY_PROGRAM = (
     "<bash-stderr>",
     "<bash-stdout>",
@@ -38,7 +36,7 @@ _SAID_BY_PROGRAM = (
 
 
 def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
-    """The call first, as every line of it repeats its usage, then what its blocks hold."""
+    """Map an answer: first the call, whose usage each of its lines repeats, then its blocks."""
     message = fields(line.message)
     blocks = _blocks(message.get("content"))
     parts = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
@@ -66,8 +64,9 @@ def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
 
 
 def map_user(line: Line, state: State, make: EventFactory) -> list[Event]:
-    """Results of tools, one by one, or what the user said; what the program says in the user's name
-    is bookkeeping.
+    """Map a message in the user's role: tool results, or what the user said.
+
+    What the program says in the user's name is bookkeeping.
     """
     content = line.message if isinstance(line.message, str) else fields(line.message).get("content")
     blocks = _blocks(content)
@@ -88,7 +87,7 @@ def map_user(line: Line, state: State, make: EventFactory) -> list[Event]:
 
 
 def plain_text(content: object) -> str | None:
-    """The text of a message, without pictures and documents."""
+    """Return the text of a message, without pictures and documents."""
     return _join_text(_blocks(content))
 
 
@@ -113,13 +112,15 @@ def _join_text(blocks: list[JsonObject]) -> str | None:
 
 
 def _provider(model: str | None) -> str | None:
-    """Other programs put other vendors' models into the same shape."""
+    """Return the provider: other programs put models of other vendors into the same shape."""
     return "anthropic" if model is not None and "claude" in model else None
 
 
 def _call_id(line: Line, message: JsonObject, event: Event) -> str | None:
-    """A resumed or forked session repeats the message's id; a request's id may be new then, or
-    missing.
+    """Return the key of the call.
+
+    A resumed or forked session repeats the message's id; the id of the request may then be new,
+    or missing.
     """
     native = text(message.get("id")) or text(line.request_id) or event.native_id
     return call_key(event.conversation_id, native)
@@ -148,7 +149,7 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
 
 
 def _price(event: Event, usage: JsonObject, plain: int, output: int) -> None:
-    """Price what the columns do not tell: cache writes that live for an hour, and the fast mode."""
+    """Price what the columns do not show: cache writes for one hour, and the fast mode."""
     written = event.cache_creation_input_tokens or 0
     written_1h = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written)
     is_fast = usage.get("speed") == "fast"
@@ -167,9 +168,8 @@ def _price(event: Event, usage: JsonObject, plain: int, output: int) -> None:
     if event.cost_usd is not None:
         event.cost_source = prices.cost_source()
     elif is_fast:
-        event.cost_source = (
-            "unknown"  # else it would be given the standard price, which a fast call never has
-        )
+        # Otherwise the interpreter would set the standard price, which a fast call never has.
+        event.cost_source = "unknown"
 
 
 def _part(block: JsonObject, line: Line, state: State, make: EventFactory) -> Event | None:
@@ -221,7 +221,7 @@ def _error_type(block: JsonObject, said: str) -> str:
 
 
 def _result_text(content: object) -> str | None:
-    """Text as it is; where there are pictures, a list that says so: their bytes are in the line."""
+    """Return text as it is, and a list with pictures without their bytes: the line has them."""
     blocks = [fields(block) for block in items(content)]
     if not blocks:
         return as_json(content) if content != [] else None
@@ -242,7 +242,7 @@ def _without_bytes(block: JsonObject) -> JsonObject:
 
 
 def _agent_run(line: Line, make: EventFactory) -> Event | None:
-    """A subagent that has come to its end, as the result of the tool that started it tells."""
+    """Return the end of a subagent, which the result of the tool that started it reports."""
     run = fields(line.tool_use_result)
     agent = text(run.get("agentId"))
     if agent is None or run.get("status") is None:

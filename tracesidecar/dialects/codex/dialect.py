@@ -1,5 +1,6 @@
-"""Rollouts of Codex (command line, editors, desktop): one file a thread, forks and subagents with a
-copy of their parent's history before their own.
+"""Rollouts of Codex (command line, editors, desktop): one file for each thread.
+
+Forks and subagents have a copy of their parent's history before their own.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _decode_payload = msgspec.json.Decoder(RolloutPayload).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
-    """By where Codex keeps rollouts, else by its envelope: type, payload and time."""
+    """Recognise the folders of rollouts, and the envelope of type, payload and time."""
     if _ROLLOUT.search(path.replace("\\", "/")):
         return True
     return (
@@ -55,13 +56,16 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(path: str) -> State:
-    """The thread as the file's name has it."""
+    """Take the thread from the name of the file."""
     thread = _THREAD.search(path.replace("\\", "/"))
     return State(thread[1] if thread else stem(path))
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """One event a line; what is a copy of the parent's history is bookkeeping, its tokens a repeat."""
+    """Map a line to one event.
+
+    A copy of the parent's history is bookkeeping, and its tokens are a repeat.
+    """
     line = _decode(data)
     has_envelope = bool(line.payload)
     payload = _decode_payload(line.payload if has_envelope else data)
@@ -90,7 +94,10 @@ def _kind_without_envelope(payload: RolloutPayload) -> str | None:
 
 
 def _envelope(native_id: str | None, time: str | None, state: State) -> EventFactory:
-    """What every event of the line has, as the state is once the line has been taken in."""
+    """Return what makes events with the columns that all events of the line have.
+
+    They are read from the state when the event is made, after the line has changed it.
+    """
 
     def make(kind: EventKind) -> Event:
         return Event(
@@ -113,8 +120,9 @@ def _envelope(native_id: str | None, time: str | None, state: State) -> EventFac
 
 
 def _session_meta(meta: RolloutPayload, time: str | None, state: State) -> bool:
-    """Take over what it says where it begins a session; a fork has those of its ancestors too,
-    behind its own.
+    """Take over a `session_meta`, and return whether it begins a session.
+
+    A fork has those of its ancestors too, after its own.
     """
     session = text(meta.id) or text(meta.session_id)
     if state.session is not None and (session == state.session or state.parent is not None):

@@ -1,4 +1,4 @@
-"""What an `event_msg` of a Codex rollout becomes; most say again what a `response_item` says."""
+"""What an `event_msg` of a Codex rollout becomes; most repeat a `response_item`."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ _BOOKKEEPING_PREFIXES = (
     "warning",
     "web_search_",
 )
-"""Families of notices; what is new in one of them is a notice too."""
+"""Families of notices; a new member of a family is a notice too."""
 
 
 def map_event(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
-    """The event of a notice; UnknownType where nobody has heard of its family."""
+    """Map a notice; raises UnknownType if its family is not known."""
     kind = text(payload.type) or ""
     if kind == "token_count":
         return map_token_count(payload, state, make)
@@ -114,7 +114,7 @@ def _error(kind: str, payload: RolloutPayload, make: EventFactory) -> Event:
 
 
 def _end(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
-    """How a tool's run ended, beside the output that the model was given."""
+    """Map the end of a tool's run; the output that the model got is another line."""
     event = make("state")
     _join(event, payload, state)
     code, success = payload.exit_code, payload.success

@@ -1,5 +1,6 @@
-"""Which lines of a forked rollout are a copy of its parent's history: their messages and tokens are
-the parent's and count there.
+"""Which lines of a forked rollout are a copy of its parent's history.
+
+Their messages and tokens are the parent's, and count there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from tracesidecar.dialects.codex.line import ForkState, RolloutPayload
 from tracesidecar.dialects.parsing import count, milliseconds_between, utc
 
 BURST_MS = 1000
-"""A copy is written without such a pause; a model takes longer to answer."""
+"""A copy is written without a pause of this length; a model takes longer to answer."""
 
 _UUID7 = re.compile(
     r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE
@@ -19,8 +20,9 @@ _UUID7 = re.compile(
 
 
 def begin_fork(session: str | None, meta: RolloutPayload, time: str | None) -> ForkState:
-    """What to watch for behind the `session_meta` of a rollout that has a parent; `time` is of that
-    line.
+    """Return the state behind the `session_meta` of a rollout that has a parent.
+
+    `time` is of that line.
     """
     started = utc(meta.timestamp) or time
     own_ms = uuid7_ms(session)
@@ -34,13 +36,13 @@ def begin_fork(session: str | None, meta: RolloutPayload, time: str | None) -> F
 def is_copy(
     fork: ForkState, time: str | None, turn: str | None, ordinal: int | None, *, is_usage: bool
 ) -> bool:
-    """Tell whether a line is the parent's; the first that is the child's own ends the question for
-    the file.
+    """Return whether a line is the parent's; after the first line of its own none is.
 
-    What is known for sure is asked first: the ordinal at which the child begins, then when a turn
-    began (its id says so), then a time before the child was. Some versions write all copied lines
-    with the time of the fork: then the copy is what was written in one go. As long as nothing but
-    that speaks for a copy, only usage is held for one: some subagents begin with an empty history.
+    What is certain is checked first: the ordinal at which the child begins, then when a turn
+    began (its id says so), then a time before the child's. Some versions write all copied lines
+    with the time of the fork: then the copy is what was written in one burst. If only the burst
+    suggests a copy, only usage counts as copied, because some subagents begin with an empty
+    history.
     """
     if fork.phase == "own":
         return False
@@ -63,7 +65,7 @@ def is_copy(
 
 
 def uuid7_ms(value: str | None) -> int | None:
-    """Milliseconds since the epoch that a UUID of version 7 begins with (RFC 9562, section 5.7)."""
+    """Return the milliseconds since the epoch of a UUID version 7 (RFC 9562, section 5.7)."""
     found = _UUID7.fullmatch(value) if value is not None else None
     return int(found[1] + found[2], 16) if found is not None else None
 

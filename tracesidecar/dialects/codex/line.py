@@ -1,4 +1,4 @@
-"""What a line of a Codex rollout has, and what is carried from one line to the next."""
+"""A line of a Codex rollout, and what is carried from one line to the next."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Line(msgspec.Struct):
 
 
 class RolloutPayload(msgspec.Struct):
-    """Whatever a payload of any type may have.
+    """All members that the payload of any type may have.
 
-    Left out on purpose: instructions and replaced history, which may be megabytes.
+    Instructions and replaced history are left out on purpose: they may be megabytes.
     """
 
     type: object = None
@@ -69,11 +69,11 @@ class RolloutPayload(msgspec.Struct):
 
 
 class ForkState(msgspec.Struct):
-    """Where a forked rollout stands: does the parent's history still come?
+    """Whether lines of the parent's history still come in a forked rollout.
 
-    `own`: no more; `child`: it may come; `copied`: it has been seen to come. `started` is when the
-    child began, `own_ms` the same by its id, `burst` the last of the times that follow each other
-    as fast as a copy is written.
+    `own`: no more; `child`: they may come; `copied`: they have come. `started` is when the
+    child began, `own_ms` the same by its id, and `burst` the last of the times that follow each
+    other as fast as a copy is written.
     """
 
     phase: Literal["own", "child", "copied"] = "own"
@@ -86,8 +86,9 @@ class ForkState(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Session, model and place as the last lines had them, the last totals of tokens, and tools
-    whose result is still to come.
+    """Session, model and directory of the last lines, and the last totals of tokens.
+
+    `tools` are the tools whose results are still to come. The journal has `fork` as `replay`.
     """
 
     conversation: str

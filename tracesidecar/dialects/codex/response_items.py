@@ -1,6 +1,4 @@
-"""What a `response_item` of a Codex rollout becomes: messages, thoughts, tool calls and their
-outputs.
-"""
+"""What a `response_item` of a Codex rollout becomes: messages, reasoning, tool calls, outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _CALLS = {
     "web_search_call": "web_search",
     "image_generation_call": "image_generation",
 }
-"""Types of calls, and the tool where the type says it."""
+"""Types of calls, and the tool if the type determines it."""
 _OUTPUTS = frozenset(
     (
         "function_call_output",
@@ -76,7 +74,7 @@ _METADATA = re.compile(
 
 
 def map_item(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
-    """The event of an item; UnknownType where nobody has heard of its type."""
+    """Map an item; raises UnknownType if its type is not known."""
     kind = text(payload.type) or ("message" if payload.role is not None else "")
     if kind == "message":
         return _message(payload, state, make)
@@ -103,7 +101,7 @@ def map_item(payload: RolloutPayload, state: State, make: EventFactory) -> Event
 
 
 def _message(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
-    """`event_msg` says the same again; the tokens are in `token_count`."""
+    """Map a message; an `event_msg` repeats it, and a `token_count` has the tokens."""
     said = plain_text(payload.content)
     if payload.role == "assistant":
         event = make("model_message")
@@ -151,8 +149,9 @@ def _output(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
 
 
 def _said(output: object) -> str | None:
-    """Text as it is, or in an object or a list of blocks; of pictures only that they are there,
-    their bytes are in the line.
+    """Return the text of an output, which may be in an object or a list of blocks.
+
+    Pictures are only named: their bytes are in the line.
     """
     if isinstance(output, dict):
         inner = next(
@@ -173,7 +172,7 @@ def _said(output: object) -> str | None:
 
 
 def _judge(event: Event, success: object) -> None:
-    """Outcome and duration: in the text of a shell's output, where no field says it."""
+    """Set outcome and duration, which a shell's output only has in its text."""
     said = event.tool_result or ""
     head = said[:_HEAD]
     metadata = _METADATA.search(said, max(0, len(said) - _HEAD))

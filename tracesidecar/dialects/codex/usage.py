@@ -1,6 +1,4 @@
-"""Tokens of a Codex rollout: totals that are written again and again, and the calls that moved
-them.
-"""
+"""Tokens of a Codex rollout: totals that are written again and again, and the calls behind them."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ _TOTAL = _NAMES.index("total_tokens")
 
 
 def map_token_count(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
-    """A call where the totals moved; the same totals again (the rate limits were renewed) are a
-    repeat.
-    """
+    """Map totals: a call if they changed, else a repeat (the rate limits were renewed)."""
     info = fields(payload.info)
     totals, last = _tokens(info.get("total_token_usage")), _tokens(info.get("last_token_usage"))
     before = state.totals
@@ -42,7 +38,8 @@ def map_token_count(payload: RolloutPayload, state: State, make: EventFactory) -
         return event
     spent = last if last is not None else _difference(totals or [], before)
     _set_tokens(event, spent)
-    event.api_call_id = f"{state.conversation}:{state.turn or ''}:{totals[_TOTAL] if totals is not None else event.event_time}"
+    progress = totals[_TOTAL] if totals is not None else event.event_time
+    event.api_call_id = f"{state.conversation}:{state.turn or ''}:{progress}"
     if (totals is not None and totals == before) or not any(spent[:_TOTAL]):
         event.usage_scope = "repeat"
     else:
@@ -56,7 +53,7 @@ def map_token_count(payload: RolloutPayload, state: State, make: EventFactory) -
 
 
 def map_usage_record(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
-    """What a response used, which the totals have too."""
+    """Map what a response used; the totals include it."""
     event = make("state")
     tokens = _tokens(payload.usage)
     if tokens is not None:
@@ -75,7 +72,7 @@ def _tokens(usage: object) -> Tokens | None:
 
 
 def _difference(totals: Tokens, before: Tokens | None) -> Tokens:
-    """What came in between; totals that went down began anew."""
+    """Return what was used in between; totals that went down started again from zero."""
     if before is None or (totals[_TOTAL] or 0) < (before[_TOTAL] or 0):
         return totals
     return [
@@ -85,9 +82,7 @@ def _difference(totals: Tokens, before: Tokens | None) -> Tokens:
 
 
 def _set_tokens(event: Event, tokens: Tokens) -> None:
-    """Input has what came from the cache and what went there, output has the reasoning: as the
-    columns want it.
-    """
+    """Set the tokens: input includes the cache and output includes reasoning, like the columns."""
     (
         event.input_tokens,
         event.cache_read_input_tokens,

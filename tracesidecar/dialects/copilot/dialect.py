@@ -1,7 +1,7 @@
 """Sessions of GitHub Copilot (CLI, app, agent host): `events.jsonl`, typed events in an envelope.
 
-Source: github/copilot-sdk, the generated session-events.ts. Per message only the output tokens are
-on disk; all others come with `session.shutdown`, per model, and not at all where the session
+Source: github/copilot-sdk, the generated session-events.ts. A message only has its output tokens.
+All other tokens come with `session.shutdown`, for each model, and are missing if the session
 crashed.
 """
 
@@ -39,6 +39,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the folder of sessions, and the envelope with a known type."""
     if _PATH.search(path.replace("\\", "/")):
         return True
     kind = text(line.get("type"))
@@ -50,7 +51,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(path: str) -> State:
-    """The session is the folder of `events.jsonl`."""
+    """Take the session from the folder of `events.jsonl`."""
     folders, _, name = path.replace("\\", "/").rpartition("/")
     return State(
         conversation=folders.rpartition("/")[2]
@@ -60,6 +61,7 @@ def begin(path: str) -> State:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map an event of the session to its canonical events."""
     line = _decode(data)
     kind = text(line.type) or ""
     if (mapper := _MAPPERS.get(kind)) is not None:
@@ -72,7 +74,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
 
 
 def _set_place(data: JsonObject, state: State) -> None:
-    """Where the session works, as `session.start` and others say it."""
+    """Take over where the session works, from `session.start` and others."""
     state.cwd = text(data.get("cwd")) or state.cwd
     state.branch = text(data.get("branch")) or state.branch
     state.repository = text(data.get("repository")) or state.repository
@@ -144,7 +146,7 @@ def _reasoning_event(line: Line, reasoning: str | None, model: str | None, state
 
 
 def _usage(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """`assistant.usage` is never on disk by itself; who records it all the same has the whole call."""
+    """Map `assistant.usage`, which has the whole call; Copilot itself never writes it."""
     event = make_event("model_call", line, state)
     event.operation_name, event.model = "chat", text(data.get("model")) or state.model
     event.api_call_id = call_key(
@@ -156,8 +158,10 @@ def _usage(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
 
 
 def _set_tokens(event: Event, usage: JsonObject, scope: UsageScope) -> None:
-    """Input includes what was read from and written to a cache; output includes reasoning, but for
-    Gemini, which counts thoughts apart.
+    """Set the tokens.
+
+    Input includes what was read from and written to a cache. Output includes reasoning, except
+    for Gemini, where it is counted apart.
     """
     event.input_tokens = count(usage.get("inputTokens"))
     event.cache_read_input_tokens = count(usage.get("cacheReadTokens"))
@@ -174,7 +178,7 @@ def _set_tokens(event: Event, usage: JsonObject, scope: UsageScope) -> None:
 
 
 def _shutdown(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """The end, and the totals of each model since the process began."""
+    """Map the end of a session, with the totals of each model since the process began."""
     end = make_event("session_end", line, state)
     end.duration_ms = milliseconds_between(utc(data.get("sessionStartTime")), end.event_time)
     if shutdown := text(data.get("shutdownType")):
@@ -190,7 +194,7 @@ def _shutdown(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
 
 
 def _compaction(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """Its own call is part of what `session.shutdown` counts."""
+    """Map a compaction; `session.shutdown` counts its call too."""
     event = make_event("compaction", line, state)
     event.text = text(data.get("summaryContent"))
     if isinstance(success := data.get("success"), bool):

@@ -1,6 +1,4 @@
-"""What all events of a Copilot session share: the envelope, what is carried, and the columns that
-follow from both.
-"""
+"""What all events of a Copilot session share: envelope, state, and the columns that follow."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from tracesidecar.dialects.parsing import at, text, utc
 
 
 class Line(msgspec.Struct, rename="camel"):
-    """The envelope; what `data` has depends on the type."""
+    """The envelope; the members of `data` depend on the type."""
 
     type: object = None
     id: object = None
@@ -22,8 +20,9 @@ class Line(msgspec.Struct, rename="camel"):
 
 
 class State(msgspec.Struct):
-    """What earlier lines said; name, MCP server and beginning of tool calls are kept until their
-    result comes.
+    """What earlier lines said.
+
+    Name, MCP server and start of a tool call are kept until its result comes.
     """
 
     conversation: str
@@ -38,7 +37,7 @@ class State(msgspec.Struct):
 
 
 def make_event(kind: EventKind, line: Line, state: State) -> Event:
-    """An event with what its envelope and earlier lines say."""
+    """Return an event with what its envelope and earlier lines say."""
     event_time = utc(line.timestamp)
     agent = text(line.agent_id)
     return Event(
@@ -59,6 +58,6 @@ def make_event(kind: EventKind, line: Line, state: State) -> Event:
 
 
 def set_error(event: Event, error: object) -> None:
-    """Say what went wrong: an error is text, or has code and message."""
+    """Set the error, which is text or has code and message."""
     event.error_type = text(at(error, "code"))
     event.error_message = text(error) or text(at(error, "message"))

@@ -1,7 +1,7 @@
-"""Copilot's OpenTelemetry file: one flat span, log record or metric a line, not OTLP.
+"""Copilot's OpenTelemetry file: one flat span, log record or metric a line, but not OTLP.
 
-One model call may be told by its span, by log records and by the agent's span around it; it is
-counted once.
+A model call may be in its span, in log records and in the agent's span around it; it is counted
+once.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ _OWN = ("gen_ai.", "copilot_chat.", "github.copilot.")
 
 
 class Line(msgspec.Struct, rename="camel"):
-    """A line as the JavaScript SDK's console and file exporters shape it; times are ISO,
-    milliseconds or `[seconds, nanoseconds]`.
+    """A line in the shape of the JavaScript SDK's console and file exporters.
+
+    Times are ISO, milliseconds or `[seconds, nanoseconds]`.
     """
 
     type: object = None
@@ -59,9 +60,7 @@ class Line(msgspec.Struct, rename="camel"):
 
 
 class State(msgspec.Struct):
-    """The conversation of each trace, and which kind of record counts the calls of a trace or a
-    response.
-    """
+    """The conversation of each trace, and which kind of record counts the calls of a trace."""
 
     conversations: dict[str, str] = {}
     counted: dict[str, str] = {}
@@ -71,6 +70,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the file of Copilot, and flat records with attributes that only Copilot has."""
     if "/.copilot/otel/" in path.replace("\\", "/"):
         return True
     attributes = fields(line.get("attributes"))
@@ -79,10 +79,12 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(_path: str) -> State:
+    """Return an empty state."""
     return State()
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a record to one event."""
     line = _decode(data)
     attributes = fields(line.attributes)
     if line.type == "metric":
@@ -156,7 +158,7 @@ def _log(line: Line, attributes: JsonObject, state: State) -> Event:
 def _identify(
     event: Event, line: Line, attributes: JsonObject, span: str | None, state: State
 ) -> Event:
-    """A record without a conversation is of the one that its trace is known to be of."""
+    """Set conversation and ids; without a conversation, take that of the trace."""
     trace = _context_id(line, "traceId")
     named = next((name for key in _CONVERSATIONS if (name := text(attributes.get(key)))), None)
     if trace is not None and named is not None:
@@ -166,8 +168,10 @@ def _identify(
 
 
 def _mark_repeat(event: Event, source: str, attributes: JsonObject, state: State) -> Event:
-    """Of span, inference record and turn record that tell of one response or trace, the kind that
-    comes first counts; spans usually do.
+    """Return the event, as a repeat if another kind of record counted its call before.
+
+    Span, inference record and turn record may describe one response. The kind that comes first
+    counts, which is usually the span.
     """
     if event.usage_scope != "call":
         return event
@@ -190,7 +194,7 @@ def _context_id(line: Line, key: str) -> str | None:
 
 
 def _time(value: object) -> str | None:
-    """Also a pair of seconds and nanoseconds."""
+    """Return the time, which may be a pair of seconds and nanoseconds."""
     match items(value):
         case [int(seconds), int(nanoseconds)]:
             return utc(seconds * 1_000_000_000 + nanoseconds)

@@ -1,4 +1,4 @@
-"""What tools and subagents of a Copilot session do: asked for, allowed, begun, done."""
+"""What tools and subagents of a Copilot session do: requested, permitted, started, done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tracesidecar.dialects.parsing import (
 
 
 def request(line: Line, requested: JsonObject, state: State) -> Event:
-    """A call, as a message asks for it or as it begins."""
+    """Map a call, as a message requests it or as it starts."""
     event = make_event("tool_call", line, state)
     event.role, event.operation_name = "assistant", "execute_tool"
     _set_tool(event, requested, state)
@@ -41,7 +41,7 @@ def _set_tool(event: Event, data: JsonObject, state: State) -> None:
 
 
 def start(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """A call that a message asked for is counted there; it only begins here."""
+    """Map the start of a call; it counts as a call only if no message requested it."""
     is_requested = (text(data.get("toolCallId")) or "") in state.tools
     event = make_event("state", line, state) if is_requested else request(line, data, state)
     if is_requested:
@@ -52,7 +52,7 @@ def start(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
 
 
 def complete(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """The end of a call: its result, or why there is none."""
+    """Map the end of a call: its result, or why there is none."""
     event = make_event("tool_result", line, state)
     event.role, event.operation_name = "tool", "execute_tool"
     _set_tool(event, data, state)
@@ -71,8 +71,9 @@ def complete(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
 
 
 def subagent(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """A subagent that starts, completes or fails; the tokens that it tells have no kind, and are
-    left in the line.
+    """Map a subagent that starts, completes or fails.
+
+    Its tokens are not split by kind, so they stay in the line.
     """
     event = make_event("agent_run", line, state)
     event.operation_name, event.is_subagent = "invoke_agent", True
@@ -87,7 +88,7 @@ def subagent(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
 
 
 def permission(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
-    """What was asked of the user, or what the answer was."""
+    """Map a request for permission, or the answer to it."""
     event = make_event("permission", line, state)
     wanted = fields(data.get("permissionRequest"))
     event.tool_call_id = text(wanted.get("toolCallId")) or text(data.get("toolCallId"))

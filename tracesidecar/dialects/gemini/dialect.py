@@ -37,7 +37,7 @@ _CALLED, _ANSWERED = "called", "answered"
 
 
 class GeminiMessage(msgspec.Struct, rename="camel"):
-    """A message, whole: the same id comes again when there is more of it."""
+    """A whole message: the same id comes again when there is more of it."""
 
     type: object = None
     id: object = None
@@ -50,14 +50,14 @@ class GeminiMessage(msgspec.Struct, rename="camel"):
 
 
 class SessionChange(msgspec.Struct, rename="camel"):
-    """What `$set` replaces; it may hold all messages."""
+    """What `$set` replaces, possibly all messages."""
 
     last_updated: object = None
     messages: list[GeminiMessage] | None = None
 
 
 class Line(GeminiMessage, rename="camel"):
-    """A message, the metadata of the session, a change of it, or a step back to an earlier message."""
+    """A message, metadata of the session, a change of it, or a step back to an earlier message."""
 
     session_id: object = None
     start_time: object = None
@@ -71,8 +71,8 @@ class Line(GeminiMessage, rename="camel"):
 class State(msgspec.Struct):
     """What earlier lines said.
 
-    `messages` has a digest of each message, `tools` how far each call was: what the next version of
-    a message adds to it.
+    `messages` has a digest of each message, and `tools` how far each call had come. They show
+    what a new version of a message adds.
     """
 
     conversation: str
@@ -87,6 +87,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the folder of chats, messages of type `gemini`, and metadata of a session."""
     if (
         _PATH.search(path.replace("\\", "/"))
         or line.get("type") == "gemini"
@@ -101,11 +102,13 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(path: str) -> State:
+    """Take session and parent from the path."""
     place = _PATH.search(path.replace("\\", "/"))
     return State(conversation=stem(path), parent=place[1] if place else None)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a message, or metadata with the messages in it, to events."""
     line = _decode(data)
     if text(line.type) in _TYPES:
         return _message(line, state) or [_make_event("state", line, state)]
@@ -138,7 +141,7 @@ def _make_event(
 
 
 def _metadata(line: Line, state: State) -> Event:
-    """The first line of a session is its start; the same again is an update."""
+    """Map metadata: the first line of a session is its start, later ones are updates."""
     conversation = text(line.session_id) or state.conversation
     is_start = not state.is_begun or conversation != state.conversation
     if is_start:
@@ -161,7 +164,7 @@ def _with_messages(
 
 
 def _message(message: GeminiMessage, state: State) -> list[Event]:
-    """The events of a message; none where it is as it was."""
+    """Return the events of a message, none if it has not changed."""
     known, supersedes = text(message.id), None
     if known is not None:
         content = (
@@ -233,10 +236,11 @@ def _thought(thought: JsonObject) -> str:
 
 
 def _set_usage(event: Event, tokens: JsonObject) -> None:
-    """`input` includes what came from the cache, not what tools put into the prompt; `output` is
-    without thoughts.
+    """Set the tokens.
 
-    Where the recorded total says that `input` is without the cache, the cache is added.
+    `input` includes what came from the cache, but not what tools added to the prompt; `output`
+    is without reasoning. If the recorded total shows that `input` is without the cache, the
+    cache is added.
     """
     prompt, cached, tool = (
         count(tokens.get("input")),
@@ -255,7 +259,7 @@ def _set_usage(event: Event, tokens: JsonObject) -> None:
 
 
 def _tools(message: GeminiMessage, state: State) -> list[Event]:
-    """Calls and results that no earlier version of the message had."""
+    """Return the calls and results that no earlier version of the message had."""
     found = []
     for call in map(fields, items(message.tool_calls)):
         known = text(call.get("id")) or ""
@@ -296,9 +300,7 @@ def _tool_result(call: JsonObject, message: GeminiMessage, state: State) -> Even
 
 
 def function_response(result: object) -> str | None:
-    """The output of a function in a list of parts: its text where it is one, else the response as
-    JSON.
-    """
+    """Return the output of a function in a list of parts: its text, else JSON."""
     part = next((each for each in items(result) if "functionResponse" in fields(each)), None)
     response = at(part, "functionResponse", "response")
     if response is None:

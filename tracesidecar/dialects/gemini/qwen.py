@@ -1,7 +1,7 @@
 """Sessions of Qwen Code: an envelope like Claude Code's around messages like Gemini's.
 
-Source: qwen-code packages/core/src/services/chatRecordingService.ts. What its telemetry says of a
-call, the message of the call says too.
+Source: qwen-code packages/core/src/services/chatRecordingService.ts. Telemetry of a call repeats
+what the message of the call says.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ from tracesidecar.dialects.state import stem
 _PATH = re.compile(r"/\.qwen/(?:projects|tmp)/[^/]+/chats/")
 _TYPES = frozenset(("user", "assistant", "tool_result", "system"))
 _SUBTYPES = (
-    "agent_bootstrap agent_launch_prompt agent_retry agent_session_ready at_command attribution_snapshot background_task_completed branch_checkpoint "
-    "cron custom_title file_history_snapshot goal_runtime goal_state goal_turn_end managed_session_commit_v1 managed_session_event_v1 "
-    "managed_session_header_v1 mid_turn_user_message notification omni_recall parent_session realtime_message rewind session_approval_mode "
-    "session_artifact_event session_artifact_snapshot session_execution_engine session_model session_notes session_source session_sources_snapshot "
-    "slash_command turn_result user_text_elements"
+    "agent_bootstrap agent_launch_prompt agent_retry agent_session_ready at_command "
+    "attribution_snapshot background_task_completed branch_checkpoint cron custom_title "
+    "file_history_snapshot goal_runtime goal_state goal_turn_end managed_session_commit_v1 "
+    "managed_session_event_v1 managed_session_header_v1 mid_turn_user_message notification "
+    "omni_recall parent_session realtime_message rewind session_approval_mode "
+    "session_artifact_event session_artifact_snapshot session_execution_engine session_model "
+    "session_notes session_source session_sources_snapshot slash_command turn_result "
+    "user_text_elements"
 )
 _BOOKKEEPING = frozenset(_SUBTYPES.split())
 _CALL_COUNTS = (
@@ -86,9 +89,7 @@ class Line(msgspec.Struct, rename="camel"):
 
 
 class State(msgspec.Struct):
-    """Tools by the id of their call, until the result comes; and the session, for lines that do not
-    name it.
-    """
+    """The session, for lines that do not name it, and tools by call id until the result comes."""
 
     conversation: str
     tools: dict[str, str] = {}
@@ -98,6 +99,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the folders of chats, and records with parts, usage or a system payload."""
     if _PATH.search(path.replace("\\", "/")):
         return True
     if "sessionId" not in line or text(line.get("type")) not in _TYPES:
@@ -110,10 +112,12 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def begin(path: str) -> State:
+    """Take the session from the name of the file."""
     return State(conversation=stem(path))
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a record to its events."""
     line = _decode(data)
     state.conversation = text(line.session_id) or state.conversation
     match line.type:
@@ -187,8 +191,9 @@ def _assistant(line: Line, state: State) -> list[Event]:
 
 
 def _set_usage(event: Event, counts: Sequence[int | None], scope: UsageScope) -> None:
-    """Whether the answer's tokens have the thoughts in them depends on the provider behind it; the
-    recorded total tells.
+    """Set the tokens.
+
+    Whether the output includes reasoning depends on the provider; the recorded total shows it.
     """
     prompt, answer, thoughts, event.cache_read_input_tokens, recorded = counts
     event.input_tokens, event.reasoning_output_tokens, event.usage_scope = prompt, thoughts, scope
@@ -207,8 +212,9 @@ def _tool_call(line: Line, call: JsonObject, state: State) -> Event:
 
 
 def _user(line: Line, state: State) -> list[Event]:
-    """What the user said, or what tools answered; what the system put in the user's place is
-    bookkeeping.
+    """Map what the user said, or what tools returned.
+
+    What the program put in the user's place is bookkeeping.
     """
     parts = _parts(line)
     results = [_tool_result(line, part, state) for part in parts if "functionResponse" in part]
@@ -260,9 +266,7 @@ def _system(line: Line, state: State) -> Event:
 
 
 def _telemetry(line: Line, telemetry: JsonObject, state: State) -> Event:
-    """A copy of what other lines say, but for errors of the interface, which have no line of their
-    own.
-    """
+    """Map telemetry: a copy of other lines, except for API errors, which have no other line."""
     name = text(telemetry.get("event.name")) or ""
     event = _make_event("error" if name.endswith(".api_error") else "state", line, state)
     event.model, event.duration_ms = (

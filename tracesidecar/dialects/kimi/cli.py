@@ -1,4 +1,4 @@
-"""What Kimi CLI's wire messages mean: `{timestamp, message {type, payload}}`.
+"""Wire messages of Kimi CLI: `{timestamp, message {type, payload}}`.
 
 Source: kimi-cli src/kimi_cli/wire/types.py.
 """
@@ -67,7 +67,7 @@ TYPES = _BOOKKEEPING | {
 
 
 def map_message(time: object, message: JsonObject, state: State) -> Event:
-    """The event of one wire message."""
+    """Map a wire message to one event."""
     payload, kind = fields(message.get("payload")), message.get("type")
     match kind:
         case "TurnBegin" | "SteerInput":
@@ -101,8 +101,9 @@ def map_message(time: object, message: JsonObject, state: State) -> Event:
 
 
 def _status(time: object, payload: JsonObject, state: State) -> Event:
-    """The usage of a step, or only how full the context is; all zeros are said before anything was
-    called.
+    """Map the usage of a step; without usage it only says how full the context is.
+
+    All counts are zero before the first call.
     """
     usage = [fields(payload.get("token_usage")).get(name) for name in USAGE]
     if not any(usage):
@@ -131,7 +132,7 @@ def _result(time: object, payload: JsonObject, state: State) -> Event:
 
 
 def _of_subagent(time: object, payload: JsonObject, state: State) -> Event:
-    """What a subagent did, told by the agent that started it."""
+    """Map what a subagent did, as the agent that started it reports."""
     inner = fields(payload.get("event"))
     if text(inner.get("type")) not in TYPES - {"SubagentEvent"}:
         raise UnknownType(f"SubagentEvent.{inner.get('type')}", make_event("unknown", time, state))

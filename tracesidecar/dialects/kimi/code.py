@@ -1,7 +1,6 @@
-"""What Kimi Code's wire records mean: `{type, time, …}`, with the agent's loop in
-`context.append_loop_event`.
+"""Wire records of Kimi Code: `{type, time, …}`; `context.append_loop_event` has the agent's loop.
 
-Source: kimi-code, the records that agent-core-v2 writes and the older ones that stay in files.
+Source: kimi-code, the records of agent-core-v2, and older ones that remain in files.
 """
 
 from __future__ import annotations
@@ -31,18 +30,22 @@ from tracesidecar.dialects.parsing import (
 )
 
 _RECORDS = (
-    "context.clear context.undo context.update_token_count cron.add cron.cursor cron.delete file_history.checkpoint file_history.tracked forked "
-    "full_compaction.begin full_compaction.cancel full_compaction.complete goal.clear goal.create goal.update interaction.request interaction.resolved "
-    "interruptionReminder.recorded llm.tools_snapshot mcp.tools_discovered micro_compaction.apply permission.set_mode plan.revision plan_mode.cancel "
-    "plan_mode.enter plan_mode.exit plugin.session_start prompt.aborted prompt.accepted prompt.completed prompt.steered staleGuard.cleared "
-    "staleGuard.recorded swarm_mode.enter swarm_mode.exit task.started task.terminated task.waitDelivered token_counting.measured token_counting.rebased "
-    "token_counting.truncated token_counting.turn_recorded tools.register_user_tool tools.reset_active_tools tools.set_active_tools "
-    "tools.unregister_user_tool tools.update_store tower_mode.enter tower_mode.exit turn.cancel turn.ended turn.prompt turn.steer turn.step.interrupted "
+    "context.clear context.undo context.update_token_count cron.add cron.cursor cron.delete "
+    "file_history.checkpoint file_history.tracked forked full_compaction.begin "
+    "full_compaction.cancel full_compaction.complete goal.clear goal.create goal.update "
+    "interaction.request interaction.resolved interruptionReminder.recorded llm.tools_snapshot "
+    "mcp.tools_discovered micro_compaction.apply permission.set_mode plan.revision "
+    "plan_mode.cancel plan_mode.enter plan_mode.exit plugin.session_start prompt.aborted "
+    "prompt.accepted prompt.completed prompt.steered staleGuard.cleared staleGuard.recorded "
+    "swarm_mode.enter swarm_mode.exit task.started task.terminated task.waitDelivered "
+    "token_counting.measured token_counting.rebased token_counting.truncated "
+    "token_counting.turn_recorded tools.register_user_tool tools.reset_active_tools "
+    "tools.set_active_tools tools.unregister_user_tool tools.update_store tower_mode.enter "
+    "tower_mode.exit turn.cancel turn.ended turn.prompt turn.steer turn.step.interrupted "
     "turn.step.retrying"
 )
 _BOOKKEEPING = frozenset(_RECORDS.split())
-"""With `turn.prompt` and `turn.steer`: what the user said comes again as a message of the context.
-"""
+"""Includes `turn.prompt` and `turn.steer`: a message of the context repeats their text."""
 _USAGE = ("inputOther", "inputCacheRead", "inputCacheCreation", "output")
 
 
@@ -67,7 +70,7 @@ class Line(msgspec.Struct, rename="camel"):
 
 
 def map_line(line: Line, state: State) -> list[Event]:
-    """The events of one record."""
+    """Map a record to its events."""
     time = line.time if line.time is not None else line.timestamp
     match line.type:
         case "context.append_loop_event":
@@ -94,7 +97,7 @@ def map_line(line: Line, state: State) -> list[Event]:
 
 
 def _usage(time: object, line: Line, state: State) -> Event:
-    """The usage of the step that runs; a second one in the same step is another call."""
+    """Map the usage of the current step; a second one in the same step is another call."""
     usage = fields(line.usage)
     found = make_event("model_call" if usage else "state", time, state)
     found.model = text(line.model) or state.model
@@ -105,7 +108,7 @@ def _usage(time: object, line: Line, state: State) -> Event:
 
 
 def _loop_event(time: object, loop: JsonObject, state: State) -> Event:
-    """A step of the agent's loop and what happens in it."""
+    """Map a step of the agent's loop, and what happens in it."""
     time = loop.get("time") or time
     match loop.get("type"):
         case "content.part":
@@ -126,7 +129,7 @@ def _loop_event(time: object, loop: JsonObject, state: State) -> Event:
         case other:
             raise UnknownType(f"loop.{other}", make_event("unknown", time, state))
     own = text(loop.get("uuid"))
-    if loop.get("type") == "step.end":  # has the id of the step that began
+    if loop.get("type") == "step.end":  # it has the id of the step that it ends
         found.parent_id = own
     else:
         found.native_id, found.parent_id = (
@@ -147,9 +150,7 @@ def _step(time: object, loop: JsonObject, state: State) -> Event:
 
 
 def _message(time: object, message: JsonObject, state: State) -> list[Event]:
-    """A message that was put into the context: the user's, or one that the program made, which is
-    bookkeeping.
-    """
+    """Map a message of the context: the user's, or one by the program, which is bookkeeping."""
     said = plain_text(message.get("content"))
     match message.get("role"):
         case "user":

@@ -1,4 +1,4 @@
-"""Sessions of Kimi CLI and Kimi Code: two shapes of lines in files of one name, `wire.jsonl`."""
+"""Sessions of Kimi CLI and Kimi Code: two shapes of lines in files named `wire.jsonl`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ _decode = msgspec.json.Decoder(code.Line).decode
 
 
 def recognise(path: str, line: JsonObject) -> bool:
+    """Recognise the folders of sessions, metadata, and the types of either program."""
     if _PATH.search(path.replace("\\", "/")):
         return True
     kind = line.get("type")
@@ -43,6 +44,7 @@ def recognise(path: str, line: JsonObject) -> bool:
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
+    """Map a line of either program to its events."""
     line = _decode(data)
     if line.type is None:
         return [cli.map_message(line.timestamp, fields(line.message), state)]

@@ -1,6 +1,4 @@
-"""What the lines of a Kimi session share: whose they are, when they were, and how their tokens are
-counted.
-"""
+"""What the lines of a Kimi session share: whose they are, when they were, and how tokens count."""
 
 from __future__ import annotations
 
@@ -21,13 +19,13 @@ from tracesidecar.dialects.parsing import (
 )
 
 USAGE = ("input_other", "input_cache_read", "input_cache_creation", "output")
-"""Names of the counts as Kimi CLI has them; Kimi Code's are the same in camel case."""
+"""Names of the counts in Kimi CLI; Kimi Code has the same in camel case."""
 
 
 class State(msgspec.Struct):
     """What the path and earlier lines said.
 
-    `step` is the step whose call has not told its usage yet.
+    `step` is the step whose call has no usage yet.
     """
 
     agent: str
@@ -41,10 +39,10 @@ class State(msgspec.Struct):
 
 
 def begin(path: str) -> State:
-    """Both name the session only in the path.
+    """Take the session from the path, the only place that has it.
 
-    Kimi CLI: `sessions/<group>/<session>/wire.jsonl`, and `subagents/<agent>/` in it; Kimi Code:
-    `sessions/<group>/<session>/agents/<agent>/wire.jsonl`.
+    Kimi CLI: `sessions/<group>/<session>/wire.jsonl`, and `subagents/<agent>/` in it. Kimi
+    Code: `sessions/<group>/<session>/agents/<agent>/wire.jsonl`.
     """
     folders = path.replace("\\", "/").split("/")[:-1]
     agent = "kimi-code" if ".kimi-code" in folders or "agents" in folders[-2:-1] else "kimi-cli"
@@ -59,7 +57,7 @@ def begin(path: str) -> State:
 
 
 def make_event(kind: EventKind, time: object, state: State) -> Event:
-    """An event with what all lines of the session have."""
+    """Return an event with the columns that all lines of the session fill."""
     event_time = utc(time)
     return Event(
         event_kind=kind,
@@ -74,8 +72,9 @@ def make_event(kind: EventKind, time: object, state: State) -> Event:
 
 
 def set_usage(found: Event, usage: Sequence[object], scope: UsageScope) -> None:
-    """Set the tokens, from counts in the order of USAGE; what is read without cache and from it add
-    up to the input.
+    """Set the tokens from counts in the order of USAGE.
+
+    Input is the sum of what was read with and without the cache, and of what was written to it.
     """
     uncached, read, created, output = map(count, usage)
     found.input_tokens = None if uncached is None else total(uncached, read, created)
@@ -90,7 +89,7 @@ def set_usage(found: Event, usage: Sequence[object], scope: UsageScope) -> None:
 def tool_call_event(
     time: object, state: State, call: str | None, name: str | None, arguments: object
 ) -> Event:
-    """A call, remembered until its result comes."""
+    """Return a tool call, and remember its tool until the result comes."""
     found = make_event("tool_call", time, state)
     found.role, found.operation_name = "assistant", "execute_tool"
     found.tool_call_id, found.tool_name, found.tool_type = call, name, tool_type(name)
@@ -103,7 +102,7 @@ def tool_call_event(
 def tool_result_event(
     time: object, state: State, call: str | None, output: str | None, is_error: object
 ) -> Event:
-    """A result, with the name of the tool that was called."""
+    """Return a tool result, with the name of the tool that was called."""
     found = make_event("tool_result", time, state)
     found.role, found.operation_name = "tool", "execute_tool"
     found.tool_call_id, found.tool_name = call, state.tools.get(call or "")
@@ -114,7 +113,7 @@ def tool_result_event(
 
 
 def content_event(time: object, state: State, content: JsonObject) -> Event:
-    """A part of the answer: thinking, text, or something that has no text."""
+    """Return a part of the answer: reasoning, text, or something without text."""
     is_thought = content.get("type") == "think"
     is_message = content.get("type") == "text"
     found = make_event(

@@ -1,7 +1,7 @@
-"""LangSmith: exported runs, one a line, and recorded sessions of Anthropic's managed agents, which
-are pairs of a method and what it gave.
+"""LangSmith: exported runs, one a line, and recorded sessions of Anthropic's managed agents.
 
-Source: docs.langchain.com, run data format; usage metadata of LangChain messages.
+Those are pairs of a method and its result. Source: docs.langchain.com, run data format; usage
+metadata of LangChain messages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tracesidecar.dialects.parsing import (
 
 
 class Run(msgspec.Struct):
-    """A run. `session_id` is the project; the conversation stands in its metadata."""
+    """A run. `session_id` is the project; the conversation is in the metadata."""
 
     id: object = None
     name: object = None
@@ -68,14 +68,14 @@ _decode = msgspec.json.Decoder(Run).decode
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """A run: its type, and its place in a trace."""
+    """Recognise a run by its type and its position in a trace."""
     return isinstance(line.get("run_type"), str) and not line.keys().isdisjoint(
         ("dotted_order", "trace_id", "parent_run_id")
     )
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """One event a run; a message of a session may be several."""
+    """Map a run to one event; a line of a session may become several."""
     if data.startswith(b"["):
         return managed_agents.map_line(data, state)
     run = _decode(data)
@@ -101,7 +101,7 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
         event.role = "assistant" if event.text is not None and kind == "model_call" else None
     _set_usage(event, run)
     if run.end_time is None and event.usage_scope is None:
-        event.event_kind = "state"  # it still runs: a later export has it again
+        event.event_kind = "state"  # still running: a later export has it again
     return (event,)
 
 
@@ -130,9 +130,9 @@ def _set_envelope(event: Event, run: Run) -> None:
 
 
 def _set_usage(event: Event, run: Run) -> None:
-    """Columns of the export, else the usage metadata; both count caches within the input.
+    """Set tokens and cost: columns of the export, else the usage metadata.
 
-    A chain has the sum of its calls.
+    Both count caches within the input. A chain has the sum of its calls.
     """
     usage = fields(object_in_text(run.outputs).get("usage_metadata")) or fields(
         at(object_in_text(run.extra), "metadata", "usage_metadata")

@@ -1,5 +1,6 @@
-"""Sessions of Anthropic's managed agents, as LangSmith records them: lines of `[method, what it was
-given or gave]`.
+"""Sessions of Anthropic's managed agents, as LangSmith records them.
+
+Each line is `[method, arguments or result]`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from tracesidecar.dialects.parsing import (
 
 
 class State(msgspec.Struct):
-    """The session that the following lines belong to, its model, and the tools whose results are to
-    come.
+    """The session that the next lines belong to, with model and agent.
+
+    `tools` are the tools whose results are still to come.
     """
 
     session: str | None = None
@@ -48,8 +50,9 @@ _decode = msgspec.json.Decoder(tuple[str, object]).decode
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
-    """What a session was made with, what was sent to it, and what its stream said; the stream says
-    again what was sent, with an id.
+    """Map a line: how a session was created, what was sent to it, or what it streamed.
+
+    The stream repeats with an id what was sent.
     """
     method, payload = _decode(data)
     name = method.rpartition(".")[2]
@@ -144,7 +147,7 @@ def _tool_result(streamed: JsonObject, state: State) -> Event:
 
 
 def _model_request(streamed: JsonObject, state: State) -> Event:
-    """Input is counted beside the caches, as the Messages API does."""
+    """Map a model request; input is counted beside the caches, as in the Messages API."""
     usage = fields(streamed.get("model_usage"))
     event = Event(
         event_kind="model_call", operation_name="chat", provider_name="anthropic", model=state.model

@@ -1,4 +1,4 @@
-"""What attributes say of one span or log record, whichever convention they follow."""
+"""The columns that attributes of a span or log record determine, in any convention."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ SpanStatus = Literal["ok", "error", "unset"]
 Attributes = JsonObject
 
 NAMED = frozenset(name for known in names.COLUMNS.values() for name in known)
-"""Names of attributes that say a column."""
+"""Names of all attributes that determine a column."""
 
 _OF_ONE_CALL: frozenset[EventKind] = frozenset(("model_call", "model_message", "error"))
 
 
 def span_event(name: str | None, attributes: Attributes, status: SpanStatus) -> Event:
-    """The columns that the name, the attributes and the status of a span say; ids and times are the
-    caller's, who calls `identified` then.
+    """Return an event with the columns that name, attributes and status of a span determine.
 
-    A status that is unset counts as success where the span is a call: instrumentation sets it for
-    errors only (OpenTelemetry, Set Status).
+    Ids and times are up to the caller, who then calls `identify`. An unset status counts as
+    success if the span is a call: instrumentation only sets it for errors (OpenTelemetry, Set
+    Status).
     """
     kind, operation = span_kind(name, attributes)
     event = _event_of_attributes(kind, attributes)
@@ -59,8 +59,9 @@ def span_event(name: str | None, attributes: Attributes, status: SpanStatus) -> 
 
 
 def span_kind(name: str | None, attributes: Attributes) -> tuple[EventKind, str | None]:
-    """What kind of event a span is, and its operation: by what it says it is, else by its name,
-    else by what it counts.
+    """Return the kind of event that a span is, and its operation.
+
+    The attributes decide, else the name, else whether there are token counts.
     """
     for key in names.KIND_ATTRIBUTES:
         value = attributes.get(key)
@@ -78,8 +79,9 @@ def span_kind(name: str | None, attributes: Attributes) -> tuple[EventKind, str 
 
 
 def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool) -> Event:
-    """The columns of a log record of that event name; `` is a record that has none, and stays
-    bookkeeping with its text.
+    """Return an event with the columns that a log record with that event name determines.
+
+    `name` is empty for a record without one, which stays bookkeeping with its text.
     """
     prefix = next((prefix for prefix in names.AGENT_PREFIXES if name.startswith(prefix)), None)
     known = (
@@ -89,7 +91,7 @@ def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool
     )
     event = _event_of_attributes(known or ("error" if is_error else "state"), attributes)
     if event.event_kind == "model_call" and event.usage_scope is None:
-        # the request that the usage of another record belongs to, or a chunk of its answer
+        # The request whose usage is in another record, or a fragment of a streamed answer.
         event.event_kind = "state"
     event.operation_name = (
         event.operation_name or names.LOG_OPERATIONS.get(event.event_kind) or name or None
@@ -106,13 +108,14 @@ def log_event(name: str, attributes: Attributes, body: object, *, is_error: bool
         and prefix is None
         and (event.event_kind == "model_message" or isinstance(body, str))
     ):
-        event.text = message_text(body)  # the body of a coding agent's record is but its name
+        event.text = message_text(body)  # a coding agent's record only has its name as body
     return event
 
 
 def identify(event: Event, trace: str | None, call: str | None) -> Event:
-    """Say which conversation and which model call the event belongs to: as its attributes say, else
-    its trace and `call`, the id of its span.
+    """Set conversation and model call: from the attributes, else from trace and span.
+
+    `call` is the id of the span that is the call.
     """
     event.trace_id = trace
     event.conversation_id = event.conversation_id or trace
@@ -129,9 +132,7 @@ def identify(event: Event, trace: str | None, call: str | None) -> Event:
 
 
 def _event_of_attributes(kind: EventKind, attributes: Attributes) -> Event:
-    """An event with what the best-known name says for each column, and with usage as the canonical
-    columns count it.
-    """
+    """Return an event with the value of the preferred name for each column."""
     event = Event(event_kind=kind)
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
@@ -155,9 +156,7 @@ def _event_of_attributes(kind: EventKind, attributes: Attributes) -> Event:
 
 
 def _set_usage(event: Event, attributes: Attributes) -> None:
-    """Read usage that is an object, and count caches within the input and reasoning within the
-    output.
-    """
+    """Read usage that is an object; make input include caches, and output include reasoning."""
     if names.USAGE_OBJECT in attributes and event.input_tokens is None:
         usage = object_in_text(attributes[names.USAGE_OBJECT])
         event.input_tokens, event.output_tokens = (
@@ -172,8 +171,8 @@ def _set_usage(event: Event, attributes: Attributes) -> None:
         total(event.cache_read_input_tokens, event.cache_creation_input_tokens),
         event.reasoning_output_tokens,
     )
-    # Whoever counts more from the cache than in all counts the cache beside the input; so with what
-    # was thought.
+    # If more came from the cache than there was input, the cache is counted beside the input. The
+    # same is true of reasoning and output.
     if (
         cached
         and event.input_tokens is not None
@@ -189,7 +188,7 @@ def _set_usage(event: Event, attributes: Attributes) -> None:
 
 
 def _set_content(event: Event, attributes: Attributes) -> Event:
-    """Add what was said, or what went into a tool and came out."""
+    """Set what was said, or the arguments and the result of a tool."""
     if event.event_kind in ("tool_call", "tool_result"):
         event.tool_arguments = event.tool_arguments or _first(attributes, names.INPUTS)
         event.tool_result = event.tool_result or _first(attributes, names.OUTPUTS)
@@ -203,9 +202,7 @@ def _set_content(event: Event, attributes: Attributes) -> Event:
 
 
 def _recorded_outcome(event: Event, attributes: Attributes) -> Literal["success", "failure"] | None:
-    """Of a tool whether it worked, of a permission whether it was given, of an error that it is
-    one.
-    """
+    """Return whether a tool worked, or a permission was given; an error is a failure."""
     said = attributes.get("success", attributes.get("decision"))
     if event.event_kind == "error":
         return "failure"
@@ -225,14 +222,17 @@ def _first(attributes: Attributes, known: tuple[str, ...]) -> str | None:
 
 
 def _word(value: object) -> str | None:
-    """A name or an id as text; MLflow writes each attribute as JSON, which puts text in quotes."""
+    """Return a name or an id as text.
+
+    MLflow writes each attribute as JSON, which puts text in quotes.
+    """
     if isinstance(value, str):
         return value[1:-1] if len(value) > 2 and value[0] == value[-1] == '"' else value
     return None if isinstance(value, bool) else as_json(value)
 
 
 def _reason(value: object) -> str | None:
-    """The first of several reasons."""
+    """Return the first of several reasons."""
     reasons = decode_json_text(value)
     return text(reasons) or next(
         (reason for item in items(reasons) if (reason := text(item))), None
@@ -263,4 +263,4 @@ _TARGETS = {
     for column, known in names.COLUMNS.items()
     for rank, name in enumerate(known)
 }
-"""Column, rank among the names of that column, and how its value is read, by name."""
+"""By the name of an attribute: its column, its rank among the names, and its converter."""

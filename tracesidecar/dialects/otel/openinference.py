@@ -1,6 +1,4 @@
-"""Spans as one row each: what Phoenix exports, and what the console exporter of the OpenTelemetry
-SDK for Python writes.
-"""
+"""Spans as one row each: exports of Phoenix, and of OpenTelemetry's console exporter in Python."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ _DEEPEST = 8
 
 
 class Line(msgspec.Struct):
-    """A span; Phoenix says its status in two fields, the SDK in one object."""
+    """A span; its status is two members in Phoenix, and one object in the SDK."""
 
     name: object = None
     context: object = None
@@ -42,7 +40,7 @@ class Line(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Nothing is carried: each row has all that it says."""
+    """No state: each row is complete."""
 
 
 _STATUS: dict[str, genai.SpanStatus] = {"OK": "ok", "ERROR": "error"}
@@ -50,14 +48,14 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """A row that has a span's context and attributes."""
+    """Recognise a row that has the context and the attributes of a span."""
     return text(at(line, "context", "span_id")) is not None and isinstance(
         line.get("attributes"), dict
     )
 
 
 def map_line(data: bytes, _state: State) -> Sequence[Event]:
-    """One event a row."""
+    """Map a row to one event."""
     line = _decode(data)
     attributes = dict(_flatten("", fields(at(line.resource, "attributes")), _DEEPEST))
     attributes.update(_flatten("", fields(line.attributes), _DEEPEST))
@@ -86,8 +84,9 @@ def _hexadecimal(value: object) -> str | None:
 
 
 def _flatten(prefix: str, members: JsonObject, depth: int) -> Iterator[tuple[str, object]]:
-    """Attributes by their full names: exports write them flat, or as objects and lists within each
-    other.
+    """Yield attributes by their full names.
+
+    Exports write them flat, or as nested objects and lists.
     """
     for key, value in members.items():
         name = prefix + key

@@ -1,7 +1,7 @@
-"""OTLP-JSON lines: spans, log records and metrics as the collector's file exporter, SDKs and Visual
-Studio write them; one line holds many.
+"""OTLP-JSON lines: spans, log records and metrics, many in one line.
 
-Source: OpenTelemetry specification, protocol/file-exporter.md and the JSON encoding of OTLP.
+The collector's file exporter, SDKs and Visual Studio write them. Source: OpenTelemetry
+specification, protocol/file-exporter.md, and the JSON encoding of OTLP.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NOTHING = msgspec.Raw(b"{}")
 
 
 class ScopeRecords(msgspec.Struct, rename="camel"):
-    """Records of one instrumentation scope."""
+    """The records of one instrumentation scope."""
 
     scope: msgspec.Raw = _NOTHING
     spans: list[msgspec.Raw] | None = None
@@ -39,7 +39,7 @@ class ResourceRecords(msgspec.Struct, rename="camel"):
 
 
 class Line(msgspec.Struct, rename="camel"):
-    """One line; the specification wants one kind of signal in a file."""
+    """A line; by the specification a file has one kind of signal."""
 
     resource_spans: list[ResourceRecords] | None = None
     resource_logs: list[ResourceRecords] | None = None
@@ -47,7 +47,7 @@ class Line(msgspec.Struct, rename="camel"):
 
 
 class State(msgspec.Struct):
-    """Nothing is carried: each record has all that it says."""
+    """No state: each record is complete."""
 
 
 _Mapper = Callable[[msgspec.Raw, Attributes], Event]
@@ -70,7 +70,7 @@ _WRAPS = {
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
-    """A line that has one of the three signals."""
+    """Recognise a line that has one of the three signals."""
     return any(
         isinstance(line.get(signal), list)
         for signal in ("resourceSpans", "resourceLogs", "resourceMetrics")
@@ -78,9 +78,9 @@ def recognise(_path: str, line: JsonObject) -> bool:
 
 
 def map_line(data: bytes, _state: State) -> Sequence[Event]:
-    """One event a record, in the order of the line.
+    """Map each record to one event, in the order of the line.
 
-    Of many, each has as `raw` a line of its own that holds nothing else.
+    If there are many, the `raw` of each is a line of its own that holds nothing else.
     """
     line = _decode(data)
     found = [event for signal, resource in _by_signal(line) for event in _events(signal, resource)]
@@ -114,7 +114,7 @@ def _events(signal: str, resource: ResourceRecords) -> Iterator[Event]:
 
 
 def _event(read: _Mapper, record: msgspec.Raw, shared: Attributes) -> Event:
-    """A record of another shape than OTLP's takes no other with it."""
+    """Map a record; one that is not valid OTLP does not affect the others."""
     try:
         return read(record, shared)
     except (msgspec.ValidationError, RecursionError):

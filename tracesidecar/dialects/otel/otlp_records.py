@@ -24,7 +24,7 @@ class KeyValueList(msgspec.Struct):
 
 
 class AnyValue(msgspec.Struct, rename="camel"):
-    """A value of an attribute: one member says which type it has."""
+    """A value of an attribute: exactly one member is set, and shows the type."""
 
     string_value: str | None = None
     int_value: object = None
@@ -43,8 +43,9 @@ class KeyValue(msgspec.Struct):
 
 
 class Attributed(msgspec.Struct, rename="camel"):
-    """What has attributes and perhaps a name or a trace: a resource, an event or a link of a span,
-    a data point.
+    """What has attributes: a resource, an event or link of a span, or a data point.
+
+    Name and trace are there if it has them.
     """
 
     attributes: list[KeyValue] | None = None
@@ -54,7 +55,7 @@ class Attributed(msgspec.Struct, rename="camel"):
 
 
 class StatusObject(msgspec.Struct):
-    """0 unset, 1 ok, 2 error; or their names."""
+    """The status of a span: 0 unset, 1 ok, 2 error, or their names."""
 
     code: object = None
     message: object = None
@@ -89,7 +90,7 @@ class LogRecord(msgspec.Struct, rename="camel"):
 
 
 class DataPoints(msgspec.Struct, rename="camel"):
-    """Data points of a metric."""
+    """The data points of a metric."""
 
     data_points: list[Attributed] | None = None
 
@@ -119,8 +120,9 @@ _decode_metric = msgspec.json.Decoder(Metric).decode
 
 
 def resource(data: msgspec.Raw) -> Attributes:
-    """The attributes of a resource that say a column: they hold for each of its records that does
-    not say otherwise.
+    """Return the attributes of a resource that determine a column.
+
+    They hold for each of its records that does not have them itself.
     """
     try:
         attributes = _flatten(_decode_resource(data).attributes)
@@ -130,8 +132,10 @@ def resource(data: msgspec.Raw) -> Attributes:
 
 
 def span(data: msgspec.Raw, shared: Attributes) -> Event:
-    """A span. What its exceptions say is part of it; a link to another trace is where its
-    conversation comes from.
+    """Map a span.
+
+    Its exceptions are part of it, and a link to another trace shows where its conversation came
+    from.
     """
     record = _decode_span(data)
     own = _flatten(record.attributes)
@@ -155,8 +159,9 @@ def span(data: msgspec.Raw, shared: Attributes) -> Event:
 
 
 def log_record(data: msgspec.Raw, shared: Attributes) -> Event:
-    """A log record, by the name of its event: the field, the attribute, or the body where coding
-    agents repeat it in full.
+    """Map a log record by the name of its event.
+
+    The name is a member, an attribute, or the body, where coding agents repeat it in full.
     """
     record = _decode_log(data)
     attributes = {**shared, **_flatten(record.attributes)}
@@ -171,15 +176,15 @@ def log_record(data: msgspec.Raw, shared: Attributes) -> Event:
         or utc(attributes.get("event.timestamp"))
         or utc(record.observed_time_unix_nano)
     )
-    # Only this event is the same call as its span; other records share the span of a whole turn.
+    # Only this event is the same call as its span: other records share the span of a turn.
     call = event.parent_id if name == "gen_ai.client.inference.operation.details" else None
     return _set_time_source(genai.identify(event, text(record.trace_id), call))
 
 
 def metric(data: msgspec.Raw, shared: Attributes) -> Event:
-    """A metric is bookkeeping: its sums repeat what spans and log records count.
+    """Map a metric as bookkeeping: its sums repeat what spans and log records count.
 
-    Its first data point says when and whose it is.
+    Its first data point has its time and origin.
     """
     record = _decode_metric(data)
     kinds = (
@@ -206,7 +211,10 @@ def _set_time_source(event: Event) -> Event:
 
 
 def _milliseconds(start: object, end: object) -> float | None:
-    """From one time in nanoseconds to another; None where one is missing or the second is earlier."""
+    """Return the milliseconds between two times in nanoseconds.
+
+    Returns None if one is missing, or the second is earlier.
+    """
     begun, ended = _integer(start), _integer(end)
     if not isinstance(begun, int) or not isinstance(ended, int) or not 0 < begun <= ended:
         return None
@@ -250,7 +258,7 @@ def _value(value: AnyValue | None) -> object:
 
 
 def _integer(value: object) -> object:
-    """64-bit integers are text in OTLP-JSON."""
+    """Return the number: OTLP-JSON writes 64-bit integers as text."""
     if (
         isinstance(value, str)
         and len(value) <= 20

@@ -1,4 +1,4 @@
-"""Which attribute of which convention says what: names in the order of preference, for each column.
+"""Which attribute of which convention determines which column, by order of preference.
 
 Sources: OpenTelemetry GenAI (semantic-conventions-genai, and what it deprecated), OpenInference
 (spec/semantic_conventions.md), OpenLLMetry (semconv_ai), Vercel AI SDK (telemetry, v4 to v6),
@@ -186,14 +186,14 @@ INPUTS = (
     "mlflow.spanInputs",
     "langfuse.observation.input",
 )
-"""What went into a span, where a convention has one name for all kinds: the arguments of a tool."""
+"""The input of a span, in conventions with one name for all kinds: the arguments of a tool."""
 OUTPUTS = (
     "traceloop.entity.output",
     "output.value",
     "mlflow.spanOutputs",
     "langfuse.observation.output",
 )
-"""What came out of a span: the result of a tool, else its text."""
+"""The output of a span: the result of a tool, else its text."""
 ANSWERS = (
     "gen_ai.output.messages",
     "gen_ai.completion",
@@ -225,7 +225,10 @@ KIND_ATTRIBUTES = (
     "langsmith.span.kind",
     "span.type",
 )
-"""Where a convention says what kind of span it is; the first that has a value below decides."""
+"""The attributes that say what kind of span it is.
+
+The first that has a value of SPAN_KINDS decides.
+"""
 
 SPAN_KINDS: dict[str, tuple[EventKind, str]] = {
     # OpenTelemetry GenAI
@@ -260,7 +263,7 @@ SPAN_KINDS: dict[str, tuple[EventKind, str]] = {
     "memory": ("span", "memory"),
     "prompt": ("span", "prompt"),
     "event": ("state", "event"),
-    # Vercel AI SDK: the outer span has the sum of its inner calls
+    # Vercel AI SDK: an outer span has the sum of its inner calls
     "ai.generatetext": ("agent_run", "invoke_agent"),
     "ai.streamtext": ("agent_run", "invoke_agent"),
     "ai.generateobject": ("agent_run", "invoke_agent"),
@@ -289,22 +292,25 @@ SPAN_NAMES: tuple[tuple[str, str], ...] = (
     ("agent run", "invoke_agent"),
     ("ai.", ""),
 )
-"""How the names of spans begin whose attributes say no kind; `` is the name itself."""
+"""How the names of spans begin whose attributes do not say the kind.
+
+An empty operation stands for the name itself.
+"""
 
 BESIDE_INPUT = frozenset(("cache_read_tokens", "cache_creation_tokens"))
-"""Claude Code counts these beside its input_tokens, everybody else within the input."""
+"""Claude Code counts these beside its input_tokens; all others count them within the input."""
 BESIDE_OUTPUT = frozenset(("thoughts_token_count",))
-"""Gemini CLI counts thoughts beside its output."""
+"""Gemini CLI counts reasoning beside its output."""
 
 TELLING_EVENTS = frozenset(
     ("exception", "gen_ai.content.completion", "gen_ai.client.inference.operation.details")
 )
-"""Events of a span whose attributes say something of the span itself."""
+"""Events of a span whose attributes describe the span itself."""
 
 LOG_KINDS: dict[str, EventKind] = {
     "gen_ai.client.inference.operation.details": "model_call",
     "gen_ai.choice": "model_message",
-    # What was sent to the model is the history so far, again with every call.
+    # Every call sends the history again.
     "gen_ai.user.message": "state",
     "gen_ai.system.message": "state",
     "gen_ai.assistant.message": "state",

@@ -1,4 +1,4 @@
-"""A message's content as model interfaces commonly shape it: blocks of text, and calls of tools."""
+"""The content of a message as model APIs commonly shape it: blocks of text, and tool calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tracesidecar.dialects.parsing.values import as_json, fields, items, text
 
 
 class ToolRequest(NamedTuple):
-    """A tool that a message asks for; arguments as a JSON string."""
+    """A tool call that a message asks for; `arguments` is a JSON string."""
 
     id: str | None
     name: str | None
@@ -16,7 +16,7 @@ class ToolRequest(NamedTuple):
 
 
 def plain_text(content: object) -> str | None:
-    """Text as it is, or the text of a list of blocks, joined by newlines; of one block too."""
+    """Return the text of a string, of a block, or of a list of blocks joined by newlines."""
     if isinstance(content, str):
         return content or None
     if isinstance(content, dict):
@@ -30,7 +30,10 @@ def plain_text(content: object) -> str | None:
 
 
 def tool_calls(value: object) -> list[ToolRequest]:
-    """The entries of a `tool_calls` list: flat, or with name and arguments below `function`."""
+    """Return the entries of a `tool_calls` list.
+
+    They are flat, or have name and arguments below `function`.
+    """
     calls = []
     for entry in map(fields, items(value)):
         function = fields(entry.get("function")) or entry

@@ -1,13 +1,11 @@
-"""What joins lines: names of tools by the id of their call, and ids of model calls that are unique
-everywhere.
-"""
+"""What connects lines: tool names by the id of their call, and unique ids of model calls."""
 
 from __future__ import annotations
 
 import re
 
 REMEMBERED = 1_000
-"""So many calls are remembered by one file; the oldest is forgotten first."""
+"""How many calls are remembered in a file; the oldest is forgotten first."""
 
 _PROVIDER_ID = re.compile(
     r"(?:msg_|resp_|chatcmpl-|req_|gen-|cmpl-)\S{6,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
@@ -16,15 +14,17 @@ _PROVIDER_ID = re.compile(
 
 
 def remember(names: dict[str, str], call: str, name: str) -> None:
-    """Note the tool of a call until its result comes."""
+    """Remember the tool of a call until its result comes."""
     if call not in names and len(names) >= REMEMBERED:
         del names[next(iter(names))]
     names[call] = name
 
 
 def call_key(conversation: str | None, call: str | None) -> str | None:
-    """An `api_call_id` that no other conversation has: as it is where a provider or a UUID made it
-    unique, else behind its conversation.
+    """Return an `api_call_id` that no other conversation has.
+
+    An id that a provider or a UUID makes unique stays as it is; another is prefixed with its
+    conversation.
     """
     if call is None or conversation is None or _PROVIDER_ID.fullmatch(call):
         return call

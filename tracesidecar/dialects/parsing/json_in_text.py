@@ -1,4 +1,4 @@
-"""JSON that stands in text: attributes and exports that know only text write objects so."""
+"""JSON inside of text: attributes and exports that only have text write objects in this way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def decode_json_text(value: object) -> object:
-    """What the JSON in a text says; anything else, and text that is no array or object, as it is."""
+    """Return the array or object that a text holds as JSON, any other value as it is."""
     if not isinstance(value, str) or value[:1] not in ("{", "["):
         return value
     try:
@@ -20,5 +20,5 @@ def decode_json_text(value: object) -> object:
 
 
 def object_in_text(value: object) -> JsonObject:
-    """The members of an object, also where it is written in text; of anything else none."""
+    """Return the members of an object that may be written as text; else nothing."""
     return fields(decode_json_text(value))

@@ -36,11 +36,11 @@ _WITHOUT_TEXT = frozenset(
 
 
 def message_text(value: object) -> str | None:
-    """The text of a message, of a list of them, or of what holds them, also where it is JSON in a
-    string. None where there is no text.
+    """Return the text of a message, of a list of messages, or of what contains them.
 
-    Known shapes: parts of OpenTelemetry GenAI, content blocks of OpenAI and Anthropic, generations
-    and kwargs of LangChain. What a model thought, and calls of tools and their results are no text.
+    All of it may be JSON inside of a string. Known shapes: parts of OpenTelemetry GenAI,
+    content blocks of OpenAI and Anthropic, generations and kwargs of LangChain. Reasoning, tool
+    calls and tool results are not text.
     """
     return _text(decode_json_text(value), _DEEPEST)
 

@@ -1,16 +1,17 @@
-"""Numbers of traces, whatever they are written as; None where they are no numbers."""
+"""Numbers in traces, however they are written; None for anything that is not a number."""
 
 from __future__ import annotations
 
 import math
 
 LARGEST_EXACT = 1 << 53
-"""Above it, a JSON reader with doubles reads another number."""
+"""The largest number that a JSON reader with doubles reads exactly, with all below it."""
 
 
 def count(value: object) -> int | None:
-    """A count of tokens, bytes or the like: a whole number from 0 to 2^53, also written as float or
-    text.
+    """Return a count of tokens, bytes or the like: a whole number from 0 to 2^53.
+
+    It may be written as a float or as text.
     """
     number = real(value)
     if number is None or number < 0 or number > LARGEST_EXACT or number != int(number):
@@ -19,7 +20,7 @@ def count(value: object) -> int | None:
 
 
 def real(value: object) -> float | None:
-    """A finite number, also written as text."""
+    """Return a finite number, which may be written as text."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -33,6 +34,6 @@ def real(value: object) -> float | None:
 
 
 def total(*parts: int | None) -> int | None:
-    """The sum of what is known; None where nothing is."""
+    """Return the sum of the parts that are known, None if none is."""
     known = [part for part in parts if part is not None]
     return sum(known) if known else None

@@ -1,4 +1,4 @@
-"""Times of traces, whatever they are written as, into RFC 3339 in UTC with microseconds."""
+"""Times in traces, however they are written, as RFC 3339 in UTC with microseconds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ SECONDS_OF_YEAR_9999 = 253_402_300_799
 
 
 def utc(value: object) -> str | None:
-    """ISO 8601 text (a naive one counts as UTC), or seconds, milliseconds, microseconds or
-    nanoseconds since the epoch, as number or text.
+    """Return a time as `2026-09-01T10:00:00.123456Z`, None if it is not a time.
 
-    Return `2026-09-01T10:00:00.123456Z`, None where it is no time. Which unit a number has follows
-    from its size.
+    Accepts ISO 8601 text (without a zone it counts as UTC), and seconds, milliseconds,
+    microseconds or nanoseconds since the epoch as a number or text. The size of a number shows
+    its unit.
     """
     if isinstance(value, str):
         return _from_text(value)
@@ -22,8 +22,9 @@ def utc(value: object) -> str | None:
 
 
 def milliseconds_between(start: str | None, end: str | None) -> float | None:
-    """From one time as `utc` gives it to another; None where one is missing or the second is
-    earlier.
+    """Return the milliseconds from one result of `utc` to another.
+
+    Returns None if one is missing, or the second is earlier.
     """
     if start is None or end is None:
         return None
@@ -38,7 +39,7 @@ def _from_text(text: str) -> str | None:
         and text[19] == "."
         and text[23] == "Z"
         and text[:4].isdigit()
-    ):  # what nearly every agent writes
+    ):  # the form that nearly all agents write
         return _check_calendar(f"{text[:23]}000Z")
     if text.isdigit():
         return _from_number(int(text)) if len(text) <= 19 else None

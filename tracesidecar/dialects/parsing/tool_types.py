@@ -1,4 +1,4 @@
-"""What kind of thing a tool does, by its name: what a security team sorts by."""
+"""What a tool does, by its name: security teams sort by this."""
 
 from __future__ import annotations
 
@@ -121,8 +121,10 @@ _BY_NAME: dict[str, ToolType] = {name: kind for kind, names in _NAMES.items() fo
 
 
 def tool_type(name: str | None) -> ToolType | None:
-    """`shell`, `edit`, `read`, `search` and `web` for tools that agents are known to have, `mcp` by
-    the form of the name, else `function`.
+    """Return the type of a tool, None if its name is None.
+
+    `shell`, `edit`, `read`, `search` and `web` are for tools that agents are known to have,
+    `mcp` is for names of that form, and every other tool is a `function`.
     """
     if name is None:
         return None

@@ -1,5 +1,6 @@
-"""Pieces of decoded JSON as what a mapper wants: text, object, list; None or nothing where they are
-something else.
+"""Parts of decoded JSON with the type that a mapper wants.
+
+Each function returns None, or an empty value, if the part has another type.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ _encode = msgspec.json.Encoder().encode
 
 
 def text(value: object) -> str | None:
-    """Text that is not empty."""
+    """Return text that is not empty."""
     return value if isinstance(value, str) and value else None
 
 
 def fields(value: object) -> JsonObject:
-    """The members of an object; of anything else none."""
+    """Return the members of an object."""
     return value if isinstance(value, dict) else {}
 
 
 def items(value: object) -> Sequence[object]:
-    """The items of a list; of anything else none."""
+    """Return the items of a list."""
     return value if isinstance(value, list) else ()
 
 
 def at(value: object, *path: str) -> object:
-    """What stands at a path of keys, None where nothing does."""
+    """Return the value at a path of keys."""
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -39,7 +40,7 @@ def at(value: object, *path: str) -> object:
 
 
 def as_json(value: object) -> str | None:
-    """A value as a JSON string column: text stays as it is, None stays None."""
+    """Return a value as a column of JSON text; text stays as it is."""
     if value is None or isinstance(value, str):
         return value
     return _encode(value).decode()
