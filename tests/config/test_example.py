@@ -13,7 +13,7 @@ import tomli
 from tests.config.conftest import Folder
 from tracesidecar.config.schema import Configuration
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import MODULES, sink_type
+from tracesidecar.sinks.registry import SINK_PACKAGES, sink_type
 
 EXAMPLE = (Path(__file__).resolve().parents[2] / "config.example.toml").read_text(encoding="utf-8")
 OPTION = re.compile(r"^#(?=[a-z_]+ = |\[)", re.MULTILINE)
@@ -50,13 +50,15 @@ def test_each_commented_block_loads(example: Folder, block: str) -> None:
 
 
 def test_the_example_loads_with_all_options_switched_on(example: Folder) -> None:
-    assert {sink.type for sink in load(example, OPTION.sub("", EXAMPLE)).sink} == set(MODULES)
+    assert {sink.type for sink in load(example, OPTION.sub("", EXAMPLE)).sink} == set(SINK_PACKAGES)
 
 
 def test_every_option_stands_in_the_example() -> None:
     shown = keys(tomli.loads(OPTION.sub("", EXAMPLE)))
     expected = {key for key in options(Configuration) if not key.startswith("sink")}
-    expected |= {f"sink.{key}" for name in MODULES for key in options(sink_type(name).options)}
+    expected |= {
+        f"sink.{key}" for name in SINK_PACKAGES for key in options(sink_type(name).options)
+    }
     said_in_prose = set(re.findall(r"# or ([a-z_]+_file)", EXAMPLE))
     missing = {key for key in expected - shown if key.rpartition(".")[2] not in said_in_prose}
     assert missing == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.config.json_schema import json_schema
-from tracesidecar.sinks.registry import MODULES
+from tracesidecar.sinks.registry import SINK_PACKAGES
 
 
 def test_every_sink_type_is_an_alternative_with_its_own_name() -> None:
@@ -13,7 +13,7 @@ def test_every_sink_type_is_an_alternative_with_its_own_name() -> None:
         for alternative in schema["properties"]["sink"]["items"]["anyOf"]
     ]
     assert [schema["$defs"][name]["properties"]["type"] for name in references] == [
-        {"const": name} for name in sorted(MODULES)
+        {"const": name} for name in sorted(SINK_PACKAGES)
     ]
 
 

@@ -17,12 +17,12 @@ import pytest
 from tests.config.conftest import Folder
 from tracesidecar.config.load import inspect, load
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.sinks.registry import MODULES
+from tracesidecar.sinks.registry import SINK_PACKAGES
 
 SOURCE = '[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n'
 SINK = '[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n'
 BOTH = SOURCE + SINK
-TYPES = ", ".join(f'"{name}"' for name in sorted(MODULES))
+TYPES = ", ".join(f'"{name}"' for name in sorted(SINK_PACKAGES))
 
 MISTAKES = {
     "wrong type: a string for a list": (

@@ -14,7 +14,7 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from tests.servers.provision import SERVERS
-from tracesidecar.sinks.registry import MODULES
+from tracesidecar.sinks.registry import SINK_PACKAGES
 
 Outcome = Literal["passed", "failed", "skipped"]
 MARKS: dict[Outcome | None, str] = {"passed": "✓", "failed": "**✗**", "skipped": "–", None: ""}
@@ -49,7 +49,7 @@ def cases(report: ET.Element) -> Iterator[Case]:
         places = [
             part
             for part in parts
-            if part.endswith("_place") or (module not in MODULES and part in MODULES)
+            if part.endswith("_place") or (module not in SINK_PACKAGES and part in SINK_PACKAGES)
         ]
         variant = "-".join(part for part in parts if part not in places)
         claim = name.removeprefix("test_").replace("_", " ") + (f" ({variant})" if variant else "")
@@ -73,7 +73,7 @@ def page(found: Iterable[Case]) -> str:
     claims = {case.claim for case in of_run if case.place}
     placed = [
         replace(case, place=case.place or case.module)
-        if case.claim in claims and case.module in MODULES
+        if case.claim in claims and case.module in SINK_PACKAGES
         else case
         for case in of_run
     ]

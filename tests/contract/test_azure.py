@@ -25,7 +25,8 @@ from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch
 from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.object_store.azure.options import account_of
-from tracesidecar.sinks.object_store.sink import PROBE, ObjectStoreSink
+from tracesidecar.sinks.object_store.client import PROBE
+from tracesidecar.sinks.object_store.sink import ObjectStoreSink
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 

@@ -18,8 +18,9 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch
+from tracesidecar.sinks.object_store.client import PROBE
 from tracesidecar.sinks.object_store.gcs import sink as gcs
-from tracesidecar.sinks.object_store.sink import PROBE, ObjectStoreSink
+from tracesidecar.sinks.object_store.sink import ObjectStoreSink
 from tracesidecar.units import Seconds, Size
 
 PROBE_KEY = f"agents/{PROBE.name}"

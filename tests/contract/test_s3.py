@@ -22,9 +22,10 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, IgnorantStore, ObjectStore
 from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch
+from tracesidecar.sinks.object_store.client import PROBE
 from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.object_store.s3.checksums import checksum
-from tracesidecar.sinks.object_store.sink import PROBE, ObjectStoreSink
+from tracesidecar.sinks.object_store.sink import ObjectStoreSink
 from tracesidecar.units import Seconds, Secret, Size
 
 PROBE_KEY = f"agents/{PROBE.name}"

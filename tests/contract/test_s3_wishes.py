@@ -18,10 +18,10 @@ from tests.servers.moto import Moto, moto
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tracesidecar.errors import SinkStopped
 from tracesidecar.model import Batch
+from tracesidecar.sinks.object_store.client import PROBE
 from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.sinks.object_store.s3.checksums import Algorithm, checksum
 from tracesidecar.sinks.object_store.s3.options import ObjectLock
-from tracesidecar.sinks.object_store.sink import PROBE
 from tracesidecar.units import Seconds, Secret, Size
 
 __all__ = ["moto"]
@@ -173,10 +173,10 @@ def test_checksums_are_those_of_their_check_value(algorithm: Algorithm, expected
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kms_key_id": KEY_ID}, "kms_key_id is for"),
-        ({"kms_key_id": KEY_ID, "encryption": "AES256"}, "kms_key_id is for"),
-        ({"tags": {str(number): "x" for number in range(11)}}, "tags are at most 10"),
-        ({"tags": {"a": "b&c"}}, "tags are at most 10"),
+        ({"kms_key_id": KEY_ID}, "kms_key_id needs encryption"),
+        ({"kms_key_id": KEY_ID, "encryption": "AES256"}, "kms_key_id needs encryption"),
+        ({"tags": {str(number): "x" for number in range(11)}}, "tags must be at most 10"),
+        ({"tags": {"a": "b&c"}}, "tags must be at most 10"),
     ],
 )
 def test_wishes_that_no_store_fulfils_are_refused(changes: dict[str, object], said: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tracesidecar.cli import COMMANDS
 from tracesidecar.config.load import load
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.sinks.registry import MODULES, sink_type
+from tracesidecar.sinks.registry import SINK_PACKAGES, sink_type
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
@@ -34,7 +34,7 @@ def test_every_sink_is_named_with_its_promise() -> None:
     section = README.partition("## Destinations")[2].partition("##")[0]
     assert [
         name
-        for name in MODULES
+        for name in SINK_PACKAGES
         if not re.search(rf"\| `{name}`[^|]*\| {sink_type(name).promise} \|", section)
     ] == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from tracesidecar.config.load import load
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import MODULES, promise_of
+from tracesidecar.sinks.registry import SINK_PACKAGES, promise_of
 from tracesidecar.sinks.registry import sink_type as declared_type
 from tracesidecar.sinks.sink import Promise
 
@@ -47,30 +47,30 @@ def promises(sink_type: str) -> set[Promise]:
 
 
 def test_every_page_is_about_a_sink_type_and_every_type_has_one() -> None:
-    assert {path.stem for path in PAGES.glob("*.md")} - {"README", "contract"} == set(MODULES)
+    assert {path.stem for path in PAGES.glob("*.md")} - {"README", "contract"} == set(SINK_PACKAGES)
 
 
 def test_the_types_that_promise_by_their_options_are_those_that_are_asked_with_others() -> None:
-    assert {name for name in MODULES if declared_type(name).promise_of is not None} == set(
+    assert {name for name in SINK_PACKAGES if declared_type(name).promise_of is not None} == set(
         OTHERWISE
     )
     assert all(len(promises(name)) == 2 for name in OTHERWISE)
 
 
-@pytest.mark.parametrize("sink_type", sorted(MODULES))
+@pytest.mark.parametrize("sink_type", sorted(SINK_PACKAGES))
 def test_a_page_has_the_sections_that_people_look_for_in_this_order(sink_type: str) -> None:
     titles = re.findall(r"^## (.+)$", page(sink_type), re.MULTILINE)
     assert [title for title in titles if title in SECTIONS] == SECTIONS
     assert all(section(sink_type, title).strip() for title in SECTIONS)
 
 
-@pytest.mark.parametrize("sink_type", sorted(MODULES))
+@pytest.mark.parametrize("sink_type", sorted(SINK_PACKAGES))
 def test_the_delivery_section_says_in_bold_what_is_promised(sink_type: str) -> None:
     bold = " ".join(re.findall(r"\*\*(.+?)\*\*", section(sink_type, "Delivery"))).lower()
     assert {promise for promise in promises(sink_type) if promise not in bold} == set()
 
 
-@pytest.mark.parametrize("sink_type", sorted(MODULES))
+@pytest.mark.parametrize("sink_type", sorted(SINK_PACKAGES))
 def test_every_configuration_on_a_page_can_be_loaded(sink_type: str, tmp_path: Path) -> None:
     blocks = [
         block
@@ -94,7 +94,7 @@ def test_every_configuration_on_a_page_can_be_loaded(sink_type: str, tmp_path: P
 def test_the_index_has_every_type_with_all_that_it_may_promise() -> None:
     index = (PAGES / "README.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\1\.md\)[^|]*\| ([^|]*) \|", index, re.MULTILINE))
-    assert rows.keys() == MODULES.keys()
+    assert rows.keys() == SINK_PACKAGES.keys()
     assert {
         name: promise
         for name, said in rows.items()

@@ -15,7 +15,7 @@ from tracesidecar import daemon
 from tracesidecar.config.load import load
 from tracesidecar.model import Batch
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import MODULES
+from tracesidecar.sinks.registry import SINK_PACKAGES
 from tracesidecar.sinks.sink import SinkType
 
 
@@ -66,5 +66,5 @@ SINK_TYPE = SinkType(
 )
 
 if __name__ == "__main__":
-    MODULES["faulty"] = "faulty_sink"
+    SINK_PACKAGES["faulty"] = "faulty_sink"
     sys.exit(daemon.run(load(sys.argv[1], os.environ)))

@@ -41,8 +41,8 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "cor
 HOMES = {
     "awscrt": {"tracesidecar.sinks.object_store.s3.checksums"},
     "azure": {"tracesidecar.sinks.object_store.azure.client"},
-    "boto3": {"tracesidecar.sinks.object_store.s3.client"},
-    "botocore": {"tracesidecar.sinks.object_store.s3.client"},
+    "boto3": {"tracesidecar.sinks.object_store.s3.bucket"},
+    "botocore": {"tracesidecar.sinks.object_store.s3.bucket"},
     "confluent_kafka": {"tracesidecar.sinks.kafka.client"},
     "hyperscan": {"tracesidecar.sanitize"},
     "re2": {"tracesidecar.sanitize"},
@@ -71,7 +71,7 @@ HOMES = {
 }
 """Where a third-party package may be imported: in that module, or in that part."""
 
-DECODERS = ("tracesidecar.config.", "tracesidecar.sinks.object_store.s3.client:")
+DECODERS = ("tracesidecar.config.", "tracesidecar.sinks.object_store.s3.bucket:")
 """Where what comes from outside has no type yet: the configuration, and the responses of an SDK
 without types.
 """

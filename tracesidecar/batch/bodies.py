@@ -19,7 +19,7 @@ from tracesidecar.encode.lake_layout import Format, lake_root
 from tracesidecar.encode.limit import within
 from tracesidecar.encode.severity import severity
 from tracesidecar.model import CleanChunk, Compression, Record
-from tracesidecar.sinks.sink import DeliveryUnit
+from tracesidecar.sinks import DeliveryUnit
 
 EARLIEST_DAY = "2020-01-01"
 """An event of before is one whose clock was wrong: it falls back to the batch's time."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from tracesidecar.config.schema import Configuration
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import lake_location_of
+from tracesidecar.sinks import SinkOptions, lake_location_of
 
 ANYWHERE = Lake("s3://BUCKET/PREFIX")
 """Stands for a lake where the configuration has none."""

@@ -13,8 +13,7 @@ from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.config.resolve import PathResolver
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.sanitize import RedactionOptions
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import MODULES, sink_type
+from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
 from tracesidecar.tail.options import SourceOptions
 
 _TABLES = {"daemon": DaemonOptions, "redaction": RedactionOptions, "quarantine": QuarantineOptions}
@@ -85,7 +84,7 @@ class Assembler:
             return None
 
     def _sink(self, block: object, path: KeyPath) -> SinkOptions | None:
-        known = tuple(sorted(MODULES))
+        known = tuple(sorted(SINK_PACKAGES))
         written = block.get("type") if isinstance(block, dict) else None
         if written is None:
             self._problem(path, f'the key "type" is missing; it takes {one_of(known)}')

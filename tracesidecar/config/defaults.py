@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from tracesidecar.config.known_agents import found_agents
 from tracesidecar.config.paths import absolute, default_lake, default_state_directory
 from tracesidecar.config.schema import Configuration
-from tracesidecar.sinks.directory.options import Options as LakeOptions
-from tracesidecar.sinks.options import BatchLimits
+from tracesidecar.sinks import BatchLimits
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.units import Seconds
 
@@ -23,6 +22,8 @@ def embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
     """Make the configuration for this user and this working directory; nothing leaves the machine
     by it.
     """
+    from tracesidecar.sinks.directory import Options as LakeOptions  # only this default needs it
+
     agents = found_agents(environ, folder).values()
     sources = [
         SourceOptions(

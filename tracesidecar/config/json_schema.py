@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tracesidecar.config.schema import Configuration
-from tracesidecar.sinks.registry import MODULES, sink_type
+from tracesidecar.sinks import SINK_PACKAGES, sink_type
 from tracesidecar.units import Seconds, Secret, Size
 
 _CUSTOM: dict[object, dict[str, Any]] = {
@@ -27,7 +27,7 @@ _CUSTOM: dict[object, dict[str, Any]] = {
 
 def json_schema() -> dict[str, Any]:
     """Build it from the option structs, with one alternative a sink type."""
-    options = {name: sink_type(name).options for name in sorted(MODULES)}
+    options = {name: sink_type(name).options for name in sorted(SINK_PACKAGES)}
     roots, definitions = msgspec.json.schema_components(
         [Configuration, *options.values()],
         schema_hook=_CUSTOM.__getitem__,

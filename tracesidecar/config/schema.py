@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tracesidecar.sanitize import RedactionOptions
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks import SinkOptions
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.units import Seconds, Size
 

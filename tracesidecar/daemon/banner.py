@@ -15,8 +15,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.encode.jsonl import EXTENSIONS
 from tracesidecar.encode.lake_layout import lake_root
 from tracesidecar.logs import printable
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import destination_of
+from tracesidecar.sinks import SinkOptions, destination_of
 from tracesidecar.tail.segments import SegmentView
 
 

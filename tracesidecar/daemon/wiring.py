@@ -33,8 +33,8 @@ from tracesidecar.pipeline.replay import ReplaySource
 from tracesidecar.pipeline.sink_loop import Pipeline
 from tracesidecar.pipeline.sink_state import SinkState
 from tracesidecar.sanitize import Sanitizer
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import (
+from tracesidecar.sinks import (
+    SinkOptions,
     build_sink,
     content_of,
     destination_of,

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from tracesidecar.deliver.bisect import part, records
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.sink import Sink
+from tracesidecar.sinks import Sink
 
 T = TypeVar("T")
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracesidecar.errors import ConfigurationError, SinkError
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import build_sink
+from tracesidecar.sinks import SinkOptions, build_sink
 
 PATIENCE_SECONDS = 30.0
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from tracesidecar.config.schema import Configuration
 from tracesidecar.journal.journal import Journal, SinkRow
 from tracesidecar.journal.quarantine import LostBytes
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import destination_of, promise_of
+from tracesidecar.sinks import SinkOptions, destination_of, promise_of
 from tracesidecar.tail.segments import SegmentRecord
 
 Offsets = Mapping[int, int]

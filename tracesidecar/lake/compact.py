@@ -24,7 +24,7 @@ from tracesidecar.lake.partitions import Partition, survey
 from tracesidecar.lake.records import Compaction, compaction_id
 from tracesidecar.lake.rewrite import Limits, rewrite
 from tracesidecar.lake.rows import CannotRewrite
-from tracesidecar.sinks.sink import StoredObjects
+from tracesidecar.sinks import StoredObjects
 
 _SCRATCH = "compact-"
 

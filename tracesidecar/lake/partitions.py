@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tracesidecar.batch.manifest import ManifestObject
 from tracesidecar.ddl.lake_location import LAKE_ROOTS
 from tracesidecar.lake.records import compactions, manifests
-from tracesidecar.sinks.sink import StoredObjects
+from tracesidecar.sinks import StoredObjects
 
 _EVENTS = re.compile(rf"(?:{'|'.join(LAKE_ROOTS.values())})/dt=([0-9-]+)/dialect=([^/]+)/[^/]+")
 _COMPACTED = re.compile(

@@ -9,7 +9,7 @@ import msgspec
 
 from tracesidecar.batch.manifest import Manifest, ManifestObject, decode_manifest
 from tracesidecar.encode.lake_layout import COMPACTIONS, MANIFESTS
-from tracesidecar.sinks.sink import StoredObjects
+from tracesidecar.sinks import StoredObjects
 
 
 class Compaction(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
 from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.records import Compaction, compactions, manifests
-from tracesidecar.sinks.sink import StoredObjects
+from tracesidecar.sinks import StoredObjects
 
 _OBJECT = re.compile(r"(?:[a-z]+/)?v1/dt=[^/]+/(?:dialect=[^/]+/)?[^/]+")
 _COMPACTED = re.compile(r"parquet/v1/.+/compact-[0-9a-f]{16}-[0-9]{5}\.parquet")

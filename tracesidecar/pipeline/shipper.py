@@ -27,7 +27,7 @@ from tracesidecar.pipeline.replay import (
     settled_by,
 )
 from tracesidecar.pipeline.sink_state import SinkState
-from tracesidecar.sinks.sink import Store
+from tracesidecar.sinks import Store
 
 log = structlog.get_logger()
 P = ParamSpec("P")

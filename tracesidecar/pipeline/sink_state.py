@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tracesidecar.batch.builder import BatchSpec
 from tracesidecar.deliver.delivery import Delivery
 from tracesidecar.model import BEGINNING, Checkpoint
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks import SinkOptions
 
 TOGETHER_BYTES = 64 << 20
 """Sinks that are no further apart than this walk side by side; one that has a backlog walks alone.

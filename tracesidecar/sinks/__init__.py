@@ -1,4 +1,38 @@
-"""One module a destination.
+"""What a destination is, and which there are: the contract of a sink, the configuration that all
+sinks share, and the sink types by name.
 
-A sink sends a batch; everything around it (retry, bisection, circuit) stands once, in ship.deliver.
+Each destination has a package of its own; the registry imports it when a configuration names it. A
+sink makes one attempt to send a batch. Retries, bisection and the circuit breaker are in `deliver`.
 """
+
+from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.registry import (
+    SINK_PACKAGES,
+    build_sink,
+    content_of,
+    destination_of,
+    lake_location_of,
+    promise_of,
+    record_limit_of,
+    sink_type,
+    stored_objects_of,
+)
+from tracesidecar.sinks.sink import DeliveryUnit, Sink, Store, StoredObjects
+
+__all__ = [
+    "SINK_PACKAGES",
+    "BatchLimits",
+    "DeliveryUnit",
+    "Sink",
+    "SinkOptions",
+    "Store",
+    "StoredObjects",
+    "build_sink",
+    "content_of",
+    "destination_of",
+    "lake_location_of",
+    "promise_of",
+    "record_limit_of",
+    "sink_type",
+    "stored_objects_of",
+]

@@ -10,24 +10,24 @@ from typing import Literal
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
 
-MODULES: dict[str, str] = {
-    "azure": "tracesidecar.sinks.object_store.azure.sink",
-    "directory": "tracesidecar.sinks.directory.sink",
+SINK_PACKAGES: dict[str, str] = {
+    "azure": "tracesidecar.sinks.object_store.azure",
+    "directory": "tracesidecar.sinks.directory",
     "elasticsearch": "tracesidecar.sinks.elasticsearch",
-    "gcs": "tracesidecar.sinks.object_store.gcs.sink",
+    "gcs": "tracesidecar.sinks.object_store.gcs",
     "http": "tracesidecar.sinks.http",
     "relp": "tracesidecar.sinks.relp",
     "kafka": "tracesidecar.sinks.kafka",
-    "s3": "tracesidecar.sinks.object_store.s3.sink",
+    "s3": "tracesidecar.sinks.object_store.s3",
     "syslog": "tracesidecar.sinks.syslog",
-    "sql": "tracesidecar.sinks.sql.sink",
-    "stdout": "tracesidecar.sinks.stdout.sink",
+    "sql": "tracesidecar.sinks.sql",
+    "stdout": "tracesidecar.sinks.stdout",
     "splunk": "tracesidecar.sinks.splunk",
     "loki": "tracesidecar.sinks.loki",
     "otlp": "tracesidecar.sinks.otlp",
     "datadog": "tracesidecar.sinks.datadog",
 }
-"""Sink type → the module that declares it as `SINK_TYPE`. A new destination adds its line here."""
+"""Sink type → the package that declares it as `SINK_TYPE`. A new destination adds its line here."""
 
 
 def sink_type(name: str) -> SinkType[SinkOptions]:
@@ -36,9 +36,9 @@ def sink_type(name: str) -> SinkType[SinkOptions]:
     Its functions take the options of that type alone: narrow others with `SinkType.own`, or call
     the functions below.
     """
-    declared: object = importlib.import_module(MODULES[name]).SINK_TYPE
+    declared: object = importlib.import_module(SINK_PACKAGES[name]).SINK_TYPE
     if not isinstance(declared, SinkType) or declared.name != name:
-        raise TypeError(f"SINK_TYPE of {MODULES[name]} does not declare the sink type {name}")
+        raise TypeError(f"SINK_TYPE of {SINK_PACKAGES[name]} does not declare the sink type {name}")
     return declared
 
 

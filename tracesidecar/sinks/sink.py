@@ -108,9 +108,9 @@ class StoredObjects(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkType(Generic[OptionsT]):
-    """A kind of destination, as the `SINK_TYPE` of its `sink` module declares it.
+    """A kind of destination, which its package declares as `SINK_TYPE`.
 
-    Importing that module is cheap: a heavy client is imported by `build` or later, so that a
+    Importing that package is cheap: a heavy client is imported when the sink connects, so that a
     configuration is checked without it.
 
     `build` makes the sink and opens nothing; `destination` names where it delivers, without

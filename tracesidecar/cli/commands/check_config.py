@@ -14,7 +14,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import Answer, ask
 from tracesidecar.introspect.redaction_tests import failed_tests
-from tracesidecar.sinks.registry import destination_of, promise_of
+from tracesidecar.sinks import destination_of, promise_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,8 +20,7 @@ from tracesidecar.journal.lock import locked, prepare
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.rewrite import MEMORY_AT_LEAST, Limits
 from tracesidecar.lake.rows import CannotRewrite
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import stored_objects_of
+from tracesidecar.sinks import SinkOptions, stored_objects_of
 from tracesidecar.units import Size, format_bytes
 
 

@@ -16,8 +16,7 @@ from tracesidecar.journal.journal import Journal
 from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.verify import Known, size_of, verify
 from tracesidecar.logs import printable
-from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import sink_type, stored_objects_of
+from tracesidecar.sinks import SinkOptions, sink_type, stored_objects_of
 from tracesidecar.units import format_bytes
 
 

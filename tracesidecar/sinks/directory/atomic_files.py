@@ -17,9 +17,9 @@ _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 
 def make_folders(folder: str, mode: int) -> None:
-    """Make `folder` and what is missing above it; what was made survives a power loss.
+    """Create `folder` and what is missing above it, so that it survives a power loss.
 
-    A set-group-id bit that is inherited stays.
+    An inherited set-group-id bit stays set.
     """
     missing = []
     while not os.path.isdir(folder):
@@ -37,7 +37,7 @@ def make_folders(folder: str, mode: int) -> None:
 
 
 def folders_between(top: str, folder: str) -> tuple[str, ...]:
-    """Name `folder` and every folder above it up to and with `top`, deepest first."""
+    """Return `folder` and every folder above it up to and including `top`, deepest first."""
     names = [folder]
     while folder != top:
         folder = os.path.dirname(folder)
@@ -61,10 +61,10 @@ def sync_folders(folders: Iterable[str]) -> None:
 
 
 def give_name(temporary: str, target: str) -> None:
-    """Give the file its final name by `link`, or by a rename that does not replace; raise
-    FileExistsError when the name is taken.
+    """Give the file its final name. Raises FileExistsError when the name is taken.
 
-    `temporary` may still be there afterwards.
+    Hard links never replace a file; where the file system has none, a rename is used that does not
+    either. `temporary` may still exist afterwards.
     """
     try:
         os.link(temporary, target)
@@ -75,7 +75,7 @@ def give_name(temporary: str, target: str) -> None:
 
 
 def rename_to_free_name(source: str, target: str) -> None:
-    """Rename by renameat2(2) with RENAME_NOREPLACE, for file systems without hard links."""
+    """Rename with renameat2(2) and RENAME_NOREPLACE, for file systems without hard links."""
     libc = ctypes.CDLL(None, use_errno=True)
     if (
         libc.renameat2(
@@ -88,8 +88,9 @@ def rename_to_free_name(source: str, target: str) -> None:
 
 
 def mark_in_use(descriptor: int) -> bool:
-    """Lock an unfinished file for as long as it is open; False where the file system has no locks
-    or another holds it.
+    """Lock an unfinished file for as long as it is open.
+
+    Returns False when the file system has no locks or another process holds it.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,8 +100,9 @@ def mark_in_use(descriptor: int) -> bool:
 
 
 def remove_leftovers(folder: str) -> int:
-    """Remove the unfinished files of a crashed process and count them; those that a living process
-    holds locked stay.
+    """Remove the unfinished files of crashed processes; return how many.
+
+    Files that a running process has locked stay.
     """
     removed = 0
     for parent, _folders, names in os.walk(folder):

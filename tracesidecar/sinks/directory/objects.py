@@ -1,4 +1,4 @@
-"""The objects of a directory sink, to look at and to rewrite."""
+"""The objects that a directory sink has stored, for `verify` and `compact`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ import uuid
 from collections.abc import Iterator
 
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.directory import atomic_files as durable
+from tracesidecar.sinks.directory import atomic_files
+from tracesidecar.sinks.directory.errors import retry_later
 from tracesidecar.sinks.directory.options import Options
 
 BLOCK_BYTES = 1 << 20
 
 
-def objects(options: Options) -> DirectoryObjects:
-    """Look at what a sink of these options keeps."""
-    return DirectoryObjects(options)
-
-
 class DirectoryObjects:
-    """Objects by their names below the folder.
-
-    Every method may raise RetryLater, for what the file system refuses.
-    """
+    """Objects by their paths relative to the sink's folder. See `sinks.sink.StoredObjects`."""
 
     def __init__(self, options: Options) -> None:
         self._path = os.path.abspath(options.path)
@@ -31,72 +24,68 @@ class DirectoryObjects:
         self._file_mode = int(options.file_mode, 8)
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Name and size in bytes of each object below a prefix that ends in a slash or is empty;
-        unfinished ones are none.
-        """
+        """Yield name and size in bytes of each object below a prefix; unfinished files are none."""
         for parent, folders, names in os.walk(
-            os.path.join(self._path, prefix), onerror=_unreadable
+            os.path.join(self._path, prefix), onerror=self._raise_unless_missing
         ):
             folders.sort()
             for name in sorted(names):
                 path = os.path.join(parent, name)
-                if not name.endswith(durable.LEFTOVER_SUFFIX):
+                if not name.endswith(atomic_files.LEFTOVER_SUFFIX):
                     yield os.path.relpath(path, self._path), os.stat(path).st_size
 
     def read(self, name: str) -> Iterator[bytes]:
-        """The content in blocks; raises FileNotFoundError where there is none."""
+        """Yield the content in blocks. Raises FileNotFoundError when there is no such object."""
         try:
-            with open(self._place(name), "rb") as file:
+            with open(self._path_of(name), "rb") as file:
                 while block := file.read(BLOCK_BYTES):
                     yield block
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(name) from error
         except OSError as error:
-            raise _later(error) from error
+            raise self._later("read", error) from error
 
     def local(self, name: str) -> str | None:
-        """Where the object lies on this machine."""
-        return self._place(name)
+        """Return the object's path on this machine."""
+        return self._path_of(name)
 
     def put(self, name: str, source: str) -> None:
-        """Keep a file's content under a name, durably, in place of what was there."""
-        target = self._place(name)
+        """Store a file's content durably under a name, replacing what is there."""
+        target = self._path_of(name)
         folder = os.path.dirname(target)
-        temporary = os.path.join(folder, f".{uuid.uuid4().hex}{durable.LEFTOVER_SUFFIX}")
+        temporary = os.path.join(folder, f".{uuid.uuid4().hex}{atomic_files.LEFTOVER_SUFFIX}")
         try:
-            durable.make_folders(folder, self._directory_mode)
+            atomic_files.make_folders(folder, self._directory_mode)
             with open(source, "rb") as content, open(temporary, "xb") as file:
-                durable.mark_in_use(file.fileno())
+                atomic_files.mark_in_use(file.fileno())
                 os.fchmod(file.fileno(), self._file_mode)
                 shutil.copyfileobj(content, file, BLOCK_BYTES)
                 file.flush()
                 os.fsync(file.fileno())
                 os.replace(temporary, target)
-            durable.sync_folders(durable.folders_between(self._path, folder))
+            atomic_files.sync_folders(atomic_files.folders_between(self._path, folder))
         except OSError as error:
-            raise _later(error) from error
+            raise self._later("write", error) from error
 
     def remove(self, name: str) -> None:
-        """Remove an object; one that is not there is as good."""
+        """Remove an object; a missing one is no error."""
         try:
-            os.unlink(self._place(name))
-            durable.sync_folder(os.path.dirname(self._place(name)))
+            os.unlink(self._path_of(name))
+            atomic_files.sync_folder(os.path.dirname(self._path_of(name)))
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _later(error) from error
+            raise self._later("remove", error) from error
 
     def close(self) -> None:
-        """Let go of nothing."""
+        """Do nothing: no file stays open."""
 
-    def _place(self, name: str) -> str:
+    def _path_of(self, name: str) -> str:
         return os.path.join(self._path, name)
 
+    def _raise_unless_missing(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise self._later("list", error) from error
 
-def _unreadable(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise _later(error) from error
-
-
-def _later(error: OSError) -> RetryLater:
-    return RetryLater("io", f"{error.filename} cannot be used: {error.strerror}")
+    def _later(self, verb: str, error: OSError) -> RetryLater:
+        return retry_later(error, f"{verb} {error.filename or self._path}")

@@ -10,7 +10,7 @@ _MODE = re.compile("0?[0-7]{3}")
 
 
 class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `directory`. The modes are exact: the umask does not change them."""
+    """A folder. The modes are exact: the umask does not change them."""
 
     path: str
     directory_mode: str = "0750"

@@ -1,0 +1,3 @@
+"""What the three object stores share: the sink itself, its contract with a store's client, and reading
+objects back. Nothing here is for other packages; each store has its own face.
+"""

@@ -1,17 +1,19 @@
-"""What an object store's refusal means for the batch, and what a person can do about it."""
+"""What an object store's error means for the batch, and what a person can do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.transport import tls_advice
 
 
-class StoreFailure(Exception):
-    """A call that was not answered with success: the error's code and status (0 without an answer);
-    never the server's own message.
+class StoreError(Exception):
+    """A failed call: the store's error code and HTTP status (0 when there was no response).
+
+    It never has the server's own message, which may quote a key id or an object's name.
     """
 
     def __init__(
@@ -30,62 +32,77 @@ class StoreFailure(Exception):
 
 
 class NameTaken(Exception):
-    """The store has an object of that name already."""
+    """The store already has an object of that name."""
+
+
+class ErrorRow(NamedTuple):
+    """What some error codes mean: the reason that logs and metrics show, and the advice.
+
+    `codes` are separated by blanks.
+    """
+
+    reason: str
+    advice: str
+    codes: str
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorTable:
-    """What one kind of store means: (reason, advice) by the code of the error; where the code says
-    nothing, by the status.
+    """What the errors of one kind of store mean: reason and advice by error code.
 
-    `rights` is the advice for 403, `missing` the one for 404.
+    The status decides about other codes: `rights` is the advice for 403, `missing` for 404.
     """
 
     by_code: Mapping[str, tuple[str, str]]
     rights: str
     missing: str
 
-    def later(self, failure: StoreFailure, where: str) -> RetryLater:
-        """Say in a sentence what came back from where and what to do."""
-        reason, advice = self.by_code.get(failure.code) or self._by_status(failure.status)
-        if failure.tls_reason:
-            advice = tls_advice(failure.tls_reason)
-        said = f", {failure.tls_reason}" if failure.tls_reason else ""
+    @classmethod
+    def of(cls, *rows: ErrorRow, rights: str, missing: str) -> Self:
+        """Make a table of its rows."""
+        by_code = {code: (row.reason, row.advice) for row in rows for code in row.codes.split()}
+        return cls(by_code, rights, missing)
+
+    def retry_later(self, error: StoreError, where: str) -> RetryLater:
+        """Make the error that says what was tried where, what came back, and what to do."""
+        reason, advice = self.by_code.get(error.code) or self._by_status(error.status)
+        if error.tls_reason:
+            advice = tls_advice(error.tls_reason)
+        tls = f", {error.tls_reason}" if error.tls_reason else ""
         return RetryLater(
             reason,
-            f"{where} {_answered(failure, reason)}{said}: {advice}",
-            after_seconds=failure.after_seconds,
+            f"{where} {_outcome(error, reason)}{tls}: {advice}",
+            after_seconds=error.after_seconds,
         )
 
-    def is_forbidden(self, failure: StoreFailure) -> bool:
-        """Tell whether the credentials, or what they may do, were refused."""
+    def is_forbidden(self, error: StoreError) -> bool:
+        """Return whether the store rejected the credentials, or what they tried to do."""
         return (
-            failure.status in {401, 403}
-            or self.by_code.get(failure.code, ("", ""))[0] == "credentials"
+            error.status in {401, 403} or self.by_code.get(error.code, ("", ""))[0] == "credentials"
         )
 
     def _by_status(self, status: int) -> tuple[str, str]:
         if status in {401, 403}:
             return "denied", self.rights
         if status == 429:
-            return "throttled", "it asks us to slow down"
+            return "throttled", "the store asks to slow down"
         if status == 404:
             return "not_found", self.missing
         if status >= 500:
-            return "unavailable", "the store is in trouble itself"
+            return "unavailable", "the store itself has a problem"
         if status == 0:
             return "network", "check the address, the network and the proxies"
         return (
             "status",
-            "this is neither a yes nor a no that we know: check the address and the store's log",
+            "tracesidecar does not know this response: check the address and the store's log",
         )
 
 
-def _answered(failure: StoreFailure, reason: str) -> str:
-    if failure.status:
-        return f"answered {failure.status} {failure.code}"
+def _outcome(error: StoreError, reason: str) -> str:
+    if error.status:
+        return f"answered {error.status} {error.code}"
     return (
-        f"was not asked ({failure.code})"
+        f"was not asked ({error.code})"
         if reason == "credentials"
-        else f"could not be reached ({failure.code})"
+        else f"could not be reached ({error.code})"
     )

@@ -1,4 +1,4 @@
-"""The configuration that every object store has in common."""
+"""The configuration that the object stores have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tracesidecar.units import Seconds
 
 
 class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` that keeps objects at a cloud. `timeout` is for one whole object."""
+    """A `[[sink]]` that keeps objects in a cloud. `timeout` is for one whole object."""
 
     prefix: str = ""
     tls: TlsOptions = msgspec.field(default_factory=TlsOptions)
@@ -20,11 +20,12 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
     def __post_init__(self) -> None:
         if self.tls.server_hostname is not None:
             raise ValueError(
-                "tls.server_hostname is not possible with an object store: the address has to name the host of the certificate"
+                "tls.server_hostname cannot be set for an object store: "
+                "the address has to name the host of the certificate"
             )
 
     @property
     def key_prefix(self) -> str:
-        """What stands before every object's name, with its slash."""
+        """What every key begins with: empty, or the prefix with a slash at its end."""
         prefix = self.prefix.strip("/")
         return f"{prefix}/" if prefix else ""

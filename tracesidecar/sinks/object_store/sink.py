@@ -1,79 +1,38 @@
-"""A sink that puts each object once under a name of its own, on the condition that the name is
+"""The sink of all object stores: each object is created once, on the condition that its name is
 free.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import structlog
 
 from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.model import Batch, Payload
-from tracesidecar.sinks.object_store.errors import ErrorTable, NameTaken, StoreFailure
+from tracesidecar.sinks.object_store.client import PROBE, StoreClient
+from tracesidecar.sinks.object_store.errors import NameTaken, StoreError
 from tracesidecar.sinks.object_store.options import ObjectStoreOptions
-from tracesidecar.sinks.object_store.stored import Stored, is_ours
-from tracesidecar.sinks.transport import WorkerThread
+from tracesidecar.sinks.transport import WorkerThread, warn_if_unverified
 
 log = structlog.get_logger(__name__)
-
-PROBE_NAME = "_probe/conditional-write"
-PROBE_CONTENT = b"Written by tracesidecar to learn whether it may write here, and whether this store honours conditions.\n"
-PROBE = Payload(
-    PROBE_NAME,
-    PROBE_CONTENT,
-    hashlib.sha256(PROBE_CONTENT).digest(),
-    records=0,
-    media_type="text/plain",
-)
 
 T = TypeVar("T")
 
 
-class StoreClient(Protocol):
-    """The calls of one bucket or container.
-
-    All block, make one attempt, and raise StoreFailure for what was not answered with success.
-    """
-
-    meanings: ErrorTable
-
-    def prove(self, key: str) -> None:
-        """Prove with an object under that key that the credentials may write."""
-        ...
-
-    def put(self, key: str, payload: Payload, batch_id: str) -> None:
-        """Return when the object is durable and the store's checksum of it agrees; raise NameTaken
-        where the key has an object.
-        """
-        ...
-
-    def look(self, key: str) -> Stored | None:
-        """Ask for an object without its content; None when there is none."""
-        ...
-
-    def checksum_of(self, content: bytes) -> str:
-        """Compute the checksum that the store has of an object, as `look` gives it."""
-        ...
-
-    def close(self) -> None:
-        """Let go of connections and credentials; both are made anew for the next call."""
-        ...
-
-
 class ObjectStoreSink:
-    """Exactly once: by the condition, and where a store ignores it because the same name always
-    gets the same bytes.
+    """Delivers exactly once: a name is created only while it is free, and the same name always gets
+    the same bytes, which also covers stores that ignore the condition.
 
-    All calls are made in one thread of its own: a call that was given up is still awaited before
-    the next one is made.
+    All calls of the client run in one thread of the sink's own. A call whose caller has given up is
+    still waited for before the next one starts, so that there is never a second writer.
     """
 
     def __init__(self, client: StoreClient, options: ObjectStoreOptions, where: str) -> None:
+        """`where` names the store in errors and logs."""
         self._client = client
         self._options = options
         self._prefix = options.key_prefix
@@ -81,15 +40,10 @@ class ObjectStoreSink:
         self._worker: WorkerThread | None = None
 
     async def __aenter__(self) -> Self:
-        if not self._options.tls.verify:
-            log.warning(
-                "sink.tls_unverified",
-                destination=self._where,
-                meaning="anyone on the way can read; set tls.verify",
-            )
+        warn_if_unverified(self._options.tls, self._where)
         self._worker = WorkerThread(self._options.type)
         try:
-            await self._in_thread(lambda: self._client.prove(self._prefix + PROBE_NAME))
+            await self._in_thread(lambda: self._client.prove_access(self._prefix + PROBE.name))
         except BaseException:
             self._close()
             raise
@@ -104,15 +58,16 @@ class ObjectStoreSink:
         self._close()
 
     async def send(self, batch: Batch) -> None:
-        """Put all objects, then the manifest."""
+        """Create all objects, then the manifest."""
         for payload in (*batch.objects, *((batch.manifest,) if batch.manifest is not None else ())):
-            await self._in_thread(lambda payload=payload: self._keep(payload, batch.id))  # type: ignore[misc]
+            await self._in_thread(lambda payload=payload: self._create(payload, batch.id))  # type: ignore[misc]
 
     async def exists(self, name: str) -> bool:
-        """Tell whether an object of that name is there; needs the right to read, and on S3 to list
-        for a no.
+        """Return whether an object of that name is stored.
+
+        Needs the right to read; S3 needs the right to list, too, to answer that there is none.
         """
-        return await self._in_thread(lambda: self._client.look(self._prefix + name)) is not None
+        return await self._in_thread(lambda: self._client.head(self._prefix + name)) is not None
 
     def _close(self) -> None:
         if self._worker is not None:
@@ -128,47 +83,44 @@ class ObjectStoreSink:
                 return await self._worker.run(step)
         except TimeoutError as error:
             raise RetryLater(
-                "timeout", f"{self._where} did not answer in time; the object keeps its name"
+                "timeout",
+                f"{self._where} did not answer within {self._options.timeout:g} s; "
+                "the same object is sent again under the same name",
             ) from error
-        except StoreFailure as failure:
-            if self._client.meanings.is_forbidden(failure):
+        except StoreError as error:
+            # the next call reads credentials again: a file or a role may have new ones
+            if self._client.errors.is_forbidden(error):
                 self._client.close()
-            raise self._client.meanings.later(failure, self._where) from failure
+            raise self._client.errors.retry_later(error, self._where) from error
 
-    def _keep(self, payload: Payload, batch_id: str) -> None:
+    def _create(self, payload: Payload, batch_id: str) -> None:
         key = self._prefix + payload.name
         try:
-            self._client.put(key, payload, batch_id)
+            self._client.create(key, payload, batch_id)
         except NameTaken:
             self._accept_equal(key, payload)
 
     def _accept_equal(self, key: str, payload: Payload) -> None:
         try:
-            stored = self._client.look(key)
-        except StoreFailure as failure:
-            if failure.status != 403:
+            found = self._client.head(key)
+        except StoreError as error:
+            # credentials that may only write are enough: they cannot compare
+            if error.status != 403:
                 raise
             log.warning(
                 "sink.repeat_unread",
                 key=key,
-                meaning="the name is taken, and the credentials may not read whether the content is ours",
+                meaning="the name is taken, and the credentials may not read it to compare",
             )
             return
-        if stored is None:
+        if found is None:
             raise RetryLater(
-                "conflict", f"{self._where} said that it has {key}, and then that it has not"
+                "conflict",
+                f"{self._where} answered that {key} exists, and then that it does not",
             )
-        if not is_ours(stored, payload, self._client.checksum_of(payload.content)):
-            said = f"{self._where} already has {key} with other content; find out who wrote it, then move it away"
-            raise SinkStopped("other_content", said)
-
-
-def media_type_of(payload: Payload) -> str:
-    """Name what the stored bytes are; a store that is told of an encoding instead would unpack them
-    for some readers.
-    """
-    return (
-        payload.media_type
-        if payload.compression == "none"
-        else f"application/{payload.compression}"
-    )
+        if not found.matches(payload, self._client.checksum(payload.content)):
+            raise SinkStopped(
+                "other_content",
+                f"{self._where} already has {key} with other content; "
+                "find out who wrote it, then move it away",
+            )

@@ -7,18 +7,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-import structlog
-
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 from tracesidecar.sinks.sql.engine import Database
 from tracesidecar.sinks.sql.options import Address, Options
-from tracesidecar.sinks.transport import WorkerThread
+from tracesidecar.sinks.transport import WorkerThread, warn_if_unverified
 
 __all__ = ["SINK_TYPE", "Options", "build"]
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -44,11 +40,7 @@ class SqlSink:
         self._worker: WorkerThread | None = None
 
     async def __aenter__(self) -> Self:
-        if self._options.tls is not None and not self._options.tls.verify:
-            log.warning(
-                "sink.tls_unverified",
-                meaning="anyone on the way can read and answer; set tls.verify",
-            )
+        warn_if_unverified(self._options.tls, str(self._address))
         self._worker = self._worker or WorkerThread("sql")
         await self._run(self._database.open)
         return self

@@ -11,28 +11,16 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tracesidecar.encode.lake_layout import RecordFormat
 from tracesidecar.errors import RetryLater, SinkStopped
-from tracesidecar.model import Batch, Compression, Payload
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.sink import SinkType
+from tracesidecar.sinks.stdout.options import Options
+
+__all__ = ["SINK_TYPE", "Options", "build"]
 
 STDOUT = 1
 _POLL_MILLISECONDS = 100
 _GONE = frozenset({errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ECONNRESET})
-
-
-class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `stdout`: never compressed."""
-
-    format: RecordFormat = "raw"
-    compression: Compression = "none"
-
-    def __post_init__(self) -> None:
-        if self.compression != "none":
-            raise ValueError(
-                f'compression "{self.compression}" is not for stdout: people and pipes read it; remove the key'
-            )
 
 
 def build(options: Options) -> StdoutSink:  # noqa: ARG001
@@ -46,18 +34,18 @@ def destination(options: Options) -> str:  # noqa: ARG001
 
 
 class StdoutSink:
-    """Writes whole batches. A batch that was cut off is continued where it stopped when it is sent
+    """Writes whole batches. A batch that was interrupted continues where it stopped when it is sent
     again.
 
-    The descriptor is shared with whoever started us, so it is not made non-blocking. A slice of
-    PIPE_BUF bytes does not block once poll has found room, and so a stuck reader never holds a
+    The descriptor is shared with the process that started this one, so it stays blocking. Once poll
+    has found room, a slice of PIPE_BUF bytes does not block: a reader that is stuck never holds a
     thread for longer than one poll.
     """
 
     def __init__(self, descriptor: int = STDOUT) -> None:
         self._descriptor = descriptor
-        self._turn = threading.Lock()
-        self._unfinished = b""
+        self._lock = threading.Lock()
+        self._interrupted = b""
         self._written = 0
 
     async def __aenter__(self) -> Self:
@@ -77,8 +65,10 @@ class StdoutSink:
         return None
 
     def _is_open(self) -> bool:
-        """A descriptor that was closed at our start may be another file by now: the interpreter has
-        looked before.
+        """Return whether standard output was open at the start and still is.
+
+        If it was closed at the start, its number may be another file by now: only the interpreter,
+        which looked earlier, knows.
         """
         if self._descriptor == STDOUT and sys.__stdout__ is None:
             return False
@@ -89,7 +79,7 @@ class StdoutSink:
         return True
 
     async def send(self, batch: Batch) -> None:
-        """Write the lines; returning means that the kernel has them."""
+        """Write the lines; return when the kernel has them."""
         cancelled = threading.Event()
         try:
             for payload in batch.objects:
@@ -97,7 +87,8 @@ class StdoutSink:
         except OSError as error:
             if error.errno in _GONE:
                 raise SinkStopped(
-                    "closed", "the reader of standard output has gone; start both again"
+                    "closed",
+                    "the reader of standard output has ended; start both processes again",
                 ) from error
             raise RetryLater(
                 "io", f"could not write to standard output: {error.strerror}"
@@ -106,9 +97,9 @@ class StdoutSink:
             cancelled.set()
 
     def _write(self, payload: Payload, cancelled: threading.Event) -> None:
-        with self._turn:
-            if self._unfinished != payload.sha256:
-                self._unfinished, self._written = payload.sha256, 0
+        with self._lock:
+            if self._interrupted != payload.sha256:
+                self._interrupted, self._written = payload.sha256, 0
             content = memoryview(payload.content)
             poll = select.poll()
             poll.register(self._descriptor, select.POLLOUT)
@@ -119,13 +110,13 @@ class StdoutSink:
                     self._written += self._write_slice(
                         content[self._written : self._written + select.PIPE_BUF]
                     )
-            self._unfinished = b""
+            self._interrupted = b""
 
     def _write_slice(self, piece: memoryview) -> int:
         try:
             return os.write(self._descriptor, piece)
         except BlockingIOError:
-            return 0  # another writer of the same pipe was faster
+            return 0  # another writer to the same pipe was faster
 
 
 SINK_TYPE = SinkType(

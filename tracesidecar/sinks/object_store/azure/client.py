@@ -1,6 +1,6 @@
-"""The calls that a sink makes of one container of Azure Blob Storage.
+"""An Azure Blob Storage container as a store of objects: the only module that knows Azure's client.
 
-The only module that knows its client; nothing is tried twice.
+The client retries by itself unless told not to; here every call makes one attempt.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.model import Payload
-from tracesidecar.sinks.object_store.azure.errors import MEANINGS, is_taken
+from tracesidecar.sinks.object_store.azure.errors import ERRORS, is_taken
 from tracesidecar.sinks.object_store.azure.options import ConnectionString, Options, account_of
-from tracesidecar.sinks.object_store.errors import NameTaken, StoreFailure
-from tracesidecar.sinks.object_store.sink import PROBE, media_type_of
-from tracesidecar.sinks.object_store.stored import Stored
+from tracesidecar.sinks.object_store.client import PROBE, ObjectMetadata, media_type_of
+from tracesidecar.sinks.object_store.errors import NameTaken, StoreError
 from tracesidecar.sinks.transport import certificate_files, parse_retry_after, tls_failure
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 DIGEST_KEY = "tracesidecar_sha256"
 BATCH_KEY = "tracesidecar_batch"
-"""Metadata's names are identifiers here."""
+"""Azure takes only identifiers as names of metadata: no hyphens."""
 
 READ_TIMEOUT_SECONDS = 60.0
 
@@ -37,82 +36,81 @@ T = TypeVar("T")
 
 
 class AzureContainer:
-    """One container, as a sink of objects needs it; the client is made at the first call and again
-    after `close`.
-    """
+    """A container, see `StoreClient`."""
 
-    meanings = MEANINGS
+    errors = ERRORS
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._made: ContainerClient | None = None
+        self._sdk: ContainerClient | None = None
 
-    def prove(self, key: str) -> None:
+    def prove_access(self, key: str) -> None:
         """Prove that the credentials may create blobs."""
         try:
-            self.put(key, PROBE, "probe")
+            self.create(key, PROBE, "probe")
         except NameTaken:
             return
 
-    def put(self, key: str, payload: Payload, batch_id: str) -> None:
-        """Create a blob in one request, or of blocks; each request has the MD5 of its bytes, and
-        the condition is on the one that makes the blob.
+    def create(self, key: str, payload: Payload, batch_id: str) -> None:
+        """Create a blob in one request, or of blocks.
+
+        Each request has the MD5 of its bytes; the one that makes the blob has the condition.
         """
         metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
         try:
             self._upload(key, payload.content, media_type_of(payload), metadata, overwrite=False)
-        except StoreFailure as failure:
-            if not is_taken(failure):
+        except StoreError as error:
+            if not is_taken(error):
                 raise
-            raise NameTaken from failure
+            raise NameTaken from error
 
     def replace(self, key: str, source: str, media_type: str, digest: str) -> None:
-        """Put a file's content in place of what was there; it is read whole."""
+        """Write a file's content over what is there; the file is read whole."""
         self._upload(
             key, Path(source).read_bytes(), media_type, {DIGEST_KEY: digest}, overwrite=True
         )
 
-    def look(self, key: str) -> Stored | None:
-        """Ask for a blob without its content."""
+    def head(self, key: str) -> ObjectMetadata | None:
+        """Fetch what the store knows about a blob; None when there is none."""
         try:
-            properties = self._guarded(
+            properties = self._attempt(
                 lambda: self._container().get_blob_client(key).get_blob_properties()
             )
-        except StoreFailure as failure:
-            if failure.code == "BlobNotFound":
+        except StoreError as error:
+            if error.code == "BlobNotFound":
                 return None
             raise
-        return _stored(properties)
+        return _metadata(properties)
 
-    def checksum_of(self, content: bytes) -> str:
+    def checksum(self, content: bytes) -> str:
         """Compute the MD5 as Azure writes it."""
         return base64.b64encode(_md5(content)).decode()
 
-    def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """List the blobs below a prefix in the order of their names: name and size in bytes."""
-        found = iter(self._guarded(lambda: self._container().list_blobs(name_starts_with=prefix)))
-        while (blob := self._guarded(lambda: next(found, None))) is not None:
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield name and size in bytes of the blobs below a prefix, in the order of their names."""
+        found = iter(self._attempt(lambda: self._container().list_blobs(name_starts_with=prefix)))
+        while (blob := self._attempt(lambda: next(found, None))) is not None:
             yield str(blob.name), int(blob.size)
 
     def read(self, key: str, start: int, length: int) -> bytes:
-        """Read a part of a blob, less at its end."""
-        return self._guarded(
+        """Read part of a blob; less than `length` at its end."""
+        return self._attempt(
             lambda: self._container().download_blob(key, offset=start, length=length).readall()
         )
 
     def delete(self, key: str) -> None:
-        """Delete a blob; one that is not there is as good."""
+        """Delete a blob; a missing one is no error."""
         try:
-            self._guarded(lambda: self._container().delete_blob(key))
-        except StoreFailure as failure:
-            if failure.code != "BlobNotFound":
+            self._attempt(lambda: self._container().delete_blob(key))
+        except StoreError as error:
+            if error.code != "BlobNotFound":
                 raise
 
     def close(self) -> None:
-        """Let go of connections and credentials; both are made anew for the next call."""
-        if self._made is not None:
-            self._made.close()
-            self._made = None
+        """Close connections and forget credentials."""
+        if self._sdk is not None:
+            self._sdk.close()
+            self._sdk = None
 
     def _upload(
         self,
@@ -138,22 +136,22 @@ class AzureContainer:
                 max_concurrency=1,
             )
 
-        self._guarded(upload)
+        self._attempt(upload)
 
-    def _guarded(self, step: Callable[[], T]) -> T:
+    def _attempt(self, step: Callable[[], T]) -> T:
         from azure.core.exceptions import AzureError
 
         try:
             return step()
         except AzureError as error:
-            raise _failure(error) from None  # its message is the server's
+            raise _store_error(error) from None  # not chained: its message is the server's
         except OSError as error:
-            raise StoreFailure(error.strerror or type(error).__name__) from error
+            raise StoreError(error.strerror or type(error).__name__) from error
 
     def _container(self) -> ContainerClient:
-        if self._made is None:
-            self._made = _make_container(self._options)
-        return self._made
+        if self._sdk is None:
+            self._sdk = _make_container(self._options)
+        return self._sdk
 
 
 def _make_container(options: Options) -> ContainerClient:
@@ -193,16 +191,17 @@ def _credential(options: Options) -> Credential:
 def _read(path: str) -> str:
     try:
         text = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):  # not chained: the message of the second quotes the bytes
-        raise StoreFailure("UnusableCredentials") from None
+    except (OSError, UnicodeDecodeError):  # not chained: the second one's message quotes the bytes
+        raise StoreError("UnusableCredentials") from None
     if not text or not text.isprintable():
-        raise StoreFailure("UnusableCredentials")
+        raise StoreError("UnusableCredentials")
     return text
 
 
 def _key_or_signature(text: str) -> tuple[str | None, str | None]:
-    """Tell by its shape which of the three it is: a connection string, a shared access signature or
-    a key.
+    """Return account key or shared access signature, whichever the text is or contains.
+
+    Its shape says which of three it is: a connection string, a signature or a key.
     """
     if "sig=" in text and ";" not in text:
         return None, text
@@ -211,7 +210,7 @@ def _key_or_signature(text: str) -> tuple[str | None, str | None]:
     try:
         found = ConnectionString.parse(text)
     except ValueError:
-        raise StoreFailure("UnusableCredentials") from None
+        raise StoreError("UnusableCredentials") from None
     return found.key, found.signature
 
 
@@ -219,14 +218,14 @@ def _identity(options: Options) -> TokenCredential:
     try:
         from azure.identity import DefaultAzureCredential
     except ImportError:
-        raise StoreFailure("IdentityNotInstalled") from None
+        raise StoreError("IdentityNotInstalled") from None
     return DefaultAzureCredential(managed_identity_client_id=options.client_id)
 
 
-def _stored(properties: BlobProperties) -> Stored:
+def _metadata(properties: BlobProperties) -> ObjectMetadata:
     checksum = properties.content_settings.content_md5
     metadata = {name.lower(): value for name, value in (properties.metadata or {}).items()}
-    return Stored(
+    return ObjectMetadata(
         int(properties.size),
         metadata.get(DIGEST_KEY),
         base64.b64encode(checksum).decode() if checksum else None,
@@ -237,16 +236,16 @@ def _md5(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
-def _failure(error: AzureError) -> StoreFailure:
+def _store_error(error: AzureError) -> StoreError:
     from azure.core.exceptions import HttpResponseError
 
     if not isinstance(error, HttpResponseError) or error.response is None:
-        said = (
+        reason = (
             tls_failure(error.inner_exception)
             if isinstance(error.inner_exception, BaseException)
             else None
         )
-        return StoreFailure("SSLError" if said else type(error).__name__, tls_reason=said)
+        return StoreError("SSLError" if reason else type(error).__name__, tls_reason=reason)
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
     code = re.sub(
         r"[^A-Za-z0-9._-]",
@@ -254,6 +253,6 @@ def _failure(error: AzureError) -> StoreFailure:
         str(headers.get("x-ms-error-code") or getattr(error, "error_code", "")),
     )[:64]
     after = parse_retry_after(headers.get("Retry-After"))
-    return StoreFailure(
+    return StoreError(
         code or type(error).__name__, int(error.status_code or 0), after_seconds=after
     )

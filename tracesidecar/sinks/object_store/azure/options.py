@@ -1,4 +1,4 @@
-"""What a `[[sink]]` of type `azure` takes."""
+"""The keys of a `[[sink]]` of type `azure`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 from tracesidecar.sinks.object_store.options import ObjectStoreOptions
 from tracesidecar.units import Secret, Size
 
-PUT_BYTES_AT_MOST = 5000 << 20
-BLOCK_BYTES_AT_MOST = 4000 << 20
+MAX_PUT_BYTES = 5000 << 20
+MAX_BLOCK_BYTES = 4000 << 20
 
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 _ADDRESS = re.compile(r"https?://[^/?#@\s]+(?:/[^/?#@\s]+)?/?")
@@ -20,10 +20,10 @@ _ADDRESS = re.compile(r"https?://[^/?#@\s]+(?:/[^/?#@\s]+)?/?")
 class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Azure Blob Storage.
 
-    The account is named by `account_url` or by the connection string. Who we are: one of connection
-    string, account key and shared access signature, here or in `credentials_file`, which is read
-    again when it is refused; with none of them the environment, the workload identity or the
-    managed identity (`client_id` for one that a user has assigned) says so.
+    `account_url` or the connection string names the account. The credentials are a connection
+    string, an account key or a shared access signature, here or in `credentials_file`, which is
+    read again after a rejection. Without any of them Azure's default chain is used: environment,
+    workload identity, managed identity (`client_id` for a user-assigned one).
     """
 
     container: str
@@ -40,7 +40,7 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         super().__post_init__()
         if _CONTAINER.fullmatch(self.container) is None:
             raise ValueError(
-                "container is the name alone: 3 to 63 small letters, digits and single hyphens"
+                "container is the name alone: 3 to 63 lower-case letters, digits and single hyphens"
             )
         given = [
             key
@@ -48,37 +48,34 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
             if getattr(self, key) is not None
         ]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given: keep one of them")
+            raise ValueError(f"{' and '.join(given)} are given: keep one")
         if (self.account_url is None) == (self.connection_string is None):
             raise ValueError("account_url or connection_string: exactly one of them is needed")
         if self.account_url is not None and _ADDRESS.fullmatch(self.account_url) is None:
             raise ValueError(
-                "account_url is not an address of the form https://ACCOUNT.blob.core.windows.net"
+                "account_url does not have the form https://ACCOUNT.blob.core.windows.net"
             )
-        if (
-            not 0 < self.blocks_above <= PUT_BYTES_AT_MOST
-            or not 0 < self.block_size <= BLOCK_BYTES_AT_MOST
-        ):
+        if not 0 < self.blocks_above <= MAX_PUT_BYTES or not 0 < self.block_size <= MAX_BLOCK_BYTES:
             raise ValueError("blocks_above may be 5000MiB at most, and block_size 4000MiB")
         if self.connection_string is not None:
             ConnectionString.parse(self.connection_string)
 
     @property
     def address(self) -> str:
-        """Where the account is, without a slash at the end."""
+        """The account's URL, without a slash at the end."""
         if self.connection_string is not None:
             return ConnectionString.parse(self.connection_string).address
         return (self.account_url or "").rstrip("/")
 
     @property
     def where(self) -> str:
-        """Name the container for people."""
+        """The container, as errors and logs name it."""
         return f"container {self.container} at {self.address}"
 
 
 class ConnectionString(msgspec.Struct, frozen=True):
-    """What the portal shows to be copied: the account's address, and its key or a shared access
-    signature.
+    """A connection string as the portal offers it for copying: the account's address, and its key
+    or a shared access signature.
     """
 
     address: str
@@ -87,7 +84,7 @@ class ConnectionString(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> ConnectionString:
-        """Read `Name=value;…`; raise ValueError with what is missing."""
+        """Parse `Name=value;…`. Raises ValueError that names what is missing."""
         fields = {
             name.strip().lower(): value
             for name, _, value in (field.partition("=") for field in text.strip().split(";"))
@@ -103,7 +100,8 @@ class ConnectionString(msgspec.Struct, frozen=True):
         key, signature = fields.get("accountkey"), fields.get("sharedaccesssignature")
         if address is None or not (key or signature):
             raise ValueError(
-                "connection_string needs AccountName or BlobEndpoint, and AccountKey or SharedAccessSignature"
+                "connection_string needs AccountName or BlobEndpoint, "
+                "and AccountKey or SharedAccessSignature"
             )
         return cls(
             address.rstrip("/"),
@@ -113,8 +111,9 @@ class ConnectionString(msgspec.Struct, frozen=True):
 
 
 def account_of(address: str) -> str:
-    """Name the account: the first label of the host, or the path where the host serves several, as
-    emulators do.
+    """Return the account's name: the first label of the host.
+
+    It is the path instead if there is one: an emulator serves several accounts on one host.
     """
     parts = urlsplit(address)
     return parts.path.strip("/") or (parts.hostname or "").partition(".")[0]

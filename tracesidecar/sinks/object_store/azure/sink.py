@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tracesidecar.sinks.object_store.azure.client import AzureContainer
-from tracesidecar.sinks.object_store.azure.objects import objects
 from tracesidecar.sinks.object_store.azure.options import Options
+from tracesidecar.sinks.object_store.objects import RemoteObjects
 from tracesidecar.sinks.object_store.sink import ObjectStoreSink
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 
-__all__ = ["SINK_TYPE", "Options", "build"]
+__all__ = ["SINK_TYPE", "Options", "build", "stored_objects"]
 
 
 def build(options: Options) -> ObjectStoreSink:
@@ -26,6 +26,14 @@ def lake_location(options: Options) -> str:
     return f"azure://{options.container}/{options.key_prefix}".rstrip("/")
 
 
+def stored_objects(options: Options) -> RemoteObjects:
+    """Open what the sink has stored.
+
+    Needs the rights to list and to read, and to put and delete where objects are rewritten.
+    """
+    return RemoteObjects(AzureContainer(options), options, options.where)
+
+
 SINK_TYPE = SinkType(
     name="azure",
     options=Options,
@@ -36,7 +44,7 @@ SINK_TYPE = SinkType(
     record_limit_bytes=LAKE_ROW_BYTES,
     keeps_content=True,
     lake_location=lake_location,
-    stored_objects=objects,
+    stored_objects=stored_objects,
     extra="azure",
     needs="azure.storage.blob",
 )

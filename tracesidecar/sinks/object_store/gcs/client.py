@@ -1,6 +1,6 @@
-"""The calls that a sink makes of one bucket of Google Cloud Storage.
+"""A Google Cloud Storage bucket as a store of objects: the only module that knows Google's client.
 
-The only module that knows its client; nothing is tried twice.
+The client retries by itself unless told not to; here every call makes one attempt.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.model import Payload
-from tracesidecar.sinks.object_store.errors import NameTaken, StoreFailure
+from tracesidecar.sinks.object_store.client import PROBE, ObjectMetadata, media_type_of
+from tracesidecar.sinks.object_store.errors import NameTaken, StoreError
 from tracesidecar.sinks.object_store.gcs.credentials import credentials
-from tracesidecar.sinks.object_store.gcs.errors import MEANINGS
+from tracesidecar.sinks.object_store.gcs.errors import ERRORS
 from tracesidecar.sinks.object_store.gcs.options import Options
-from tracesidecar.sinks.object_store.sink import PROBE, media_type_of
-from tracesidecar.sinks.object_store.stored import Stored
 from tracesidecar.sinks.transport import (
     TlsOptions,
     certificate_files,
@@ -36,13 +35,13 @@ if TYPE_CHECKING:
 DIGEST_KEY = "tracesidecar-sha256"
 BATCH_KEY = "tracesidecar-batch"
 MAY_NOT_REPLACE = "mayNotReplace"
-"""Our word for how who may only create hears of a taken name: that the right to delete what is
-there is missing.
+"""Our code for a taken name as credentials see it that may only create: Google answers that the
+right to delete the existing object is missing.
 """
 
 NO_BUCKET_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
-"""Switches off that the client asks, in a thread of its own, about the bucket for spans that nobody
-records: it may not, and not at the same time.
+"""Keeps the client from fetching the bucket's metadata in a thread of its own, for trace spans that
+nobody records: our credentials need not have that right.
 """
 
 READ_TIMEOUT_SECONDS = 60.0
@@ -51,40 +50,36 @@ T = TypeVar("T")
 
 
 class GcsBucket:
-    """One bucket, as a sink of objects needs it; the client is made at the first call and again
-    after `close`.
-    """
+    """A bucket, see `StoreClient`."""
 
-    meanings = MEANINGS
+    errors = ERRORS
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._timeout = (float(options.connect_timeout), min(options.timeout, READ_TIMEOUT_SECONDS))
-        self._made: GoogleBucket | None = None
+        self._sdk: GoogleBucket | None = None
 
-    def prove(self, key: str) -> None:
+    def prove_access(self, key: str) -> None:
         """Prove that the credentials may create objects."""
         try:
-            self.put(key, PROBE, "probe")
+            self.create(key, PROBE, "probe")
         except NameTaken:
             return
 
-    def put(self, key: str, payload: Payload, batch_id: str) -> None:
-        """Create an object that has our checksum; above 8 MiB the client does it by a resumable
-        upload.
-        """
+    def create(self, key: str, payload: Payload, batch_id: str) -> None:
+        """Create an object with our checksum; above 8 MiB the client uses a resumable upload."""
         metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
         try:
             self._upload(
                 key, payload.content, media_type_of(payload), metadata, if_generation_match=0
             )
-        except StoreFailure as failure:
-            if failure.status != 412 and failure.code != MAY_NOT_REPLACE:
+        except StoreError as error:
+            if error.status != 412 and error.code != MAY_NOT_REPLACE:
                 raise
-            raise NameTaken from failure
+            raise NameTaken from error
 
     def replace(self, key: str, source: str, media_type: str, digest: str) -> None:
-        """Put a file's content in place of what was there; it is read whole."""
+        """Write a file's content over what is there; the file is read whole."""
         self._upload(
             key,
             Path(source).read_bytes(),
@@ -93,56 +88,58 @@ class GcsBucket:
             if_generation_match=None,
         )
 
-    def look(self, key: str) -> Stored | None:
-        """Ask for an object without its content."""
-        blob = self._guarded(
+    def head(self, key: str) -> ObjectMetadata | None:
+        """Fetch what the store knows about an object; None when there is none."""
+        blob = self._attempt(
             lambda: self._bucket().get_blob(key, retry=None, timeout=self._timeout)
         )
         return (
             None
             if blob is None
-            else Stored(int(blob.size or 0), (blob.metadata or {}).get(DIGEST_KEY), blob.crc32c)
+            else ObjectMetadata(
+                int(blob.size or 0), (blob.metadata or {}).get(DIGEST_KEY), blob.crc32c
+            )
         )
 
-    def checksum_of(self, content: bytes) -> str:
+    def checksum(self, content: bytes) -> str:
         """Compute the CRC32C as Google writes it."""
         import google_crc32c
 
         return base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
 
-    def objects(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """List the objects below a prefix in the order of their keys: key and size in bytes."""
-        pages = self._guarded(
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield key and size in bytes of the objects below a prefix, in the order of their keys."""
+        pages = self._attempt(
             lambda: (
                 self._bucket().list_blobs(prefix=prefix, retry=None, timeout=self._timeout).pages
             )
         )
-        while (page := self._guarded(lambda: next(pages, None))) is not None:
+        while (page := self._attempt(lambda: next(pages, None))) is not None:
             yield from ((blob.name, int(blob.size or 0)) for blob in page)
 
     def read(self, key: str, start: int, length: int) -> bytes:
-        """Read a part of an object, less at its end."""
+        """Read part of an object; less than `length` at its end."""
         span = {"start": start, "end": start + length - 1}
         settings = {"raw_download": True, "checksum": None, "retry": None, "timeout": self._timeout}
-        return self._guarded(
+        return self._attempt(
             lambda: bytes(self._bucket().blob(key).download_as_bytes(**span, **settings))
         )
 
     def delete(self, key: str) -> None:
-        """Delete an object; one that is not there is as good."""
+        """Delete an object; a missing one is no error."""
         try:
-            self._guarded(
+            self._attempt(
                 lambda: self._bucket().blob(key).delete(retry=None, timeout=self._timeout)
             )
-        except StoreFailure as failure:
-            if failure.status != 404:
+        except StoreError as error:
+            if error.status != 404:
                 raise
 
     def close(self) -> None:
-        """Let go of connections and credentials; both are made anew for the next call."""
-        if self._made is not None:
-            self._made.client.close()
-            self._made = None
+        """Close connections and forget credentials."""
+        if self._sdk is not None:
+            self._sdk.client.close()
+            self._sdk = None
 
     def _upload(
         self,
@@ -156,8 +153,8 @@ class GcsBucket:
         def upload() -> Blob:
             blob = self._bucket().blob(key, chunk_size=self._options.part_size)
             blob.metadata = metadata
-            # the store refuses what does not agree; the client's own check would delete the object
-            # afterwards
+            # the store rejects content that does not match; the client's own check, instead, would
+            # delete the object afterwards
             blob.crc32c = expected
             blob.upload_from_file(
                 io.BytesIO(content),
@@ -170,11 +167,11 @@ class GcsBucket:
             )
             return blob
 
-        expected = self.checksum_of(content)
-        if self._guarded(upload).crc32c != expected:
-            raise StoreFailure("checksum", 200)
+        expected = self.checksum(content)
+        if self._attempt(upload).crc32c != expected:
+            raise StoreError("checksum", 200)
 
-    def _guarded(self, step: Callable[[], T]) -> T:
+    def _attempt(self, step: Callable[[], T]) -> T:
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError
         from requests.exceptions import RequestException
@@ -182,16 +179,16 @@ class GcsBucket:
         try:
             return step()
         except GoogleAPICallError as error:
-            raise _refusal(error) from None  # its message is the server's
+            raise _store_error(error) from None  # not chained: its message is the server's
         except (GoogleAuthError, RequestException) as error:
-            raise StoreFailure(type(error).__name__, tls_reason=tls_failure(error)) from None
+            raise StoreError(type(error).__name__, tls_reason=tls_failure(error)) from None
         except OSError as error:
-            raise StoreFailure(error.strerror or type(error).__name__) from error
+            raise StoreError(error.strerror or type(error).__name__) from error
 
     def _bucket(self) -> GoogleBucket:
-        if self._made is None:
-            self._made = _make_bucket(self._options)
-        return self._made
+        if self._sdk is None:
+            self._sdk = _make_bucket(self._options)
+        return self._sdk
 
 
 def _make_bucket(options: Options) -> GoogleBucket:
@@ -204,22 +201,22 @@ def _make_bucket(options: Options) -> GoogleBucket:
     session = AuthorizedSession(made)  # type: ignore[no-untyped-call]
     session.mount("https://", _adapter(options.tls))
     endpoint = {"api_endpoint": options.endpoint_url.rstrip("/")} if options.endpoint_url else None
-    # Without a project named the client would look for one, at the metadata server too; objects
-    # have none.
+    # without a project the client would ask for one, the metadata server too; objects need none
     return Client(project="none", credentials=made, _http=session, client_options=endpoint).bucket(
         options.bucket
     )
 
 
 def _adapter(options: TlsOptions) -> HTTPAdapter:
-    """Verify as configured: to what a session says of it the environment is preferred
-    (REQUESTS_CA_BUNDLE).
+    """Make an adapter that verifies as configured.
+
+    Settings of the session would not do: requests prefers REQUESTS_CA_BUNDLE to them.
     """
     from requests import PreparedRequest, Response
     from requests.adapters import HTTPAdapter
 
     class Verifying(HTTPAdapter):
-        def send(  # noqa: PLR0917 - the signature is the library's
+        def send(  # noqa: PLR0917 - the library's signature
             self,
             request: PreparedRequest,
             stream: bool = False,  # noqa: FBT001, FBT002
@@ -238,13 +235,13 @@ def _adapter(options: TlsOptions) -> HTTPAdapter:
     return Verifying()
 
 
-def _refusal(error: GoogleAPICallError) -> StoreFailure:
+def _store_error(error: GoogleAPICallError) -> StoreError:
     status = int(error.code or 0)
     if status == 403 and "storage.objects.delete" in str(error.message):
-        return StoreFailure(MAY_NOT_REPLACE, status)
+        return StoreError(MAY_NOT_REPLACE, status)
     reasons = [str(entry.get("reason", "")) for entry in error.errors if isinstance(entry, dict)]
     code = re.sub(r"[^A-Za-z0-9._-]", "", reasons[0] if reasons else type(error).__name__)[:64]
     headers = getattr(error.response, "headers", {})
-    return StoreFailure(
+    return StoreError(
         code or "Unknown", status, after_seconds=parse_retry_after(headers.get("Retry-After"))
     )

@@ -1,4 +1,4 @@
-"""Who we are to Google: what a file says, or the machine."""
+"""Google credentials: from a file, or from the machine's own identity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from tracesidecar.sinks.object_store.errors import StoreFailure
+from tracesidecar.sinks.object_store.errors import StoreError
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -18,8 +18,9 @@ FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def credentials(file: str | None, *, is_emulator: bool) -> Credentials:
-    """Load what the file, the environment or the machine says; raise StoreFailure or
-    GoogleAuthError.
+    """Load the file if one is given, else the default credentials of environment and machine.
+
+    An emulator without a file gets anonymous ones. Raises StoreError or GoogleAuthError.
     """
     import google.auth
     from google.auth.credentials import AnonymousCredentials
@@ -34,15 +35,17 @@ def credentials(file: str | None, *, is_emulator: bool) -> Credentials:
 
 
 def _of_file(path: str) -> Credentials:
-    """Google's own loader for files of any type asks another of its services for the project's name
-    first, which we need not be able to reach.
+    """Load a file of any known type.
+
+    Google's own loader asks another of its services for the project first, which this machine may
+    not be able to reach.
     """
     from google.auth.exceptions import GoogleAuthError
 
     try:
         made = _of_type(msgspec.json.decode(Path(path).read_bytes(), type=dict[str, object]))
     except (OSError, ValueError, GoogleAuthError):  # not chained: a message may quote the key
-        raise StoreFailure("UnusableCredentials") from None
+        raise StoreError("UnusableCredentials") from None
     return cast("Credentials", made)
 
 
@@ -61,4 +64,4 @@ def _of_type(found: dict[str, object]) -> object:
             return identity_pool.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
         case "authorized_user":
             return user.Credentials.from_authorized_user_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
-    raise ValueError("a type of credentials that is not known here")
+    raise ValueError("unknown type of credentials")

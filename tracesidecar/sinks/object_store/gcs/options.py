@@ -1,4 +1,4 @@
-"""What a `[[sink]]` of type `gcs` takes."""
+"""The keys of a `[[sink]]` of type `gcs`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tracesidecar.sinks.object_store.options import ObjectStoreOptions
 from tracesidecar.units import Size
 
 CHUNK_BYTES = 256 << 10
-"""A part of a resumable upload is a multiple of this."""
+"""Parts of a resumable upload must be multiples of this."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -18,9 +18,9 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Google Cloud Storage.
 
-    Without `credentials_file` (a service account's key, or what a workload identity federation is
-    configured by) the application default credentials are asked: environment, gcloud's file,
-    metadata server. An `endpoint_url` with http is an emulator: without a file nobody is asked.
+    `credentials_file` is a service account's key or the configuration of a workload identity
+    federation. Without it the application default credentials are used: environment, gcloud's file,
+    metadata server. An `endpoint_url` with http is an emulator, which needs no credentials.
     """
 
     bucket: str
@@ -32,17 +32,17 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         super().__post_init__()
         if _BUCKET.fullmatch(self.bucket) is None:
             raise ValueError(
-                "bucket is the name alone, without gs:// and without a path (that is what prefix is for)"
+                "bucket is the name alone, without gs:// and without a path, which goes into prefix"
             )
         if (
             self.endpoint_url is not None
             and re.fullmatch(r"https?://[^/?#@\s]+/?", self.endpoint_url) is None
         ):
-            raise ValueError("endpoint_url is not an address of the form https://host[:port]")
+            raise ValueError("endpoint_url does not have the form https://host[:port]")
         if self.part_size < CHUNK_BYTES or self.part_size % CHUNK_BYTES:
             raise ValueError("part_size must be a multiple of 256KiB")
 
     @property
     def where(self) -> str:
-        """Name the bucket for people."""
+        """The bucket, as errors and logs name it."""
         return f"bucket {self.bucket} at {self.endpoint_url or 'Google Cloud'}"

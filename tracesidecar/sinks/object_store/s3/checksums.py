@@ -1,4 +1,4 @@
-"""The checksums that S3 can hold an object against."""
+"""The checksums that S3 can verify an object against."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Algorithm = Literal["sha256", "sha1", "crc32", "crc32c", "crc64nvme"]
 class Checksum:
     """One algorithm: `name` is S3's word for it, `of_bytes` computes it.
 
-    An object in parts has the checksum of the checksums of its parts, but for `is_whole`: S3 joins
-    those of the parts.
+    An object that was uploaded in parts has the checksum of the checksums of its parts, unless
+    `is_whole`: then S3 computes that of the whole content from those of the parts.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Checksum:
 
     @property
     def field(self) -> str:
-        """What requests and answers call it."""
+        """The name of the checksum's field in requests and responses."""
         return f"Checksum{self.name}"
 
     def of(self, content: bytes) -> str:
@@ -35,16 +35,14 @@ class Checksum:
         return base64.b64encode(self.of_bytes(content)).decode()
 
     def of_parts(self, content: bytes, parts: Sequence[str]) -> str:
-        """Return the checksum that S3 gives an object that was put in parts, whose checksums those
-        are.
-        """
+        """Return the checksum that S3 gives an object of parts that have these checksums."""
         if self.is_whole:
             return self.of(content)
         return f"{self.of(b''.join(base64.b64decode(part) for part in parts))}-{len(parts)}"
 
 
 def is_installed(algorithm: Algorithm) -> bool:
-    """Tell whether what computes it is here."""
+    """Return whether the package that computes the algorithm can be imported."""
     return (
         not algorithm.startswith(("crc32c", "crc64"))
         or importlib.util.find_spec("awscrt") is not None
@@ -52,7 +50,7 @@ def is_installed(algorithm: Algorithm) -> bool:
 
 
 def checksum(algorithm: Algorithm) -> Checksum:
-    """Return what computes an algorithm's checksums."""
+    """Return the checksum of an algorithm."""
     return _CHECKSUMS[algorithm]
 
 

@@ -2,51 +2,81 @@
 
 from __future__ import annotations
 
-from tracesidecar.sinks.object_store.errors import ErrorTable, StoreFailure
+from tracesidecar.sinks.object_store.errors import ErrorRow, ErrorTable, StoreError
 
-_KEYS = "the credentials are wrong or have expired: mend credentials_file, access_key and secret_key, or the role that gives them"
-_RIGHTS = "the credentials may not do this: allow what docs/sinks/s3.md lists, s3:PutObject below the prefix first"
-_REGION = "the bucket is in another region: set region"
-_BUSY = "it asks us to slow down"
-
-_BY_CODE = {
-    **dict.fromkeys(
-        (
-            "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch",
-            "InvalidClientTokenId", "XAdminUserNotFound", "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError",
-            "ProfileNotFound", "TokenRetrievalError", "UnauthorizedSSOTokenError", "SSOTokenLoadError", "MetadataRetrievalError",
-        ),
-        ("credentials", _KEYS),
+ERRORS = ErrorTable.of(
+    ErrorRow(
+        "credentials",
+        "the credentials are wrong or have expired: "
+        "correct credentials_file, access_key and secret_key, or the role that supplies them",
+        "ExpiredToken ExpiredTokenException TokenRefreshRequired InvalidToken InvalidAccessKeyId "
+        "SignatureDoesNotMatch InvalidClientTokenId XAdminUserNotFound NoCredentialsError "
+        "PartialCredentialsError CredentialRetrievalError ProfileNotFound TokenRetrievalError "
+        "UnauthorizedSSOTokenError SSOTokenLoadError MetadataRetrievalError",
     ),
-    "RequestTimeTooSkewed": ("clock", "this machine's clock is off by more than the store allows: set the clock"),
-    "NoSuchBucket": ("not_found", "there is no such bucket: create it, or mend bucket, region and endpoint_url"),
-    "ConditionalRequestConflict": ("conflict", "another write of the same name is under way"),
-    "OperationAborted": ("conflict", "another write of the same name is under way"),
-    **dict.fromkeys(("SlowDown", "TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"), ("throttled", _BUSY)),
-    **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), ("region", _REGION)),
-    **dict.fromkeys(
-        ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"),
-        ("checksum", "the bytes were changed on the way"),
+    ErrorRow(
+        "clock",
+        "this machine's clock differs by more than the store allows: set the clock",
+        "RequestTimeTooSkewed",
     ),
-    "NoSuchUpload": ("conflict", "the store no longer knows the upload: it is begun anew"),
-    **dict.fromkeys(("301", "307"), ("region", _REGION)),  # an answer without a body
-    "InvalidRequest": ("status", "the bucket does not take what is asked of it: check object_lock, encryption and checksum"),
-    "KMS.NotFoundException": ("denied", "there is no such key: mend kms_key_id"),
-    "UnreadableAnswer": ("unavailable", "something that is not S3 answered: check endpoint_url and proxies"),
-    "SSLError": ("tls", "check tls and the server's certificate"),
-    "ProxyConnectionError": ("proxy", "check HTTPS_PROXY"),
-    **dict.fromkeys(("ReadTimeoutError", "ConnectTimeoutError"), ("timeout", "it did not answer in time; the object keeps its name")),
-}  # fmt: skip
+    ErrorRow(
+        "not_found",
+        "there is no such bucket: create it, or correct bucket, region and endpoint_url",
+        "NoSuchBucket",
+    ),
+    ErrorRow(
+        "conflict",
+        "another write of the same name is in progress",
+        "ConditionalRequestConflict OperationAborted",
+    ),
+    ErrorRow("conflict", "the store has lost the upload: it starts again", "NoSuchUpload"),
+    ErrorRow(
+        "throttled",
+        "the store asks to slow down",
+        "SlowDown TooManyRequests RequestLimitExceeded Throttling ThrottlingException",
+    ),
+    ErrorRow(
+        "region",
+        "the bucket is in another region: set region",
+        # 301 and 307 stand for a response without a body
+        "PermanentRedirect TemporaryRedirect AuthorizationHeaderMalformed 301 307",
+    ),
+    ErrorRow(
+        "checksum",
+        "the bytes were changed on the way",
+        "BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch "
+        "IncompleteBody",
+    ),
+    ErrorRow(
+        "status",
+        "the bucket does not support what is configured: "
+        "check object_lock, encryption and checksum",
+        "InvalidRequest",
+    ),
+    ErrorRow("denied", "there is no such key: correct kms_key_id", "KMS.NotFoundException"),
+    ErrorRow(
+        "unavailable",
+        "the response was not S3's: check endpoint_url and proxies",
+        "UnreadableAnswer",
+    ),
+    ErrorRow("tls", "check tls and the server's certificate", "SSLError"),
+    ErrorRow("proxy", "check HTTPS_PROXY", "ProxyConnectionError"),
+    ErrorRow(
+        "timeout",
+        "it did not answer in time; the same object is sent again under the same name",
+        "ReadTimeoutError ConnectTimeoutError",
+    ),
+    rights="the credentials may not do this: "
+    "grant what docs/sinks/s3.md lists, first of all s3:PutObject below the prefix",
+    missing="check bucket, prefix and endpoint_url",
+)
 
 
-MEANINGS = ErrorTable(_BY_CODE, rights=_RIGHTS, missing="check bucket, prefix and endpoint_url")
+def is_taken(error: StoreError) -> bool:
+    """Return whether the name is taken."""
+    return error.status == 412 or error.code == "PreconditionFailed"
 
 
-def is_taken(failure: StoreFailure) -> bool:
-    """Tell whether the name is there already."""
-    return failure.status == 412 or failure.code == "PreconditionFailed"
-
-
-def is_condition_refused(failure: StoreFailure) -> bool:
-    """Tell whether the store does not know conditional writes and says so."""
-    return failure.status == 501 or failure.code == "NotImplemented"
+def is_condition_unsupported(error: StoreError) -> bool:
+    """Return whether the store answers that it does not know conditional writes."""
+    return error.status == 501 or error.code == "NotImplemented"

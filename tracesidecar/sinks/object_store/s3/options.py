@@ -1,4 +1,4 @@
-"""What a `[[sink]]` of type `s3` takes."""
+"""The keys of a `[[sink]]` of type `s3`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 import msgspec
 
 from tracesidecar.sinks.object_store.options import ObjectStoreOptions
-from tracesidecar.sinks.object_store.s3 import checksums as s3_checksums
+from tracesidecar.sinks.object_store.s3 import checksums
 from tracesidecar.units import Secret, Size
 
-PART_BYTES_AT_LEAST = 5 << 20
-"""Amazon S3's smallest part, the last one excepted."""
+MIN_PART_BYTES = 5 << 20
+"""The smallest part that Amazon S3 accepts, except for the last one."""
 
-TAGS_AT_MOST = 10
+MAX_TAGS = 10
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:/._-]+")
 _TAG = re.compile(r"[\w +\-=.:/@]{1,128}=[\w +\-=.:/@]{0,256}")
@@ -25,7 +25,7 @@ _TAG = re.compile(r"[\w +\-=.:/@]{1,128}=[\w +\-=.:/@]{0,256}")
 class ObjectLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`object_lock = { … }`: what keeps objects from being deleted.
 
-    The days count from the moment of writing.
+    `retain_days` counts from the moment of writing.
     """
 
     mode: Literal["governance", "compliance"] | None = None
@@ -38,10 +38,10 @@ class ObjectLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 "mode and retain_days belong together: give both, or neither and legal_hold"
             )
         if self.mode is None and not self.legal_hold:
-            raise ValueError("object_lock locks nothing: give mode and retain_days, or legal_hold")
+            raise ValueError("object_lock has no effect: give mode and retain_days, or legal_hold")
 
-    def wishes(self, now: datetime) -> dict[str, object]:
-        """What S3 is asked for."""
+    def put_parameters(self, now: datetime) -> dict[str, object]:
+        """Return the parameters of a PUT at that time, as S3 calls them."""
         retention = (
             {
                 "ObjectLockMode": self.mode.upper(),
@@ -54,10 +54,10 @@ class ObjectLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Amazon S3 and what speaks its language.
+    """Amazon S3, or another store with its API.
 
-    Without keys and without `credentials_file` (INI, as the AWS tools write it, `profile` in it)
-    the cloud's own chain is asked: environment, shared files, web identity, instance.
+    `credentials_file` is INI, as the AWS tools write it; `profile` is a section of it. Without it
+    and without keys the SDK's own chain is used: environment, shared files, web identity, instance.
     """
 
     bucket: str
@@ -74,7 +74,7 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     storage_class: str | None = None
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     object_lock: ObjectLock | None = None
-    checksum: s3_checksums.Algorithm = "sha256"
+    checksum: checksums.Algorithm = "sha256"
     multipart_above: Size = msgspec.field(default_factory=lambda: Size.parse("64MiB"))
     part_size: Size = msgspec.field(default_factory=lambda: Size.parse("16MiB"))
 
@@ -82,46 +82,47 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         super().__post_init__()
         if _BUCKET.fullmatch(self.bucket) is None:
             raise ValueError(
-                "bucket is the name alone, without s3:// and without a path (that is what prefix is for)"
+                "bucket is the name alone, without s3:// and without a path, which goes into prefix"
             )
         if (
             self.endpoint_url is not None
             and re.fullmatch(r"https?://[^/?#@\s]+/?", self.endpoint_url) is None
         ):
-            raise ValueError("endpoint_url is not an address of the form https://host[:port]")
+            raise ValueError("endpoint_url does not have the form https://host[:port]")
         if (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("access_key and secret_key belong together: give both, or neither")
+            raise ValueError("access_key and secret_key belong together: give both or neither")
         if self.access_key is not None and self.credentials_file is not None:
-            raise ValueError("credentials_file and access_key are both given: keep one of them")
-        if self.part_size < PART_BYTES_AT_LEAST:
+            raise ValueError("credentials_file and access_key are both given: keep one")
+        if self.part_size < MIN_PART_BYTES:
             raise ValueError("part_size must be at least 5MiB")
         if self.kms_key_id is not None and not (self.encryption or "").startswith("aws:kms"):
-            raise ValueError('kms_key_id is for encryption = "aws:kms"')
-        if len(self.tags) > TAGS_AT_MOST or not all(
+            raise ValueError('kms_key_id needs encryption = "aws:kms"')
+        if len(self.tags) > MAX_TAGS or not all(
             _TAG.fullmatch(key + "=" + value) for key, value in self.tags.items()
         ):
             raise ValueError(
-                f"tags are at most {TAGS_AT_MOST} names and values of letters, digits, blanks and + - = . _ : / @"
+                f"tags must be at most {MAX_TAGS} names and values "
+                "of letters, digits, blanks and + - = . _ : / @"
             )
-        if not s3_checksums.is_installed(self.checksum):
+        if not checksums.is_installed(self.checksum):
             raise ValueError(
                 f'checksum = "{self.checksum}" is not installed; run: pip install "botocore[crt]"'
             )
 
     @property
     def where(self) -> str:
-        """Name the bucket for people."""
+        """The bucket, as errors and logs name it."""
         return f"bucket {self.bucket} at {self.endpoint_url or 'AWS'}"
 
-    def wishes(self, now: datetime) -> dict[str, object]:
-        """What each new object is to be beside its bytes, as S3 calls it: encryption, storage
-        class, tags and lock.
+    def put_parameters(self, now: datetime) -> dict[str, object]:
+        """Return the parameters of a PUT at that time, as S3 calls them: encryption, storage class,
+        tags and lock.
         """
-        asked = {
+        configured = {
             "ServerSideEncryption": self.encryption,
             "SSEKMSKeyId": self.kms_key_id,
             "StorageClass": self.storage_class,
             "Tagging": urlencode(self.tags),
         }
-        lock = self.object_lock.wishes(now) if self.object_lock is not None else {}
-        return {name: value for name, value in asked.items() if value} | lock
+        lock = self.object_lock.put_parameters(now) if self.object_lock is not None else {}
+        return {name: value for name, value in configured.items() if value} | lock

@@ -1,0 +1,30 @@
+"""What an error of the file system means for the batch, and what a person can do about it."""
+
+from __future__ import annotations
+
+import errno
+
+from tracesidecar.errors import RetryLater
+
+_RIGHTS = "give the user that tracesidecar runs as the right to write there"
+_NOT_A_FOLDER = "a file is where a folder should be: correct path"
+
+_ADVICE = {
+    errno.ENOSPC: ("no_space", "make room on its file system"),
+    errno.EDQUOT: ("no_space", "raise the quota or make room"),
+    errno.EACCES: ("denied", _RIGHTS),
+    errno.EPERM: ("denied", _RIGHTS),
+    errno.EROFS: ("read_only", "mount its file system for writing"),
+    errno.EIO: ("io", "check the disk"),
+    errno.ENOTDIR: ("not_found", _NOT_A_FOLDER),
+    errno.EEXIST: ("not_found", _NOT_A_FOLDER),
+}
+
+
+def retry_later(error: OSError, attempt: str) -> RetryLater:
+    """Make the error that says what was tried, what the system answered, and what to do.
+
+    `attempt` goes on after "could not", such as "write below /var/lake".
+    """
+    reason, advice = _ADVICE.get(error.errno or 0, ("io", "see the system's log"))
+    return RetryLater(reason, f"could not {attempt}: {error.strerror}; {advice}")
