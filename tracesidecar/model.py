@@ -60,13 +60,26 @@ class Segment:
 class Rejection:
     """A line that is not delivered: [start, end) in its segment, without its newline.
 
-    `digest` is a keyed digest of the line, None if its bytes were never read.
+    `digest` is a keyed digest of the line, None if its bytes were never read. `sealed` names the
+    file that holds its bytes encrypted, from `sealed_at` on; empty if they are only in the source.
     """
 
     start: int
     end: int
     reason: str
     digest: bytes | None = None
+    sealed: str = ""
+    sealed_at: int = 0
+
+
+class LinePosition(NamedTuple):
+    """Where an accepted line stood: its number in the chunk from 0, its offset in the segment and
+    its length, in bytes without the newline.
+    """
+
+    number: int
+    offset: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +104,31 @@ class Chunk:
 class CleanChunk:
     """Validated and redacted lines, each ended by a newline.
 
-    Only `sanitize` makes one, and only its content may reach a sink, a log or a screen. `lines`
-    counts the lines in `data`; `redactions` is ((rule id, count), …); `repaired` has the offsets at
-    which repaired lines begin in the segment. `open_messages` counts the streamed messages that may
-    continue after `end`: a secret that is split there is not seen.
+    Only `sanitize` makes one, and only its content may reach a sink, a log or a screen. `next` is
+    the checkpoint at `end`; `lines` counts the lines in `data`; `redactions` is ((rule id, count),
+    …); `repaired` has the offsets at which repaired lines begin in the segment. `open_messages`
+    counts the streamed messages that may continue after `end`: a secret that is split there is not
+    seen.
+
+    `digest` is a keyed digest of the source bytes, set when a chunk is taken for delivery.
+    `positions` says where each line of `data` stood and `source_lines` how many lines there were,
+    including the rejected and blank ones; both are set only if somebody interprets the lines.
     """
 
     segment: Segment
     start: int
     end: int
     data: bytes = field(repr=False)
+    next: Checkpoint
     lines: int
     rejected: tuple[Rejection, ...] = ()
     redactions: tuple[tuple[str, int], ...] = ()
     blank_lines: int = 0
     repaired: tuple[int, ...] = ()
     open_messages: int = 0
+    digest: bytes = field(default=b"", repr=False)
+    positions: tuple[LinePosition, ...] = field(default=(), repr=False)
+    source_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tracesidecar.deliver.delivery import Delivery, RetryPolicy
+from tracesidecar.deliver.delivery import Delivery
+from tracesidecar.deliver.retry import RetryPolicy
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.sink import Sink
 

@@ -21,7 +21,7 @@ from tests.contract.elasticsearch_place import SearchPlace
 from tests.ddl.lakes import rows
 from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
-from tracesidecar.deliver.delivery import RejectedRecord
+from tracesidecar.deliver.bisect import RejectedRecord
 from tracesidecar.encode.formats import encoder
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record

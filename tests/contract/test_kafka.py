@@ -17,7 +17,7 @@ from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.kafka_place import TopicPlace
 from tests.servers.broker import Broker
-from tracesidecar.deliver.delivery import RejectedRecord
+from tracesidecar.deliver.bisect import RejectedRecord
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks import kafka

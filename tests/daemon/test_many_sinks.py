@@ -26,7 +26,6 @@ from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
-from tracesidecar.pipeline.sink_state import SinkState
 
 AWAY_SECONDS = 3600.0
 ROUND_LINES = 50
@@ -142,25 +141,23 @@ class Works:
         config.write_text(
             f'state_directory = "{state}"\n[[source]]\nname = "agent"\ninclude = ["{self.traces}/*.jsonl"]\n{sinks}'
         )
-        assembly = Wiring(
+        self.journal, metrics = Journal.open(str(state)), Metrics()
+        wiring = Wiring(
             load(str(config), {}).configuration,
-            Journal.open(str(state)),
-            Metrics(),
+            self.journal,
+            metrics,
             watcher=None,
             at=lambda _point: None,
         )
-        self.pipeline = assembly.pipeline
-        self.service = Service(self.pipeline, poll_seconds=0.05)
+        self.service = Service(
+            wiring.worker, wiring.sinks, self.journal, metrics, poll_seconds=0.05
+        )
         self.wrote: list[bytes] = []
-
-    def route(self, name: str) -> SinkState:
-        """A sink's way."""
-        return self.pipeline.routes[name]
 
     def drive(self, name: str) -> RetryClock:
         """Give a sink a clock for its pauses; before it is served."""
-        clock, route = RetryClock(), self.route(name)
-        route.delivery = replace(route.delivery, sleep=clock.sleep)
+        clock, sink = RetryClock(), self.service.sinks[name]
+        sink.delivery = replace(sink.delivery, sleep=clock.sleep)
         return clock
 
     def write(self) -> None:
@@ -171,7 +168,7 @@ class Works:
 
     def lag_bytes(self, name: str) -> int:
         """What a sink does not have yet."""
-        committed = sum(at.offset for at in self.route(name).committed.values())
+        committed = sum(at.offset for at in self.journal.offsets(name).values())
         return sum(path.stat().st_size for path in self.traces.iterdir()) - committed
 
     async def lag_seconds(self, names: list[str]) -> float:
@@ -210,7 +207,7 @@ def away_for_an_hour(folder: Path, dead: Destination, others: Sequence[Destinati
         normal += [await works.lag_seconds(alive) for _ in range(HEALTHY_ROUNDS)]
         works.service.stop.set()
         assert not (await serving).left
-        works.pipeline.close()
+        works.service.worker.close(lambda context: context.tailer.close())
         assert clock.pauses > 60
         assert missed > len(works.wrote) // 2 * LINE_BYTES, (
             "nearly all of the hour is still to be delivered"

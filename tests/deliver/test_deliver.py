@@ -9,8 +9,9 @@ from typing import Self
 
 import pytest
 
-from tracesidecar.deliver.bisect import records
-from tracesidecar.deliver.delivery import Delivery, RejectedRecord, RetryPolicy
+from tracesidecar.deliver.bisect import RejectedRecord, split_lines
+from tracesidecar.deliver.delivery import Delivery
+from tracesidecar.deliver.retry import RetryPolicy
 from tracesidecar.encode.jsonl import encode_lines
 from tracesidecar.errors import Rejected, RetryLater, SinkStopped
 from tracesidecar.model import Batch, Payload
@@ -43,7 +44,7 @@ class Destination:
         self.requests.append(batch.id)
         if self.answers:
             raise self.answers.pop(0)
-        lines = records(batch)
+        lines = split_lines(batch)
         if self.refuses_all or self.poison & set(lines):
             raise Rejected("bad_request", "status 400")
         self.taken += lines

@@ -13,7 +13,7 @@ from tests.dialects.golden import passage
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import load_dialects
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Rejection, Segment
-from tracesidecar.pipeline.chunk_reader import accepted
+from tracesidecar.sanitize.clean_chunk import line_positions
 from tracesidecar.sanitize.validate import validate
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -67,11 +67,18 @@ def test_where_lines_stood_is_known_whatever_was_refused_or_skipped() -> None:
         Rejection(100 + start, 100 + end, reason.value) for start, end, reason in valid.refused
     )
     clean = CleanChunk(
-        Segment(1, "s", "p", 1, 1, 1), 100, 100 + len(data), valid.data, valid.lines, refused
+        Segment(1, "s", "p", 1, 1, 1),
+        100,
+        100 + len(data),
+        valid.data,
+        Checkpoint(100 + len(data), b""),
+        valid.lines,
+        refused,
     )
     chunk = Chunk(
         clean.segment, clean.start, clean.end, data, Checkpoint(clean.end, b""), torn=True
     )
     assert [
-        (place.number, place.offset - 100, place.length) for place in accepted(chunk.data, clean)
+        (place.number, place.offset - 100, place.length)
+        for place in line_positions(clean, chunk.data)
     ] == [(1, 7, 8), (5, len(data) - 7, 7)]

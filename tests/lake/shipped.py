@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ddl.lakes import Rows, write
+from tracesidecar.batch.layout import manifest_name
 from tracesidecar.batch.manifest import (
     MANIFEST_VERSION,
     Manifest,
@@ -18,7 +19,6 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.ddl.lake_location import LakeFormat
-from tracesidecar.journal.plan import manifest_name
 from tracesidecar.lake.proof import Finding
 from tracesidecar.model import Compression
 

@@ -11,6 +11,8 @@ from tracesidecar.daemon.status import STALL_SECONDS, Health, HealthMonitor
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
+from tracesidecar.model import BEGINNING
+from tracesidecar.pipeline.service import Service
 from tracesidecar.sinks.directory import sink as directory
 from tracesidecar.tail.options import SourceOptions
 
@@ -27,21 +29,30 @@ class Bench:
         source = SourceOptions(name="agent", include=(f"{self.traces}/*.jsonl",))
         configuration = Configuration(state_directory=str(state), source=(source,), sink=(sink,))
         journal, self.metrics = Journal.open(str(state)), Metrics()
-        assembly = Wiring(
-            configuration, journal, self.metrics, watcher=None, at=lambda _point: None
-        )
-        self.pipeline = assembly.pipeline
         self.now = 1000.0
-        self.pipeline.clock = lambda: self.now
-        self.route = self.pipeline.routes["lake"]
-        self.route.progressed_at = self.now
-        self.monitor = HealthMonitor(self.pipeline, self.metrics, journal)
+        wiring = Wiring(
+            configuration,
+            journal,
+            self.metrics,
+            watcher=None,
+            at=lambda _point: None,
+            clock=lambda: self.now,
+        )
+        self.service = Service(
+            wiring.worker,
+            wiring.sinks,
+            journal,
+            self.metrics,
+            poll_seconds=1,
+            clock=lambda: self.now,
+        )
+        self.monitor = HealthMonitor(self.service, self.metrics, journal, clock=lambda: self.now)
 
     async def after(self, seconds: float, *, scan: bool = True) -> Health:
         """How it is so many seconds later."""
         self.now += seconds
         if scan:
-            await self.pipeline.scan()
+            await self.service.scan_once()
         return await self.monitor.look()
 
 
@@ -96,8 +107,11 @@ def test_a_state_that_no_file_is_in_any_more_counts_nothing(tmp_path: Path) -> N
 def test_what_is_remembered_of_segments_that_are_over_is_dropped(tmp_path: Path) -> None:
     async def play() -> None:
         bench = Bench(tmp_path)
-        bench.route.committed = {number: bench.route.cursor(0) for number in range(5000)}
+        run = bench.service.worker.run
+        reached = dict.fromkeys(range(5000), BEGINNING)
+        await run(lambda context: context.intake.sinks["lake"].advance(reached))
+        assert await run(lambda context: context.intake.sinks["lake"].known_segments) == 5000
         await bench.after(1)
-        assert bench.route.committed == {}
+        assert await run(lambda context: context.intake.sinks["lake"].known_segments) == 0
 
     asyncio.run(play())

@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
@@ -20,20 +22,28 @@ FORMATS = ("event", "ecs", "ocsf")
 FILES, FILE_BYTES = 4, 5_000_000
 
 
-class Counting(Interpreter):
-    """An interpreter that counts the lines it was given, by file and place."""
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
+    """How often each line was interpreted, by file and offset."""
+    counter: Counter[tuple[str, int]] = Counter()
+    interpret = Interpreter.__call__
 
-    def __init__(self, seen: Counter[tuple[str, int]]) -> None:
-        super().__init__()
-        self._seen = seen
+    def count(
+        self: Interpreter, block: LineBlock, state: bytes | None
+    ) -> tuple[list[DialectEvent], bytes]:
+        counter.update((block.label, line.offset) for line in block.lines)
+        return interpret(self, block, state)
 
-    def __call__(self, passage: LineBlock, state: bytes | None) -> tuple[list[DialectEvent], bytes]:
-        """Count, and interpret."""
-        self._seen.update((passage.label, line.offset) for line in passage.lines)
-        return super().__call__(passage, state)
+    monkeypatch.setattr(Interpreter, "__call__", count)
+    return counter
 
 
-def assembled(folder: Path) -> Wiring:
+def stopped_clock() -> float:
+    """No send is slow by it, whatever else the machine does."""
+    return 1000.0
+
+
+def service_over(folder: Path) -> Service:
     """Three sinks over one folder, each with a format of its own."""
     state = folder / "state"
     state.mkdir()
@@ -43,31 +53,34 @@ def assembled(folder: Path) -> Wiring:
     )
     source = SourceOptions(name="agent", include=(f"{folder}/traces/*.jsonl",))
     configuration = Configuration(state_directory=str(state), source=(source,), sink=sinks)
-    return Wiring(
-        configuration, Journal.open(str(state)), Metrics(), watcher=None, at=lambda _point: None
+    journal, metrics = Journal.open(str(state)), Metrics()
+    wiring = Wiring(
+        configuration,
+        journal,
+        metrics,
+        watcher=None,
+        at=lambda _point: None,
+        clock=stopped_clock,
+    )
+    return Service(
+        wiring.worker, wiring.sinks, journal, metrics, poll_seconds=0.2, clock=stopped_clock
     )
 
 
 def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
-    tmp_path: Path,
+    tmp_path: Path, seen: Counter[tuple[str, int]]
 ) -> None:
     (tmp_path / "traces").mkdir()
     for number in range(FILES):
         generate.write(str(tmp_path / "traces" / f"{number}.jsonl"), FILE_BYTES, seed=number)
-    assembly = assembled(tmp_path)
-    seen: Counter[tuple[str, int]] = Counter()
-    assembly._events._interpreters = {"agent": Counting(seen)}
-    assembly.pipeline.clock = lambda: (
-        1000.0
-    )  # no send is slow by it, whatever else the machine does
 
     async def play() -> None:
-        service = Service(assembly.pipeline, poll_seconds=0.2)
+        service = service_over(tmp_path)
         service.stop.set()
         assert not (await service.run(drain_seconds=120, whole_backlog=True)).left
+        service.worker.close(lambda context: context.tailer.close())
 
     asyncio.run(play())
-    assembly.pipeline.close()
     lines = sum(path.read_bytes().count(b"\n") for path in (tmp_path / "traces").iterdir())
     assert len(seen) == lines
     assert seen.total() <= 1.05 * len(seen)

@@ -1,4 +1,4 @@
-"""Clean pieces in, one planned batch out."""
+"""Clean chunks in, one planned batch out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.bodies import Contents, EncodedBody, Encoding, contents
+from tracesidecar.batch.contents import Contents, begin_contents
+from tracesidecar.batch.encoding import BatchSpec
+from tracesidecar.batch.layout import manifest_name, object_name
 from tracesidecar.batch.manifest import (
     MANIFEST_VERSION,
     Manifest,
@@ -22,96 +23,18 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.dialects import DialectEvent
-from tracesidecar.journal.plan import Plan, PlannedObject, manifest_name, object_name
-from tracesidecar.journal.quarantine import QuarantinedLine
-from tracesidecar.journal.sealing import UNSEALED, Sealed
-from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range, Rejection, Segment
-
-
-class LinePosition(NamedTuple):
-    """Where an accepted line stood: its number in the chunk from 0, its offset in the segment and
-    its length, in bytes without the newline.
-    """
-
-    number: int
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A clean chunk, with a keyed digest of the bytes it was made from, the checkpoint behind it,
-    and where what was refused of it is sealed.
-
-    `places` are where its lines stood, and `count` how many lines there were in all; both are there
-    where somebody interprets.
-    """
-
-    clean: CleanChunk
-    digest: bytes = field(repr=False)
-    next: Checkpoint
-    sealed: Sealed = UNSEALED
-    places: tuple[LinePosition, ...] = ()
-    count: int = 0
-
-    @property
-    def range(self) -> Range:
-        """What it takes of its segment."""
-        clean = self.clean
-        return Range(
-            clean.segment.id, clean.start, clean.end, self.digest, self.next.digest, clean.lines
-        )
-
-    @property
-    def quarantined(self) -> tuple[QuarantinedLine, ...]:
-        """The lines of it that validation refused."""
-        return tuple(
-            quarantined(self.clean.segment, "", refusal, self.sealed)
-            for refusal in self.clean.rejected
-        )
-
-
-def quarantined(segment: Segment, sink: str, refusal: Rejection, sealed: Sealed) -> QuarantinedLine:
-    """The row of a refused line."""
-    place = segment.source, segment.path, segment.generation
-    return QuarantinedLine(
-        segment.id,
-        sink,
-        refusal.start,
-        refusal.end,
-        *place,
-        refusal.reason,
-        refusal.digest,
-        *sealed.place(refusal.start),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSpec:
-    """All that shapes the batches of one sink.
-
-    `fingerprint` names what shapes the bytes; `labels` are per source and go into the manifest.
-    """
-
-    sink: str
-    host: str
-    form: Encoding
-    fingerprint: str
-    rules: str
-    labels: dict[str, dict[str, str]]
-
-    @property
-    def is_store(self) -> bool:
-        """Tell whether the sink keeps objects by name, with a manifest."""
-        return self.form.takes == "objects"
+from tracesidecar.journal.plan import Plan, PlannedObject
+from tracesidecar.journal.quarantine import QuarantinedLine, quarantined_line
+from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """A closed batch. `batch` is None where every line was refused or blank: then there is nothing
-    to send, only to commit; a store gets the manifest.
+    """A closed batch with its plan, ready to be sent.
 
-    `lines` counts the lines that passed, whatever they became.
+    `batch` is None if every line was rejected or blank: then there is nothing to send, only to
+    commit (a store still gets the manifest). `reached` has the checkpoint of each segment once the
+    batch is committed. `lines` counts the lines that were accepted, whatever they became.
     """
 
     plan: Plan
@@ -122,20 +45,21 @@ class PreparedBatch:
 
 
 class BatchBuilder:
-    """The batch of one sink while it fills. Pieces of one segment come in order; a batch of
-    `redriven` lines has one quarantine entry a piece.
+    """The batch of one sink while it fills.
 
-    Its time is that of the first piece, by `clock` (seconds since the epoch).
+    Chunks of one segment come in order. The batch's time is that of the first chunk, by `clock`
+    (seconds since the epoch).
     """
 
     def __init__(
         self,
-        form: BatchSpec,
+        spec: BatchSpec,
         redriven: tuple[int, ...] = (),
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._form = form
+        """Begin a batch. `redriven` are the quarantine entries of its chunks, one each."""
+        self._spec = spec
         self._redriven = redriven
         self._clock = clock
         self._began = 0.0
@@ -143,62 +67,127 @@ class BatchBuilder:
         self._ranges: list[Range] = []
         self._described: list[ManifestRange] = []
         self._quarantined: list[QuarantinedLine] = []
-        self._cuts: Counter[str] = Counter()
+        self._redactions: Counter[str] = Counter()
         self.reached: dict[int, Checkpoint] = {}
         self.lines = 0
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was taken yet."""
+        """Whether no chunk was added yet."""
         return self._contents is None
 
     @property
     def size_bytes(self) -> int:
-        """What was taken, before compression."""
+        """The size of what was added, before compression."""
         return self._contents.size_bytes if self._contents else 0
 
     @property
     def held_bytes(self) -> int:
-        """Memory taken by what is encoded so far."""
+        """The memory taken by what is encoded so far."""
         return self._contents.held_bytes if self._contents else 0
 
     def add_redriven(
-        self, entry: int, piece: Piece, label: str, events: Sequence[DialectEvent] = ()
+        self, entry: int, clean: CleanChunk, label: str, events: Sequence[DialectEvent] = ()
     ) -> None:
-        """Take a line that was refused before, as a piece."""
-        self.add(piece, label, events)
+        """Add a line that was rejected before, by the id of its quarantine entry."""
+        self.add(clean, label, events)
         self._redriven += (entry,)
 
     def add(
-        self, piece: Piece, label: str, events: Sequence[DialectEvent] = (), state: bytes = b""
+        self,
+        clean: CleanChunk,
+        label: str,
+        events: Sequence[DialectEvent] = (),
+        state: bytes = b"",
     ) -> tuple[int, ...]:
-        """Take a piece, with its events and the interpreter's state behind it where somebody
-        interprets; `label` is the path as it may leave.
+        """Add a chunk, with its events and the interpreter's state after it if the sink takes them.
 
-        Return the offsets of lines that have a record over the sink's limit.
+        `label` is the path as it may leave the machine. Return the offsets of lines of which a
+        record is over the sink's limit.
         """
         if self._contents is None:
             self._began = self._clock()
-            self._contents = contents(self._form.form, int(self._began))
-        clean, before = piece.clean, self._contents.records
-        too_large = self._contents.add(clean, events)
-        records = self._contents.records - before
-        self._ranges.append(replace(piece.range, lines=records))
-        segment = clean.segment
-        place = segment.id, segment.source, label, segment.generation
-        self._describe(
-            ManifestRange(*place, clean.start, clean.end, clean.lines, len(clean.rejected), records)
+            self._contents = begin_contents(self._spec, int(self._began))
+        contents, segment, next_ = self._contents, clean.segment, clean.next
+        before = contents.records
+        too_large = contents.add(clean, events)
+        records = contents.records - before
+        self._ranges.append(
+            Range(segment.id, clean.start, clean.end, clean.digest, next_.digest, records)
         )
-        self._quarantined += piece.quarantined
+        self._describe(
+            ManifestRange(
+                segment.id,
+                segment.source,
+                label,
+                segment.generation,
+                clean.start,
+                clean.end,
+                clean.lines,
+                len(clean.rejected),
+                records,
+            )
+        )
+        for rejection in clean.rejected:
+            self._quarantined.append(quarantined_line(segment, rejection))
         for rule, count in clean.redactions:
-            self._cuts[rule] += count
-        self.reached[segment.id] = replace(piece.next, state=state) if state else piece.next
+            self._redactions[rule] += count
+        self.reached[segment.id] = replace(next_, state=state) if state else next_
         self.lines += clean.lines
         return too_large
 
-    def refuse(self, lines: Sequence[QuarantinedLine]) -> None:
-        """Note lines that have a record which the sink cannot take."""
+    def quarantine(self, lines: Sequence[QuarantinedLine]) -> None:
+        """Note lines of which a record was rejected."""
         self._quarantined += lines
+
+    def close(self, replayed: Plan | None = None) -> PreparedBatch:
+        """Close the batch under a new id, or as a replay of a plan."""
+        spec, contents = self._spec, self._contents
+        batch_id = replayed.id if replayed else _new_id(self._began)
+        host = replayed.host if replayed else spec.host
+        at = replayed.time if replayed else int(self._began)
+
+        def make(partition: str, content: bytes, records: int) -> Payload:
+            name = (
+                object_name(partition, host, at, batch_id, spec.extension) if spec.is_store else ""
+            )
+            return self._payload(name, content, records, replayed)
+
+        payloads = contents.payloads(make) if contents else ()
+        manifest = None
+        if spec.is_store:
+            content = encode_manifest(self._manifest(batch_id, host, at, payloads))
+            manifest = _json_payload(manifest_name(at, batch_id), content, replayed)
+        records = contents.records if contents else 0
+        plan = Plan(
+            batch_id,
+            spec.sink,
+            at,
+            host,
+            spec.fingerprint,
+            records,
+            tuple(self._ranges),
+            tuple(
+                PlannedObject(payload.name, payload.planned)
+                for payload in (*payloads, *((manifest,) if manifest else ()))
+            ),
+            self._redriven,
+            manifest.content if manifest else b"",
+        )
+        batch = None
+        if records or manifest:
+            batch = Batch(
+                batch_id,
+                at,
+                payloads,
+                manifest,
+                records,
+                self.size_bytes,
+                spec.fingerprint,
+                contents.single_records() if contents else (),
+            )
+        reached = {} if self._redriven else self.reached
+        return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self.lines)
 
     def _describe(self, new: ManifestRange) -> None:
         last = self._described[-1] if self._described else None
@@ -211,124 +200,74 @@ class BatchBuilder:
         else:
             self._described.append(new)
 
-    def close(self, again: Plan | None = None) -> PreparedBatch:
-        """Close the batch under a new id, or as a repeat of the plan `again`."""
-        form, batch_id = self._form, again.id if again else _new_id(self._began)
-        host, at = (again.host, again.time) if again else (form.host, int(self._began))
-        filled, records = self._contents.finish() if self._contents else ([], ())
-        payloads = tuple(self._payload(each, host, at, batch_id, again) for each in filled)
-        manifest = self._manifest(batch_id, host, at, payloads, again) if form.is_store else None
-        objects = tuple(
-            PlannedObject(x.name, x.planned)
-            for x in (*payloads, *((manifest,) if manifest else ()))
-        )
-        count = self._contents.records if self._contents else 0
-        told = manifest.content if manifest else b""
-        plan = Plan(
-            batch_id,
-            form.sink,
-            at,
-            host,
-            form.fingerprint,
-            count,
-            tuple(self._ranges),
-            objects,
-            self._redriven,
-            told,
-        )
-        batch = (
-            Batch(
-                batch_id, at, payloads, manifest, count, self.size_bytes, form.fingerprint, records
-            )
-            if count or manifest
-            else None
-        )
-        return PreparedBatch(
-            plan,
-            batch,
-            {} if self._redriven else self.reached,
-            tuple(self._quarantined),
-            self.lines,
-        )
-
-    def _payload(
-        self, filled: EncodedBody, host: str, at: int, batch_id: str, again: Plan | None
-    ) -> Payload:
-        form = self._form.form
-        name = (
-            object_name(filled.partition, host, at, batch_id, form.extension)
-            if self._form.is_store
-            else ""
-        )
-        sha256 = hashlib.sha256(filled.content).digest()
-        is_parquet = form.format == "parquet"
-        media_type = "application/vnd.apache.parquet" if is_parquet else "application/x-ndjson"
-        compression = "none" if is_parquet else form.compression
-        return Payload(
-            name,
-            filled.content,
-            sha256,
-            filled.records,
-            media_type,
-            compression,
-            _planned(name, sha256, again),
-        )
-
-    def _manifest(
-        self, batch_id: str, host: str, at: int, payloads: tuple[Payload, ...], again: Plan | None
-    ) -> Payload:
-        form = self._form
-        objects = tuple(
-            ManifestObject(each.name, each.sha256.hex(), len(each.content), each.records)
-            for each in payloads
-        )
-        sources = {r.source for r in self._described}
-        manifest = Manifest(
-            version=MANIFEST_VERSION,
-            batch=batch_id,
-            sink=form.sink,
-            time=at,
-            host=host,
-            program=__version__,
-            rules=form.rules,
-            fingerprint=form.fingerprint,
-            objects=objects,
-            ranges=tuple(self._described),
-            cuts=dict(sorted(self._cuts.items())),
-            labels={
-                source: labels
-                for source, labels in form.labels.items()
-                if source in sources and labels
-            },
-            redriven=bool(self._redriven),
-            format=form.form.format,
-        )
-        content = encode_manifest(manifest)
-        sha256, name = hashlib.sha256(content).digest(), manifest_name(at, batch_id)
+    def _payload(self, name: str, content: bytes, records: int, replayed: Plan | None) -> Payload:
+        sha256 = hashlib.sha256(content).digest()
+        is_parquet = self._spec.format == "parquet"
         return Payload(
             name,
             content,
             sha256,
-            1,
-            media_type="application/json",
-            planned=_planned(name, sha256, again),
+            records,
+            "application/vnd.apache.parquet" if is_parquet else "application/x-ndjson",
+            "none" if is_parquet else self._spec.compression,
+            _planned_digests(name, sha256, replayed),
+        )
+
+    def _manifest(
+        self, batch_id: str, host: str, at: int, payloads: tuple[Payload, ...]
+    ) -> Manifest:
+        spec = self._spec
+        sources = {described.source for described in self._described}
+        return Manifest(
+            version=MANIFEST_VERSION,
+            batch=batch_id,
+            sink=spec.sink,
+            time=at,
+            host=host,
+            program=__version__,
+            rules=spec.rules,
+            fingerprint=spec.fingerprint,
+            objects=tuple(
+                ManifestObject(each.name, each.sha256.hex(), len(each.content), each.records)
+                for each in payloads
+            ),
+            ranges=tuple(self._described),
+            cuts=dict(sorted(self._redactions.items())),
+            labels={
+                source: labels
+                for source, labels in spec.labels.items()
+                if source in sources and labels
+            },
+            redriven=bool(self._redriven),
+            format=spec.format,
         )
 
 
+def _json_payload(name: str, content: bytes, replayed: Plan | None) -> Payload:
+    sha256 = hashlib.sha256(content).digest()
+    return Payload(
+        name,
+        content,
+        sha256,
+        1,
+        media_type="application/json",
+        planned=_planned_digests(name, sha256, replayed),
+    )
+
+
 def _new_id(now: float) -> str:
-    """16 hex digits: the fraction of the second, so that the names of one second sort by time too,
-    then chance.
+    """Make an id of 16 hex digits: the fraction of the second, then random digits.
+
+    The names of one second therefore sort by time, too.
     """
     return f"{int(now % 1 * 65536):04x}{secrets.token_hex(6)}"
 
 
-def _planned(name: str, sha256: bytes, again: Plan | None) -> tuple[bytes, ...]:
-    """Under which digests the object may already be there: as it is now, and as it was planned
-    before.
-    """
+def _planned_digests(name: str, sha256: bytes, replayed: Plan | None) -> tuple[bytes, ...]:
+    """Return the digests under which the object may already exist: as planned before, and as now."""
     before = (
-        next((planned.sha256 for planned in again.objects if planned.name == name), ())
-        if again
+        next((planned.sha256 for planned in replayed.objects if planned.name == name), ())
+        if replayed
         else ()
     )
-    return (*before, sha256) if sha256 not in before else before
+    return before if sha256 in before else (*before, sha256)

@@ -1,5 +1,6 @@
-"""What stands beside the objects of a batch: enough to prove from the store alone which bytes
-arrived, and by which rules.
+"""The manifest beside the objects of a batch.
+
+It is enough to prove from the store alone which bytes arrived, and redacted by which rules.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ MANIFEST_VERSION = 2
 
 
 class ManifestRange(msgspec.Struct, frozen=True):
-    """[start, end) of one segment: `lines` passed and became `records`, `refused` did not pass.
+    """[start, end) of one segment: `lines` were accepted and became `records`; `refused` were
+    rejected.
+
     `path` is as it may leave the machine.
     """
 
@@ -26,9 +29,7 @@ class ManifestRange(msgspec.Struct, frozen=True):
 
 
 class ManifestObject(msgspec.Struct, frozen=True):
-    """An object by its name below the prefix, with its SHA-256 (hexadecimal), size in bytes and
-    rows.
-    """
+    """An object by its name below the prefix, with its SHA-256 (hexadecimal), bytes and rows."""
 
     name: str
     sha256: str
@@ -39,8 +40,8 @@ class ManifestObject(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """One batch. `time` is in seconds since the epoch; `cuts` counts redactions by rule.
 
-    `redriven`: the ranges are lines that the ranges of earlier batches count as refused. Version 1
-    had no `format`, and no records in its ranges.
+    `redriven`: the ranges are lines that the ranges of earlier batches count as rejected. Version 1
+    had neither `format` nor records in its ranges.
     """
 
     version: int
@@ -60,10 +61,10 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """As it stands in the store: one line of JSON."""
+    """Encode a manifest as the store has it: one line of JSON."""
     return msgspec.json.encode(manifest) + b"\n"
 
 
 def decode_manifest(content: bytes) -> Manifest:
-    """Undo `encode_manifest`; raises msgspec.ValidationError where it is none."""
+    """Decode a manifest; raise msgspec.ValidationError if the content is none."""
     return msgspec.json.decode(content, type=Manifest)

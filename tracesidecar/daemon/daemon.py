@@ -21,7 +21,7 @@ from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.service import DrainResult
+from tracesidecar.pipeline.drain import DrainResult
 
 
 class Daemon:
@@ -117,7 +117,7 @@ class Daemon:
         await self._started.wait()
         await child.run()
         self._handle_signals()  # the child had them
-        self._generation.service.pipeline.writers_are_gone = True
+        await self._generation.service.end_writers()
         self.is_stopping = True
         self._generation.service.stop.set()
 

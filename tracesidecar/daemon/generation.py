@@ -25,7 +25,8 @@ from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.service import DrainResult, Service
+from tracesidecar.pipeline.drain import DrainResult
+from tracesidecar.pipeline.service import Service
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.glob import Pattern
 
@@ -79,13 +80,18 @@ class Generation:
         warn_of_disabled_rules(configuration.redaction)
         self._wiring = Wiring(configuration, journal, metrics, watcher=self._watcher, at=mode.at)
         self.service = Service(
-            self._wiring.pipeline, poll_seconds=configuration.daemon.poll_interval
+            self._wiring.worker,
+            self._wiring.sinks,
+            journal,
+            metrics,
+            poll_seconds=configuration.daemon.poll_interval,
+            at=mode.at,
         )
-        self.monitor = HealthMonitor(self._wiring.pipeline, metrics, journal)
+        self.monitor = HealthMonitor(self.service, metrics, journal)
         log.info(
             "service.started",
-            engine=self._wiring.sanitizer.engine,
-            rules=self._wiring.sanitizer.version,
+            engine=self._wiring.engine,
+            rules=self._wiring.rules,
             sinks=[sink.name for sink in configuration.sink],
         )
         gc.collect()
@@ -103,8 +109,7 @@ class Generation:
                 self._mode.progress.finish()
             if self._watcher is not None:
                 self._watcher.close()
-            self._wiring.pipeline.close()
-            self._wiring.tailer.close()
+            self._wiring.worker.close(lambda context: context.tailer.close())
 
     async def replace_sinks(
         self, configuration: Configuration, removed: tuple[str, ...], added: tuple[str, ...]
@@ -112,8 +117,8 @@ class Generation:
         """Replace single sinks while the others go on."""
         self._configuration = self._wiring.configuration = configuration
         wanted = [options for options in configuration.sink if options.name in added]
-        await self.service.exchange(
-            removed, lambda: [self._wiring.sink_state(options) for options in wanted]
+        await self.service.replace_sinks(
+            removed, lambda context: self._wiring.make_sinks(context, wanted)
         )
 
     def _watch(self) -> Watcher | None:
@@ -131,7 +136,7 @@ class Generation:
         self._loop.call_soon_threadsafe(self.service.wake.set)
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
-        yield check_redaction_hourly(self.service, self._wiring.sanitizer)
+        yield check_redaction_hourly(self.service)
         yield self._look_regularly()
         yield self._announce()
         if self._systemd.watchdog_seconds:
@@ -141,12 +146,14 @@ class Generation:
 
     async def _announce(self) -> None:
         """Report that the service is ready: after the first scan, and once each sink has tried."""
-        await self.service.pipeline.first_scan.wait()
+        await self.service.first_scan.wait()
         self._started.set()
-        for route in tuple(self.service.pipeline.routes.values()):
-            await route.delivery.tried.wait()
+        for sink in tuple(self.service.sinks.values()):
+            await sink.delivery.tried.wait()
         self._systemd.send("READY=1", "STATUS=running")
-        summary = summarize_start(self._configuration, self._wiring.tailer.segments())
+        summary = await self.service.worker.run(
+            lambda context: summarize_start(self._configuration, context.tailer.segments())
+        )
         if self._mode.progress is not None:
             self._mode.progress.write(
                 "\n".join(banner(self._configuration, self._path, summary)) + "\n"
@@ -169,7 +176,7 @@ class Generation:
     async def _feed_watchdog(self, seconds: float) -> None:
         """Only while the worker thread still takes work: systemd restarts a process that hangs."""
         while True:
-            await self.service.pipeline.work(lambda: None)
+            await self.service.worker.run(lambda _context: None)
             self._systemd.send("WATCHDOG=1")
             await asyncio.sleep(seconds / 3)
 

@@ -39,12 +39,12 @@ def check_redaction(sanitizer: Sanitizer) -> None:
         )
 
 
-async def check_redaction_hourly(service: Service, sanitizer: Sanitizer) -> None:
+async def check_redaction_hourly(service: Service) -> None:
     """Repeat the check; the first time that it fails, stop all shipping and return."""
     while True:
         await asyncio.sleep(SELF_TEST_SECONDS)
         try:
-            await service.pipeline.work(check_redaction, sanitizer)
+            await service.worker.run(lambda context: check_redaction(context.sanitizer))
         except RedactionError as error:
             log.error("redaction.failed", problem=str(error))
             await service.halt()

@@ -18,8 +18,8 @@ from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import lock
 from tracesidecar.journal.journal import Journal
-from tracesidecar.pipeline.service import DrainResult, LeftBehind
-from tracesidecar.pipeline.sink_loop import ignore
+from tracesidecar.pipeline.drain import DrainResult, UndeliveredRange
+from tracesidecar.pipeline.service import ignore
 
 log = structlog.get_logger()
 
@@ -31,8 +31,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains."""
 
     reason: str
-    left: tuple[LeftBehind, ...] = ()
-    torn: tuple[LeftBehind, ...] = ()
+    left: tuple[UndeliveredRange, ...] = ()
+    torn: tuple[UndeliveredRange, ...] = ()
     quarantined: int = 0
 
     @property
@@ -88,7 +88,7 @@ def _run_and_report(loaded: Loaded, mode: Mode) -> Outcome:
             quarantined = journal.newly_refused
         finally:
             journal.close()
-    is_complete = result.has_looked and not result.left
+    is_complete = result.has_scanned and not result.left
     outcome = Outcome("" if is_complete else "left_behind", result.left, result.torn, quarantined)
     _log_outcome(outcome)
     return outcome

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -16,9 +18,11 @@ from tracesidecar import __version__
 from tracesidecar.deliver.events import SinkEvents
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.sink_loop import Pipeline
-from tracesidecar.pipeline.sink_state import SinkState
-from tracesidecar.tail.segments import State
+from tracesidecar.pipeline.service import Service
+from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.tail.segments import Scan, State
 
 log = structlog.get_logger()
 
@@ -64,23 +68,53 @@ class _Known:
     state: str = ""
 
 
-class HealthMonitor:
-    """Looks at a pipeline and keeps the gauges and the journal's sink states true."""
+@dataclass(frozen=True, slots=True)
+class _Backlog:
+    """What one sink has yet to deliver."""
 
-    def __init__(self, pipeline: Pipeline, metrics: Metrics, journal: Journal) -> None:
-        self._pipeline = pipeline
+    lag_bytes: int
+    behind_since: float | None
+    held_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    """What the worker thread knows: sizes and counts, and the backlog of each sink."""
+
+    backlogs: dict[str, _Backlog]
+    scan: Scan | None
+    scanned_at: float
+    files: dict[tuple[str, State], int]
+    at_risk_bytes: int
+    cached_bytes: int
+
+
+class HealthMonitor:
+    """Looks at the service, and keeps the gauges and the journal's sink states up to date."""
+
+    def __init__(
+        self,
+        service: Service,
+        metrics: Metrics,
+        journal: Journal,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
         self._metrics = metrics
         self._journal = journal
+        self._clock = clock
         self._noted: dict[str, _Known] = {}
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, State]] = set()
 
     async def look(self) -> Health:
-        """Take stock; cost goes with what is behind, not with what is there."""
-        return await self._pipeline.work(self._take_stock)
+        """Take stock. The cost grows with what is behind, not with what is there."""
+        stock = await self._service.worker.run(_take_stock)
+        return self._health(stock)
 
     async def record(self, health: Health) -> None:
-        """Have the journal know how the sinks are; one that cannot be written learns it later."""
+        """Write the sinks' states to the journal; if it cannot be written, do so later."""
         for sink in health.sinks:
             known = self._noted.get(sink.name, _Known())
             if (known.retries, known.state) == (sink.retries, sink.state):
@@ -95,101 +129,124 @@ class HealthMonitor:
             else:
                 self._noted[sink.name] = _Known(sink.retries, sink.state)
 
-    def _take_stock(self) -> Health:
-        pipeline, metrics = self._pipeline, self._metrics
-        now, scan = pipeline.clock(), pipeline.last_scan
-        routes = tuple(pipeline.routes.values())
-        sinks = tuple(self._sink(route, now) for route in routes)
-        why_not = tuple(
-            reason
-            for route, sink in zip(routes, sinks, strict=True)
-            if (reason := _stalled(route, sink, now))
+    def _health(self, stock: _Stock) -> Health:
+        metrics, now, states = self._metrics, self._clock(), self._service.sinks
+        sinks = tuple(
+            self._sink(state, stock.backlogs[name], now)
+            for name, state in states.items()
+            if name in stock.backlogs
         )
-        if pipeline.is_halted:
+        why_not = tuple(
+            reason for sink in sinks if (reason := _stalled(states[sink.name], sink, now))
+        )
+        if self._service.is_halted:
             why_not = (
                 "the redaction has failed its test: nothing is shipped, see the log",
                 *why_not,
             )
-        if scan is None:
+        unseen = now - stock.scanned_at
+        if stock.scan is None:
             why_not = ("the first look at the files is not over", *why_not)
-        elif now - pipeline.scanned_at > STALL_SECONDS and all(
-            route.target is None for route in routes
-        ):
+        elif unseen > STALL_SECONDS and not any(state.is_draining for state in states.values()):
             why_not = (
-                f"the files could not be looked at for {now - pipeline.scanned_at:.0f} s: see the log",
+                f"the files could not be looked at for {unseen:.0f} s: see the log",
                 *why_not,
             )
-        for name in self._sinks - pipeline.routes.keys():
+        for name in self._sinks - states.keys():
             metrics.forget_sink(name)
-        self._sinks = set(pipeline.routes)
-        files = pipeline.collector.counts()
-        self._counted |= files.keys()
+        self._sinks = set(states)
+        self._counted |= stock.files.keys()
         for source, state in self._counted:
-            metrics.files.labels(source, state).set(files.get((source, state), 0))
-        memory = sum(route.held_bytes for route in pipeline.routes.values()) + pipeline.cached_bytes
-        held = scan.held_bytes if scan else 0
+            metrics.files.labels(source, state).set(stock.files.get((source, state), 0))
+        memory = stock.cached_bytes + sum(each.held_bytes for each in stock.backlogs.values())
+        held = stock.scan.held_bytes if stock.scan else 0
         metrics.held_bytes.set(held)
-        at_risk = self._at_risk()
-        metrics.at_risk_bytes.set(at_risk)
+        metrics.at_risk_bytes.set(stock.at_risk_bytes)
         metrics.memory_used.set(memory)
         return Health(
             __version__,
             not why_not,
             why_not,
-            scan.files if scan else 0,
-            sum(files.values()),
+            stock.scan.files if stock.scan else 0,
+            sum(stock.files.values()),
             held,
-            at_risk,
+            stock.at_risk_bytes,
             memory,
             sinks,
         )
 
-    def _at_risk(self) -> int:
-        """Undelivered bytes, by the sink that is furthest behind, of the segments that nothing
-        protects from deletion.
-        """
-        routes, views = self._pipeline.routes.values(), self._pipeline.collector.segments()
-        behind = {segment for route in routes for segment in route.behind_since if segment in views}
-        return sum(
-            max(self._behind(route, segment) for route in routes)
-            for segment in behind
-            if views[segment].protection == "none"
-        )
-
-    def _behind(self, route: SinkState, segment: int) -> int:
-        view = self._pipeline.collector.segments().get(segment)
-        if view is None or segment not in route.behind_since:
-            return 0
-        committed = route.committed.get(segment)
-        return max(0, view.size - (committed.offset if committed else 0))
-
-    def _sink(self, route: SinkState, now: float) -> SinkHealth:
-        lag = sum(self._behind(route, segment) for segment in route.behind_since)
-        seconds = now - min(route.behind_since.values()) if lag else 0.0
-        self._metrics.lag_bytes.labels(route.name).set(lag)
-        self._metrics.lag_seconds.labels(route.name).set(seconds)
-        events = route.delivery.events
+    def _sink(self, state: SinkState, backlog: _Backlog, now: float) -> SinkHealth:
+        since = backlog.behind_since
+        seconds = now - since if backlog.lag_bytes and since is not None else 0.0
+        self._metrics.lag_bytes.labels(state.name).set(backlog.lag_bytes)
+        self._metrics.lag_seconds.labels(state.name).set(seconds)
+        events = state.delivery.events
         retries, trouble = (
             (events.retries, events.trouble) if isinstance(events, SinkEvents) else (0, "")
         )
         return SinkHealth(
-            route.name,
-            route.state,
-            route.options.required,
-            lag,
+            state.name,
+            state.phase.value,
+            state.options.required,
+            backlog.lag_bytes,
             round(seconds, 1),
             retries,
             trouble,
         )
 
 
-def _stalled(route: SinkState, sink: SinkHealth, now: float) -> str:
-    """Why this sink keeps the service from being ready, empty when it does not."""
-    patience = max(STALL_SECONDS, 3 * route.options.batch.age)
+def _take_stock(context: WorkerContext) -> _Stock:
+    intake = context.intake
+    return _Stock(
+        {name: _backlog(context, sink) for name, sink in intake.sinks.items()},
+        intake.last_scan,
+        intake.scanned_at,
+        dict(context.tailer.counts()),
+        _at_risk(context),
+        context.cached_bytes,
+    )
+
+
+def _backlog(context: WorkerContext, sink: SinkCursors) -> _Backlog:
+    return _Backlog(
+        sum(_behind(context, sink, segment) for segment in sink.behind_since),
+        min(sink.behind_since.values(), default=None),
+        sink.held_bytes,
+    )
+
+
+def _at_risk(context: WorkerContext) -> int:
+    """Return the undelivered bytes of segments that nothing protects from deletion.
+
+    The sink that is furthest behind counts.
+    """
+    sinks, views = context.intake.sinks.values(), context.tailer.segments()
+    behind = {segment for sink in sinks for segment in sink.behind_since if segment in views}
+    return sum(
+        max(_behind(context, sink, segment) for sink in sinks)
+        for segment in behind
+        if views[segment].protection == "none"
+    )
+
+
+def _behind(context: WorkerContext, sink: SinkCursors, segment: int) -> int:
+    view = context.tailer.segments().get(segment)
+    if view is None or segment not in sink.behind_since:
+        return 0
+    return max(0, view.size - sink.committed(segment).offset)
+
+
+def _stalled(state: SinkState, sink: SinkHealth, now: float) -> str:
+    """Return why this sink keeps the service from being ready, or an empty text."""
+    patience = max(STALL_SECONDS, 3 * state.options.batch.age)
     if not sink.required:
         return ""
-    if sink.state == "halted":
+    if state.phase is SinkPhase.STOPPED:
         return f"sink {sink.name} is halted: see the log"
-    if sink.lag_bytes and now - route.progressed_at > patience and sink.lag_seconds > patience:
-        return f"sink {sink.name} has delivered nothing for {now - route.progressed_at:.0f} s with {sink.lag_bytes} bytes to deliver"
+    idle = now - state.progressed_at
+    if sink.lag_bytes and idle > patience and sink.lag_seconds > patience:
+        return (
+            f"sink {sink.name} has delivered nothing for {idle:.0f} s "
+            f"with {sink.lag_bytes} bytes to deliver"
+        )
     return ""

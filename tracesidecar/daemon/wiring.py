@@ -7,15 +7,14 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.bodies import Encoding
-from tracesidecar.batch.builder import BatchSpec
+from tracesidecar.batch.encoding import BatchSpec, Encoding
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver.delivery import Delivery
@@ -27,11 +26,20 @@ from tracesidecar.journal import sealing
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.pipeline.batch_filler import BatchFiller
+from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache
-from tracesidecar.pipeline.replay import ReplaySource
-from tracesidecar.pipeline.sink_loop import Pipeline
+from tracesidecar.pipeline.intake import Intake
+from tracesidecar.pipeline.line_locator import LineLocator
+from tracesidecar.pipeline.line_metrics import LineMetrics
+from tracesidecar.pipeline.losses import Losses
+from tracesidecar.pipeline.path_labels import PathLabels
+from tracesidecar.pipeline.replay_reader import ReplayReader
+from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkState
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.sinks import (
     SinkOptions,
@@ -62,18 +70,64 @@ class Wiring:
         *,
         watcher: Watcher | None,
         at: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Build everything; blocks until it is done.
+
+        Raises ConfigurationError or RedactionError if the configuration cannot be run.
+        """
         self.configuration = configuration
         self._journal = journal
         self._metrics = metrics
+        self._at = at
+        self._clock = clock
+        self._sinks: list[SinkState] = []
+        self._engine = self._rules = ""
+        chunk_cache_bytes, event_cache_bytes = self._cache_sizes()
+        self._cache_bytes = chunk_cache_bytes + event_cache_bytes
+        self.worker = WorkerThread(
+            lambda: self._build(watcher, chunk_cache_bytes, event_cache_bytes)
+        )
+
+    @property
+    def sinks(self) -> Sequence[SinkState]:
+        """The configured sinks, in the order in which they were built."""
+        return self._sinks
+
+    @property
+    def engine(self) -> str:
+        """The name of the pattern engine that finds secrets."""
+        return self._engine
+
+    @property
+    def rules(self) -> str:
+        """The fingerprint of the redaction rules."""
+        return self._rules
+
+    def make_sinks(
+        self, context: WorkerContext, wanted: Sequence[SinkOptions]
+    ) -> list[tuple[SinkState, SinkCursors]]:
+        """Build sinks in the worker thread: what the event loop knows of each, and where it is.
+
+        Raises ConfigurationError as `reject_moved_destination` does.
+        """
+        return [self._make_sink(context, options) for options in wanted]
+
+    # ---------------------------------------------------------------- in the worker thread
+
+    def _build(
+        self, watcher: Watcher | None, chunk_cache_bytes: int, event_cache_bytes: int
+    ) -> WorkerContext:
+        configuration, journal = self.configuration, self._journal
         state, daemon = configuration.state_directory, configuration.daemon
-        self.sanitizer = Sanitizer(
+        sanitizer = Sanitizer(
             configuration.redaction,
             cache_directory=os.path.join(state, "cache"),
             digest_key=journal.key,
         )
-        check_redaction(self.sanitizer)
-        self.tailer = Tailer(
+        self._engine, self._rules = sanitizer.engine, sanitizer.version
+        check_redaction(sanitizer)
+        tailer = Tailer(
             configuration.source,
             journal,
             key=journal.key,
@@ -81,77 +135,92 @@ class Wiring:
             held_limit=daemon.held_limit,
             poll_interval=daemon.poll_interval,
             notices=watcher,
-            at=at,
+            at=self._at,
         )
-        interpreting = interpreting_sinks(configuration)
-        chunk_cache_bytes = (
-            min(CHUNK_CACHE_BYTES, daemon.memory_limit // 4) if len(configuration.sink) > 1 else 0
-        )
-        event_cache_bytes = (
-            min(EVENT_CACHE_BYTES, daemon.memory_limit // 4) if interpreting > 1 else 0
-        )
-        self._cache_bytes = chunk_cache_bytes + event_cache_bytes
         sources = {source.name: source for source in configuration.source}
         sealing.sweep(state, journal.sealed_files())
-        vault = (
-            sealing.Vault(state, seal_to) if (seal_to := configuration.quarantine.seal_to) else None
+        seal_to = configuration.quarantine.seal_to
+        vault = sealing.Vault(state, seal_to) if seal_to else None
+        interprets = interpreting_sinks(configuration) > 0 or self._has_planned_events()
+        locator = LineLocator(tailer, key=journal.key, vault=vault)
+        labels = PathLabels(sanitizer)
+        cleaner = ChunkCleaner(
+            sanitizer, sources, locator, key=journal.key, with_positions=interprets
         )
-        interprets = interpreting > 0 or self._has_planned_events()
-        chunk_reader = ChunkReader(
-            self.tailer,
-            self.sanitizer,
-            sources,
-            key=journal.key,
-            metrics=metrics,
-            cache_bytes=chunk_cache_bytes,
-            vault=vault,
-            with_places=interprets,
+        chunks = ChunkReader(
+            tailer, cleaner, sources, LineMetrics(self._metrics), cache_bytes=chunk_cache_bytes
         )
-        self._events = EventCache(
-            self.tailer,
-            chunk_reader,
-            self._interpreters() if interprets else {},
-            cache_bytes=event_cache_bytes,
+        interpreters = self._interpreters() if interprets else {}
+        events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)
+        intake = Intake(
+            tailer,
+            chunks,
+            journal,
+            Losses(tailer, journal, self._metrics),
+            clock=self._clock,
         )
-        self.pipeline = Pipeline(
-            collector=self.tailer,
-            material=ReplaySource(chunk_reader, self._events),
-            journal=journal,
-            metrics=metrics,
-            at=at,
+        filler = BatchFiller(
+            tailer=tailer,
+            chunks=chunks,
+            events=events,
+            locator=locator,
+            labels=labels,
+            intake=intake,
+            clock=self._clock,
+            at=self._at,
+        )
+        context = WorkerContext(
+            tailer=tailer,
+            sanitizer=sanitizer,
+            chunks=chunks,
+            replay=ReplayReader(tailer, cleaner, sources, key=journal.key),
+            events=events,
+            locator=locator,
+            labels=labels,
+            intake=intake,
+            filler=filler,
         )
         # sinks that start "now" come last: what is still needed depends on the others too
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):
-            self.pipeline.exchange((), [self.sink_state(options)])
+            sink, cursors = self._make_sink(context, options)
+            intake.replace_sinks((), [cursors])
+            self._sinks.append(sink)
         journal.forget_redrives(options.name for options in configuration.sink)
-        self.pipeline.retain_refused()
-        self.pipeline.settle(tuple(self.tailer.segments()))
+        intake.retain_rejected()
+        intake.acknowledge_all()
+        return context
 
-    def sink_state(self, options: SinkOptions) -> SinkState:
-        """Build one sink, with its delivery and its position in every segment.
+    def _cache_sizes(self) -> tuple[int, int]:
+        """Return how much clean chunks and events may take: nothing if one sink alone takes them."""
+        configuration, limit = self.configuration, self.configuration.daemon.memory_limit // 4
+        return (
+            min(CHUNK_CACHE_BYTES, limit) if len(configuration.sink) > 1 else 0,
+            min(EVENT_CACHE_BYTES, limit) if interpreting_sinks(configuration) > 1 else 0,
+        )
 
-        Call it in the worker thread once there is one. Raises ConfigurationError as
-        `reject_moved_destination` does.
-        """
-        self._begin(options)
-        daemon = self.configuration.daemon
+    def _make_sink(
+        self, context: WorkerContext, options: SinkOptions
+    ) -> tuple[SinkState, SinkCursors]:
+        self._begin(context, options)
+        daemon, encoding = self.configuration.daemon, encoding_of(options)
         spec = BatchSpec(
+            encoding.takes,
+            encoding.format,
+            encoding.content,
+            encoding.compression,
+            encoding.record_limit_bytes,
             sink=options.name,
             host=host_name(),
-            form=encoding_of(options),
-            fingerprint=fingerprint(self.configuration, options, self.sanitizer.version),
-            rules=self.sanitizer.version,
+            fingerprint=fingerprint(self.configuration, options, self._rules),
+            rules=self._rules,
             labels={source.name: source.labels for source in self.configuration.source},
         )
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
-        return SinkState(
-            options,
-            delivery,
-            spec,
-            self._journal.offsets(options.name),
-            share,
-            progressed_at=time.monotonic(),
+        committed = self._journal.offsets(options.name)
+        return (
+            SinkState(options, spec, delivery, clock=self._clock),
+            SinkCursors(options, spec, committed, buffer_bytes=share),
         )
 
     def _has_planned_events(self) -> bool:
@@ -176,32 +245,29 @@ class Wiring:
             for source in self.configuration.source
         }
 
-    def _begin(self, options: SinkOptions) -> None:
+    def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
         """Let a sink that is new, or has a new destination, start where its options say."""
         reject_moved_destination(options, self._journal)
         destination = destination_of(options)
         if destination == self._journal.destination(options.name):
             return
-        reached = self._current_ends(options) if options.start == "now" else {}
+        reached = _current_ends(context, options) if options.start == "now" else {}
         self._journal.begin_sink(options.name, destination, reached)
 
-    def _current_ends(self, options: SinkOptions) -> dict[int, Checkpoint]:
-        """Return the end of the last whole line of every segment that is there now."""
-        self.pipeline.look(full=True)
-        ends = {}
-        for segment, view in self.tailer.segments().items():
-            if options.takes(view.segment.source):
-                at = BEGINNING
-                while (
-                    chunk := self.tailer.read(segment, at)
-                ) is not None and chunk.end <= view.size:
-                    at = chunk.next
-                ends[segment] = (
-                    replace(at, state=self._events.entry(segment, at.offset))
-                    if encoding_of(options).interprets
-                    else at
-                )
-        return ends
+
+def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Checkpoint]:
+    """Return the end of the last whole line of every segment that is there now."""
+    context.intake.scan(full=True)
+    tailer, ends = context.tailer, {}
+    for segment, view in tailer.segments().items():
+        if options.takes(view.segment.source):
+            at = BEGINNING
+            while (chunk := tailer.read(segment, at)) is not None and chunk.end <= view.size:
+                at = chunk.next
+            if encoding_of(options).interprets:
+                at = replace(at, state=context.events.state_at(segment, at.offset))
+            ends[segment] = at
+    return ends
 
 
 def encoding_of(options: SinkOptions) -> Encoding:

@@ -1,4 +1,4 @@
-"""What a delivery tells, as metrics and log events, born together so that they cannot drift."""
+"""The events of a delivery as metrics and log events, made in one place so that they agree."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ log = structlog.get_logger()
 
 
 class SinkEvents:
-    """One sink's DeliveryEvents.
+    """The DeliveryEvents of one sink.
 
-    `trouble` says why the last attempt failed, empty while all is well.
+    `trouble` says why the last attempt failed and is empty while all is well.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
@@ -49,7 +49,7 @@ class SinkEvents:
             log.error(
                 "sink.circuit_open",
                 sink=self._sink,
-                problem="the destination is taken for down; its data waits on disk",
+                problem="the destination is considered down; its data waits on disk",
             )
         else:
             log.info("sink.circuit_closed", sink=self._sink)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tracesidecar.dialects import Event, Interpreter, Line, LineBlock
 from tracesidecar.model import Chunk, CleanChunk
-from tracesidecar.pipeline.chunk_reader import accepted
+from tracesidecar.sanitize.clean_chunk import line_positions
 
 
 class Call(NamedTuple):
@@ -47,7 +47,7 @@ class Tally:
 
     def take(self, path: str, chunk: Chunk, clean: CleanChunk) -> None:
         """Take a chunk of the file that was begun."""
-        places = accepted(chunk.data, clean)
+        places = line_positions(clean, chunk.data)
         lines = [
             Line(data, place.number, place.offset, place.length)
             for data, place in zip(clean.data.split(b"\n"), places, strict=False)

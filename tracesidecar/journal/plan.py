@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 import msgspec
 
-from tracesidecar.encode.lake_layout import MANIFESTS
 from tracesidecar.model import Range
 
 
@@ -51,15 +49,3 @@ def encode_plan(plan: Plan) -> bytes:
 def decode_plan(body: bytes) -> Plan:
     """Undo `encode_plan`."""
     return msgspec.msgpack.decode(body, type=Plan)
-
-
-def object_name(partition: str, host: str, at: int, batch_id: str, extension: str) -> str:
-    """`<partition>/host-20261121T101112Z-<batch id>.jsonl.gz`: names sort by time, and each is used
-    once.
-    """
-    return f"{partition}/{host}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(at))}-{batch_id}{extension}"
-
-
-def manifest_name(at: int, batch_id: str) -> str:
-    """`_manifest/v1/dt=2026-11-21/<batch id>.json`."""
-    return f"{MANIFESTS}dt={time.strftime('%Y-%m-%d', time.gmtime(at))}/{batch_id}.json"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracesidecar.model import Rejection, Segment
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedLine:
@@ -25,6 +27,23 @@ class QuarantinedLine:
     digest: bytes | None
     sealed: str = ""
     sealed_at: int = 0
+
+
+def quarantined_line(segment: Segment, rejection: Rejection, sink: str = "") -> QuarantinedLine:
+    """Return the row of a rejected line."""
+    return QuarantinedLine(
+        segment.id,
+        sink,
+        rejection.start,
+        rejection.end,
+        segment.source,
+        segment.path,
+        segment.generation,
+        rejection.reason,
+        rejection.digest,
+        rejection.sealed,
+        rejection.sealed_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)

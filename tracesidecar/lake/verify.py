@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tracesidecar.batch.layout import manifest_name
 from tracesidecar.batch.manifest import Manifest, ManifestObject
-from tracesidecar.journal.plan import manifest_name
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
 from tracesidecar.lake.proof import Proof

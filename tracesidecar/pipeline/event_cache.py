@@ -1,4 +1,4 @@
-"""What the lines of a piece mean: interpreted once for all sinks that walk side by side."""
+"""The events of clean chunks: interpreted once for all sinks that go side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import structlog
 
-from tracesidecar.batch.builder import Piece
 from tracesidecar.dialects import (
     DialectEvent,
     Interpreter,
@@ -17,21 +16,22 @@ from tracesidecar.dialects import (
     UnreadableState,
     decode_state,
 )
-from tracesidecar.model import CHUNK_BYTES
+from tracesidecar.model import CHUNK_BYTES, CleanChunk
 from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
 
 EVENTS_PER_BYTE = 3
-"""About how much more memory the events of a piece take than its lines."""
+"""About how much more memory the events of a chunk take than its lines."""
 
 Interpretation = tuple[list[DialectEvent], bytes]
-"""The events of a piece, and the interpreter's state behind it."""
+"""The events of a chunk, and the interpreter's state after it."""
 
 
-class _Counted(NamedTuple):
-    """How far the lines of a segment were counted last, and the state there."""
+class _LineCount(NamedTuple):
+    """The state at an offset up to which the lines of a segment were counted last."""
 
     segment: int
     offset: int
@@ -39,92 +39,93 @@ class _Counted(NamedTuple):
 
 
 class EventCache:
-    """Events of pieces, with a cache bounded in bytes. For one thread."""
+    """Interprets clean chunks, with a cache that is bounded in bytes."""
 
     def __init__(
         self,
-        collector: Tailer,
-        pieces: ChunkReader,
+        tailer: Tailer,
+        chunks: ChunkReader,
+        labels: PathLabels,
         interpreters: Mapping[str, Interpreter],
         *,
         cache_bytes: int,
     ) -> None:
         """`interpreters` are by source."""
-        self._collector = collector
-        self._pieces = pieces
+        self._tailer = tailer
+        self._chunks = chunks
+        self._labels = labels
         self._interpreters = interpreters
         self._limit = cache_bytes // EVENTS_PER_BYTE
         self._cache: OrderedDict[tuple[int, int, int, bytes], Interpretation] = OrderedDict()
         self._held = 0
-        self._counted = _Counted(0, 0, b"")
-        self._has_told = False
+        self._line_count = _LineCount(0, 0, b"")
+        self._has_warned = False
 
     @property
     def cached_bytes(self) -> int:
         """About how much memory the cache takes."""
         return self._held * EVENTS_PER_BYTE
 
-    def of(self, piece: Piece, state: bytes) -> Interpretation:
-        """The events of a piece; `state` is what the checkpoint before it has."""
-        clean = piece.clean
+    def interpret(self, clean: CleanChunk, state: bytes) -> Interpretation:
+        """Return the events of a chunk; `state` is what the checkpoint before it has.
+
+        The events are shared by all callers and must not be changed.
+        """
         key = clean.segment.id, clean.start, clean.end, state
         found = self._cache.get(key)
         if found is None:
-            found = self._interpreted(piece, state)
+            found = self._interpret(clean, state)
             self._remember(key, found)
         return found
 
-    def _interpreted(self, piece: Piece, state: bytes) -> Interpretation:
-        clean = piece.clean
-        interpret, passage = self._interpreters[clean.segment.source], self._passage(piece)
-        if not clean.start:
-            return interpret(passage, None)
-        try:
-            return interpret(passage, state or self.entry(clean.segment.id, clean.start) or None)
-        except UnreadableState as error:
-            if not self._has_told:
-                self._has_told = True
-                log.warning(
-                    "state.unreadable",
-                    path=passage.label,
-                    problem=str(error),
-                    remedy="none needed: files go on by what their first lines say",
-                )
-            return interpret(passage, self.entry(clean.segment.id, clean.start) or None)
+    def state_at(self, segment: int, offset: int) -> bytes:
+        """Return the state for a reader that begins in the middle of a file.
 
-    def _passage(self, piece: Piece) -> LineBlock:
-        clean = piece.clean
-        repaired = frozenset(clean.repaired)
-        lines = [
-            Line(data, place.number, place.offset, place.length, place.offset in repaired)
-            for data, place in zip(clean.data.split(b"\n"), piece.places, strict=False)
-        ]
-        refusal = clean.rejected[0].reason if clean.rejected else ""
-        return LineBlock(
-            self._pieces.label(clean.segment.id, clean.segment.origin or clean.segment.path),
-            lines,
-            piece.count,
-            refusal,
-        )
-
-    def entry(self, segment: int, offset: int) -> bytes:
-        """The state for a reader that begins in mid-file: what the file's first lines say, and how
-        many lines there were.
+        It has what the file's first lines say, and the number of lines before the offset.
         """
-        known = self._counted
+        known = self._line_count
         if known.segment != segment or not CHUNK_BYTES <= known.offset <= offset:
-            first = self._pieces.first(segment, offset)
+            first = self._chunks.peek(segment, offset)
             if first is None:
                 return b""
-            _, state = self._interpreters[first.clean.segment.source](self._passage(first), None)
-            known = _Counted(segment, first.clean.end, state)
+            interpret = self._interpreters[first.segment.source]
+            _, state = interpret(self._block(first), None)
+            known = _LineCount(segment, first.end, state)
         file = decode_state(known.state)
         file.lines += sum(
             part.count(b"\n") or 1
-            for part in self._collector.read_range(segment, known.offset, offset) or ()
+            for part in self._tailer.read_range(segment, known.offset, offset) or ()
         )
-        self._counted = _Counted(segment, offset, file.encode())
-        return self._counted.state
+        self._line_count = _LineCount(segment, offset, file.encode())
+        return self._line_count.state
+
+    def _interpret(self, clean: CleanChunk, state: bytes) -> Interpretation:
+        interpret, block = self._interpreters[clean.segment.source], self._block(clean)
+        if not clean.start:
+            return interpret(block, None)
+        try:
+            return interpret(block, state or self.state_at(clean.segment.id, clean.start) or None)
+        except UnreadableState as error:
+            if not self._has_warned:
+                self._has_warned = True
+                log.warning(
+                    "state.unreadable",
+                    path=block.label,
+                    problem=str(error),
+                    remedy="none needed: files go on by what their first lines say",
+                )
+            return interpret(block, self.state_at(clean.segment.id, clean.start) or None)
+
+    def _block(self, clean: CleanChunk) -> LineBlock:
+        repaired = frozenset(clean.repaired)
+        lines = [
+            Line(data, place.number, place.offset, place.length, place.offset in repaired)
+            for data, place in zip(clean.data.split(b"\n"), clean.positions, strict=False)
+        ]
+        reason = clean.rejected[0].reason if clean.rejected else ""
+        segment = clean.segment
+        label = self._labels.label(segment.id, segment.origin or segment.path)
+        return LineBlock(label, lines, clean.source_lines, reason)
 
     def _remember(self, key: tuple[int, int, int, bytes], found: Interpretation) -> None:
         size = key[2] - key[1]

@@ -1,6 +1,4 @@
-"""What is gone before every sink has it: recorded once, and let go of when no sink is still sending
-some of it.
-"""
+"""What is gone before every sink has it: recorded once, released when no sink still sends it."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from tracesidecar.journal.journal import Journal
 from tracesidecar.journal.quarantine import LostBytes
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.sink_state import SinkState
+from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.tail.segments import Loss
 from tracesidecar.tail.tailer import Tailer
 
@@ -20,41 +18,35 @@ log = structlog.get_logger()
 
 
 class Losses:
-    """For the worker thread.
+    """Records losses in the journal and acknowledges them to the tailer.
 
-    A loss that the journal cannot take is kept until it can; one that is not let go of is reported
-    again after a crash.
+    A loss that cannot be written to the journal is kept until it can. One that was not acknowledged
+    is reported again after a crash.
     """
 
-    def __init__(self, collector: Tailer, journal: Journal, metrics: Metrics) -> None:
-        self._collector = collector
+    def __init__(self, tailer: Tailer, journal: Journal, metrics: Metrics) -> None:
+        self._tailer = tailer
         self._journal = journal
         self._metrics = metrics
         self._unrecorded: list[LostBytes] = []
         self._open: dict[int, Loss] = {}
 
-    def note(self, losses: Iterable[Loss], routes: Collection[SinkState]) -> None:
-        """Take over what a scan reports, and finish what earlier ones did."""
+    def take(self, losses: Iterable[Loss], sinks: Collection[SinkCursors]) -> None:
+        """Record what a scan reports, and acknowledge what no sink is still sending."""
         for loss in losses:
-            self._open[loss.segment.id] = loss
-            start = _start(loss, routes)
+            segment = loss.segment
+            self._open[segment.id] = loss
+            start = _start(loss, sinks)
             if start < loss.size:
-                segment = loss.segment
+                size = loss.size - start
                 self._unrecorded.append(
-                    LostBytes(
-                        segment.id,
-                        segment.source,
-                        segment.path,
-                        start,
-                        loss.size - start,
-                        loss.reason,
-                    )
+                    LostBytes(segment.id, segment.source, segment.path, start, size, loss.reason)
                 )
         self._record()
         for id_, loss in list(self._open.items()):
-            if not any(id_ in route.reading for route in routes):
+            if not any(sink.is_reading(id_) for sink in sinks):
                 del self._open[id_]
-                self._collector.settled(id_, max(loss.size, loss.offset))
+                self._tailer.settled(id_, max(loss.size, loss.offset))
 
     def _record(self) -> None:
         if not self._unrecorded:
@@ -72,11 +64,7 @@ class Losses:
         self._unrecorded = []
 
 
-def _start(loss: Loss, routes: Collection[SinkState]) -> int:
-    """From where on the bytes are lost: for the sink that is furthest behind of those that must
-    have them.
-    """
-    required = [
-        route for route in routes if route.options.required and route.takes(loss.segment.source)
-    ]
-    return min((route.cursor(loss.segment.id).offset for route in required), default=loss.offset)
+def _start(loss: Loss, sinks: Collection[SinkCursors]) -> int:
+    """Return where the lost bytes begin: where the required sink is that is furthest behind."""
+    required = [sink for sink in sinks if sink.options.required and sink.takes(loss.segment.source)]
+    return min((sink.cursor(loss.segment.id).offset for sink in required), default=loss.offset)

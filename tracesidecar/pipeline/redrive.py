@@ -1,74 +1,75 @@
-"""Take up refused lines that a person asked for: read again, judged by today's rules, gathered into
-a batch of their own.
-"""
+"""Redrive: read rejected lines again that a person asked for, and judge them by today's rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracesidecar.batch.builder import BatchBuilder
+from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
 from tracesidecar.journal.quarantine import QuarantineEntry
-from tracesidecar.pipeline.chunk_reader import Absence
-from tracesidecar.pipeline.replay import ReplaySource
-from tracesidecar.pipeline.sink_state import SinkState
+from tracesidecar.pipeline.batch_filler import is_full
+from tracesidecar.pipeline.replay_reader import Absence
+from tracesidecar.pipeline.worker_context import WorkerContext
 
 
 @dataclass(frozen=True, slots=True)
 class RedriveBatch:
-    """What is made of the lines asked of one sink. `refused` are (entry, reason of today); `gone`
-    are those whose bytes are no longer there.
+    """What became of the lines that were requested for one sink.
 
-    `is_waiting`: the sink has yet to come to some in its ordinary way, or their file cannot be
-    reached now. `is_cut_off`: the batch is full and there are more.
+    `prepared` has those that pass today, None if there are none. `rejected` are (entry, reason of
+    today); `gone` are the entries whose bytes no longer exist. `is_waiting`: some lines are still
+    ahead of the sink, or their file cannot be reached now. `has_more`: the batch was full before all
+    lines were in it.
     """
 
-    builder: BatchBuilder
-    refused: tuple[tuple[int, str], ...]
+    prepared: PreparedBatch | None
+    rejected: tuple[tuple[int, str], ...]
     gone: tuple[int, ...]
     is_waiting: bool
-    is_cut_off: bool
+    has_more: bool
 
 
-def gather(
-    asked: Sequence[QuarantineEntry],
-    route: SinkState,
-    material: ReplaySource,
-    is_full: Callable[[BatchBuilder], bool],
-) -> RedriveBatch:
-    """Worker thread: fill a batch with the lines that the sink has passed."""
-    builder, pieces = BatchBuilder(route.form), material.pieces
-    refused: list[tuple[int, str]] = []
+def gather(context: WorkerContext, requested: Sequence[QuarantineEntry], name: str) -> RedriveBatch:
+    """Fill and close a batch with the requested lines that the sink has passed already."""
+    sink, replay = context.intake.sinks[name], context.replay
+    builder = BatchBuilder(sink.spec)
+    rejected: list[tuple[int, str]] = []
     gone: list[int] = []
     due = [
         entry
-        for entry in asked
-        if route.has_passed(entry.line.segment, entry.line.start)
-        or pieces.is_over(entry.line.segment)
+        for entry in requested
+        if sink.has_committed(entry.line.segment, entry.line.start)
+        or replay.is_over(entry.line.segment)
     ]
-    taken = unreachable = 0
+    tried = unreachable = 0
     for entry in due:
-        if is_full(builder):
+        if is_full(builder, sink):
             break
-        taken += 1
-        piece = pieces.line(entry.line)
-        if piece is Absence.FOR_NOW:
+        tried += 1
+        clean = replay.read_line(entry.line)
+        if clean is Absence.UNREACHABLE:
             unreachable += 1
-        elif isinstance(piece, Absence):
+        elif isinstance(clean, Absence):
             gone.append(entry.id)
-        elif piece.clean.rejected:
-            refused.append((entry.id, piece.clean.rejected[0].reason))
+        elif clean.rejected:
+            rejected.append((entry.id, clean.rejected[0].reason))
         else:
-            events = material.meanings.of(piece, b"")[0] if route.form.form.interprets else ()
-            if BatchBuilder(route.form).add(piece, "", events):
-                refused.append((entry.id, "too_large"))
+            events = context.events.interpret(clean, b"")[0] if sink.spec.interprets else ()
+            if BatchBuilder(sink.spec).add(clean, "", events):
+                rejected.append((entry.id, "too_large"))
             else:
-                builder.add_redriven(
-                    entry.id,
-                    piece,
-                    pieces.label(entry.line.segment, piece.clean.segment.path),
-                    events,
-                )
+                label = context.labels.label(entry.line.segment, clean.segment.path)
+                builder.add_redriven(entry.id, clean, label, events)
     return RedriveBatch(
-        builder, tuple(refused), tuple(gone), len(due) - unreachable < len(asked), taken < len(due)
+        None if builder.is_empty else builder.close(),
+        tuple(rejected),
+        tuple(gone),
+        is_waiting=len(due) - unreachable < len(requested),
+        has_more=tried < len(due),
     )
+
+
+def release_redriven(context: WorkerContext, sealed: frozenset[str]) -> None:
+    """Release what only the redriven lines needed: their files, and these sealed files."""
+    context.intake.retain_rejected()
+    context.locator.discard_sealed(sealed)

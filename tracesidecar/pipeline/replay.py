@@ -1,132 +1,125 @@
-"""What to do with a plan that was written down and not committed: the process ended in between."""
+"""Replay: what to do with a plan that was written and not committed, because the process ended."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import msgspec
 
-from tracesidecar.batch.bodies import Encoding, record_places
-from tracesidecar.batch.builder import BatchBuilder, BatchSpec, Piece, PreparedBatch, quarantined
+from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.batch.contents import record_offsets
+from tracesidecar.batch.encoding import Encoding
 from tracesidecar.batch.manifest import decode_manifest, encode_manifest
 from tracesidecar.dialects import DialectEvent
 from tracesidecar.encode.jsonl import compression_of
 from tracesidecar.encode.lake_layout import format_of
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine
-from tracesidecar.model import BEGINNING, Checkpoint, Payload, Range
-from tracesidecar.pipeline.chunk_reader import ChunkReader
-from tracesidecar.pipeline.event_cache import EventCache
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaySource:
-    """From what a batch is made again: clean pieces, and what they mean."""
-
-    pieces: ChunkReader
-    meanings: EventCache
+from tracesidecar.model import BEGINNING, Checkpoint, CleanChunk, Payload, Range
+from tracesidecar.pipeline.rejected_lines import rejected_lines, too_large_lines
+from tracesidecar.pipeline.worker_context import WorkerContext
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedBatch:
-    """The planned batch once more, or what can still be had of it (`is_partial`); `built` is None
-    where that is nothing.
+    """A planned batch, made again from the files.
 
-    `is_same` tells whether the bytes are as planned.
+    If `is_partial`, some of its ranges could not be read; `prepared` is None if none could.
+    `is_same` tells whether the objects have the planned bytes.
     """
 
-    built: PreparedBatch | None
+    prepared: PreparedBatch | None
     is_same: bool
     is_partial: bool
 
 
-class ReplayedChunk(NamedTuple):
-    """A piece of a plan again, with its events and the interpreter's state behind it where they are
-    wanted.
-    """
+@dataclass(frozen=True, slots=True)
+class ReplayedChunk:
+    """A chunk of a plan, with its events and the interpreter's state after it if they are wanted."""
 
-    piece: Piece
-    events: list[DialectEvent]
+    clean: CleanChunk
+    events: Sequence[DialectEvent]
     state: bytes
 
 
-def is_undecided(plan: Plan, pieces: ChunkReader) -> bool:
-    """Tell whether a file of the plan cannot be read now but may be found again: its lines may have
-    arrived, and must not get another id.
+def is_undecided(context: WorkerContext, plan: Plan) -> bool:
+    """Return whether a file of the plan cannot be read now but may be found again.
+
+    Its lines may have arrived, so they must not be sent under another id meanwhile.
     """
-    return any(pieces.may_come_back(planned) for planned in plan.ranges)
+    return any(context.replay.may_come_back(planned) for planned in plan.ranges)
 
 
-def planned_pieces(
-    plan: Plan, form: Encoding, material: ReplaySource, committed: Mapping[int, Checkpoint]
+def replay_chunks(
+    context: WorkerContext, plan: Plan, encoding: Encoding
 ) -> Iterator[tuple[Range, ReplayedChunk | None]]:
-    """Each range of a plan with its piece; None where its bytes, or earlier ones of its segment,
-    are gone or changed, or a redriven line is refused again.
+    """Yield each range of a plan with its chunk.
+
+    The chunk is None if its bytes, or earlier ones of its segment, are gone or have changed, or if
+    a redriven line is rejected again.
     """
-    cursors = dict(committed)
+    committed = context.intake.sinks[plan.sink].committed
+    cursors: dict[int, Checkpoint] = {}
     broken: set[int] = set()
     for planned in plan.ranges:
         segment = planned.segment
-        at = BEGINNING if plan.redriven else cursors.get(segment, BEGINNING)
-        piece = None if segment in broken else material.pieces.again(planned, at)
-        if piece is None or (plan.redriven and piece.clean.rejected):
+        at = BEGINNING if plan.redriven else cursors.get(segment) or committed(segment)
+        clean = None if segment in broken else context.replay.read_range(planned, at)
+        if clean is None or (plan.redriven and clean.rejected):
             if not plan.redriven:
                 broken.add(segment)
             yield planned, None
             continue
-        events, state = material.meanings.of(piece, at.state) if form.interprets else ([], b"")
-        cursors[segment] = Checkpoint(planned.end, planned.tail, state)
-        yield planned, ReplayedChunk(piece, events, state)
-
-
-def rebuild(
-    plan: Plan, form: BatchSpec, material: ReplaySource, committed: Mapping[int, Checkpoint]
-) -> ReplayedBatch:
-    """Make the planned batch again, under its own id, time, host and names."""
-    if form.is_store and len(plan.objects) > 1:
-        name = plan.objects[0].name
-        form = replace(
-            form, form=replace(form.form, compression=compression_of(name), format=format_of(name))
+        events, state = (
+            context.events.interpret(clean, at.state) if encoding.interprets else ([], b"")
         )
-    found = [again for _, again in planned_pieces(plan, form.form, material, committed)]
+        cursors[segment] = Checkpoint(planned.end, planned.tail, state)
+        yield planned, ReplayedChunk(clean, events, state)
+
+
+def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
+    """Make the planned batch again, under its own id, time, host and names."""
+    spec = context.intake.sinks[plan.sink].spec
+    if spec.is_store and len(plan.objects) > 1:
+        name = plan.objects[0].name
+        spec = replace(spec, compression=compression_of(name), format=format_of(name))
+    chunks = [chunk for _, chunk in replay_chunks(context, plan, spec)]
     redriven = tuple(
-        entry for entry, again in zip(plan.redriven, found, strict=False) if again is not None
+        entry for entry, chunk in zip(plan.redriven, chunks, strict=False) if chunk is not None
     )
-    builder = BatchBuilder(form, redriven, clock=lambda: plan.time)
-    for again in found:
-        if again is not None:
-            segment = again.piece.clean.segment
-            too_large = builder.add(
-                again.piece,
-                material.pieces.label(segment.id, segment.path),
-                again.events,
-                again.state,
-            )
-            builder.refuse(refused_lines(again.piece, too_large, plan.sink, material.pieces))
+    builder = BatchBuilder(spec, redriven, clock=lambda: plan.time)
+    for chunk in chunks:
+        if chunk is not None:
+            clean, segment = chunk.clean, chunk.clean.segment
+            label = context.labels.label(segment.id, segment.path)
+            too_large = builder.add(clean, label, chunk.events, chunk.state)
+            builder.quarantine(too_large_lines(clean, too_large, plan.sink, context.locator))
     if builder.is_empty:
         return ReplayedBatch(None, is_same=False, is_partial=True)
-    built = builder.close(plan)
-    is_same = [each.sha256 for each in built.plan.objects[:-1]] == [
+    prepared = builder.close(plan)
+    is_same = [each.sha256 for each in prepared.plan.objects[:-1]] == [
         each.sha256 for each in plan.objects[:-1]
     ]
-    return ReplayedBatch(built, is_same=is_same, is_partial=any(again is None for again in found))
+    is_partial = any(chunk is None for chunk in chunks)
+    return ReplayedBatch(prepared, is_same=is_same, is_partial=is_partial)
 
 
-def as_arrived(built: PreparedBatch, plan: Plan, there: Container[str]) -> PreparedBatch:
-    """The batch made again by other rules or another program, with a manifest that tells of what is
-    already there as it was planned.
+def adopt_stored(prepared: PreparedBatch, plan: Plan, stored: Container[str]) -> PreparedBatch:
+    """Return the batch with a manifest that describes what the store already has, as planned.
+
+    The batch was made again by other rules or another version of the program; `stored` are the
+    names of the plan's objects that exist.
     """
-    batch = built.batch
+    batch = prepared.batch
     if batch is None or batch.manifest is None or not plan.manifest:
-        return built
+        return prepared
     planned, made = decode_manifest(plan.manifest), decode_manifest(batch.manifest.content)
-    arrived = {each.name: each for each in planned.objects if each.name in there}
-    if plan.objects[-1].name in there or 0 < len(arrived) == len(planned.objects):
+    arrived = {each.name: each for each in planned.objects if each.name in stored}
+    if plan.objects[-1].name in stored or 0 < len(arrived) == len(planned.objects):
         return replace(
-            built,
+            prepared,
             plan=plan,
             batch=replace(batch, objects=(), manifest=planned_manifest(plan, plan.manifest)),
         )
@@ -136,16 +129,16 @@ def as_arrived(built: PreparedBatch, plan: Plan, there: Container[str]) -> Prepa
         )
     )
     manifest = planned_manifest(plan, mixed)
-    objects = (*built.plan.objects[:-1], PlannedObject(manifest.name, manifest.planned))
+    objects = (*prepared.plan.objects[:-1], PlannedObject(manifest.name, manifest.planned))
     return replace(
-        built,
-        plan=replace(built.plan, objects=objects, manifest=mixed),
+        prepared,
+        plan=replace(prepared.plan, objects=objects, manifest=mixed),
         batch=replace(batch, manifest=manifest),
     )
 
 
 def planned_manifest(plan: Plan, content: bytes) -> Payload:
-    """The manifest of a plan, with this content."""
+    """Return the manifest object of a plan, with this content."""
     planned, sha256 = plan.objects[-1], hashlib.sha256(content).digest()
     return Payload(
         planned.name,
@@ -157,81 +150,60 @@ def planned_manifest(plan: Plan, content: bytes) -> Payload:
     )
 
 
-def settled_by(plan: Plan, found: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:
-    """Where each segment stands once the plan counts as delivered; `found` is what was reached when
-    it was read again.
+def reached_by(plan: Plan, reread: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:
+    """Return where each segment is once the plan counts as delivered.
+
+    `reread` are the checkpoints that were reached when the plan was read again; they have the
+    interpreter's state, which the plan does not.
     """
     if plan.redriven:
         return {}
-    settled = {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
-    return settled | {
-        segment: at for segment, at in found.items() if at.offset == settled[segment].offset
+    reached = {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
+    return reached | {
+        segment: at for segment, at in reread.items() if at.offset == reached[segment].offset
     }
 
 
-def refused_lines(
-    piece: Piece, offsets: tuple[int, ...], sink: str, pieces: ChunkReader
-) -> list[QuarantinedLine]:
-    """The lines of a piece that begin at these offsets, as refused because a record of them is too
-    large for the sink.
-    """
-    if not offsets:
-        return []
-    wanted = {
-        index: "too_large" for index, line in enumerate(piece.places) if line.offset in offsets
-    }
-    refusals, sealed = pieces.places(piece, wanted)
-    return [quarantined(piece.clean.segment, sink, refusal, sealed) for refusal in refusals]
-
-
-def locate(
-    plan: Plan,
-    form: Encoding,
-    refused: dict[int, str],
-    material: ReplaySource,
-    committed: Mapping[int, Checkpoint],
+def locate_rejected(
+    context: WorkerContext, plan: Plan, rejected: dict[int, str]
 ) -> tuple[QuarantinedLine, ...]:
-    """Find where in the files the refused records of a batch stand: record index → reason. Where
-    the bytes are gone: in which range.
+    """Find where in the files the rejected records of a batch stand: record index → reason.
 
-    A line that became several records is refused once, for the first of its reasons.
+    If the bytes are gone, the whole range is quarantined. A line that became several records is
+    rejected once, for the first of its reasons.
     """
-    if form.takes == "objects" and form.interprets:
+    spec = context.intake.sinks[plan.sink].spec
+    if spec.is_store and spec.interprets:
         raise ValueError("a store takes objects whole")
     found: list[QuarantinedLine] = []
     first = 0
-    for planned, again in planned_pieces(plan, form, material, committed):
+    for planned, chunk in replay_chunks(context, plan, spec):
         here = {
             index - first: reason
-            for index, reason in sorted(refused.items())
+            for index, reason in sorted(rejected.items())
             if first <= index < first + planned.lines
         }
         first += planned.lines
-        if again is None:
-            found += [
-                material.pieces.whole(planned, plan.sink, reason)
-                for reason in list(here.values())[:1]
-            ]
-        elif here:
-            refusals, sealed = material.pieces.places(
-                again.piece, _lines(again, form, plan.time, here)
-            )
-            found += [
-                quarantined(again.piece.clean.segment, plan.sink, refusal, sealed)
-                for refusal in refusals
-            ]
+        if not here:
+            continue
+        if chunk is None:
+            reason = next(iter(here.values()))
+            found.append(context.replay.quarantine_range(planned, plan.sink, reason))
+        else:
+            lines = _lines_of_records(chunk, spec, plan.time, here)
+            found += rejected_lines(chunk.clean, lines, plan.sink, context.locator)
     return tuple(found)
 
 
-def _lines(
-    found: ReplayedChunk, form: Encoding, at: int, records: dict[int, str]
+def _lines_of_records(
+    chunk: ReplayedChunk, encoding: Encoding, at: int, records: dict[int, str]
 ) -> dict[int, str]:
-    """Which lines of a piece the records come from: index of the line → reason."""
-    if not form.interprets:
+    """Return the lines of a chunk from which records come: index of the line → reason."""
+    if not encoding.interprets:
         return records
-    by_offset = {line.offset: index for index, line in enumerate(found.piece.places)}
-    places = record_places(form, at, found.piece.clean, found.events)
+    by_offset = {line.offset: index for index, line in enumerate(chunk.clean.positions)}
+    offsets = record_offsets(encoding, at, chunk.clean, chunk.events)
     lines: dict[int, str] = {}
     for index, reason in records.items():
-        lines.setdefault(by_offset[places[index]], reason)
+        lines.setdefault(by_offset[offsets[index]], reason)
     return lines

@@ -1,81 +1,97 @@
-"""The loop around the pipeline: look for news, serve every sink, drain when told to."""
+"""The service: scan regularly, serve every sink, and drain when asked to."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable
-from tracesidecar.model import BEGINNING
-from tracesidecar.pipeline.sink_loop import Pipeline
-from tracesidecar.pipeline.sink_state import SinkState
+from tracesidecar.metrics import Metrics
+from tracesidecar.pipeline.drain import DrainResult, undelivered
+from tracesidecar.pipeline.intake import Found
+from tracesidecar.pipeline.shipper import Shipper
+from tracesidecar.pipeline.side_by_side import SideBySide
+from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.pipeline.sink_loop import SinkLoop
+from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.tail.segments import Scan
 
 log = structlog.get_logger()
 
-NOTICES_GATHER_SECONDS = 0.05
-"""Change notices come in bursts: so long are they gathered before a look."""
+BURST_SECONDS = 0.05
+"""Change notices come in bursts: they are gathered for this long before a scan."""
+
+MakeSinks = Callable[[WorkerContext], Sequence[tuple[SinkState, SinkCursors]]]
+"""Makes sinks in the worker thread: what the event loop knows of each, and where it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeftBehind:
-    """What a drain did not deliver: [offset, size) of a segment, in bytes."""
-
-    sink: str
-    source: str
-    path: str
-    segment: int
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class DrainResult:
-    """`left` was not delivered in time; `torn` are last lines without a newline, which stay where
-    they are.
-
-    `has_looked` tells that the last look at the files was over in time: else there may be more than
-    `left` names.
-    """
-
-    left: tuple[LeftBehind, ...]
-    torn: tuple[LeftBehind, ...]
-    has_looked: bool
+def ignore(_point: str) -> None:
+    """No-op hook. Tests pass a function that is called at each named point."""
 
 
 class Service:
-    """A pipeline at work.
+    """All sinks over one set of files. For the event loop.
 
-    `wake` is set by change notices, `stop` asks for a drain, `quit` ends it at once.
+    Set `wake` when a file has changed, `stop` for a drain, `quit` to end a drain at once.
     """
 
-    def __init__(self, pipeline: Pipeline, *, poll_seconds: float) -> None:
-        self.pipeline = pipeline
+    def __init__(
+        self,
+        worker: WorkerThread[WorkerContext],
+        sinks: Sequence[SinkState],
+        journal: Journal,
+        metrics: Metrics,
+        *,
+        poll_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        at: Callable[[str], None] = ignore,
+    ) -> None:
+        """`clock` is in seconds and never goes back; `at` is called at named points."""
         self.wake = asyncio.Event()
         self.stop = asyncio.Event()
         self.quit = asyncio.Event()
+        self.first_scan = asyncio.Event()
+        self.worker = worker
+        self._group = SideBySide(sinks)
+        self._journal = journal
+        self._metrics = metrics
+        self._shipper = Shipper(journal, metrics, worker, at=at)
         self._poll_seconds = poll_seconds
+        self._clock = clock
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._has_looked = False
+        self._has_scanned = False
+        self._is_halted = False
+
+    @property
+    def sinks(self) -> Mapping[str, SinkState]:
+        """The sinks that are served, by name."""
+        return self._group.sinks
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether `halt` was called."""
+        return self._is_halted
 
     async def run(self, *, drain_seconds: float, whole_backlog: bool = False) -> DrainResult:
-        """Work until told to stop, then drain.
+        """Work until `stop` is set, then drain.
 
-        With `whole_backlog` the deadline is for standing still, not for the whole drain.
+        With `whole_backlog` the drain ends when nothing is delivered for `drain_seconds`; otherwise
+        it takes no longer than that as a whole.
         """
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            scanning = tasks.create_task(self._scan_loop())
+            scanning = tasks.create_task(self._scan_regularly())
             quitting = tasks.create_task(self.quit.wait())
-            for route in tuple(self.pipeline.routes.values()):
-                self.serve(route)
+            for sink in tuple(self.sinks.values()):
+                self._serve(sink)
             try:
                 await self.stop.wait()
                 scanning.cancel()
@@ -89,53 +105,98 @@ class Service:
             finally:
                 for task in (scanning, quitting, *self._serving.values()):
                     task.cancel()
-        return await self.pipeline.work(self._result)
+        drained = {sink.name for sink in self.sinks.values() if sink.phase is SinkPhase.DRAINED}
+        return await self.worker.run(
+            undelivered, self._journal, drained, has_scanned=self._has_scanned
+        )
 
-    def serve(self, route: SinkState) -> None:
-        """Begin to serve a sink."""
-        if self._tasks is None:
-            raise RuntimeError("the service is not running")
-        self._serving[route.name] = self._tasks.create_task(self.pipeline.keep(route))
-
-    async def exchange(
-        self, dismissed: Sequence[str], make: Callable[[], Sequence[SinkState]]
-    ) -> None:
+    async def replace_sinks(self, removed: Sequence[str], make: MakeSinks) -> None:
         """Serve other sinks in place of some.
 
-        Until the new ones are there, nothing that the old ones still need is let go of.
+        Nothing that the old ones still need is released before the new ones exist.
         """
-        tasks = [self._serving.pop(name) for name in dismissed]
+        tasks = [self._serving.pop(name) for name in removed if name in self._serving]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        added = await self.pipeline.work(make)
-        self.pipeline.exchange(dismissed, added)
-        for route in added:
-            self.serve(route)
+        added = await self.worker.run(_replace, removed, make)
+        self._group.replace(removed, added)
+        for sink in added:
+            self._serve(sink)
+
+    async def end_writers(self) -> None:
+        """Nobody writes the files any more: take last lines without a newline, too."""
+        await self.worker.run(lambda context: context.filler.end_writers())
 
     async def halt(self) -> None:
-        """Serve no sink any more: what was being sent is broken off, and what comes later is not
-        begun.
-        """
-        self.pipeline.is_halted = True
+        """Serve no sink any more: break off what is being sent, and begin nothing new."""
+        self._is_halted = True
         for task in self._serving.values():
             task.cancel()
         await asyncio.gather(*self._serving.values(), return_exceptions=True)
-        for route in self.pipeline.routes.values():
-            route.state = "halted"
+        for sink in self.sinks.values():
+            sink.enter(SinkPhase.STOPPED)
 
-    # ---------------------------------------------------------------- looking
+    def _serve(self, sink: SinkState) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the service is not running")
+        if self._is_halted:
+            sink.enter(SinkPhase.STOPPED)
+            return
+        loop = SinkLoop(
+            sink,
+            group=self._group,
+            worker=self.worker,
+            journal=self._journal,
+            shipper=self._shipper,
+            metrics=self._metrics,
+            first_scan=self.first_scan,
+            clock=self._clock,
+        )
+        self._serving[sink.name] = self._tasks.create_task(loop.run())
 
-    async def _scan_loop(self) -> None:
-        while True:
-            await self._scan(full=False)
-            await self._news()
+    # ---------------------------------------------------------------- scanning
 
-    async def _scan(self, *, full: bool) -> Scan | None:
-        """Look; None where that failed, which is tried again: what was found is not lost."""
+    async def scan_once(self, *, full: bool = False) -> Scan:
+        """Scan, and wake every sink that has something to read."""
         try:
-            return await self.pipeline.scan(full=full)
+            found = await self.worker.run(_scan, full=full)
+        except BaseException:
+            for sink in self.sinks.values():  # what was found before the error is on offer
+                sink.wake()
+            raise
+        for name in found.ready & self.sinks.keys():
+            self.sinks[name].wake()
+        for warning in found.scan.warnings:
+            log.warning(
+                "collect.warning",
+                kind=warning.kind,
+                path=printable(warning.path),
+                problem=warning.sentence,
+            )
+        await self._refresh_requests(found.scan)
+        self.first_scan.set()
+        return found.scan
+
+    async def _refresh_requests(self, scan: Scan) -> None:
+        """Look for requests to redrive: new ones in the journal, and those that were too early."""
+        has_news = await asyncio.to_thread(self._journal.has_news)
+        if has_news:
+            await self.worker.run(lambda context: context.intake.retain_rejected())
+        for sink in self.sinks.values():
+            if has_news or (sink.are_redrives_waiting and (scan.changed or scan.losses)):
+                sink.request_redrives()
+
+    async def _scan_regularly(self) -> None:
+        while True:
+            await self._try_to_scan(full=False)
+            await self._wait_for_changes()
+
+    async def _try_to_scan(self, *, full: bool) -> Scan | None:
+        """Scan; return None if that failed. It is tried again, and nothing that was found is lost."""
+        try:
+            return await self.scan_once(full=full)
         except (sqlite3.OperationalError, OSError) as error:
             log.error(
                 "collect.scan_failed",
@@ -144,11 +205,11 @@ class Service:
             )
             return None
 
-    async def _news(self) -> None:
+    async def _wait_for_changes(self) -> None:
         try:
             async with asyncio.timeout(self._poll_seconds):
                 await self.wake.wait()
-                await asyncio.sleep(NOTICES_GATHER_SECONDS)
+                await asyncio.sleep(BURST_SECONDS)
         except TimeoutError:
             return
         self.wake.clear()
@@ -156,23 +217,21 @@ class Service:
     # ---------------------------------------------------------------- draining
 
     async def _drain(self, seconds: float, *, whole_backlog: bool) -> None:
-        pipeline, loop = self.pipeline, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        await self._last_look(deadline)
-        target = await pipeline.work(self._begin_drain)
-        for route in pipeline.routes.values():
-            route.news.set()
-        log.info("service.draining", files=len(target), deadline_seconds=seconds)
+        await self._scan_until_settled(deadline)
+        files = await self.worker.run(lambda context: context.intake.begin_drain())
+        for sink in self.sinks.values():
+            sink.begin_drain()
+        log.info("service.draining", files=files, deadline_seconds=seconds)
         while waiting := [
             task
             for name, task in self._serving.items()
-            if pipeline.routes[name].options.required and not task.done()
+            if self.sinks[name].options.required and not task.done()
         ]:
             if whole_backlog:
-                deadline = max(
-                    deadline,
-                    max(route.progressed_at for route in pipeline.routes.values()) + seconds,
-                )
+                last_progress = max(sink.progressed_at for sink in self.sinks.values())
+                deadline = max(deadline, last_progress + seconds)
             if loop.time() >= deadline:
                 return
             await asyncio.wait(
@@ -181,87 +240,26 @@ class Service:
                 return_when=asyncio.FIRST_COMPLETED,
             )
 
-    async def _last_look(self, deadline: float) -> None:
-        """Scan until of every file it is known what it is: one of its own or a copy, moved or gone."""
+    async def _scan_until_settled(self, deadline: float) -> None:
+        """Scan until it is known of every file whether it is new, a copy, moved or gone."""
         loop = asyncio.get_running_loop()
         while True:
-            scan = await self._scan(full=True)
-            self._has_looked = (
+            scan = await self._try_to_scan(full=True)
+            self._has_scanned = (
                 scan is not None
                 and not scan.waiting
-                and not await self.pipeline.work(self._is_searching)
+                and not await self.worker.run(lambda context: context.intake.is_searching())
             )
-            if self._has_looked or loop.time() >= deadline:
+            if self._has_scanned or loop.time() >= deadline:
                 return
             await asyncio.sleep(min(self._poll_seconds / 4, max(deadline - loop.time(), 0.0)))
 
-    def _is_searching(self) -> bool:
-        """Worker thread: a file that some sink does not have is gone from its place, and not yet
-        given up.
-        """
-        views = self.pipeline.collector.segments().values()
-        return any(
-            view.state in ("missing", "ended") and self.pipeline.required_offset(view) < view.size
-            for view in views
-        )
 
-    def _begin_drain(self) -> dict[int, int]:
-        """Worker thread: what is to be delivered is where each segment ends now; of an archive that
-        has not been read through, nobody knows.
-        """
-        views = self.pipeline.collector.segments()
-        target = {
-            segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize
-            for segment, view in views.items()
-        }
-        self.pipeline.begin_drain(target)
-        return target
-
-    def _result(self) -> DrainResult:
-        """Worker thread: what is there and was not delivered."""
-        left: list[LeftBehind] = []
-        torn: list[LeftBehind] = []
-        views = self.pipeline.collector.segments()
-        for route in self.pipeline.routes.values():
-            if not route.options.required:
-                continue
-            for segment, view in views.items():
-                end = (
-                    view.size
-                    if route.target is None
-                    else min(view.size, route.target.get(segment, view.size))
-                )
-                offset = route.committed.get(segment, BEGINNING).offset
-                if (
-                    offset < end
-                    and route.takes(view.segment.source)
-                    and view.state not in ("lost", "spent")
-                ):
-                    what = LeftBehind(
-                        route.name,
-                        view.segment.source,
-                        printable(view.segment.path),
-                        segment,
-                        offset,
-                        end,
-                    )
-                    (torn if route.state == "drained" and self._is_torn(what) else left).append(
-                        what
-                    )
-            left += [
-                _not_redriven(route.name, entry.line)
-                for entry in self.pipeline.journal.asked(route.name)
-            ]
-        return DrainResult(tuple(left), tuple(torn), self._has_looked)
-
-    def _is_torn(self, rest: LeftBehind) -> bool:
-        """What is left of the segment is the beginning of one line, and nothing that only cannot be
-        read.
-        """
-        parts = self.pipeline.collector.read_range(rest.segment, rest.offset, rest.size)
-        first = next(parts, None) if parts is not None else None
-        return first is not None and b"\n" not in first
+def _scan(context: WorkerContext, *, full: bool) -> Found:
+    return context.intake.scan(full=full)
 
 
-def _not_redriven(sink: str, line: QuarantinedLine) -> LeftBehind:
-    return LeftBehind(sink, line.source, printable(line.path), line.segment, line.start, line.end)
+def _replace(context: WorkerContext, removed: Sequence[str], make: MakeSinks) -> list[SinkState]:
+    made = make(context)
+    context.intake.replace_sinks(removed, [cursors for _, cursors in made])
+    return [state for state, _ in made]

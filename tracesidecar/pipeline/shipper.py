@@ -1,4 +1,4 @@
-"""Plan, send and commit one batch; and finish what was planned and not committed."""
+"""The commit protocol: plan, send and commit a batch; and finish what was not committed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar, cast
+from typing import ParamSpec, cast
 
 import structlog
 
@@ -18,200 +18,183 @@ from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Batch, Checkpoint
 from tracesidecar.pipeline.replay import (
-    ReplaySource,
-    as_arrived,
+    adopt_stored,
     is_undecided,
-    locate,
+    locate_rejected,
     planned_manifest,
+    reached_by,
     rebuild,
-    settled_by,
 )
-from tracesidecar.pipeline.sink_state import SinkState
+from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.sinks import Store
 
 log = structlog.get_logger()
 P = ParamSpec("P")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What the journal has of a batch now: how far the sink is, and what was refused."""
-
-    reached: Mapping[int, Checkpoint]
-    quarantined: tuple[QuarantinedLine, ...] = ()
-
 
 PAUSE_SECONDS = 1.0
 """How long to wait for a journal that cannot be written, or for a file that may come back."""
 
 
-class Worker(Protocol):
-    """Runs a function in the worker thread."""
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the journal has of a batch now: the checkpoints reached, and the lines rejected."""
 
-    async def __call__(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
+    reached: Mapping[int, Checkpoint]
+    quarantined: tuple[QuarantinedLine, ...] = ()
 
 
 class Shipper:
-    """Brings batches to their sinks, with the journal before and after."""
+    """Brings batches to their sinks, with the journal before and after. For the event loop."""
 
     def __init__(
         self,
         journal: Journal,
-        material: ReplaySource,
         metrics: Metrics,
+        worker: WorkerThread[WorkerContext],
         *,
-        work: Worker,
         at: Callable[[str], None],
     ) -> None:
+        """`at` is called at named points, so that tests can end the process there."""
         self._journal = journal
-        self._material = material
         self._metrics = metrics
-        self._work = work
+        self._worker = worker
         self._at = at
 
-    async def ship(self, route: SinkState, built: PreparedBatch) -> Committed:
+    async def ship(self, sink: SinkState, prepared: PreparedBatch) -> Committed:
         """Plan, send, commit."""
-        refused: tuple[QuarantinedLine, ...] = ()
-        if built.batch is not None:
-            await self._write(route, self._journal.plan, built.plan)
+        rejected: tuple[QuarantinedLine, ...] = ()
+        if prepared.batch is not None:
+            await self._write(sink, self._journal.plan, prepared.plan)
             self._at("planned")
             self._at("sending")
-            records = await route.delivery.send(built.batch)
+            records = await sink.delivery.send(prepared.batch)
             self._at("sent")
-            reasons = {record.index: record.reason for record in records}
-            refused = (
-                await self._work(
-                    locate, built.plan, route.form.form, reasons, self._material, route.committed
-                )
-                if reasons
-                else ()
-            )
-        await self._commit(route, built, built.quarantined + refused)
-        return Committed(built.reached, built.quarantined + refused)
+            if records:
+                reasons = {record.index: record.reason for record in records}
+                rejected = await self._worker.run(locate_rejected, prepared.plan, reasons)
+        quarantined = prepared.quarantined + rejected
+        await self._commit(sink, prepared, quarantined)
+        return Committed(prepared.reached, quarantined)
 
-    async def repeat(self, route: SinkState, plan: Plan) -> Committed:
-        """Finish a plan: the same bytes under the same id, or known not to be.
+    async def replay(self, sink: SinkState, plan: Plan) -> Committed:
+        """Finish a plan: send the same bytes under the same id, or report that they differ.
 
-        Waits while a file of it may still be found again.
+        Waits as long as a file of the plan may still be found again.
         """
-        while await self._work(is_undecided, plan, self._material.pieces):
-            log.warning("sink.plan_waits_for_source", sink=route.name, batch=plan.id)
+        while await self._worker.run(is_undecided, plan):
+            log.warning("sink.plan_waits_for_source", sink=sink.name, batch=plan.id)
             await asyncio.sleep(PAUSE_SECONDS)
-        rebuilt = await self._work(rebuild, plan, route.form, self._material, route.committed)
-        built = rebuilt.built
-        if built is None or built.batch is None or (rebuilt.is_partial and route.form.is_store):
-            return await self._give_up(route, plan, built)
-        if not rebuilt.is_same:
+        replayed = await self._worker.run(rebuild, plan)
+        prepared = replayed.prepared
+        if (
+            prepared is None
+            or prepared.batch is None
+            or (replayed.is_partial and sink.spec.is_store)
+        ):
+            return await self._give_up(sink, plan, prepared)
+        if not replayed.is_same:
             log.warning(
                 "sink.repeat_differs",
-                sink=route.name,
+                sink=sink.name,
                 batch=plan.id,
-                upgraded=plan.fingerprint != built.plan.fingerprint,
+                upgraded=plan.fingerprint != prepared.plan.fingerprint,
             )
-        if built.plan.manifest != plan.manifest:
-            built = as_arrived(built, plan, await self._there(route, plan))
-        log.info("sink.repeating", sink=route.name, batch=plan.id, lines=plan.lines)
-        return await self.ship(route, built)
+        if prepared.plan.manifest != plan.manifest:
+            prepared = adopt_stored(prepared, plan, await self._stored(sink, plan))
+        log.info("sink.repeating", sink=sink.name, batch=plan.id, lines=plan.lines)
+        return await self.ship(sink, prepared)
 
     async def _give_up(
-        self, route: SinkState, plan: Plan, found: PreparedBatch | None
+        self, sink: SinkState, plan: Plan, partial: PreparedBatch | None
     ) -> Committed:
-        """Its source changed: what is already there counts as settled; the rest is read again where
-        it can be, and else reported lost.
+        """Commit a plan whose source has changed, so that it cannot be sent again as a whole.
+
+        If the store has all of it, it counts as delivered. Otherwise its ranges are read again in
+        new batches, and what cannot be read is reported as lost.
         """
-        arrived = route.form.is_store and {
+        arrived = sink.spec.is_store and {
             each.name for each in plan.objects[:-1] or plan.objects
-        } <= await self._there(route, plan)
-        log.warning("sink.plan_source_changed", sink=route.name, batch=plan.id, arrived=arrived)
+        } <= await self._stored(sink, plan)
+        log.warning("sink.plan_source_changed", sink=sink.name, batch=plan.id, arrived=arrived)
         if arrived and plan.manifest:
-            await route.delivery.send(
-                Batch(
-                    plan.id,
-                    plan.time,
-                    (),
-                    planned_manifest(plan, plan.manifest),
-                    0,
-                    0,
-                    plan.fingerprint,
-                )
+            manifest = planned_manifest(plan, plan.manifest)
+            await sink.delivery.send(
+                Batch(plan.id, plan.time, (), manifest, 0, 0, plan.fingerprint)
             )
-        reached = settled_by(plan, found.reached if found else {}) if arrived else {}
-        quarantined = found.quarantined if found and arrived else ()
+        reached = reached_by(plan, partial.reached if partial else {}) if arrived else {}
+        quarantined = partial.quarantined if partial and arrived else ()
         commit = Commit(
-            route.name, plan.id, reached, quarantined, redriven=plan.redriven if arrived else ()
+            sink.name, plan.id, reached, quarantined, redriven=plan.redriven if arrived else ()
         )
-        await self._write(route, self._journal.commit, commit, self._at)
+        await self._write(sink, self._journal.commit, commit, self._at)
         return Committed(reached, quarantined)
 
-    async def _there(self, route: SinkState, plan: Plan) -> set[str]:
-        """The names of the plan's objects that are there."""
-        store = cast("Store", route.delivery.sink)
+    async def _stored(self, sink: SinkState, plan: Plan) -> set[str]:
+        """Return the names of the plan's objects that the store has."""
+        store = cast("Store", sink.delivery.sink)
         return {
-            each.name for each in plan.objects if await route.delivery.ask(store.exists, each.name)
+            each.name for each in plan.objects if await sink.delivery.ask(store.exists, each.name)
         }
 
     async def _commit(
-        self, route: SinkState, built: PreparedBatch, quarantined: tuple[QuarantinedLine, ...]
+        self, sink: SinkState, prepared: PreparedBatch, quarantined: tuple[QuarantinedLine, ...]
     ) -> None:
-        batch = built.batch
-        lines = built.lines - sum(bool(line.sink) for line in quarantined) if batch else 0
+        batch = prepared.batch
+        lines = prepared.lines - sum(bool(line.sink) for line in quarantined) if batch else 0
         size = batch.size_bytes if batch else 0
-        plan_id = built.plan.id if batch else None
         commit = Commit(
-            route.name,
-            plan_id,
-            built.reached,
+            sink.name,
+            prepared.plan.id if batch else None,
+            prepared.reached,
             quarantined,
             lines=lines,
             bytes=size,
-            redriven=built.plan.redriven,
+            redriven=prepared.plan.redriven,
         )
-        await self._write(route, self._journal.commit, commit, self._at)
+        await self._write(sink, self._journal.commit, commit, self._at)
         for line in quarantined:
             if line.sink:
                 self._metrics.quarantined_lines.labels(line.source, line.reason).inc()
-        self._metrics.delivered_lines.labels(route.name).inc(lines)
-        self._metrics.delivered_bytes.labels(route.name).inc(size)
+        self._metrics.delivered_lines.labels(sink.name).inc(lines)
+        self._metrics.delivered_bytes.labels(sink.name).inc(size)
         log.debug(
             "sink.committed",
-            sink=route.name,
-            batch=built.plan.id,
+            sink=sink.name,
+            batch=prepared.plan.id,
             lines=lines,
             quarantined=len(quarantined),
         )
 
     async def _write(
-        self, route: SinkState, write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+        self, sink: SinkState, write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Write to the journal.
+        """Write to the journal; wait as long as it cannot be written (its disk is full).
 
-        While it cannot be written (its disk is full), the sink waits: nothing is read or sent for
-        it.
+        Nothing is read or sent for the sink meanwhile.
         """
         while True:
             try:
-                await _to_the_end(write, *args, **kwargs)
+                await _run_to_the_end(write, *args, **kwargs)
             except sqlite3.OperationalError as error:
-                route.state = "waiting for the journal"
+                sink.enter(SinkPhase.WAITING_FOR_JOURNAL)
                 log.error(
                     "journal.unwritable",
-                    sink=route.name,
+                    sink=sink.name,
                     problem=str(error),
                     remedy="make room for the state directory; it goes on by itself",
                 )
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                route.state = "running"
+                sink.enter(SinkPhase.RUNNING)
                 return
 
 
-async def _to_the_end(write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call a function in a thread.
+async def _run_to_the_end(write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Run the write in a thread. If cancelled, still wait for it to finish.
 
-    Who is cancelled meanwhile waits for its end: a successor must find the journal as it will stay.
+    The next reader must see the journal in its final state.
     """
     writing = asyncio.get_running_loop().run_in_executor(
         None, functools.partial(write, *args, **kwargs)

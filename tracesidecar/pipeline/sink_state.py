@@ -1,126 +1,174 @@
-"""Where one sink is in every segment, and which segments have something for it."""
+"""One sink as the event loop sees it: what it does, and when it last got on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from enum import Enum
 
-from tracesidecar.batch.builder import BatchSpec
+from tracesidecar.batch.encoding import BatchSpec
 from tracesidecar.deliver.delivery import Delivery
-from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.sinks import SinkOptions
 
-TOGETHER_BYTES = 64 << 20
-"""Sinks that are no further apart than this walk side by side; one that has a backlog walks alone.
-"""
 LEAD_BYTES = 1 << 20
-"""So far ahead of a sink that is sending the caches still hold what it will want next."""
+"""How far a sink may be ahead of one that is sending: the caches still hold what that needs next."""
 SENDING_SECONDS = 0.5
-"""A sink that is ahead waits no longer than this for one that sends, or than its own last sending
-took: slower ones read for themselves.
+"""How long a sink that is ahead waits at least for one that is sending. It waits as long as its own
+last sending took, if that is longer; slower sinks read for themselves.
 """
 
 
-@dataclass(slots=True)
-class SinkState:
-    """One sink's own way through the files.
+class SinkPhase(Enum):
+    """What a sink is doing, as `/status` and the journal call it."""
 
-    `committed` is what the journal has; `reading` runs ahead of it while a batch fills; `ready` are
-    segments that may have more, in turn, with the time since when. `read_bytes` counts source bytes
-    taken, less those that are read again; `is_filling`: a batch is being filled, `filled_at` is
-    when that last ended, and `sending_seconds` how long the batch before then took to arrive.
-    `target` limits a drain to what was there when it began: segment → size in bytes. `is_asked`:
-    refused lines may have been asked for; `is_waiting`: some were for which it is too early.
+    CONNECTING = "connecting"
+    RUNNING = "running"
+    DRAINED = "drained"
+    STOPPED = "halted"
+    RESTARTING = "restarting"
+    WAITING_FOR_JOURNAL = "waiting for the journal"
+
+
+class SinkState:
+    """What the event loop knows of one sink; its place in the files is in `SinkCursors`.
+
+    Only methods change it.
     """
 
-    options: SinkOptions
-    delivery: Delivery
-    form: BatchSpec
-    committed: dict[int, Checkpoint]
-    buffer_bytes: int
-    reading: dict[int, Checkpoint] = field(default_factory=dict)
-    ready: OrderedDict[int, float] = field(default_factory=OrderedDict)
-    behind_since: dict[int, float] = field(default_factory=dict)
-    target: dict[int, int] | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    read_bytes: int = 0
-    is_filling: bool = False
-    filled_at: float = -SENDING_SECONDS
-    sending_seconds: float = 0.0
-    progressed_at: float = 0.0
-    state: str = "connecting"
-    held_bytes: int = 0
-    is_asked: bool = True
-    is_waiting: bool = False
+    def __init__(
+        self,
+        options: SinkOptions,
+        spec: BatchSpec,
+        delivery: Delivery,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` is in seconds and never goes back."""
+        self.options = options
+        self.spec = spec
+        self.delivery = delivery
+        self._clock = clock
+        self._phase = SinkPhase.CONNECTING
+        self._news = asyncio.Event()
+        self._is_draining = False
+        self._is_filling = False
+        self._filled_at = -SENDING_SECONDS
+        self._sending_seconds = 0.0
+        self._progressed_at = clock()
+        self._has_redrives = True
+        self._are_redrives_waiting = False
 
     @property
     def name(self) -> str:
         """The sink's name."""
         return self.options.name
 
-    def takes(self, source: str) -> bool:
-        """Tell whether the sink wants this source."""
-        return self.options.takes(source)
+    # ---------------------------------------------------------------- phases
 
-    def cursor(self, segment: int) -> Checkpoint:
-        """Where to read next."""
-        return self.reading.get(segment) or self.committed.get(segment, BEGINNING)
+    @property
+    def phase(self) -> SinkPhase:
+        """What the sink is doing."""
+        return self._phase
 
-    def is_ahead_of(self, other: SinkState, now: float) -> bool:
-        """Tell whether the other reads what this one has read a moment ago, or is about to: waiting
-        for it costs less than cleaning twice.
+    @property
+    def progressed_at(self) -> float:
+        """When the last batch was committed, by the clock; at first, when the sink was made."""
+        return self._progressed_at
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the sink ends once it has delivered what was there when the drain began."""
+        return self._is_draining
+
+    def enter(self, phase: SinkPhase) -> None:
+        """Note what the sink does from now on."""
+        self._phase = phase
+
+    def begin_drain(self) -> None:
+        """End once everything is delivered."""
+        self._is_draining = True
+        self._news.set()
+
+    # ---------------------------------------------------------------- filling and sending
+
+    def begin_filling(self) -> None:
+        """A batch begins to fill."""
+        self._is_filling = True
+
+    def end_filling(self) -> None:
+        """The batch is full or complete; what follows is sending."""
+        self._is_filling, self._filled_at = False, self._clock()
+
+    def end_sending(self) -> None:
+        """The batch is committed."""
+        self._sending_seconds = self._clock() - self._filled_at
+
+    def progress(self) -> None:
+        """The journal has more of this sink than before."""
+        self._progressed_at = self._clock()
+        self._has_redrives = self._has_redrives or self._are_redrives_waiting
+
+    def allowed_lead(self, other: SinkState) -> int | None:
+        """Return how many bytes this sink may be ahead of another that is not far behind.
+
+        The other one reads what this one has read a moment ago, or is about to: to wait for it
+        costs less than to clean everything twice. None: do not wait for it.
         """
-        lead = self.read_bytes - other.read_bytes
-        if not other.ready or not 0 < lead <= TOGETHER_BYTES:
-            return False
-        is_sending = not other.delivery.circuit.failures and now - other.filled_at < max(
-            SENDING_SECONDS, self.sending_seconds
+        if other._is_filling:
+            return 0
+        patience = max(SENDING_SECONDS, self._sending_seconds)
+        is_sending = (
+            not other.delivery.circuit.failures and self._clock() - other._filled_at < patience
         )
-        return other.is_filling or (is_sending and lead > LEAD_BYTES)
+        return LEAD_BYTES if is_sending else None
 
-    def has_passed(self, segment: int, offset: int) -> bool:
-        """Tell whether the sink has committed beyond an offset."""
-        return segment in self.committed and self.committed[segment].offset > offset
+    # ---------------------------------------------------------------- news
 
-    def offer(self, segment: int, now: float) -> None:
-        """There may be something new in the segment."""
-        if segment not in self.ready:
-            self.ready[segment] = now
-        self.behind_since.setdefault(segment, now)
+    def wake(self) -> None:
+        """There may be something to read."""
+        self._news.set()
 
-    def read_all(self, segment: int) -> None:
-        """Nothing whole is left to read in the segment for now."""
-        if segment not in self.reading:
-            self.behind_since.pop(segment, None)
+    def clear_news(self) -> None:
+        """Forget earlier news, before looking for something to read."""
+        self._news.clear()
 
-    def advance(self, reached: Mapping[int, Checkpoint], now: float) -> None:
-        """The journal has these checkpoints now."""
-        self.progressed_at = now
-        for segment, checkpoint in reached.items():
-            self.committed[segment] = checkpoint
-            if self.reading.get(segment) == checkpoint:
-                del self.reading[segment]
-            if segment in self.ready:
-                self.behind_since[segment] = self.ready[segment]
-            else:
-                self.behind_since.pop(segment, None)
+    async def wait_for_news(self, seconds: float | None = None) -> bool:
+        """Wait for news; return whether they came in time."""
+        if seconds is None:
+            return await self._news.wait()
+        return await happens(self._news, seconds)
 
-    def rewind(self, now: float) -> None:
-        """Forget what was read and not committed: it is read again."""
-        for segment, at in self.reading.items():
-            self.read_bytes -= at.offset - self.committed.get(segment, BEGINNING).offset
-            self.offer(segment, now)
-        self.reading.clear()
-        self.held_bytes = 0
+    # ---------------------------------------------------------------- redriving
 
-    def forget_all_but(self, known: Container[int]) -> None:
-        """Drop what is remembered of segments that are over."""
-        self.committed = {segment: at for segment, at in self.committed.items() if segment in known}
+    @property
+    def has_redrives(self) -> bool:
+        """Whether the journal may have requests to redrive rejected lines."""
+        return self._has_redrives
 
-    def is_over(self, segment: int) -> bool:
-        """In a drain: what was there when it began has been read."""
-        return self.target is not None and self.cursor(segment).offset >= self.target.get(
-            segment, 0
-        )
+    @property
+    def are_redrives_waiting(self) -> bool:
+        """Whether it is too early for some of the requests."""
+        return self._are_redrives_waiting
+
+    def request_redrives(self) -> None:
+        """Look for requests in the journal soon."""
+        self._has_redrives = True
+        self._news.set()
+
+    def begin_redrives(self) -> None:
+        """All requests that are in the journal now are being handled."""
+        self._has_redrives = False
+
+    def defer_redrives(self, *, are_waiting: bool) -> None:
+        """Note whether some requests must wait, until the sink or their file is further."""
+        self._are_redrives_waiting = are_waiting
+
+
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event; return whether it was set in time."""
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

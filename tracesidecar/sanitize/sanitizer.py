@@ -105,6 +105,7 @@ class Sanitizer:
             start=chunk.start,
             end=chunk.end,
             data=redacted.data,
+            next=chunk.next,
             lines=valid.lines - len(redacted.failed),
             rejected=(*chunk.rejected, *(self._refusal(chunk, *each) for each in sorted(refused))),
             redactions=tuple(sorted(redacted.cuts.items())),

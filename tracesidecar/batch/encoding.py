@@ -1,0 +1,55 @@
+"""What shapes the batches of one sink: the unit of delivery, the format, limits and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracesidecar.encode.formats import Content
+from tracesidecar.encode.jsonl import EXTENSIONS
+from tracesidecar.encode.lake_layout import Format
+from tracesidecar.model import Compression
+from tracesidecar.sinks import DeliveryUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the records of a batch are encoded.
+
+    `record_limit_bytes` is the most that one record may have, 0 for no limit.
+    """
+
+    takes: DeliveryUnit
+    format: Format = "raw"
+    content: Content = "full"
+    compression: Compression = "gzip"
+    record_limit_bytes: int = 0
+
+    @property
+    def interprets(self) -> bool:
+        """Whether the sink needs events, and not only lines."""
+        return self.format != "raw" or self.takes == "records"
+
+    @property
+    def is_store(self) -> bool:
+        """Whether the sink keeps objects by name, with a manifest."""
+        return self.takes == "objects"
+
+    @property
+    def extension(self) -> str:
+        """What the names of objects end in."""
+        return ".parquet" if self.format == "parquet" else EXTENSIONS[self.compression]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec(Encoding):
+    """Everything that shapes the batches of one sink.
+
+    `fingerprint` identifies what shapes the bytes; `labels` are per source and go into the
+    manifest.
+    """
+
+    sink: str
+    host: str
+    fingerprint: str
+    rules: str
+    labels: dict[str, dict[str, str]]

@@ -1,0 +1,31 @@
+"""The times that an event gets from its batch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tracesidecar.dialects import Event
+
+EARLIEST_DAY = "2020-01-01"
+"""An event before this day was written by a host whose clock was wrong."""
+
+
+class BatchClock:
+    """Gives events their ingest time, and the batch's time if theirs is missing or impossible."""
+
+    def __init__(self, at: int) -> None:
+        """Take the batch's time, in seconds since the epoch."""
+        moment = datetime.fromtimestamp(at, UTC)
+        self._time = moment.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+        self._latest_day = (moment + timedelta(days=1)).strftime("%Y-%m-%d")
+
+    def date(self, event: Event) -> Event:
+        """Return the event as this batch has it: a copy, because other sinks share the original.
+
+        The copy is shallow; it costs less than half a percent of interpreting the event.
+        """
+        own: Event = event.__copy__()  # type: ignore[attr-defined] # every msgspec.Struct has it
+        own.ingest_time = self._time
+        if own.event_time is None or not (EARLIEST_DAY <= own.event_time[:10] <= self._latest_day):
+            own.event_time, own.event_time_source = self._time, "ingest"
+        return own

@@ -1,0 +1,162 @@
+"""The batches of all sinks while they fill, a step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.model import Checkpoint, CleanChunk
+from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.event_cache import EventCache
+from tracesidecar.pipeline.intake import Intake
+from tracesidecar.pipeline.line_locator import LineLocator
+from tracesidecar.pipeline.path_labels import PathLabels
+from tracesidecar.pipeline.rejected_lines import too_large_lines
+from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.tail.tailer import Tailer
+
+log = structlog.get_logger()
+
+STEP_BYTES = 4 << 20
+"""How much the sinks take at most in one round of steps. Each sink gets its share of it, and finds
+in the cache what the one before it has read.
+"""
+TOGETHER_BYTES = 64 << 20
+"""Sinks that are no further apart than this go side by side; one with a backlog goes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step of filling did.
+
+    `taken_bytes` counts source bytes. `is_ahead`: nothing was taken, so that a slower sink can
+    catch up. `has_more`: some segment may have more for the sink.
+    """
+
+    taken_bytes: int
+    is_empty: bool
+    is_full: bool
+    has_more: bool
+    is_ahead: bool = False
+
+
+class BatchFiller:
+    """Fills one batch for each sink. Lives in the worker thread."""
+
+    def __init__(
+        self,
+        *,
+        tailer: Tailer,
+        chunks: ChunkReader,
+        events: EventCache,
+        locator: LineLocator,
+        labels: PathLabels,
+        intake: Intake,
+        clock: Callable[[], float],
+        at: Callable[[str], None],
+    ) -> None:
+        self._tailer = tailer
+        self._chunks = chunks
+        self._events = events
+        self._locator = locator
+        self._labels = labels
+        self._intake = intake
+        self._clock = clock
+        self._at = at
+        self._builders: dict[str, BatchBuilder] = {}
+        self._are_writers_gone = False
+        self._has_read = False
+
+    def end_writers(self) -> None:
+        """From now on no file grows any more: take last lines without a newline, too."""
+        self._are_writers_gone = True
+
+    def fill(self, name: str, slower: Mapping[str, int], *, is_draining: bool) -> Step:
+        """Take up to a step's worth of chunks for a sink, one from each ready segment in turn.
+
+        `slower` are the sinks to wait for: name → the lead in bytes that this sink may have.
+        """
+        sink = self._intake.sinks[name]
+        builder = self._builders.setdefault(name, BatchBuilder(sink.spec))
+        if not is_full(builder, sink) and any(
+            self._leads(sink, other, lead) for other, lead in slower.items()
+        ):
+            return self._step(sink, builder, 0, is_ahead=True)
+        taken, step_bytes = 0, STEP_BYTES // max(len(self._intake.sinks), 1)
+        while sink.has_ready and taken < step_bytes and not is_full(builder, sink):
+            taken += self._fill_from_next(sink, builder, is_draining=is_draining)
+        sink.hold(builder.held_bytes)
+        return self._step(sink, builder, taken)
+
+    def close(self, name: str) -> PreparedBatch:
+        """Close the sink's batch; the next `fill` begins a new one."""
+        return self._builders.pop(name).close()
+
+    def discard(self, name: str) -> None:
+        """Drop the sink's batch."""
+        self._builders.pop(name, None)
+
+    def _leads(self, sink: SinkCursors, other: str, allowed: int) -> bool:
+        slower = self._intake.sinks.get(other)
+        return (
+            slower is not None
+            and slower.has_ready
+            and allowed < sink.read_bytes - slower.read_bytes <= TOGETHER_BYTES
+        )
+
+    def _step(
+        self, sink: SinkCursors, builder: BatchBuilder, taken: int, *, is_ahead: bool = False
+    ) -> Step:
+        return Step(
+            taken, builder.is_empty, is_full(builder, sink), sink.has_ready, is_ahead=is_ahead
+        )
+
+    def _fill_from_next(
+        self, sink: SinkCursors, builder: BatchBuilder, *, is_draining: bool
+    ) -> int:
+        """Take a chunk of the next ready segment; return how many source bytes it has."""
+        segment, since = sink.next_ready()
+        if sink.is_finished(segment):
+            return 0
+        view = self._tailer.segments().get(segment)
+        final = view is not None and (view.is_writer_gone or self._are_writers_gone)
+        at = sink.cursor(segment)
+        clean = self._chunks.next(
+            segment, at, final=final, flush=final or is_draining, now=self._clock()
+        )
+        if clean is None:
+            sink.exhaust(segment)
+            return 0
+        if not self._has_read:
+            self._has_read = True
+            log.info("pipeline.first_read")
+        self._at("read")
+        self._add(sink, builder, clean, at)
+        sink.take(segment, builder.reached[segment], since)
+        return clean.end - clean.start
+
+    def _add(
+        self, sink: SinkCursors, builder: BatchBuilder, clean: CleanChunk, at: Checkpoint
+    ) -> None:
+        segment = clean.segment
+        label = self._labels.label(segment.id, segment.path)
+        if sink.spec.interprets:
+            events, state = self._events.interpret(clean, at.state)
+            too_large = builder.add(clean, label, events, state)
+        else:
+            too_large = builder.add(clean, label)
+        if too_large:
+            builder.quarantine(too_large_lines(clean, too_large, sink.name, self._locator))
+
+
+def is_full(builder: BatchBuilder, sink: SinkCursors) -> bool:
+    """Return whether a batch has reached a limit of its sink."""
+    limits = sink.options.batch
+    return not builder.is_empty and (
+        builder.size_bytes >= limits.bytes
+        or builder.lines >= limits.lines
+        or builder.held_bytes >= sink.buffer_bytes
+    )

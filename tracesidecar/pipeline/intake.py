@@ -1,0 +1,176 @@
+"""Discovery, offers to the sinks, acknowledgements to the tailer, and losses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tracesidecar.journal.journal import Journal
+from tracesidecar.model import Checkpoint
+from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.losses import Losses
+from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.tail.segments import Scan, SegmentView
+from tracesidecar.tail.tailer import Tailer
+
+FEW_SEGMENTS = 1000
+"""So many segments that are over may be remembered: searching for them costs more than they take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a scan found, and the names of the sinks that have something to read."""
+
+    scan: Scan
+    ready: frozenset[str]
+
+
+class Intake:
+    """What stands between the files and the sinks. Lives in the worker thread."""
+
+    def __init__(
+        self,
+        tailer: Tailer,
+        chunks: ChunkReader,
+        journal: Journal,
+        losses: Losses,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tailer = tailer
+        self._chunks = chunks
+        self._journal = journal
+        self._losses = losses
+        self._clock = clock
+        self._retained: frozenset[int] = frozenset()
+        self._sinks: dict[str, SinkCursors] = {}
+        self._last_scan: Scan | None = None
+        self._scanned_at = clock()
+
+    @property
+    def sinks(self) -> Mapping[str, SinkCursors]:
+        """Where each sink is, by name."""
+        return self._sinks
+
+    @property
+    def last_scan(self) -> Scan | None:
+        """The last scan, None before the first has ended."""
+        return self._last_scan
+
+    @property
+    def scanned_at(self) -> float:
+        """When the last scan began, by the clock."""
+        return self._scanned_at
+
+    def replace_sinks(self, removed: Iterable[str], added: Sequence[SinkCursors]) -> None:
+        """Serve other sinks in place of some, in one step: what a new one needs is not released."""
+        kept = {name: sink for name, sink in self._sinks.items() if name not in removed}
+        self._sinks = kept | {sink.name: sink for sink in added}
+
+    # ---------------------------------------------------------------- discovery
+
+    def scan(self, *, full: bool) -> Found:
+        """Scan, offer what may have something new to the sinks, and account for what is lost."""
+        now, sinks = self._clock(), self._sinks.values()
+        scan = self._tailer.scan(now, full=full)
+        views = self._tailer.segments()
+        for segment in dict.fromkeys((*scan.changed, *self._chunks.overdue(now))):
+            view = views.get(segment)
+            if view is None:
+                continue
+            takers = [sink for sink in sinks if sink.takes(view.segment.source)]
+            for sink in takers:
+                sink.offer(segment, now)
+            if not takers:
+                self._tailer.settled(segment, view.size)
+        self._last_scan, self._scanned_at = scan, now
+        self._losses.take(scan.losses, sinks)
+        self._forget(scan.files)
+        return Found(scan, frozenset(sink.name for sink in sinks if sink.has_ready))
+
+    def offer_backlog(self, name: str) -> None:
+        """Offer a sink every segment that is known to hold more than the sink has."""
+        sink, now = self._sinks[name], self._clock()
+        for segment, view in self._tailer.segments().items():
+            if sink.takes(view.segment.source) and sink.cursor(segment).offset < view.size:
+                sink.offer(segment, now)
+
+    def begin_drain(self) -> int:
+        """Let no sink read beyond what is there now, nor wait for the end of an open message.
+
+        The end of an archive that has not been read through is not known, so it has no limit.
+        Return the number of segments.
+        """
+        views, now = self._tailer.segments(), self._clock()
+        target = {
+            segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize
+            for segment, view in views.items()
+        }
+        for sink in self._sinks.values():
+            sink.limit(target)
+            for segment in self._chunks.waiting():
+                if segment in views and sink.takes(views[segment].segment.source):
+                    sink.offer(segment, now)
+        return len(target)
+
+    def _forget(self, known: int) -> None:
+        """Drop what is remembered of segments that are over, once that is more than half of it."""
+        sinks = self._sinks.values()
+        if any(sink.known_segments > 2 * known + FEW_SEGMENTS for sink in sinks):
+            views = self._tailer.segments()
+            self._chunks.forget_all_but(views)
+            for sink in sinks:
+                sink.forget_all_but(views)
+
+    # ---------------------------------------------------------------- acknowledgements
+
+    def retain_rejected(self) -> None:
+        """Have the tailer keep the files that alone have the bytes of rejected lines, and no others."""
+        self._retained = self._journal.quarantined_segments()
+        self._tailer.retain(self._retained)
+
+    def commit(
+        self, name: str, reached: Mapping[int, Checkpoint], rejected_in: Iterable[int]
+    ) -> None:
+        """The journal has these checkpoints of a sink, so the tailer may release the bytes before.
+
+        It keeps the segments `rejected_in`, which alone have the bytes of rejected lines.
+        """
+        if fresh := frozenset(rejected_in) - self._retained:
+            self._retained |= fresh
+            self._tailer.retain(self._retained)
+        self._sinks[name].advance(reached)
+        self.acknowledge(reached)
+
+    def rewind(self, name: str) -> None:
+        """Read again what a sink has read and not committed."""
+        if name in self._sinks:
+            self._sinks[name].rewind(self._clock())
+
+    def acknowledge(self, segments: Iterable[int]) -> None:
+        """Report to the tailer how far every sink that must have a segment has it."""
+        views = self._tailer.segments()
+        for segment in segments:
+            if segment in views:
+                self._tailer.settled(segment, self.required_offset(views[segment]))
+
+    def acknowledge_all(self) -> None:
+        """Report every segment, as the tailer expects after a start."""
+        self.acknowledge(tuple(self._tailer.segments()))
+
+    def required_offset(self, view: SegmentView) -> int:
+        """Return how far every sink that must have the segment has it.
+
+        If none must, every sink that takes it counts; if none takes it, it is its end.
+        """
+        takers = [sink for sink in self._sinks.values() if sink.takes(view.segment.source)]
+        required = [sink for sink in takers if sink.options.required] or takers
+        return min((sink.committed(view.segment.id).offset for sink in required), default=view.size)
+
+    def is_searching(self) -> bool:
+        """Return whether a file that some sink does not have is missing and not yet given up."""
+        return any(
+            view.state in ("missing", "ended") and self.required_offset(view) < view.size
+            for view in self._tailer.segments().values()
+        )

@@ -1,0 +1,66 @@
+"""Where rejected lines stand in their files, and where their bytes are sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tracesidecar.journal.sealing import Vault
+from tracesidecar.model import CleanChunk, Rejection
+from tracesidecar.sanitize.clean_chunk import line_positions
+from tracesidecar.tail.fingerprint import Fingerprinter
+from tracesidecar.tail.tailer import Tailer
+
+
+class LineLocator:
+    """Locates the lines of a chunk that a sink rejected, and seals rejected lines."""
+
+    def __init__(self, tailer: Tailer, *, key: bytes, vault: Vault | None = None) -> None:
+        """`vault` is where rejected bytes are sealed; without one they stay in the source only."""
+        self._tailer = tailer
+        self._fingerprinter = Fingerprinter(key)
+        self._vault = vault
+
+    def locate(self, clean: CleanChunk, wanted: Mapping[int, str]) -> list[Rejection]:
+        """Return rejections of accepted lines, given as index in the chunk → reason.
+
+        Returns none if the bytes cannot be read any more.
+        """
+        parts = (
+            self._tailer.read_range(clean.segment.id, clean.start, clean.end) if wanted else None
+        )
+        if parts is None:
+            return []
+        data = b"".join(parts)
+        positions = line_positions(clean, data)
+        rejections = []
+        for index, reason in sorted(wanted.items()):
+            _, offset, length = positions[index]
+            line = data[offset - clean.start : offset - clean.start + length]
+            digest = self._fingerprinter.digest(line)
+            rejections.append(Rejection(offset, offset + length, reason, digest))
+        return list(self.seal(clean.segment.id, clean.start, data, rejections))
+
+    def seal(
+        self, segment: int, start: int, data: bytes, rejections: Sequence[Rejection]
+    ) -> tuple[Rejection, ...]:
+        """Seal the rejected lines of `data`, which begins at `start`; return where they are.
+
+        A line that was too long to be read has no data, and stays a reference to the source.
+        """
+        if self._vault is None or not rejections or not data:
+            return tuple(rejections)
+        sealed = self._vault.seal(
+            segment,
+            [(each.start, data[each.start - start : each.end - start]) for each in rejections],
+        )
+        return tuple(
+            replace(each, sealed=file, sealed_at=at)
+            for each in rejections
+            for file, at in (sealed.place(each.start),)
+        )
+
+    def discard_sealed(self, files: Iterable[str]) -> None:
+        """Remove sealed files whose lines were delivered; without a vault the next start does."""
+        if self._vault is not None:
+            self._vault.discard(files)

@@ -1,0 +1,153 @@
+"""Where one sink is in every segment, and which segments have something for it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Container, Mapping
+
+from tracesidecar.batch.encoding import BatchSpec
+from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.sinks import SinkOptions
+
+
+class SinkCursors:
+    """One sink's way through the files. Lives in the worker thread.
+
+    For each segment, `committed` is what the journal has; reading is ahead of it while a batch
+    fills. Segments that may have more are ready, and take turns.
+    """
+
+    def __init__(
+        self,
+        options: SinkOptions,
+        spec: BatchSpec,
+        committed: dict[int, Checkpoint],
+        *,
+        buffer_bytes: int,
+    ) -> None:
+        """`buffer_bytes` is the memory that the sink's batch may take."""
+        self.options = options
+        self.spec = spec
+        self.buffer_bytes = buffer_bytes
+        self._committed = committed
+        self._reading: dict[int, Checkpoint] = {}
+        self._ready: OrderedDict[int, float] = OrderedDict()
+        self._behind_since: dict[int, float] = {}
+        self._target: Mapping[int, int] | None = None
+        self._read_bytes = 0
+        self._held_bytes = 0
+
+    @property
+    def name(self) -> str:
+        """The sink's name."""
+        return self.options.name
+
+    @property
+    def read_bytes(self) -> int:
+        """Source bytes taken so far, less those that will be read again."""
+        return self._read_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory taken by the batch that fills or is being sent."""
+        return self._held_bytes
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether some segment may have more."""
+        return bool(self._ready)
+
+    @property
+    def known_segments(self) -> int:
+        """How many segments the sink has committed something of."""
+        return len(self._committed)
+
+    @property
+    def behind_since(self) -> Mapping[int, float]:
+        """The segments that the destination does not have completely, with the time since when."""
+        return self._behind_since
+
+    def takes(self, source: str) -> bool:
+        """Return whether the sink takes this source."""
+        return self.options.takes(source)
+
+    def committed(self, segment: int) -> Checkpoint:
+        """Return how far the destination has the segment."""
+        return self._committed.get(segment, BEGINNING)
+
+    def has_committed(self, segment: int, offset: int) -> bool:
+        """Return whether the sink has committed beyond an offset."""
+        return segment in self._committed and self._committed[segment].offset > offset
+
+    def cursor(self, segment: int) -> Checkpoint:
+        """Return where to read next."""
+        return self._reading.get(segment) or self.committed(segment)
+
+    def is_reading(self, segment: int) -> bool:
+        """Return whether something of the segment is read and not committed."""
+        return segment in self._reading
+
+    def end(self, segment: int, size: int) -> int:
+        """Return where reading ends: at the segment's size, in a drain at its size when it began."""
+        return size if self._target is None else min(size, self._target.get(segment, size))
+
+    def is_finished(self, segment: int) -> bool:
+        """Return whether a drain has read all that the segment had when it began."""
+        return self._target is not None and self.cursor(segment).offset >= self._target.get(
+            segment, 0
+        )
+
+    def offer(self, segment: int, now: float) -> None:
+        """There may be something new in the segment."""
+        if segment not in self._ready:
+            self._ready[segment] = now
+        self._behind_since.setdefault(segment, now)
+
+    def next_ready(self) -> tuple[int, float]:
+        """Return the next ready segment and since when it is ready; it is no longer ready then."""
+        return self._ready.popitem(last=False)
+
+    def take(self, segment: int, reached: Checkpoint, since: float) -> None:
+        """The segment was read up to here; it may have more, and is ready since the same time."""
+        self._read_bytes += reached.offset - self.cursor(segment).offset
+        self._reading[segment] = reached
+        self._ready[segment] = since
+
+    def exhaust(self, segment: int) -> None:
+        """Nothing whole is left to read in the segment for now."""
+        if segment not in self._reading:
+            self._behind_since.pop(segment, None)
+
+    def hold(self, held_bytes: int) -> None:
+        """Note how much memory the sink's batch takes."""
+        self._held_bytes = held_bytes
+
+    def advance(self, reached: Mapping[int, Checkpoint]) -> None:
+        """The journal has these checkpoints now."""
+        for segment, checkpoint in reached.items():
+            self._committed[segment] = checkpoint
+            if self._reading.get(segment) == checkpoint:
+                del self._reading[segment]
+            if segment in self._ready:
+                self._behind_since[segment] = self._ready[segment]
+            else:
+                self._behind_since.pop(segment, None)
+        self._held_bytes = 0
+
+    def rewind(self, now: float) -> None:
+        """Forget what was read and not committed: it is read again."""
+        for segment, at in self._reading.items():
+            self._read_bytes -= at.offset - self.committed(segment).offset
+            self.offer(segment, now)
+        self._reading.clear()
+        self._held_bytes = 0
+
+    def limit(self, target: Mapping[int, int]) -> None:
+        """Begin a drain: read no further than these sizes, by segment."""
+        self._target = target
+
+    def forget_all_but(self, known: Container[int]) -> None:
+        """Drop what is remembered of segments that are over."""
+        self._committed = {
+            segment: at for segment, at in self._committed.items() if segment in known
+        }

@@ -1,0 +1,99 @@
+"""Everything that lives in the worker thread."""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeVar
+
+from tracesidecar.pipeline.batch_filler import BatchFiller
+from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.event_cache import EventCache
+from tracesidecar.pipeline.intake import Intake
+from tracesidecar.pipeline.line_locator import LineLocator
+from tracesidecar.pipeline.path_labels import PathLabels
+from tracesidecar.pipeline.replay_reader import ReplayReader
+from tracesidecar.sanitize import Sanitizer
+from tracesidecar.tail.tailer import Tailer
+
+T = TypeVar("T")
+
+
+class WorkerContext:
+    """The files and all that reads, cleans and interprets them. Made in the worker thread.
+
+    It is the resident of a `WorkerThread`; every attribute raises RuntimeError in another thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        tailer: Tailer,
+        sanitizer: Sanitizer,
+        chunks: ChunkReader,
+        replay: ReplayReader,
+        events: EventCache,
+        locator: LineLocator,
+        labels: PathLabels,
+        intake: Intake,
+        filler: BatchFiller,
+    ) -> None:
+        self._thread = threading.get_ident()
+        self._tailer = tailer
+        self._sanitizer = sanitizer
+        self._chunks = chunks
+        self._replay = replay
+        self._events = events
+        self._locator = locator
+        self._labels = labels
+        self._intake = intake
+        self._filler = filler
+
+    @property
+    def tailer(self) -> Tailer:
+        """Finds and reads the trace files."""
+        return self._in_thread(self._tailer)
+
+    @property
+    def sanitizer(self) -> Sanitizer:
+        """Validates and redacts."""
+        return self._in_thread(self._sanitizer)
+
+    @property
+    def replay(self) -> ReplayReader:
+        """Reads planned ranges and rejected lines again."""
+        return self._in_thread(self._replay)
+
+    @property
+    def events(self) -> EventCache:
+        """Interprets clean chunks."""
+        return self._in_thread(self._events)
+
+    @property
+    def locator(self) -> LineLocator:
+        """Finds where rejected lines stand, and seals their bytes."""
+        return self._in_thread(self._locator)
+
+    @property
+    def labels(self) -> PathLabels:
+        """Paths as they may leave the machine."""
+        return self._in_thread(self._labels)
+
+    @property
+    def intake(self) -> Intake:
+        """Discovery, and where each sink is in every file."""
+        return self._in_thread(self._intake)
+
+    @property
+    def filler(self) -> BatchFiller:
+        """The batches while they fill."""
+        return self._in_thread(self._filler)
+
+    @property
+    def cached_bytes(self) -> int:
+        """The memory taken by clean chunks and events that more than one sink may want."""
+        return self._in_thread(self._chunks).cached_bytes + self._events.cached_bytes
+
+    def _in_thread(self, part: T) -> T:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("this belongs to the worker thread: pass a function to its `run`")
+        return part

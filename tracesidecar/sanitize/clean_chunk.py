@@ -1,0 +1,79 @@
+"""The only functions beside the sanitizer that make a clean chunk, or complete one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tracesidecar.model import (
+    Checkpoint,
+    Chunk,
+    CleanChunk,
+    LinePosition,
+    Rejection,
+    Segment,
+)
+
+
+def complete(
+    clean: CleanChunk,
+    chunk: Chunk,
+    *,
+    digest: bytes,
+    rejected: tuple[Rejection, ...],
+    with_positions: bool,
+) -> CleanChunk:
+    """Return the clean chunk with what its reader knows once it is taken for delivery.
+
+    `chunk` is what `clean` was made from and ends where it ends, `digest` the keyed digest of its
+    bytes. `rejected` are the same rejections, perhaps with the place where their bytes are sealed.
+    """
+    positions, source_lines = (
+        (line_positions(clean, chunk.data), _count_lines(chunk.data)) if with_positions else ((), 0)
+    )
+    return replace(
+        clean,
+        next=chunk.next,
+        digest=digest,
+        rejected=rejected,
+        positions=positions,
+        source_lines=source_lines,
+    )
+
+
+def only_rejected(segment: Segment, rejection: Rejection) -> CleanChunk:
+    """Return the clean chunk of a line that is not even read, because it is too long."""
+    end = Checkpoint(rejection.end, b"")
+    return CleanChunk(segment, rejection.start, rejection.end, b"", end, 0, (rejection,))
+
+
+def reject_fragment(clean: CleanChunk, rejection: Rejection) -> CleanChunk:
+    """Return the clean chunk of a fragment of a streamed message, with that line rejected.
+
+    Redaction needs the other fragments, so nothing of the line may leave.
+    """
+    return replace(clean, end=rejection.end, data=b"", lines=0, rejected=(rejection,))
+
+
+def line_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
+    """Return where every accepted line stands in the segment, in order.
+
+    `data` are the source bytes of `clean`. The rejected and the blank lines are left out.
+    """
+    rejected = {rejection.end - clean.start for rejection in clean.rejected}
+    found, number, start, last = [], 0, 0, len(data)
+    while start < last:
+        newline = data.find(b"\n", start)
+        end = newline if newline >= 0 else last
+        is_blank = end == start or (data[start] in b" \t\r" and not data[start:end].strip(b" \t\r"))
+        if not is_blank and end not in rejected:
+            found.append(LinePosition(number, clean.start + start, end - start))
+        number, start = number + 1, end + 1
+    return tuple(found)
+
+
+def _count_lines(data: bytes) -> int:
+    """Count the lines in the source, including an unfinished last one.
+
+    Without data it is 1: the chunk stands for one line that was too long to be read.
+    """
+    return data.count(b"\n") + (not data.endswith(b"\n")) if data else 1
