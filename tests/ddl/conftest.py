@@ -1,4 +1,4 @@
-"""The servers that statements are tried on."""
+"""The servers that statements are run on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invented events with known totals, and a lake of them on disk as the daemon would lay it out."""
+"""Invented events with known totals, and a lake of them on disk, laid out like the daemon's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Rows = list[tuple[str, Event]]
 
 
 def event(number: int, **given: object) -> Event:
-    """Make an event with everything that is required."""
+    """Return an event with all required columns."""
     raw = json.dumps(
         {
             "n": number,
@@ -56,7 +56,7 @@ def event(number: int, **given: object) -> Event:
 def call(
     number: int, api_call_id: str | None, input_tokens: int, output_tokens: int, **given: object
 ) -> Event:
-    """Make the usage row of a model call."""
+    """Return the usage row of a model call."""
     usage: dict[str, object] = {
         "event_kind": "model_call",
         "usage_scope": "call",
@@ -80,8 +80,9 @@ def call(
 
 
 def rows() -> Rows:
-    """Three model calls in one dialect (one repeated while it streams and in a fork, one without
-    id), one in another; a conversation with only totals.
+    """Return events of three calls in one dialect, one in another, and a session with totals only.
+
+    One call is repeated while it streams and in a fork, and one has no id.
     """
     return [
         ("claude_code", event(0, event_kind="user_message", role="user", text="hello")),
@@ -133,7 +134,7 @@ def rows() -> Rows:
 
 
 CALLS = {("claude_code", 3, 117, 48), ("codex", 1, 20, 2)}
-"""(dialect, calls, input tokens, output tokens) that model_calls has to give."""
+"""(dialect, calls, input tokens, output tokens) that model_calls must give."""
 SESSIONS = {("copilot", "copilot-1", 500, 50)}
 
 
@@ -144,7 +145,7 @@ def write(
     name: str = "host-20260903T000000Z-0123456789abcdef",
     compression: Compression = "gzip",
 ) -> dict[str, bytes]:
-    """Write an object for each day and dialect; return them by name."""
+    """Write an object for each day and dialect, and return them by name."""
     partitions: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for dialect, row in given:
         partitions[(row.event_time or "")[:10], dialect].append(row)
@@ -176,7 +177,7 @@ def _parquet(events: Iterable[Event]) -> bytes:
 
 
 def as_row(dialect: str, given: Event) -> dict[str, object]:
-    """Build the row that every engine should show, times as text."""
+    """Return the row that every engine should give, with times as text."""
     return {
         **msgspec.structs.asdict(given),
         "dt": (given.event_time or "")[:10],

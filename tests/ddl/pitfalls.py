@@ -1,4 +1,4 @@
-"""What makes Athena and BigQuery fail on a lake, looked for in the bytes that were written."""
+"""What makes Athena and BigQuery fail on a lake, found in the bytes that were written."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class TwiceError(ValueError):
-    """A key stands in an object twice, in any case of letters."""
+    """An object has a key twice, in any case of letters."""
 
 
 def pitfalls(root: Path) -> Iterator[str]:
-    """Name each one found in the JSON objects below `root`."""
+    """Return each one found in the JSON objects below `root`."""
     objects = [
         path
         for path in root.rglob("*")
@@ -49,11 +49,11 @@ def pitfalls(root: Path) -> Iterator[str]:
 
 
 def of_line(line: bytes) -> Iterator[str]:
-    """Name what is wrong with one line."""
+    """Yield what is wrong with one line."""
     if len(line) > LONGEST_LINE_BYTES:
         yield "longer than 1 MiB"
     try:
-        row = json.loads(line, object_pairs_hook=_once, parse_constant=_refuse)
+        row = json.loads(line, object_pairs_hook=_once, parse_constant=_reject)
     except (TwiceError, ValueError):
         yield "not one JSON object with each key once"
         return
@@ -86,5 +86,5 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _refuse(constant: str) -> object:
+def _reject(constant: str) -> object:
     raise ValueError(constant)

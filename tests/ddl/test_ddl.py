@@ -1,4 +1,4 @@
-"""`ddl` prints what can be run as it is, for the running configuration, and makes it where it can."""
+"""`ddl` prints statements that run as they are, for the current configuration, or runs them."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_wrong_usage_ends_with_64(
 def test_duckdb_is_made_and_made_again(
     configured: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Again when there is Parquet too."""
+    """And again when there is Parquet too."""
     lake, file = configured.parent / "lake", configured.parent / "traces.duckdb"
     for form in ("json", "parquet"):
         write(lake, rows(), form)  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ def test_a_postgres_that_is_not_there_is_said_without_the_password(
 
 
 class Search(BaseHTTPRequestHandler):
-    """Says that it is OpenSearch, keeps what is put, and wants a password."""
+    """An OpenSearch that keeps what is put, and requires a password."""
 
     kept: dict[str, object]
 

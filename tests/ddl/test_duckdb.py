@@ -1,4 +1,4 @@
-"""DuckDB reads a lake through the statements that are printed."""
+"""DuckDB reads a lake through the printed statements."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_totals_are_right_over_repeats_forks_and_session_totals(
 
 
 def test_a_lake_that_is_partly_compacted_counts_each_call_once(tmp_path: Path) -> None:
-    """Also in the moment in which the objects that were rewritten are still there."""
+    """Also while the old objects remain."""
     write(tmp_path, rows(), "json")
     write(tmp_path, rows()[:6], "parquet")
     database = opened(Lake(str(tmp_path)))

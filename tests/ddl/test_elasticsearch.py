@@ -1,4 +1,4 @@
-"""The mappings are strict, and take all that is sent."""
+"""The mappings are strict, and accept everything that is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES: dict[str, object] = {"string": "x", "bigint": 1, "double": 0.5, "boole
 
 
 def full(**given: object) -> Event:
-    """Make an event in which every column has a value."""
+    """Return an event in which every column has a value."""
     values = {
         column.name: column.values[0] if column.values else EXAMPLES[column.type]
         for column in COLUMNS
@@ -39,7 +39,7 @@ def full(**given: object) -> Event:
 def strangers(
     document: Mapping[str, Any], mapping: Mapping[str, Any], path: str = ""
 ) -> Iterator[str]:
-    """Name what a strict mapping would refuse."""
+    """Yield what a strict mapping would reject."""
     for key, value in document.items():
         found = mapping["properties"].get(key)
         if found is None:

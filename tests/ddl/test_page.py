@@ -1,4 +1,4 @@
-"""The page about the columns, and the schemas for others, are what the code says."""
+"""The page of the columns and the JSON Schema are what the code says."""
 
 from __future__ import annotations
 

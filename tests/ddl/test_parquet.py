@@ -1,6 +1,4 @@
-"""Parquet files are sorted, deterministic, bounded while they fill, and have the types that engines
-want.
-"""
+"""Parquet files are sorted, deterministic, bounded in memory, and have the types of the engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes Athena and BigQuery fail is not in the bytes that are written."""
+"""The bytes that are written have nothing that makes Athena and BigQuery fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POISON = {
 
 
 def interpreted(line: bytes) -> list[bytes]:
-    """The rows that one line of no known dialect becomes."""
+    """Return the rows of one line of no known dialect."""
     found, _ = Interpreter(generic.DIALECT, host="host")(
         LineBlock("/traces/one.jsonl", [Line(line, 0, 0, len(line))], 1), None
     )

@@ -1,4 +1,4 @@
-"""PostgreSQL takes the lines of a lake by the statements that are printed, each event once."""
+"""PostgreSQL loads the lines of a lake with the printed statements, each event once."""
 
 from __future__ import annotations
 

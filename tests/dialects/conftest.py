@@ -1,4 +1,4 @@
-"""One zone for all: OpenHands writes the time of its machine."""
+"""One time zone for all tests: OpenHands writes the local time of its machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""How full each column is, by dialect, over the fixtures: `python -m tests.dialects.fill` writes
-the table into docs/dialects.md.
+"""How full each column is, by dialect, over the fixtures.
+
+`python -m tests.dialects.fill` writes the table into docs/dialects.md.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ BEGIN, END = "<!-- fill -->\n", "<!-- /fill -->\n"
 
 
 def table() -> str:
-    """Columns as rows, dialects as columns, percent of events; a column that every event has is
-    left out.
+    """Return the table: columns as rows, dialects as columns, percent of events.
+
+    A column that all events have is left out.
     """
     events: dict[str, list[Event]] = defaultdict(list)
     for fixture in fixtures():
@@ -49,7 +51,7 @@ def table() -> str:
 
 
 def page_with_table(page: str) -> str:
-    """The page with the table of today."""
+    """Return the page with the current table."""
     head, _, rest = page.partition(BEGIN)
     return head + BEGIN + table() + END + rest.partition(END)[2]
 

@@ -1,5 +1,6 @@
-"""The fixtures of every dialect, and what they become: `python -m tests.dialects.golden` writes it
-anew, to be looked at in the diff.
+"""The fixtures of every dialect, and their events.
+
+`python -m tests.dialects.golden` rewrites them; review the diff.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def fixtures() -> list[Path]:
-    """Every fixture: `<dialect>/…/<case>.jsonl`."""
+    """Return every fixture: `<dialect>/…/<case>.jsonl`."""
     return sorted(path for path in FIXTURES.rglob("*.jsonl") if path.is_file())
 
 
-def passage(data: bytes, label: str, *, start: int = 0) -> LineBlock:
-    """The lines of a whole file as the pipeline would hand them over."""
+def line_block(data: bytes, label: str, *, start: int = 0) -> LineBlock:
+    """Return the lines of a whole file, as the pipeline would pass them."""
     lines, offset = [], start
     rows = data.split(b"\n")
     count = len(rows) - (not rows[-1])
@@ -31,14 +32,14 @@ def passage(data: bytes, label: str, *, start: int = 0) -> LineBlock:
 
 
 def events_of(path: Path) -> list[DialectEvent]:
-    """The events of a fixture, read under its path below the dialect's folder."""
+    """Return the events of a fixture, read under its path below the folder of its dialect."""
     dialect = path.relative_to(FIXTURES).parts[0]
     label = "/home/agent/" + path.relative_to(FIXTURES / dialect).as_posix()
-    return Interpreter(host="host-1")(passage(path.read_bytes(), label), None)[0]
+    return Interpreter(host="host-1")(line_block(path.read_bytes(), label), None)[0]
 
 
 def golden(events: list[DialectEvent]) -> bytes:
-    """One line an event, its dialect first; `raw` is left out, it is the line."""
+    """Return one line for each event, its dialect first; `raw` is left out, because it is the line."""
     rows = []
     for dialect, event in events:
         members = {"dialect": dialect, **msgspec.to_builtins(event)}

@@ -1,10 +1,10 @@
-"""ai-trace: the file's name says who and when, and a step that is told twice is one step."""
+"""ai-trace: the file's name gives agent and session, and a step that comes twice is one step."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 
 FILE = "/srv/bot/traces/fruit_seller_20260621_000000.jsonl"
 

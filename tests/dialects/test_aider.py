@@ -1,6 +1,4 @@
-"""aider: each launch is a conversation, and each message that was sent is a call with its own
-tokens and cost.
-"""
+"""aider: each launch is a conversation, and each message sent is a call with tokens and cost."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import math
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 FILE = "/home/agent/aider-analytics.jsonl"

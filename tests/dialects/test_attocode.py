@@ -1,5 +1,7 @@
-"""Attocode as its program really writes: calls are told from pieces of text, runs from sessions,
-and what failed from what it says has completed.
+"""Attocode as its program really writes.
+
+Calls differ from fragments of text, runs from sessions, and failures from what is said to be
+complete.
 """
 
 from __future__ import annotations
@@ -7,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.registry import load_dialect
 
@@ -25,7 +27,7 @@ def line(kind: str, data: dict[str, object] | None = None, **members: object) ->
     }
 
 
-def told(name: str) -> list[Event]:
+def fixture_events(name: str) -> list[Event]:
     return events_of(
         "/home/agent/" + name, (FIXTURES / "attocode" / name).read_bytes().splitlines()
     )
@@ -50,7 +52,7 @@ def test_pieces_of_streamed_text_are_no_calls() -> None:
 
 
 def test_cumulative_cost_and_session_totals_are_not_among_the_calls() -> None:
-    events = told(".attocode/traces/trace-1780000000.jsonl")
+    events = fixture_events(".attocode/traces/trace-1780000000.jsonl")
     by_scope: dict[str | None, list[float]] = {}
     for event in events:
         if event.cost_usd is not None:
@@ -63,7 +65,9 @@ def test_cumulative_cost_and_session_totals_are_not_among_the_calls() -> None:
 
 
 def test_a_session_starts_and_ends_once_whatever_its_runs_do() -> None:
-    kinds = [event.event_kind for event in told(".attocode/traces/trace-1780000000.jsonl")]
+    kinds = [
+        event.event_kind for event in fixture_events(".attocode/traces/trace-1780000000.jsonl")
+    ]
     assert (kinds.count("session_start"), kinds.count("session_end")) == (1, 1)
     assert kinds[0] == "session_start"
     assert kinds[-1] == "session_end"
@@ -167,7 +171,7 @@ def test_a_kind_nobody_knows_passes_as_unknown_and_is_counted() -> None:
 
 
 def test_the_old_program_carries_session_and_model() -> None:
-    events = told(".traces/trace-session-1762074000000-ab12-1762074000500.jsonl")
+    events = fixture_events(".traces/trace-session-1762074000000-ab12-1762074000500.jsonl")
     assert {event.conversation_id for event in events} == {"session-1762074000000-ab12"}
     (call,) = [event for event in events if event.usage_scope == "call"]
     assert (call.model, call.input_tokens, call.cache_read_input_tokens, call.output_tokens) == (
@@ -186,7 +190,7 @@ def test_the_old_program_carries_session_and_model() -> None:
 
 
 def test_lines_that_count_from_the_start_of_the_trace_are_known() -> None:
-    assert [event.event_kind for event in told("traces/old-elapsed.jsonl")] == [
+    assert [event.event_kind for event in fixture_events("traces/old-elapsed.jsonl")] == [
         "session_start",
         "model_call",
         "session_end",

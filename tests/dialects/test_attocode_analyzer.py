@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects.telling import SAMPLES, events_of, sample
+from tests.dialects.mapping import SAMPLES, events_of, sample
 from tracesidecar.dialects.event import Event
 
 Golden = dict[str, Any]
@@ -22,8 +22,9 @@ SESSIONS = {
 
 @dataclass(frozen=True)
 class Analysis:
-    """A session as its analyzer sees it; the sum of a call's tokens has no column of its own, `raw`
-    has it.
+    """A session as its analyzer sees it.
+
+    The sum of a call's tokens has no column of its own; `raw` has it.
     """
 
     events: list[Event]
@@ -83,7 +84,7 @@ class Analysis:
         )
 
     def by_iteration(self) -> dict[str, tuple[float, int]]:
-        """Cost and tokens by the iteration that is the parent of a response; "0" are those without."""
+        """Return cost and tokens by the iteration that is the parent, "0" if none is."""
         starts = [
             event.native_id for event in self.events if event.operation_name == "iteration_start"
         ]

@@ -1,11 +1,11 @@
-"""attoswarm: all files of a run are one conversation, and what nobody measured is not 0."""
+"""attoswarm: all files of a run are one conversation, and what was not measured is not 0."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 
 RUN = "/home/agent/.agent/hybrid-swarm"
 FILES = {

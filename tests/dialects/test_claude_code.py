@@ -1,6 +1,4 @@
-"""Claude Code: each call counts once, results know their tools, and what the program says is not
-what a person said.
-"""
+"""Claude Code: each call counts once, results know their tools, and the program is not the user."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.claude_code.dialect import DIALECT
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.prices import cost_source
@@ -26,7 +24,7 @@ def fixture(name: str) -> list[Event]:
 
 
 def counted(events: Iterable[Event]) -> list[Event]:
-    """What the view keeps: of the rows of one call the one with the largest output."""
+    """Return what the view keeps: of the rows of one call the one with the largest output."""
     calls: dict[str, Event] = {}
     for event in events:
         if event.usage_scope == "call":

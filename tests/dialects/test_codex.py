@@ -1,6 +1,4 @@
-"""Codex: a call counts where the totals moved, and what a fork copies from its parent counts there
-only.
-"""
+"""Codex: a call counts if the totals moved, and what a fork copies counts in its parent only."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.codex.dialect import DIALECT
 from tracesidecar.dialects.event import Event
 
@@ -144,8 +142,9 @@ def test_each_call_has_a_key_of_its_own() -> None:
     ("hour", "output"), [("11", 7), ("12", 8), ("13", 9), ("14", 10), ("15", 11)]
 )
 def test_a_child_counts_only_its_own_call(hour: str, output: int) -> None:
-    """Forks with the time of the fork and with the old times, subagents with, without and with an
-    announced history.
+    """Forks with the time of the fork or the old times; subagents.
+
+    The subagents have a history, none, or an announced one.
     """
     events = fixture(hour)
     assert [(call.input_tokens, call.output_tokens) for call in calls(events)] == [(700, output)]

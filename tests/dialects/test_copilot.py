@@ -1,20 +1,18 @@
-"""Copilot's sessions: what a message says of its call, what the shutdown says of the session, and
-tools from request to result.
-"""
+"""Copilot's sessions: calls of messages, totals at shutdown, and tools from request to result."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 SESSION = "5f0c1a2b-7d3e-4c11-9a8f-0d1e2f3a4b5c"
 LABEL = f"/home/agent/.copilot/session-state/{SESSION}/events.jsonl"
 
 
-def told() -> list[Event]:
+def fixture_events() -> list[Event]:
     return events_of(
         LABEL,
         (FIXTURES / f"copilot/.copilot/session-state/{SESSION}/events.jsonl")
@@ -24,7 +22,7 @@ def told() -> list[Event]:
 
 
 def test_totals_are_those_of_the_shutdown_per_model() -> None:
-    totals = [event for event in told() if event.usage_scope == "session_total"]
+    totals = [event for event in fixture_events() if event.usage_scope == "session_total"]
     assert [
         (
             event.model,
@@ -42,21 +40,21 @@ def test_totals_are_those_of_the_shutdown_per_model() -> None:
 
 
 def test_what_messages_and_compactions_say_is_never_summed() -> None:
-    assert {event.usage_scope for event in told() if event.output_tokens is not None} == {
+    assert {event.usage_scope for event in fixture_events() if event.output_tokens is not None} == {
         "partial",
         "session_total",
     }
 
 
 def test_a_call_is_counted_once_however_often_it_is_told() -> None:
-    calls = [event.tool_call_id for event in told() if event.event_kind == "tool_call"]
+    calls = [event.tool_call_id for event in fixture_events() if event.event_kind == "tool_call"]
     assert calls == ["toolu_01", "toolu_02", "call_9"]
 
 
 def test_results_have_name_kind_and_duration_of_their_call() -> None:
     results = [
         (event.tool_name, event.tool_type, event.duration_ms, event.outcome)
-        for event in told()
+        for event in fixture_events()
         if event.event_kind == "tool_result"
     ]
     assert results == [
@@ -67,7 +65,7 @@ def test_results_have_name_kind_and_duration_of_their_call() -> None:
 
 
 def test_the_model_is_carried_and_an_empty_change_changes_nothing() -> None:
-    assert [event.model for event in told() if event.event_kind == "reasoning"] == [
+    assert [event.model for event in fixture_events() if event.event_kind == "reasoning"] == [
         "claude-sonnet-4.6",
         "claude-sonnet-4.6",
     ]
@@ -90,7 +88,7 @@ def test_a_session_without_start_is_named_by_its_folder() -> None:
 def test_fractions_of_billing_units_do_not_disturb() -> None:
     assert not [
         event
-        for event in told()
+        for event in fixture_events()
         if event.event_kind == "unknown"
         and event.native_id != "00000000-0000-4000-8000-00000000001b"
     ]

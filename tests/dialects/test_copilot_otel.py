@@ -1,9 +1,9 @@
-"""Copilot's OpenTelemetry file: a call that spans and log records tell of counts once."""
+"""Copilot's OpenTelemetry file: a call that spans and log records describe counts once."""
 
 from __future__ import annotations
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.copilot import otel as copilot_otel
 from tracesidecar.dialects.event import Event
 
@@ -16,7 +16,7 @@ INFERENCE = {
 }
 
 
-def told() -> list[Event]:
+def fixture_events() -> list[Event]:
     return events_of(
         LABEL, (FIXTURES / "copilot_otel/.copilot/otel/orchard.jsonl").read_bytes().splitlines()
     )
@@ -51,7 +51,9 @@ def counted(*lines: dict[str, object]) -> int:
 
 
 def test_the_file_counts_each_call_once() -> None:
-    assert [(event.usage_scope, event.input_tokens) for event in told() if event.usage_scope] == [
+    assert [
+        (event.usage_scope, event.input_tokens) for event in fixture_events() if event.usage_scope
+    ] == [
         ("call", 1900),
         ("repeat", 1900),
         ("repeat", 1900),
@@ -81,7 +83,7 @@ def test_records_count_where_no_span_does() -> None:
 def test_a_record_without_conversation_is_of_the_one_of_its_trace() -> None:
     assert {
         event.conversation_id
-        for event in told()
+        for event in fixture_events()
         if event.trace_id == "0af7651916cd43dd8448eb211c80319c"
     } == {"conv-orchard-1"}
 

@@ -1,13 +1,11 @@
-"""Cursor CLI: the path says whose transcript it is, and lines without ids and times stay lines of
-their own.
-"""
+"""Cursor CLI: the path gives the conversation, and lines without ids and times stay separate."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.registry import load_dialect
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dialects.telling import events_of
+from tests.dialects.mapping import events_of
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.field_map import field_map_dialect
 from tracesidecar.errors import ConfigurationError

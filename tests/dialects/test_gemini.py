@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 SESSION = "9c1d2e3f-4a5b-4c6d-8e7f-0a1b2c3d4e5f"
@@ -14,12 +14,12 @@ CHATS = ".gemini/tmp/a1b2c3/chats"
 MAIN = f"{CHATS}/session-2026-09-01T10-00-9c1d2e3f.jsonl"
 
 
-def told(name: str = MAIN) -> list[Event]:
+def fixture_events(name: str = MAIN) -> list[Event]:
     return events_of(f"/home/agent/{name}", (FIXTURES / "gemini" / name).read_bytes().splitlines())
 
 
 def calls(events: Iterable[Event]) -> list[Event]:
-    """One row a call: the last that was said of it."""
+    """Return one row for each call: the last one."""
     return list(
         {
             event.api_call_id or event.event_id: event
@@ -42,7 +42,7 @@ def message(text: str, **members: object) -> dict[str, object]:
 
 
 def test_totals_are_exact_over_upserts_snapshots_and_a_message_without_id() -> None:
-    found = calls(told())
+    found = calls(fixture_events())
     assert [
         (event.model, event.input_tokens, event.cache_read_input_tokens, event.output_tokens)
         for event in found
@@ -56,7 +56,9 @@ def test_totals_are_exact_over_upserts_snapshots_and_a_message_without_id() -> N
 
 def test_each_version_of_a_message_is_a_row_and_says_that_it_replaces() -> None:
     versions = [
-        event for event in told() if event.native_id == "a1" and event.event_kind == "model_call"
+        event
+        for event in fixture_events()
+        if event.native_id == "a1" and event.event_kind == "model_call"
     ]
     assert [event.supersedes for event in versions] == [None, True, True]
     assert len({event.event_id for event in versions}) == 3
@@ -70,7 +72,7 @@ def test_a_message_that_comes_again_as_it_was_is_bookkeeping() -> None:
 def test_a_tool_call_and_its_result_are_told_once() -> None:
     tools = [
         (event.event_kind, event.tool_call_id, event.outcome)
-        for event in told()
+        for event in fixture_events()
         if event.tool_call_id
     ]
     assert tools == [
@@ -94,12 +96,12 @@ def test_a_snapshot_says_what_is_new_in_it() -> None:
 def test_the_path_of_a_subagent_names_its_parent() -> None:
     assert {
         (event.parent_conversation_id, event.is_subagent, event.conversation_id)
-        for event in told(f"{CHATS}/{SESSION}/1d2e3f4a.jsonl")
+        for event in fixture_events(f"{CHATS}/{SESSION}/1d2e3f4a.jsonl")
     } == {(SESSION, True, "1d2e3f4a")}
 
 
 def test_the_start_of_a_session_is_told_once() -> None:
-    assert [event.event_kind for event in told()].count("session_start") == 1
+    assert [event.event_kind for event in fixture_events()].count("session_start") == 1
 
 
 def test_every_sample_line_becomes_what_it_is() -> None:

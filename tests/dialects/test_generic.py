@@ -1,12 +1,10 @@
-"""Lines of nobody known: their commonest keys are understood, everything else passes as unknown
-with the whole line.
-"""
+"""Lines of unknown programs: common keys are understood, and other lines pass whole as unknown."""
 
 from __future__ import annotations
 
 import json
 
-from tests.dialects.telling import events_of
+from tests.dialects.mapping import events_of
 
 FILE = "/home/agent/orchard/log.jsonl"
 

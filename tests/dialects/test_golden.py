@@ -1,6 +1,4 @@
-"""What each dialect's lines become, column by column, and that no dialect takes another's files for
-its own.
-"""
+"""The events of each dialect column by column, and no dialect takes the files of another."""
 
 from __future__ import annotations
 
@@ -9,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.dialects.golden import FIXTURES, events_of, fixtures, golden, passage
+from tests.dialects.golden import FIXTURES, events_of, fixtures, golden, line_block
 from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
 
 ENCODERS = {"event_time", "event_time_source", "ingest_time"}
-"""Required, and given by the batch where no line has a time."""
+"""Required, and set by the batch if no line has a time."""
 REQUIRED = [column.name for column in COLUMNS if column.required and column.name not in ENCODERS]
 
 
@@ -57,7 +55,7 @@ def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None
     label = "/home/agent/" + fixture.relative_to(FIXTURES / named(fixture).split("/")[0]).as_posix()
     state, found, offset = None, [], 0
     for row in fixture.read_bytes().splitlines(keepends=True):
-        events, state = Interpreter(host="host-1")(passage(row, label, start=offset), state)
+        events, state = Interpreter(host="host-1")(line_block(row, label, start=offset), state)
         found += events
         offset += len(row)
     assert golden(found) == whole

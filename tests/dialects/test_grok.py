@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 SESSION = ".grok/sessions/%2Fhome%2Fgardener%2Forchard/019f1111-0000-7000-8000-00000000000a"
 
 
-def told(name: str) -> list[Event]:
+def fixture_events(name: str) -> list[Event]:
     return events_of(
         f"/home/gardener/{SESSION}/{name}",
         (FIXTURES / "grok" / SESSION / name).read_bytes().splitlines(),
@@ -19,13 +19,15 @@ def told(name: str) -> list[Event]:
 
 
 def test_the_path_says_session_and_directory() -> None:
-    said = {(event.conversation_id, event.cwd) for event in told("chat_history.jsonl")}
+    said = {(event.conversation_id, event.cwd) for event in fixture_events("chat_history.jsonl")}
     assert said == {("019f1111-0000-7000-8000-00000000000a", "/home/gardener/orchard")}
 
 
 def test_a_turn_told_again_is_the_same_calls() -> None:
     calls = {
-        event.api_call_id: event for event in told("updates.jsonl") if event.usage_scope == "call"
+        event.api_call_id: event
+        for event in fixture_events("updates.jsonl")
+        if event.usage_scope == "call"
     }
     assert len(calls) == 3
     assert sum(call.input_tokens or 0 for call in calls.values()) == 950
@@ -41,12 +43,12 @@ def test_results_have_the_name_of_their_tool() -> None:
     for name in ("updates.jsonl", "chat_history.jsonl"):
         calls = {
             event.tool_call_id: event.tool_name
-            for event in told(name)
+            for event in fixture_events(name)
             if event.event_kind == "tool_call" and event.tool_call_id != "ws_1"
         }
         results = {
             event.tool_call_id: event.tool_name
-            for event in told(name)
+            for event in fixture_events(name)
             if event.event_kind == "tool_result"
         }
         assert calls == results
@@ -54,7 +56,9 @@ def test_results_have_the_name_of_their_tool() -> None:
 
 def test_what_was_put_in_for_the_user_is_not_said_by_the_user() -> None:
     said = [
-        event.text for event in told("chat_history.jsonl") if event.event_kind == "user_message"
+        event.text
+        for event in fixture_events("chat_history.jsonl")
+        if event.event_kind == "user_message"
     ]
     assert said == ["water the orchard\ngently", "hurry"]
 

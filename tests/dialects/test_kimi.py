@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 CLI = ".kimi/sessions/ab12/orchard-1/wire.jsonl"
 CODE = ".kimi-code/sessions/wd_orchard_0123/session_b/agents"
 
 
-def told(name: str) -> list[Event]:
+def fixture_events(name: str) -> list[Event]:
     return events_of(f"/home/agent/{name}", (FIXTURES / "kimi" / name).read_bytes().splitlines())
 
 
@@ -39,7 +39,7 @@ def test_the_path_says_whose_session_it_is(path: str, expected: tuple[object, ..
 
 
 def test_tokens_of_the_steps_of_kimi_cli_add_up() -> None:
-    calls = [event for event in told(CLI) if event.usage_scope == "call"]
+    calls = [event for event in fixture_events(CLI) if event.usage_scope == "call"]
     assert [(event.api_call_id, event.input_tokens, event.output_tokens) for event in calls] == [
         ("chatcmpl-orchard-1", 130, 50),
         (None, None, 9),
@@ -63,7 +63,7 @@ def test_zeros_before_anything_was_called_are_no_call() -> None:
 def test_tokens_of_kimi_code_count_once_though_the_step_repeats_them() -> None:
     used = [
         (event.usage_scope, event.api_call_id, event.input_tokens, event.output_tokens)
-        for event in told(f"{CODE}/main/wire.jsonl")
+        for event in fixture_events(f"{CODE}/main/wire.jsonl")
         if event.usage_scope
     ]
     assert used == [
@@ -76,25 +76,29 @@ def test_tokens_of_kimi_code_count_once_though_the_step_repeats_them() -> None:
 def test_what_the_user_said_is_told_once_and_what_was_injected_is_not_the_users() -> None:
     assert [
         event.text
-        for event in told(f"{CODE}/main/wire.jsonl")
+        for event in fixture_events(f"{CODE}/main/wire.jsonl")
         if event.event_kind == "user_message"
     ] == ["How many apples?"]
 
 
 def test_model_and_directory_are_carried() -> None:
-    events = told(f"{CODE}/main/wire.jsonl")
+    events = fixture_events(f"{CODE}/main/wire.jsonl")
     assert {event.cwd for event in events[1:]} == {"/home/agent/orchard"}
     assert {event.model for event in events if event.event_kind == "model_message"} == {
         "kimi-code/kimi-for-coding"
     }
     assert [
-        event.model for event in told(f"{CODE}/agent-1/wire.jsonl") if event.usage_scope == "call"
+        event.model
+        for event in fixture_events(f"{CODE}/agent-1/wire.jsonl")
+        if event.usage_scope == "call"
     ] == ["k3-agent"]
 
 
 def test_what_a_subagent_did_has_its_agent_and_its_tool() -> None:
     told_of = [
-        (event.agent_id, event.tool_name, event.outcome) for event in told(CLI) if event.is_subagent
+        (event.agent_id, event.tool_name, event.outcome)
+        for event in fixture_events(CLI)
+        if event.is_subagent
     ]
     assert told_of == [("tool_2", "Shell", None), ("a9", "Shell", "failure")]
 

@@ -1,13 +1,11 @@
-"""Langfuse: buckets of usage become input with caches and output with reasoning, and only
-generations are calls.
-"""
+"""Langfuse: input includes caches, output includes reasoning, and only generations are calls."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of
+from tests.dialects.mapping import events_of
 from tracesidecar.dialects.event import Event
 
 FILE = "/srv/exports/observations_v2/2026-09-05.jsonl"

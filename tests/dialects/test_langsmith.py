@@ -1,6 +1,4 @@
-"""LangSmith: a chain's sum is not added to its calls, and a recorded session of a managed agent is
-counted as the API counts.
-"""
+"""LangSmith: a chain's sum does not add to its calls, and managed agents count as their API does."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import json
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.registry import load_dialect
 

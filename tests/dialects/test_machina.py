@@ -1,6 +1,4 @@
-"""Machina: nothing is counted twice, what nobody measured is not 0, and conversations are kept
-apart.
-"""
+"""Machina: nothing counts twice, what was not measured is not 0, and conversations stay apart."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 DAY = "/srv/agent/traces/traces-2026-05-04.jsonl"

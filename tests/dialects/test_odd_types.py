@@ -1,6 +1,4 @@
-"""A value of another type than it always had costs a column, never a line, and no mapper fails on
-it.
-"""
+"""A value of an unexpected type costs a column, never a line, and no mapper fails on it."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ ODD = (None, True, -1, 1e308, "", "x", [], [None], [[1]], {}, {"x": {"type": 7}}
 
 
 def variants(value: object, depth: int = 4) -> Iterator[object]:
-    """The value with one part of it replaced by something odd."""
+    """Yield the value with one part of it replaced by something odd."""
     yield from ODD
     if depth and isinstance(value, dict):
         for key, member in value.items():

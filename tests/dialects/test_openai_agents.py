@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of
+from tests.dialects.mapping import events_of
 from tracesidecar.dialects.event import Event
 
 FILE = "/srv/agent/agents.jsonl"

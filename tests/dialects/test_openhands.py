@@ -1,6 +1,4 @@
-"""OpenHands: running totals are never summed, naive times are those of the machine, and one action
-is all that it says.
-"""
+"""OpenHands: running totals are never summed, and times without a zone are local times."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 CONVERSATION = "77aa0000000040008000000000000001"

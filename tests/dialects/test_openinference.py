@@ -1,11 +1,9 @@
-"""Rows of spans: the same columns as over OTLP, whether attributes are flat or nested, ids bare or
-with 0x.
-"""
+"""Rows of spans: the same columns as over OTLP, for flat or nested attributes, and ids with 0x."""
 
 from __future__ import annotations
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of
+from tests.dialects.mapping import events_of
 from tracesidecar.dialects.event import Event
 
 FILE = "/srv/agent/spans.jsonl"

@@ -1,6 +1,4 @@
-"""OTLP-JSON: each call is counted once whatever convention it follows, and a record of another
-shape takes no other with it.
-"""
+"""OTLP-JSON: each call counts once in any convention, and an invalid record affects no other."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tests.dialects.test_odd_types import variants
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.otel import otlp, otlp_records
@@ -67,7 +65,7 @@ def fixture(name: str) -> list[Event]:
 
 
 def calls(events: list[Event]) -> dict[str, Event]:
-    """What the view of model calls has: one row an api_call_id, the one with most output."""
+    """Return what the view of model calls has: one row for each api_call_id, with the most output."""
     best: dict[str, Event] = {}
     for event in events:
         key = event.api_call_id or event.event_id or ""
@@ -333,7 +331,7 @@ def records(line: dict[str, list[dict[str, list[dict[str, list[object]]]]]]) -> 
     ]
 
 
-def read_or_refused(read: otlp.Reader, data: bytes) -> None:
+def read_or_refused(read: otlp.Mapper, data: bytes) -> None:
     try:
         read(msgspec.Raw(data), {})
     except msgspec.ValidationError:

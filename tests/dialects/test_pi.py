@@ -1,6 +1,4 @@
-"""Sessions of pi, OpenClaw and omp: tokens and cost as recorded, and ids that only their session
-knows.
-"""
+"""Sessions of pi, OpenClaw and omp: tokens and cost as recorded, and ids unique in a session only."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 PARENT, FORK = "2b3c4d5e-6f7a-4b8c-9d0e-1f2a3b4c5d6e", "3c4d5e6f-7a8b-4c9d-8e0f-2a3b4c5d6e7f"
@@ -18,14 +16,14 @@ LABEL = f"/home/agent/{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl"
 CLAW = ".openclaw/agents/main/sessions/5e6f7a8b-9c0d-4e1f-8a2b-4c5d6e7f8a9b.jsonl"
 
 
-def told(name: str) -> list[Event]:
+def fixture_events(name: str) -> list[Event]:
     return events_of(f"/home/agent/{name}", (FIXTURES / "pi" / name).read_bytes().splitlines())
 
 
 def test_tokens_include_the_cache_and_cost_is_the_recorded_one() -> None:
     calls = [
         event
-        for event in told(f"{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl")
+        for event in fixture_events(f"{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl")
         if event.usage_scope == "call"
     ]
     assert [(event.input_tokens, event.output_tokens) for event in calls] == [
@@ -42,10 +40,13 @@ def test_tokens_include_the_cache_and_cost_is_the_recorded_one() -> None:
 
 
 def test_a_fork_counts_what_it_copied_as_its_parents() -> None:
-    copied = told(f"{SESSIONS}/2026-09-01T11-00-00-000Z_{FORK}.jsonl")
+    copied = fixture_events(f"{SESSIONS}/2026-09-01T11-00-00-000Z_{FORK}.jsonl")
     calls = {
         event.api_call_id: event
-        for event in (*told(f"{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl"), *copied)
+        for event in (
+            *fixture_events(f"{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl"),
+            *copied,
+        )
         if event.usage_scope == "call"
     }
     assert {event.parent_conversation_id for event in copied} == {PARENT}
@@ -69,7 +70,7 @@ def test_equal_entry_ids_of_two_sessions_are_two_calls() -> None:
 def test_lines_without_ids_are_calls_of_their_own() -> None:
     calls = [
         event
-        for event in told(f"{SESSIONS}/2025-11-20T10-00-00-000Z_old.jsonl")
+        for event in fixture_events(f"{SESSIONS}/2025-11-20T10-00-00-000Z_old.jsonl")
         if event.usage_scope == "call"
     ]
     assert [(event.api_call_id, event.input_tokens, event.output_tokens) for event in calls] == [
@@ -80,7 +81,7 @@ def test_lines_without_ids_are_calls_of_their_own() -> None:
 
 
 def test_the_path_says_which_program_wrote() -> None:
-    assert {event.agent_name for event in told(CLAW)} == {"openclaw"}
+    assert {event.agent_name for event in fixture_events(CLAW)} == {"openclaw"}
     [event] = events_of(
         "C:\\Users\\agent\\.omp\\agent\\sessions\\x\\t_s1.jsonl", [{"type": "label", "id": "a"}]
     )
@@ -90,7 +91,7 @@ def test_the_path_says_which_program_wrote() -> None:
 def test_results_have_the_name_of_their_tool_also_where_the_line_has_none() -> None:
     results = [
         event.tool_name
-        for event in told(f"{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl")
+        for event in fixture_events(f"{SESSIONS}/2026-09-01T10-00-00-000Z_{PARENT}.jsonl")
         if event.event_kind == "tool_result"
     ]
     assert results == ["read", "bash", "bash"]

@@ -1,6 +1,4 @@
-"""Prices: the table is whole, names of deployments are known, and nothing is priced that is not
-listed.
-"""
+"""Prices: the table is complete, names of deployments are known, and unlisted models have no price."""
 
 from __future__ import annotations
 

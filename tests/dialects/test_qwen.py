@@ -1,18 +1,18 @@
-"""Qwen Code's sessions: telemetry repeats what messages say, and thoughts count once."""
+"""Qwen Code's sessions: telemetry repeats what messages say, and reasoning counts once."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from tests.dialects.golden import FIXTURES
-from tests.dialects.telling import events_of, sample
+from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.event import Event
 
 NAME = ".qwen/projects/-home-agent-orchard/chats/7a6b5c4d-3e2f-4a1b-9c8d-7e6f5a4b3c2d.jsonl"
 LABEL = f"/home/agent/{NAME}"
 
 
-def told() -> list[Event]:
+def fixture_events() -> list[Event]:
     return events_of(LABEL, (FIXTURES / "qwen" / NAME).read_bytes().splitlines())
 
 
@@ -26,7 +26,7 @@ def answer(**usage: int) -> Event:
 def test_telemetry_is_not_counted() -> None:
     assert [
         (event.usage_scope, event.input_tokens, event.output_tokens)
-        for event in told()
+        for event in fixture_events()
         if event.usage_scope
     ] == [
         ("repeat", 18_000, 47),
@@ -59,7 +59,7 @@ def test_a_call_with_an_id_of_its_session_only_has_the_session_in_its_key() -> N
 
 
 def test_times_are_text_or_numbers() -> None:
-    assert [event.event_time for event in told() if event.event_kind == "model_call"][
+    assert [event.event_time for event in fixture_events() if event.event_kind == "model_call"][
         1
     ] == "2026-09-01T10:00:07.000000Z"
 
@@ -67,7 +67,7 @@ def test_times_are_text_or_numbers() -> None:
 def test_results_have_the_name_of_their_tool() -> None:
     results = [
         (event.tool_name, event.tool_result, event.outcome)
-        for event in told()
+        for event in fixture_events()
         if event.event_kind == "tool_result"
     ]
     assert results == [
@@ -78,7 +78,9 @@ def test_results_have_the_name_of_their_tool() -> None:
 
 def test_an_error_of_the_interface_is_an_error() -> None:
     assert [
-        (event.error_type, event.error_message) for event in told() if event.event_kind == "error"
+        (event.error_type, event.error_message)
+        for event in fixture_events()
+        if event.event_kind == "error"
     ] == [("RateLimit", "Too many apples")]
 
 

@@ -1,4 +1,4 @@
-"""Every real line becomes events or a reason, and no mapper fails on one."""
+"""Every real line becomes events or is rejected with a reason, and no mapper fails on one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialects.golden import passage
+from tests.dialects.golden import line_block
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import load_dialects
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Rejection, Segment
@@ -26,12 +26,12 @@ needs_shared = pytest.mark.skipif(
 )
 
 
-def told(data: bytes, label: str) -> tuple[Counter[str], int, int]:
+def interpret(data: bytes, label: str) -> tuple[Counter[str], int, int]:
     """What was observed, how many lines passed validation, and how many of them have events."""
     observed: Counter[str] = Counter()
     valid = validate(data, repair=True)
     interpreter = Interpreter(observe=lambda _dialect, line_type: observed.update([line_type]))
-    events, _ = interpreter(passage(valid.data, label), None)
+    events, _ = interpreter(line_block(valid.data, label), None)
     return observed, valid.lines, len({each.event.source_offset for each in events})
 
 
@@ -39,14 +39,14 @@ def told(data: bytes, label: str) -> tuple[Counter[str], int, int]:
 def test_every_line_of_every_sample_becomes_events_or_is_refused() -> None:
     assert SAMPLES
     for sample in SAMPLES:
-        observed, lines, with_events = told(sample.read_bytes(), f"/home/agent/{sample.name}")
+        observed, lines, with_events = interpret(sample.read_bytes(), f"/home/agent/{sample.name}")
         assert with_events == lines, sample.name
         assert not observed["mapper_error"], sample.name
 
 
 @needs_shared
 def test_no_dialect_fails_on_the_lines_of_another() -> None:
-    """A file that is taken for another dialect's costs columns, never an error."""
+    """A file in the wrong dialect loses columns only."""
     lines = b"".join(sample.read_bytes() for sample in SAMPLES) + gzip.decompress(
         CORPUS.read_bytes()
     )
@@ -56,7 +56,7 @@ def test_no_dialect_fails_on_the_lines_of_another() -> None:
         Interpreter(
             dialect,
             observe=lambda _name, line_type, observed=observed: observed.update([line_type]),
-        )(passage(data, "/home/agent/x.jsonl"), None)  # type: ignore[misc]
+        )(line_block(data, "/home/agent/x.jsonl"), None)  # type: ignore[misc]
         assert not observed["mapper_error"], dialect.name
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tracesidecar.config.schema import Configuration
-from tracesidecar.ddl.lake_location import Lake, LakeFormat
+from tracesidecar.ddl import Lake, LakeFormat
 from tracesidecar.sinks import SinkOptions, lake_location_of
 
 ANYWHERE = Lake("s3://BUCKET/PREFIX")

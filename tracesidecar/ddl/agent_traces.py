@@ -1,4 +1,4 @@
-"""The table `agent_traces`: one row a turn, in the columns that viewers of agent traces read."""
+"""The table `agent_traces`: one row for each turn, in the columns that trace viewers read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ TURN_COLUMNS: tuple[Column, ...] = (
     Column(
         "id",
         "string",
-        "event_id of the message that began the turn; a digest where a day without such a message is the turn",
+        "event_id of the message that began the turn; a digest if the turn is a day without such "
+        "a message",
         required=True,
     ),
     Column("session_id", "string", "conversation_id of its events", required=True),
@@ -19,37 +20,43 @@ TURN_COLUMNS: tuple[Column, ...] = (
     Column(
         "finished_at",
         "string",
-        "End of the last thing that the agent did; NULL before it did anything",
+        "End of the last action of the agent; NULL before its first",
     ),
     Column("duration_ms", "double", "finished_at minus started_at", unit="ms"),
     Column(
         "prompt_tokens", "bigint", "input_tokens of its model calls, each call once", unit="tokens"
     ),
-    Column("completion_tokens", "bigint", "output_tokens of the same", unit="tokens"),
-    Column("total_tokens", "bigint", "Both together", unit="tokens"),
+    Column(
+        "completion_tokens",
+        "bigint",
+        "output_tokens of its model calls, each call once",
+        unit="tokens",
+    ),
+    Column("total_tokens", "bigint", "prompt_tokens and completion_tokens together", unit="tokens"),
     Column(
         "final_status",
         "string",
-        "NULL while it goes on, or where its end was not seen",
+        "NULL while the turn continues, or if its end was not seen",
         values=("completed", "timeout", "error"),
     ),
-    Column("error_message", "string", "What the error said that ended it"),
+    Column("error_message", "string", "Message of the error that ended it"),
     Column("tool_call_count", "bigint", "Tool calls in it", required=True),
     Column(
         "tool_calls",
         "string",
-        "JSON: the first thousand, as [{toolName, durationMs, error, timestamp}]; timestamp in ms since the epoch",
+        "JSON: the first thousand, as [{toolName, durationMs, error, timestamp}]; timestamp in ms "
+        "since the epoch",
         required=True,
     ),
     Column(
         "circuit_breaker_events",
         "string",
-        "JSON array; no trace file tells of any, so it is empty",
+        "JSON array; always empty, because no trace file has any",
         required=True,
     ),
     Column("dialect", "string", "Dialect of the trace file", required=True),
     Column("agent_name", "string", "Program that wrote the trace"),
-    Column("trace_id", "string", "Trace whose spans the turn is made of; NULL for transcripts"),
+    Column("trace_id", "string", "Trace whose spans make up the turn; NULL for transcripts"),
 )
 """Columns are only ever added, at the end."""
 
@@ -58,16 +65,17 @@ DOCUMENTS = ("tool_calls", "circuit_breaker_events")
 
 
 def turn_type(column: Column, types: Types, document: str) -> str:
-    """The type of a column; `document` is the engine's for JSON."""
+    """Return the type of a column; `document` is the engine's type for JSON."""
     if column.name in DOCUMENTS:
         return document
-    return types.time if column.name in TIMES else types.of(column)
+    return types.time if column.name in TIMES else types.type_of(column)
 
 
-def table(name: str, types: Types, document: str) -> str:
-    """The statement that makes the table."""
+def turns_table(name: str, types: Types, document: str) -> str:
+    """Return the statement that creates the table."""
     columns = ",\n".join(
-        f"  {column.name} {turn_type(column, types, document)}{' NOT NULL' if column.required else ''}"
+        f"  {column.name} {turn_type(column, types, document)}"
+        f"{' NOT NULL' if column.required else ''}"
         for column in TURN_COLUMNS
     )
     return f"CREATE TABLE IF NOT EXISTS {name} (\n{columns},\n  PRIMARY KEY (id)\n)"

@@ -1,4 +1,4 @@
-"""Run the statements that define, in a database or search engine that can be reached from here."""
+"""Run the statements that define tables and views, in a database or search engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import importlib.util
 import urllib.error
 import urllib.parse
-import urllib.request
 
 import msgspec
 
@@ -14,7 +13,8 @@ from tracesidecar.ddl.elasticsearch import templates
 from tracesidecar.ddl.statement import Statement
 from tracesidecar.errors import ConfigurationError
 
-APPLIED = ("duckdb", "postgres", "elasticsearch")
+ENGINES_TO_APPLY = ("duckdb", "postgres", "elasticsearch")
+"""Engines that can be reached from here; for others the statements are printed."""
 TIMEOUT_SECONDS = 30.0
 
 
@@ -22,21 +22,22 @@ class _Version(msgspec.Struct):
     distribution: str = "elasticsearch"
 
 
-class _Greeting(msgspec.Struct):
+class _Info(msgspec.Struct):
     version: _Version
 
 
-def apply(engine: str, where: str, statements: tuple[Statement, ...]) -> list[str]:
-    """Run what defines, all or nothing; return the names of what was made.
+def apply_statements(engine: str, where: str, statements: tuple[Statement, ...]) -> list[str]:
+    """Run the statements that define, all or none, and return their names.
 
-    Raises ConfigurationError where that fails.
+    `where` is the file of DuckDB, or the URL of PostgreSQL. Raises ConfigurationError if that
+    fails.
     """
-    defining = [statement for statement in statements if statement.use == "define"]
-    (_duckdb if engine == "duckdb" else _postgres)(where, defining)
-    return [statement.name for statement in defining]
+    definitions = [statement for statement in statements if statement.use == "define"]
+    (_duckdb if engine == "duckdb" else _postgres)(where, definitions)
+    return [statement.name for statement in definitions]
 
 
-def _need(package: str, extra: str) -> None:
+def _require_package(package: str, extra: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ConfigurationError(
             f'--apply needs {package}, which is not installed: pip install "tracesidecar[{extra}]"'
@@ -44,7 +45,7 @@ def _need(package: str, extra: str) -> None:
 
 
 def _duckdb(path: str, statements: list[Statement]) -> None:
-    _need("duckdb", "sql")
+    _require_package("duckdb", "sql")
     import duckdb
 
     try:
@@ -55,16 +56,16 @@ def _duckdb(path: str, statements: list[Statement]) -> None:
             database.commit()
     except duckdb.IOException as error:
         raise ConfigurationError(
-            f"DuckDB cannot use {path}, or there is no object in the lake yet: ship first"
+            f"DuckDB cannot open {path}, or the lake has no object yet: ship first"
         ) from error
     except duckdb.Error as error:
         raise ConfigurationError(
-            f"DuckDB refused a statement in {path} ({type(error).__name__})"
+            f"DuckDB rejected a statement in {path} ({type(error).__name__})"
         ) from error
 
 
 def _postgres(url: str, statements: list[Statement]) -> None:
-    _need("psycopg", "sql")
+    _require_package("psycopg", "sql")
     import psycopg
 
     try:
@@ -73,29 +74,29 @@ def _postgres(url: str, statements: list[Statement]) -> None:
                 database.execute(statement.text.encode())
     except psycopg.OperationalError as error:
         raise ConfigurationError(
-            "PostgreSQL cannot be reached, or refused the credentials: check the URL"
+            "PostgreSQL cannot be reached, or rejected the credentials: check the URL"
         ) from error
     except psycopg.Error as error:
         raise ConfigurationError(
-            f"PostgreSQL refused a statement (SQLSTATE {error.sqlstate}): check what the user may do"
+            f"PostgreSQL rejected a statement (SQLSTATE {error.sqlstate}): "
+            "check the privileges of the user"
         ) from error
 
 
 def put_templates(url: str) -> list[str]:
-    """Put the index templates; OpenSearch is asked who it is and gets its own.
+    """Put the index templates into Elasticsearch or OpenSearch, and return their names.
 
-    User and password may stand in the URL.
+    The server is asked which of the two it is. User and password may be part of the URL. Raises
+    ConfigurationError if that fails.
     """
     if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
         raise ConfigurationError(
             "--apply needs the address of the server: https://user:password@host:9200"
         )
     try:
-        greeting = msgspec.json.decode(_request(url, "GET", "", b""), type=_Greeting)
+        info = msgspec.json.decode(_request(url, "GET", "", b""), type=_Info)
         made = templates(
-            flattened="flat_object"
-            if greeting.version.distribution == "opensearch"
-            else "flattened"
+            flattened="flat_object" if info.version.distribution == "opensearch" else "flattened"
         )
         for template in made:
             _request(
@@ -103,7 +104,8 @@ def put_templates(url: str) -> list[str]:
             )
     except urllib.error.HTTPError as error:
         raise ConfigurationError(
-            f"the server answered {error.code}: check the credentials, and that they may manage index templates"
+            f"the server answered {error.code}: check the credentials, "
+            "and that they may manage index templates"
         ) from error
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(
@@ -113,6 +115,8 @@ def put_templates(url: str) -> list[str]:
 
 
 def _request(url: str, method: str, path: str, body: bytes) -> bytes:
+    import urllib.request
+
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     address = urllib.parse.urlunsplit(
@@ -124,6 +128,6 @@ def _request(url: str, method: str, path: str, body: bytes) -> bytes:
             f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
         )
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    request = urllib.request.Request(address, body or None, headers, method=method)  # noqa: S310 - the scheme was looked at
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-        return bytes(answer.read())
+    request = urllib.request.Request(address, body or None, headers, method=method)  # noqa: S310 - put_templates has checked the scheme
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - as above
+        return bytes(response.read())

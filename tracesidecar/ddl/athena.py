@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.ddl.statement import ROW, Statement, Types, listed
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, Types, wrap_list
+from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import COLUMNS, PARTITIONS, Column, ColumnType
 
 _NAMES: dict[ColumnType, str] = {
@@ -13,14 +13,13 @@ _NAMES: dict[ColumnType, str] = {
     "double": "double",
     "boolean": "boolean",
 }
-JSON_TYPES = Types(
-    _NAMES, time="string"
-)  # the SerDe reads RFC 3339 as NULL where the column is a timestamp
+# The SerDe reads RFC 3339 as NULL if the column is a timestamp.
+JSON_TYPES = Types(_NAMES, time="string")
 PARQUET_TYPES = Types(_NAMES, time="timestamp")
 
 _STORED: dict[LakeFormat, str] = {
-    # Not the OpenX SerDe: AWS says that it can lose rows. This one fails a query on a line that is
-    # not JSON, and there is none.
+    # Not the OpenX SerDe, which can lose rows according to AWS. This one fails a query at a line
+    # that is not JSON, and the lake has none.
     "json": """ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
 STORED AS INPUTFORMAT 'org.apache.hadoop.mapred.TextInputFormat'
 OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'""",
@@ -29,21 +28,19 @@ OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'""",
 
 
 def statements(lake: Lake) -> tuple[Statement, ...]:
-    """Everything for this lake, in the order in which it is to be run."""
+    """Return all statements for a lake, in the order in which to run them."""
     return (
-        Statement(
-            "database", "where the tables are", f"CREATE DATABASE IF NOT EXISTS {lake.database}"
-        ),
+        Statement("database", "holds the tables", f"CREATE DATABASE IF NOT EXISTS {lake.database}"),
         *(_table(lake, lake_format) for lake_format in lake.formats),
-        Statement("events", "all events, whatever lake_format they lie in", _events(lake)),
-        *totals(f"{lake.database}."),
+        Statement("events", "all events, of all formats", _events(lake)),
+        *total_views(f"{lake.database}."),
     )
 
 
 def _table(lake: Lake, lake_format: LakeFormat) -> Statement:
     types = JSON_TYPES if lake_format == "json" else PARQUET_TYPES
     text = f"""CREATE EXTERNAL TABLE IF NOT EXISTS {lake.database}.events_{lake_format} (
-{types.listed(COLUMNS)}
+{types.column_list(COLUMNS)}
 )
 PARTITIONED BY ({", ".join(f"{column.name} string" for column in PARTITIONS)})
 {_STORED[lake_format]}
@@ -61,7 +58,7 @@ TBLPROPERTIES (
 )"""
     made = {
         "json": "as they are shipped",
-        "parquet": "as a sink of lake_format parquet or `compact` writes them",
+        "parquet": "as a sink of format parquet or `compact` writes them",
     }[lake_format]
     return Statement(f"events_{lake_format}", f"the events {made}", text)
 
@@ -72,8 +69,9 @@ def _events(lake: Lake) -> str:
 
 
 def _select(lake: Lake, lake_format: LakeFormat) -> str:
-    """In the view all times are timestamps, of the precision that Glue can keep."""
-    return f"SELECT\n{listed(_expression(column, lake_format) for column in ROW)}\nFROM {lake.database}.events_{lake_format}"
+    """Return the events of one format; times are timestamps of the precision that Glue can keep."""
+    expressions = wrap_list(_expression(column, lake_format) for column in ROW)
+    return f"SELECT\n{expressions}\nFROM {lake.database}.events_{lake_format}"
 
 
 def _expression(column: Column, lake_format: LakeFormat) -> str:

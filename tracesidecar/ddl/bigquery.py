@@ -1,12 +1,12 @@
-"""BigQuery: a native table that is loaded day by day, and an external one over Parquet."""
+"""BigQuery: a native table that is loaded day by day, and an external table over Parquet."""
 
 from __future__ import annotations
 
 from datetime import date
 
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.ddl.statement import ROW, Statement, Types, names
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, Types, column_names
+from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import COLUMNS
 
 TYPES = Types(
@@ -18,36 +18,36 @@ _FORMATS: dict[LakeFormat, str] = {"json": "NEWLINE_DELIMITED_JSON", "parquet": 
 
 
 def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
-    """What is to be run once, and what for a day.
+    """Return the statements to run once, and those for a day.
 
-    Where the lake is not in Cloud Storage, a placeholder stands for its bucket.
+    If the lake is not in Cloud Storage, a placeholder takes the place of the bucket.
     """
     dataset = f"{lake.project}.{lake.database}"
     loaded: LakeFormat = "json" if "json" in lake.formats else "parquet"
     return (
         Statement(
             "dataset",
-            "where the tables are; it must be in the bucket's location",
+            "holds the tables; it must be in the location of the bucket",
             f"CREATE SCHEMA IF NOT EXISTS `{dataset}`",
         ),
-        Statement("events", "the table to ask: what is loaded, each event once", _table(dataset)),
-        *totals(f"{_quoted(dataset)}."),
+        Statement("events", "the table to query: what is loaded, each event once", _table(dataset)),
+        *total_views(f"{_quoted(dataset)}."),
         Statement(
             "load",
-            f"what lies under {day}, into a table of its own (replaced each time)",
+            f"the objects of {day} into a staging table, which is replaced each time",
             _load(lake, dataset, loaded, day),
             "load",
         ),
         Statement(
             "merge",
-            "take in what is not there yet; it may be run again",
+            "insert the rows that are missing; it may be run again",
             _merge(dataset, day),
             "load",
         ),
         *(
             (
                 Statement(
-                    "events_parquet", "or ask the objects where they lie", _external(lake, dataset)
+                    "events_parquet", "or query the objects in place", _external(lake, dataset)
                 ),
             )
             if "parquet" in lake.formats
@@ -63,7 +63,8 @@ def _quoted(dataset: str) -> str:
 def _table(dataset: str) -> str:
     required = {"event_id", "dt", "dialect"}
     columns = ",\n".join(
-        f"  {c.name} {'DATE' if c.name == 'dt' else TYPES.of(c)}{' NOT NULL' if c.name in required else ''}"
+        f"  {c.name} {'DATE' if c.name == 'dt' else TYPES.type_of(c)}"
+        f"{' NOT NULL' if c.name in required else ''}"
         for c in ROW
     )
     return f"""CREATE TABLE IF NOT EXISTS `{dataset}.events` (
@@ -74,13 +75,15 @@ CLUSTER BY dialect, conversation_id, event_kind"""
 
 
 def _load(lake: Lake, dataset: str, lake_format: LakeFormat, day: date) -> str:
-    """The schema is given: autodetection looks at samples, and a column that they lack breaks a
+    """Return the statement that loads a day.
+
+    The schema is explicit: autodetection looks at samples, and a column that they lack breaks a
     later load.
     """
     prefix = _prefix(lake, lake_format)
     lenient = "\n  ignore_unknown_values = TRUE," if lake_format == "json" else ""
     return f"""LOAD DATA OVERWRITE `{dataset}.events_stage` (
-{TYPES.listed(COLUMNS)}
+{TYPES.column_list(COLUMNS)}
 )
 FROM FILES (
   format = '{_FORMATS[lake_format]}',{lenient}
@@ -91,24 +94,25 @@ WITH PARTITION COLUMNS (dt DATE, dialect STRING)"""
 
 
 def _merge(dataset: str, day: date) -> str:
+    latest = "PARTITION BY event_id ORDER BY ingest_time DESC, source_file, source_offset"
     return f"""MERGE INTO `{dataset}.events` AS t
 USING (
   SELECT *
   FROM `{dataset}.events_stage`
   WHERE dt = DATE '{day}'
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY ingest_time DESC, source_file, source_offset) = 1
+  QUALIFY ROW_NUMBER() OVER ({latest}) = 1
 ) AS s
 ON t.event_id = s.event_id AND t.dt = s.dt AND t.dt = DATE '{day}'
 WHEN NOT MATCHED THEN INSERT (
-{names(ROW)}
+{column_names(ROW)}
 ) VALUES (
-{names(ROW, prefix="s.")}
+{column_names(ROW, prefix="s.")}
 )"""
 
 
 def _external(lake: Lake, dataset: str) -> str:
     return f"""CREATE OR REPLACE EXTERNAL TABLE `{dataset}.events_parquet` (
-{TYPES.listed(COLUMNS)}
+{TYPES.column_list(COLUMNS)}
 )
 WITH PARTITION COLUMNS (dt DATE, dialect STRING)
 OPTIONS (

@@ -1,4 +1,4 @@
-"""The documentation page of the columns."""
+"""The documentation page of the columns (docs/columns.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Columns in **bold** always have a value.
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the page as Markdown."""
     return _HEAD + "".join(_row(column) for column in (*PARTITIONS, *COLUMNS))
 
 

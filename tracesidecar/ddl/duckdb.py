@@ -1,43 +1,47 @@
-"""DuckDB: views over the objects where they lie; nothing is copied."""
+"""DuckDB: views over the objects in the lake; nothing is copied."""
 
 from __future__ import annotations
 
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.ddl.statement import ROW, Statement, listed
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, wrap_list
+from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import COLUMNS, Column
 
 _TYPES = {"string": "VARCHAR", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
 LARGEST_LINE_BYTES = 16 << 20
+"""The longest line that the view reads; a row has at most 1 MiB."""
 
 
 def statements(lake: Lake) -> tuple[Statement, ...]:
-    """Everything for this lake.
+    """Return all statements for a lake.
 
-    A format that has no object yet must not be among its formats: DuckDB refuses a view over nothing.
+    Leave a format out of `lake.formats` if it has no object yet: DuckDB rejects a view over
+    nothing.
     """
     return (
         *(
             Statement(
                 f"events_{lake_format}",
-                f"the events that lie there as {lake_format}",
+                f"the events in {lake_format}",
                 _view(lake, lake_format),
             )
             for lake_format in lake.formats
         ),
-        Statement("events", "all events, whatever lake_format they lie in", _events(lake)),
-        *totals(""),
+        Statement("events", "all events, of all formats", _events(lake)),
+        *total_views(""),
     )
 
 
 def _view(lake: Lake, lake_format: LakeFormat) -> str:
     source = _json(lake) if lake_format == "json" else _parquet(lake)
-    return f"CREATE OR REPLACE VIEW events_{lake_format} AS\nSELECT\n{listed(_expression(column, lake_format) for column in ROW)}\nFROM {source}"
+    expressions = wrap_list(_expression(column, lake_format) for column in ROW)
+    return f"CREATE OR REPLACE VIEW events_{lake_format} AS\nSELECT\n{expressions}\nFROM {source}"
 
 
 def _expression(column: Column, lake_format: LakeFormat) -> str:
-    """Times are timestamps in UTC without a zone: with one, they print in the zone of whoever
-    looks.
+    """Return a column as the view has it.
+
+    Times are in UTC without a zone: with a zone, they print in the zone of the reader.
     """
     if not column.is_time:
         return column.name
@@ -63,7 +67,7 @@ def _json(lake: Lake) -> str:
 
 
 def _parquet(lake: Lake) -> str:
-    """By name: a file that was written before a column was added reads as NULL there."""
+    """Return the source, by name of column: a file from before a column was added reads as NULL."""
     return f"""read_parquet(
   '{lake.prefix("parquet")}/dt=*/dialect=*/*.parquet',
   union_by_name = true,

@@ -1,9 +1,8 @@
-"""Elasticsearch and OpenSearch: templates with mappings, for an index and for a data stream, of
-formats `event`, `ecs`, `raw` and `ocsf`.
+"""Elasticsearch and OpenSearch: index templates for formats `event`, `ecs`, `raw` and `ocsf`.
 
-What is not in a strict mapping is refused with its document, so that a drift is seen on the first
-day and not in the thousandth field. Only that of `ocsf` grows: its keys are the schema's, not the
-trace's.
+Each has one for an index, and one for a data stream. A strict mapping rejects a document with an
+unknown field, so that a drift is seen on the first day and not in the thousandth field. Only the
+mapping of `ocsf` grows: its keys are those of the schema, not of the trace.
 """
 
 from __future__ import annotations
@@ -21,10 +20,8 @@ _DATE: Mapping = {"type": "date"}
 _EPOCH: Mapping = {"type": "date", "format": "epoch_millis"}
 _LONG: Mapping = {"type": "long"}
 _KEYWORD: Mapping = {"type": "keyword", "ignore_above": 1024}
-_LONG_KEYWORD: Mapping = {
-    "type": "keyword",
-    "ignore_above": 8191,
-}  # four bytes each are just below the longest term of Lucene
+# At four bytes a character, 8191 is just below the longest term of Lucene.
+_LONG_KEYWORD: Mapping = {"type": "keyword", "ignore_above": 8191}
 _TEXT: Mapping = {"type": "match_only_text"}
 _KEPT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
 
@@ -59,7 +56,7 @@ _ECS_OTHERS: dict[str, Mapping] = {
     "tracesidecar.usage.output_tokens": _LONG,
     "ecs.version": _KEYWORD,
 }
-"""Fields of format `ecs` that are no column's own, or not of the column's type."""
+"""Fields of format `ecs` that belong to no column, or do not have the type of the column."""
 
 
 _OCSF_TEXTS: dict[str, Mapping] = {
@@ -80,12 +77,12 @@ _OCSF_TEXTS: dict[str, Mapping] = {
     "@timestamp": _DATE,
     "raw_data": _KEPT,
 }
-"""Fields of format `ocsf` that are not what their JSON type says."""
+"""Fields of format `ocsf` that need another type than their JSON type suggests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One index template: what goes to `PUT _index_template/<name>`."""
+    """One index template; `body` is the body of `PUT _index_template/<name>`."""
 
     name: str
     purpose: str
@@ -93,8 +90,10 @@ class Template:
 
 
 def templates(*, flattened: str = "flattened") -> tuple[Template, ...]:
-    """All six. `flattened` is what the type of an object with free keys is called: `flat_object` in
-    OpenSearch.
+    """Return all six templates.
+
+    `flattened` is the name of the type for objects with free keys; OpenSearch calls it
+    `flat_object`.
     """
     events, ecs, ocsf = event_mapping(), ecs_mapping(flattened), ocsf_mapping()
     return (
@@ -141,13 +140,16 @@ def templates(*, flattened: str = "flattened") -> tuple[Template, ...]:
 
 
 def event_mapping() -> Mapping:
-    """Map each column under its own name."""
+    """Return the mapping of format `event`: each column under its own name."""
     columns = {column.name: _LONG_COLUMNS.get(column.name) or _typed(column) for column in ROW}
     return {"dynamic": "strict", "properties": {"@timestamp": _DATE, **columns}}
 
 
 def ecs_mapping(flattened: str) -> Mapping:
-    """Map each column under its name in ECS; below `labels` any key is a keyword."""
+    """Return the mapping of format `ecs`: each column under its name in ECS.
+
+    Any key below `labels` is a keyword.
+    """
     fields: dict[str, Mapping] = {
         column.ecs: _LONG_COLUMNS.get(column.name) or _typed(column)
         for column in COLUMNS
@@ -163,7 +165,10 @@ def ecs_mapping(flattened: str) -> Mapping:
 
 
 def ocsf_mapping() -> Mapping:
-    """Map what is text or a time; every other field has the type that its first value has."""
+    """Return the mapping of format `ocsf`: texts and times.
+
+    Any other field gets the type of its first value.
+    """
     properties: Mapping = {}
     for name, mapping in _OCSF_TEXTS.items():
         _put(properties, name.split("."), mapping)

@@ -1,4 +1,4 @@
-"""Apache Iceberg by Athena: a table that takes in each day once, and what keeps its files large."""
+"""Apache Iceberg through Athena: a table that takes in each day once, and its maintenance."""
 
 from __future__ import annotations
 
@@ -6,46 +6,49 @@ from datetime import date
 
 from tracesidecar.ddl.athena import PARQUET_TYPES
 from tracesidecar.ddl.lake_location import Lake
-from tracesidecar.ddl.statement import ROW, Statement, names
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, column_names
+from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import PARTITIONS
 
 TABLE = "events_iceberg"
 
 
 def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
-    """What is to be run once, what for a day, and what now and then.
+    """Return the statements to run once, those for a day, and those for now and then.
 
-    The Athena tables of the same lake are what it is filled from.
+    The table is filled from the Athena tables of the same lake.
     """
     return (
         Statement(
             "events_iceberg",
-            "the table; the day is a column of its own, so that a query needs no partition transform",
+            "the table; the day is a column, so that a query needs no partition transform",
             _table(lake),
         ),
         Statement(
             "merge",
-            f"take in what of {day} is not there yet; it may be run again",
+            f"insert the rows of {day} that are missing; it may be run again",
             _merge(lake, day),
             "load",
         ),
         Statement(
             "optimize",
-            "make large files of small ones",
+            "rewrite small files as large ones",
             f"OPTIMIZE {lake.database}.{TABLE} REWRITE DATA USING BIN_PACK WHERE dt = '{day}'",
             "maintain",
         ),
         Statement(
-            "vacuum", "remove what no snapshot needs", f"VACUUM {lake.database}.{TABLE}", "maintain"
+            "vacuum",
+            "remove files that no snapshot needs",
+            f"VACUUM {lake.database}.{TABLE}",
+            "maintain",
         ),
-        *totals(f"{lake.database}.", events=TABLE, called="iceberg_"),
+        *total_views(f"{lake.database}.", events=TABLE, view_prefix="iceberg_"),
     )
 
 
 def _table(lake: Lake) -> str:
     return f"""CREATE TABLE IF NOT EXISTS {lake.database}.{TABLE} (
-{PARQUET_TYPES.listed(ROW)}
+{PARQUET_TYPES.column_list(ROW)}
 )
 PARTITIONED BY ({", ".join(column.name for column in PARTITIONS)})
 LOCATION '{lake.location.rstrip("/")}/iceberg/v1/'
@@ -59,11 +62,12 @@ TBLPROPERTIES (
 
 
 def _merge(lake: Lake, day: date) -> str:
+    latest = "PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset"
     return f"""MERGE INTO {lake.database}.{TABLE} AS t
 USING (
   SELECT *
   FROM (
-    SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset) AS place
+    SELECT e.*, ROW_NUMBER() OVER ({latest}) AS place
     FROM {lake.database}.events AS e
     WHERE e.dt = '{day}'
   ) AS numbered
@@ -71,7 +75,7 @@ USING (
 ) AS s
 ON t.dt = s.dt AND t.dialect = s.dialect AND t.event_id = s.event_id AND t.dt = '{day}'
 WHEN NOT MATCHED THEN INSERT (
-{names(ROW)}
+{column_names(ROW)}
 ) VALUES (
-{names(ROW, prefix="s.")}
+{column_names(ROW, prefix="s.")}
 )"""

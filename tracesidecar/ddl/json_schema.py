@@ -13,9 +13,9 @@ _TYPES: dict[ColumnType, str] = {
 
 
 def event_schema(*, in_lake: bool = False) -> dict[str, object]:
-    """Describe a row; `in_lake` without the columns that are partitions.
+    """Return the schema of a row; `in_lake` leaves out the columns that are partitions.
 
-    A column that has no value is absent, and later versions may have more.
+    A column without a value is absent, and later versions may have more columns.
     """
     columns = COLUMNS if in_lake else (*PARTITIONS, *COLUMNS)
     return {

@@ -1,4 +1,4 @@
-"""Where the objects of a lake lie, and what the tables over them are called."""
+"""Where a lake is, which formats it has, and what the tables over it are called."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ LAKE_ROOTS: dict[LakeFormat, str] = {"json": lake_root("event"), "parquet": lake
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """A lake. `location` is `s3://bucket/prefix`, `gs://bucket/prefix` or a folder; `database` is
-    what holds the tables (BigQuery: a dataset).
+    """A lake, and the names of what is created over it.
 
-    `formats` are the formats that tables are made for: a sink of lake_format `event` has JSON, and Parquet
-    once `compact` has run. `first_day` is the first day that Athena looks for.
+    `location` is `s3://bucket/prefix`, `gs://bucket/prefix` or a folder. `formats` are those to
+    create tables for: a sink of format `event` writes JSON, and `compact` writes Parquet beside
+    it. `database` holds the tables (in BigQuery a dataset). `dialects` are all values of the
+    partition `dialect`: Athena does not see a value that its projection does not list.
+    `first_day` is the first day that Athena looks for.
+
+    Raises ValueError if a name cannot be part of a statement of every engine.
     """
 
     location: str
@@ -32,7 +36,7 @@ class Lake:
     first_day: date = date(2025, 1, 1)
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a name cannot stand in a statement of every engine."""
+        """Check the names: statements contain them as they are."""
         for what, name in (
             ("database", self.database),
             ("project", self.project.replace("-", "_")),
@@ -41,9 +45,10 @@ class Lake:
                 raise ValueError(f"{what} must be letters, digits and underscores")
         if not self.location.isprintable() or any(mark in self.location for mark in "'\"`\\"):
             raise ValueError(
-                "the location has a quote, a backslash or a control character, which no table's location can have"
+                "the location has a quote, a backslash or a control character, "
+                "which the location of a table cannot have"
             )
 
     def prefix(self, lake_format: LakeFormat) -> str:
-        """Name the place of one format, without a slash at the end."""
+        """Return the location of one format, without a slash at its end."""
         return f"{self.location.rstrip('/')}/{LAKE_ROOTS[lake_format]}"

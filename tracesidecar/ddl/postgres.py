@@ -1,10 +1,10 @@
-"""PostgreSQL: one table with the event id as its key, and how lines are taken in."""
+"""PostgreSQL: one table with the event id as key, and statements that load lines."""
 
 from __future__ import annotations
 
 from tracesidecar.ddl.lake_location import Lake
-from tracesidecar.ddl.statement import ROW, Statement, Types, names
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, Types, column_names
+from tracesidecar.ddl.views import total_views
 
 TYPES = Types(
     {"string": "text", "bigint": "bigint", "double": "double precision", "boolean": "boolean"},
@@ -12,20 +12,21 @@ TYPES = Types(
 )
 
 NUL = r"'(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g'"
-"""Text of PostgreSQL cannot hold U+0000: its escape, where that is not itself escaped, becomes
-U+FFFD.
+"""Replaces the escape of U+0000 by U+FFFD, unless it is itself escaped.
+
+Text of PostgreSQL cannot hold U+0000.
 """
 
 
 COPY = r"COPY lines FROM STDIN WITH (FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
-"""Each line as it stands: quote and delimiter are bytes that no JSON holds."""
+"""Loads each line as it is: quote and delimiter are bytes that JSON does not contain."""
 
 
 def statements(lake: Lake) -> tuple[Statement, ...]:
-    """What is to be run once, and how the lines of one object are loaded."""
+    """Return the statements to run once, and those that load the lines of one object."""
     schema = lake.database
     return (
-        Statement("schema", "where the table is", f"CREATE SCHEMA IF NOT EXISTS {schema}"),
+        Statement("schema", "holds the table", f"CREATE SCHEMA IF NOT EXISTS {schema}"),
         Statement("events", "all events, each once", _table(schema)),
         Statement(
             "by_conversation",
@@ -33,7 +34,7 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
             _index(schema, "events_by_conversation", "conversation_id, event_time"),
         ),
         Statement("by_day", "for a span of days", _index(schema, "events_by_day", "dt, dialect")),
-        *totals(f"{schema}."),
+        *total_views(f"{schema}."),
         Statement(
             "lines",
             "the lines of one object, for this session",
@@ -48,7 +49,7 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
         ),
         Statement(
             "insert",
-            "take in what is not there yet; say which partition the object lies in",
+            "insert the rows that are missing; set the partition of the object",
             _insert(schema),
             "load",
         ),
@@ -57,7 +58,8 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
 
 def _table(schema: str) -> str:
     columns = ",\n".join(
-        f"  {c.name} {'date' if c.name == 'dt' else TYPES.of(c)}{' NOT NULL' if c.name in {'dt', 'dialect'} else ''}"
+        f"  {c.name} {'date' if c.name == 'dt' else TYPES.type_of(c)}"
+        f"{' NOT NULL' if c.name in {'dt', 'dialect'} else ''}"
         for c in ROW
     )
     return f"CREATE TABLE IF NOT EXISTS {schema}.events (\n{columns},\n  PRIMARY KEY (event_id)\n)"
@@ -68,14 +70,15 @@ def _index(schema: str, name: str, columns: str) -> str:
 
 
 def _insert(schema: str) -> str:
+    partitions = "jsonb_build_object('dt', 'YYYY-MM-DD', 'dialect', 'DIALECT')"
     return f"""INSERT INTO {schema}.events (
-{names(ROW)}
+{column_names(ROW)}
 )
 SELECT
-{names(ROW, prefix="r.")}
+{column_names(ROW, prefix="r.")}
 FROM lines,
   jsonb_populate_record(
     NULL::{schema}.events,
-    regexp_replace(line, {NUL})::jsonb || jsonb_build_object('dt', 'YYYY-MM-DD', 'dialect', 'DIALECT')
+    regexp_replace(line, {NUL})::jsonb || {partitions}
   ) AS r
 ON CONFLICT (event_id) DO NOTHING"""

@@ -1,12 +1,12 @@
-"""Spark: views over the objects where they lie, and the rewrite of a day at scale."""
+"""Spark: views over the objects in the lake, and the rewrite of a day at scale."""
 
 from __future__ import annotations
 
 from datetime import date
 
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.ddl.statement import ROW, Statement, Types, listed
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, Types, wrap_list
+from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import COLUMNS, PARTITIONS, Column, ColumnType
 
 _NAMES: dict[ColumnType, str] = {
@@ -22,17 +22,17 @@ _TYPES: dict[LakeFormat, Types] = {
 
 
 def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
-    """What a session begins with, and the rewrite of one day.
+    """Return the statements that begin a session, and the rewrite of one day.
 
-    A format that has no object yet must not be among the lake's formats.
+    Leave a format out of `lake.formats` if it has no object yet.
     """
     return (
         *(_view(lake, lake_format) for lake_format in lake.formats),
-        Statement("events", "all events, whatever lake_format they lie in", _events(lake)),
-        *totals("", create="CREATE OR REPLACE TEMPORARY VIEW"),
+        Statement("events", "all events, of all formats", _events(lake)),
+        *total_views("", create="CREATE OR REPLACE TEMPORARY VIEW"),
         Statement(
             "rewrite",
-            f"{day} in few files, each event once, beside the lake: manifests do not know of it",
+            f"{day} in few files, each event once, beside the lake and not in its manifests",
             _rewrite(lake, day),
             "maintain",
         ),
@@ -41,11 +41,11 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
 
 def _view(lake: Lake, lake_format: LakeFormat) -> Statement:
     text = f"""CREATE OR REPLACE TEMPORARY VIEW events_{lake_format} (
-{_TYPES[lake_format].listed((*COLUMNS, *PARTITIONS))}
+{_TYPES[lake_format].column_list((*COLUMNS, *PARTITIONS))}
 )
 USING {lake_format}
 OPTIONS (path '{lake.prefix(lake_format)}')"""
-    return Statement(f"events_{lake_format}", f"the events that lie there as {lake_format}", text)
+    return Statement(f"events_{lake_format}", f"the events in {lake_format}", text)
 
 
 def _expression(column: Column, lake_format: LakeFormat) -> str:
@@ -58,22 +58,25 @@ def _expression(column: Column, lake_format: LakeFormat) -> str:
 
 def _events(lake: Lake) -> str:
     parts = (
-        f"SELECT\n{listed(_expression(column, lake_format) for column in ROW)}\nFROM events_{lake_format}"
+        "SELECT\n"
+        + wrap_list(_expression(column, lake_format) for column in ROW)
+        + f"\nFROM events_{lake_format}"
         for lake_format in lake.formats
     )
     return "CREATE OR REPLACE TEMPORARY VIEW events AS\n" + "\nUNION ALL\n".join(parts)
 
 
 def _rewrite(lake: Lake, day: date) -> str:
+    latest = "PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset"
     return f"""CREATE TABLE events_rewritten_{day:%Y%m%d}
 USING parquet
 OPTIONS (compression 'zstd')
 PARTITIONED BY (dialect)
 LOCATION '{lake.location.rstrip("/")}/rewritten/v1/dt={day}'
 AS SELECT /*+ REPARTITION(dialect) */
-{listed(column.name for column in ROW if column.name != "dt")}
+{wrap_list(column.name for column in ROW if column.name != "dt")}
 FROM (
-  SELECT e.*, ROW_NUMBER() OVER (PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset) AS place
+  SELECT e.*, ROW_NUMBER() OVER ({latest}) AS place
   FROM events AS e
   WHERE e.dt = '{day}'
 ) AS numbered

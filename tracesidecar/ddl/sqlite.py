@@ -1,13 +1,14 @@
-"""SQLite: one table with the event id as its key."""
+"""SQLite: one table with the event id as key."""
 
 from __future__ import annotations
 
-from tracesidecar.ddl.statement import ROW, Statement, Types, names
-from tracesidecar.ddl.views import totals
+from tracesidecar.ddl.statement import ROW, Statement, Types, column_names
+from tracesidecar.ddl.views import total_views
 
 _VALUES = ", ".join(f":{column.name}" for column in ROW)
 INSERT = (
-    f"INSERT INTO events (\n{names(ROW)}\n) VALUES ({_VALUES})\nON CONFLICT (event_id) DO NOTHING"
+    f"INSERT INTO events (\n{column_names(ROW)}\n) VALUES ({_VALUES})\n"
+    "ON CONFLICT (event_id) DO NOTHING"
 )
 
 TYPES = Types(
@@ -16,20 +17,21 @@ TYPES = Types(
 
 
 def statements() -> tuple[Statement, ...]:
-    """What is to be run once, and how a row is taken in."""
+    """Return the statements to run once, and the insert of one row."""
     index = (
         "CREATE INDEX IF NOT EXISTS events_by_conversation ON events (conversation_id, event_time)"
     )
     return (
         Statement("events", "all events, each once", _table()),
         Statement("by_conversation", "for one conversation in order", index),
-        *totals("", create="CREATE VIEW IF NOT EXISTS"),
-        Statement("insert", "take in one row", INSERT, "load"),
+        *total_views("", create="CREATE VIEW IF NOT EXISTS"),
+        Statement("insert", "insert one row", INSERT, "load"),
     )
 
 
 def _table() -> str:
     columns = ",\n".join(
-        f"  {c.name} {TYPES.of(c)}{' PRIMARY KEY' if c.name == 'event_id' else ''}" for c in ROW
+        f"  {c.name} {TYPES.type_of(c)}{' PRIMARY KEY' if c.name == 'event_id' else ''}"
+        for c in ROW
     )
     return f"CREATE TABLE IF NOT EXISTS events (\n{columns}\n)"

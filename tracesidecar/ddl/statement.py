@@ -1,4 +1,4 @@
-"""One statement for an engine, what it is for, and when it is run."""
+"""One statement for an engine, and how columns are written in statements."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ Use = Literal["define", "load", "maintain"]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`define` makes tables and views and may be run again; `load` takes in one day; `maintain` is
-    run now and then. `text` ends without a semicolon.
+    """A statement, without a semicolon at its end.
+
+    `use` says when to run it: `define` creates tables and views and may be run again, `load`
+    takes in one day, and `maintain` is for now and then.
     """
 
     name: str
@@ -24,35 +26,35 @@ class Statement:
 
     @property
     def is_view(self) -> bool:
-        """Tell whether it makes a view."""
+        """Whether it creates a view."""
         return " VIEW " in self.text.partition("\n")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """How an engine writes the types of columns, and a point in time."""
+    """How an engine writes the types of columns; `time` is that of a point in time."""
 
     names: Mapping[ColumnType, str]
     time: str
 
-    def of(self, column: Column) -> str:
-        """The type of one column."""
+    def type_of(self, column: Column) -> str:
+        """Return the type of one column."""
         return self.time if column.is_time else self.names[column.type]
 
-    def listed(self, columns: Iterable[Column]) -> str:
-        """The columns with their types, one a line."""
-        return ",\n".join(f"  {column.name} {self.of(column)}" for column in columns)
+    def column_list(self, columns: Iterable[Column]) -> str:
+        """Return the columns with their types, one a line."""
+        return ",\n".join(f"  {column.name} {self.type_of(column)}" for column in columns)
 
 
-def listed(expressions: Iterable[str]) -> str:
-    """Expressions of a SELECT, or names, several a line."""
+def wrap_list(expressions: Iterable[str]) -> str:
+    """Return expressions or names separated by commas, six a line."""
     found = tuple(expressions)
     return ",\n".join("  " + ", ".join(found[at : at + 6]) for at in range(0, len(found), 6))
 
 
-def names(columns: Iterable[Column], *, prefix: str = "") -> str:
-    """The names of the columns, several a line."""
-    return listed(f"{prefix}{column.name}" for column in columns)
+def column_names(columns: Iterable[Column], *, prefix: str = "") -> str:
+    """Return the names of columns separated by commas, six a line."""
+    return wrap_list(f"{prefix}{column.name}" for column in columns)
 
 
 ROW: tuple[Column, ...] = (*COLUMNS, *PARTITIONS)

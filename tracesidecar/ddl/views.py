@@ -1,52 +1,57 @@
-"""The two views from which right totals are read, in the SQL that all engines share."""
+"""The two views that give correct totals, in the SQL that all engines share."""
 
 from __future__ import annotations
 
 from tracesidecar.ddl.statement import Statement
 
-_ABOUT_THE_CALL = (
-    "dt, dialect, conversation_id, parent_conversation_id, agent_id, is_subagent, agent_name, user_id, host_name, git_repository,\n"
+_DESCRIPTION = (
+    "dt, dialect, conversation_id, parent_conversation_id, agent_id, is_subagent, "
+    "agent_name, user_id, host_name, git_repository,\n"
     "  event_time, provider_name, model"
 )
-_MEASURED = (
-    "input_tokens, cache_read_input_tokens, cache_creation_input_tokens, output_tokens, reasoning_output_tokens,\n"
+_MEASURES = (
+    "input_tokens, cache_read_input_tokens, cache_creation_input_tokens, output_tokens, "
+    "reasoning_output_tokens,\n"
     "  cost_usd, cost_source, duration_ms, outcome, error_type"
 )
 
 
-def totals(
+def total_views(
     qualifier: str,
     *,
     events: str = "events",
-    called: str = "",
+    view_prefix: str = "",
     create: str = "CREATE OR REPLACE VIEW",
 ) -> tuple[Statement, ...]:
-    """Make both views over a table or view of events.
+    """Return both views over a table or view of events.
 
-    `qualifier` stands before each name (`agent_traces.`), `called` begins those of the views.
+    `qualifier` is put before each name (`agent_traces.`), and `view_prefix` begins the names of
+    the views.
     """
     source = f"{qualifier}{events}"
-    calls, sessions = f"{called}model_calls", f"{called}session_totals"
+    calls, sessions = f"{view_prefix}model_calls", f"{view_prefix}session_totals"
     return (
         Statement(
             calls,
-            "one row a model call: sum tokens and cost over this",
+            "one row for each model call: sum tokens and cost over this",
             f"{create} {qualifier}{calls} AS\n{_model_calls(source)}",
         ),
         Statement(
             sessions,
-            f"conversations of which only totals are known; they have no row in {calls}, so both may be added up",
+            f"conversations with totals only; they have no row in {calls}, so both may be added up",
             f"{create} {qualifier}{sessions} AS\n{_session_totals(source)}",
         ),
     )
 
 
 def _model_calls(events: str) -> str:
-    """Repeats of a call, in one file or in a fork's, are folded to the row that has seen the most
-    output: earlier ones are written while it streams.
+    """Return the calls, each once.
+
+    A call may have several rows, in one file or in a fork's. The row with the most output wins:
+    earlier ones are written while it streams.
     """
-    return f"""SELECT {_ABOUT_THE_CALL}, call_key AS api_call_id,
-  {_MEASURED}
+    return f"""SELECT {_DESCRIPTION}, call_key AS api_call_id,
+  {_MEASURES}
 FROM (
   SELECT e.*, COALESCE(e.api_call_id, e.event_id) AS call_key,
     ROW_NUMBER() OVER (
@@ -60,8 +65,9 @@ WHERE place = 1"""
 
 
 def _session_totals(events: str) -> str:
-    return f"""SELECT {_ABOUT_THE_CALL},
-  {_MEASURED}
+    is_same = "c.dialect = e.dialect AND c.conversation_id = e.conversation_id"
+    return f"""SELECT {_DESCRIPTION},
+  {_MEASURES}
 FROM (
   SELECT e.*,
     ROW_NUMBER() OVER (
@@ -72,7 +78,7 @@ FROM (
   WHERE e.usage_scope = 'session_total'
     AND NOT EXISTS (
       SELECT 1 FROM {events} AS c
-      WHERE c.usage_scope = 'call' AND c.dialect = e.dialect AND c.conversation_id = e.conversation_id
+      WHERE c.usage_scope = 'call' AND {is_same}
     )
 ) AS totals
 WHERE place = 1"""

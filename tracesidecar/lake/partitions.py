@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tracesidecar.batch.manifest import ManifestObject
-from tracesidecar.ddl.lake_location import LAKE_ROOTS
+from tracesidecar.ddl import LAKE_ROOTS
 from tracesidecar.lake.records import compactions, manifests
 from tracesidecar.sinks import StoredObjects
 

@@ -12,12 +12,23 @@ from datetime import UTC, date, datetime, timedelta
 from tracesidecar.cli.lake_argument import Found, lake, with_objects
 from tracesidecar.cli.output import complain, print_json, print_line
 from tracesidecar.config.load import load_to_read
-from tracesidecar.ddl import apply as apply_ddl
-from tracesidecar.ddl import athena, bigquery, duckdb, iceberg, postgres, spark, sqlite
-from tracesidecar.ddl.elasticsearch import Template, templates
-from tracesidecar.ddl.json_schema import event_schema
-from tracesidecar.ddl.lake_location import Lake
-from tracesidecar.ddl.statement import Statement
+from tracesidecar.ddl import (
+    ENGINES_TO_APPLY,
+    Lake,
+    Statement,
+    Template,
+    apply_statements,
+    athena,
+    bigquery,
+    duckdb,
+    event_schema,
+    iceberg,
+    postgres,
+    put_templates,
+    spark,
+    sqlite,
+    templates,
+)
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
@@ -80,9 +91,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if engine == "json-schema":
         print_json(event_schema())
         return ExitCode.DONE
-    if arguments.apply and engine not in apply_ddl.APPLIED:
+    if arguments.apply and engine not in ENGINES_TO_APPLY:
         complain(
-            f"tracesidecar ddl: --apply is for {', '.join(apply_ddl.APPLIED)}; run the statements for {engine} there"
+            f"tracesidecar ddl: --apply is for {', '.join(ENGINES_TO_APPLY)}; run the statements for {engine} there"
         )
         return ExitCode.USAGE
     found = lake(load_to_read(arguments.config, os.environ), arguments.sink)
@@ -99,7 +110,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return _elasticsearch(arguments)
     statements = ENGINES[engine](place, arguments.day)
     if arguments.apply:
-        return _applied(apply_ddl.apply(engine, arguments.apply, statements), arguments)
+        return _applied(apply_statements(engine, arguments.apply, statements), arguments)
     _print(engine, found, place, statements, as_json=arguments.json)
     return ExitCode.DONE
 
@@ -152,7 +163,7 @@ def _print(
 
 def _elasticsearch(arguments: argparse.Namespace) -> int:
     if arguments.apply:
-        return _applied(apply_ddl.put_templates(arguments.apply), arguments)
+        return _applied(put_templates(arguments.apply), arguments)
     made = templates()
     if arguments.json:
         print_json(

@@ -50,7 +50,7 @@ class State(msgspec.Struct):
     """No state: each record is complete."""
 
 
-_Mapper = Callable[[msgspec.Raw, Attributes], Event]
+Mapper = Callable[[msgspec.Raw, Attributes], Event]
 
 _decode = msgspec.json.Decoder(Line).decode
 _WRAPS = {
@@ -113,7 +113,7 @@ def _events(signal: str, resource: ResourceRecords) -> Iterator[Event]:
             yield event
 
 
-def _event(read: _Mapper, record: msgspec.Raw, shared: Attributes) -> Event:
+def _event(read: Mapper, record: msgspec.Raw, shared: Attributes) -> Event:
     """Map a record; one that is not valid OTLP does not affect the others."""
     try:
         return read(record, shared)

@@ -9,8 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tracesidecar.ddl import duckdb_file
-from tracesidecar.ddl.statement import ROW, listed, names
+from tracesidecar.ddl import ROW, column_names, duckdb_file, wrap_list
 from tracesidecar.errors import Rejected, RetryLater, SinkError
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
@@ -37,10 +36,10 @@ All is text, because a cast says what does not fit.
 """
 
 _TAKE_IN = f"""INSERT INTO events (
-{names(ROW)}
+{column_names(ROW)}
 )
 SELECT
-{listed(f"CAST({column.name} AS {duckdb_file.TYPES.of(column)})" for column in ROW)}
+{wrap_list(f"CAST({column.name} AS {duckdb_file.TYPES.type_of(column)})" for column in ROW)}
 FROM lines
 ON CONFLICT (event_id) DO NOTHING"""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tracesidecar.ddl.statement import Statement, Types
+from tracesidecar.ddl import Statement, Types
 from tracesidecar.model import Record
 
 FILE_MODE = 0o640

@@ -12,9 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tracesidecar.ddl import postgres
-from tracesidecar.ddl.lake_location import Lake
-from tracesidecar.ddl.statement import ROW, Statement, names
+from tracesidecar.ddl import ROW, Lake, Statement, column_names, postgres
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
@@ -52,10 +50,10 @@ _MAY_WRITE = """SELECT has_database_privilege(current_database(), 'TEMP')
 
 _TAKE_IN = f"""WITH new AS (
   INSERT INTO events (
-{names(ROW)}
+{column_names(ROW)}
   )
   SELECT
-{names(ROW, prefix="r.")}
+{column_names(ROW, prefix="r.")}
   FROM lines, jsonb_populate_record(NULL::events, line::jsonb) AS r
   ON CONFLICT (event_id) DO NOTHING
   RETURNING dialect, conversation_id, agent_id, trace_id, event_time

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from tracesidecar.ddl.agent_traces import TURN_COLUMNS, table, turn_type
-from tracesidecar.ddl.statement import ROW
+from tracesidecar.ddl import ROW, TURN_COLUMNS, turn_type, turns_table
 from tracesidecar.dialects import Column
 from tracesidecar.sinks.sql.agent_traces import rebuild
 from tracesidecar.sinks.sql.engine import Engine, Session
@@ -35,8 +34,10 @@ def migrate(session: Session, engine: Engine) -> None:
     session.execute("CREATE TABLE IF NOT EXISTS tracesidecar_schema (version INTEGER NOT NULL)")
     for statement in engine.tables:
         session.execute(statement.text)
-    session.execute(table("agent_traces", engine.types, engine.document))
-    _add_columns(session, engine, "events", ((column, engine.types.of(column)) for column in ROW))
+    session.execute(turns_table("agent_traces", engine.types, engine.document))
+    _add_columns(
+        session, engine, "events", ((column, engine.types.type_of(column)) for column in ROW)
+    )
     _add_columns(
         session,
         engine,

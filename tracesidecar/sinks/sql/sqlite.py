@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from tracesidecar.ddl import sqlite
-from tracesidecar.ddl.statement import ROW, Statement
+from tracesidecar.ddl import ROW, Statement, sqlite
 from tracesidecar.dialects import ColumnType
 from tracesidecar.errors import Rejected, RetryLater, SinkError
 from tracesidecar.model import Record

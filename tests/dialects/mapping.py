@@ -1,6 +1,4 @@
-"""Lines as events, for tests of one dialect: invented lines, fixtures, and the shared samples where
-they are there.
-"""
+"""Lines as events, for tests of one dialect: invented lines, fixtures, and shared samples."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.dialects.golden import passage
+from tests.dialects.golden import line_block
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.interpreter import Interpreter
@@ -23,16 +21,16 @@ SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 def events_of(
     label: str, lines: Iterable[object], dialect: Dialect[msgspec.Struct] | None = None
 ) -> list[Event]:
-    """The events of a file of that path; lines are bytes, or members to be written as JSON."""
+    """Return the events of a file with that path; lines are bytes, or members to write as JSON."""
     rows = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     return [
         each.event
-        for each in Interpreter(dialect)(passage(b"\n".join(rows) + b"\n", label), None)[0]
+        for each in Interpreter(dialect)(line_block(b"\n".join(rows) + b"\n", label), None)[0]
     ]
 
 
 def sample(name: str) -> list[bytes]:
-    """The lines of a shared sample that are JSON: the others never reach a mapper."""
+    """Return the lines of a shared sample that are JSON: the others never reach a mapper."""
     path = SAMPLES / name
     if not path.exists() and "CI" not in os.environ:
         pytest.skip("the shared samples are not here")
