@@ -1,5 +1,6 @@
-"""The real servers that the sinks are measured against, one at a time: how each is started, and the
-sink's block for it.
+"""The real servers that the sinks are measured against, one at a time.
+
+Each entry says how the server is started, and which `[[sink]]` block sends to it.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ TOPIC = "traces"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A sink's options without its name; `afresh` empties the server; `process` is its id where it
-    is no child of ours.
+    """A running server and the options of a sink for it, without the sink's name.
+
+    `clear` empties the server. `process` is the server's id where it is not a child of ours.
     """
 
     block: str
-    afresh: Callable[[], object] = lambda: None
+    clear: Callable[[], object] = lambda: None
     process: int | None = None
 
     @property
@@ -70,7 +72,8 @@ def _s3(folder: Path) -> Iterator[Destination]:
             folder, f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET}"
         )
         yield Destination(
-            f'type = "s3"\nbucket = "{BUCKET}"\nendpoint_url = "{store.url}"\npath_style = true\ncredentials_file = "{credentials}"'
+            f'type = "s3"\nbucket = "{BUCKET}"\nendpoint_url = "{store.url}"\n'
+            f'path_style = true\ncredentials_file = "{credentials}"'
         )
 
 
@@ -80,7 +83,8 @@ def _gcs(folder: Path) -> Iterator[Destination]:
     with _up(store.start, store.stop):
         credentials = _secret(folder, store.key_file(SECRET))
         yield Destination(
-            f'type = "gcs"\nbucket = "{GOOGLE_BUCKET}"\nendpoint_url = "{store.url}"\ncredentials_file = "{credentials}"'
+            f'type = "gcs"\nbucket = "{GOOGLE_BUCKET}"\nendpoint_url = "{store.url}"\n'
+            f'credentials_file = "{credentials}"'
         )
 
 
@@ -90,7 +94,8 @@ def _azure(folder: Path) -> Iterator[Destination]:
     with _up(store.start_afresh, store.stop):
         credentials = _secret(folder, key_of(SECRET))
         yield Destination(
-            f'type = "azure"\naccount_url = "{store.url}"\ncontainer = "{store.container}"\ncredentials_file = "{credentials}"'
+            f'type = "azure"\naccount_url = "{store.url}"\ncontainer = "{store.container}"\n'
+            f'credentials_file = "{credentials}"'
         )
 
 
@@ -107,7 +112,8 @@ def _datadog(folder: Path) -> Iterator[Destination]:
     with _up(receiver.start_afresh, receiver.server.stop):
         receiver.order(intake="datadog", secret=SECRET)
         yield Destination(
-            f'type = "datadog"\nurl = "http://127.0.0.1:{receiver.port}/api/v2/logs"\napi_key_file = "{_secret(folder)}"'
+            f'type = "datadog"\nurl = "http://127.0.0.1:{receiver.port}/api/v2/logs"\n'
+            f'api_key_file = "{_secret(folder)}"'
         )
 
 
@@ -130,7 +136,7 @@ def _search(folder: Path) -> Iterator[Destination]:
 
 
 def _collector(port: str, block: str) -> Callable[[Path], AbstractContextManager[Destination]]:
-    """`block` has PORT and SECRET in it."""
+    """Return how a collector is started; `block` has PORT and SECRET in it."""
 
     @contextlib.contextmanager
     def started(folder: Path) -> Iterator[Destination]:
@@ -152,7 +158,8 @@ def _postgres(folder: Path) -> Iterator[Destination]:
         process = int(server.run("SELECT pg_read_file('postmaster.pid')")[0][0].split()[0])
         url = f"postgresql://{place.schema}@127.0.0.1:{server.port}/postgres"
         yield Destination(
-            f'type = "sql"\nurl = "{url}"\npassword_file = "{_secret(folder)}"\nschema = "{place.schema}"',
+            f'type = "sql"\nurl = "{url}"\npassword_file = "{_secret(folder)}"\n'
+            f'schema = "{place.schema}"',
             process=process,
         )
 
@@ -197,11 +204,13 @@ DESTINATIONS: dict[str, Callable[[Path], AbstractContextManager[Destination]]] =
     ),
     "loki": _collector(
         "LOKI",
-        'type = "loki"\nurl = "http://127.0.0.1:PORT/loki/api/v1/push"\nauth = { type = "bearer", token_file = "SECRET" }',
+        'type = "loki"\nurl = "http://127.0.0.1:PORT/loki/api/v1/push"\n'
+        'auth = { type = "bearer", token_file = "SECRET" }',
     ),
     "otlp": _collector(
         "OTLP",
-        'type = "otlp"\nurl = "http://127.0.0.1:PORT/v1/logs"\nauth = { type = "bearer", token_file = "SECRET" }',
+        'type = "otlp"\nurl = "http://127.0.0.1:PORT/v1/logs"\n'
+        'auth = { type = "bearer", token_file = "SECRET" }',
     ),
     "datadog": _datadog,
     "postgresql": _postgres,
@@ -209,5 +218,4 @@ DESTINATIONS: dict[str, Callable[[Path], AbstractContextManager[Destination]]] =
     "duckdb": _file("duckdb"),
     "kafka": _kafka,
 }
-"""By the name of the row; Datadog's is our own double of it, because there is no other to be had.
-"""
+"""The servers by the name of their row. Datadog's is our own double: no real one can be run."""

@@ -1,8 +1,8 @@
-"""Makes trace lines of an agent that never lived: about 733 bytes a line, 1.5 % of them with a
-planted secret; the same for the same seed.
+"""Generate the trace lines of an invented agent: the same for the same seed.
 
-The text comes in runs of words, as prose and code do: gzip -1 packs it about 1 : 4.8 (words drawn
-one by one: 1 : 3.1, which no trace is).
+A line has about 733 bytes, and 1.5 % of the lines have a planted secret. The text is put together
+from runs of words, so that it compresses like prose and code: gzip -1 packs it about 1 : 4.8. Words
+drawn one by one would give 1 : 3.1, which no trace is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 SECRET_SHARE = 0.015
 
 _TEXT = (
-    "the agent reads a file and writes what it found there into another file before it runs the tests again because one of them failed "
-    "with an error about a missing column in the table of orders so it opens the migration adds the column and asks for review while "
-    "the build server waits for the lock that an older job still holds then everything passes except a slow check of the documentation "
-    "where links point to pages that moved last week which is easy to mend by hand or with a small script that follows each redirect"
+    "the agent reads a file and writes what it found there into another file before it runs "
+    "the tests again because one of them failed with an error about a missing column in the "
+    "table of orders so it opens the migration adds the column and asks for review while the "
+    "build server waits for the lock that an older job still holds then everything passes "
+    "except a slow check of the documentation where links point to pages that moved last "
+    "week which is easy to mend by hand or with a small script that follows each redirect"
 )
 _WORDS = _TEXT.split()
 _RUN_WORDS = 4
@@ -59,18 +61,24 @@ def _identifier(rng: random.Random) -> str:
 
 def _message(rng: random.Random, text: str) -> str:
     return (
-        f'{{"type":"assistant","id":"msg-{_identifier(rng)}","parent":"msg-{_identifier(rng)}","time":"2026-05-{rng.randint(1, 28):02d}T'
-        f'{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}:{rng.randint(0, 59):02d}.{rng.randint(0, 999):03d}Z",'
-        f'"message":{{"role":"assistant","model":"example-model","content":[{{"type":"text","text":"{text}"}}],'
-        f'"usage":{{"input_tokens":{rng.randint(100, 90000)},"output_tokens":{rng.randint(1, 4000)}}}}}}}'
+        f'{{"type":"assistant","id":"msg-{_identifier(rng)}","parent":"msg-{_identifier(rng)}",'
+        f'"time":"2026-05-{rng.randint(1, 28):02d}T'
+        f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}:{rng.randint(0, 59):02d}"
+        f'.{rng.randint(0, 999):03d}Z",'
+        f'"message":{{"role":"assistant","model":"example-model",'
+        f'"content":[{{"type":"text","text":"{text}"}}],'
+        f'"usage":{{"input_tokens":{rng.randint(100, 90000)},'
+        f'"output_tokens":{rng.randint(1, 4000)}}}}}}}'
     )
 
 
 def _tool_result(rng: random.Random, text: str) -> str:
     return (
-        f'{{"type":"tool_result","id":"call_{_drawn(rng, _ALPHANUMERIC, 24)}","session":"{_identifier(rng)}","tool":"{rng.choice(_TOOLS)}",'
-        f'"input":{{"path":"/workspace/src/{rng.choice(_WORDS)}/{rng.choice(_WORDS)}.py","limit":{rng.randint(1, 2000)}}},'
-        f'"output":"{text}","duration_ms":{rng.randint(1, 90000)},"is_error":{rng.choice(("true", "false"))}}}'
+        f'{{"type":"tool_result","id":"call_{_drawn(rng, _ALPHANUMERIC, 24)}",'
+        f'"session":"{_identifier(rng)}","tool":"{rng.choice(_TOOLS)}",'
+        f'"input":{{"path":"/workspace/src/{rng.choice(_WORDS)}/{rng.choice(_WORDS)}.py",'
+        f'"limit":{rng.randint(1, 2000)}}},"output":"{text}",'
+        f'"duration_ms":{rng.randint(1, 90000)},"is_error":{rng.choice(("true", "false"))}}}'
     )
 
 
@@ -80,14 +88,13 @@ def lines(seed: int, *, secret_share: float = SECRET_SHARE) -> Iterator[bytes]:
     while True:
         text = _prose(rng, int(rng.expovariate(1 / 75)) + 14).replace(" so ", "\\nso ")
         if rng.random() < secret_share:
-            text = f"{text[: len(text) // 2].rstrip(chr(92))} {rng.choice(_SECRETS)(rng)} {_prose(rng, 8)}"
+            half = text[: len(text) // 2].rstrip("\\")
+            text = f"{half} {rng.choice(_SECRETS)(rng)} {_prose(rng, 8)}"
         yield rng.choice((_message, _tool_result))(rng, text).encode()
 
 
 def write(path: str, size_bytes: int, seed: int) -> int:
-    """Write whole lines into `path` until `size_bytes` are reached; return how many bytes that
-    were.
-    """
+    """Write whole lines into `path` until `size_bytes` are reached; return how many that is."""
     source = lines(seed)
     written = 0
     with open(path, "wb") as file:

@@ -1,5 +1,6 @@
-"""One whole tracesidecar process, started and measured from outside: CPU and memory as the kernel
-accounts them.
+"""One whole tracesidecar process, started and measured from outside.
+
+CPU and memory are what the kernel accounts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess
 usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
-"""A small parent, because a process's peak begins with what its parent had."""
+"""A small parent process: the peak memory of a child begins with what its parent had."""
 _CONFIGURATION = """
 state_directory = "{home}/state"
 [daemon]
@@ -45,12 +46,12 @@ compression = "gzip"
 
 
 class Failed(Exception):
-    """The program did not do what was to be measured."""
+    """The program did not do what should be measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one finished process took."""
+    """What one finished process used."""
 
     cpu_seconds: float
     peak_bytes: int
@@ -59,8 +60,9 @@ class Cost:
 def configuration(
     home: str, traces: str, *, listen: str = "", forms: tuple[str, ...] = ("raw",), sinks: str = ""
 ) -> str:
-    """Write a configuration below `home` and return its path: with these `[[sink]]` blocks, or a
-    directory sink for each of `forms`.
+    """Write a configuration below `home` and return its path.
+
+    It has the `[[sink]]` blocks of `sinks`, or without these a directory sink for each of `forms`.
     """
     os.makedirs(home, exist_ok=True)
     path = os.path.join(home, "bench.toml")
@@ -77,7 +79,7 @@ def _command(*arguments: str) -> list[str]:
 
 
 def ship_once(path: str) -> Cost:
-    """Run `ship --once` to its end; raise Failed when it does not exit with 0."""
+    """Run `ship --once` to its end; raise Failed if it does not exit with 0."""
     command = [sys.executable, "-c", _MEASURE, *_command("ship", "--once", "--config", path)]
     code, seconds, kibibytes = subprocess.run(
         command, stdout=subprocess.PIPE, check=True
@@ -88,8 +90,9 @@ def ship_once(path: str) -> Cost:
 
 
 def cpu_of_servers(other: int | None) -> float:
-    """Return the CPU seconds so far of all processes that this one has started and that still run,
-    and of those that `other` has, with itself.
+    """Return the CPU seconds that the running servers have used so far.
+
+    These are all processes that this one has started, and the process `other` with its children.
     """
     parents, seconds = {}, {}
     for name in filter(str.isdecimal, os.listdir("/proc")):
@@ -139,9 +142,7 @@ class Daemon:
                 self._news.notify_all()
 
     def seconds_until(self, event: str) -> float:
-        """Return how long after the process was started it logged `event`; raise Failed when it
-        does not.
-        """
+        """Return how long after its start the process logged `event`; raise Failed if never."""
         with self._news:
             if not self._news.wait_for(lambda: event in self._seen, DEADLINE_SECONDS):
                 raise Failed(f"no event {event}; seen: {', '.join(self._seen) or 'nothing'}")
@@ -159,7 +160,7 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def stop(self) -> None:
-        """Ask for a drain, and insist when it takes too long."""
+        """Stop with a drain; kill the process if that takes too long."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(DEADLINE_SECONDS)
@@ -180,6 +181,7 @@ def running(path: str, *, notices: bool = True) -> Iterator[Daemon]:
 
 
 def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -203,7 +205,7 @@ def _has_delivered(port: int, lines: int) -> bool:
 
 
 def wait_until_quiet(daemon: Daemon, port: int, lines: int = 1) -> None:
-    """Wait until `lines` are delivered and a further second of the process costs next to nothing."""
+    """Wait until `lines` are delivered and one more second costs next to no CPU."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         before = daemon.cpu_seconds()

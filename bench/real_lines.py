@@ -1,4 +1,4 @@
-"""The real lines, where they are at hand: one set of 8.6 MB, each dialect's in files of their own."""
+"""The real lines, where they are at hand: one set of 8.6 MB, with files of each dialect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REAL_LINES = os.path.join(
 
 
 def real_lines() -> list[bytes]:
-    """Read them; none where they are not there."""
+    """Read the real lines; an empty list where they are missing."""
     if not os.path.exists(REAL_LINES):
         return []
     with gzip.open(REAL_LINES) as file:
@@ -23,8 +23,9 @@ def real_lines() -> list[bytes]:
 
 
 def write_by_dialect(folder: str, lines: list[bytes], size_bytes: int) -> None:
-    """Write the set as often as fits into so many bytes, at least once; each file begins at another
-    line, so that none is taken for a copy.
+    """Write the set as often as fits into so many bytes, at least once.
+
+    Each file begins at another line, so that none is taken for a copy of another.
     """
     os.makedirs(folder)
     groups: dict[str, list[bytes]] = {}

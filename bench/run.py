@@ -1,5 +1,6 @@
-"""`make bench`: the whole process on generated and on real lines, as one table of medians; names no
-machine.
+"""`make bench`: measure the whole process on generated and on real lines.
+
+Print one table of medians. It does not name the machine.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ def _speed(
             if turn:
                 shutil.copytree(cache, os.path.join(home, "state", "cache"))
             cost = ship_once(path)
-            if (
-                not turn
-            ):  # the first run compiles the rules, as on a machine's first day: it is not counted
+            if not turn:
+                # The first run compiles the rules, as on a machine's first day: it does not count.
                 shutil.copytree(os.path.join(home, "state", "cache"), cache)
                 continue
         speeds.append(size / 1e6 / cost.cpu_seconds)
@@ -69,11 +69,10 @@ def generated(folder: str, settings: Settings) -> list[Row]:
 
 
 def real(folder: str, settings: Settings) -> list[Row]:
-    """Measure speed and peak memory on the real lines: one set of 8.6 MB, repeated, since there are
-    no more.
+    """Measure speed and peak memory on the real lines: one set of 8.6 MB, repeated.
 
-    Each file begins at another line: files that begin alike are looked at as copies of one another,
-    which takes time on the wall.
+    Each file begins at another line. Files that begin alike are compared, as they may be copies of
+    one another, and that takes wall-clock time.
     """
     lines = real_lines()
     if not lines:
@@ -88,8 +87,9 @@ def real(folder: str, settings: Settings) -> list[Row]:
 
 
 def events(folder: str, settings: Settings) -> list[Row]:
-    """Measure the way through events, as rows of JSON and as Parquet: the real lines, those of each
-    dialect in files of their own.
+    """Measure the interpretation of the real lines, stored as JSON rows and as Parquet.
+
+    Each dialect's lines are in files of their own.
     """
     lines = real_lines()
     if not lines:
@@ -111,9 +111,7 @@ def _one_small_file(folder: str) -> str:
 
 
 def start(folder: str, settings: Settings) -> list[Row]:
-    """Measure the time from the start of the process to its first read, and what it holds in memory
-    once it idles.
-    """
+    """Measure the time from process start to first read, and the memory of the idle process."""
     traces = _one_small_file(folder)
     cold, warm, idle = [], [], []
     for turn in range(settings.repeats):
@@ -134,9 +132,7 @@ def start(folder: str, settings: Settings) -> list[Row]:
 
 
 def idle(folder: str, settings: Settings) -> list[Row]:
-    """Measure what quiet files cost, once with change notices and once by polling alone, side by
-    side.
-    """
+    """Measure what quiet files cost: with change notices and by polling alone, side by side."""
     traces = os.path.join(folder, "traces")
     source = generate.lines(1)
     for number in range(settings.quiet_files):
@@ -194,7 +190,7 @@ MEASUREMENTS: dict[str, Callable[[str, Settings], list[Row]]] = {
 
 
 def main() -> int:
-    """Print the table; return 1 when a goal is missed."""
+    """Print the table; return 1 if a goal is missed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "rows",
@@ -202,7 +198,7 @@ def main() -> int:
         help=f"which measurements: {', '.join(MEASUREMENTS)}; all when none is named",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="less data and fewer repeats, to see a tendency"
+        "--quick", action="store_true", help="less data and fewer repeats, for a first impression"
     )
     options = parser.parse_args()
     unknown = set(options.rows) - set(MEASUREMENTS)
@@ -221,7 +217,7 @@ def main() -> int:
             rows += MEASUREMENTS[name](folder, settings)
     print(f"{'':44} {'median':>9}  {'lowest - highest':18} {'':18} goal     reached")
     print("\n".join(row.text() for row in rows))
-    return 0 if all(row.reached() for row in rows) else 1
+    return 0 if all(row.reaches_goal() for row in rows) else 1
 
 
 if __name__ == "__main__":

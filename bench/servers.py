@@ -1,5 +1,7 @@
-"""Each sink against its real server: lines per CPU second of ours, the server's own beside it, and
-memory idle and under load.
+"""Measure each sink against its real server.
+
+The rows are the lines per CPU second of our process, the CPU time of the server, and the memory of
+our process, idle and under load.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Measured:
     idle_mib: list[float] = field(default_factory=list)
 
     def rows(self, name: str) -> list[Row]:
-        """What of it was measured."""
+        """Return a row for each thing that was measured."""
         rows = (
             Row(f"{name}: throughput", "lines per CPU s", tuple(self.lines_per_second)),
             Row(f"{name}: the server's own, 100,000 lines", "CPU s", tuple(self.server_seconds)),
@@ -51,7 +53,7 @@ class Measured:
 
 
 def servers(folder: str, settings: Settings) -> list[Row]:
-    """Measure every sink whose server is there; say of each other one why it has no row."""
+    """Measure every sink whose server is installed; say why each of the others has no row."""
     try:
         import pytest
 
@@ -77,8 +79,9 @@ def servers(folder: str, settings: Settings) -> list[Row]:
 
 
 def _write(traces: str, size_bytes: int, seed: int) -> int:
-    """Each turn has lines of its own, because some destinations know a repeat; returns how many
-    there are.
+    """Write the lines of one turn and return their count.
+
+    Each turn has lines of its own, because some destinations detect a repeat.
     """
     os.makedirs(traces)
     path = os.path.join(traces, "generated.jsonl")
@@ -90,7 +93,7 @@ def _write(traces: str, size_bytes: int, seed: int) -> int:
 def _measured(folder: str, destination: Destination, counts: list[int]) -> Measured:
     found, cache = Measured(), os.path.join(folder, "cache")
     for turn, lines in enumerate(counts):
-        destination.afresh()
+        destination.clear()
         with tempfile.TemporaryDirectory(dir=folder) as home:
             path = configuration(
                 home, os.path.join(folder, f"traces-{turn}"), sinks=destination.sink

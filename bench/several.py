@@ -1,4 +1,4 @@
-"""What three sinks cost beside one: what they have in common is done once."""
+"""Measure what three sinks cost compared with one: common work is done once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ GOAL = 1.6
 
 
 def several(folder: str, settings: Settings) -> list[Row]:
-    """Measure the CPU time of three directory sinks over that of one, with lines as they stand and
-    with a format of events each.
+    """Measure the CPU time of three directory sinks, as a multiple of that of one.
+
+    Once with lines as they are, and once with a different format of events for each sink.
     """
     traces = os.path.join(folder, "traces")
     if lines := real_lines():
@@ -42,7 +43,7 @@ def several(folder: str, settings: Settings) -> list[Row]:
 
 
 def _ratios(folder: str, forms: tuple[str, ...], settings: Settings) -> tuple[float, ...]:
-    """One after the other in turn, so that a machine that slows down slows both."""
+    """Measure one and three in turn, so that a machine that slows down slows both."""
     _cpu_seconds(folder, forms[:1])  # compiles the rules
     ratios = []
     for turn in range(settings.repeats):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much is measured: a quick run has the same rows with less behind them.
+    """How much is measured: a quick run has the same rows from less data.
 
-    A full window is longer than the 30 s in which even the quietest file is looked at once.
+    The window of a full run is longer than 30 s, within which even the quietest file is checked.
     """
 
     repeats: int
@@ -22,8 +22,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: all values of one measurement, in `unit`, against its goal where it
-    has one.
+    """One line of the table: all values of one measurement in `unit`, and its goal if it has one.
+
+    `is_floor`: the goal is the least that is wanted, not the most.
     """
 
     name: str
@@ -32,8 +33,8 @@ class Row:
     goal: float | None = None
     is_floor: bool = False
 
-    def reached(self) -> bool:
-        """Tell whether the median is as good as its goal."""
+    def reaches_goal(self) -> bool:
+        """Return whether the median is as good as its goal."""
         if self.goal is None:
             return True
         median = statistics.median(self.values)
@@ -42,11 +43,9 @@ class Row:
     def text(self) -> str:
         """Write the row as a line of the table."""
         spread = f"{min(self.values):.2f} - {max(self.values):.2f}"
-        measured = (
-            f"{self.name:44} {statistics.median(self.values):9.2f}  {spread:18} {self.unit:18}"
-        )
-        return (
-            measured.rstrip()
-            if self.goal is None
-            else f"{measured} {'≥' if self.is_floor else '≤'} {self.goal:<6g} {'yes' if self.reached() else 'NO'}"
-        )
+        median = statistics.median(self.values)
+        measured = f"{self.name:44} {median:9.2f}  {spread:18} {self.unit:18}"
+        if self.goal is None:
+            return measured.rstrip()
+        sign, answer = "≥" if self.is_floor else "≤", "yes" if self.reaches_goal() else "NO"
+        return f"{measured} {sign} {self.goal:<6g} {answer}"
