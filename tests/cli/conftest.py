@@ -55,7 +55,7 @@ class Desk:
             capture_output=True,
             env=self.environment(**environment),
             cwd=self.folder,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return subprocess.CompletedProcess(

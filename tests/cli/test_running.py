@@ -50,7 +50,7 @@ def daemon(desk: Desk) -> Iterator[Desk]:
             yield desk
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(600)
 
 
 def delivered(desk: Desk) -> int:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.patience import PATIENT
 from tests.servers.azurite import ACCOUNT, Azurite, azurite, azurite_process, key_of
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
 from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.units import Seconds
 
 __all__ = ["azure_place", "azurite", "azurite_process"]
 
@@ -36,14 +36,13 @@ class AzurePlace:
             "account_url": f"http://127.0.0.1:{self.way.port}/{ACCOUNT}",
             "container": self.server.container,
             "credentials_file": str(self.credentials),
-            "timeout": Seconds(3),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return azure.Options(name="lake", type="azure", prefix="agents", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return azure.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return azure.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         objects = sorted(

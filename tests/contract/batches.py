@@ -127,18 +127,21 @@ def batch_for(
         if sink_type == "otlp":
             records = tuple(map(as_otlp, records))
         if sink_type == "sql":
-            records = tuple(as_event(record, place) for place, record in enumerate(records))
+            records = tuple(
+                as_event(record, batch_id, place) for place, record in enumerate(records)
+            )
         return replace(batch, objects=(), records=records)
     return batch
 
 
-def as_event(record: Record, place: int) -> Record:
-    """Make the record one of format `event`, whose raw line it then is."""
+def as_event(record: Record, batch_id: str, place: int) -> Record:
+    """Make the record an event that has it as raw line, and the batch as its file."""
     event = Event(
         event_id=record.id,
         event_time=record.time,
         event_kind="state",
         conversation_id=record.conversation,
+        source_file=batch_id,
         source_offset=place,
         raw=record.body.decode(),
     )

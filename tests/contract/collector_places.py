@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.patience import PATIENT
 from tests.servers.collecting import Collector, attributes, body
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
@@ -22,8 +23,7 @@ from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds
 
-PATIENCE = {"timeout": Seconds(2), "connect_timeout": Seconds(1)}
-ACKNOWLEDGEMENT = {"ack_timeout": Seconds(2), "ack_interval": Seconds(0.05)}
+ACKNOWLEDGEMENT = {"ack_timeout": Seconds(60), "ack_interval": Seconds(0.05)}
 
 
 @dataclass
@@ -51,11 +51,11 @@ class CollectorPlace:
             "loki": {"url": f"{url}/loki/api/v1/push", "auth": auth, "format": "raw"},
             "otlp": {"url": f"{url}/v1/logs", "auth": auth},
         }
-        values: dict[str, Any] = {**PATIENCE, **given[self.type], **changes}
+        values: dict[str, Any] = {**PATIENT, **given[self.type], **changes}
         return sink_type(self.type).options(name=self.type, type=self.type, **values)
 
-    def sink(self) -> Sink:
-        return build_sink(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return build_sink(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         name = "log.record.uid" if self.type == "otlp" else "event_id"

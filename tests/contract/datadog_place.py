@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.patience import PATIENT
 from tests.servers.receiving import ReceivingServer, Request
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
 from tracesidecar.sinks import datadog
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.units import Seconds
 
 
 @dataclass
@@ -36,14 +36,13 @@ class DatadogPlace:
         given: dict[str, object] = {
             "url": f"http://127.0.0.1:{self.way.port}/api/v2/logs",
             "api_key_file": str(self.credentials),
-            "timeout": Seconds(2),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return datadog.Options(name="dd", type="datadog", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return datadog.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return datadog.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         logs = (log for request in self.submissions() for log in json.loads(request.plain))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.patience import PATIENT
 from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
@@ -15,7 +16,6 @@ from tracesidecar.model import Compression
 from tracesidecar.sinks import elasticsearch
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.http_auth import Bearer
-from tracesidecar.units import Seconds
 
 
 @dataclass
@@ -39,14 +39,13 @@ class SearchPlace:
             "url": f"http://127.0.0.1:{self.way.port}",
             "auth": Bearer(scheme="ApiKey", token_file=str(self.credentials)),
             "format": "raw",
-            "timeout": Seconds(3),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return elasticsearch.Options(name="search", type="elasticsearch", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return elasticsearch.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return elasticsearch.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         return [

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.patience import PATIENT
 from tests.servers.google_storage import BUCKET, GoogleStorage, google_storage
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.model import Compression
 from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.units import Seconds
 
 __all__ = ["gcs_place", "google_storage"]
 
@@ -36,14 +36,13 @@ class GcsPlace:
             "bucket": BUCKET,
             "endpoint_url": f"http://127.0.0.1:{self.way.port}",
             "credentials_file": str(self.credentials),
-            "timeout": Seconds(3),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return gcs.Options(name="lake", type="gcs", prefix="agents", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return gcs.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return gcs.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         objects = sorted(

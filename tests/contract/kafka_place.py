@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message
 
+from tests.contract.patience import PATIENT
 from tests.servers.broker import USER, Broker
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
@@ -21,7 +22,6 @@ from tracesidecar.model import Compression
 from tracesidecar.sinks import kafka
 from tracesidecar.sinks.kafka.options import Sasl
 from tracesidecar.sinks.sink import Sink
-from tracesidecar.units import Seconds
 
 _numbers = itertools.count()
 
@@ -52,14 +52,13 @@ class TopicPlace:
             "brokers": (f"127.0.0.1:{self.way.port}",),
             "topic": self.topic,
             "sasl": Sasl(username=USER, password_file=str(self.credentials)),
-            "timeout": Seconds(3),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return kafka.Options(name="bus", type="kafka", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return kafka.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return kafka.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         found: dict[str | bytes | None, bytes] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tests.contract.patience import PATIENT
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay
@@ -20,7 +21,6 @@ from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.sink import Promise, Sink
 from tracesidecar.sinks.stdout import sink as stdout
 from tracesidecar.sinks.transport import http_auth
-from tracesidecar.units import Seconds
 
 
 class Place(Protocol):
@@ -48,6 +48,10 @@ class NetworkPlace(Place, Protocol):
 
     def options(self, **changes: object) -> SinkOptions:
         """Make the options of a sink for it, with these in place of the usual ones."""
+        ...
+
+    def sink(self, **changes: object) -> Sink:
+        """Make a fresh sink with these options in place of the usual ones."""
         ...
 
     def credentials_with(self, secret: str) -> str:
@@ -135,14 +139,13 @@ class Endpoint:
         given: dict[str, object] = {
             "url": f"http://127.0.0.1:{self.way.port}/ingest",
             "auth": http_auth.Bearer(token_file=str(self.credentials)),
-            "timeout": Seconds(2),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return http.Options(name="web", type="http", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return http.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return http.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         return self.receiver.kept_lines()
@@ -181,14 +184,13 @@ class BucketPlace:
             "bucket": BUCKET,
             "endpoint_url": f"http://127.0.0.1:{self.way.port}",
             "credentials_file": str(self.credentials),
-            "timeout": Seconds(3),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         return s3.Options(name="lake", type="s3", prefix="agents", path_style=True, **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        return s3.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return s3.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         objects = sorted(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.patience import PATIENT
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
@@ -15,7 +16,7 @@ from tests.sql.engines import DuckdbFile, PostgresSchema, SqliteFile
 from tracesidecar.model import Compression
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.sql import sink as sql
-from tracesidecar.units import Seconds, Secret
+from tracesidecar.units import Secret
 
 
 @dataclass
@@ -30,7 +31,17 @@ class FilePlace:
         return sql.build(self.stored.options())
 
     def lines(self) -> list[bytes]:
-        return [raw.encode() for (raw,) in self.stored.ask("SELECT raw FROM events ORDER BY rowid")]
+        """Return the batches as they came, and the lines of each by their place.
+
+        A table has no order of its own: DuckDB stores the rows of one batch as its threads finish.
+        """
+        return [
+            raw.encode()
+            for (raw,) in self.stored.ask(
+                "SELECT raw FROM events"
+                " ORDER BY min(rowid) OVER (PARTITION BY source_file), source_offset"
+            )
+        ]
 
 
 @dataclass
@@ -47,12 +58,10 @@ class PostgresPlace:
         """Make the options of a sink that goes through the fault proxy."""
         url = Secret(f"postgresql://{self.stored.schema}@127.0.0.1:{self.way.port}/postgres")
         files = {"password": None, "password_file": str(self.credentials)}
-        return self.stored.options(
-            **{"url": url, **files, "timeout": Seconds(2), "connect_timeout": Seconds(2), **changes}
-        )
+        return self.stored.options(**{"url": url, **files, **PATIENT, **changes})
 
-    def sink(self) -> Sink:
-        return sql.build(self.options())
+    def sink(self, **changes: object) -> Sink:
+        return sql.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
         return [

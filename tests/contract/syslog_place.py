@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.contract.patience import PATIENT
 from tests.servers.rsyslog import LogServer, ServerTls
 from tests.servers.stores import SECRET
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
@@ -19,7 +20,7 @@ from tracesidecar.model import Compression
 from tracesidecar.sinks import relp, syslog
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.tls import TlsOptions
-from tracesidecar.units import Seconds, Size
+from tracesidecar.units import Size
 
 LARGEST = Size(1 << 20)
 
@@ -64,16 +65,15 @@ class LogPlace:
             "port": self.way.port,
             "max_message": LARGEST,
             "tls": TlsOptions(ca_file=str(self.authority.file), cert_file=str(self.credentials)),
-            "timeout": Seconds(2),
-            "connect_timeout": Seconds(1),
+            **PATIENT,
             **changes,
         }
         if self.type == "relp":
             return relp.Options(name="audit", type="relp", **given)  # type: ignore[arg-type]
         return syslog.Options(name="siem", type="syslog", **given)  # type: ignore[arg-type]
 
-    def sink(self) -> Sink:
-        options = self.options()
+    def sink(self, **changes: object) -> Sink:
+        options = self.options(**changes)
         return relp.build(options) if isinstance(options, relp.Options) else syslog.build(options)
 
     def lines(self) -> list[bytes]:

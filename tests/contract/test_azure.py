@@ -35,7 +35,7 @@ KEY = Secret(key_of(SECRET))
 
 
 def options_for(url: str | None, container: str, **changes: object) -> azure.Options:
-    given = {"account_key": KEY, "timeout": Seconds(10), **changes}
+    given = {"account_key": KEY, "timeout": Seconds(60), **changes}
     return azure.Options(
         name="lake", type="azure", prefix="agents/", account_url=url, container=container, **given
     )  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def to_splunk(port: int, tls: TlsOptions) -> Sink:
             format="raw",
             acknowledge=True,
             tls=tls,
-            timeout=Seconds(10),
+            timeout=Seconds(60),
         )
     )
 
@@ -51,7 +51,7 @@ def to_loki(port: int, tls: TlsOptions) -> Sink:
             auth=Bearer(token=Secret(SECRET)),
             format="raw",
             tls=tls,
-            timeout=Seconds(10),
+            timeout=Seconds(60),
         )
     )
 
@@ -65,7 +65,7 @@ def to_otlp(port: int, tls: TlsOptions) -> Sink:
             url=url,
             auth=Bearer(token=Secret(SECRET)),
             tls=tls,
-            timeout=Seconds(10),
+            timeout=Seconds(60),
         )
     )
 

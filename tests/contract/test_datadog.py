@@ -23,7 +23,7 @@ from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> datadog.Options:
-    given: dict[str, object] = {"timeout": Seconds(5), "api_key": Secret(SECRET), **changes}
+    given: dict[str, object] = {"timeout": Seconds(60), "api_key": Secret(SECRET), **changes}
     return datadog.Options(
         name="dd", type="datadog", url=f"http://127.0.0.1:{port}/api/v2/logs", **given
     )  # type: ignore[arg-type]

@@ -179,7 +179,9 @@ def test_a_full_disk_and_a_read_only_one_are_for_later(tmp_path: Path) -> None:
         pytest.skip("this machine allows no mount namespace")
     mount = 'mount -t tmpfs -o size=512k tmpfs "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "-Urm", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, FULL_DISK]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=600
+    )
     assert done.stdout.splitlines() == ["no_space ['ballast', 'raw'] 1", "2000", "read_only"]
 
 
@@ -241,7 +243,9 @@ def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
         SEND,
         str(lake),
     ]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=600
+    )
     return done.stdout.splitlines(), [
         line.partition(" ")[2].strip() for line in log.read_text().splitlines()
     ]

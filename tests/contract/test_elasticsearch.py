@@ -259,7 +259,7 @@ async def test_a_request_over_the_limit_of_the_server_is_halved_until_it_fits(
 ) -> None:
     lines = lines_of(24, size_bytes=1 << 20)
     async with elasticsearch.build(
-        elasticsearch_place.options(request_limit=Size.parse("1GiB"), timeout=Seconds(20))
+        elasticsearch_place.options(request_limit=Size.parse("1GiB"), timeout=Seconds(60))
     ) as sink:
         await sink.send(batch_of(lines))
     assert elasticsearch_place.lines() == lines
@@ -275,7 +275,7 @@ async def test_a_document_over_the_limit_of_the_server_is_refused_alone(
     """
     escaped = b'"%s"' % (b'\\"' * ((sink_type("elasticsearch").record_limit_bytes - 2) // 2))
     lines = [escaped, b'"%s"' % (b"x" * (21 << 20)), *lines_of(3)]
-    async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(20))) as sink:
+    async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(60))) as sink:
         refused = await delivery(sink).send(batch_of(lines))
     assert refused == (RejectedRecord(1, "too_large"),)
     assert elasticsearch_place.lines() == [lines[0], *lines[2:]]
@@ -405,7 +405,7 @@ def over_tls(gate: Gate, **tls: str) -> ElasticsearchSink:
         format="raw",
         url=f"https://127.0.0.1:{gate.port}",
         tls=TlsOptions(**tls),
-        timeout=Seconds(10),
+        timeout=Seconds(60),
     )
     return elasticsearch.build(options)
 

@@ -27,7 +27,7 @@ PROBE_KEY = f"agents/{PROBE.name}"
 
 
 def options_for(url: str, **changes: object) -> gcs.Options:
-    given = {"bucket": BUCKET, "timeout": Seconds(10), **changes}
+    given = {"bucket": BUCKET, "timeout": Seconds(60), **changes}
     return gcs.Options(name="lake", type="gcs", prefix="agents/", endpoint_url=url, **given)  # type: ignore[arg-type]
 
 
@@ -138,7 +138,7 @@ async def test_the_machines_own_credentials_are_asked_for_when_none_are_configur
     (tmp_path / "key.json").write_text(google_storage.key_file(SECRET))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", google_storage.url)
-    options = gcs.Options(name="lake", type="gcs", bucket=BUCKET, timeout=Seconds(10))
+    options = gcs.Options(name="lake", type="gcs", bucket=BUCKET, timeout=Seconds(60))
     async with gcs.build(options) as sink:
         await sink.send(batch_of(lines_of(3)))
     assert len(google_storage.objects()) == 2

@@ -31,7 +31,7 @@ from tracesidecar.units import Seconds, Secret
 
 
 def options_for(url: str, **changes: object) -> http.Options:
-    return http.Options(name="web", type="http", url=url, **{"timeout": Seconds(5), **changes})  # type: ignore[arg-type]
+    return http.Options(name="web", type="http", url=url, **{"timeout": Seconds(60), **changes})  # type: ignore[arg-type]
 
 
 async def answers_to(

@@ -71,8 +71,8 @@ def options_for(url: str, ca_file: Path) -> Options:
         type="http",
         url=url,
         tls=TlsOptions(ca_file=str(ca_file)),
-        timeout=Seconds(5),
-        connect_timeout=Seconds(5),
+        timeout=Seconds(60),
+        connect_timeout=Seconds(60),
     )
 
 
@@ -116,6 +116,6 @@ async def test_a_proxy_that_is_away_is_named_and_not_its_credentials(
         RetryLater, match=r"proxy: the proxy in front of http://far\.invalid cannot be reached"
     ) as caught:
         await http.build(
-            Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(5))
+            Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(60))
         ).__aenter__()
     assert "hunter2" not in str(caught.value)

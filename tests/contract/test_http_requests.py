@@ -22,7 +22,7 @@ from tracesidecar.units import Seconds, Secret, Size
 
 
 def options_for(url: str, **changes: object) -> Options:
-    return Options(name="web", type="http", url=url, **{"timeout": Seconds(5), **changes})  # type: ignore[arg-type]
+    return Options(name="web", type="http", url=url, **{"timeout": Seconds(60), **changes})  # type: ignore[arg-type]
 
 
 async def sent(

@@ -111,7 +111,7 @@ async def test_more_than_the_queue_holds_blocks_until_there_is_room(
     kafka_place: TopicPlace,
 ) -> None:
     lines = lines_of(300, size_bytes=100_000)
-    async with kafka.build(kafka_place.options(timeout=Seconds(30))) as sink:
+    async with kafka.build(kafka_place.options(timeout=Seconds(60))) as sink:
         await sink.send(batch_of(lines))
     assert kafka_place.lines() == lines
 
@@ -124,7 +124,7 @@ async def test_a_topic_that_is_not_there_is_named(kafka_place: TopicPlace) -> No
 async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(
     kafka_place: TopicPlace,
 ) -> None:
-    options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(15))
+    options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(60))
     lines = lines_of(100)
     for _ in range(2):
         async with kafka.build(options) as sink:
@@ -139,7 +139,7 @@ async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(
 async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(
     narrow_place: TopicPlace,
 ) -> None:
-    options = narrow_place.options(transactional_id=narrow_place.topic, timeout=Seconds(20))
+    options = narrow_place.options(transactional_id=narrow_place.topic, timeout=Seconds(60))
     lines, poisoned = with_poison(200, 100_000)
     for _ in range(2):  # the second knows it from the note only
         async with kafka.build(options) as sink:
@@ -152,7 +152,7 @@ async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(
 async def test_a_second_sender_with_the_same_transactional_id_is_told(
     kafka_place: TopicPlace,
 ) -> None:
-    options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(15))
+    options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(60))
     async with kafka.build(options) as first:
         await first.send(batch_of(lines_of(3), "b1"))
         async with kafka.build(options) as second:
@@ -188,7 +188,7 @@ def over_tls(broker: Broker, topic: str, tls: TlsOptions, host: str = "127.0.0.1
             brokers=(f"{host}:{broker.ports.tls}",),
             topic=topic,
             tls=tls,
-            timeout=Seconds(5),
+            timeout=Seconds(60),
         )
     )
 

@@ -24,7 +24,7 @@ from tracesidecar.units import Seconds, Secret
 
 def options_for(port: int, **changes: object) -> loki.Options:
     given: dict[str, object] = {
-        "timeout": Seconds(5),
+        "timeout": Seconds(60),
         "format": "raw",
         "auth": Bearer(token=Secret(SECRET)),
         **changes,

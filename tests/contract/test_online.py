@@ -19,6 +19,7 @@ from tests.contract.conftest import NETWORK_PLACES
 from tests.contract.elasticsearch_place import SearchPlace
 from tests.contract.gcs_place import GcsPlace
 from tests.contract.kafka_place import TopicPlace
+from tests.contract.patience import PATIENT
 from tests.contract.places import BucketPlace, NetworkPlace
 from tests.contract.sql_place import PostgresPlace
 from tests.servers.processes import free_port
@@ -157,7 +158,7 @@ async def test_a_topic_that_is_not_there_is_told(kafka_place: TopicPlace) -> Non
 
 
 async def test_a_port_where_another_protocol_is_spoken_is_told(receiver: ReceivingServer) -> None:
-    there = {"host": "127.0.0.1", "connect_timeout": Seconds(2), "timeout": Seconds(2)}
+    there = {"host": "127.0.0.1", **PATIENT}
     assert "does not speak RELP; check host and port" in await said_of(
         options_for("relp", port=receiver.port, **there)
     )
@@ -277,8 +278,7 @@ async def test_an_unknown_ca_is_told_with_the_option_that_names_it(
     options = options_for(
         sink_type,
         **TLS_OPTIONS[sink_type](unknown_server.port),
-        timeout=Seconds(5),
-        connect_timeout=Seconds(3),
+        **PATIENT,
     )
     assert_said(await said_of(options), UNKNOWN_CA)
 
@@ -295,7 +295,7 @@ async def test_an_unknown_ca_of_google_and_of_a_broker_is_told(
         brokers=(f"127.0.0.1:{unknown_server.port}",),
         topic="traces",
         tls=TlsOptions(),
-        timeout=Seconds(3),
+        timeout=Seconds(60),
     )
     assert_said(
         await said_of(broker),

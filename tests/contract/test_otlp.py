@@ -29,7 +29,7 @@ from tracesidecar.units import Seconds, Secret
 
 def options_for(port: int, **changes: object) -> otlp.Options:
     given: dict[str, object] = {
-        "timeout": Seconds(5),
+        "timeout": Seconds(60),
         "auth": Bearer(token=Secret(SECRET)),
         **changes,
     }

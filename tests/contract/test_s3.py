@@ -35,7 +35,7 @@ def options_for(url: str, **changes: object) -> s3.Options:
     keys = {
         "access_key": Secret(ACCESS_KEY),
         "secret_key": Secret(SECRET),
-        "timeout": Seconds(10),
+        "timeout": Seconds(60),
         **changes,
     }
     return s3.Options(
@@ -482,4 +482,4 @@ def test_a_stuck_store_does_not_keep_the_process_from_ending() -> None:
     with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"given up\n"
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=120) == 0

@@ -34,7 +34,7 @@ def options_for(url: str, bucket: str = BUCKET, **changes: object) -> s3.Options
     keys = {
         "access_key": Secret(ACCESS_KEY),
         "secret_key": Secret(SECRET),
-        "timeout": Seconds(10),
+        "timeout": Seconds(60),
         **changes,
     }
     return s3.Options(

@@ -328,6 +328,6 @@ print(*({{"psycopg", "duckdb", "aiohttp", "boto3", "pyarrow"}} & sys.modules.key
         capture_output=True,
         check=True,
         env={**os.environ},
-        timeout=60,
+        timeout=600,
     ).stdout.split(b"\n")[-2]
     assert set(said.decode().split()) == loaded

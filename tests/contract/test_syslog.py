@@ -54,8 +54,8 @@ def options_for(kind: Input, port: int, **changes: object) -> syslog.Options | r
     given: dict[str, object] = {
         "host": "127.0.0.1",
         "port": port,
-        "timeout": Seconds(5),
-        "connect_timeout": Seconds(5),
+        "timeout": Seconds(60),
+        "connect_timeout": Seconds(60),
         **changes,
     }
     if kind == "relp":
@@ -214,9 +214,10 @@ async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_
     world = World(mend=server.start, mended_after=1)
     async with sink:
         await sink.send(batch_for("syslog", lines_of(1)))
-        await delivery(sink, world).send(batch_for("syslog", lines_of(200)))
+        # Linux's usual receive buffer holds 166 of these while the server waits for a processor.
+        await delivery(sink, world).send(batch_for("syslog", lines_of(100)))
     assert [error.reason for error in world.errors] == ["network"]
-    assert server.records() == lines_of(200)
+    assert server.records() == lines_of(100)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ async def test_bytes_that_the_servers_kernel_does_not_acknowledge_are_not_delive
             options_for("tcp", listener.getsockname()[1], timeout=Seconds(0.5))
         ) as sink:
             with pytest.raises(RetryLater, match="timeout"):
-                await asyncio.wait_for(sink.send(batch_for("syslog", lines_of(2000))), timeout=10)
+                await asyncio.wait_for(sink.send(batch_for("syslog", lines_of(2000))), timeout=600)
 
 
 @pytest.fixture
@@ -336,7 +337,7 @@ async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: In
             **tls_transport(kind),
         )
         with pytest.raises(RetryLater, match="timeout"):
-            await asyncio.wait_for(sink_of(options).__aenter__(), timeout=10)
+            await asyncio.wait_for(sink_of(options).__aenter__(), timeout=600)
 
 
 async def test_a_name_that_is_unknown_is_for_later_and_said() -> None:

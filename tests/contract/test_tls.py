@@ -44,7 +44,7 @@ class Receiving:
                 type="http",
                 url=f"https://127.0.0.1:{port}/",
                 tls=options,
-                timeout=Seconds(10),
+                timeout=Seconds(60),
             )
         )
 
@@ -68,7 +68,7 @@ class Storing:
                 endpoint_url=url,
                 path_style=True,
                 tls=options,
-                timeout=Seconds(10),
+                timeout=Seconds(60),
                 **keys,
             )
         )
@@ -93,7 +93,7 @@ class StoringAtGoogle:
                 bucket=BUCKET,
                 endpoint_url=url,
                 tls=options,
-                timeout=Seconds(10),
+                timeout=Seconds(60),
                 credentials_file=self._key,
             )
         )
@@ -116,7 +116,7 @@ class StoringAtAzure:
                 type="azure",
                 account_key=key,
                 tls=options,
-                timeout=Seconds(10),
+                timeout=Seconds(60),
                 **place,
             )
         )  # type: ignore[arg-type]
@@ -204,7 +204,7 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
     options = TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
     sink = http.build(
         http.Options(
-            name="web", type="http", url=receiver.url, tls=options, probe=False, timeout=Seconds(10)
+            name="web", type="http", url=receiver.url, tls=options, probe=False, timeout=Seconds(60)
         )
     )
     async with sink:
@@ -241,7 +241,7 @@ async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: st
             ),
         }
         with pytest.raises(RetryLater, match="timeout"):
-            await asyncio.wait_for(sinks[kind].__aenter__(), timeout=10)
+            await asyncio.wait_for(sinks[kind].__aenter__(), timeout=600)
 
 
 async def test_a_context_is_rebuilt_only_when_a_file_has_changed(

@@ -69,7 +69,7 @@ class Sidecar:
             capture_output=True,
             env=self.environment(**environment),
             cwd=self.folder,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
@@ -94,7 +94,7 @@ class Sidecar:
             stdout=subprocess.PIPE,
             env=self.environment(),
             cwd=self.folder,
-            timeout=120,
+            timeout=600,
             check=True,
         )
         code, kibibytes = map(int, done.stdout.split())
@@ -130,7 +130,7 @@ class Sidecar:
         """Send a signal and return the exit code."""
         assert self.daemon is not None
         self.daemon.send_signal(number)
-        return self.daemon.wait(60)
+        return self.daemon.wait(600)
 
     def kill(self) -> None:
         """End the daemon if it still runs."""
@@ -172,7 +172,7 @@ class Sidecar:
         """Ask a health page."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}{page}", timeout=10
+                f"http://127.0.0.1:{self.port}{page}", timeout=120
             ) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:

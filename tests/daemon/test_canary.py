@@ -201,7 +201,7 @@ def test_no_secret_is_left_by_a_kill(field: Field, point: str) -> None:
     with field.sidecar.log.open("ab") as log:
         ended = subprocess.run(
             [sys.executable, driver.__file__, point, "1", field.sidecar.config],
-            env=field.sidecar.environment(LOG_LEVEL="debug"), cwd=Path(driver.__file__).parents[2], stderr=log, timeout=60, check=False,
+            env=field.sidecar.environment(LOG_LEVEL="debug"), cwd=Path(driver.__file__).parents[2], stderr=log, timeout=600, check=False,
         )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL
     sweep(field.written())

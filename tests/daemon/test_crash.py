@@ -26,7 +26,7 @@ def killed_at(sidecar: Sidecar, point: str) -> None:
             env=sidecar.environment(),
             cwd=root,
             stderr=log,
-            timeout=60,
+            timeout=600,
             check=False,
         )
     assert ended.returncode == -signal.SIGKILL, sidecar.log.read_text()

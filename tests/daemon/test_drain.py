@@ -30,7 +30,7 @@ def test_an_archive_is_shipped_to_its_end_although_nobody_knows_its_length_befor
 def test_bytes_that_were_deleted_before_they_could_be_read_are_lost_and_no_unfinished_line(
     sidecar: Sidecar,
 ) -> None:
-    sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD, daemon='drain_deadline = "2s"')
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD, daemon='drain_deadline = "10s"')
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(0, 10))
     assert sidecar.ship().returncode == 75

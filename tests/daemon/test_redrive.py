@@ -220,7 +220,7 @@ def test_a_daemon_that_was_killed_with_requests_open_takes_them_up_when_it_is_ba
     daemon = refusing.start()
     refusing.wait_for_event("service.ready")
     daemon.send_signal(signal.SIGKILL)
-    daemon.wait(30)
+    daemon.wait(600)
     redrive(refusing)
     refusing.start()
     refusing.arrives(7)

@@ -83,7 +83,7 @@ def test_a_dead_sink_leaves_a_list_and_exit_75(sidecar: Sidecar) -> None:
 
 def test_one_dead_sink_does_not_keep_another_from_its_data(sidecar: Sidecar) -> None:
     dead = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
-    sidecar.configure(LAKE.format(lake=sidecar.lake) + dead, daemon='drain_deadline = "2s"')
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + dead, daemon='drain_deadline = "10s"')
     append(sidecar.traces / "a.jsonl", numbered(0, 3000))
     assert sidecar.ship().returncode == 75
     assert sidecar.lines() == numbered(0, 3000)

@@ -151,7 +151,6 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
     ]
 
 
-@pytest.mark.timeout(120)
 def test_a_killed_daemon_loses_and_repeats_nothing(
     tmp_path: Path, object_store: ObjectStore, receiver: ReceivingServer
 ) -> None:

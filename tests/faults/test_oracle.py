@@ -36,7 +36,7 @@ def test_writers_rotate_and_write_each_line_once(tmp_path: Path) -> None:
     source.write_bytes(b"".join(line + b"\n" for line in lines))
     folder.mkdir()
     command = [sys.executable, writer.__file__, str(source), str(folder), "1", "a", "b"]
-    subprocess.run(command, input=b"100\n1000\n", check=True, timeout=60)
+    subprocess.run(command, input=b"100\n1000\n", check=True, timeout=600)
     written = Counter(
         line for path in folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1]
     )

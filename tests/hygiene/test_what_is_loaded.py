@@ -26,7 +26,7 @@ def test_a_daemon_that_ships_to_syslog_only_has_loaded_no_heavy_client(tmp_path:
     trace.write_text('{"role":"user","content":"hello"}\n')
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
         siem.bind(("127.0.0.1", 0))
-        siem.settimeout(10)
+        siem.settimeout(120)
         config.write_text(f"""\
 state_directory = "{tmp_path}/state"
 [[source]]
@@ -43,7 +43,7 @@ port = {siem.getsockname()[1]}
             [sys.executable, "-c", REPORT_LOADED, "ship", "--once", "--config", config],
             capture_output=True,
             check=True,
-            timeout=120,
+            timeout=600,
         )
         assert siem.recv(65536), "it has shipped"
     loaded = set(json.loads(done.stdout.splitlines()[-1]))

@@ -82,7 +82,7 @@ class Broker:
             str(self._settings),
             *scram,
         ]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
         self.start()
 
     def start(self) -> None:
@@ -96,7 +96,7 @@ class Broker:
         made = admin.create_topics(
             [NewTopic(name, num_partitions=1, replication_factor=1, config=settings)]
         )
-        made[name].result(timeout=30)
+        made[name].result(timeout=120)
 
     def set_password(self, password: str) -> None:
         """Have the user's password be this."""
@@ -105,7 +105,7 @@ class Broker:
         changed = admin.alter_user_scram_credentials(
             [UserScramCredentialUpsertion(USER, info, password.encode())]
         )
-        changed[USER].result(timeout=30)
+        changed[USER].result(timeout=120)
 
     def messages(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """Read a topic from its beginning to its end."""

@@ -130,7 +130,7 @@ class Collector:
         data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
         url = f"http://127.0.0.1:{self.ports['MARK']}/v1/logs"
         urllib.request.urlopen(
-            urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=10
+            urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=120
         ).close()
         eventually(
             lambda: (

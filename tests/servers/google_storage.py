@@ -202,7 +202,7 @@ class _Door(BaseHTTPRequestHandler):
         """The tests look at what is kept, not at a log."""
 
     def _pass_on(self, body: bytes) -> None:
-        connection = HTTPConnection("127.0.0.1", self.inner, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.inner, timeout=120)
         connection.request(
             self.command,
             self.path,

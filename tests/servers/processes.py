@@ -12,7 +12,8 @@ import pytest
 
 from tests.servers.provision import SERVERS, is_ci
 
-START_SECONDS = 30.0
+START_SECONDS = 180.0
+"""Long enough for a JVM on a busy machine: a time-out of a test only ends a hang."""
 
 
 def require(server: str) -> Path:
@@ -84,13 +85,26 @@ class Server:
 
         eventually(is_up)
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether every thread of it sleeps (Linux): none runs or waits for a processor."""
+        if self._process is None:
+            return True
+        try:
+            threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+            return all(
+                thread.read_text().rpartition(")")[2].split()[0] in "SI" for thread in threads
+            )
+        except FileNotFoundError:
+            return False  # a thread has just ended
+
     def stop(self) -> None:
         """End it; it may be started again on the same port."""
         if self._process is None:
             return
         self._process.terminate()
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

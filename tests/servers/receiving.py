@@ -73,7 +73,7 @@ class ReceivingServer:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/_control", data, method="PUT"
         )
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=600).close()
 
     def requests(self, method: str = "POST") -> list[Request]:
         """Read what arrived, in order."""

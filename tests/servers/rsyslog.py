@@ -143,14 +143,16 @@ class LogServer:
         ]
 
     def wait_until_quiet(self) -> None:
-        """Return when no socket holds anything for anybody and the file has not grown for a while:
-        nothing in syslog says when the server is done.
+        """Return when the server is done, which nothing in syslog says.
+
+        It is done when no socket holds anything for anybody, its threads sleep, and the file has
+        not grown for a while.
         """
         seen, since = self._state(), time.monotonic()
 
         def is_quiet() -> bool:
             nonlocal seen, since
-            if (now := self._state()) != seen or now[1]:
+            if (now := self._state()) != seen or now[1] or not self._server.is_idle:
                 seen, since = now, time.monotonic()
             return time.monotonic() - since > QUIET_SECONDS
 

@@ -68,7 +68,7 @@ class SearchServer:
         request = urllib.request.Request(
             self.url + path, data, {"Content-Type": "application/json"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=600) as response:
             return json.loads(response.read() or b"null")
 
     def clear(self) -> None:

@@ -49,7 +49,7 @@ class Toxiproxy:
             {"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=600) as response:
             text = response.read()
         return json.loads(text) if text else {}
 

@@ -34,7 +34,7 @@ def noticing(follow: Callable[..., Follower], woken: threading.Event) -> Iterato
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         threading.Event().wait(0.02)
@@ -45,7 +45,7 @@ def test_a_change_wakes_the_caller_and_is_looked_at(
 ) -> None:
     woken.clear()
     writer.append(noticing.traces / "a.jsonl", 3)
-    assert woken.wait(20)
+    assert woken.wait(120)
     until(lambda: noticing.turn(0.01) or len(noticing.lines) == 3, "the lines arrive")
     woken.clear()
     writer.append(noticing.traces / "a.jsonl", 3)
