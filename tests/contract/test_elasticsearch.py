@@ -22,7 +22,7 @@ from tests.ddl.lakes import rows
 from tests.servers.search import Gate, SearchServer
 from tests.servers.stores import SECRET
 from tracesidecar.deliver.bisect import RejectedRecord
-from tracesidecar.encode.formats import encoder
+from tracesidecar.encode.formats import encoder_for
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Record
 from tracesidecar.sinks import elasticsearch
@@ -58,7 +58,7 @@ def items(said: dict[str, object]) -> str:
 
 def events_in(form: str) -> Batch:
     """Encode the invented events."""
-    encode = encoder(form, "full")
+    encode = encoder_for(form, "full")
     records = tuple(
         Record(
             encode(event, dialect),

@@ -13,7 +13,7 @@ from tracesidecar.ddl.columns_page import page
 from tracesidecar.ddl.json_schema import event_schema
 from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.canonical import encode, encode_partitioned
-from tracesidecar.encode.parquet import schema
+from tracesidecar.encode.parquet import parquet_schema
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "columns.md"
 
@@ -26,7 +26,9 @@ def test_the_page_is_the_codes_own() -> None:
 
 def test_the_columns_are_those_of_the_struct_in_their_order() -> None:
     assert (
-        tuple(column.name for column in COLUMNS) == Event.__struct_fields__ == tuple(schema().names)
+        tuple(column.name for column in COLUMNS)
+        == Event.__struct_fields__
+        == tuple(parquet_schema().names)
     )
 
 

@@ -54,7 +54,7 @@ def test_equal_events_give_equal_bytes() -> None:
 
 
 def test_compression_is_zstd_and_a_row_group_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = [event(n, raw=None) for n in range(parquet.CHUNK_ROWS * 2)]
+    events = [event(n, raw=None) for n in range(parquet.PARQUET_CHUNK_ROWS * 2)]
     metadata = pq.read_metadata(io.BytesIO(encoded(events)))
     assert metadata.num_row_groups == 1
     assert {metadata.row_group(0).column(at).compression for at in range(metadata.num_columns)} == {

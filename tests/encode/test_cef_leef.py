@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.encode.events import DIALECT, EVENTS, TRICKY, event, tool_call
 from tracesidecar import __version__
 from tracesidecar.encode import cef, leef
-from tracesidecar.encode.formats import encoder
+from tracesidecar.encode.formats import encoder_for
 
 TEXTS = st.text().filter(lambda text: "\0" not in text)
 
@@ -58,7 +58,7 @@ def read_leef(record: bytes) -> tuple[list[str], dict[str, str]]:
 @pytest.mark.parametrize("content", ["full", "metadata"])
 def test_cef_is_read_back(name: str, content: str) -> None:
     made = EVENTS[name]
-    header, found = read_cef(encoder("cef", content)(made, DIALECT))
+    header, found = read_cef(encoder_for("cef", content)(made, DIALECT))
     assert header[:5] == ["CEF:0", "tracesidecar", "tracesidecar", __version__, made.event_kind]
     assert 0 <= int(header[6]) <= 10
     assert found["externalId"] == made.event_id
@@ -71,7 +71,7 @@ def test_cef_is_read_back(name: str, content: str) -> None:
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_pycef_reads_the_same(name: str) -> None:
-    record = encoder("cef", "full")(EVENTS[name], DIALECT)
+    record = encoder_for("cef", "full")(EVENTS[name], DIALECT)
     _, expected = read_cef(record)
     labels = {
         key.removesuffix("Label"): label
@@ -94,7 +94,7 @@ def test_any_text_comes_back_from_a_cef_extension(text: str) -> None:
     made = event(
         "user_message", text=text, user_id=text or None, conversation_id=text or "c", labels=None
     )
-    _, found = read_cef(encoder("cef", "full")(made, DIALECT))
+    _, found = read_cef(encoder_for("cef", "full")(made, DIALECT))
     assert found.get("msg", "") == text
     assert found["cs1"] == (text or "c")
 
@@ -112,7 +112,7 @@ def test_any_text_is_one_value_of_a_cef_header(text: str) -> None:
 @pytest.mark.parametrize("content", ["full", "metadata"])
 def test_leef_is_read_back(name: str, content: str) -> None:
     made = EVENTS[name]
-    header, found = read_leef(encoder("leef", content)(made, DIALECT))
+    header, found = read_leef(encoder_for("leef", content)(made, DIALECT))
     assert header[1:] == ["tracesidecar", "tracesidecar", __version__, made.event_kind, "x09"]
     assert 1 <= int(found["sev"]) <= 10
     assert re.fullmatch(r"[0-9]{13}", found["devTime"])  # a 13-digit epoch needs no devTimeFormat
@@ -124,7 +124,7 @@ def test_leef_is_read_back(name: str, content: str) -> None:
 @given(TEXTS)
 def test_any_text_comes_back_from_a_leef_attribute(text: str) -> None:
     made = event("user_message", text=text, user_id=text or None, labels=None)
-    assert read_leef(encoder("leef", "full")(made, DIALECT))[1].get("msg", "") == text
+    assert read_leef(encoder_for("leef", "full")(made, DIALECT))[1].get("msg", "") == text
 
 
 @given(TEXTS)
@@ -136,10 +136,10 @@ def test_no_text_ends_a_leef_header_value(text: str) -> None:
 def test_a_label_has_a_key_that_no_column_has(labels: dict[str, str]) -> None:
     made = event("user_message", labels=msgspec.json.encode(labels).decode())
     for form, read in (("cef", read_cef), ("leef", read_leef)):
-        columns = read(encoder(form, "full")(msgspec.structs.replace(made, labels=None), DIALECT))[
-            1
-        ]
-        found = read(encoder(form, "full")(made, DIALECT))[1]
+        columns = read(
+            encoder_for(form, "full")(msgspec.structs.replace(made, labels=None), DIALECT)
+        )[1]
+        found = read(encoder_for(form, "full")(made, DIALECT))[1]
         assert columns.items() <= found.items()
         assert {found[key] for key in found.keys() - columns.keys()} <= set(labels.values())
         assert bool(found.keys() - columns.keys()) == bool(labels)
@@ -147,25 +147,25 @@ def test_a_label_has_a_key_that_no_column_has(labels: dict[str, str]) -> None:
 
 def test_nul_is_replaced_where_receivers_would_cut() -> None:
     made = event("user_message", text="a\0b")
-    assert read_cef(encoder("cef", "full")(made, DIALECT))[1]["msg"] == "a\ufffdb"
-    assert read_leef(encoder("leef", "full")(made, DIALECT))[1]["msg"] == "a\ufffdb"
+    assert read_cef(encoder_for("cef", "full")(made, DIALECT))[1]["msg"] == "a\ufffdb"
+    assert read_leef(encoder_for("leef", "full")(made, DIALECT))[1]["msg"] == "a\ufffdb"
 
 
 def test_severity_and_what_a_tool_touched_are_there() -> None:
-    _, shell = read_cef(encoder("cef", "full")(EVENTS["shell"], DIALECT))
+    _, shell = read_cef(encoder_for("cef", "full")(EVENTS["shell"], DIALECT))
     assert (shell["cs5"], shell["cs5Label"]) == ("ls -la /srv/pears", "commandLine")
-    _, edit = read_cef(encoder("cef", "full")(EVENTS["edit"], DIALECT))
+    _, edit = read_cef(encoder_for("cef", "full")(EVENTS["edit"], DIALECT))
     assert edit["filePath"] == "/srv/pears/plan.md"
-    _, web = read_leef(encoder("leef", "full")(EVENTS["web"], DIALECT))
+    _, web = read_leef(encoder_for("leef", "full")(EVENTS["web"], DIALECT))
     assert web["url"] == "https://orchard.example/pears?kind=conference"
     assert [
-        read_cef(encoder("cef", "full")(EVENTS[name], DIALECT))[0][6]
+        read_cef(encoder_for("cef", "full")(EVENTS[name], DIALECT))[0][6]
         for name in ("shell", "permission", "error")
     ] == ["1", "3", "6"]
 
 
 def test_the_tricky_event_is_tricky() -> None:
     _, found = read_cef(
-        encoder("cef", "full")(tool_call(TRICKY, "shell", {"command": TRICKY}), DIALECT)
+        encoder_for("cef", "full")(tool_call(TRICKY, "shell", {"command": TRICKY}), DIALECT)
     )
     assert (found["cs3"], found["cs5"]) == (TRICKY, TRICKY)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.encode.events import DIALECT, EVENTS, event, tool_call
 from tracesidecar.ddl.elasticsearch import ecs_mapping
-from tracesidecar.encode.formats import encoder
-from tracesidecar.encode.json_fields import flattened
+from tracesidecar.encode.formats import encoder_for
+from tracesidecar.encode.json_fields import flattened_field
 
 PUBLISHED = {
     "@timestamp": "date",
@@ -94,7 +94,7 @@ DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 def document(name: str, content: str = "full") -> dict[str, Any]:
-    return msgspec.json.decode(encoder("ecs", content)(EVENTS[name], DIALECT))
+    return msgspec.json.decode(encoder_for("ecs", content)(EVENTS[name], DIALECT))
 
 
 def leaves(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -190,7 +190,7 @@ def test_only_what_may_be_summed_and_fits_stands_in_gen_ai_usage() -> None:
 
 def test_what_is_cut_for_a_flattened_field_says_so() -> None:
     made = tool_call("Write", "edit", {"content": "x" * 32_400})
-    found = msgspec.json.decode(encoder("ecs", "full")(made, DIALECT))
+    found = msgspec.json.decode(encoder_for("ecs", "full")(made, DIALECT))
     assert found["tracesidecar"]["truncated"] is True
     assert found["gen_ai"]["tool"]["call"]["arguments"]["value"].endswith("bytes]")
 
@@ -233,7 +233,7 @@ def test_arguments_and_results_are_objects_whatever_they_were() -> None:
     ],
 )
 def test_what_a_flattened_field_refuses_becomes_one_value(text: str) -> None:
-    found = flattened(text)
+    found = flattened_field(text)
     assert found is not None
     assert list(found) == ["value"]
     assert len(str(found["value"]).encode()) < 32_766
@@ -256,13 +256,13 @@ def test_a_flattened_field_never_meets_more_than_it_takes(value: object) -> None
                 check(item, level + 1)
         assert not isinstance(inner, dict) or not any("\0" in key for key in inner)
 
-    check(flattened(msgspec.json.encode(value).decode()), 1)
+    check(flattened_field(msgspec.json.encode(value).decode()), 1)
 
 
 def test_a_label_is_a_keyword_without_dots_and_wins_over_the_trace() -> None:
     assert document("shell")["labels"] == {"agent": "builder", "team_name": "orchard"}
     labelled = event("user_message", role="user", git_branch="main", labels='{"role":"builder"}')
-    found = msgspec.json.decode(encoder("ecs", "full")(labelled, DIALECT))
+    found = msgspec.json.decode(encoder_for("ecs", "full")(labelled, DIALECT))
     assert found["labels"] == {"role": "builder", "git_branch": "main"}
 
 
@@ -278,5 +278,5 @@ def test_what_a_tool_touched_stands_where_detections_look() -> None:
     assert document("edit")["file"]["path"] == "/srv/pears/plan.md"
     assert document("web")["url"]["original"] == "https://orchard.example/pears?kind=conference"
     assert "url" not in msgspec.json.decode(
-        encoder("ecs", "full")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT)
+        encoder_for("ecs", "full")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT)
     )

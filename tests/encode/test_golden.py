@@ -14,7 +14,7 @@ import pytest
 from tests.encode.events import DIALECT, EVENTS, KINDS
 from tracesidecar import __version__
 from tracesidecar.dialects import Event
-from tracesidecar.encode.formats import CONTENT_COLUMNS, FORMATS, encoder
+from tracesidecar.encode.formats import CONTENT_COLUMNS, EVENT_FORMATS, encoder_for
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -25,9 +25,9 @@ def test_there_is_an_event_of_every_kind_and_type_of_tool() -> None:
     assert {event.tool_type for event in EVENTS.values()} == {None, *types}
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EVENT_FORMATS)
 def test_every_event_is_written_as_it_was_looked_at(form: str) -> None:
-    encode = encoder(form, "full")
+    encode = encoder_for(form, "full")
     written = "".join(
         f"# {name}\n{encode(event, DIALECT).decode()}\n" for name, event in EVENTS.items()
     ).replace(__version__, "VERSION")
@@ -37,10 +37,10 @@ def test_every_event_is_written_as_it_was_looked_at(form: str) -> None:
     assert written == path.read_bytes().decode()
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
 def test_a_record_is_one_line_and_the_event_stays_as_it_was(form: str, content: str) -> None:
-    encode = encoder(form, content)
+    encode = encoder_for(form, content)
     for event in EVENTS.values():
         before = msgspec.structs.replace(event)
         record = encode(event, DIALECT)
@@ -82,11 +82,11 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("tool_type", ["mark-tool_type-mark", "shell", "edit", "web"])
 def test_no_column_is_lost(form: str, tool_type: str) -> None:
     event = msgspec.structs.replace(full_of_marks(), tool_type=tool_type)
-    record = encoder(form, "full")(event, "mark-dialect-mark").decode()
+    record = encoder_for(form, "full")(event, "mark-dialect-mark").decode()
     marks = [
         f"mark-{name}-mark"
         for name in (*Event.__struct_fields__, "dialect")
@@ -102,7 +102,7 @@ def test_no_column_is_lost(form: str, tool_type: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("kind", ["tool_call", "tool_result", "error", "user_message"])
 def test_metadata_holds_no_content(form: str, kind: str) -> None:
     event = msgspec.structs.replace(
@@ -111,14 +111,16 @@ def test_metadata_holds_no_content(form: str, kind: str) -> None:
         tool_type="shell",
         tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}',
     )
-    record = encoder(form, "metadata")(event, DIALECT).decode()
+    record = encoder_for(form, "metadata")(event, DIALECT).decode()
     assert not [name for name in CONTENT_COLUMNS if f"mark-{name}-mark" in record]
     assert "mark-event_id-mark" in record
 
 
 def test_the_partitions_are_in_the_row_but_not_in_that_of_a_lake() -> None:
     event = EVENTS["shell"]
-    row = msgspec.json.decode(encoder("event", "full")(event, DIALECT))
+    row = msgspec.json.decode(encoder_for("event", "full")(event, DIALECT))
     assert (row.pop("dt"), row.pop("dialect")) == ("2026-09-01", DIALECT)
-    assert msgspec.json.decode(encoder("event", "full", partitioned=True)(event, DIALECT)) == row
+    assert (
+        msgspec.json.decode(encoder_for("event", "full", partitioned=True)(event, DIALECT)) == row
+    )
     assert msgspec.convert(row, Event) == event

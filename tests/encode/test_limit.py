@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.encode.events import DIALECT, event
-from tracesidecar.encode.formats import FORMATS, encoder
-from tracesidecar.encode.limit import within
+from tracesidecar.encode.formats import EVENT_FORMATS, encoder_for
+from tracesidecar.encode.limit import encode_within
 
 LONG = "pear " * 6_000
 MARK = re.compile(r"…\[truncated \d+ bytes\]")
@@ -29,28 +29,28 @@ BIG = event(
 )
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EVENT_FORMATS)
 def test_a_record_within_the_limit_stays_as_it_is(form: str) -> None:
-    encode = encoder(form, "full")
+    encode = encoder_for(form, "full")
     record = encode(BIG, DIALECT)
-    assert within(BIG, encode, DIALECT, len(record)) == record
+    assert encode_within(BIG, encode, DIALECT, len(record)) == record
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("limit_bytes", [8 * 1024, 64 * 1024, 100_000])
 def test_a_record_over_the_limit_is_shortened_and_says_so(form: str, limit_bytes: int) -> None:
-    encode = encoder(form, "full")
-    record = within(BIG, encode, DIALECT, limit_bytes)
+    encode = encoder_for(form, "full")
+    record = encode_within(BIG, encode, DIALECT, limit_bytes)
     assert record is not None
     assert limit_bytes / 16 < len(record) <= limit_bytes
     assert MARK.search(record.decode())
-    assert record == within(BIG, encode, DIALECT, limit_bytes)
+    assert record == encode_within(BIG, encode, DIALECT, limit_bytes)
     if form not in ("cef", "leef"):
         json.loads(record)
 
 
 def test_columns_of_json_stay_json_and_the_row_says_truncated() -> None:
-    record = within(BIG, encoder("event", "full"), DIALECT, 20_000)
+    record = encode_within(BIG, encoder_for("event", "full"), DIALECT, 20_000)
     assert record is not None
     row = json.loads(record)
     assert row["truncated"] is True
@@ -61,29 +61,29 @@ def test_columns_of_json_stay_json_and_the_row_says_truncated() -> None:
 
 
 def test_one_byte_decides() -> None:
-    encode = encoder("event", "full")
+    encode = encoder_for("event", "full")
     size = len(encode(BIG, DIALECT))
-    shorter = within(BIG, encode, DIALECT, size - 1)
+    shorter = encode_within(BIG, encode, DIALECT, size - 1)
     assert shorter is not None
     assert json.loads(shorter)["truncated"] is True
 
 
 def test_what_cannot_be_shortened_is_refused() -> None:
     assert (
-        within(
+        encode_within(
             event("user_message", conversation_id="c" * 9_000, text=LONG),
-            encoder("event", "full"),
+            encoder_for("event", "full"),
             DIALECT,
             8_192,
         )
         is None
     )
-    assert within(BIG, encoder("ocsf", "full"), DIALECT, 300) is None
+    assert encode_within(BIG, encoder_for("ocsf", "full"), DIALECT, 300) is None
 
 
 def test_many_small_leaves_become_the_beginning_of_their_text() -> None:
     made = event("unknown", raw=json.dumps({str(number): number for number in range(20_000)}))
-    record = within(made, encoder("event", "full"), DIALECT, 8_192)
+    record = encode_within(made, encoder_for("event", "full"), DIALECT, 8_192)
     assert record is not None
     raw = json.loads(json.loads(record)["raw"])
     assert raw.startswith('{"0": 0')
@@ -92,17 +92,19 @@ def test_many_small_leaves_become_the_beginning_of_their_text() -> None:
 
 def test_the_event_stays_as_it_was() -> None:
     before = msgspec.structs.replace(BIG)
-    within(BIG, encoder("ecs", "full"), DIALECT, 8_192)
+    encode_within(BIG, encoder_for("ecs", "full"), DIALECT, 8_192)
     assert before == BIG
 
 
 @settings(deadline=None)
 @given(
-    st.text(min_size=200, max_size=2_000), st.integers(900, 6_000), st.sampled_from(sorted(FORMATS))
+    st.text(min_size=200, max_size=2_000),
+    st.integers(900, 6_000),
+    st.sampled_from(sorted(EVENT_FORMATS)),
 )
 def test_whatever_the_text_the_record_fits_or_is_refused(
     text: str, limit_bytes: int, form: str
 ) -> None:
     made = event("user_message", text=text, raw=json.dumps({"text": text}), error_message=text)
-    record = within(made, encoder(form, "full"), DIALECT, limit_bytes)
+    record = encode_within(made, encoder_for(form, "full"), DIALECT, limit_bytes)
     assert record is None or len(record) <= limit_bytes

@@ -13,7 +13,7 @@ import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from tests.encode.events import DIALECT, EVENTS, event, tool_call
-from tracesidecar.encode.formats import encoder
+from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS
 from tracesidecar.encode.severity import PERSONAL_DATA
 from tracesidecar.sanitize.rules import catalogue as rules
@@ -41,7 +41,7 @@ def validator(class_uid: int, profiles: tuple[str, ...]) -> jsonschema.Draft2020
 
 
 def record(name: str, content: str = "full") -> dict[str, Any]:
-    return msgspec.json.decode(encoder("ocsf", content)(EVENTS[name], DIALECT))
+    return msgspec.json.decode(encoder_for("ocsf", content)(EVENTS[name], DIALECT))
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -142,7 +142,9 @@ def test_the_rules_for_personal_data_are_those_of_the_catalogue() -> None:
 
 def test_only_a_call_counts_as_the_act() -> None:
     kinds = {
-        kind: msgspec.json.decode(encoder("ocsf", "full")(event(kind, tool_type="shell"), DIALECT))
+        kind: msgspec.json.decode(
+            encoder_for("ocsf", "full")(event(kind, tool_type="shell"), DIALECT)
+        )
         for kind in ("tool_call", "tool_result", "permission")
     }
     assert [kind for kind, found in kinds.items() if found["activity_name"] == "Launch"] == [
@@ -153,8 +155,8 @@ def test_only_a_call_counts_as_the_act() -> None:
 
 def test_a_tool_of_an_unknown_type_is_api_activity() -> None:
     assert (
-        msgspec.json.decode(encoder("ocsf", "full")(tool_call("new", "telepathy", {}), DIALECT))[
-            "class_uid"
-        ]
+        msgspec.json.decode(
+            encoder_for("ocsf", "full")(tool_call("new", "telepathy", {}), DIALECT)
+        )["class_uid"]
         == 6003
     )

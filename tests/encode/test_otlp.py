@@ -14,10 +14,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
 
 from tests.encode.events import DIALECT, EVENTS, event
-from tracesidecar.encode.formats import encoder
-from tracesidecar.encode.otlp_request import export_request, protobuf
+from tracesidecar.encode.formats import encoder_for
+from tracesidecar.encode.otlp_request import export_request, to_protobuf
 
-encode = encoder("otlp", "full")
+encode = encoder_for("otlp", "full")
 
 
 def in_base64(value: Any) -> Any:
@@ -57,7 +57,7 @@ def attributes(holder: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
 def test_every_record_is_logs_data(name: str, content: str) -> None:
-    found = only(encoder("otlp", content)(EVENTS[name], DIALECT))
+    found = only(encoder_for("otlp", content)(EVENTS[name], DIALECT))
     assert found.event_name == f"tracesidecar.{EVENTS[name].event_kind}"
     assert found.severity_number in (9, 13, 17)
     assert attributes(found)["tracesidecar.dialect"] == DIALECT
@@ -130,7 +130,7 @@ def test_records_of_one_resource_stand_together_in_a_request() -> None:
 
 def test_the_request_in_protobuf_says_the_same() -> None:
     request = export_request(encode(one, DIALECT) for one in EVENTS.values())
-    found = ExportLogsServiceRequest.FromString(protobuf(request))
+    found = ExportLogsServiceRequest.FromString(to_protobuf(request))
     assert MessageToDict(found) == MessageToDict(
         ParseDict(in_base64(json.loads(request)), ExportLogsServiceRequest())
     )
@@ -145,4 +145,4 @@ def test_an_empty_request_is_one() -> None:
 
 def test_a_record_of_another_format_is_refused() -> None:
     with pytest.raises(ValueError, match="not a record of format otlp"):
-        export_request([encoder("ecs", "full")(EVENTS["shell"], DIALECT)])
+        export_request([encoder_for("ecs", "full")(EVENTS["shell"], DIALECT)])

@@ -20,8 +20,8 @@ from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
 from tests.encode.test_otlp import in_base64
 from tracesidecar.dialects import Event, Interpreter
-from tracesidecar.encode.formats import encoder
-from tracesidecar.encode.limit import within
+from tracesidecar.encode.formats import encoder_for
+from tracesidecar.encode.limit import encode_within
 
 FILES = sorted(SAMPLES.glob("*.jsonl"))
 
@@ -61,7 +61,7 @@ def shapes(path: Path) -> dict[tuple[Any, ...], tuple[str, Event]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_ocsf_is_valid(path: Path) -> None:
-    encode = encoder("ocsf", "full")
+    encode = encoder_for("ocsf", "full")
     for dialect, event in shapes(path).values():
         found = msgspec.json.decode(encode(event, dialect))
         problems = validator(
@@ -72,7 +72,7 @@ def test_ocsf_is_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_ecs_has_values_of_the_types_of_ecs(path: Path) -> None:
-    encode = encoder("ecs", "full")
+    encode = encoder_for("ecs", "full")
     for dialect, event in events(path):
         for field, value in leaves(msgspec.json.decode(encode(event, dialect))):
             if not field.startswith("tracesidecar.") and field not in NOT_IN_ECS:
@@ -83,13 +83,13 @@ def test_ecs_has_values_of_the_types_of_ecs(path: Path) -> None:
 def test_cef_and_leef_are_read_back(path: Path) -> None:
     for dialect, event in events(path):
         for form, read in (("cef", read_cef), ("leef", read_leef)):
-            found = read(encoder(form, "full")(event, dialect))[1]
+            found = read(encoder_for(form, "full")(event, dialect))[1]
             assert found.get("msg", "") == (event.text or "").replace("\0", "\ufffd")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_otlp_is_logs_data(path: Path) -> None:
-    encode = encoder("otlp", "full")
+    encode = encoder_for("otlp", "full")
     for dialect, event in shapes(path).values():
         ParseDict(in_base64(json.loads(encode(event, dialect))), LogsData())
 
@@ -97,6 +97,6 @@ def test_otlp_is_logs_data(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_metadata_fits_where_syslog_cuts(path: Path) -> None:
     for form in ("ecs", "ocsf", "cef", "leef"):
-        encode = encoder(form, "metadata")
+        encode = encoder_for(form, "metadata")
         for dialect, event in events(path):
-            assert within(event, encode, dialect, 8_192) is not None
+            assert encode_within(event, encode, dialect, 8_192) is not None

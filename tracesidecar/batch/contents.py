@@ -11,11 +11,16 @@ from tracesidecar.batch.encoding import Encoding
 from tracesidecar.batch.event_time import BatchClock
 from tracesidecar.batch.layout import day
 from tracesidecar.dialects import DialectEvent, Event
-from tracesidecar.encode.formats import CONTENT_COLUMNS, RecordEncoder, encoder
-from tracesidecar.encode.jsonl import LinesEncoder
-from tracesidecar.encode.lake_layout import lake_root
-from tracesidecar.encode.limit import within
-from tracesidecar.encode.severity import severity
+from tracesidecar.encode import (
+    CONTENT_COLUMNS,
+    LinesEncoder,
+    ParquetEncoder,
+    RecordEncoder,
+    encode_within,
+    encoder_for,
+    lake_root,
+    severity_of,
+)
 from tracesidecar.model import CleanChunk, Payload, Record
 
 RECORD_OVERHEAD_BYTES = 400
@@ -125,7 +130,7 @@ class _JsonBody:
         return self._body.encoded_bytes
 
     def add(self, event: Event, dialect: str) -> bool:
-        record = encode_within(event, dialect, self._encode, self._limit)
+        record = encode_within(event, self._encode, dialect, self._limit)
         if record is None:
             return False
         self._body.add(record + b"\n")
@@ -138,8 +143,6 @@ class _JsonBody:
 
 class _ParquetBody:
     def __init__(self, encoding: Encoding) -> None:
-        from tracesidecar.encode.parquet import ParquetEncoder
-
         self._is_full = encoding.content == "full"
         self._body = ParquetEncoder()
         self.records = 0
@@ -205,7 +208,9 @@ class EncodedEvents:
             if encoding.format == "parquet":
                 body = _ParquetBody(encoding)
             else:
-                encode = encoder(encoding.format, encoding.content, partitioned=encoding.is_store)
+                encode = encoder_for(
+                    encoding.format, encoding.content, partitioned=encoding.is_store
+                )
                 body = _JsonBody(encode, encoding)
             self._bodies[partition] = body
         return body
@@ -221,7 +226,7 @@ class SingleRecords:
         self._limit = encoding.record_limit_bytes
         self._clock = BatchClock(at)
         self._encode = (
-            None if encoding.format == "raw" else encoder(encoding.format, encoding.content)
+            None if encoding.format == "raw" else encoder_for(encoding.format, encoding.content)
         )
         self._records: list[Record] = []
         self.size_bytes = 0
@@ -252,7 +257,7 @@ class SingleRecords:
                     event.event_kind,
                     event.trace_id,
                     event.native_id if event.trace_id else None,
-                    severity(event),
+                    severity_of(event),
                 )
             )
         return tuple(dict.fromkeys(too_large))
@@ -271,7 +276,7 @@ class SingleRecords:
         if self._encode is not None:
             for dialect, shared in events:
                 event = self._clock.date(shared)
-                yield encode_within(event, dialect, self._encode, limit), dialect, event
+                yield encode_within(event, self._encode, dialect, limit), dialect, event
             return
         first: dict[int, DialectEvent] = {}
         for each in events:
@@ -296,18 +301,6 @@ def record_offsets(
         for body, _, event in SingleRecords(encoding, at).encode(clean, events)
         if body is not None
     ]
-
-
-def encode_within(
-    event: Event, dialect: str, encode: RecordEncoder, limit_bytes: int
-) -> bytes | None:
-    """Encode an event, truncated if it must be; return None if that does not help."""
-    record = encode(event, dialect)
-    return (
-        record
-        if not limit_bytes or len(record) <= limit_bytes
-        else within(event, encode, dialect, limit_bytes)
-    )
 
 
 def line_offset(event: Event) -> int:

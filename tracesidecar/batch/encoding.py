@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracesidecar.encode.formats import Content
-from tracesidecar.encode.jsonl import EXTENSIONS
-from tracesidecar.encode.lake_layout import Format
+from tracesidecar.encode import EXTENSIONS, Content, Format
 from tracesidecar.model import Compression
 from tracesidecar.sinks import DeliveryUnit
 

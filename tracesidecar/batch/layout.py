@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tracesidecar.encode.lake_layout import MANIFESTS
+from tracesidecar.encode import MANIFESTS
 
 
 def object_name(partition: str, host: str, at: int, batch_id: str, extension: str) -> str:

@@ -14,8 +14,7 @@ from tracesidecar.config.paths import is_pattern, is_within, watched_directory
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects import select_dialect
-from tracesidecar.encode.jsonl import EXTENSIONS
-from tracesidecar.encode.lake_layout import lake_root
+from tracesidecar.encode import EXTENSIONS, lake_root
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal.sealing import recipient
 from tracesidecar.sanitize import (

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from tracesidecar import __version__
 from tracesidecar.config.schema import Configuration
-from tracesidecar.encode.jsonl import EXTENSIONS
-from tracesidecar.encode.lake_layout import lake_root
+from tracesidecar.encode import EXTENSIONS, lake_root
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, destination_of
 from tracesidecar.tail.segments import SegmentView

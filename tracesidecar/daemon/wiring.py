@@ -20,7 +20,7 @@ from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver.delivery import Delivery
 from tracesidecar.deliver.events import SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
-from tracesidecar.encode.lake_layout import format_of
+from tracesidecar.encode import format_of
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import sealing
 from tracesidecar.journal.journal import Journal

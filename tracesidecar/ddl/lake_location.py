@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal
 
 from tracesidecar.dialects import DIALECT_NAMES
-from tracesidecar.encode.lake_layout import lake_root
+from tracesidecar.encode import lake_root
 
 LakeFormat = Literal["json", "parquet"]
 

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tracesidecar.encode.jsonl import decode_lines, encode_lines
+from tracesidecar.encode import decode_lines, encode_lines
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 

@@ -1,0 +1,66 @@
+"""How events and lines are written: the record formats, compressed bodies, Parquet files, and the
+layout of a lake.
+
+pyarrow and the protobuf packages are imported only by the functions that need them.
+"""
+
+from tracesidecar.encode.event_fields import epoch_microseconds
+from tracesidecar.encode.formats import CONTENT_COLUMNS, Content, RecordEncoder, encoder_for
+from tracesidecar.encode.jsonl import (
+    EXTENSIONS,
+    LinesEncoder,
+    compression_of,
+    decode_lines,
+    encode_lines,
+)
+from tracesidecar.encode.lake_layout import (
+    COMPACTIONS,
+    MANIFESTS,
+    Format,
+    RecordFormat,
+    format_of,
+    lake_root,
+)
+from tracesidecar.encode.limit import encode_within
+from tracesidecar.encode.otlp_request import export_request, rejected_records, to_protobuf
+from tracesidecar.encode.parquet import (
+    PARQUET_CHUNK_BYTES,
+    PARQUET_CHUNK_ROWS,
+    ColumnBuffer,
+    ParquetEncoder,
+    open_parquet_writer,
+    parquet_schema,
+    write_sorted,
+)
+from tracesidecar.encode.severity import severity_of
+
+__all__ = [
+    "COMPACTIONS",
+    "CONTENT_COLUMNS",
+    "EXTENSIONS",
+    "MANIFESTS",
+    "PARQUET_CHUNK_BYTES",
+    "PARQUET_CHUNK_ROWS",
+    "ColumnBuffer",
+    "Content",
+    "Format",
+    "LinesEncoder",
+    "ParquetEncoder",
+    "RecordEncoder",
+    "RecordFormat",
+    "compression_of",
+    "decode_lines",
+    "encode_lines",
+    "encode_within",
+    "encoder_for",
+    "epoch_microseconds",
+    "export_request",
+    "format_of",
+    "lake_root",
+    "open_parquet_writer",
+    "parquet_schema",
+    "rejected_records",
+    "severity_of",
+    "to_protobuf",
+    "write_sorted",
+]

@@ -1,4 +1,4 @@
-"""Records of format `event`: the canonical columns as one JSON object."""
+"""Records of format `event`: the columns of an event as one JSON object."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
 
-PLACES: Mapping[str, str] = {column.name: f"`{column.name}`" for column in COLUMNS}
+COLUMN_MAPPING: Mapping[str, str] = {column.name: f"`{column.name}`" for column in COLUMNS}
 
 _encode = msgspec.json.Encoder().encode
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode every column that has a value, `dt` and `dialect` first."""
+    """Return every column that has a value, after `dt` and `dialect`."""
     return _partition((event.event_time or "")[:10], dialect) + _encode(event)[1:]
 
 
-def encode_partitioned(event: Event, dialect: str) -> bytes:  # noqa: ARG001
-    """Encode without `dt` and `dialect`: in a Hive lake the path has them, and a column that is
-    both fails there.
+def encode_partitioned(event: Event, dialect: str) -> bytes:  # noqa: ARG001 - a RecordEncoder takes it
+    """Return the record without `dt` and `dialect`.
+
+    In a lake with Hive partitions the path has them, and Athena and Spark reject a table in which
+    a partition is also a column.
     """
     return _encode(event)
 

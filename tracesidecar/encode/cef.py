@@ -1,4 +1,4 @@
-"""Records of format `cef`: ArcSight's Common Event Format, version 0."""
+"""Records of format `cef`: lines of ArcSight's Common Event Format, version 0."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from functools import lru_cache
 
 from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.arguments import target
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.labels import labels
-from tracesidecar.encode.severity import severity
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
+from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
 
 SEVERITIES: dict[Severity, int] = {"informational": 1, "low": 3, "medium": 6}
@@ -39,12 +37,12 @@ LABELLED: dict[str, tuple[str, str]] = {
     "cost_usd": ("cfp1", "costUsd"),
     "duration_ms": ("cfp2", "durationMs"),
 }
-"""Column → numbered custom key, and the label that says what it is."""
+"""Column → numbered custom key, and the label that explains it."""
 
 
-def own_key(words: str) -> str:
-    """Return the key of a name that the dictionary lacks: `Tracesidecar` and the words, letters and
-    digits only, as its naming guidelines want.
+def custom_key(words: str) -> str:
+    """Return a key for a name that is not in the dictionary: `Tracesidecar` and the words, with
+    letters and digits only, as CEF's naming guidelines ask for.
     """
     return "Tracesidecar" + "".join(
         word[:1].upper() + word[1:]
@@ -52,35 +50,38 @@ def own_key(words: str) -> str:
     )
 
 
-_ELSEWHERE = {
+_OTHER_FIELDS = {
     "event_time": "`rt`, in milliseconds",
     "event_kind": "event class id and name",
     "labels": "`TracesidecarLabel…`",
 }
-_OWN: tuple[tuple[str, str], ...] = tuple(
-    (column.name, own_key(column.name))
+_CUSTOM: tuple[tuple[str, str], ...] = tuple(
+    (column.name, custom_key(column.name))
     for column in COLUMNS
-    if column.name not in {**STANDARD, **LABELLED, **_ELSEWHERE}
+    if column.name not in {**STANDARD, **LABELLED, **_OTHER_FIELDS}
 )
 _KEYS: tuple[tuple[str, str], ...] = (
     *STANDARD.items(),
     *((column, key) for column, (key, _) in LABELLED.items()),
-    *_OWN,
+    *_CUSTOM,
 )
 _LABELS: dict[str, str] = {key: f" {key}Label={label}" for key, label in LABELLED.values()}
 
-PLACES: Mapping[str, str] = (
-    {column: f"`{key}`" for column, key in (*STANDARD.items(), *_OWN)}
+COLUMN_MAPPING: Mapping[str, str] = (
+    {column: f"`{key}`" for column, key in (*STANDARD.items(), *_CUSTOM)}
     | {column: f"`{key}` with `{key}Label={label}`" for column, (key, label) in LABELLED.items()}
-    | _ELSEWHERE
+    | _OTHER_FIELDS
     | {
-        "tool_arguments": "`TracesidecarToolArguments`; of them `cs5` with `cs5Label=commandLine`, `filePath` or `request`"
+        "tool_arguments": (
+            "`TracesidecarToolArguments`; "
+            "from them also `cs5` with `cs5Label=commandLine`, `filePath` or `request`"
+        )
     }
 )
 
 
 def header_value(text: str) -> str:
-    """Escape a value of the header, which has no way to write the end of a line."""
+    """Return a text as a value of the header, which has no escape for the end of a line."""
     return (
         text.replace("\\", "\\\\")
         .replace("|", "\\|")
@@ -91,7 +92,10 @@ def header_value(text: str) -> str:
 
 
 def extension_value(text: str) -> str:
-    """Escape a value of the extension. NUL, at which many receivers cut, becomes U+FFFD."""
+    """Return a text as a value of the extension.
+
+    NUL becomes U+FFFD, because many receivers end the text at a NUL.
+    """
     return (
         text.replace("\\", "\\\\")
         .replace("=", "\\=")
@@ -102,23 +106,24 @@ def extension_value(text: str) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number, or `true` and `false`."""
+    """Return a number as text; a boolean as `true` or `false`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode one event as one line of text."""
+    """Return an event as one line of text."""
     return (
-        _header(event.event_kind, severity(event)) + " ".join(_extension(event, dialect))
+        _header(event.event_kind, severity_of(event)) + " ".join(_extension(event, dialect))
     ).encode()
 
 
 @lru_cache(maxsize=64)
 def _header(kind: str, level: Severity) -> str:
     name = header_value(kind.replace("_", " ").capitalize())
-    return f"CEF:0|tracesidecar|tracesidecar|{header_value(__version__)}|{header_value(kind)}|{name}|{SEVERITIES[level]}|"
+    product = f"CEF:0|tracesidecar|tracesidecar|{header_value(__version__)}"
+    return f"{product}|{header_value(kind)}|{name}|{SEVERITIES[level]}|"
 
 
 def _extension(event: Event, dialect: str) -> Iterator[str]:
@@ -126,17 +131,20 @@ def _extension(event: Event, dialect: str) -> Iterator[str]:
     yield f"cat={extension_value(dialect)}"
     for column, key in _KEYS:
         value = getattr(event, column)
-        if value is not None and value != "":  # some readers take the next key for an empty value
-            yield f"{key}={extension_value(value) if isinstance(value, str) else number(value)}{_LABELS.get(key, '')}"
-    command, file, url = target(event.tool_arguments)
+        # Some parsers read the next key as the value of an empty one.
+        if value is not None and value != "":
+            text = extension_value(value) if isinstance(value, str) else number(value)
+            yield f"{key}={text}{_LABELS.get(key, '')}"
+    command, file, url = parse_target(event.tool_arguments)
     if command is not None:
         yield f"cs5={extension_value(command)} cs5Label=commandLine"
     if file is not None:
         yield f"filePath={extension_value(file)}"
     if url is not None:
         yield f"request={extension_value(url)}"
-    named = {
-        own_key(f"label {name}"): label for name, label in labels(event.labels).items()
-    }  # a key may stand once
-    for key, label in named.items():
+    # Two labels may give the same key, which may appear only once.
+    by_key = {
+        custom_key(f"label {name}"): label for name, label in parse_labels(event.labels).items()
+    }
+    for key, label in by_key.items():
         yield f"{key}={extension_value(label)}"

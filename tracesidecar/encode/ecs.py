@@ -1,4 +1,4 @@
-"""Records of format `ecs`: the Elastic Common Schema 9, as nested objects."""
+"""Records of format `ecs`: documents of the Elastic Common Schema 9, as nested objects."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from operator import attrgetter
 import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.arguments import target
-from tracesidecar.encode.json_fields import flattened, is_cut
-from tracesidecar.encode.labels import labels
-from tracesidecar.encode.nested import Path, nest, path
+from tracesidecar.encode.event_fields import parse_labels, parse_target
+from tracesidecar.encode.json_fields import (
+    FieldPath,
+    flattened_field,
+    is_too_long,
+    nest,
+    split_path,
+)
 
 VERSION = "9.5.0"
-"""Of the schema; `gen_ai.*` is beta in it, and has no place for conversations, caches and costs:
-those are `tracesidecar.*`.
+"""The version of the schema.
+
+`gen_ai.*` is beta in it, and has no fields for conversations, caches and costs: those are below
+`tracesidecar.*`.
 """
 
 LARGEST_INTEGER = 2**31 - 1
-"""`gen_ai.usage.*` is a 32-bit integer in the mappings up to ECS 9.3: a larger number would be
-refused with its whole record.
+"""`gen_ai.usage.*` is a 32-bit integer in the mappings up to ECS 9.3: Elasticsearch would reject a
+document with a larger number.
 """
 
 CATEGORIES: dict[str, tuple[str, str]] = {
@@ -30,7 +36,7 @@ CATEGORIES: dict[str, tuple[str, str]] = {
     "search": ("file", "access"),
     "web": ("web", "access"),
 }
-"""Type of the tool → category and type of its call."""
+"""Type of the tool → category and type of the event of its call."""
 _API = ("api", "access")
 
 TYPES = {
@@ -41,17 +47,26 @@ TYPES = {
     "state": "info",
     "usage_summary": "info",
 }
-"""Kind of event → type, where it does not follow from the tool."""
+"""Kind of event → type, for kinds whose type does not depend on the tool."""
 
 _NAMES = {column.name: column.ecs for column in COLUMNS}
 
-PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.items()} | {
+COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.items()} | {
     "schema_version": "`tracesidecar.schema_version`; `ecs.version` is that of ECS",
     "duration_ms": "`event.duration`, in nanoseconds",
-    "input_tokens": "`gen_ai.usage.input_tokens` of a model call; of other scopes, or from 2^31, `tracesidecar.usage.input_tokens`",
-    "output_tokens": "`gen_ai.usage.output_tokens` of a model call; of other scopes, or from 2^31, `tracesidecar.usage.output_tokens`",
+    "input_tokens": (
+        "`gen_ai.usage.input_tokens` of a model call; "
+        "of other scopes, or from 2^31, `tracesidecar.usage.input_tokens`"
+    ),
+    "output_tokens": (
+        "`gen_ai.usage.output_tokens` of a model call; "
+        "of other scopes, or from 2^31, `tracesidecar.usage.output_tokens`"
+    ),
     "tool_type": "`gen_ai.tool.type`; decides `event.category` and `event.type`",
-    "tool_arguments": "`gen_ai.tool.call.arguments`, always an object; also `process.command_line`, `file.path` or `url.original`",
+    "tool_arguments": (
+        "`gen_ai.tool.call.arguments`, always an object; "
+        "also `process.command_line`, `file.path` or `url.original`"
+    ),
     "tool_result": "`gen_ai.tool.call.result`, always an object",
     "agent_name": "`gen_ai.agent.name` and `service.name`",
     "line_state": "`tracesidecar.line_state`; `event.kind` is `pipeline_error` when it is not `ok`",
@@ -69,12 +84,12 @@ _CONVERTED = frozenset(
         "labels",
     )
 )
-_DIRECT: dict[str, Path] = {
-    column: path(name) for column, name in _NAMES.items() if column not in _CONVERTED
+_DIRECT: dict[str, FieldPath] = {
+    column: split_path(name) for column, name in _NAMES.items() if column not in _CONVERTED
 }
 _direct_values = attrgetter(*_DIRECT)
-_PATHS: dict[str, Path] = {
-    name: path(name)
+_PATHS: dict[str, FieldPath] = {
+    name: split_path(name)
     for name in (
         "ecs.version",
         "event.kind",
@@ -109,22 +124,23 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode one document."""
-    return _encode(record(event, dialect))
+    """Return an event as a document."""
+    return _encode(build_document(event, dialect))
 
 
-def record(event: Event, dialect: str) -> dict[str, object]:
-    """Build the document. A key that a label and the event both have is the label's."""
+def build_document(event: Event, dialect: str) -> dict[str, object]:
+    """Return the document. A label replaces a value of the event with the same name."""
     leaves = [
-        (place, value)
-        for place, value in zip(_DIRECT.values(), _direct_values(event), strict=True)
+        (path, value)
+        for path, value in zip(_DIRECT.values(), _direct_values(event), strict=True)
         if value is not None
     ]
     leaves += [
         (_PATHS[name], value) for name, value in _converted(event, dialect) if value is not None
     ]
     leaves += [
-        (((_LABELS,), key.replace(".", "_")), value) for key, value in labels(event.labels).items()
+        (((_LABELS,), key.replace(".", "_")), value)
+        for key, value in parse_labels(event.labels).items()
     ]
     return nest(leaves)
 
@@ -143,17 +159,18 @@ def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield from _classified(event)
     yield _usage(event, event.input_tokens) + ".input_tokens", event.input_tokens
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
-    yield "gen_ai.tool.call.arguments", flattened(event.tool_arguments)
-    yield "gen_ai.tool.call.result", flattened(event.tool_result)
+    yield "gen_ai.tool.call.arguments", flattened_field(event.tool_arguments)
+    yield "gen_ai.tool.call.result", flattened_field(event.tool_result)
     yield (
         "tracesidecar.truncated",
-        True if is_cut(event.tool_arguments) or is_cut(event.tool_result) else None,
+        True if is_too_long(event.tool_arguments) or is_too_long(event.tool_result) else None,
     )
 
 
 def _classified(event: Event) -> Iterator[tuple[str, object]]:
-    """An error has no category: none of ECS expects the type `error` for what an application says
-    of itself.
+    """Yield category and type.
+
+    An error has no category, because no category of ECS that fits has the type `error`.
     """
     if event.event_kind == "error":
         yield "event.type", ["error"]
@@ -166,10 +183,10 @@ def _classified(event: Event) -> Iterator[tuple[str, object]]:
     yield "event.type", [TYPES.get(event.event_kind, kind)]
     if category in _TARGETS:
         name, which = _TARGETS[category]
-        yield name, target(event.tool_arguments)[which]
+        yield name, parse_target(event.tool_arguments)[which]
 
 
 def _usage(event: Event, tokens: int | None) -> str:
-    """Where sums are made, only what may be summed."""
+    """Return the parent of the token fields: `gen_ai.usage` only holds what may be summed."""
     summable = event.usage_scope in (None, "call") and (tokens or 0) <= LARGEST_INTEGER
     return "gen_ai.usage" if summable else "tracesidecar.usage"

@@ -1,4 +1,4 @@
-"""Formats of records by name: what a canonical event looks like on the wire."""
+"""The record formats by name: how an event is written in each."""
 
 from __future__ import annotations
 
@@ -16,42 +16,45 @@ Content = Literal["full", "metadata"]
 
 
 class RecordEncoder(Protocol):
-    """Encode one event of a dialect as one record, without a newline at its end or within.
+    """Returns an event of a dialect as one record, which contains no newline.
 
-    Pure; the event stays as it is.
+    It has no side effects and does not change the event.
     """
 
     def __call__(self, event: Event, dialect: str, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """A way to write events: how, and where each column then stands, as Markdown."""
+class EventFormat:
+    """A format: its encoder, and in Markdown where it puts each column."""
 
     encode: RecordEncoder
-    places: Mapping[str, str]
+    column_mapping: Mapping[str, str]
 
 
-FORMATS: Mapping[str, Format] = {
-    "event": Format(event.encode, event.PLACES),
-    "ecs": Format(ecs.encode, ecs.PLACES),
-    "ocsf": Format(ocsf.encode, ocsf.PLACES),
-    "cef": Format(cef.encode, cef.PLACES),
-    "leef": Format(leef.encode, leef.PLACES),
-    "otlp": Format(otlp.encode, otlp.PLACES),
+EVENT_FORMATS: Mapping[str, EventFormat] = {
+    "event": EventFormat(event.encode, event.COLUMN_MAPPING),
+    "ecs": EventFormat(ecs.encode, ecs.COLUMN_MAPPING),
+    "ocsf": EventFormat(ocsf.encode, ocsf.COLUMN_MAPPING),
+    "cef": EventFormat(cef.encode, cef.COLUMN_MAPPING),
+    "leef": EventFormat(leef.encode, leef.COLUMN_MAPPING),
+    "otlp": EventFormat(otlp.encode, otlp.COLUMN_MAPPING),
 }
 
 CONTENT_COLUMNS = ("text", "tool_arguments", "tool_result", "raw")
-"""What `content = "metadata"` leaves out."""
+"""The columns that `content = "metadata"` leaves out."""
 _NO_CONTENT = dict.fromkeys(CONTENT_COLUMNS)
 
 
-def encoder(format: str, content: Content, *, partitioned: bool = False) -> RecordEncoder:  # noqa: A002 - the word of the configuration
-    """Return the encoder of a format (a name of FORMATS); `partitioned` is for `event` in a lake
-    whose paths have `dt` and `dialect`.
+def encoder_for(format: str, content: Content, *, partitioned: bool = False) -> RecordEncoder:  # noqa: A002 - the word of the configuration
+    """Return the encoder of a format, a key of EVENT_FORMATS.
+
+    `partitioned` matters only to `event`: it leaves `dt` and `dialect` to the lake's paths.
     """
     encode: RecordEncoder = (
-        event.encode_partitioned if partitioned and format == "event" else FORMATS[format].encode
+        event.encode_partitioned
+        if partitioned and format == "event"
+        else EVENT_FORMATS[format].encode
     )
     return encode if content == "full" else _MetadataOnly(encode)
 
@@ -65,11 +68,11 @@ class _MetadataOnly:
 
 
 def mapping_table(format: str) -> str:  # noqa: A002 - the word of the configuration
-    """Write where each column of an event stands in a format, as a Markdown table."""
+    """Return a Markdown table that shows where a format puts each column of an event."""
     rows = (
-        f"| `{column}` | {place} |"
-        for column, place in sorted(
-            FORMATS[format].places.items(), key=lambda item: _order(item[0])
+        f"| `{column}` | {position} |"
+        for column, position in sorted(
+            EVENT_FORMATS[format].column_mapping.items(), key=lambda item: _order(item[0])
         )
     )
     return "\n".join(("| column | where |", "|---|---|", *rows)) + "\n"

@@ -1,5 +1,5 @@
-"""JSON text as the value of a `flattened` field of Elasticsearch, which takes objects only and has
-limits of its own.
+"""Objects for Elasticsearch: names with dots as nested objects, and JSON text as the value of a
+`flattened` field, which accepts only objects and has limits of its own.
 """
 
 from __future__ import annotations
@@ -10,43 +10,80 @@ import msgspec
 
 from tracesidecar.dialects import truncate_text
 
-LEAF_BYTES = 32_000
-"""A term of Lucene has at most 32,766 bytes, key and separator included; the rest is for the mark
-of what was cut.
+LEAF_LIMIT_BYTES = 32_000
+"""A term of Lucene has at most 32,766 bytes, including key and separator; the rest is for the
+marker of a truncated text.
 """
-MOST_LEVELS = 20
-"""`depth_limit` of the field type, by default."""
+DEPTH_LIMIT = 20
+"""The field type's own `depth_limit`, by default."""
 
-_object = msgspec.json.Decoder(dict[str, object]).decode
+FieldPath = tuple[tuple[str, ...], str]
+"""The keys that lead to an object, and the key in it."""
+
+_decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def flattened(column: str | None) -> dict[str, object] | None:
-    """Return the object that the text is; of anything else, or what the field would refuse,
-    `{"value": text}`. None stays None.
+def flattened_field(column: str | None) -> dict[str, object] | None:
+    """Return the object that the text is, or `{"value": text}` if the field would reject that.
 
-    Refused are more than 20 levels, NUL in a key, and a text so long that one of its leaves could
-    be over the limit.
+    The field rejects anything but an object, more than 20 levels, NUL in a key, and a leaf above
+    the limit; so a text that could hold such a leaf becomes a value too. None stays None.
     """
     if column is None:
         return None
-    if column.startswith("{") and not is_cut(column):
+    if column.startswith("{") and not is_too_long(column):
         try:
-            found = _object(column)
+            found = _decode_object(column)
         except (msgspec.DecodeError, RecursionError):
             found = {}
-        if found and _is_taken(found):
+        if found and _is_accepted(found):
             return found
-    return {"value": truncate_text(column, LEAF_BYTES)}
+    return {"value": truncate_text(column, LEAF_LIMIT_BYTES)}
 
 
-def is_cut(column: str | None) -> bool:
-    """Tell whether the text is too long to stand there whole."""
-    return column is not None and len(column) * 4 > LEAF_BYTES and len(column.encode()) > LEAF_BYTES
+def is_too_long(column: str | None) -> bool:
+    """Return whether `flattened_field` truncates the text."""
+    return (
+        column is not None
+        and len(column) * 4 > LEAF_LIMIT_BYTES
+        and len(column.encode()) > LEAF_LIMIT_BYTES
+    )
 
 
-def _is_taken(root: dict[str, object]) -> bool:
+def split_path(dotted: str) -> FieldPath:
+    """Return the path of a name with dots: `a.b.c` is the key `c` of the object at `a`, `b`."""
+    *parents, leaf = dotted.split(".")
+    return tuple(parents), leaf
+
+
+def nest(leaves: Iterable[tuple[FieldPath, object]]) -> dict[str, object]:
+    """Return the object with these leaves; the last value of a path wins.
+
+    No path may lead through the leaf of another.
+    """
+    root: dict[str, object] = {}
+    objects: dict[tuple[str, ...], dict[str, object]] = {(): root}
+    for (parents, leaf), value in leaves:
+        found = objects.get(parents)
+        if found is None:
+            found = _add_object(objects, parents)
+        found[leaf] = value
+    return root
+
+
+def _add_object(
+    objects: dict[tuple[str, ...], dict[str, object]], keys: tuple[str, ...]
+) -> dict[str, object]:
+    parent = objects.get(keys[:-1])
+    if parent is None:
+        parent = _add_object(objects, keys[:-1])
+    parent[keys[-1]] = found = objects[keys] = {}
+    return found
+
+
+def _is_accepted(root: dict[str, object]) -> bool:
     level: list[object] = [root]
-    for _ in range(MOST_LEVELS):
+    for _ in range(DEPTH_LIMIT):
         if any(
             "\0" in key for container in level if isinstance(container, dict) for key in container
         ):
@@ -54,7 +91,7 @@ def _is_taken(root: dict[str, object]) -> bool:
         level = [
             value
             for container in level
-            for value in _within(container)
+            for value in _values(container)
             if isinstance(value, dict | list)
         ]
         if not level:
@@ -62,7 +99,7 @@ def _is_taken(root: dict[str, object]) -> bool:
     return False
 
 
-def _within(container: object) -> Iterable[object]:
+def _values(container: object) -> Iterable[object]:
     if isinstance(container, dict):
         return container.values()
     return container if isinstance(container, list) else ()

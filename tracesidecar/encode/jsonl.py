@@ -1,4 +1,4 @@
-"""Clean lines into the bytes of an object: newline-delimited JSON, compressed as it comes in."""
+"""Bodies of newline-delimited JSON, compressed while lines are added."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from isal import isal_zlib
 from tracesidecar.model import Compression
 
 BLOCK_BYTES = 1 << 20
-"""The compressor is fed blocks of exactly this size, so that the output does not depend on how the
-lines came in.
+"""The compressor gets blocks of exactly this size, so that its output does not depend on how the
+lines were split into calls.
 """
 
 COMPRESSOR_BYTES = 256 << 10
-"""About what a compressor takes by itself."""
+"""Roughly the memory of a compressor itself."""
 
 ENTRY_BYTES = 64
-"""What a line takes beside its bytes until it is compressed."""
+"""The memory that a buffered line takes beside its bytes."""
 
 EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 
 def compression_of(name: str) -> Compression:
-    """Return how the object of that name is compressed."""
+    """Return the compression of an object by its name."""
     return next(
         (compression for compression, extension in EXTENSIONS.items() if name.endswith(extension)),
         "none",
@@ -47,7 +47,7 @@ class _Plain:
 
 
 def _compressor(compression: Compression) -> _Compressor:
-    if compression == "gzip":  # RFC 1952 with an mtime of 0: the same lines give the same bytes
+    if compression == "gzip":  # RFC 1952, with an mtime of 0: equal lines give equal bytes
         return isal_zlib.compressobj(level=1, wbits=31)
     if compression == "zstd":
         return zstandard.ZstdCompressor(level=1).compressobj()
@@ -55,22 +55,22 @@ def _compressor(compression: Compression) -> _Compressor:
 
 
 class LinesEncoder:
-    """Lines in, one compressed body out; deterministic for the same lines however they are cut into
-    pieces.
+    """Makes one compressed body of lines.
 
-    There is no compressor before the first block is full: a batch of many days and dialects has
-    many bodies, most of them small.
+    The same lines give the same bytes, however they are split into calls of `add`.
+    The compressor is made when the first block is full: a batch of many days and dialects has many
+    bodies, most of them small.
     """
 
     def __init__(self, compression: Compression) -> None:
         self._compression = compression
         self._compressor: _Compressor | None = None
-        self._block: list[bytes] = []  # one that grows in place would take half as much again
+        self._block: list[bytes] = []  # a bytearray that grows would take half as much again
         self._block_bytes = 0
-        self._body = io.BytesIO()  # getvalue() hands its buffer over without a copy
+        self._body = io.BytesIO()  # getvalue() returns its buffer without a copy
 
     def add(self, data: bytes) -> None:
-        """Take whole lines."""
+        """Add whole lines."""
         rest = memoryview(data)
         while len(rest) >= BLOCK_BYTES - self._block_bytes:
             room = BLOCK_BYTES - self._block_bytes
@@ -84,7 +84,7 @@ class LinesEncoder:
 
     @property
     def encoded_bytes(self) -> int:
-        """How much memory the body takes so far."""
+        """The memory that the body takes so far."""
         return (
             self._body.tell()
             + self._block_bytes
@@ -93,10 +93,10 @@ class LinesEncoder:
         )
 
     def finish(self) -> bytes:
-        """Close the body and return it; the encoder is spent."""
+        """Return the finished body; the encoder cannot be used again."""
         self._body.write(self._compress(b"".join(self._block)).flush())
         self._block = []
-        self._compressor = None  # a batch has many bodies, and is held until it has arrived
+        self._compressor = None  # a batch is kept until it is delivered, with all its bodies
         return self._body.getvalue()
 
     def _compress(self, data: bytes | memoryview) -> _Compressor:
@@ -107,14 +107,14 @@ class LinesEncoder:
 
 
 def encode_lines(data: bytes, compression: Compression) -> bytes:
-    """Encode one body at once."""
+    """Return the body of these lines."""
     encoder = LinesEncoder(compression)
     encoder.add(data)
     return encoder.finish()
 
 
 def decode_lines(content: bytes, compression: Compression) -> bytes:
-    """Undo `encode_lines`: the newline-delimited JSON of a body that this program made."""
+    """Return the lines of a body that `encode_lines` or `LinesEncoder` made."""
     if compression == "gzip":
         return isal_zlib.decompress(content, wbits=31)
     if compression == "zstd":

@@ -1,4 +1,4 @@
-"""Records of format `leef`: QRadar's Log Event Extended Format, version 2.0."""
+"""Records of format `leef`: lines of QRadar's Log Event Extended Format, version 2.0."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from functools import lru_cache
 
 from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.arguments import target
 from tracesidecar.encode.cef import number
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.labels import labels
-from tracesidecar.encode.severity import severity
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
+from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
 
 DELIMITER = "\t"
-"""Stands as `x09` in the header; the attributes of LEEF 1.0 have it too."""
+"""Written as `x09` in the header; LEEF 1.0 has the same delimiter."""
 
 SEVERITIES: dict[Severity, int] = {"informational": 1, "low": 3, "medium": 6}
 
@@ -25,9 +23,9 @@ PREDEFINED: dict[str, str] = {
     "role": "role",
     "text": "msg",
 }
-"""Column → predefined attribute. `src` and `dst` are addresses, which a trace does not have."""
+"""Column → predefined attribute; `src` and `dst` are addresses, which a trace does not have."""
 
-_ELSEWHERE = {
+_OTHER_FIELDS = {
     "event_time": "`devTime`, in milliseconds",
     "event_kind": "event id",
     "labels": "`label_…`",
@@ -35,18 +33,18 @@ _ELSEWHERE = {
 _KEYS: tuple[tuple[str, str], ...] = tuple(
     (column.name, PREDEFINED.get(column.name, column.name))
     for column in COLUMNS
-    if column.name not in _ELSEWHERE
+    if column.name not in _OTHER_FIELDS
 )
 
-PLACES: Mapping[str, str] = (
+COLUMN_MAPPING: Mapping[str, str] = (
     {column: f"`{key}`" for column, key in _KEYS}
-    | _ELSEWHERE
-    | {"tool_arguments": "`tool_arguments`; of them `command_line`, `file_path` or `url`"}
+    | _OTHER_FIELDS
+    | {"tool_arguments": "`tool_arguments`; from them also `command_line`, `file_path` or `url`"}
 )
 
 
 def header_value(text: str) -> str:
-    """Make a value of the header, which has no escapes: what would end it becomes a space."""
+    """Return a text as a value of the header, which has no escapes: separators become spaces."""
     return (
         text.replace("|", " ")
         .replace("\t", " ")
@@ -57,8 +55,10 @@ def header_value(text: str) -> str:
 
 
 def attribute_value(text: str) -> str:
-    r"""Escape a value: IBM defines no escapes, `\t`, `\n`, `\r` and `\\` are what parsers undo. `=`
-    may stand in a value.
+    r"""Return a text as the value of an attribute.
+
+    IBM defines no escapes; `\t`, `\n`, `\r` and `\\` are the ones that parsers undo. A value may
+    contain `=`.
     """
     return (
         text.replace("\\", "\\\\")
@@ -70,15 +70,16 @@ def attribute_value(text: str) -> str:
 
 
 def attribute_key(name: str) -> str:
-    """Return the key of a label: letters, digits and `_`, with `label_` before it, so that it is
-    never a predefined one.
+    """Return the key for a label: letters, digits and `_` after `label_`, so that it is never a
+    predefined attribute.
     """
     return "label_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode one event as one line of text."""
-    pairs = dict(_attributes(event, dialect))  # a key may stand once: QRadar ignores the second
+    """Return an event as one line of text."""
+    # A dictionary, because QRadar ignores the second attribute with the same key.
+    pairs = dict(_attributes(event, dialect))
     return (
         _header(event.event_kind) + DELIMITER.join(f"{key}={value}" for key, value in pairs.items())
     ).encode()
@@ -93,16 +94,16 @@ def _header(kind: str) -> str:
 
 def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, str]]:
     yield "devTime", str(epoch_microseconds(event.event_time) // 1000)
-    yield "sev", str(SEVERITIES[severity(event)])
+    yield "sev", str(SEVERITIES[severity_of(event)])
     yield "cat", attribute_value(dialect)
     for column, key in _KEYS:
         value = getattr(event, column)
         if value is not None and value != "":
             yield key, attribute_value(value) if isinstance(value, str) else number(value)
     for key, value in zip(
-        ("command_line", "file_path", "url"), target(event.tool_arguments), strict=True
+        ("command_line", "file_path", "url"), parse_target(event.tool_arguments), strict=True
     ):
         if value is not None:
             yield key, attribute_value(value)
-    for name, label in labels(event.labels).items():
+    for name, label in parse_labels(event.labels).items():
         yield attribute_key(name), attribute_value(label)

@@ -1,4 +1,4 @@
-"""Records of format `ocsf`: the Open Cybersecurity Schema Framework 1.8.0."""
+"""Records of format `ocsf`: events of the Open Cybersecurity Schema Framework 1.8.0."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.arguments import target
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.labels import labels
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
 from tracesidecar.encode.ocsf_classes import (
     API,
     ERROR,
     FILE,
     HTTP,
     PROCESS,
+    Classification,
     EventClass,
-    Routed,
-    routed,
+    classify,
 )
-from tracesidecar.encode.severity import severity
+from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
 
 VERSION = "1.8.0"
 UNKNOWN = "unknown"
-"""Stands where the schema wants a name and the line has none."""
+"""The value if the schema requires a name and the line has none."""
 
 SEVERITIES: dict[Severity, tuple[int, str]] = {
     "informational": (1, "Informational"),
@@ -47,7 +45,7 @@ SHA_256 = 3
 
 _NAMES = {column.name: column.ocsf for column in COLUMNS}
 
-PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.items()} | {
+COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.items()} | {
     "schema_version": "`unmapped.schema_version`; `metadata.version` is that of OCSF",
     "event_id": "`metadata.uid`",
     "native_id": "`metadata.original_event_uid`; with a trace also `trace.span.uid`",
@@ -60,20 +58,36 @@ PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _NAMES.item
     "event_kind": "`unmapped.event_kind`; decides class and `activity_id`",
     "operation_name": "`unmapped.operation_name`; `api.operation` where there is no tool",
     "role": "`message_context.ai_role_id` in API and Process Activity, else `unmapped.role`",
-    "provider_name": "`ai_model.ai_provider` in API and Process Activity with a model, else `unmapped.provider_name`",
+    "provider_name": (
+        "`ai_model.ai_provider` in API and Process Activity with a model, else "
+        "`unmapped.provider_name`"
+    ),
     "model": "`ai_model.name` in API and Process Activity, else `unmapped.model`",
     "api_call_id": "`api.request.uid` where there is no tool call; `unmapped.api_call_id`",
     "finish_reason": "`unmapped.finish_reason`; `status_detail` where there is no error",
-    "input_tokens": "`message_context.prompt_tokens` in API and Process Activity, else `unmapped.input_tokens`",
-    "output_tokens": "`message_context.completion_tokens` in API and Process Activity, else `unmapped.output_tokens`",
+    "input_tokens": (
+        "`message_context.prompt_tokens` in API and Process Activity, else `unmapped.input_tokens`"
+    ),
+    "output_tokens": (
+        "`message_context.completion_tokens` in API and Process Activity, else "
+        "`unmapped.output_tokens`"
+    ),
     "tool_name": "`api.operation`, `process.name`, else `unmapped.tool_name`",
     "tool_type": "`unmapped.tool_type`; decides the class",
-    "tool_call_id": "`api.request.uid`, `process.uid`, `http_request.uid`, else `unmapped.tool_call_id`",
-    "tool_arguments": "`api.request.data`, else `unmapped.tool_arguments`; also `process.cmd_line`, `file.path` or `http_request.url.url_string`",
+    "tool_call_id": (
+        "`api.request.uid`, `process.uid`, `http_request.uid`, else `unmapped.tool_call_id`"
+    ),
+    "tool_arguments": (
+        "`api.request.data`, else `unmapped.tool_arguments`; also `process.cmd_line`, "
+        "`file.path` or `http_request.url.url_string`"
+    ),
     "tool_result": "`api.response.data`, else `unmapped.tool_result`",
     "outcome": "`status_id`",
     "error_message": "`status_detail`; `message` of an error without text",
-    "agent_name": "`metadata.product.name`, `actor.app_name`, and `message_context.application.name` in API and Process Activity",
+    "agent_name": (
+        "`metadata.product.name`, `actor.app_name`, and "
+        "`message_context.application.name` in API and Process Activity"
+    ),
     "host_name": "`device.hostname`, and `src_endpoint.hostname` in API and HTTP Activity",
     "line_sha256": "`raw_data_hash.value`",
     "labels": '`metadata.labels`, as "key:value"',
@@ -90,23 +104,24 @@ _UNMAPPED: tuple[str, ...] = (
         "tool_type",
     ),
 )
-_OF_A_MODEL = ("role", "provider_name", "model", "input_tokens", "output_tokens")
-_OF_A_TOOL = ("tool_name", "tool_call_id", "tool_arguments", "tool_result")
+_MODEL_COLUMNS = ("role", "provider_name", "model", "input_tokens", "output_tokens")
+_TOOL_COLUMNS = ("tool_name", "tool_call_id", "tool_arguments", "tool_result")
 
 _encode = msgspec.json.Encoder().encode
 Fields = dict[str, object]
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode one event of its class."""
-    return _encode(record(event, dialect))
+    """Return an event as an OCSF event of its class."""
+    return _encode(build_event(event, dialect))
 
 
-def record(event: Event, dialect: str) -> Fields:
-    """Build the event of its class; what the class has no place for is in `unmapped`, under the
-    name of its column.
+def build_event(event: Event, dialect: str) -> Fields:
+    """Return the OCSF event.
+
+    Columns for which its class has no attribute are in `unmapped`, by their own names.
     """
-    route = routed(event)
+    route = classify(event)
     unmapped = _columns(event, _UNMAPPED)
     found = _classified(event, route) | {
         "time": epoch_microseconds(event.event_time) // 1000,
@@ -118,7 +133,7 @@ def record(event: Event, dialect: str) -> Fields:
         else event.error_message,
         "metadata": _metadata(event, dialect, route.event_class),
         "actor": _actor(event),
-        "device": _given(
+        "device": _present(
             hostname=event.host_name, name=None if event.host_name else UNKNOWN, type_id=0
         ),
         "raw_data": event.raw,
@@ -131,14 +146,15 @@ def record(event: Event, dialect: str) -> Fields:
         if event.line_sha256
         else None,
     }
-    _PARTS[route.event_class.uid](event, found, unmapped)
+    _CLASS_FIELDS[route.event_class.uid](event, found, unmapped)
     found["unmapped"] = unmapped
-    return _given(**found)
+    return _present(**found)
 
 
-def _classified(event: Event, route: Routed) -> Fields:
+def _classified(event: Event, route: Classification) -> Fields:
     event_class = route.event_class
-    severity_id, severity_name = SEVERITIES[severity(event)]
+    severity_id, severity_name = SEVERITIES[severity_of(event)]
+    activity = event_class.activities.get(route.activity_id, "Other")
     status_id, status = STATUSES.get(event.outcome or "", (None, None))
     return {
         "class_uid": event_class.uid,
@@ -148,7 +164,7 @@ def _classified(event: Event, route: Routed) -> Fields:
         "activity_id": route.activity_id,
         "activity_name": route.activity_name,
         "type_uid": event_class.uid * 100 + route.activity_id,
-        "type_name": f"{event_class.name}: {event_class.activities.get(route.activity_id, 'Other')}",
+        "type_name": f"{event_class.name}: {activity}",
         "severity_id": severity_id,
         "severity": severity_name,
         "status_id": status_id,
@@ -156,7 +172,7 @@ def _classified(event: Event, route: Routed) -> Fields:
     }
 
 
-def _given(**fields: object) -> Fields:
+def _present(**fields: object) -> Fields:
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -165,10 +181,10 @@ def _columns(event: Event, columns: tuple[str, ...]) -> Fields:
 
 
 def _metadata(event: Event, dialect: str, event_class: EventClass) -> Fields:
-    return _given(
+    return _present(
         version=VERSION,
         uid=event.event_id,
-        product=_given(name=event.agent_name or UNKNOWN, version=event.agent_version),
+        product=_present(name=event.agent_name or UNKNOWN, version=event.agent_version),
         profiles=event_class.profiles or None,
         log_name=dialect,
         log_provider="tracesidecar",
@@ -177,12 +193,12 @@ def _metadata(event: Event, dialect: str, event_class: EventClass) -> Fields:
         original_event_uid=event.native_id,
         correlation_uid=event.parent_conversation_id,
         is_truncated=event.truncated,
-        labels=[f"{key}:{value}" for key, value in labels(event.labels).items()] or None,
+        labels=[f"{key}:{value}" for key, value in parse_labels(event.labels).items()] or None,
     )
 
 
 def _actor(event: Event) -> Fields:
-    return _given(
+    return _present(
         app_name=event.agent_name or UNKNOWN,
         session={"uid": event.conversation_id} if event.conversation_id else None,
         user={"name": event.user_id} if event.user_id else None,
@@ -196,10 +212,10 @@ def _endpoint(event: Event) -> Fields:
 def _api_activity(event: Event, found: Fields, unmapped: Fields) -> None:
     uid = event.tool_call_id or event.api_call_id or event.event_id
     has_response = event.tool_result is not None or event.error_message is not None
-    found["api"] = _given(
+    found["api"] = _present(
         operation=event.tool_name or event.operation_name or event.event_kind,
-        request=_given(uid=uid, data=event.tool_arguments),
-        response=_given(
+        request=_present(uid=uid, data=event.tool_arguments),
+        response=_present(
             data=event.tool_result, error=event.error_type, error_message=event.error_message
         )
         if has_response
@@ -211,10 +227,10 @@ def _api_activity(event: Event, found: Fields, unmapped: Fields) -> None:
 
 
 def _process_activity(event: Event, found: Fields, unmapped: Fields) -> None:
-    found["process"] = _given(
+    found["process"] = _present(
         uid=event.tool_call_id or event.event_id,
         name=event.tool_name,
-        cmd_line=target(event.tool_arguments).command,
+        cmd_line=parse_target(event.tool_arguments).command,
         working_directory=event.cwd,
     )
     unmapped |= _columns(event, ("tool_arguments", "tool_result", "trace_id", "parent_id"))
@@ -222,33 +238,33 @@ def _process_activity(event: Event, found: Fields, unmapped: Fields) -> None:
 
 
 def _file_activity(event: Event, found: Fields, unmapped: Fields) -> None:
-    path = target(event.tool_arguments).file
+    path = parse_target(event.tool_arguments).file
     name = path.replace("\\", "/").rstrip("/").rpartition("/")[2] if path else ""
-    found["file"] = _given(name=name or UNKNOWN, path=path, type_id=1 if name else 0)
-    unmapped |= _columns(event, (*_OF_A_TOOL, *_OF_A_MODEL, "trace_id", "parent_id"))
+    found["file"] = _present(name=name or UNKNOWN, path=path, type_id=1 if name else 0)
+    unmapped |= _columns(event, (*_TOOL_COLUMNS, *_MODEL_COLUMNS, "trace_id", "parent_id"))
 
 
 def _http_activity(event: Event, found: Fields, unmapped: Fields) -> None:
-    url = target(event.tool_arguments).url
-    found["http_request"] = _given(
+    url = parse_target(event.tool_arguments).url
+    found["http_request"] = _present(
         uid=event.tool_call_id or event.event_id,
         http_method="GET",
         url={"url_string": url} if url else None,
     )
     found["src_endpoint"] = _endpoint(event)
-    unmapped |= _columns(event, ("tool_name", "tool_arguments", "tool_result", *_OF_A_MODEL))
+    unmapped |= _columns(event, ("tool_name", "tool_arguments", "tool_result", *_MODEL_COLUMNS))
     _add_trace(event, found, unmapped)
 
 
 def _application_error(event: Event, found: Fields, unmapped: Fields) -> None:  # noqa: ARG001
-    unmapped |= _columns(event, (*_OF_A_TOOL, *_OF_A_MODEL, "trace_id", "parent_id"))
+    unmapped |= _columns(event, (*_TOOL_COLUMNS, *_MODEL_COLUMNS, "trace_id", "parent_id"))
 
 
 def _add_model(event: Event, found: Fields, unmapped: Fields) -> None:
-    """Profile `ai_operation`."""
+    """Add the attributes of the profile `ai_operation`."""
     role_id, role = ROLES.get(event.role or "", (99, event.role) if event.role else (None, None))
     tokens = [count for count in (event.input_tokens, event.output_tokens) if count is not None]
-    found["message_context"] = _given(
+    found["message_context"] = _present(
         uid=event.conversation_id,
         application={"name": event.agent_name or UNKNOWN},
         ai_role_id=role_id,
@@ -264,12 +280,12 @@ def _add_model(event: Event, found: Fields, unmapped: Fields) -> None:
 
 
 def _add_trace(event: Event, found: Fields, unmapped: Fields) -> None:
-    """Profile `trace`; a span needs its trace, and both of its ends."""
+    """Add the attributes of the profile `trace`: a span needs its trace, start and end."""
     if event.trace_id is None or event.native_id is None:
         unmapped |= _columns(event, ("trace_id", "parent_id"))
         return
     start = epoch_microseconds(event.event_time) // 1000
-    span = _given(
+    span = _present(
         uid=event.native_id,
         parent_uid=event.parent_id,
         start_time=start,
@@ -278,7 +294,7 @@ def _add_trace(event: Event, found: Fields, unmapped: Fields) -> None:
     found["trace"] = {"uid": event.trace_id, "span": span}
 
 
-_PARTS: dict[int, Callable[[Event, Fields, Fields], None]] = {
+_CLASS_FIELDS: dict[int, Callable[[Event, Fields, Fields], None]] = {
     API.uid: _api_activity,
     PROCESS.uid: _process_activity,
     FILE.uid: _file_activity,

@@ -1,4 +1,4 @@
-"""Which class and activity of OCSF 1.8.0 an event is: the one table."""
+"""The class and activity of OCSF 1.8.0 that an event becomes: the one table of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 from tracesidecar.dialects import Event
 
 OTHER = 99
-"""The activity of what the class has no word for: `activity_name` says it then."""
+"""The activity for which the class has no name; `activity_name` names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventClass:
-    """A class, the profiles that its records say they have, and the names of the activities used."""
+    """A class, the profiles that its records declare, and the names of the activities in use."""
 
     uid: int
     name: str
@@ -55,13 +55,10 @@ BY_TOOL_TYPE: dict[str, tuple[EventClass, int]] = {
     "search": (API, 2),
     "datastore": (API, 2),
 }
-"""Type of the tool → class, and the activity of its call.
-
-Types that are not here are API Activity.
-"""
+"""Type of the tool → class, and the activity of its call. Other types become API Activity."""
 
 BY_TOOL_NAME: dict[str, int] = {"create": 1, "create_file": 1, "delete_file": 4}
-"""Activity in File System Activity, where the name of an editing tool says more than its type."""
+"""Name of an editing tool → activity in File System Activity, if it is more precise."""
 
 BY_KIND: dict[str, int] = {
     "session_start": 1,
@@ -74,37 +71,39 @@ BY_KIND: dict[str, int] = {
     "compaction": 3,
     "state": 3,
 }
-"""Kind of event → activity in API Activity, for what is no tool's."""
+"""Kind of event → activity in API Activity, for events that belong to no tool."""
 
-_ACTS = ("tool_call", "span")
-"""Only these are the act itself: what a result or a permission tells of must not be counted as a
-second launch.
-"""
+_ACTION_KINDS = ("tool_call", "span")
+"""Kinds that are the action itself: its result or permission must not count as a second launch."""
 
 
-class Routed(NamedTuple):
-    """Class and activity of one event."""
+class Classification(NamedTuple):
+    """The class and activity of an event."""
 
     event_class: EventClass
     activity_id: int
     activity_name: str
 
 
-def routed(event: Event) -> Routed:
-    """Errors are Application Error; what is about a tool goes by the type of the tool; the rest is
-    API Activity.
+def classify(event: Event) -> Classification:
+    """Return the class and activity of an event.
+
+    Errors are Application Error; events of a tool go by the type of the tool; all others are API
+    Activity.
     """
     if event.event_kind == "error":
-        return Routed(ERROR, 1, ERROR.activities[1])
+        return Classification(ERROR, 1, ERROR.activities[1])
     event_class, activity = (
-        _of_tool(event) if event.tool_type else (API, BY_KIND.get(event.event_kind, OTHER))
+        _classify_tool(event) if event.tool_type else (API, BY_KIND.get(event.event_kind, OTHER))
     )
-    return Routed(event_class, activity, event_class.activities.get(activity, event.event_kind))
+    return Classification(
+        event_class, activity, event_class.activities.get(activity, event.event_kind)
+    )
 
 
-def _of_tool(event: Event) -> tuple[EventClass, int]:
+def _classify_tool(event: Event) -> tuple[EventClass, int]:
     event_class, activity = BY_TOOL_TYPE.get(event.tool_type or "", (API, OTHER))
-    if event.event_kind not in _ACTS:
+    if event.event_kind not in _ACTION_KINDS:
         return event_class, OTHER
     if event.tool_type == "edit":
         activity = BY_TOOL_NAME.get((event.tool_name or "").lower(), activity)
@@ -112,7 +111,7 @@ def _of_tool(event: Event) -> tuple[EventClass, int]:
 
 
 def class_table() -> str:
-    """Write how events become classes, as a Markdown table."""
+    """Return a Markdown table that shows which class each event becomes."""
     tools = [
         f"| tool `{kind}` | {_named(event_class, activity)} |"
         for kind, (event_class, activity) in BY_TOOL_TYPE.items()
@@ -142,4 +141,5 @@ def class_table() -> str:
 
 
 def _named(event_class: EventClass, activity: int) -> str:
-    return f"{event_class.name} {event_class.uid} · {event_class.activities.get(activity, 'Other')} ({activity})"
+    name = event_class.activities.get(activity, "Other")
+    return f"{event_class.name} {event_class.uid} · {name} ({activity})"

@@ -12,39 +12,47 @@ import msgspec
 
 from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.labels import labels
-from tracesidecar.encode.severity import severity
+from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels
+from tracesidecar.encode.severity import severity_of
 
 SCOPE = {"name": "tracesidecar", "version": __version__}
 
 INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
 
-_ELSEWHERE = {
+_OTHER_FIELDS = {
     "event_kind": "`eventName`, as `tracesidecar.<kind>`, and attribute `tracesidecar.event_kind`",
     "event_time": "`timeUnixNano`",
     "ingest_time": "`observedTimeUnixNano`",
     "text": "`body`",
-    "trace_id": "`traceId` where it is 32 hexadecimal digits, else attribute `tracesidecar.trace_id`",
-    "native_id": "`spanId` where it is 16 hexadecimal digits and there is a trace, else attribute `tracesidecar.native_id`",
+    "trace_id": (
+        "`traceId` if it is 32 hexadecimal digits, otherwise attribute `tracesidecar.trace_id`"
+    ),
+    "native_id": (
+        "`spanId` if it is 16 hexadecimal digits and there is a trace, "
+        "otherwise attribute `tracesidecar.native_id`"
+    ),
     "agent_name": "resource `service.name`, and attribute `gen_ai.agent.name`",
     "agent_version": "resource `service.version`, and attribute `gen_ai.agent.version`",
     "host_name": "resource `host.name`",
     "finish_reason": "`gen_ai.response.finish_reasons`, an array",
-    "labels": "resource attributes, by their own names; a label named as one of these wins",
+    "labels": "resource attributes, by their own names; they replace those with the same name",
 }
-_UNFIT = ("parent_id", "duration_ms", "outcome")
-"""Columns whose name in OpenTelemetry is a part of a span, which a log record does not have."""
+_SPAN_FIELDS = ("parent_id", "duration_ms", "outcome")
+"""Columns whose name in OpenTelemetry is a field of a span, which a log record lacks."""
 
 _NAMED = {
-    column.name: column.otel for column in COLUMNS if column.otel and column.name not in _UNFIT
+    column.name: column.otel
+    for column in COLUMNS
+    if column.otel and column.name not in _SPAN_FIELDS
 }
 _ATTRIBUTES: tuple[tuple[str, str], ...] = tuple(
     (column.name, _NAMED.get(column.name, f"tracesidecar.{column.name}"))
     for column in COLUMNS
-    if column.name not in _ELSEWHERE or column.name in ("agent_name", "agent_version")
+    if column.name not in _OTHER_FIELDS or column.name in ("agent_name", "agent_version")
 )
-PLACES: Mapping[str, str] = {column: f"`{name}`" for column, name in _ATTRIBUTES} | _ELSEWHERE
+COLUMN_MAPPING: Mapping[str, str] = {
+    column: f"`{name}`" for column, name in _ATTRIBUTES
+} | _OTHER_FIELDS
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
@@ -54,8 +62,9 @@ Value = dict[str, object]
 
 
 def encode(event: Event, dialect: str) -> bytes:
-    """Encode one `resourceLogs` message with one record: each line can be read by itself, as the
-    file format of OTLP wants it.
+    """Return a `resourceLogs` message with one record.
+
+    Each line can be read alone, as OTLP's file format requires.
     """
     return b'{"resourceLogs":[{"resource":%s,"scopeLogs":[{"scope":%s,"logRecords":[%s]}]}]}' % (
         _resource(event.agent_name, event.agent_version, event.host_name, event.labels),
@@ -65,8 +74,8 @@ def encode(event: Event, dialect: str) -> bytes:
 
 
 def log_record(event: Event, dialect: str) -> Value:
-    """Build the record, by the JSON mapping of OTLP: times and other 64-bit integers are text, ids
-    hexadecimal.
+    """Return the record by OTLP's JSON mapping: 64-bit integers, times among them, are text, and
+    ids are hexadecimal.
     """
     severity_number, severity_text = _severity(event)
     record: Value = {
@@ -88,7 +97,7 @@ def log_record(event: Event, dialect: str) -> Value:
 
 
 def any_value(value: object) -> Value:
-    """One `AnyValue`."""
+    """Return a value as an `AnyValue`."""
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
@@ -118,14 +127,14 @@ def _attributes(event: Event, dialect: str) -> Iterator[tuple[str, Value]]:
 
 
 def _is_id(text: str | None, form: re.Pattern[str]) -> bool:
-    """An id of only zeros is none."""
+    """Return whether the text is an id; one of only zeros is invalid (W3C Trace Context)."""
     return text is not None and form.fullmatch(text) is not None and text.strip("0") != ""
 
 
 def _severity(event: Event) -> tuple[int, str]:
     if event.event_kind == "error":
         return ERROR
-    return INFO if severity(event) == "informational" else WARN
+    return INFO if severity_of(event) == "informational" else WARN
 
 
 @lru_cache(maxsize=256)
@@ -139,7 +148,7 @@ def _resource(
         "service.name": agent_name,
         "service.version": agent_version,
         "host.name": host_name,
-        **labels(label_column),
+        **parse_labels(label_column),
     }
     return _encode(
         {

@@ -1,4 +1,4 @@
-"""Encoded records of format `otlp` into the body of one export request."""
+"""Export requests of OTLP: records of format `otlp` in one body, and what the response says."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ _BEGIN = b'{"resourceLogs":['
 _RECORDS = b',"logRecords":['
 _END = b"]}]}]}"
 _HEXADECIMAL_ID = re.compile(rb'"(traceId|spanId)":"([0-9a-f]{16,32})"')
-"""Quotes within a text are escaped in JSON: this and `_RECORDS` can be found as members only."""
+"""Quotes in a text are escaped in JSON, so this and `_RECORDS` only match members of objects."""
 
 
 class _PartialSuccess(msgspec.Struct):
     rejectedLogRecords: int = 0  # noqa: N815 - the name on the wire
 
 
-class _Answer(msgspec.Struct):
+class _ExportResponse(msgspec.Struct):
     partialSuccess: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)  # noqa: N815
 
 
 def export_request(records: Iterable[bytes]) -> bytes:
-    """Join records as `otlp.encode` gives them into the JSON of one ExportLogsServiceRequest.
+    """Return the JSON of one ExportLogsServiceRequest with these records of `otlp.encode`.
 
-    Records of one resource stand together, in their order. Raise ValueError for what is no such
-    record.
+    Records of one resource are grouped, in their order. Raise ValueError for any other record.
     """
     by_resource: dict[bytes, list[bytes]] = {}
     for record in records:
@@ -42,12 +41,12 @@ def export_request(records: Iterable[bytes]) -> bytes:
     return _BEGIN + b",".join(resources) + b"]}"
 
 
-def protobuf(request: bytes) -> bytes:
-    """Turn the JSON of an export request into protobuf (extra `otlp`)."""
+def to_protobuf(request: bytes) -> bytes:
+    """Return the JSON of an export request as protobuf (needs the extra `otlp`)."""
     from google.protobuf.json_format import Parse
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-    # OTLP writes ids hexadecimal, the JSON mapping of protobuf writes bytes in base64
+    # OTLP/JSON writes ids in hexadecimal, while protobuf's own JSON mapping expects base64.
     in_base64 = _HEXADECIMAL_ID.sub(
         lambda match: b'"%s":"%s"' % (match[1], base64.b64encode(bytes.fromhex(match[2].decode()))),
         request,
@@ -55,21 +54,24 @@ def protobuf(request: bytes) -> bytes:
     return Parse(in_base64, ExportLogsServiceRequest()).SerializeToString()
 
 
-def refused_records(answer: bytes, encoding: Literal["json", "protobuf"]) -> int:
-    """How many records of a request its answer says are refused; 0 for one that says nothing that
-    can be read.
+def rejected_records(response: bytes, encoding: Literal["json", "protobuf"]) -> int:
+    """Return how many records the response to a request reports as rejected.
+
+    0 if it reports none, or cannot be decoded.
     """
     if encoding == "protobuf":
         from google.protobuf.message import DecodeError
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
         try:
-            return ExportLogsServiceResponse.FromString(answer).partial_success.rejected_log_records
+            return ExportLogsServiceResponse.FromString(
+                response
+            ).partial_success.rejected_log_records
         except DecodeError:
             return 0
     try:
         return msgspec.json.decode(
-            answer, type=_Answer, strict=False
+            response, type=_ExportResponse, strict=False
         ).partialSuccess.rejectedLogRecords
     except msgspec.MsgspecError:
         return 0

@@ -1,4 +1,4 @@
-"""Events into the bytes of one Parquet file, sorted by conversation and time."""
+"""Parquet files of events, sorted by conversation and time."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 1 << 16
-"""Rows of a row group: its statistics let a reader skip it, and fewer rows would cost more than
+"""Rows of a row group, which readers skip by its statistics: smaller groups would cost more than
 they save.
 """
 
-CHUNK_ROWS = 4096
-CHUNK_BYTES = 4 << 20
-"""When buffered rows become columns, whichever is reached first: until then they are Python
-objects, which take several times the room.
+PARQUET_CHUNK_ROWS = 4096
+PARQUET_CHUNK_BYTES = 4 << 20
+"""When buffered rows become columns, at whichever is reached first: until then they are Python
+objects, which take several times the memory.
 """
 
 COMPRESSION_LEVEL = 1
-"""Of zstd: 3 makes a tenth less and costs half as much again; a compaction compresses harder."""
+"""The level of zstd: 3 saves a tenth of the size and costs half as much time again.
 
-_OBJECT_BYTES = 2048
-"""What a buffered row takes beside its long texts."""
-_OUTPUT_SHARE = 2.5
-"""What is held while a file is finished, for each byte of columns: them, one row group sorted, and
-the file.
+A compaction compresses harder.
 """
 
-_UNREPEATED = frozenset(
+_OBJECT_BYTES = 2048
+"""The memory that a buffered row takes beside its long texts."""
+_OUTPUT_SHARE = 2.5
+"""The memory while a file is finished, for each byte of columns: the columns, one sorted row group,
+and the file.
+"""
+
+_WITHOUT_DICTIONARY = frozenset(
     (
         "event_id",
         "native_id",
@@ -48,8 +51,8 @@ _UNREPEATED = frozenset(
         "raw",
     )
 )
-"""Columns whose values hardly repeat: a dictionary of them would only be thrown away again."""
-_UNCOMPARED = frozenset(
+"""Columns whose values hardly repeat: the writer would build a dictionary and discard it."""
+_WITHOUT_STATISTICS = frozenset(
     (
         "text",
         "tool_arguments",
@@ -61,11 +64,11 @@ _UNCOMPARED = frozenset(
         "line_sha256",
     )
 )
-"""Columns by whose smallest and largest value no reader skips anything."""
+"""Columns without statistics: no query skips row groups by their smallest and largest value."""
 
 
-def schema() -> pa.Schema:
-    """The columns of a file; `dt` and `dialect` are not among them."""
+def parquet_schema() -> pa.Schema:
+    """Return the columns of a file; `dt` and `dialect` are in its path instead."""
     import pyarrow as pa
 
     return pa.schema(
@@ -73,16 +76,16 @@ def schema() -> pa.Schema:
     )
 
 
-class Columns:
-    """Events in, record batches out, in the order of the events."""
+class ColumnBuffer:
+    """Turns events into record batches, in the order of the events."""
 
     def __init__(self) -> None:
-        self._schema = schema()
+        self._schema = parquet_schema()
         self._rows: list[tuple[object, ...]] = []
         self.held_bytes = 0
 
     def add(self, event: Event) -> pa.RecordBatch | None:
-        """Take one event; return a batch when there are enough."""
+        """Add an event; return a batch if there are enough events for one."""
         self._rows.append(astuple(event))
         self.held_bytes += (
             _OBJECT_BYTES
@@ -92,14 +95,14 @@ class Columns:
             + len(event.tool_result or "")
         )
         if (
-            len(self._rows) >= CHUNK_ROWS
-            or self.held_bytes >= CHUNK_BYTES + CHUNK_ROWS * _OBJECT_BYTES
+            len(self._rows) >= PARQUET_CHUNK_ROWS
+            or self.held_bytes >= PARQUET_CHUNK_BYTES + PARQUET_CHUNK_ROWS * _OBJECT_BYTES
         ):
             return self.flush()
         return None
 
     def flush(self) -> pa.RecordBatch | None:
-        """Return what was taken since the last batch, None where that is nothing."""
+        """Return the events since the last batch as a batch, None if there are none."""
         import pyarrow as pa
 
         if not self._rows:
@@ -114,35 +117,36 @@ class Columns:
 
 
 class ParquetEncoder:
-    """Events in, one Parquet file out; deterministic for the same events in the same order, and the
-    same version of pyarrow.
+    """Makes one Parquet file of events.
+
+    The same events in the same order give the same bytes with the same version of pyarrow.
     """
 
     def __init__(self) -> None:
-        self._columns = Columns()
+        self._columns = ColumnBuffer()
         self._batches: list[pa.RecordBatch] = []
         self._batches_bytes = 0
 
     @property
     def held_bytes(self) -> int:
-        """Estimate the memory that it takes now and will take while it finishes."""
+        """An estimate of the memory that it takes now and will take in `finish`."""
         return self._columns.held_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
 
     def add(self, event: Event) -> None:
-        """Take one event."""
+        """Add an event."""
         if (batch := self._columns.add(event)) is not None:
             self._keep(batch)
 
     def finish(self) -> bytes:
-        """Sort, write, and return the file; the encoder is spent."""
+        """Return the sorted file; the encoder cannot be used again."""
         import pyarrow as pa
 
         if (batch := self._columns.flush()) is not None:
             self._keep(batch)
-        table = pa.Table.from_batches(self._batches, schema())
+        table = pa.Table.from_batches(self._batches, parquet_schema())
         self._batches, self._batches_bytes = [], 0
         output = pa.BufferOutputStream()
-        with writer(output, COMPRESSION_LEVEL) as file:
+        with open_parquet_writer(output, COMPRESSION_LEVEL) as file:
             write_sorted(file, table)
         return bytes(output.getvalue())
 
@@ -151,24 +155,25 @@ class ParquetEncoder:
         self._batches_bytes += int(batch.nbytes)
 
 
-def writer(output: object, compression_level: int) -> pq.ParquetWriter:
-    """Begin a file of events at a path or in a stream of pyarrow."""
+def open_parquet_writer(output: object, compression_level: int) -> pq.ParquetWriter:
+    """Return a writer for a file of events, at a path or in a stream of pyarrow."""
     import pyarrow.parquet as pq
 
     names = [column.name for column in COLUMNS]
     return pq.ParquetWriter(
         output,
-        schema(),
+        parquet_schema(),
         compression="zstd",
         compression_level=compression_level,
-        use_dictionary=[name for name in names if name not in _UNREPEATED],
-        write_statistics=[name for name in names if name not in _UNCOMPARED],
+        use_dictionary=[name for name in names if name not in _WITHOUT_DICTIONARY],
+        write_statistics=[name for name in names if name not in _WITHOUT_STATISTICS],
     )
 
 
 def write_sorted(file: pq.ParquetWriter, table: pa.Table) -> None:
-    """Write rows by conversation and time, equal ones as they come; a row group at a time, so that
-    never the whole table is there twice.
+    """Write the rows by conversation and time; equal ones stay in their order.
+
+    One row group is written at a time, so that the table is never in memory twice.
     """
     import pyarrow.compute as pc
 

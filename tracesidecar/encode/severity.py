@@ -1,4 +1,4 @@
-"""How much an event matters to who watches."""
+"""How much an event matters to people who watch for problems."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ PERSONAL_DATA = frozenset(
         "crypto-wallet",
     ),
 )
-"""Rules of redaction that cut personal data; every other one cuts secrets."""
+"""Redaction rules for personal data; all others redact secrets."""
 
 
-def severity(event: Event) -> Severity:
-    """Medium: an error, or a secret was cut.
+def severity_of(event: Event) -> Severity:
+    """Return the severity of an event.
 
-    Low: a permission was denied, or something failed. Else informational.
+    Medium is an error, or an event from which a secret was redacted; low is a failure or a denied
+    permission; anything else is informational.
     """
     if event.event_kind == "error" or _had_a_secret(event):
         return "medium"

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
-from tracesidecar.encode.jsonl import compression_of
+from tracesidecar.encode import compression_of
 
 SLICE_BYTES = 64 << 10
 """So much is decompressed at once."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracesidecar.encode.parquet import schema, write_sorted, writer
+from tracesidecar.encode import open_parquet_writer, parquet_schema, write_sorted
 from tracesidecar.lake.order import FOLDED, KEY_BYTES, Order
 from tracesidecar.lake.rows import batches
 
@@ -70,7 +70,9 @@ def rewrite(paths: Sequence[str], scratch: str, limits: Limits) -> Rewritten:
 def _spill(path: str) -> pa.ipc.RecordBatchFileWriter:
     import pyarrow as pa
 
-    return pa.ipc.new_file(path, schema(), options=pa.ipc.IpcWriteOptions(compression="lz4"))
+    return pa.ipc.new_file(
+        path, parquet_schema(), options=pa.ipc.IpcWriteOptions(compression="lz4")
+    )
 
 
 def _read(path: str) -> Iterator[pa.RecordBatch]:
@@ -113,10 +115,12 @@ def _files(scratch: str, parts: int, file_bytes: int) -> Iterator[str]:
         if part == parts:
             return
         path = os.path.join(scratch, f"out-{number:05d}.parquet")
-        with writer(path, COMPRESSION_LEVEL) as file:
+        with open_parquet_writer(path, COMPRESSION_LEVEL) as file:
             while part < parts and os.path.getsize(path) < file_bytes:
                 if os.path.exists(_part(scratch, part)):
-                    write_sorted(file, pa.Table.from_batches(_read(_part(scratch, part)), schema()))
+                    write_sorted(
+                        file, pa.Table.from_batches(_read(_part(scratch, part)), parquet_schema())
+                    )
                     os.unlink(_part(scratch, part))
                 part += 1
         yield path

@@ -11,8 +11,13 @@ import zstandard
 from isal import igzip
 
 from tracesidecar.dialects import SCHEMA_VERSION, Event
-from tracesidecar.encode.jsonl import compression_of
-from tracesidecar.encode.parquet import CHUNK_BYTES, CHUNK_ROWS, Columns, schema
+from tracesidecar.encode import (
+    PARQUET_CHUNK_BYTES,
+    PARQUET_CHUNK_ROWS,
+    ColumnBuffer,
+    compression_of,
+    parquet_schema,
+)
 from tracesidecar.errors import TraceSidecarError
 
 if TYPE_CHECKING:
@@ -45,7 +50,7 @@ def batches(path: str) -> Iterator[pa.RecordBatch]:
 
 def _from_lines(path: str) -> Iterator[pa.RecordBatch]:
     decode = msgspec.json.Decoder(Event).decode
-    columns = Columns()
+    columns = ColumnBuffer()
     with _opened(path) as lines:
         for line in lines:
             event = decode(line)
@@ -73,7 +78,7 @@ def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = schema()
+    wanted = parquet_schema()
     with pq.ParquetFile(path, pre_buffer=False) as file:
         if set(file.schema_arrow.names) - set(wanted.names):
             raise _newer()
@@ -93,7 +98,8 @@ def _rows_at_once(metadata: pq.FileMetaData) -> int:
         int(metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups)
     )
     return max(
-        _FEWEST_ROWS, min(CHUNK_ROWS, CHUNK_BYTES * int(metadata.num_rows) // max(decoded, 1))
+        _FEWEST_ROWS,
+        min(PARQUET_CHUNK_ROWS, PARQUET_CHUNK_BYTES * int(metadata.num_rows) // max(decoded, 1)),
     )
 
 

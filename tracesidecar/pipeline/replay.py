@@ -13,8 +13,7 @@ from tracesidecar.batch.contents import record_offsets
 from tracesidecar.batch.encoding import Encoding
 from tracesidecar.batch.manifest import decode_manifest, encode_manifest
 from tracesidecar.dialects import DialectEvent
-from tracesidecar.encode.jsonl import compression_of
-from tracesidecar.encode.lake_layout import format_of
+from tracesidecar.encode import compression_of, format_of
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.model import BEGINNING, Checkpoint, CleanChunk, Payload, Range

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tracesidecar.encode.lake_layout import Format
+from tracesidecar.encode import Format
 from tracesidecar.model import Compression
 from tracesidecar.units import Seconds, Size
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode import encode_lines, epoch_microseconds
 from tracesidecar.model import Record, Severity
 from tracesidecar.sinks.datadog.options import Options
 from tracesidecar.sinks.sink import SinkType

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode import encode_lines
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Batch
 from tracesidecar.sinks.elasticsearch.bulk_request import BulkRequestBuilder

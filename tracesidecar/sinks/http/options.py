@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tracesidecar.encode.lake_layout import RecordFormat
+from tracesidecar.encode import RecordFormat
 from tracesidecar.model import Compression
 from tracesidecar.sinks.http.responses import Verdict
 from tracesidecar.sinks.transport import Header, Signature

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from tracesidecar.encode.jsonl import decode_lines, encode_lines
+from tracesidecar.encode import decode_lines, encode_lines
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.http.options import Options

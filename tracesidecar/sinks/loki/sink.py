@@ -7,8 +7,7 @@ import socket
 
 import msgspec
 
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode import encode_lines, epoch_microseconds
 from tracesidecar.model import Record
 from tracesidecar.sinks.loki.options import Options
 from tracesidecar.sinks.loki.responses import BODY_LIMIT_BYTES, raise_for_response

@@ -6,8 +6,7 @@ import asyncio
 
 import structlog
 
-from tracesidecar.encode.jsonl import encode_lines
-from tracesidecar.encode.otlp_request import export_request, protobuf, refused_records
+from tracesidecar.encode import encode_lines, export_request, rejected_records, to_protobuf
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
 from tracesidecar.sinks.otlp.options import Options
@@ -64,7 +63,7 @@ class OtlpSink(RecordSink):
 
     async def _post(self, request: RecordRequest) -> None:
         response = await self._export(tuple(request.elements))
-        if rejected := refused_records(response.body, self._options.encoding):
+        if rejected := rejected_records(response.body, self._options.encoding):
             sent = len(request.elements)
             log.warning(
                 "sink.partial_success",
@@ -92,7 +91,7 @@ class OtlpSink(RecordSink):
     def _body(self, records: tuple[bytes, ...]) -> bytes:
         body = export_request(records)
         return encode_lines(
-            protobuf(body) if self._options.encoding == "protobuf" else body,
+            to_protobuf(body) if self._options.encoding == "protobuf" else body,
             self._options.compression,
         )
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tracesidecar.encode.lake_layout import RecordFormat
+from tracesidecar.encode import RecordFormat
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.sinks.transport import record_batches, require_one_source
 from tracesidecar.sinks.transport.http_endpoint import EndpointOptions

@@ -11,8 +11,7 @@ import uuid
 
 import msgspec
 
-from tracesidecar.encode.instants import epoch_microseconds
-from tracesidecar.encode.jsonl import encode_lines
+from tracesidecar.encode import encode_lines, epoch_microseconds
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression, Record
 from tracesidecar.sinks.sink import SinkType

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.encode.lake_layout import RecordFormat
+from tracesidecar.encode import RecordFormat
 from tracesidecar.model import Compression
 from tracesidecar.sinks.options import SinkOptions
 
