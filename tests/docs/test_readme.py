@@ -1,4 +1,4 @@
-"""What the README tells is what the code does."""
+"""What the README says is what the code does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tracesidecar.sinks.registry import SINK_PACKAGES, sink_type
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 
-def refusals() -> str:
+def rejections() -> str:
     rows = "\n".join(f"| `{reason.value}` | {reason.meaning} |" for reason in RejectionReason)
     return f"| reason | meaning |\n|---|---|\n{rows}\n"
 
 
-def test_the_table_of_refused_lines_is_the_codes_own() -> None:
-    [shown] = re.findall(r"<!-- refusals -->\n(.*?)<!-- /refusals -->", README, re.DOTALL)
-    assert shown == refusals(), f"put this between the marks:\n{refusals()}"
+def test_the_table_of_rejected_lines_is_the_codes_own() -> None:
+    [shown] = re.findall(r"<!-- rejections -->\n(.*?)<!-- /rejections -->", README, re.DOTALL)
+    assert shown == rejections(), f"put this between the marks:\n{rejections()}"
 
 
 def test_every_command_is_named() -> None:
