@@ -31,7 +31,7 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
             f"CREATE SCHEMA IF NOT EXISTS `{dataset}`",
         ),
         Statement("events", "the table to query: what is loaded, each event once", _table(dataset)),
-        *total_views(f"{_quoted(dataset)}."),
+        *total_views(f"{_quote(dataset)}."),
         Statement(
             "load",
             f"the objects of {day} into a staging table, which is replaced each time",
@@ -56,7 +56,7 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
     )
 
 
-def _quoted(dataset: str) -> str:
+def _quote(dataset: str) -> str:
     return ".".join(f"`{part}`" for part in dataset.split("."))
 
 

@@ -141,7 +141,7 @@ def templates(*, flattened: str = "flattened") -> tuple[Template, ...]:
 
 def event_mapping() -> Mapping:
     """Return the mapping of format `event`: each column under its own name."""
-    columns = {column.name: _LONG_COLUMNS.get(column.name) or _typed(column) for column in ROW}
+    columns = {column.name: _LONG_COLUMNS.get(column.name) or _type_of(column) for column in ROW}
     return {"dynamic": "strict", "properties": {"@timestamp": _DATE, **columns}}
 
 
@@ -151,7 +151,7 @@ def ecs_mapping(flattened: str) -> Mapping:
     Any key below `labels` is a keyword.
     """
     fields: dict[str, Mapping] = {
-        column.ecs: _LONG_COLUMNS.get(column.name) or _typed(column)
+        column.ecs: _LONG_COLUMNS.get(column.name) or _type_of(column)
         for column in COLUMNS
         if column.ecs and column.ecs != "labels"
     }
@@ -176,7 +176,7 @@ def ocsf_mapping() -> Mapping:
     return {"date_detection": False, "dynamic_templates": [strings], "properties": properties}
 
 
-def _typed(column: Column) -> Mapping:
+def _type_of(column: Column) -> Mapping:
     return _DATE if column.is_time else _TYPES[column.type]
 
 

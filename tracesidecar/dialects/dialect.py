@@ -37,7 +37,8 @@ class Dialect(Generic[S]):
 
     A dialect is pure: its functions depend on nothing but their arguments, and change nothing
     but the state that they are passed. Lines are redacted JSON: markers stand in place of
-    secrets. `path` is the redacted path of the file. The worker thread calls them.
+    secrets. `path` is the redacted path of the file. The functions are called in the worker
+    thread.
 
     `recognise(path, line)` is called for the first lines of a file, one by one, until a dialect
     returns True. The first dialect in the order of the registry that does gets the file.

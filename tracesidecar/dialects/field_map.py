@@ -59,7 +59,7 @@ _decode = msgspec.json.Decoder().decode
 
 def field_map_dialect(
     fields: Mapping[str, str], event_kinds: Mapping[str, str] | None = None
-) -> Dialect[State]:
+) -> Dialect[msgspec.Struct]:
     """Build a dialect from a field map: column → path of its value in the line.
 
     A path looks like `message.content[0].text`. A key with dots or brackets is quoted:
@@ -88,12 +88,12 @@ def field_map_dialect(
     )
     native_kind = _reader("event_kind", fields["event_kind"]) if "event_kind" in fields else None
 
-    def map_line(data: bytes, _state: State) -> Sequence[Event]:
+    def map_line(data: bytes, _state: msgspec.Struct) -> Sequence[Event]:
         decoded = _decode(data)
         event = Event(event_kind="unknown")
         for column, read, convert in columns:
             setattr(event, column, convert(read(decoded)))
-        _complete(event)
+        _set_defaults(event)
         name = "untyped" if native_kind is None else (text(native_kind(decoded)) or "untyped")
         kind = likely_kind(event) if native_kind is None else translated.get(name)
         if kind is None:
@@ -110,7 +110,7 @@ def field_map_dialect(
     )
 
 
-def _complete(event: Event) -> None:
+def _set_defaults(event: Event) -> None:
     if event.cost_usd is not None:
         event.cost_source = "recorded"
     if event.usage_scope is None and (
@@ -203,7 +203,7 @@ def _column_types() -> dict[str, _Convert]:
 
 def _converter(hint: object) -> _Convert:
     kinds = [each for each in get_args(hint) if each is not NoneType]
-    by_type: dict[object, _Convert] = {int: count, float: real, bool: _claim}
+    by_type: dict[object, _Convert] = {int: count, float: real, bool: _boolean}
     if kinds and get_origin(kinds[0]) is Literal:
         allowed = get_args(kinds[0])
         return lambda value: value if value in allowed else None
@@ -216,7 +216,7 @@ def _scalar(value: object) -> str | None:
     return str(value) or None
 
 
-def _claim(value: object) -> bool | None:
+def _boolean(value: object) -> bool | None:
     return (
         value
         if isinstance(value, bool)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import cast
 
 import msgspec
 
@@ -36,7 +35,7 @@ def select_dialect(
                 f'"{unexpected or "event_kinds"}" of the dialect has the wrong type: '
                 "a column takes a path as text, and event_kinds takes a table"
             )
-        return cast("Dialect[msgspec.Struct]", field_map_dialect(fields, kinds))
+        return field_map_dialect(fields, kinds)
     if option == AUTO:
         return None
     if option not in DIALECT_NAMES:

@@ -78,8 +78,8 @@ def strip_rotation(label: str) -> str:
 def stem(label: str) -> str:
     """Return the file's name without the extensions that say how it is encoded."""
     name = posixpath.basename(label.replace("\\", "/"))
-    while (extension := next((each for each in _EXTENSIONS if name.endswith(each)), None)) and len(
-        name
-    ) > len(extension):
+    while True:
+        extension = next((each for each in _EXTENSIONS if name.endswith(each)), "")
+        if extension in ("", name):
+            return name
         name = name.removesuffix(extension)
-    return name

@@ -88,7 +88,7 @@ def map_event(payload: RolloutPayload, state: State, make: EventFactory) -> Even
     if kind in _ASKS:
         event = make("permission")
         event.text = text(payload.reason) or text(payload.message)
-        _join(event, payload, state)
+        _set_tool(event, payload, state)
         return event
     if kind == "collab_agent_spawn_end":
         return _spawn(payload, make)
@@ -116,7 +116,7 @@ def _error(kind: str, payload: RolloutPayload, make: EventFactory) -> Event:
 def _end(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     """Map the end of a tool's run; the output that the model got is another line."""
     event = make("state")
-    _join(event, payload, state)
+    _set_tool(event, payload, state)
     code, success = payload.exit_code, payload.success
     is_error = (
         at(payload.result, "Err") is not None
@@ -132,7 +132,7 @@ def _end(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     return event
 
 
-def _join(event: Event, payload: RolloutPayload, state: State) -> None:
+def _set_tool(event: Event, payload: RolloutPayload, state: State) -> None:
     event.tool_call_id = text(payload.call_id)
     event.tool_name = (
         state.tools.get(event.tool_call_id) if event.tool_call_id is not None else None

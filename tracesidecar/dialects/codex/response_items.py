@@ -91,7 +91,7 @@ def map_item(payload: RolloutPayload, state: State, make: EventFactory) -> Event
     if kind in _CALLS:
         return _call(payload, _CALLS[kind] or _function_name(payload), state, make)
     if kind in _OUTPUTS:
-        return _output(payload, state, make)
+        return _tool_output(payload, state, make)
     event = make("state")
     if kind not in _BOOKKEEPING:
         event.event_kind = "unknown"
@@ -137,18 +137,18 @@ def _call(payload: RolloutPayload, name: str | None, state: State, make: EventFa
     return event
 
 
-def _output(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
+def _tool_output(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     call = text(payload.call_id)
     name = state.tools.get(call) if call is not None else None
     event = make("tool_result")
     event.operation_name, event.role = "execute_tool", "tool"
     event.tool_call_id, event.tool_name, event.tool_type = call, name, tool_type(name)
-    event.tool_result = _said(payload.output)
-    _judge(event, fields(payload.output).get("success"))
+    event.tool_result = _output_text(payload.output)
+    _set_outcome(event, fields(payload.output).get("success"))
     return event
 
 
-def _said(output: object) -> str | None:
+def _output_text(output: object) -> str | None:
     """Return the text of an output, which may be in an object or a list of blocks.
 
     Pictures are only named: their bytes are in the line.
@@ -157,7 +157,7 @@ def _said(output: object) -> str | None:
         inner = next(
             (output[key] for key in ("content", "body") if output.get(key) is not None), None
         )
-        return as_json(output) if inner is None else _said(inner)
+        return as_json(output) if inner is None else _output_text(inner)
     if not isinstance(output, list):
         return as_json(output)
     kinds = [fields(block).get("type") for block in items(output)]
@@ -171,7 +171,7 @@ def _said(output: object) -> str | None:
     )
 
 
-def _judge(event: Event, success: object) -> None:
+def _set_outcome(event: Event, success: object) -> None:
     """Set outcome and duration, which a shell's output only has in its text."""
     said = event.tool_result or ""
     head = said[:_HEAD]

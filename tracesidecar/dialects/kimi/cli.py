@@ -92,7 +92,7 @@ def map_message(time: object, message: JsonObject, state: State) -> Event:
         case "CompactionEnd":
             return make_event("compaction", time, state)
         case "SubagentEvent":
-            return _of_subagent(time, payload, state)
+            return _subagent_event(time, payload, state)
         case "ApprovalRequest" | "ApprovalResponse" | "ApprovalRequestResolved":
             return _permission(time, payload, state)
         case str() if kind in _BOOKKEEPING:
@@ -131,7 +131,7 @@ def _result(time: object, payload: JsonObject, state: State) -> Event:
     return found
 
 
-def _of_subagent(time: object, payload: JsonObject, state: State) -> Event:
+def _subagent_event(time: object, payload: JsonObject, state: State) -> Event:
     """Map what a subagent did, as the agent that started it reports."""
     inner = fields(payload.get("event"))
     if text(inner.get("type")) not in TYPES - {"SubagentEvent"}:
