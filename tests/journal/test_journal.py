@@ -18,7 +18,7 @@ from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import LostBytes, QuarantinedLine
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail.segments import Protection, SegmentRecord
+from tracesidecar.tail import Protection, SegmentRecord
 
 
 def ignore(_point: str) -> None:

@@ -13,7 +13,7 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject, decode_plan
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail import SegmentRecord
 
 FIRST = (Path(__file__).parent / "schema-1.sql").read_text("utf-8")
 THIRD = (Path(__file__).parent / "schema-3.sql").read_text("utf-8")

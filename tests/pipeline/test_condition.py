@@ -14,7 +14,7 @@ from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING
 from tracesidecar.pipeline.service import Service
 from tracesidecar.sinks.directory import sink as directory
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 
 
 class Bench:

@@ -16,7 +16,7 @@ from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
 from tracesidecar.sinks.directory import sink as directory
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 
 FORMATS = ("event", "ecs", "ocsf")
 FILES, FILE_BYTES = 4, 5_000_000

@@ -42,7 +42,7 @@ class MemoryStore:
 
 
 class Follower:
-    """Drives a collector over real files and keeps what arrives.
+    """Drives a tailer over real files and keeps what arrives.
 
     `stop` and `start` are a new process over the same store.
     """
@@ -62,30 +62,30 @@ class Follower:
         self.sources = [SourceOptions(**(defaults | source))]  # type: ignore[arg-type]
         self.lines: list[bytes] = []
         self.torn: list[bytes] = []
-        self.refused: list[Rejection] = []
+        self.rejected: list[Rejection] = []
         self.losses: list[Loss] = []
         self.warnings: list[Remark] = []
         self.last = Scan()
         self.behind = False
-        self.notices: Watcher | None = None
+        self.watcher: Watcher | None = None
         self.limit = 1 << 40
         self.at: Callable[[str], None] = ignore
         self.start()
 
     def start(self) -> None:
-        self.collector = Tailer(
-            self.sources, self.store, key=KEY, held_directory=str(self.held), held_limit=self.limit, notices=self.notices, at=self.at
+        self.tailer = Tailer(
+            self.sources, self.store, key=KEY, link_directory=str(self.held), held_limit=self.limit, watcher=self.watcher, at=self.at
         )  # fmt: skip
         for segment, place in self.store.checkpoints.items():
-            self.collector.settled(segment, place.offset)
-        self.open: set[int] = set(self.collector.segments())
+            self.tailer.acknowledge(segment, place.offset)
+        self.open: set[int] = set(self.tailer.segments())
 
     def stop(self) -> None:
-        self.collector.close()
+        self.tailer.close()
 
     def kill(self) -> None:
         """End as by SIGKILL: the kernel closes the files, nothing is saved."""
-        self.collector._parts.access.close()
+        self.tailer._open_files.close()
         self.start()
 
     def restart(self) -> None:
@@ -94,12 +94,12 @@ class Follower:
 
     def scan(self, seconds: float = 1.0, *, full: bool = False) -> Scan:
         self.now += seconds
-        self.last = self.collector.scan(self.now, full=full)
+        self.last = self.tailer.scan(self.now, full=full)
         self.open |= set(self.last.changed)
         self.losses += self.last.losses
         self.warnings += self.last.warnings
         for loss in self.last.losses:
-            self.collector.settled(loss.segment.id, loss.size)
+            self.tailer.acknowledge(loss.segment.id, loss.size)
         return self.last
 
     def read(self) -> None:
@@ -109,14 +109,14 @@ class Follower:
 
     def read_chunk(self, segment: int) -> bool:
         at = self.store.checkpoints.get(segment, BEGINNING)
-        view = self.collector.segments().get(segment)
-        chunk = self.collector.read(segment, at, final=view is not None and view.is_writer_gone)
+        view = self.tailer.segments().get(segment)
+        chunk = self.tailer.read(segment, at, final=view is not None and view.is_writer_gone)
         if chunk is None:
             return False
         assert chunk.start == at.offset
         assert chunk.end == chunk.next.offset > chunk.start
         if chunk.rejected:
-            self.refused += chunk.rejected
+            self.rejected += chunk.rejected
             assert chunk.data == b""
         else:
             assert len(chunk.data) == chunk.end - chunk.start
@@ -125,7 +125,7 @@ class Follower:
             self.lines += lines
             self.torn += [rest] if rest else []
         self.store.checkpoints[segment] = chunk.next
-        self.collector.settled(segment, chunk.end)
+        self.tailer.acknowledge(segment, chunk.end)
         return True
 
     def turn(self, seconds: float = 1.0) -> None:

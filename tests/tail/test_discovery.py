@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from tests.tail.follower import Follower, MemoryStore, Writer, descriptors
-from tracesidecar.tail.glob import Exclusions, Pattern
+from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import SegmentRecord
 
@@ -41,7 +41,7 @@ from tracesidecar.tail.segments import SegmentRecord
     ],
 )
 def test_globs_match_as_a_shell_would(glob: str, path: str, is_match: bool) -> None:
-    assert Pattern.parse(glob).reaches(path) is is_match
+    assert GlobPattern.parse(glob).reaches(path) is is_match
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_empty_file_is_nothing_until_it_is_filled(follower: Follower, writer:
     a = follower.traces / "a.jsonl"
     a.touch()
     follower.turns(3)
-    assert (follower.last.changed, len(follower.collector.segments())) == ((), 0)
+    assert (follower.last.changed, len(follower.tailer.segments())) == ((), 0)
     writer.append(a)
     follower.turn()
     assert follower.counted() == Counter(writer.written)
@@ -148,7 +148,7 @@ def test_symlink_loops_are_refused_and_linked_directories_read_once(
     follower.turns(3)
     assert follower.counted() == Counter(writer.written)
     assert {
-        pathlib.Path(view.segment.path).name for view in follower.collector.segments().values()
+        pathlib.Path(view.segment.path).name for view in follower.tailer.segments().values()
     } == {"a.jsonl", "b.jsonl"}
 
 
@@ -171,7 +171,7 @@ def test_fifos_sockets_devices_and_directories_are_refused_once(
         "socket.jsonl",
         "device.jsonl",
     }
-    assert (len(follower.warnings), follower.last.refused) == (3, 3)
+    assert (len(follower.warnings), follower.last.not_regular) == (3, 3)
 
 
 def test_a_hard_link_of_a_watched_file_is_read_once(follower: Follower, writer: Writer) -> None:
@@ -199,7 +199,7 @@ def test_odd_names_are_read(follower: Follower, writer: Writer, name: bytes) -> 
     follower.restart()
     follower.turn()
     assert follower.counted() == Counter(writer.written)
-    assert [os.fsencode(view.segment.path) for view in follower.collector.segments().values()] == [
+    assert [os.fsencode(view.segment.path) for view in follower.tailer.segments().values()] == [
         path
     ]
 
@@ -218,7 +218,7 @@ def test_a_file_that_two_sources_match_belongs_to_the_first(
     follower.turn()
     assert {
         view.segment.source
-        for view in follower.collector.segments().values()
+        for view in follower.tailer.segments().values()
         if view.segment.path.endswith("a.jsonl")
     } == {"second-root"}
     assert follower.counted() == Counter(writer.written)

@@ -18,7 +18,7 @@ from tests.tail.follower import Follower, Writer
 
 
 def protections(follower: Follower) -> set[str]:
-    return {view.protection for view in follower.collector.segments().values()}
+    return {view.protection for view in follower.tailer.segments().values()}
 
 
 def test_an_unfinished_file_has_a_link_and_a_finished_one_has_none(
@@ -112,7 +112,7 @@ def test_the_journal_says_that_nothing_protects_a_file_whose_descriptor_was_give
     follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_links(monkeypatch, errno.EXDEV)
-    monkeypatch.setattr(follower.collector._parts.access.descriptors, "_limit", 2)
+    monkeypatch.setattr(follower.tailer._open_files._descriptors, "_limit", 2)
     follower.behind = True
     for number in range(5):
         writer.append(follower.traces / f"{number}.jsonl", 3)
@@ -122,7 +122,7 @@ def test_the_journal_says_that_nothing_protects_a_file_whose_descriptor_was_give
     follower.scan()
     assert Counter(recorded(follower)) == {("descriptor", False): 2, ("none", False): 3}
     assert {id_: record.protection for id_, record in follower.store.records.items()} == {
-        id_: view.protection for id_, view in follower.collector.segments().items()
+        id_: view.protection for id_, view in follower.tailer.segments().items()
     }
 
 
@@ -265,10 +265,13 @@ def test_a_loss_is_reported_until_it_is_acknowledged(follower: Follower, writer:
     for path in [a, *follower.held.iterdir()]:
         path.unlink()
     follower.start()
-    settled, follower.collector.settled = follower.collector.settled, lambda segment, offset: None  # type: ignore[method-assign]
+    acknowledge, follower.tailer.acknowledge = (
+        follower.tailer.acknowledge,
+        lambda segment, offset: None,
+    )  # type: ignore[method-assign]
     follower.turns()
     assert [loss.lost_bytes for loss in follower.losses] == [follower.losses[0].size]
-    follower.collector.settled = settled  # type: ignore[method-assign]
+    follower.tailer.acknowledge = acknowledge  # type: ignore[method-assign]
     follower.restart()
     follower.turns()
     follower.restart()

@@ -65,7 +65,7 @@ class History:
         arrived, written = self.follower.counted(), Counter(self.writer.written)
         assert not arrived - written, "something arrived twice, or was never written"
         assert set(written - arrived) <= self.may_be_lost, "something is missing"
-        assert not self.follower.refused
+        assert not self.follower.rejected
 
     def append(self) -> None:
         data = self.half + self.writer.make(5, 200)

@@ -25,14 +25,14 @@ MIB = 1 << 20
 
 def chunks(follower: Follower, segment: int, at: Checkpoint = BEGINNING) -> list[Chunk]:
     found = []
-    while (chunk := follower.collector.read(segment, at)) is not None:
+    while (chunk := follower.tailer.read(segment, at)) is not None:
         found.append(chunk)
         at = chunk.next
     return found
 
 
 def only_segment(follower: Follower) -> int:
-    (segment,) = follower.collector.segments()
+    (segment,) = follower.tailer.segments()
     return segment
 
 
@@ -83,7 +83,7 @@ def test_a_line_over_the_limit_is_passed_over_and_its_neighbours_arrive(
     assert follower.lines == [b"before", exact, b"after", b"last"]
     digest = hashlib.blake2b(over, key=KEY, digest_size=16).digest()
     second = 7 + len(over) + 1 + len(exact) + 1
-    assert follower.refused == [
+    assert follower.rejected == [
         Rejection(7, 7 + len(over), "too_long", digest),
         Rejection(second, second + len(over), "too_long", digest),
     ]
@@ -105,7 +105,9 @@ def test_a_long_line_that_comes_in_pieces_is_measured_once_and_never_held(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert follower.lines == [b"before", b"after"]
-    assert [(refusal.start, refusal.end) for refusal in follower.refused] == [(7, 7 + 20 * MIB)]
+    assert [(rejection.start, rejection.end) for rejection in follower.rejected] == [
+        (7, 7 + 20 * MIB)
+    ]
     assert peak < 8 * MIB
 
 
@@ -120,7 +122,7 @@ def test_a_long_line_passed_over_in_part_is_passed_over_after_a_restart(
     with a.open("ab") as file:
         file.write(b"z\nafter\n")
     follower.turns(2)
-    assert (follower.lines, len(follower.refused)) == ([b"before", b"after"], 1)
+    assert (follower.lines, len(follower.rejected)) == ([b"before", b"after"], 1)
 
 
 def test_a_torn_line_waits_for_its_end_also_over_a_restart(follower: Follower) -> None:
@@ -157,7 +159,7 @@ def test_a_range_is_read_again_in_the_same_pieces(
     follower.scan()
     segment = only_segment(follower)
     whole = chunks(follower, segment)
-    pieces = follower.collector.read_range(segment, whole[0].end, whole[-1].end)
+    pieces = follower.tailer.read_range(segment, whole[0].end, whole[-1].end)
     assert pieces is not None
     assert list(pieces) == [chunk.data for chunk in whole[1:]]
 
@@ -169,8 +171,8 @@ def test_a_range_that_is_gone_is_none(follower: Follower, writer: Writer) -> Non
     size = a.stat().st_size
     os.truncate(a, 10)
     segment = only_segment(follower)
-    assert follower.collector.read_range(segment, 0, size) is None
-    assert follower.collector.read_range(12345, 0, size) is None
+    assert follower.tailer.read_range(segment, 0, size) is None
+    assert follower.tailer.read_range(12345, 0, size) is None
 
 
 def test_bytes_changed_before_the_checkpoint_are_never_passed(
@@ -325,7 +327,7 @@ def test_two_readers_apart_in_one_archive_do_not_begin_again_each_time(
     behind = BEGINNING
     for _ in range(6):
         for at in (ahead, behind):
-            chunk = follower.collector.read(segment, at)
+            chunk = follower.tailer.read(segment, at)
             assert chunk is not None
             if at == ahead:
                 ahead = chunk.next

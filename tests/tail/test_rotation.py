@@ -51,7 +51,7 @@ def exactly(follower: Follower, writer: Writer) -> None:
     assert follower.counted() - Counter(writer.written) == Counter(), "something arrived twice"
     assert Counter(writer.written) - follower.counted() == Counter(), "something is missing"
     assert [loss for loss in follower.losses if loss.lost_bytes] == []
-    assert follower.refused == []
+    assert follower.rejected == []
 
 
 @RUNNING_OR_STOPPED

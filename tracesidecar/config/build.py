@@ -14,7 +14,7 @@ from tracesidecar.config.resolve import PathResolver
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 
 _TABLES = {"daemon": DaemonOptions, "redaction": RedactionOptions, "quarantine": QuarantineOptions}
 _KEYS = ("state_directory", "daemon", "source", "redaction", "quarantine", "sink")

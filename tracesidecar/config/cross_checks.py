@@ -25,7 +25,7 @@ from tracesidecar.sanitize import (
     active_rules,
     load_catalogue,
 )
-from tracesidecar.tail.glob import Exclusions
+from tracesidecar.tail import Exclusions
 
 
 def contradictions(configuration: Configuration) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from tracesidecar.config.known_agents import found_agents
 from tracesidecar.config.paths import absolute, default_lake, default_state_directory
 from tracesidecar.config.schema import Configuration
 from tracesidecar.sinks import BatchLimits
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 from tracesidecar.units import Seconds
 
 NEWCOMER_BATCH = BatchLimits(age=Seconds(10.0), idle=Seconds(2.0))

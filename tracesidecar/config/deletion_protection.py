@@ -8,7 +8,7 @@ import os
 from typing import Literal
 
 from tracesidecar.config.paths import watched_directory
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 
 Protection = Literal["link", "descriptor", "unknown"]
 """link: survives deletion, also while we are stopped. descriptor: survives deletion while we run.

@@ -6,7 +6,7 @@ import msgspec
 
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SinkOptions
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 from tracesidecar.units import Seconds, Size
 
 

@@ -15,7 +15,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.encode import EXTENSIONS, lake_root
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, destination_of
-from tracesidecar.tail.segments import SegmentView
+from tracesidecar.tail import SegmentView
 
 
 @dataclass(frozen=True, slots=True)

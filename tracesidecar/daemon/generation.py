@@ -27,8 +27,8 @@ from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import DrainResult
 from tracesidecar.pipeline.service import Service
+from tracesidecar.tail import GlobPattern
 from tracesidecar.tail.discovery.watcher import Watcher
-from tracesidecar.tail.glob import Pattern
 
 log = structlog.get_logger()
 
@@ -125,7 +125,7 @@ class Generation:
         if self._mode.once or os.environ.get("TRACESIDECAR_NOTICES") == "off":
             return None
         roots = {
-            Pattern.parse(glob).root
+            GlobPattern.parse(glob).root
             for source in self._configuration.source
             for glob in source.include
         }

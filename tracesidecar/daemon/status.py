@@ -22,7 +22,7 @@ from tracesidecar.pipeline.service import Service
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.worker_context import WorkerContext
-from tracesidecar.tail.segments import Scan, State
+from tracesidecar.tail import Scan, SegmentState
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ class _Stock:
     backlogs: dict[str, _Backlog]
     scan: Scan | None
     scanned_at: float
-    files: dict[tuple[str, State], int]
+    files: dict[tuple[str, SegmentState], int]
     at_risk_bytes: int
     cached_bytes: int
 
@@ -106,7 +106,7 @@ class HealthMonitor:
         self._clock = clock
         self._noted: dict[str, _Known] = {}
         self._sinks: set[str] = set()
-        self._counted: set[tuple[str, State]] = set()
+        self._counted: set[tuple[str, SegmentState]] = set()
 
     async def look(self) -> Health:
         """Take stock. The cost grows with what is behind, not with what is there."""

@@ -49,8 +49,8 @@ from tracesidecar.sinks import (
     record_limit_of,
     sink_type,
 )
+from tracesidecar.tail import Tailer
 from tracesidecar.tail.discovery.watcher import Watcher
-from tracesidecar.tail.tailer import Tailer
 
 CHUNK_CACHE_BYTES = 8 << 20
 EVENT_CACHE_BYTES = 12 << 20
@@ -131,10 +131,10 @@ class Wiring:
             configuration.source,
             journal,
             key=journal.key,
-            held_directory=os.path.join(state, "held"),
+            link_directory=os.path.join(state, "held"),
             held_limit=daemon.held_limit,
             poll_interval=daemon.poll_interval,
-            notices=watcher,
+            watcher=watcher,
             at=self._at,
         )
         sources = {source.name: source for source in configuration.source}

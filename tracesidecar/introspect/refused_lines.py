@@ -15,7 +15,7 @@ from tracesidecar.journal.journal import Journal
 from tracesidecar.journal.quarantine import QuarantineEntry
 from tracesidecar.logs import printable
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail import SegmentRecord
 
 Bytes = Literal["source", "sealed", "gone"]
 TOLD: Mapping[Bytes, str] = {"source": "in the file", "sealed": "sealed", "gone": "bytes gone"}

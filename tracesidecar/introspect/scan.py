@@ -26,7 +26,7 @@ from tracesidecar.sanitize import (
     key_paths,
     load_catalogue,
 )
-from tracesidecar.tail.reading.descriptors import open_regular
+from tracesidecar.tail import open_regular
 from tracesidecar.units import Size
 
 MAX_LINE = Size.parse("64MiB")

@@ -12,7 +12,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.journal.journal import Journal, SinkRow
 from tracesidecar.journal.quarantine import LostBytes
 from tracesidecar.sinks import SinkOptions, destination_of, promise_of
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail import SegmentRecord
 
 Offsets = Mapping[int, int]
 """Segment id to the end of what a sink has durably."""

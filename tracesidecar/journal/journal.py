@@ -19,7 +19,7 @@ from tracesidecar.journal.plan import Plan, decode_plan, encode_plan
 from tracesidecar.journal.quarantine import LostBytes, QuarantinedLine, QuarantineEntry
 from tracesidecar.journal.segments import decode_row, encode_row
 from tracesidecar.model import Checkpoint
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail import SegmentRecord
 
 
 @dataclass(frozen=True, slots=True)

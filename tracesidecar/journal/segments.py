@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import msgspec
 
-from tracesidecar.tail.segments import Protection, SegmentRecord
+from tracesidecar.tail import Protection, SegmentRecord
 
 _COLUMNS = frozenset({"protection", "can_link"})
 """Fields with a column of their own; all others are in the record."""

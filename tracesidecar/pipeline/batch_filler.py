@@ -16,7 +16,7 @@ from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.rejected_lines import too_large_lines
 from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import Tailer
 
 log = structlog.get_logger()
 

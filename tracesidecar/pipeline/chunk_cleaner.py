@@ -9,7 +9,7 @@ from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.sanitize.clean_chunk import complete
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail import SourceOptions
 
 
 class ChunkCleaner:

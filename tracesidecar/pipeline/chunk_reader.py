@@ -8,9 +8,7 @@ from collections.abc import Container, Mapping
 from tracesidecar.model import BEGINNING, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.line_metrics import LineMetrics
-from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.chunker import LONGEST_OPEN_BYTES
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import LONGEST_OPEN_BYTES, SourceOptions, Tailer
 
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""

@@ -11,8 +11,7 @@ from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.tail.segments import Scan, SegmentView
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import Scan, SegmentView, Tailer
 
 FEW_SEGMENTS = 1000
 """So many segments that are over may be remembered: searching for them costs more than they take."""
@@ -83,7 +82,7 @@ class Intake:
             for sink in takers:
                 sink.offer(segment, now)
             if not takers:
-                self._tailer.settled(segment, view.size)
+                self._tailer.acknowledge(segment, view.size)
         self._last_scan, self._scanned_at = scan, now
         self._losses.take(scan.losses, sinks)
         self._forget(scan.files)
@@ -153,7 +152,7 @@ class Intake:
         views = self._tailer.segments()
         for segment in segments:
             if segment in views:
-                self._tailer.settled(segment, self.required_offset(views[segment]))
+                self._tailer.acknowledge(segment, self.required_offset(views[segment]))
 
     def acknowledge_all(self) -> None:
         """Report every segment, as the tailer expects after a start."""

@@ -8,8 +8,7 @@ from dataclasses import replace
 from tracesidecar.journal.sealing import Vault
 from tracesidecar.model import CleanChunk, Rejection
 from tracesidecar.sanitize.clean_chunk import line_positions
-from tracesidecar.tail.fingerprint import Fingerprinter
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import Fingerprinter, Tailer
 
 
 class LineLocator:

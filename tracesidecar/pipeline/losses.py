@@ -11,8 +11,7 @@ from tracesidecar.journal.quarantine import LostBytes
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.tail.segments import Loss
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import Loss, Tailer
 
 log = structlog.get_logger()
 
@@ -46,7 +45,7 @@ class Losses:
         for id_, loss in list(self._open.items()):
             if not any(sink.is_reading(id_) for sink in sinks):
                 del self._open[id_]
-                self._tailer.settled(id_, max(loss.size, loss.offset))
+                self._tailer.acknowledge(id_, max(loss.size, loss.offset))
 
     def _record(self) -> None:
         if not self._unrecorded:

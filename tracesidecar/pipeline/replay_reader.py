@@ -10,9 +10,7 @@ from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Range, Rejection
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.sanitize import RejectionReason
 from tracesidecar.sanitize.clean_chunk import only_rejected, reject_fragment
-from tracesidecar.tail.fingerprint import Fingerprinter
-from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import Fingerprinter, SourceOptions, Tailer
 
 
 class Absence(Enum):

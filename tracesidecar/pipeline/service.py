@@ -21,7 +21,7 @@ from tracesidecar.pipeline.sink_loop import SinkLoop
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
-from tracesidecar.tail.segments import Scan
+from tracesidecar.tail import Scan
 
 log = structlog.get_logger()
 

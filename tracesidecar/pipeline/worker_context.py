@@ -13,7 +13,7 @@ from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
 from tracesidecar.sanitize import Sanitizer
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail import Tailer
 
 T = TypeVar("T")
 

@@ -1,0 +1,42 @@
+"""Which trace files there are, which is which whatever happens to them, and their next whole lines.
+
+`Tailer` is the way in: it finds files (`discovery`), reads them in chunks (`reading`), and follows
+what becomes of them (`tracking`). Its sources are described by `SourceOptions`, its answers are
+the values of `segments`.
+
+`tracesidecar.tail.discovery.watcher` is not exported here: it imports watchdog, which only the
+daemon needs.
+"""
+
+from tracesidecar.tail.fingerprint import Fingerprinter
+from tracesidecar.tail.glob import Exclusions, GlobPattern
+from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.reading.chunker import LONGEST_OPEN_BYTES
+from tracesidecar.tail.reading.descriptors import open_regular
+from tracesidecar.tail.segments import (
+    Loss,
+    Protection,
+    Scan,
+    SegmentRecord,
+    SegmentState,
+    SegmentStore,
+    SegmentView,
+)
+from tracesidecar.tail.tailer import Tailer
+
+__all__ = [
+    "LONGEST_OPEN_BYTES",
+    "Exclusions",
+    "Fingerprinter",
+    "GlobPattern",
+    "Loss",
+    "Protection",
+    "Scan",
+    "SegmentRecord",
+    "SegmentState",
+    "SegmentStore",
+    "SegmentView",
+    "SourceOptions",
+    "Tailer",
+    "open_regular",
+]

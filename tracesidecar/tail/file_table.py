@@ -1,27 +1,31 @@
-"""The files that are known, in memory: a few hundred bytes each, found by segment and by inode."""
+"""The known files, in memory: a few hundred bytes each, found by segment id and by inode."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tracesidecar.model import Checkpoint, Compression, Segment
+from tracesidecar.model import BEGINNING, Checkpoint, Compression, Segment
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
-from tracesidecar.tail.segments import LossReason, Protection, SegmentRecord, State
+from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.segments import LossReason, Protection, SegmentRecord, SegmentState
 
 Claims = dict[tuple[int, int], Positions]
-"""Which patterns (source, pattern) a directory is walked for, and how far each has got."""
+"""For which patterns (source, pattern) a directory is walked, and how far each has got there."""
+
+_UNVERIFIED = -1
+"""A ctime that no file has."""
 
 
 @dataclass(slots=True, eq=False)
 class Directory:
-    """A directory that is walked. `changed_ns` is -1 when it must be listed again; one that is
-    `linked` was reached through a symlink.
+    """A directory that is walked; the walk alone changes it.
 
-    `rotated` has the names that files were rotated away from, and when the first of those was last
-    written.
+    `changed_ns` (mtime) is -1 when the directory must be listed again. One that is `linked` was
+    reached through a symlink. `rotated` has the names that files were rotated away from, and when
+    the first of those files was last written.
     """
 
     path: str
@@ -37,18 +41,17 @@ class Directory:
 
 @dataclass(slots=True, eq=False)
 class File:
-    """A known file, as it was when last looked at. `reach` is the furthest place read or committed,
-    with the digest of what stands before it.
+    """A known file, as it was when last looked at; only its own methods and `FileTable` change it.
 
-    Equal numbers and digests are the same object: of a small file that is done, most are equal, and
-    there are very many of those.
+    `reach` is the furthest place that was read or committed, with the digest of the bytes before
+    it. `length` is the decompressed length as far as it is known; of an archive it is the whole
+    length only when `is_whole`. `changed_ns` (ctime) is -1 when the content must be verified before
+    it is trusted again. `origin` is the path under which the file was first seen, empty as long as
+    it has that path. `recorded_protection` is what the journal says of its protection; `can_link`
+    is whether the last attempt to link it succeeded, None before the first.
 
-    `changed_ns` (ctime) is -1 when the file must be verified before it is trusted again. `length`
-    is the decompressed length as far as known; of an archive it is the whole of it only when
-    `is_whole`. `origin` is the path that it had when first seen, empty as long as it has that.
-
-    `recorded_protection` is what the journal says of its protection. `can_link` is whether the last
-    attempt to link it succeeded, None before the first.
+    Equal numbers and digests are the same object: in a small file that is done most are equal, and
+    there are very many such files.
     """
 
     id: int
@@ -61,13 +64,13 @@ class File:
     size: int = 0
     length: int = 0
     modified_ns: int = 0
-    changed_ns: int = -1
+    changed_ns: int = _UNVERIFIED
     prefix_length: int = 0
     prefix_digest: bytes = b""
     reach_offset: int = 0
     reach_digest: bytes = b""
-    settled: int = 0
-    state: State = "new"
+    acknowledged_offset: int = 0
+    state: SegmentState = SegmentState.NEW
     compression: Compression = "none"
     loss: LossReason | None = None
     is_whole: bool = False
@@ -87,8 +90,20 @@ class File:
 
     @property
     def reach(self) -> Checkpoint:
-        """Return the furthest place read or committed."""
+        """Return the furthest place that was read or committed."""
         return Checkpoint(self.reach_offset, self.reach_digest)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Tell whether every required sink has all bytes that are known."""
+        return self.acknowledged_offset >= self.length
+
+    @property
+    def is_read_to_end(self) -> bool:
+        """Tell whether everything that is known to be in the file has been read."""
+        return self.reach_offset >= self.length and (self.is_whole or self.compression == "none")
+
+    # ---- the content
 
     def advance(self, place: Checkpoint) -> None:
         """Note that the file has been read up to a place."""
@@ -99,17 +114,16 @@ class File:
                 self.prefix_digest if place.digest == self.prefix_digest else place.digest
             )
 
-    def settle(self, offset: int) -> None:
-        """Note that every sink that must have the file has it up to here."""
-        if offset > self.settled:
-            self.settled = self.reach_offset if offset == self.reach_offset else offset
+    def acknowledge(self, offset: int) -> None:
+        """Note that every required sink has the file up to an offset."""
+        if offset > self.acknowledged_offset:
+            self.acknowledged_offset = self.reach_offset if offset == self.reach_offset else offset
 
-    def note(self, status: os.stat_result) -> None:
+    def observe(self, status: os.stat_result) -> None:
         """Take over what a stat says, after the content has been verified."""
-        if (self.device, self.inode) != (
-            status.st_dev,
-            status.st_ino,
-        ):  # else keep the numbers that are shared with the catalogue
+        self.is_whole = self.is_whole and status.st_size == self.size
+        if (self.device, self.inode) != (status.st_dev, status.st_ino):
+            # else keep the number objects that are shared with the table
             self.device, self.inode = status.st_dev, status.st_ino
         self.modified_ns, self.changed_ns = status.st_mtime_ns, status.st_ctime_ns
         if self.size != status.st_size:
@@ -117,25 +131,131 @@ class File:
         if self.compression == "none":
             self.length = self.size
 
-    def segment(self, source: str) -> Segment:
-        """Return the value that goes along with the bytes."""
-        return Segment(
-            self.id, source, self.path, self.device, self.inode, self.generation, self.origin
+    def note_compression(self, compression: Compression) -> None:
+        """Note how the file is compressed."""
+        self.compression = compression
+
+    def note_prefix(self, prefix: Prefix) -> None:
+        """Note that the file begins with these bytes."""
+        self.prefix_length = self.size if self.size == prefix.length else prefix.length
+        self.prefix_digest = prefix.digest
+
+    def observe_archive(self, size: int, *, is_complete: bool) -> bool:
+        """Note how much is in an archive; return whether only now its whole length is known."""
+        self.length = max(self.length, size)
+        was_whole, self.is_whole = self.is_whole, self.is_whole or is_complete
+        return self.is_whole and not was_whole
+
+    def renumber(self, device: int) -> None:
+        """Note another device number: a reboot may change it."""
+        self.device = device
+
+    def require_verification(self) -> None:
+        """Have the content verified at the next look, even if its stat does not change."""
+        self.changed_ns = _UNVERIFIED
+
+    def accept_change(self, changed_ns: int) -> None:
+        """Take over a ctime of which the cause is known, so that no verification follows."""
+        self.changed_ns = changed_ns
+
+    def note_link(self, *, is_made: bool) -> None:
+        """Note whether a hard link could be made."""
+        self.can_link = is_made
+
+    # ---- the state
+
+    def take(self) -> None:
+        """Begin to read: the file is new, or has been found again."""
+        self.state = SegmentState.LIVE
+
+    def spend(self) -> None:
+        """Read nothing of it from now on: it is a copy, or a damaged archive."""
+        self.state = SegmentState.SPENT
+
+    def lose_name(self, *, is_readable: bool) -> None:
+        """Note that the name is gone; `is_readable` if a link or descriptor still has the file."""
+        self.state = SegmentState.DELETED if is_readable else SegmentState.MISSING
+
+    def end(self, reason: LossReason) -> None:
+        """Note that something else stands in the file now."""
+        self.state, self.loss = SegmentState.ENDED, reason
+
+    def give_up(self, reason: LossReason) -> None:
+        """Note that the rest cannot be read any more."""
+        self.state, self.loss = SegmentState.LOST, reason
+
+    def continue_as(self, other: File, status: os.stat_result) -> None:
+        """Go on in the file that `other` was made for, with this segment's id and offsets."""
+        self.compression, self.loss = other.compression, None
+        self.state = SegmentState.LIVE
+        self.observe(status)
+
+    # ---- the journal
+
+    @classmethod
+    def revive(
+        cls, record: SegmentRecord, source: int, directory: Directory, reach: Checkpoint | None
+    ) -> File:
+        """Return a file as the journal knows it, read up to `reach`."""
+        file = cls(
+            record.id,
+            source,
+            directory,
+            os.path.basename(record.path),
+            record.device,
+            record.inode,
+            record.generation,
+            size=record.size,
+            length=record.size if record.compression == "none" else record.length,
+            modified_ns=record.modified_ns,
+            changed_ns=record.changed_ns,
+            prefix_length=record.prefix_length,
+            prefix_digest=record.prefix_digest,
+            state=record.state,
+            compression=record.compression,
+            loss=record.loss,
+            is_whole=record.is_whole,
+            origin=record.origin,
+            recorded_protection=record.protection,
+            can_link=record.can_link,
         )
+        file.advance(reach or BEGINNING)
+        return file
 
     def record(self, source: str, protection: Protection) -> SegmentRecord:
         """Return what the journal keeps."""
         return SegmentRecord(
-            self.id, source, self.path, self.device, self.inode, self.generation, self.compression, self.size,
-            self.prefix_length, self.prefix_digest, self.modified_ns, self.changed_ns, self.state, self.loss, self.length, self.is_whole, self.origin,
-            protection, self.can_link,
-        )  # fmt: skip
+            id=self.id,
+            source=source,
+            path=self.path,
+            device=self.device,
+            inode=self.inode,
+            generation=self.generation,
+            compression=self.compression,
+            size=self.size,
+            prefix_length=self.prefix_length,
+            prefix_digest=self.prefix_digest,
+            modified_ns=self.modified_ns,
+            changed_ns=self.changed_ns,
+            state=self.state,
+            loss=self.loss,
+            length=self.length,
+            is_whole=self.is_whole,
+            origin=self.origin,
+            protection=protection,
+            can_link=self.can_link,
+        )
+
+    def note_recorded(self, record: SegmentRecord) -> None:
+        """Note that the journal has this record."""
+        self.recorded_protection = record.protection
 
 
 class FileTable:
     """All known files. One that has lost its inode (ended, missing) is found by its id only."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sequence[SourceOptions]) -> None:
+        self._sources = sources
         self._by_id: dict[int, File] = {}
         self._by_inode: dict[int, File | tuple[File, ...]] = {}
 
@@ -164,6 +284,17 @@ class FileTable:
         found = self._by_inode.get(inode)
         return found if isinstance(found, tuple) else () if found is None else (found,)
 
+    def options(self, file: File) -> SourceOptions:
+        """Return the options of the file's source."""
+        return self._sources[file.source]
+
+    def segment(self, file: File) -> Segment:
+        """Return the value that goes along with the file's bytes."""
+        name = self.options(file).name
+        return Segment(
+            file.id, name, file.path, file.device, file.inode, file.generation, file.origin
+        )
+
     def add(self, file: File) -> None:
         """Make a file known under its id, its inode and its directory."""
         self._by_id[file.id] = file
@@ -171,12 +302,12 @@ class FileTable:
         file.directory.files.append(file)
 
     def attach(self, file: File) -> None:
-        """Make a file found by its inode."""
+        """Let a file be found by its inode."""
         others = self.with_inode(file.inode)
         self._by_inode[file.inode] = (*others, file) if others else file
 
     def detach(self, file: File) -> None:
-        """Make a file no longer found by its inode."""
+        """Let a file no longer be found by its inode."""
         left = tuple(other for other in self.with_inode(file.inode) if other is not file)
         if len(left) > 1:
             self._by_inode[file.inode] = left
@@ -186,7 +317,7 @@ class FileTable:
             self._by_inode.pop(file.inode, None)
 
     def move(self, file: File, directory: Directory, name: str) -> None:
-        """Give a file another place and name."""
+        """Give a file another directory and name."""
         before = file.path
         if file.directory is not directory:
             if file in file.directory.files:

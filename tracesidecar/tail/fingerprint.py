@@ -1,4 +1,4 @@
-"""How a file is known again: keyed digests of its first bytes and of the bytes before a checkpoint."""
+"""How a file is recognized: keyed digests of its first bytes, and of those before a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Protocol
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 
 
-class Source(Protocol):
-    """The bytes of an open file at (decompressed) offsets."""
+class ByteSource(Protocol):
+    """An open file, read at (decompressed) offsets."""
 
     def pread(self, length: int, offset: int) -> bytes:
-        """Return up to `length` bytes; fewer only where the file ends, for now."""
+        """Return up to `length` bytes; fewer only where the file ends for now."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The first bytes of a file: how many of them (up to 4 KiB), and their keyed digest."""
+    """The first bytes of a file: how many (up to 4 KiB), and their keyed digest."""
 
     length: int
     digest: bytes
@@ -28,7 +28,8 @@ class Prefix:
 class Fingerprinter:
     """Makes and compares keyed digests.
 
-    The key is this installation's: a bare hash of a short secret would be that secret.
+    The key belongs to this installation and stays in its journal: a hash without a key would
+    identify a short secret.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -38,25 +39,25 @@ class Fingerprinter:
         """Return the keyed digest of some bytes."""
         return hashlib.blake2b(data, key=self.key, digest_size=16).digest()
 
-    def prefix(self, source: Source) -> Prefix:
+    def prefix(self, source: ByteSource) -> Prefix:
         """Return the prefix of a file as it is now."""
         data = source.pread(TAIL_BYTES, 0)
         return Prefix(len(data), self.digest(data))
 
-    def begins_with(self, source: Source, prefix: Prefix) -> bool:
+    def begins_with(self, source: ByteSource, prefix: Prefix) -> bool:
         """Tell whether the file still begins with these bytes."""
         data = source.pread(prefix.length, 0)
         return len(data) == prefix.length and self.digest(data) == prefix.digest
 
-    def checkpoint(self, source: Source, offset: int) -> Checkpoint:
+    def checkpoint(self, source: ByteSource, offset: int) -> Checkpoint:
         """Return the checkpoint at an offset of a file as it is now."""
         return Checkpoint(offset, self._tail(source, offset)) if offset else BEGINNING
 
-    def stands_at(self, source: Source, place: Checkpoint) -> bool:
+    def matches(self, source: ByteSource, checkpoint: Checkpoint) -> bool:
         """Tell whether the bytes before the checkpoint are still those that were there."""
-        return place.offset == 0 or self._tail(source, place.offset) == place.digest
+        return checkpoint.offset == 0 or self._tail(source, checkpoint.offset) == checkpoint.digest
 
-    def _tail(self, source: Source, offset: int) -> bytes:
+    def _tail(self, source: ByteSource, offset: int) -> bytes:
         start = max(0, offset - TAIL_BYTES)
         data = source.pread(offset - start, start)
         return self.digest(data) if len(data) == offset - start else b""

@@ -1,4 +1,4 @@
-"""Globs as a walk needs them: which directories can hold a match, and which names in them do."""
+"""Globs for a walk: which directories can hold a match, and which names in them match."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ _MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """One include glob: the fixed directory it begins in, and its further components (None for
-    `**`).
-    """
+class GlobPattern:
+    """One include glob: its fixed directory, and the components after that (None for `**`)."""
 
     root: str
     components: tuple[re.Pattern[str] | None, ...]
 
     @classmethod
-    def parse(cls, glob: str) -> Pattern:
-        """Read a glob; a relative one begins in the working directory."""
+    def parse(cls, glob: str) -> GlobPattern:
+        """Parse a glob; a relative one begins in the working directory."""
         names = os.path.abspath(glob).split("/")[1:]
         fixed = next(
             (index for index, name in enumerate(names) if _MAGIC.search(name)), len(names) - 1
@@ -40,7 +38,7 @@ class Pattern:
         return self._closed({0})
 
     def descend(self, positions: Positions, name: str) -> Positions:
-        """Return the positions in the sub-directory `name`; none when nothing below it can match."""
+        """Return the positions in the sub-directory `name`, none if nothing below it can match."""
         further = set()
         for position in positions:
             component = self.components[position]
@@ -72,19 +70,17 @@ class Pattern:
         closed = set(positions)
         for position in positions:
             while self.components[position] is None and position + 1 < len(self.components):
-                position += 1  # noqa: PLW2901 - `**` may also stand for no directory at all
+                position += 1  # noqa: PLW2901 - `**` also matches no directory at all
                 closed.add(position)
         return frozenset(closed)
 
 
 class Exclusions:
-    """Exclude globs, matched against whole paths; one that is not absolute may begin in any
-    directory.
-    """
+    """Exclude globs, matched against whole paths; a relative one may begin in any directory."""
 
     def __init__(self, globs: Sequence[str]) -> None:
         self._patterns = [
-            Pattern.parse(glob if glob.startswith("/") else f"/**/{glob.removeprefix('./')}")
+            GlobPattern.parse(glob if glob.startswith("/") else f"/**/{glob.removeprefix('./')}")
             for glob in globs
         ]
 

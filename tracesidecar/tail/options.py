@@ -1,4 +1,4 @@
-"""What one `[[source]]` block of the configuration says."""
+"""The options of one `[[source]]` block of the configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from tracesidecar.units import Seconds, Size
 class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which files are followed, and how.
 
-    `documents`: files are JSON documents that end without a newline; what is complete is taken once
-    it has stood still. `dialect` is `auto`, the name of one, or a table that maps fields to
-    columns. `include` and `exclude` are globs in which `**` spans directories; a file that two
-    sources match belongs to the first.
+    `include` and `exclude` are globs in which `**` spans directories; a file that two sources match
+    belongs to the first. `dialect` is `auto`, the name of a dialect, or a table that maps fields to
+    columns. With `documents`, each file is a JSON document that ends without a newline, and is
+    taken once it is complete and no longer changes. `copy_grace` is how long a file that may be a
+    copy in progress is left alone. `hold_directory` is where hard links are made, for sources on
+    another mount than the state directory.
     """
 
     name: str

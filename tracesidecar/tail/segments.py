@@ -1,21 +1,42 @@
-"""The values that collect exchanges with the journal and with the pipeline."""
+"""The values that the tailer exchanges with the journal and with the pipeline."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from tracesidecar.model import Checkpoint, Compression, Segment
 
-State = Literal["new", "live", "deleted", "missing", "ended", "lost", "spent"]
-"""new: seen, not yet taken (empty, unreadable, or perhaps a copy in progress; never in the
-journal). live: has a name. deleted: read from what is held. missing: not found, perhaps elsewhere.
-ended: truncated or rewritten, its copy is looked for. lost: given up, not yet acknowledged. spent:
-a copy that holds nothing new.
-"""
+
+class SegmentState(StrEnum):
+    """What has become of a segment's file."""
+
+    NEW = "new"
+    """Seen, but not taken yet: empty, unreadable, or perhaps a copy in progress."""
+
+    LIVE = "live"
+    """Has a name, and is read."""
+
+    DELETED = "deleted"
+    """Has no name any more, and is read through its hard link or descriptor."""
+
+    MISSING = "missing"
+    """Not found under its name; perhaps it has moved."""
+
+    ENDED = "ended"
+    """Truncated or rewritten; a copy that continues it is looked for."""
+
+    LOST = "lost"
+    """Given up; the loss is not acknowledged yet."""
+
+    SPENT = "spent"
+    """A copy, or a damaged archive, from which nothing is read."""
+
 
 LossReason = Literal["deleted", "truncated", "changed", "corrupt", "bomb"]
+
 Protection = Literal["link", "descriptor", "none"]
 """What keeps a file's bytes readable when its name is removed.
 
@@ -28,12 +49,12 @@ WarningKind = Literal["unreadable", "refused", "held_limit", "notices"]
 
 @dataclass(frozen=True, slots=True)
 class SegmentRecord:
-    """What the journal keeps of a segment, to know the file again. `prefix_digest` is keyed over
-    the first `prefix_length` bytes, decompressed.
+    """What the journal keeps of a segment, so that the file is recognized after a restart.
 
-    `size`, `modified_ns` and `changed_ns` are those of the file as last looked at (compressed
-    files: as they lie on disk). `length` is what is known of the decompressed length, all of it
-    when an archive `is_whole`.
+    `prefix_digest` is keyed over the first `prefix_length` bytes, decompressed. `size`,
+    `modified_ns` and `changed_ns` are those of the file on disk when it was last looked at.
+    `length` is the decompressed length as far as it is known; of an archive it is the whole length
+    only when `is_whole`.
 
     `protection` is what kept the file readable when the record was saved, None in a record that a
     version before 4 of the schema saved. `can_link` is whether the last hard link that was wanted
@@ -53,7 +74,7 @@ class SegmentRecord:
     prefix_digest: bytes
     modified_ns: int
     changed_ns: int
-    state: State
+    state: SegmentState
     loss: LossReason | None = None
     length: int = 0
     is_whole: bool = False
@@ -73,28 +94,36 @@ class SegmentRecord:
 
 
 class SegmentStore(Protocol):
-    """Where segments are kept from run to run: the journal."""
+    """Where segments are kept between runs: the journal.
 
-    def load_segments(self) -> list[SegmentRecord]: ...
+    Called from the tailer's thread only. A method that raises has changed nothing; the tailer
+    saves the same again in its next scan.
+    """
+
+    def load_segments(self) -> list[SegmentRecord]:
+        """Return every segment that was saved and not forgotten."""
+        ...
 
     def frontier(self) -> dict[int, Checkpoint]:
-        """Return each segment's furthest committed checkpoint of any sink."""
+        """Return the furthest checkpoint of each segment that any sink has committed."""
         ...
 
     def save_segments(self, records: Iterable[SegmentRecord]) -> None:
-        """Insert or replace, in one durable transaction."""
+        """Insert or replace records in one durable transaction."""
         ...
 
-    def forget_segments(self, ids: Iterable[int]) -> None: ...
+    def forget_segments(self, ids: Iterable[int]) -> None:
+        """Remove segments and their offsets in one durable transaction."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Bytes that can no longer be read: [offset, size) of a segment, as far as is known. `offset`
-    is the furthest place that was read or committed.
+    """Bytes that can no longer be read: [offset, size) of a segment, as far as is known.
 
-    Reported again after a restart until `Tailer.settled(segment, size)` acknowledges it. A sink
-    that is behind `offset` has lost more: from its own offset on.
+    `offset` is the furthest place that was read or committed; a sink that is behind it has lost
+    more, from its own offset on. The loss is reported again after each restart until
+    `Tailer.acknowledge(segment, size)` is called.
     """
 
     segment: Segment
@@ -104,15 +133,13 @@ class Loss:
 
     @property
     def lost_bytes(self) -> int:
-        """Return how many bytes are known to be lost; 0 where a file ended that had been read to
-        its last known byte.
-        """
+        """Return how many bytes are known to be lost: 0 if the file had been read to its end."""
         return max(0, self.size - self.offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something that a person should know, said once. The sentence holds no trace content."""
+    """Something that an operator should know, said once. The sentence has no trace content."""
 
     kind: WarningKind
     path: str
@@ -121,11 +148,12 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one turn of discovery found. `changed` are segments with possibly new bytes, `added`
-    those seen for the first time (also in `changed`).
+    """What one poll found.
 
-    `waiting` counts files that may be copies in progress and are not yet taken. `held_bytes` is the
-    disk space that only we keep.
+    `changed` are segments that may have new bytes, `added` those seen for the first time (they are
+    also in `changed`). `files` counts all known files, `waiting` those that may be copies in
+    progress and are not taken yet, `not_regular` the matching names since the start that are no
+    regular file. `held_bytes` is the size of deleted files that only the tailer keeps on the disk.
     """
 
     changed: tuple[int, ...] = ()
@@ -134,7 +162,7 @@ class Scan:
     warnings: tuple[Remark, ...] = ()
     files: int = 0
     waiting: int = 0
-    refused: int = 0
+    not_regular: int = 0
     held_bytes: int = 0
 
 
@@ -142,12 +170,12 @@ class Scan:
 class SegmentView:
     """A segment as it is now.
 
-    `size` is its length as far as known (decompressed); `is_writer_gone`: no byte will be added, so
-    ask with `final=True`.
+    `size` is its decompressed length as far as it is known. If `is_writer_gone`, no byte will be
+    added: read it with `final=True`.
     """
 
     segment: Segment
-    state: State
+    state: SegmentState
     size: int
     is_writer_gone: bool
     protection: Protection

@@ -1,38 +1,46 @@
-"""Files in, chunks out: the one door to everything in this package."""
+"""Files in, chunks out: the one way into this package."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint, Chunk
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
+from tracesidecar.tail.discovery.rotated_names import RotatedNames
+from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.walk import Discovery
-from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.poll_cycle import PollCycle
+from tracesidecar.tail.reading.hard_links import HardLinks
 from tracesidecar.tail.reading.open_files import OpenFiles
-from tracesidecar.tail.reading.reader import Reader
-from tracesidecar.tail.segments import Scan, SegmentStore, SegmentView, State
+from tracesidecar.tail.reading.reader import SegmentReader
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import Scan, SegmentState, SegmentStore, SegmentView, WarningKind
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
-from tracesidecar.tail.tracking.new_files import NewFiles
-from tracesidecar.tail.tracking.scan_context import Parts, ScanContext
+from tracesidecar.tail.tracking.identification import Identification
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.new_files import CandidateOpener, NewFiles
 from tracesidecar.tail.tracking.segment_log import SegmentLog
+from tracesidecar.tail.tracking.verification import Verification
+
+if TYPE_CHECKING:
+    from tracesidecar.tail.discovery.watcher import Watcher
 
 
 def ignore(_: str) -> None:
-    """Let a named moment pass."""
+    """Do nothing at a named point; tests pass a function that is called there."""
 
 
 class Tailer:
-    """Finds trace files, knows them again whatever happens to them, and reads them in chunks.
+    """Finds trace files, recognizes them whatever happens to them, and reads them in chunks.
 
-    Blocking, and for one thread. The caller gives the time; nothing here sleeps. Segments are in
-    the store before they are reported.
+    All calls block and must come from one thread. The caller gives the time; nothing here sleeps. A
+    segment is in the store before it is reported.
     """
 
     def __init__(
@@ -41,172 +49,229 @@ class Tailer:
         store: SegmentStore,
         *,
         key: bytes,
-        held_directory: str,
+        link_directory: str,
         held_limit: int,
         poll_interval: float = 1.0,
-        notices: Watcher | None = None,
+        watcher: Watcher | None = None,
         at: Callable[[str], None] = ignore,
     ) -> None:
-        """`key` keys all digests.
+        """Load the known segments from the store.
 
-        After construction, call `settled` for each known segment: until then none of it counts as
-        settled.
+        `key` keys all digests. `link_directory` is where hard links are made, unless a source has a
+        directory of its own. More than `held_limit` bytes of deleted files cause a warning. `at` is
+        called before something irreversible is saved.
+
+        Call `acknowledge` for each known segment next: until then, no sink counts as having any of
+        it.
         """
-        files = FileTable()
-        access = OpenFiles(sources, files, held_directory=held_directory)
-        hidden = [
-            held_directory,
-            *(source.hold_directory for source in sources if source.hold_directory),
+        own_directories = [
+            source.hold_directory for source in sources if source.hold_directory is not None
         ]
-        discovery = Discovery(sources, files, hidden=hidden)
-        identity = Fingerprinter(key)
-        pace = PollSchedule(files)
-        takeovers = Continuations(sources, files, access, identity, pace.restless)
-        ledger = SegmentLog(store, sources, access)
-        self._parts = Parts(
-            sources, files, access, discovery, identity, ledger, takeovers, pace, ScanContext(), at
+        fingerprinter = Fingerprinter(key)
+        self._scan = ScanContext()
+        self._files = files = FileTable(sources)
+        self._open_files = OpenFiles(files, HardLinks(link_directory, own_directories))
+        self._log = SegmentLog(store, files, self._open_files)
+        globs = SourceGlobs(sources)
+        self._discovery = Discovery(
+            globs, RotatedNames(globs), files, hidden=[link_directory, *own_directories]
         )
-        self._admission = NewFiles(self._parts)
-        self._survey = Changes(self._parts, self._admission)
-        self._reader = Reader(self._parts)
-        self._rounds = PollCycle(
-            self._parts, self._admission, self._survey, notices, poll_interval=poll_interval
+        schedule = PollSchedule(files, self._discovery)
+        self._continuations = Continuations(files, self._open_files, fingerprinter, schedule)
+        self._lifecycle = Lifecycle(
+            files=files,
+            open_files=self._open_files,
+            schedule=schedule,
+            continuations=self._continuations,
+            log=self._log,
+            scan=self._scan,
+            at=at,
+        )
+        self._new_files = NewFiles(
+            files,
+            self._discovery,
+            CandidateOpener(self._open_files, fingerprinter, self._log, self._scan),
+            self._continuations,
+            self._lifecycle,
+        )
+        verification = Verification(self._open_files, fingerprinter)
+        self._changes = Changes(
+            discovery=self._discovery,
+            open_files=self._open_files,
+            verification=verification,
+            lifecycle=self._lifecycle,
+            new_files=self._new_files,
+            scan=self._scan,
+        )
+        self._reader = SegmentReader(
+            files,
+            self._open_files,
+            fingerprinter,
+            schedule,
+            self._scan,
+            save=self._log.save_lazily,
+        )
+        self._poll_cycle = PollCycle(
+            self._discovery,
+            schedule,
+            self._changes,
+            Identification(files, verification, self._changes, self._new_files),
+            self._scan,
+            watcher=watcher,
+            poll_interval=poll_interval,
         )
         self._held_limit = held_limit
+        self._remarked: set[tuple[WarningKind, str]] = set()
+        self._not_regular = 0
         self._is_first = True
-        ledger.load(files, discovery.directory)
-        for segment in access.held.segments():
-            if segment not in files:
-                access.held.release(segment)
-        ledger.correct_protection(files)
+        self._log.load(sources, self._discovery.directory)
+        self._open_files.remove_stray_links()
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
-        """Take one turn of discovery.
+        """Poll the files and return what was found.
 
-        `full` looks at everything, whatever change notices say (the last scan before a drain).
+        `full` looks at everything, whatever change notices say (the last scan before a drain). If
+        saving fails, the error is raised, and the next scan returns these findings too.
         """
-        parts, turn = self._parts, self._parts.turn
-        turn.begin(now)
-        parts.takeovers.begin_turn(now)
+        self._scan.now = now
+        self._continuations.begin_scan(now)
         if self._is_first:
-            self._resume()
-        is_searching = self._rounds.visit(now, full=full)
-        self._survey.look_at_deleted()
-        self._admission.decide()
-        self._admission.expire(searched=is_searching)
+            self._lifecycle.resume()
+            self._discovery.recall_rotations()
+        searched = self._poll_cycle.visit(now, full=full or self._lifecycle.must_search())
+        self._verify_suspects()
+        self._new_files.decide()
+        self._lifecycle.expire(searched=searched)
         self._is_first = False
-        parts.ledger.flush(now)
+        self._log.flush(now)
         return self._result()
 
     def read(
         self, segment: int, at: Checkpoint, *, final: bool = False, until: int | None = None
     ) -> Chunk | None:
-        """Return the chunk at a checkpoint; None when nothing whole is there now, or what is there
-        is no longer this segment.
+        """Return the chunk at a checkpoint.
 
-        `final`: the writer is gone, so a last line without newline is taken too. `until` is where a
-        line begins at which the chunk ends, if it would not end before.
+        None if no whole line is there now, or if the file is no longer this segment. `final`: the
+        writer is gone, so a last line without newline is returned too. `until` is the beginning of
+        a line at which the chunk ends, if it would not end before.
         """
-        file = self._parts.files.get(segment)
+        file = self._files.get(segment)
         return None if file is None else self._reader.read(file, at, final=final, until=until)
 
     def read_range(self, segment: int, start: int, end: int) -> Iterator[bytes] | None:
-        """Return the bytes [start, end) again, in pieces of whole lines; None when they are gone.
+        """Return the bytes [start, end) again, in pieces of whole lines; None if they are gone.
 
-        Lines that `read` passed over as too long are passed over again. The caller compares
-        digests: a file may change under the reader, and then the pieces end early or differ.
+        Lines that `read` skipped as too long are skipped again. The caller compares digests: a file
+        may change while it is read, and then the pieces end early or differ.
         """
-        file = self._parts.files.get(segment)
+        file = self._files.get(segment)
         return None if file is None else self._reader.read_range(file, start, end)
 
-    def settled(self, segment: int, offset: int) -> None:
-        """Every required sink has committed up to here: what only protected the bytes before is
-        released; a loss reported is acknowledged.
+    def acknowledge(self, segment: int, offset: int) -> None:
+        """Note that every required sink has committed a segment up to an offset.
+
+        What only protected the bytes before it is released. A reported loss is acknowledged by the
+        segment's size.
         """
-        file = self._parts.files.get(segment)
+        file = self._files.get(segment)
         if file is None:
             return
-        file.settle(offset)
-        if file.settled < file.length:
+        file.acknowledge(offset)
+        if not file.is_acknowledged:
             return
-        if file.state == "lost":
-            self._acknowledge(file)
-        elif file.state == "live" and self._reader.is_read_to_end(file):
-            self._parts.access.release(file)
+        if file.state is SegmentState.LOST:
+            self._lifecycle.acknowledge_loss(file)
+        elif file.state is SegmentState.LIVE and file.is_read_to_end:
+            self._open_files.unpin(file)
 
     def retain(self, segments: frozenset[int]) -> None:
-        """Keep these readable beyond deletion where a link can be had, settled or not: refused
-        lines in them may be asked for again.
+        """Keep these segments readable after deletion where a link is possible, even if finished.
+
+        Rejected lines in them may be redriven. Segments retained before are released.
         """
-        access, files = self._parts.access, self._parts.files
-        before, access.retained = access.retained, segments
+        before = self._open_files.retain(segments)
         for segment in segments - before:
-            file = files.get(segment)
-            descriptor = access.descriptor(file) if file is not None else None
-            if file is not None and descriptor is not None:
-                access.protect(file, os.fstat(descriptor))
+            file = self._files.get(segment)
+            if file is not None:
+                self._open_files.pin(file)
         for segment in before - segments:
-            self.settled(segment, 0)
+            self.acknowledge(segment, 0)
 
     def segments(self) -> Mapping[int, SegmentView]:
-        """Return every segment as it is now; views are made when looked up."""
-        return self._reader.views()
+        """Return a view of every segment, made when it is looked up."""
+        return _SegmentViews(self._files, self._open_files)
 
-    def counts(self) -> Mapping[tuple[str, State], int]:
+    def counts(self) -> Mapping[tuple[str, SegmentState], int]:
         """Return how many files each source has in each state."""
-        return Counter(
-            (self._parts.sources[file.source].name, file.state) for file in self._parts.files
-        )
+        return Counter((self._files.options(file).name, file.state) for file in self._files)
 
     def close(self) -> None:
-        """Save what is known and close all files; links stay for the next run."""
-        self._parts.access.close()
-        self._parts.ledger.flush(0.0, everything=True)
+        """Close all files and save what is known; links stay for the next run."""
+        self._open_files.close()
+        self._log.flush(0.0, everything=True)
 
-    def _resume(self) -> None:
-        """Report losses that nobody acknowledged, and look for the files that an earlier run could
-        not find.
-        """
-        parts = self._parts
-        for file in parts.files:
-            if file.state == "lost":
-                parts.turn.losses.append(parts.loss(file))
-            elif file.state in ("ended", "missing", "deleted"):
-                parts.takeovers.orphan(file, parts.turn.now)
-            if file.state == "deleted" and parts.access.descriptor(file) is None:
-                # nothing held it over the restart, so its inode may be another file's by now
-                file.state = "missing"
-            if file.state == "live" and file.compression != "none" and not file.is_whole:
-                parts.turn.changed[file.id] = None  # how much is in it was not known yet
-            parts.discovery.recall_rotation(file)
-            if file.state in ("ended", "lost"):
-                parts.files.detach(file)
-
-    def _acknowledge(self, file: File) -> None:
-        if file.loss in ("corrupt", "bomb"):
-            file.state = "spent"  # it is still there, and still no trace
-            self._parts.ledger.save(file)
-        else:
-            self._parts.forget(file)
+    def _verify_suspects(self) -> None:
+        """Verify what readers found broken, and see whether deleted files have grown."""
+        broken = [self._files.get(segment) for segment in self._scan.broken]
+        suspects = {file.id: file for file in [*broken, *self._continuations.deleted] if file}
+        for file in suspects.values():
+            if file.state in (SegmentState.LIVE, SegmentState.DELETED):
+                self._changes.verify(file)
+        self._scan.broken.clear()
 
     def _result(self) -> Scan:
-        parts, turn = self._parts, self._parts.turn
-        held_bytes = sum(
-            orphan.file.size
-            for orphan in parts.takeovers.orphans.values()
-            if orphan.file.state == "deleted"
-        )
+        held_bytes = sum(file.size for file in self._continuations.deleted)
         if held_bytes > self._held_limit:
-            turn.warn(
+            self._scan.warn(
                 "held_limit",
                 "",
-                "deleted files that sinks have not finished take more space than held_limit; they are kept",
+                "deleted files that sinks have not finished take more space than held_limit; "
+                "they are kept",
             )
         else:
-            turn.warned.discard(("held_limit", ""))
+            self._remarked.discard(("held_limit", ""))
+        remarks = [
+            remark for key, remark in self._scan.remarks.items() if key not in self._remarked
+        ]
+        self._remarked.update(self._scan.remarks)
+        self._not_regular += sum(remark.kind == "refused" for remark in remarks)
         scan = Scan(
-            tuple(turn.changed), tuple(turn.added), tuple(turn.losses), tuple(turn.warnings),
-            len(parts.files), len(parts.takeovers.waiting), turn.refused, held_bytes,
-        )  # fmt: skip
-        turn.end()
+            tuple(self._scan.changed),
+            tuple(self._scan.added),
+            tuple(self._scan.losses),
+            tuple(remarks),
+            files=len(self._files),
+            waiting=len(self._continuations.waiting),
+            not_regular=self._not_regular,
+            held_bytes=held_bytes,
+        )
+        self._scan.clear()
         return scan
+
+
+class _SegmentViews(Mapping[int, SegmentView]):
+    def __init__(self, files: FileTable, open_files: OpenFiles) -> None:
+        self._files = files
+        self._open_files = open_files
+
+    def __getitem__(self, segment: int) -> SegmentView:
+        file = self._files.get(segment)
+        if file is None or file.state is SegmentState.NEW:
+            raise KeyError(segment)
+        return self._view(file)
+
+    def __iter__(self) -> Iterator[int]:
+        return (file.id for file in self._files if file.state is not SegmentState.NEW)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _view(self, file: File) -> SegmentView:
+        return SegmentView(
+            self._files.segment(file),
+            file.state,
+            file.length,
+            is_writer_gone=file.state is SegmentState.DELETED or file.is_whole,
+            protection=self._open_files.protection(file),
+            compression=file.compression,
+        )

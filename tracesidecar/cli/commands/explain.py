@@ -15,8 +15,7 @@ from tracesidecar.introspect.byte_ranges import Piece, pieces
 from tracesidecar.introspect.status import size_now
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable
-from tracesidecar.tail.glob import Exclusions
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail import Exclusions, SegmentRecord
 
 
 @dataclass(frozen=True, slots=True)

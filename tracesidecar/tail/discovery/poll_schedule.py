@@ -1,53 +1,72 @@
-"""Which files are looked at in a turn: all of them by polling; with change notices those announced,
-and the quiet ones in turns.
+"""Which known files a poll looks at.
+
+Without change notices, a poll compares every file. With them, it looks at the announced files, at
+those that changed lately, and at a share of the quiet ones.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 
-from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.file_table import Directory, File, FileTable
 
 ROUND_SECONDS = 30.0
 """How long a quiet file may go without a look while change notices work."""
 
 DISTRUST_SECONDS = 300.0
+"""How long change notices are not relied on after they missed a change."""
+
 _LATE_NS = 3_000_000_000
 """A change this old must have been announced."""
 
 
 class PollSchedule:
-    """Chooses the quiet files of a turn, and judges whether notices can be trusted.
+    """Chooses the files to look at, and judges whether change notices can be relied on."""
 
-    `restless` files are looked at every turn.
-    """
-
-    def __init__(self, files: FileTable) -> None:
+    def __init__(self, files: FileTable, discovery: Discovery) -> None:
         self._files = files
+        self._discovery = discovery
+        self._recheck: dict[int, File] = {}
         self._round: list[File] = []
         self._share = 0.0
         self._last = float("-inf")
         self._distrusted_until = float("-inf")
-        self.restless: dict[int, File] = {}
 
     def trusts(self, now: float) -> bool:
-        """Tell whether notices have lately missed nothing."""
+        """Tell whether change notices have missed nothing lately."""
         return now >= self._distrusted_until
 
     def distrust(self, now: float, changed_ns: int) -> None:
-        """Note a change that no notice announced; one that is very young is not held against them."""
+        """Note a change that was not announced; a very young one may still be."""
         if time.time_ns() - changed_ns > _LATE_NS:
             self._distrusted_until = now + DISTRUST_SECONDS
 
-    def rest(self, file: File) -> None:
-        """Count a file among the quiet ones."""
-        self.restless.pop(file.id, None)
-        if not self.restless:
-            # gives back the table that a first scan of very many files has left
-            self.restless.clear()
+    def recheck_soon(self, file: File) -> None:
+        """Look at a file in every poll until it rests."""
+        self._recheck[file.id] = file
 
-    def share(self, now: float) -> list[File]:
-        """Return the part of the files whose turn it is: all of them once in `ROUND_SECONDS`."""
+    def rest(self, file: File) -> None:
+        """Count a file among the quiet ones, unless no change notice could tell when it wakes."""
+        if self._discovery.is_watched(file.directory):
+            self.forget(file)
+
+    def forget(self, file: File) -> None:
+        """No longer look at a file in every poll."""
+        self._recheck.pop(file.id, None)
+        if not self._recheck:
+            # gives back the memory of the table that a first scan of very many files has left
+            self._recheck.clear()
+
+    def restless_files(self) -> list[File]:
+        """Return the files that change, or changed lately."""
+        return list(self._recheck.values())
+
+    def quiet_share(self, now: float) -> list[File]:
+        """Return the quiet files whose turn it is: each has one in `ROUND_SECONDS`."""
         elapsed = min(now - self._last, ROUND_SECONDS)
         self._last = now
         if not self._round:
@@ -57,3 +76,41 @@ class PollSchedule:
         share = self._round[-count:]
         del self._round[-count:]
         return [file for file in share if file.id in self._files]
+
+    def changed_files(self) -> Iterator[File]:
+        """Compare all files with their stat; return those that differ, directory by directory.
+
+        Ten thousand of these comparisons a second are all that an idle daemon does.
+        """
+        together: defaultdict[Directory, list[File]] = defaultdict(list)
+        for file in self._files:
+            together[file.directory].append(file)
+        for directory, files in together.items():
+            yield from _changed(directory, files)
+
+
+def _changed(directory: Directory, files: list[File]) -> list[File]:
+    try:
+        descriptor = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return files
+    try:
+        return [file for file in files if not _is_quiet(file, descriptor)]
+    finally:
+        os.close(descriptor)
+
+
+def _is_quiet(file: File, directory: int) -> bool:
+    """Compare by name within the open directory.
+
+    The kernel then walks the path to it once for all its files, which saves a quarter of the time.
+    """
+    try:
+        status = os.stat(file.name, dir_fd=directory)
+    except OSError:
+        return False
+    return (
+        status.st_ctime_ns == file.changed_ns
+        and status.st_size == file.size
+        and status.st_ino == file.inode
+    )

@@ -1,197 +1,178 @@
-"""Which files there are: a walk that is repeated only where a directory has changed."""
+"""Which files there are: a walk that lists a directory again only when it has changed."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.rotated_names import RotatedNames
+from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
-from tracesidecar.tail.glob import Exclusions, Pattern, Positions
-from tracesidecar.tail.options import SourceOptions
 
 _FRESH_NS = 3_000_000_000
-"""A directory changed this recently is listed once more: file systems keep time by the tick, or by
-the second.
+"""A directory that changed this recently is listed once more: file systems keep time by the tick,
+or by the second.
 """
-
-_ROTATED = re.compile(r"(.+)[.\-_][0-9][0-9.:T_-]*(?:\.gz|\.zst)?", re.DOTALL)
-"""What rotation makes of a name: `a.jsonl.1`, `a.jsonl-20261121.gz`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A name in a directory, and the source that wants it (None: a sibling that no glob matches)."""
-
-    directory: Directory
-    name: str
-    source: int | None
-
-    @property
-    def path(self) -> str:
-        """Return the whole path."""
-        return os.path.join(self.directory.path, self.name)
 
 
 @dataclass(slots=True)
-class Findings:
-    """What a walk met: names whose inode is not known (or known under another name), files whose
-    name is gone, what it refused or could not read.
+class WalkFindings:
+    """What a walk met.
+
+    `unknown` are names whose inode is not known, `renamed` known inodes under another name,
+    `nameless` files whose name is gone or should be checked, `not_regular` matching names of
+    sockets, devices and the like, `unreadable` directories that could not be listed.
     """
 
-    unknown: list[Place] = field(default_factory=list)
-    renamed: list[tuple[File, Place]] = field(default_factory=list)
+    unknown: list[FileLocation] = field(default_factory=list)
+    renamed: list[tuple[File, FileLocation]] = field(default_factory=list)
     nameless: list[File] = field(default_factory=list)
-    odd: list[str] = field(default_factory=list)
+    not_regular: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-
-    def merge(self, other: Findings) -> None:
-        """Add what another walk met."""
-        self.unknown += other.unknown
-        self.renamed += other.renamed
-        self.nameless += other.nameless
-        self.odd += other.odd
-        self.unreadable += other.unreadable
 
 
 class Discovery:
     """Keeps the tree of walked directories.
 
-    Symlinks are followed once: a directory is walked for each pattern under one path only.
+    Symlinks are followed once: for each pattern, a directory is walked under one path only.
     """
 
     def __init__(
-        self, sources: Sequence[SourceOptions], files: FileTable, *, hidden: Iterable[str]
+        self,
+        globs: SourceGlobs,
+        rotated_names: RotatedNames,
+        files: FileTable,
+        *,
+        hidden: Iterable[str],
     ) -> None:
-        """`hidden` are directories that are never entered: where links are held."""
-        self._patterns = {
-            (s, p): Pattern.parse(glob)
-            for s, source in enumerate(sources)
-            for p, glob in enumerate(source.include)
-        }
-        self._exclusions = [Exclusions(source.exclude) for source in sources]
+        """`hidden` are directories that are never entered: those with our hard links."""
+        self._globs = globs
+        self._rotated_names = rotated_names
         self._files = files
         self._hidden = {os.path.realpath(path) for path in hidden}
         self._directories: dict[str, Directory] = {}
         self._elsewhere: dict[str, Directory] = {}
         self._claimed: dict[tuple[int, int], dict[str, Claims]] = {}
 
-    @property
-    def roots(self) -> list[str]:
-        """Return the directories that the patterns begin in."""
-        return sorted({pattern.root for pattern in self._patterns.values()})
-
-    def directories(self) -> list[Directory]:
-        """Return all walked directories."""
-        return list(self._directories.values())
-
     def directory(self, path: str) -> Directory:
-        """Return the directory of that path; one that is not walked is known by its path only."""
+        """Return the directory of that path; one that is not walked has nothing but the path."""
         found = self._directories.get(path) or self._elsewhere.get(path)
         if found is None:
             found = self._elsewhere[path] = Directory(path, 0, 0, {}, linked=False)
         return found
 
     def is_watched(self, directory: Directory) -> bool:
-        """Tell whether change notices cover a directory: it is walked, and not by way of a symlink."""
+        """Tell whether change notices cover a directory: walked, and not through a symlink."""
         return not directory.linked and self._directories.get(directory.path) is directory
 
-    def walk(self, directories: Iterable[Directory], *, full: bool = False) -> Findings:
-        """List those of the directories that have changed, with what is new below them; `full`
-        lists all.
+    def walk(self, *, full: bool = False) -> WalkFindings:
+        """List the directories that have changed, with what is new below them.
+
+        `full` lists every directory, whether it seems changed or not.
         """
-        findings = Findings()
-        pending = list(self._missing_roots())
-        for directory in directories:
-            pending += self._listed_if_changed(directory, findings, full=full)
-        links: list[Directory] = []
-        while pending or links:
-            directory = pending.pop() if pending else links.pop(0)
-            (links if directory.linked and pending else pending).extend(
-                self._list(directory, findings)
-            )
+        findings = WalkFindings()
+        self._walk(list(self._directories.values()), findings, full=full)
         return findings
 
-    def walked(self, path: str) -> Directory | None:
-        """Return the walked directory of that path."""
-        return self._directories.get(path)
+    def visit(self, paths: Iterable[str]) -> WalkFindings:
+        """Look at announced paths only, and list the directories among them."""
+        findings = WalkFindings()
+        directories: dict[str, Directory] = {}
+        for path in paths:
+            directory = self._visit(path, findings)
+            if directory is not None:
+                directories[directory.path] = directory
+        self._walk(directories.values(), findings, full=True)
+        return findings
 
-    def place(self, path: str) -> Place | None:
-        """Return the place of a path in a walked directory, with the first source that wants it."""
-        directory = self._directories.get(os.path.dirname(path))
-        name = os.path.basename(path)
-        return None if directory is None else Place(directory, name, self._source(directory, name))
-
-    def note_rotation(self, place: Place, modified_ns: int) -> bool:
-        """Remember that a file was rotated away from a name that is followed; False when nobody
-        follows that name.
-        """
-        if self.source_of(place.path) is None:
-            return False
-        rotated = place.directory.rotated
-        rotated[place.name] = min(modified_ns, rotated.get(place.name, modified_ns))
-        return True
-
-    def recall_rotation(self, file: File) -> None:
-        """Note, after a restart, what name a file was rotated away from."""
-        match = _ROTATED.fullmatch(file.name)
-        if file.state in ("ended", "missing"):
-            self.note_rotation(Place(file.directory, file.name, None), file.modified_ns)
-        elif match is not None and not self.is_matched(file):
-            self.note_rotation(Place(file.directory, match.group(1), None), file.modified_ns)
-
-    def is_matched(self, file: File) -> bool:
-        """Tell whether a glob matches the file's name as it is."""
-        return self.source_of(file.path) is not None
-
-    def source_of(self, path: str) -> int | None:
-        """Return the first source whose globs match a path."""
-        sources = sorted(
-            source for (source, _), pattern in self._patterns.items() if pattern.reaches(path)
-        )
-        return next((source for source in sources if path not in self._exclusions[source]), None)
-
-    def is_rotated_name(self, name: str, original: str) -> bool:
-        """Tell whether a name is what rotation makes of another."""
-        match = _ROTATED.fullmatch(name)
-        return match is not None and match.group(1) == original
-
-    def rotated(self, directory: Directory, name: str) -> Place | None:
-        """Return the place of a file that came and went under a followed name unseen: rotated like
-        one we know, and written since.
-        """
-        match = _ROTATED.fullmatch(name) if directory.rotated else None
-        since = directory.rotated.get(match.group(1)) if match else None
-        if match is None or since is None:
-            return None
-        try:
-            status = os.stat(os.path.join(directory.path, name), follow_symlinks=False)
-        except OSError:
-            return None
-        is_ours = status.st_mtime_ns >= since and stat.S_ISREG(status.st_mode)
-        return Place(directory, name, self._source(directory, match.group(1))) if is_ours else None
-
-    def siblings(self, directory: Directory) -> list[Place]:
+    def siblings(self, directory: Directory) -> list[FileLocation]:
         """Return every regular file of a directory, also those that no glob matches."""
         try:
             with os.scandir(directory.path) as entries:
                 names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
         except OSError:
             return []
-        return [Place(directory, name, self._source(directory, name)) for name in names]
+        return [self._location(directory, name) for name in names]
+
+    def is_matched(self, file: File) -> bool:
+        """Tell whether a glob matches the file's name as it is."""
+        return self._globs.source_of(file.path) is not None
+
+    def search_rotated(self, old: FileLocation, modified_ns: int) -> list[FileLocation]:
+        """After a file was rotated away from its name, return what came and went there unseen.
+
+        Between two polls, further files may have been written under that name and rotated away.
+        """
+        if not self._rotated_names.note(old, modified_ns):
+            return []
+        unmatched = (place for place in self.siblings(old.directory) if place.source is None)
+        located = (self._rotated_names.locate(old.directory, place.name) for place in unmatched)
+        return [location for location in located if location is not None]
+
+    def recall_rotations(self) -> None:
+        """After a start, remember from what names the known files were rotated away."""
+        for file in self._files:
+            self._rotated_names.recall(file)
+
+    def _location(self, directory: Directory, name: str) -> FileLocation:
+        return FileLocation(directory, name, self._globs.source_in(directory, name))
+
+    def _visit(self, path: str, findings: WalkFindings) -> Directory | None:
+        """Look at one announced path; return the directory that must be listed because of it."""
+        parent = self._directories.get(os.path.dirname(path))
+        location = self._location(parent, os.path.basename(path)) if parent is not None else None
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:
+            if location is not None:
+                findings.nameless += [
+                    file for file in location.directory.files if file.name == location.name
+                ]
+            return self._directories.get(path)
+        if not stat.S_ISREG(status.st_mode):
+            return self._directories.get(path) or parent
+        file = self._files.find(status.st_dev, status.st_ino)
+        if file is not None:
+            findings.nameless.append(file)
+            if location is not None and (
+                file.directory is not location.directory or file.name != location.name
+            ):
+                findings.renamed.append((file, location))
+            return None
+        if location is not None and location.source is None:
+            location = self._rotated_names.locate(location.directory, location.name)
+        if location is not None:
+            findings.unknown.append(location)
+        return None
+
+    def _walk(
+        self, directories: Iterable[Directory], findings: WalkFindings, *, full: bool
+    ) -> None:
+        pending = list(self._missing_roots())
+        for directory in directories:
+            pending += self._list_if_changed(directory, findings, full=full)
+        links: list[Directory] = []
+        while pending or links:
+            # Those reached through a symlink come last, so that a directory that also has a direct
+            # path is walked under that one.
+            directory = pending.pop() if pending else links.pop(0)
+            (links if directory.linked and pending else pending).extend(
+                self._list(directory, findings)
+            )
 
     def _missing_roots(self) -> Iterable[Directory]:
-        for root in self.roots:
+        for root in self._globs.roots:
             if root not in self._directories and (
                 directory := self._enter(root, {}, linked=os.path.islink(root))
             ):
                 yield directory
 
-    def _listed_if_changed(
-        self, directory: Directory, findings: Findings, *, full: bool
+    def _list_if_changed(
+        self, directory: Directory, findings: WalkFindings, *, full: bool
     ) -> list[Directory]:
         try:
             status = os.stat(directory.path)
@@ -206,17 +187,16 @@ class Discovery:
         return self._list(directory, findings)
 
     def _enter(self, path: str, inherited: Claims, *, linked: bool) -> Directory | None:
+        """Take a directory into the tree, unless no pattern needs it under this path."""
         try:
             status = os.stat(path)
         except OSError:
             return None
         if not stat.S_ISDIR(status.st_mode) or path in self._hidden:
             return None
-        claims = inherited | {
-            key: pattern.start() for key, pattern in self._patterns.items() if pattern.root == path
-        }
-        carried = self._claimed.setdefault((status.st_dev, status.st_ino), {})
-        others = [other for where, other in carried.items() if where != path]
+        claims = inherited | self._globs.claims_at(path)
+        claimed = self._claimed.setdefault((status.st_dev, status.st_ino), {})
+        others = [other for where, other in claimed.items() if where != path]
         claims = {
             key: positions
             for key, positions in claims.items()
@@ -224,7 +204,7 @@ class Discovery:
         }
         if not claims:
             return None
-        carried[path] = claims
+        claimed[path] = claims
         directory = Directory(path, status.st_dev, status.st_ino, claims, linked=linked)
         if former := self._elsewhere.pop(path, None):
             for file in list(former.files):
@@ -233,7 +213,8 @@ class Discovery:
         self._directories[path] = directory
         return directory
 
-    def _leave(self, directory: Directory, findings: Findings) -> None:
+    def _leave(self, directory: Directory, findings: WalkFindings) -> None:
+        """Drop a directory that is gone, or replaced by another, with all below it."""
         for child in list(directory.children.values()):
             self._leave(child, findings)
         self._directories.pop(directory.path, None)
@@ -246,7 +227,7 @@ class Discovery:
         for file in list(directory.files):
             self._files.move(file, self.directory(directory.path), file.name)
 
-    def _list(self, directory: Directory, findings: Findings) -> list[Directory]:
+    def _list(self, directory: Directory, findings: WalkFindings) -> list[Directory]:
         """List a directory; return the sub-directories that are new."""
         try:
             changed_ns = os.stat(directory.path).st_mtime_ns
@@ -260,27 +241,23 @@ class Discovery:
         seen: set[int] = set()
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                fresh += self._child(directory, entry.name, linked=directory.linked)
+                fresh += self._enter_child(directory, entry.name, linked=directory.linked)
             elif entry.is_symlink():
-                fresh += self._symlink(directory, entry, findings)
+                fresh += self._follow_symlink(directory, entry, findings)
             elif entry.is_file(follow_symlinks=False):
-                seen.add(self._file(directory, entry, findings))
-            elif self._source(directory, entry.name) is not None:
-                findings.odd.append(entry.path)
+                seen.add(self._sort_file(directory, entry, findings))
+            elif self._globs.source_in(directory, entry.name) is not None:
+                findings.not_regular.append(entry.path)
         findings.nameless += [file for file in directory.files if id(file) not in seen]
         directory.changed_ns = -1 if time.time_ns() - changed_ns < _FRESH_NS else changed_ns
         return fresh
 
-    def _child(self, directory: Directory, name: str, *, linked: bool) -> list[Directory]:
-        """Enter a sub-directory; return it when it is new, or newly wanted by a further pattern."""
+    def _enter_child(self, directory: Directory, name: str, *, linked: bool) -> list[Directory]:
+        """Enter a sub-directory; return it if it is new, or if a further pattern needs it."""
         if name in directory.children:
             return []
-        claims: dict[tuple[int, int], Positions] = {}
+        claims = self._globs.claims_below(directory, name)
         path = os.path.join(directory.path, name)
-        for key, positions in directory.claims.items():
-            below = self._patterns[key].descend(positions, name)
-            if below and not self._exclusions[key[0]].cover(path):
-                claims[key] = below
         known = self._directories.get(path)
         child = known or self._enter(path, claims, linked=linked)
         if child is None:
@@ -291,51 +268,43 @@ class Discovery:
         child.claims |= claims
         return [child]
 
-    def _symlink(
-        self, directory: Directory, entry: os.DirEntry[str], findings: Findings
+    def _follow_symlink(
+        self, directory: Directory, entry: os.DirEntry[str], findings: WalkFindings
     ) -> list[Directory]:
         try:
             status = os.stat(entry.path)
         except OSError:
             return []  # dangling, or a loop of links
         if stat.S_ISDIR(status.st_mode):
-            return self._child(directory, entry.name, linked=True)
-        source = self._source(directory, entry.name)
+            return self._enter_child(directory, entry.name, linked=True)
+        source = self._globs.source_in(directory, entry.name)
         if source is None or self._files.find(status.st_dev, status.st_ino) is not None:
             return []
         if not stat.S_ISREG(status.st_mode):
-            findings.odd.append(entry.path)
+            findings.not_regular.append(entry.path)
             return []
         real = os.path.realpath(entry.path)
         findings.unknown.append(
-            Place(self.directory(os.path.dirname(real)), os.path.basename(real), source)
+            FileLocation(self.directory(os.path.dirname(real)), os.path.basename(real), source)
         )
         return []
 
-    def _file(self, directory: Directory, entry: os.DirEntry[str], findings: Findings) -> int:
-        """Sort a regular file in; return the id() of the known file that this is the name of."""
+    def _sort_file(
+        self, directory: Directory, entry: os.DirEntry[str], findings: WalkFindings
+    ) -> int:
+        """Sort a regular file in; return the id() of the known file that still has this name."""
         for file in self._files.with_inode(entry.inode()):
             if file.device == directory.device or file.directory is directory:
                 if file.directory is not directory or file.name != entry.name:
-                    findings.renamed.append((file, Place(directory, entry.name, None)))
+                    findings.renamed.append((file, FileLocation(directory, entry.name, None)))
                     return 0
                 return id(file)
-        source = self._source(directory, entry.name)
-        place = (
-            self.rotated(directory, entry.name)
+        source = self._globs.source_in(directory, entry.name)
+        location = (
+            self._rotated_names.locate(directory, entry.name)
             if source is None
-            else Place(directory, entry.name, source)
+            else FileLocation(directory, entry.name, source)
         )
-        if place is not None:
-            findings.unknown.append(place)
+        if location is not None:
+            findings.unknown.append(location)
         return 0
-
-    def _source(self, directory: Directory, name: str) -> int | None:
-        """Return the first source that wants a file of that name there."""
-        wanted = sorted(
-            key[0]
-            for key, positions in directory.claims.items()
-            if self._patterns[key].accepts(positions, name)
-        )
-        path = os.path.join(directory.path, name) if wanted else ""
-        return next((source for source in wanted if path not in self._exclusions[source]), None)

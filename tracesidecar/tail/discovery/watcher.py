@@ -1,4 +1,7 @@
-"""Change notices of the operating system: they make things faster, never more complete."""
+"""Change notices of the operating system: they make things faster, polling makes them complete.
+
+Importing this module imports watchdog.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,26 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 _EVENTS: list[type[FileSystemEvent]] = [
-    DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileCreatedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent,
-]  # fmt: skip
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
 
 
 class Watcher(FileSystemEventHandler):
-    """Watches directories with all that is below them.
+    """Watches directories with everything below them.
 
-    Where that fails, `is_working` is false and `trouble` says why.
+    If that fails, `is_working` is false and `trouble` says why.
     """
 
     def __init__(
         self, directories: Iterable[str], *, wake: Callable[[], None] | None = None
     ) -> None:
-        """`wake` is called from another thread when something has changed."""
+        """`wake` is called from the observer's thread when something has changed."""
         self._wake = wake
         self._lock = threading.Lock()
         self._dirty: set[str] = set()
@@ -43,15 +52,15 @@ class Watcher(FileSystemEventHandler):
         self._watched: dict[str, tuple[int, ObservedWatch]] = {}
         self._directories = list(directories)
         self.trouble = ""
-        # A directory that fills while it is being watched; watchdog says so in a thousand words and
-        # goes on rightly.
+        # A directory that fills while it is being added: watchdog warns at length, and then watches
+        # it correctly.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         self._observer.start()
         self.renew()
 
     @property
     def is_working(self) -> bool:
-        """Tell whether every directory that is there is watched."""
+        """Tell whether every directory that exists is watched."""
         return (
             not self.trouble
             and self._observer.is_alive()
@@ -66,7 +75,7 @@ class Watcher(FileSystemEventHandler):
         return dirty
 
     def renew(self) -> None:
-        """Watch directories that have appeared, or been replaced, since."""
+        """Watch the directories that have appeared, or were replaced, since the last call."""
         for path in self._directories:
             try:
                 inode = os.stat(path).st_ino
@@ -87,7 +96,7 @@ class Watcher(FileSystemEventHandler):
         self._observer.join()
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Note what a notice is about. Called in the observer's thread."""
+        """Note the paths of a notice. Called in the observer's thread."""
         paths = {os.fsdecode(path) for path in (event.src_path, event.dest_path) if path}
         with self._lock:
             is_news = not self._dirty

@@ -1,5 +1,6 @@
-"""Where a chunk ends: at the line that begins beyond the next MiB of the grid, long lines measured
-before they are held.
+"""Where a chunk ends: with the last line that begins before the next whole MiB of the file.
+
+Long lines are measured before they are taken into memory.
 """
 
 from __future__ import annotations
@@ -8,24 +9,25 @@ import hashlib
 from dataclasses import dataclass, field
 
 from tracesidecar.model import CHUNK_BYTES
-from tracesidecar.tail.fingerprint import Source
+from tracesidecar.tail.fingerprint import ByteSource
 
 LOOKAHEAD_BYTES = 64 * 1024
-"""How far beyond the grid line the newline of a chunk's last line is looked for before that line
-gets a chunk of its own.
+"""How far beyond the grid line the end of a chunk's last line is looked for; a longer line gets a
+chunk of its own.
 """
 
-
 LONGEST_OPEN_BYTES = CHUNK_BYTES // 4
-"""A chunk that begins so near to the grid line goes on to the next one: a streamed message may lie
-across the line, and is not cut there.
+"""A chunk that begins this near to a grid line goes on to the next one, so that a streamed message
+that lies across the line is not split there.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSpan:
-    """[start, end) holds whole lines; `data` is empty where the one line in it is longer than
-    allowed, and `digest` is then the line's.
+    """Whole lines up to `end`.
+
+    If its one line is longer than allowed, `data` is empty and `digest` is the line's. `torn`: the
+    last line has no newline.
     """
 
     end: int
@@ -41,10 +43,10 @@ class _Measure:
 
 
 class Chunker:
-    """Cuts files into chunks.
+    """Divides files into chunks.
 
-    Remembers how far a line without an end has been measured, so that waiting for its newline costs
-    nothing.
+    It remembers how far a line without an end has been measured, so that waiting for its newline
+    costs nothing.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -52,9 +54,9 @@ class Chunker:
         self._measures: dict[int, dict[int, _Measure]] = {}
 
     def cut(
-        self, source: Source, segment: int, start: int, *, max_line: int, final: bool
+        self, source: ByteSource, segment: int, start: int, *, max_line: int, final: bool
     ) -> ChunkSpan | None:
-        """Return the chunk at `start`, or None when nothing whole is there now."""
+        """Return the chunk at `start`, or None if no whole line is there now."""
         if start in self._measures.get(segment, ()):
             return self._long(source, segment, start, max_line=max_line, final=final)
         to_grid = CHUNK_BYTES - start % CHUNK_BYTES
@@ -72,11 +74,11 @@ class Chunker:
         return self._long(source, segment, start, max_line=max_line, final=final)
 
     def forget(self, segment: int) -> None:
-        """Drop what is remembered of a segment."""
+        """Forget how far the lines of a segment were measured."""
         self._measures.pop(segment, None)
 
     def _long(
-        self, source: Source, segment: int, start: int, *, max_line: int, final: bool
+        self, source: ByteSource, segment: int, start: int, *, max_line: int, final: bool
     ) -> ChunkSpan | None:
         measures = self._measures.setdefault(segment, {})
         measure = measures.setdefault(
@@ -98,13 +100,13 @@ class Chunker:
 
 
 def _end_of_lines(data: bytes, to_grid: int) -> int:
-    """Return the end of the last line that begins before the grid line and is whole."""
+    """Return the end of the last whole line that begins before the grid line."""
     across = data.find(b"\n", to_grid - 1)
     return (across if across >= 0 else data.rfind(b"\n")) + 1
 
 
 def _within(data: bytes, end: int, max_line: int) -> int:
-    """Return where the first line that is longer than allowed begins, or `end`."""
+    """Return where the first line that is longer than allowed begins, `end` if there is none."""
     start = 0
     while end - start > max_line:
         newline = data.rfind(b"\n", start, min(end, start + max_line + 1))

@@ -1,5 +1,6 @@
-"""A `.gz` or `.zst` file, read at decompressed offsets by a decompressor that stays open and goes
-forward.
+"""A `.gz` or `.zst` file, read at decompressed offsets.
+
+The decompressor stays open and only goes forward.
 """
 
 from __future__ import annotations
@@ -15,16 +16,14 @@ from tracesidecar.model import CHUNK_BYTES, Compression
 
 BOMB_BYTES = 256 << 20
 BOMB_RATIO = 500
-"""A stream that gives more than this many bytes a byte, beyond `BOMB_BYTES`, is not a trace."""
+"""A stream that expands more than this many times, beyond `BOMB_BYTES`, is not a trace."""
 
 _INPUT_BYTES = 64 * 1024
 _OUTPUT_BYTES = 256 * 1024
 _ZSTANDARD_INPUT_BYTES = 1024
-"""Its decompressor has no limit of output; the most that a KiB can hold is 32 MiB."""
+"""Its decompressor does not limit its output; the most that a KiB can hold is 32 MiB."""
 
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
-Trouble = Literal["corrupt", "bomb"]
 
 
 def compression_of(name: str, beginning: bytes) -> Compression:
@@ -39,16 +38,16 @@ def compression_of(name: str, beginning: bytes) -> Compression:
 class ArchiveError(Exception):
     """The stream cannot be decompressed further: it is damaged, or a bomb."""
 
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
+    def __init__(self, reason: Literal["corrupt", "bomb"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ArchiveFile:
-    """Reads forward and keeps what was asked to be kept; a step back beyond that begins again."""
+    """Reads forward and keeps a window; a step back beyond it decompresses from the beginning."""
 
     def __init__(self, descriptor: int, compression: Compression, *, window: int) -> None:
-        """`window` is the most that is kept, in bytes."""
+        """`window` is the most that is kept, in decompressed bytes."""
         self._descriptor = descriptor
         self._compression: Compression = compression
         self._window = window
@@ -62,18 +61,16 @@ class ArchiveFile:
 
     @property
     def start(self) -> int:
-        """Return the lowest offset that can be read without beginning again."""
+        """Return the lowest offset that can be read without decompressing from the beginning."""
         return self._start
 
     def keep_from(self, offset: int) -> None:
-        """Keep what is read from that offset on, and nothing before it."""
+        """Keep what is read from an offset on, and nothing before it."""
         self._floor = offset
         self._trim(offset)
 
     def pread(self, length: int, offset: int) -> bytes:
-        """Return up to `length` decompressed bytes at `offset`; fewer only where the file ends, for
-        now.
-        """
+        """Return up to `length` decompressed bytes; fewer only where the file ends for now."""
         if offset < self._start:
             self._restart()
         while self._start + len(self._held) < offset + length and (data := self._stream.inflate()):
@@ -83,7 +80,7 @@ class ArchiveFile:
         return bytes(self._held[begin : begin + length]) if begin < len(self._held) else b""
 
     def size(self) -> int:
-        """Return how many decompressed bytes are known of."""
+        """Return how many decompressed bytes are known."""
         return self._start + len(self._held)
 
     def _trim(self, offset: int) -> None:
@@ -101,7 +98,7 @@ class ArchiveFile:
 class _Stream:
     """The decompressed bytes of all members or frames of a file, one after the other.
 
-    A file that ends too early may grow: it is asked again.
+    A file that ends too early may still grow, and is read again then.
     """
 
     def __init__(self, descriptor: int, compression: Compression) -> None:
@@ -114,7 +111,7 @@ class _Stream:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the last member has ended where the file ends."""
+        """Tell whether the last member ends where the file ends."""
         return (
             bool(self._member.eof)
             and not self._pending
@@ -122,15 +119,14 @@ class _Stream:
         )
 
     def inflate(self) -> bytes:
-        """Return some bytes more, b"" when there are none for now."""
+        """Return some more bytes, b"" if there are none for now."""
         while True:
             if not self._pending:
                 self._pending = os.pread(self._descriptor, _INPUT_BYTES, self._offset)
                 self._offset += len(self._pending)
             if self._member.eof:
-                self._pending = self._pending.lstrip(
-                    b"\0"
-                )  # padding, as tape and block tools leave it
+                # tools that write to tapes or in blocks pad with zeros
+                self._pending = self._pending.lstrip(b"\0")
                 self._member = self._begin() if self._pending else self._member
             if not self._pending:
                 return b""
@@ -155,7 +151,7 @@ class _Stream:
             else:
                 data = self._member.decompress(self._pending[:_ZSTANDARD_INPUT_BYTES])
                 rest = self._pending[_ZSTANDARD_INPUT_BYTES:]
-        except (IsalError, zstandard.ZstdError) as error:  # type: ignore[misc]  # its stub forgets the base class
+        except (IsalError, zstandard.ZstdError) as error:  # type: ignore[misc]  # the stub has no base class
             raise ArchiveError("corrupt") from error
         self._pending = (
             self._member.unused_data + (b"" if self._is_gzip else rest)

@@ -1,4 +1,4 @@
-"""Open files, as many as the process may have, the least recently used closed first."""
+"""Open files, as many as the process may have; the least recently used are closed first."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def descriptor_limit() -> int:
 
 
 def open_regular(path: str) -> int:
-    """Open a regular file for reading; OSError for anything else.
+    """Open a regular file for reading; raise OSError for anything else.
 
-    Never waits for the other end of a FIFO.
+    A FIFO is never waited for.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -34,11 +34,14 @@ def open_regular(path: str) -> int:
 
 
 class Descriptors:
-    """Descriptors by segment. `may_close` says of a segment whether it could be opened again."""
+    """Descriptors by segment, up to a limit."""
 
     def __init__(
         self, limit: int, may_close: Callable[[int], bool], closed: Callable[[int], None]
     ) -> None:
+        """`may_close` tells of a segment whether it could be opened again; `closed` is called
+        before its descriptor is closed.
+        """
         self._limit = limit
         self._may_close = may_close
         self._closed = closed
@@ -48,15 +51,16 @@ class Descriptors:
         return segment in self._open
 
     def get(self, segment: int) -> int | None:
-        """Return the segment's descriptor when it is open."""
+        """Return the segment's descriptor if it is open."""
         descriptor = self._open.get(segment)
         if descriptor is not None:
             self._open.move_to_end(segment)
         return descriptor
 
     def open(self, path: str) -> int:
-        """Open a file for the caller to `keep` or close, making room where the process has no
-        descriptor left.
+        """Open a file, for the caller to `keep` or close.
+
+        If the process has no descriptor left, another file is closed.
         """
         while True:
             try:

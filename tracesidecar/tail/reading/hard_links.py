@@ -1,4 +1,4 @@
-"""Hard links that keep unfinished files alive when their names are removed."""
+"""Hard links that keep unfinished files readable when their names are removed."""
 
 from __future__ import annotations
 
@@ -10,68 +10,73 @@ _LINK = re.compile(r"segment-([0-9]+)")
 
 
 class HardLinks:
-    """One hard link a segment, in the state directory or in the source's `hold_directory`.
+    """At most one hard link a segment, in the state directory or in a source's `hold_directory`.
 
-    Where owner or mount forbid links, that is remembered.
+    Links need one mount, and (with Linux's fs.protected_hardlinks) a file of our own or root. Where
+    one was refused, no further one is tried for the same device and owner.
     """
 
-    def __init__(self, directories: Iterable[str]) -> None:
-        """Take over the links that earlier runs left; directories are made where they are missing."""
+    def __init__(self, directory: str, others: Iterable[str] = ()) -> None:
+        """Make the directories that are missing, and take over the links of earlier runs."""
+        self._directory = directory
         self._paths: dict[int, str] = {}
         self._refused: set[tuple[str, int, int]] = set()
-        for directory in directories:
+        for place in (directory, *others):
             try:
-                os.makedirs(directory, mode=0o700, exist_ok=True)
-                names = os.listdir(directory)
+                os.makedirs(place, mode=0o700, exist_ok=True)
+                names = os.listdir(place)
             except OSError:
-                continue  # no links there then: `link` finds that out for itself
+                continue  # no links are possible there: `link` will find out
             for name in names:
                 if match := _LINK.fullmatch(name):
-                    self._paths[int(match.group(1))] = os.path.join(directory, name)
+                    self._paths[int(match.group(1))] = os.path.join(place, name)
 
     def path(self, segment: int) -> str | None:
         """Return the segment's link."""
         return self._paths.get(segment)
 
     def segments(self) -> list[int]:
-        """Return the segments that have one."""
+        """Return the segments that have a link."""
         return list(self._paths)
 
-    def link(self, segment: int, path: str, directory: str, status: os.stat_result) -> bool:
-        """Link the file of that status, found under `path`; False where this cannot be done."""
-        place = (directory, status.st_dev, status.st_uid)
-        if segment in self._paths or place in self._refused:
+    def link(self, segment: int, path: str, directory: str | None, status: os.stat_result) -> bool:
+        """Link the file of that status, found under `path`, unless it has a link already.
+
+        `directory` is where, None for the state directory's. Return whether the segment has a link.
+        """
+        if segment in self._paths or self.is_refused(directory, status):
             return segment in self._paths
-        target = os.path.join(directory, f"segment-{segment}")
+        target = os.path.join(directory or self._directory, f"segment-{segment}")
         try:
             os.link(path, target)
         except FileNotFoundError:
             return False
         except OSError:
-            self._refused.add(place)
+            self._refused.add(self._terms(directory, status))
             return False
         self._paths[segment] = target
         linked = os.lstat(target)
         if (linked.st_dev, linked.st_ino) != (status.st_dev, status.st_ino):
-            self.release(segment)  # another file took the name meanwhile, or it is a symlink
+            self.remove(segment)  # another file took the name meanwhile, or it is a symlink
             return False
         return True
 
-    def is_refused(self, directory: str, status: os.stat_result) -> bool:
-        """Tell whether such files cannot be linked there: another mount, another owner (Linux's
-        fs.protected_hardlinks), or a file system without hard links.
-        """
-        return (directory, status.st_dev, status.st_uid) in self._refused
+    def is_refused(self, directory: str | None, status: os.stat_result) -> bool:
+        """Tell whether a link of such a file (device, owner) was refused there."""
+        return self._terms(directory, status) in self._refused
 
-    def release(self, segment: int) -> bool:
-        """Remove the segment's link; False when there was none."""
+    def remove(self, segment: int) -> bool:
+        """Remove the segment's link; return False if there was none."""
         path = self._paths.pop(segment, None)
         if path is None:
             return False
         if not self._paths:
-            self._paths.clear()  # gives back the table
+            self._paths.clear()  # gives back the memory of the table
         try:
             os.unlink(path)
         except FileNotFoundError:
             return False
         return True
+
+    def _terms(self, directory: str | None, status: os.stat_result) -> tuple[str, int, int]:
+        return (directory or self._directory, status.st_dev, status.st_uid)

@@ -1,95 +1,134 @@
-"""How a segment's bytes are reached: by a kept descriptor, by its name, or by its held link; and
-what protects it from deletion.
+"""How a segment's bytes are reached: by a kept descriptor, its name, or its hard link.
+
+And what protects them from deletion.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
-from tracesidecar.model import CHUNK_BYTES
+from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
 from tracesidecar.tail.file_table import File, FileTable
-from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.compressed import ArchiveFile
+from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
 from tracesidecar.tail.reading.hard_links import HardLinks
-from tracesidecar.tail.reading.plain import PlainFile
-from tracesidecar.tail.segments import Protection
-
-Opened = PlainFile | ArchiveFile
+from tracesidecar.tail.segments import Protection, SegmentState
 
 _WINDOW_BYTES = 4 * CHUNK_BYTES
 _ARCHIVES = 3
-"""How many places of one archive are kept open, for sinks that are apart."""
+"""How many positions of one archive are kept open, for sinks that are apart."""
+
+
+class PlainFile:
+    """An uncompressed file, read through a descriptor that `OpenFiles` owns."""
+
+    is_complete = False
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Return up to `length` bytes at `offset`; fewer only at the end of the file."""
+        data = os.pread(self._descriptor, length, offset)
+        if len(data) == length or not data:
+            return data
+        parts = [data]  # one pread gives at most 2 GiB, and less after a signal
+        have = len(data)
+        while have < length and (data := os.pread(self._descriptor, length - have, offset + have)):
+            parts.append(data)
+            have += len(data)
+        return b"".join(parts)
+
+    def size(self) -> int:
+        """Return how long the file is now."""
+        return os.fstat(self._descriptor).st_size
+
+
+OpenedFile = PlainFile | ArchiveFile
 
 
 class OpenFiles:
-    """Opens segments and holds them."""
+    """Opens the files of segments and pins them: with a hard link, or else by staying open."""
 
-    def __init__(
-        self, sources: Sequence[SourceOptions], files: FileTable, *, held_directory: str
-    ) -> None:
-        self._sources = sources
+    def __init__(self, files: FileTable, hard_links: HardLinks) -> None:
         self._files = files
-        self._held_directory = held_directory
+        self._hard_links = hard_links
         self._archives: dict[int, list[ArchiveFile]] = {}
-        self.held = HardLinks(
-            [
-                held_directory,
-                *(source.hold_directory for source in sources if source.hold_directory),
-            ]
-        )
-        self.descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._closed)
-        self.retained: frozenset[int] = frozenset()
+        self._descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._note_closed)
+        self._retained: frozenset[int] = frozenset()
         self._touched: set[int] = set()
 
-    def open(self, file: File, offset: int = 0) -> Opened | None:
-        """Return the bytes of a segment, to be read from about `offset` on; None when no way to
-        this very inode is left.
+    # ---- reading
+
+    def open(self, file: File, offset: int = 0) -> OpenedFile | None:
+        """Return the bytes of a segment, to be read from about `offset` on.
+
+        None if no way to this very inode is left.
         """
         descriptor = self.descriptor(file)
         if descriptor is None:
             return None
-        return (
-            PlainFile(descriptor)
-            if file.compression == "none"
-            else self._archive(file, descriptor, offset)
-        )
+        if file.compression == "none":
+            return PlainFile(descriptor)
+        return self._archive(file, descriptor, offset)
+
+    def reopen(self, file: File) -> OpenedFile | None:
+        """Return the bytes of a segment, without anything remembered of what an archive held."""
+        self._archives.pop(file.id, None)
+        return self.open(file)
+
+    def open_new(self, file: File) -> tuple[OpenedFile, os.stat_result] | None:
+        """Open a new file by its name, and note its stat and its compression.
+
+        Return None if the name is gone, or is another file's by now. Raise OSError if the file
+        cannot be opened.
+        """
+        try:
+            descriptor = self._descriptors.open(file.path)
+        except FileNotFoundError:
+            return None
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != (file.device, file.inode):
+            os.close(descriptor)
+            return None
+        self._keep(file, descriptor)
+        file.observe(status)
+        file.note_compression(compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0)))
+        opened = self.reopen(file)
+        return None if opened is None else (opened, status)
 
     def descriptor(self, file: File) -> int | None:
-        """Return a descriptor of a segment's very inode."""
-        kept = self.descriptors.get(file.id)
+        """Return a descriptor of a segment's very inode, opening it if necessary."""
+        kept = self._descriptors.get(file.id)
         if kept is not None:
             return kept
-        name = (
-            None if file.state == "deleted" else file.path
-        )  # the inode may be reused under the same name once nothing holds it
-        for path in (name, self.held.path(file.id)):
+        # Once a file is deleted and closed, its inode may be another file's under the same name.
+        name = None if file.state is SegmentState.DELETED else file.path
+        for path in (name, self._hard_links.path(file.id)):
             descriptor = self._open_same(file, path) if path else None
             if descriptor is not None:
-                self.adopt(file, descriptor)
+                self._keep(file, descriptor)
                 return descriptor
         return None
 
-    def adopt(self, file: File, descriptor: int) -> None:
-        """Keep a descriptor of this very inode that the caller has opened."""
-        self.descriptors.keep(file.id, descriptor)
-        self._touched.add(file.id)
+    def status(self, file: File) -> os.stat_result | None:
+        """Return the stat of a segment's open file, None if it is not open."""
+        descriptor = self._descriptors.get(file.id)
+        return None if descriptor is None else os.fstat(descriptor)
 
-    def anew(self, file: File) -> Opened | None:
-        """Return the bytes with nothing remembered of what an archive held."""
-        self._drop_archives(file.id)
-        return self.open(file)
-
-    def names(self, file: File, status: os.stat_result) -> int:
-        """Return how many names the file has beside our link."""
-        return status.st_nlink - (self.held.path(file.id) is not None)
+    def link_count(self, file: File) -> int | None:
+        """Return how many names a file has beside our own link, None if it cannot be opened."""
+        descriptor = self.descriptor(file)
+        if descriptor is None:
+            return None
+        return os.fstat(descriptor).st_nlink - (self._hard_links.path(file.id) is not None)
 
     def current_path(self, file: File) -> str | None:
-        """Return the name that the kernel knows an open file by, where that is this very file
-        (Linux).
+        """Return the name by which the kernel (Linux) knows an open file, if it still is its name.
+
+        A file that was renamed while it was open is found by this, wherever it went.
         """
-        descriptor = self.descriptors.get(file.id)
+        descriptor = self._descriptors.get(file.id)
         if descriptor is None:
             return None
         try:
@@ -97,81 +136,96 @@ class OpenFiles:
             status = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
-        is_same = (status.st_dev, status.st_ino) == (
-            file.device,
-            file.inode,
-        ) and path != self.held.path(file.id)
-        return path if is_same else None
+        is_same = (status.st_dev, status.st_ino) == (file.device, file.inode)
+        return path if is_same and path != self._hard_links.path(file.id) else None
 
-    def protect(self, file: File, status: os.stat_result) -> None:
-        """Link an unfinished file where that is possible; otherwise its descriptor is all there is."""
-        if file.state != "live":
+    # ---- protecting
+
+    def pin(self, file: File) -> None:
+        """Link a file that is not finished, if possible; otherwise it is only kept open."""
+        descriptor = self.descriptor(file) if file.state is SegmentState.LIVE else None
+        if descriptor is None:
             return
-        can_link = self.held.link(file.id, file.path, self._hold_directory(file), status)
+        status = os.fstat(descriptor)
+        directory = self._files.options(file).hold_directory
+        can_link = self._hard_links.link(file.id, file.path, directory, status)
         if can_link:
-            self._forgive(file)
-        if can_link or self.held.is_refused(self._hold_directory(file), status):
-            file.can_link = can_link
+            self._accept_ctime(file)
+        if can_link or self._hard_links.is_refused(directory, status):
+            file.note_link(is_made=can_link)
         self._touched.add(file.id)
 
-    def release(self, file: File) -> None:
+    def unpin(self, file: File) -> None:
         """Remove the link of a file that is finished for now, unless it is retained."""
-        if file.id not in self.retained and self.held.release(file.id):
+        if file.id not in self._retained and self._hard_links.remove(file.id):
             self._touched.add(file.id)
-            self._forgive(file)
+            self._accept_ctime(file)
+
+    def retain(self, segments: frozenset[int]) -> frozenset[int]:
+        """Keep the links of these segments, finished or not; return which were retained before."""
+        before, self._retained = self._retained, segments
+        return before
+
+    def is_retained(self, file: File) -> bool:
+        """Tell whether a file's link is kept even if the file is finished."""
+        return file.id in self._retained
 
     def outlasts_its_name(self, file: File) -> bool:
-        """Tell whether a finished file without a name is kept all the same: it is retained, and a
-        link holds it.
-        """
-        return file.id in self.retained and self.held.path(file.id) is not None
+        """Tell whether a file stays readable without a name: it is retained, and has a link."""
+        return file.id in self._retained and self._hard_links.path(file.id) is not None
 
-    def let_go(self, file: File) -> None:
-        """Close and unlink: nothing more will be read of this inode."""
-        self.descriptors.close(file.id)
-        self.held.release(file.id)
+    def release(self, file: File) -> None:
+        """Close a file and remove its link: nothing more will be read of this inode."""
+        self._descriptors.close(file.id)
+        self._hard_links.remove(file.id)
         self._touched.add(file.id)
 
+    def remove_stray_links(self) -> None:
+        """Remove the links of segments that are no longer known."""
+        for segment in self._hard_links.segments():
+            if segment not in self._files:
+                self._hard_links.remove(segment)
+
     def protection(self, file: File) -> Protection:
-        """Say what keeps the file readable when its name is removed."""
-        if self.held.path(file.id) is not None:
+        """Return what keeps the file readable when its name is removed."""
+        if self._hard_links.path(file.id) is not None:
             return "link"
-        return "descriptor" if file.id in self.descriptors else "none"
+        return "descriptor" if file.id in self._descriptors else "none"
 
     def newly_protected(self) -> list[File]:
-        """Return the files whose protection is no longer what the journal says, of those that were
-        opened, closed, linked or released since the last call.
+        """Return the files whose protection is no longer what the journal says.
+
+        They are among those that were opened, closed, linked or released since the last call.
         """
         touched, self._touched = self._touched, set()
         files = [file for file in map(self._files.get, touched) if file is not None]
         return [file for file in files if self.protection(file) != file.recorded_protection]
 
     def close(self) -> None:
-        """Close all files; the links stay."""
-        self.descriptors.close_all()
+        """Close all files; the links stay for the next run."""
+        self._descriptors.close_all()
 
-    def _hold_directory(self, file: File) -> str:
-        return self._sources[file.source].hold_directory or self._held_directory
+    def _keep(self, file: File, descriptor: int) -> None:
+        self._descriptors.keep(file.id, descriptor)
+        self._touched.add(file.id)
 
-    def _forgive(self, file: File) -> None:
-        """Take over the ctime that our own link or unlink gave the file, if nothing else happened
-        to it.
-        """
+    def _accept_ctime(self, file: File) -> None:
+        """Take over the ctime that our own link or unlink gave a file, if nothing else changed."""
         try:
             status = os.stat(file.path)
         except OSError:
             return
-        same = (status.st_ino, status.st_size, status.st_mtime_ns) == (
+        is_unchanged = (status.st_ino, status.st_size, status.st_mtime_ns) == (
             file.inode,
             file.size,
             file.modified_ns,
         )
-        if same and file.changed_ns >= 0:
-            file.changed_ns = status.st_ctime_ns
+        if is_unchanged and file.changed_ns >= 0:
+            file.accept_change(status.st_ctime_ns)
 
     def _open_same(self, file: File, path: str) -> int | None:
         try:
-            descriptor = self.descriptors.open(path)
+            descriptor = self._descriptors.open(path)
         except OSError:
             return None
         status = os.fstat(descriptor)
@@ -181,31 +235,26 @@ class OpenFiles:
         return None
 
     def _archive(self, file: File, descriptor: int, offset: int) -> ArchiveFile:
+        """Return the archive's reader that is nearest before `offset`, or a new one."""
         archives = self._archives.setdefault(file.id, [])
         near = [archive for archive in archives if archive.start <= offset]
         archive = max(near, key=lambda found: found.start, default=None)
         if archive is None or (archive.start == 0 and archive.size() > _WINDOW_BYTES):
-            archive = ArchiveFile(
-                descriptor,
-                file.compression,
-                window=self._sources[file.source].max_line + _WINDOW_BYTES,
-            )
+            window = self._files.options(file).max_line + _WINDOW_BYTES
+            archive = ArchiveFile(descriptor, file.compression, window=window)
         else:
             archives.remove(archive)
         archives.append(archive)
         del archives[:-_ARCHIVES]
         return archive
 
-    def _closed(self, segment: int) -> None:
-        self._drop_archives(segment)
-        self._touched.add(segment)
-
-    def _drop_archives(self, segment: int) -> None:
+    def _note_closed(self, segment: int) -> None:
         self._archives.pop(segment, None)
+        self._touched.add(segment)
 
     def _can_reopen(self, segment: int) -> bool:
         file = self._files.get(segment)
-        if file is None or self.held.path(segment) is not None:
+        if file is None or self._hard_links.path(segment) is not None:
             return True
         try:
             status = os.stat(file.path)

@@ -1,22 +1,25 @@
-"""Whether a new file is a segment of its own, or goes on where another one ended: copies,
-compressed copies, restored files.
+"""Whether a new file continues a segment that lost its file.
+
+It may be a copy, a compressed copy, or a restored file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from tracesidecar.model import TAIL_BYTES
+from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
-from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.open_files import Opened, OpenFiles
+from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
+from tracesidecar.tail.segments import SegmentState
 
 _INDEX_SECONDS = 30.0
-"""How long the index of all beginnings serves; files that have changed since have one of their own.
+"""How long the index of all first bytes is used; files that changed since have an index of their
+own.
 """
 
 _SEPARATOR = re.compile(r"[.\-_~]")
@@ -31,9 +34,10 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """A new file that may be a copy of `original` in progress: it held `size` bytes, all the
-    original's, when it last grew.
+class CopyInProgress:
+    """A new file that may be becoming a copy of the segment `original`.
+
+    When it last grew it held `size` bytes, and all of them were the original's.
     """
 
     file: File
@@ -43,125 +47,128 @@ class Wait:
 
 
 class Continuations:
-    """Knows the orphans and the waiting files, and compares."""
+    """Knows the orphans and the possible copies, and compares new files with them."""
 
     def __init__(
         self,
-        sources: Sequence[SourceOptions],
         files: FileTable,
-        access: OpenFiles,
-        identity: Fingerprinter,
-        restless: Mapping[int, File],
+        open_files: OpenFiles,
+        fingerprinter: Fingerprinter,
+        schedule: PollSchedule,
     ) -> None:
-        """`restless` are the files that change, or have lately: where an original that is being
-        copied is sure to be.
-        """
-        self._sources = sources
+        """The schedule knows the files that change: an original that is being copied is one."""
         self._files = files
-        self._access = access
-        self._identity = identity
-        self._restless = restless
+        self._open_files = open_files
+        self._fingerprinter = fingerprinter
+        self._schedule = schedule
         self._index: _PrefixIndex | None = None
         self._recent: _PrefixIndex | None = None
         self._indexed_at = 0.0
-        self.orphans: dict[int, Orphan] = {}
-        self.waiting: dict[int, Wait] = {}
+        self._now = 0.0
+        self._orphans: dict[int, Orphan] = {}
+        self._copies: dict[int, CopyInProgress] = {}
 
-    def begin_turn(self, now: float) -> None:
-        """Forget what was only true of the last turn."""
+    @property
+    def orphans(self) -> Sequence[File]:
+        """Return the files of all orphans."""
+        return [orphan.file for orphan in self._orphans.values()]
+
+    @property
+    def deleted(self) -> Sequence[File]:
+        """Return the orphans that are read without a name."""
+        return [file for file in self.orphans if file.state is SegmentState.DELETED]
+
+    @property
+    def waiting(self) -> Sequence[File]:
+        """Return the new files that may be copies in progress."""
+        return [copy.file for copy in self._copies.values()]
+
+    def begin_scan(self, now: float) -> None:
+        """Take the time of a scan, and forget what was only true of the last one."""
+        self._now = now
         self._recent = None
         if now - self._indexed_at >= _INDEX_SECONDS:
             self._index, self._indexed_at = None, now
 
     def forget(self, file: File) -> None:
         """Forget a file."""
-        self.orphans.pop(file.id, None)
-        self.waiting.pop(file.id, None)
+        self._orphans.pop(file.id, None)
+        self._copies.pop(file.id, None)
 
-    def orphan(self, file: File, now: float) -> None:
-        """Look for an heir of this file from now on."""
-        self.orphans.setdefault(file.id, Orphan(file, now))
+    def orphan(self, file: File) -> None:
+        """Look for a continuation of this file from now on."""
+        self._orphans.setdefault(file.id, Orphan(file, self._now))
 
-    def grace(self, file: File) -> float:
-        """Return how long a copy of the file, or its end, is waited for, in seconds."""
-        return float(self._sources[file.source].copy_grace)
-
-    def expired(self, now: float) -> list[File]:
-        """Return the orphans that no heir was found for in time."""
+    def expired(self) -> list[File]:
+        """Return the orphans of which no continuation was found in time."""
         return [
             orphan.file
-            for orphan in self.orphans.values()
-            if now - orphan.since >= self.grace(orphan.file)
+            for orphan in self._orphans.values()
+            if self._now - orphan.since >= self._copy_grace(orphan.file)
         ]
 
-    def match(self, candidate: Opened, head: bytes) -> File | None:
+    def continued_by(self, candidate: OpenedFile, head: bytes) -> File | None:
         """Return the orphan that goes on in this file: the one with the most in common."""
         digests: dict[int, bytes] = {}
         found: list[File] = []
-        for orphan in self.orphans.values():
-            file = orphan.file
+        for file in self.orphans:
             length = file.prefix_length
             if not length or length > len(head):
                 continue
             digest = digests.get(length) or digests.setdefault(
-                length, self._identity.digest(head[:length])
+                length, self._fingerprinter.digest(head[:length])
             )
-            if digest == file.prefix_digest and self._goes_on(file, candidate):
+            if digest == file.prefix_digest and self._continues(file, candidate):
                 found.append(file)
         return max(found, key=lambda file: file.reach_offset, default=None)
 
-    def original(self, file: File, candidate: Opened, head: bytes) -> File | None:
-        """Return the live file that this one may be becoming a copy of."""
-        former = self.waiting.get(file.id)
+    def original_of(self, file: File, candidate: OpenedFile, head: bytes) -> File | None:
+        """Return the live file of which this one may be becoming a copy."""
+        former = self._copies.get(file.id)
         if former is not None:
             known = self._files.get(former.original)
-            return (
-                known
-                if known is not None
-                and known.state == "live"
-                and self._copies(file, candidate, known)
-                else None
-            )
+            if known is not None and self._is_copy(file, candidate, known):
+                return known
+            return None
         if self._index is None:
-            self._index = _PrefixIndex(self._files, self._identity)
+            self._index = _PrefixIndex(self._files, self._fingerprinter)
         if self._recent is None:
-            self._recent = _PrefixIndex(self._restless.values(), self._identity)
-        alike = chain(self._recent.alike(file, head), self._index.alike(file, head))
-        return next(
-            (
-                known
-                for known in alike
-                if known.state == "live" and self._copies(file, candidate, known)
-            ),
-            None,
-        )
+            self._recent = _PrefixIndex(self._schedule.restless_files(), self._fingerprinter)
+        similar = chain(self._recent.similar(file, head), self._index.similar(file, head))
+        return next((known for known in similar if self._is_copy(file, candidate, known)), None)
 
-    def wait(self, file: File, original: File, size: int, now: float) -> bool:
-        """Let a possible copy wait; False when it has waited long enough."""
-        former = self.waiting.get(file.id)
+    def wait(self, file: File, original: File, size: int) -> bool:
+        """Let a possible copy wait; return False if it has not grown for long enough."""
+        former = self._copies.get(file.id)
         if former is None or former.size != size:
-            self.waiting[file.id] = Wait(file, original.id, size, now)
+            self._copies[file.id] = CopyInProgress(file, original.id, size, self._now)
             return True
-        return now - former.since < self.grace(file)
+        return self._now - former.since < self._copy_grace(file)
 
     def is_spent(self, file: File, size: int) -> bool:
-        """Tell whether this was seen to be a copy of a file that has since ended and that had been
-        read as far as the copy goes.
+        """Tell whether a file holds nothing new.
+
+        It was seen to be a copy of a file that has ended since, and that had been read as far as
+        the copy goes.
         """
-        wait = self.waiting.get(file.id)
-        if wait is None or wait.size != size or wait.original not in self.orphans:
+        copy = self._copies.get(file.id)
+        if copy is None or copy.size != size or copy.original not in self._orphans:
             return False
-        return self.orphans[wait.original].file.reach_offset >= size
+        return self._orphans[copy.original].file.reach_offset >= size
 
-    def _goes_on(self, file: File, candidate: Opened) -> bool:
+    def _copy_grace(self, file: File) -> float:
+        return float(self._files.options(file).copy_grace)
+
+    def _continues(self, file: File, candidate: OpenedFile) -> bool:
         place = file.reach
-        if file.state == "deleted":  # what is left of it can be read: the heir must have all of it
-            rest = self._access.open(file)
-            place = place if rest is None else self._identity.checkpoint(rest, file.length)
-        return self._identity.stands_at(candidate, place)
+        if file.state is SegmentState.DELETED:
+            # The file can still be read, so its continuation must have all of it.
+            rest = self._open_files.open(file)
+            place = place if rest is None else self._fingerprinter.checkpoint(rest, file.length)
+        return self._fingerprinter.matches(candidate, place)
 
-    def _copies(self, file: File, candidate: Opened, original: File) -> bool:
-        source = self._access.open(original)
+    def _is_copy(self, file: File, candidate: OpenedFile, original: File) -> bool:
+        source = self._open_files.open(original) if original.state is SegmentState.LIVE else None
         if source is None or not _begin_alike(source, candidate):
             return False
         if file.compression != "none" or original.compression != "none":
@@ -173,7 +180,7 @@ class Continuations:
         )
 
 
-def _begin_alike(one: Opened, other: Opened) -> bool:
+def _begin_alike(one: OpenedFile, other: OpenedFile) -> bool:
     heads = one.pread(TAIL_BYTES, 0), other.pread(TAIL_BYTES, 0)
     shared = min(map(len, heads))
     return shared > 0 and heads[0][:shared] == heads[1][:shared]
@@ -182,29 +189,29 @@ def _begin_alike(one: Opened, other: Opened) -> bool:
 class _PrefixIndex:
     """Live files by their first bytes.
 
-    Short ones are compared within their directory only, and by name where the new file is shorter
+    Short files are compared only within their directory, and by name if the new file is shorter
     still.
     """
 
-    def __init__(self, files: Iterable[File], identity: Fingerprinter) -> None:
-        self._identity = identity
-        self._alike: dict[tuple[Directory | None, bytes], list[File]] = {}
+    def __init__(self, files: Iterable[File], fingerprinter: Fingerprinter) -> None:
+        self._fingerprinter = fingerprinter
+        self._by_prefix: dict[tuple[Directory | None, bytes], list[File]] = {}
         self._lengths: dict[Directory | None, set[int]] = {}
-        self._named: dict[tuple[Directory, str], list[File]] = {}
+        self._by_name: dict[tuple[Directory, str], list[File]] = {}
         for file in files:
-            if file.state == "live":
+            if file.state is SegmentState.LIVE:
                 place = None if file.prefix_length == TAIL_BYTES else file.directory
-                self._alike.setdefault((place, file.prefix_digest), []).append(file)
+                self._by_prefix.setdefault((place, file.prefix_digest), []).append(file)
                 self._lengths.setdefault(place, set()).add(file.prefix_length)
-                self._named.setdefault((file.directory, file.name.partition(".")[0]), []).append(
-                    file
-                )
+                stem = file.name.partition(".")[0]
+                self._by_name.setdefault((file.directory, stem), []).append(file)
 
-    def alike(self, file: File, head: bytes) -> Iterator[File]:
+    def similar(self, file: File, head: bytes) -> Iterator[File]:
         for place in (None, file.directory):
             for length in self._lengths.get(place, ()):
                 if length <= len(head):
-                    yield from self._alike.get((place, self._identity.digest(head[:length])), ())
+                    digest = self._fingerprinter.digest(head[:length])
+                    yield from self._by_prefix.get((place, digest), ())
         if len(head) < TAIL_BYTES:
             for cut in _SEPARATOR.finditer(file.name):
-                yield from self._named.get((file.directory, file.name[: cut.start()]), ())
+                yield from self._by_name.get((file.directory, file.name[: cut.start()]), ())

@@ -1,4 +1,6 @@
-"""What becomes of a file that is not known yet: nothing for now, an heir, a possible copy, or a
+"""What a file is that is not known yet.
+
+It may be nothing for now, the continuation of another segment, a possible copy in progress, or a
 segment of its own.
 """
 
@@ -8,197 +10,161 @@ import os
 from dataclasses import dataclass
 
 from tracesidecar.model import TAIL_BYTES
-from tracesidecar.tail.discovery.walk import Place
-from tracesidecar.tail.file_table import Directory, File
-from tracesidecar.tail.reading.compressed import ArchiveError, compression_of
-from tracesidecar.tail.reading.open_files import Opened
-from tracesidecar.tail.tracking.scan_context import Parts
+from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.file_table import Directory, File, FileTable
+from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
+from tracesidecar.tail.reading.compressed import ArchiveError
+from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.segment_log import SegmentLog
 
 _CLOCK_SLACK_NS = 2_000_000_000
 """How much coarser than ours the times of a restored or compressed copy may be."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Candidate:
+    """A new file that has been opened, with its first bytes."""
+
     file: File
-    opened: Opened
+    opened: OpenedFile
     head: bytes
     status: os.stat_result
 
 
+class CandidateOpener:
+    """Opens new files, and takes their fingerprints."""
+
+    def __init__(
+        self,
+        open_files: OpenFiles,
+        fingerprinter: Fingerprinter,
+        log: SegmentLog,
+        scan: ScanContext,
+    ) -> None:
+        self._open_files = open_files
+        self._fingerprinter = fingerprinter
+        self._log = log
+        self._scan = scan
+
+    def open(self, file: File) -> Candidate | None:
+        """Open a new file; None while it is empty, unreadable, or an archive that barely begins.
+
+        Raise ArchiveError if it is an archive that cannot be read.
+        """
+        try:
+            found = self._open_files.open_new(file)
+        except OSError:
+            self._scan.warn(
+                "unreadable", file.path, "the file cannot be opened: it is read once it can be"
+            )
+            file.accept_change(_changed_ns(file.path))
+            return None
+        if found is None:
+            return None
+        opened, status = found
+        head = opened.pread(TAIL_BYTES, 0)
+        if not head:
+            self._open_files.release(file)
+            self._log.save_lazily(file)
+            return None
+        file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))
+        return Candidate(file, opened, head, status)
+
+
 class NewFiles:
-    """Takes new files."""
+    """Registers new files during a scan, and decides about them at its end."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        files: FileTable,
+        discovery: Discovery,
+        opener: CandidateOpener,
+        continuations: Continuations,
+        lifecycle: Lifecycle,
+    ) -> None:
+        self._files = files
+        self._discovery = discovery
+        self._opener = opener
+        self._continuations = continuations
+        self._lifecycle = lifecycle
+        self._candidates: dict[int, File] = {}
 
-    def meet(self, place: Place, status: os.stat_result, *, generation: int = 0) -> None:
-        """Register a file whose inode is not known; it is decided about at the end of the turn."""
-        parts = self._parts
-        file = self._new(place, status, place.source or 0, generation)
-        parts.turn.candidates[file.id] = file
+    def register(
+        self, location: FileLocation, status: os.stat_result, *, generation: int = 0
+    ) -> None:
+        """Make a file known whose inode was not."""
+        source = location.source or 0
+        self.reconsider(self._lifecycle.create(location, status, source, generation=generation))
+
+    def reconsider(self, file: File) -> None:
+        """Decide, at the end of this scan, about a new file that has changed."""
+        self._candidates[file.id] = file
+
+    def search_rotated(self, old: FileLocation, modified_ns: int) -> None:
+        """After a file was rotated away from its name, register what came and went there unseen."""
+        for location in self._discovery.search_rotated(old, modified_ns):
+            try:
+                status = os.stat(location.path)
+            except OSError:
+                continue
+            if self._files.find(status.st_dev, status.st_ino) is None:
+                self.register(location, status)
 
     def decide(self) -> None:
-        """Decide about every new file of this turn, and those that wait."""
-        parts = self._parts
-        for wait in parts.takeovers.waiting.values():
-            parts.turn.candidates.setdefault(wait.file.id, wait.file)
-        self._search_heirs()
+        """Decide about every new file of this scan, and about those that wait."""
+        self._search_continuations()
+        candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
         order = sorted(
-            parts.turn.candidates.values(),
-            key=lambda file: (file.source, file.modified_ns, file.path),
+            candidates.values(), key=lambda file: (file.source, file.modified_ns, file.path)
         )
         for file in order:
-            if file.state == "new" and file.id in parts.files:
+            if file.state is SegmentState.NEW and file.id in self._files:
                 self._decide(file)
-
-    def expire(self, *, searched: bool) -> None:
-        """Drop orphans that are settled, give up others.
-
-        `searched`: every directory was listed in this turn.
-        """
-        parts = self._parts
-        for file in parts.takeovers.expired(parts.turn.now):
-            if file.state == "deleted" and parts.access.outlasts_its_name(file):
-                continue
-            if file.settled >= file.length and file.id not in parts.turn.changed:
-                parts.forget(file)
-            elif file.state != "deleted" and searched:
-                parts.give_up(file, file.loss or "deleted")
-
-    def needs_search(self) -> bool:
-        """Tell whether a segment is about to be given up: everything is listed before that."""
-        expired = self._parts.takeovers.expired(self._parts.turn.now)
-        return any(file.state != "deleted" and file.settled < file.length for file in expired)
-
-    def _new(self, place: Place, status: os.stat_result, source: int, generation: int) -> File:
-        parts, directory = self._parts, place.directory
-        device = directory.device if directory.device == status.st_dev else status.st_dev
-        file = File(
-            parts.ledger.new_id(parts.files),
-            source,
-            directory,
-            place.name,
-            device,
-            status.st_ino,
-            generation,
-        )
-        parts.files.add(file)
-        return file
+        self._candidates = {}
 
     def _decide(self, file: File) -> None:
-        parts = self._parts
         try:
-            candidate = self._open(file)
+            candidate = self._opener.open(file)
         except ArchiveError:
-            self._take(file)  # reading it will say what is wrong
+            self._lifecycle.take(file)  # reading it will report what is wrong
             return
         if candidate is None:
             return
-        orphan = parts.takeovers.match(candidate.opened, candidate.head)
+        orphan = self._continuations.continued_by(candidate.opened, candidate.head)
         if orphan is not None:
-            self._inherit(orphan, candidate)
+            self._lifecycle.continue_in(orphan, file, candidate.status)
             return
         size = candidate.status.st_size
-        if parts.takeovers.is_spent(file, size):
-            self._take(file, is_spent=True)
+        if self._continuations.is_spent(file, size):
+            self._lifecycle.spend(file)
             return
-        original = parts.takeovers.original(file, candidate.opened, candidate.head)
-        if original is not None and parts.takeovers.wait(file, original, size, parts.turn.now):
+        original = self._continuations.original_of(file, candidate.opened, candidate.head)
+        if original is not None and self._continuations.wait(file, original, size):
             return
-        if original is None or parts.discovery.is_matched(file):
-            self._take(file)
+        if original is None or self._discovery.is_matched(file):
+            self._lifecycle.take(file)
         else:
-            parts.forget(file)  # somebody's copy, under a name that nobody asked for
+            self._lifecycle.forget(file)  # a copy, under a name that no glob matches
 
-    def _open(self, file: File) -> _Candidate | None:
-        """Open a new file; None while it is empty, unreadable, or an archive that has hardly begun."""
-        parts = self._parts
-        try:
-            descriptor = parts.access.descriptors.open(file.path)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            parts.turn.warn(
-                "unreadable", file.path, "the file cannot be opened: it is taken when it can be"
-            )
-            file.changed_ns = _changed_ns(file.path)
-            return None
-        status = os.fstat(descriptor)
-        if (status.st_dev, status.st_ino) != (file.device, file.inode):
-            os.close(descriptor)
-            return None
-        parts.access.adopt(file, descriptor)
-        file.note(status)
-        file.compression = compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0))
-        opened = parts.access.anew(file)
-        if opened is None or not (head := opened.pread(TAIL_BYTES, 0)):
-            parts.access.let_go(file)
-            parts.ledger.save_lazily(file)
-            return None
-        file.prefix_length = file.size if file.size == len(head) else len(head)
-        file.prefix_digest = parts.identity.digest(head)
-        return _Candidate(file, opened, head, status)
-
-    def _take(self, file: File, *, is_spent: bool = False) -> None:
-        parts = self._parts
-        parts.takeovers.forget(file)
-        file.state = "spent" if is_spent else "live"
-        parts.ledger.save(file)
-        if is_spent:
-            parts.access.let_go(file)
-            return
-        parts.turn.added.append(file.id)
-        self._noted(file)
-
-    def _inherit(self, orphan: File, candidate: _Candidate) -> None:
-        """Let a segment go on in this file."""
-        parts, heir = self._parts, candidate.file
-        parts.at("rotating")
-        parts.access.let_go(heir)
-        parts.files.remove(heir)
-        parts.takeovers.forget(heir)
-        parts.access.let_go(orphan)
-        parts.files.detach(orphan)
-        parts.takeovers.forget(orphan)
-        parts.files.move(orphan, heir.directory, heir.name)
-        orphan.compression, orphan.state, orphan.loss = heir.compression, "live", None
-        orphan.note(candidate.status)
-        parts.files.attach(orphan)
-        parts.ledger.save(orphan)
-        self._noted(orphan)
-
-    def _noted(self, file: File) -> None:
-        parts = self._parts
-        descriptor = parts.access.descriptor(file)
-        parts.turn.changed[file.id] = None
-        parts.pace.restless[file.id] = file
-        if descriptor is not None:
-            parts.access.protect(file, os.fstat(descriptor))
-        file.changed_ns = -1  # it is looked at once more: what was decided may have been overtaken
-
-    def _search_heirs(self) -> None:
-        """Register the siblings of orphans that no glob matches but that may go on where the orphan
-        ended.
-        """
-        parts = self._parts
+    def _search_continuations(self) -> None:
+        """Search the siblings of orphans, also those that no glob matches, for a continuation."""
         searched: set[Directory] = set()
-        for orphan in list(parts.takeovers.orphans.values()):
-            directory = orphan.file.directory
-            if directory in searched or orphan.file.state == "deleted":
+        for orphan in self._continuations.orphans:
+            if orphan.directory in searched or orphan.state is SegmentState.DELETED:
                 continue
-            searched.add(directory)
-            for sibling in parts.discovery.siblings(directory):
+            searched.add(orphan.directory)
+            for sibling in self._discovery.siblings(orphan.directory):
                 if sibling.source is None:
-                    self._consider(
-                        sibling, [other.file for other in parts.takeovers.orphans.values()]
-                    )
+                    self._consider(sibling)
 
-    def _consider(self, sibling: Place, orphans: list[File]) -> None:
-        """Look whether an orphan goes on in a file that no glob matches; if not, it is none of
-        ours.
-        """
-        parts = self._parts
+    def _consider(self, sibling: FileLocation) -> None:
+        """See whether an orphan continues in a file that no glob matches; forget it if not."""
+        orphans = self._continuations.orphans
         try:
             status = os.stat(sibling.path, follow_symlinks=False)
         except OSError:
@@ -206,22 +172,22 @@ class NewFiles:
         is_young = any(
             status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans
         )
-        if not is_young or parts.files.find(status.st_dev, status.st_ino) is not None:
+        if not is_young or self._files.find(status.st_dev, status.st_ino) is not None:
             return
-        file = self._new(sibling, status, orphans[0].source, 0)
+        file = self._lifecycle.create(sibling, status, orphans[0].source)
         try:
-            candidate = self._open(file)
+            candidate = self._opener.open(file)
             orphan = (
                 None
                 if candidate is None
-                else parts.takeovers.match(candidate.opened, candidate.head)
+                else self._continuations.continued_by(candidate.opened, candidate.head)
             )
         except ArchiveError:
             candidate = orphan = None
         if candidate is None or orphan is None:
-            parts.forget(file)
+            self._lifecycle.forget(file)
         else:
-            self._inherit(orphan, candidate)
+            self._lifecycle.continue_in(orphan, file, candidate.status)
 
 
 def _changed_ns(path: str) -> int:

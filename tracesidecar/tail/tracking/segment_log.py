@@ -1,4 +1,4 @@
-"""What the journal knows of the files: loaded at start, saved in one transaction a turn."""
+"""What the journal knows of the files: loaded at start, saved in one transaction a scan."""
 
 from __future__ import annotations
 
@@ -6,85 +6,84 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 
-from tracesidecar.model import Checkpoint
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.open_files import OpenFiles
-from tracesidecar.tail.segments import SegmentRecord, SegmentStore
+from tracesidecar.tail.segments import SegmentState, SegmentStore
 
 _LAZY_SECONDS = 30.0
-"""How long a mere change of size or time may wait: it saves a verification at the next start,
-nothing more.
+"""How long a mere change of size or time may wait to be saved: it spares a verification at the next
+start, nothing more.
 """
 
 
 class SegmentLog:
-    """Saves what has changed, and forgets what is over."""
+    """Saves the records that have changed, and removes those of segments that are over."""
 
-    def __init__(
-        self, store: SegmentStore, sources: Sequence[SourceOptions], access: OpenFiles
-    ) -> None:
+    def __init__(self, store: SegmentStore, files: FileTable, open_files: OpenFiles) -> None:
         self._store = store
-        self._access = access
-        self._names = [source.name for source in sources]
+        self._files = files
+        self._open_files = open_files
         self._urgent: dict[int, File] = {}
         self._lazy: dict[int, File] = {}
         self._over: set[int] = set()
         self._saved_at = 0.0
 
-    def load(self, files: FileTable, directory: Callable[[str], Directory]) -> None:
-        """Bring back the files of the sources that still exist."""
+    def load(self, sources: Sequence[SourceOptions], directory: Callable[[str], Directory]) -> None:
+        """Bring back the files of the sources that still exist, and correct their protection.
+
+        The descriptors of the earlier run ended with it, and somebody may have removed a link.
+        """
+        names = [source.name for source in sources]
         frontier = self._store.frontier()
         for record in self._store.load_segments():
-            if record.source in self._names:
+            if record.source in names:
                 place = directory(os.path.dirname(record.path))
-                files.add(
-                    _revived(
-                        record, self._names.index(record.source), place, frontier.get(record.id)
-                    )
-                )
-
-    def correct_protection(self, files: FileTable) -> None:
-        """Record, at start, what protects each file now: the descriptors of the earlier run ended
-        with it, and somebody may have removed a link.
-        """
-        for file in files:
-            if self._access.protection(file) != file.recorded_protection:
+                source = names.index(record.source)
+                self._files.add(File.revive(record, source, place, frontier.get(record.id)))
+        for file in self._files:
+            if self._open_files.protection(file) != file.recorded_protection:
                 self.save(file)
         self._save_urgent()
 
-    def new_id(self, files: FileTable) -> int:
-        """Return an id that no segment has had: drawn, because ids of forgotten segments live on in
-        quarantine.
+    def new_id(self) -> int:
+        """Return an id that no segment has had.
+
+        It is drawn by lot, because the ids of forgotten segments live on in the quarantine.
         """
-        while (drawn := secrets.randbits(53)) in files or not drawn:
+        while (drawn := secrets.randbits(53)) in self._files or not drawn:
             pass
         return drawn
 
     def save(self, file: File) -> None:
-        """Have the file's record saved at the end of this turn."""
-        if file.state != "new":
+        """Have the file's record saved at the end of this scan."""
+        if file.state is not SegmentState.NEW:
             self._urgent[file.id] = file
 
     def save_lazily(self, file: File) -> None:
-        """Have the file's record saved some time: of a file that is still empty too, so that it is
-        known should it be rotated while we are down.
+        """Have the file's record saved within half a minute.
+
+        This includes a file that is still empty: if it is rotated while the daemon is down, it is
+        recognized.
         """
         self._lazy[file.id] = file
 
     def forget(self, file: File) -> None:
-        """Have the file's record removed at the end of this turn."""
+        """Have the file's record removed at the end of this scan."""
         self._urgent.pop(file.id, None)
         self._lazy.pop(file.id, None)
         self._over.add(file.id)
 
     def flush(self, now: float, *, everything: bool = False) -> None:
-        """Save: urgent records now, the others with them or when their time has come."""
+        """Save the urgent records, and the others with them when their time has come.
+
+        What cannot be saved stays for the next call.
+        """
         if everything or now - self._saved_at >= _LAZY_SECONDS:
             self._urgent |= self._lazy
             self._lazy = {}
             self._saved_at = now
-        for file in self._access.newly_protected():
+        for file in self._open_files.newly_protected():
             self.save(file)
         self._save_urgent()
         if self._over:
@@ -95,40 +94,10 @@ class SegmentLog:
         if not self._urgent:
             return
         records = [
-            file.record(self._names[file.source], self._access.protection(file))
+            file.record(self._files.options(file).name, self._open_files.protection(file))
             for file in self._urgent.values()
         ]
         self._store.save_segments(records)
         for file, record in zip(self._urgent.values(), records, strict=True):
-            file.recorded_protection = record.protection
+            file.note_recorded(record)
         self._urgent = {}
-
-
-def _revived(
-    record: SegmentRecord, source: int, directory: Directory, reach: Checkpoint | None
-) -> File:
-    file = File(
-        record.id,
-        source,
-        directory,
-        os.path.basename(record.path),
-        record.device,
-        record.inode,
-        record.generation,
-    )
-    file.size, file.modified_ns, file.changed_ns = (
-        record.size,
-        record.modified_ns,
-        record.changed_ns,
-    )
-    file.prefix_length, file.prefix_digest = record.prefix_length, record.prefix_digest
-    file.state, file.compression, file.loss = record.state, record.compression, record.loss
-    file.origin = record.origin
-    file.recorded_protection, file.can_link = record.protection, record.can_link
-    file.length, file.is_whole = (
-        record.size if record.compression == "none" else record.length,
-        record.is_whole,
-    )
-    if reach is not None:
-        file.advance(reach)
-    return file

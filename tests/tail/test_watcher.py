@@ -26,11 +26,11 @@ def woken() -> threading.Event:
 def noticing(follow: Callable[..., Follower], woken: threading.Event) -> Iterator[Follower]:
     follower = follow()
     follower.stop()
-    follower.notices = Watcher([str(follower.traces)], wake=woken.set)
+    follower.watcher = Watcher([str(follower.traces)], wake=woken.set)
     follower.start()
     follower.turns(3)
     yield follower
-    follower.notices.close()
+    follower.watcher.close()
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -99,11 +99,11 @@ def test_changes_that_are_not_announced_are_found_by_the_round_and_end_the_trust
         writer.append(follower.traces / f"{name}.jsonl")
     follower.turn()
     follower.stop()
-    follower.notices = Deaf([str(follower.traces)])
+    follower.watcher = Deaf([str(follower.traces)])
     follower.start()
     follower.turns(3)
-    pace = follower.collector._parts.pace
-    pace.restless.clear()
+    schedule = follower.tailer._poll_cycle._schedule
+    schedule._recheck.clear()
     writer.append(follower.traces / "a.jsonl")
     old = time.time() - 10
     os.utime(follower.traces / "a.jsonl", (old, old))
@@ -113,12 +113,12 @@ def test_changes_that_are_not_announced_are_found_by_the_round_and_end_the_trust
     )
     follower.turns(int(ROUND_SECONDS) + 1)
     assert follower.counted() == Counter(writer.written)
-    assert not pace.trusts(follower.now)
+    assert not schedule.trusts(follower.now)
     writer.append(follower.traces / "b.jsonl")
     follower.turn()
     assert follower.counted() == Counter(writer.written)
-    assert pace.trusts(follower.now + DISTRUST_SECONDS)
-    follower.notices.close()
+    assert schedule.trusts(follower.now + DISTRUST_SECONDS)
+    follower.watcher.close()
 
 
 def test_without_watches_to_be_had_polling_does_it(
@@ -130,7 +130,7 @@ def test_without_watches_to_be_had_polling_does_it(
     monkeypatch.setattr(InotifyObserver, "schedule", refuse)
     follower = follow()
     follower.stop()
-    follower.notices = Watcher([str(follower.traces)])
+    follower.watcher = Watcher([str(follower.traces)])
     follower.start()
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
@@ -138,7 +138,7 @@ def test_without_watches_to_be_had_polling_does_it(
     follower.turn()
     assert follower.counted() == Counter(writer.written)
     assert [warning.kind for warning in follower.warnings] == ["notices"]
-    follower.notices.close()
+    follower.watcher.close()
 
 
 def test_a_directory_that_is_replaced_is_watched_again(
@@ -159,12 +159,12 @@ def test_quiet_files_cost_a_thirtieth_a_turn_with_notices(
         writer.append(noticing.traces / f"{number}.jsonl")
     noticing.turn()
     noticing.scan(full=True)
-    parts = noticing.collector._parts
-    until(lambda: noticing.turn(0.01) or not parts.pace.restless, "all is quiet")
+    schedule = noticing.tailer._poll_cycle._schedule
+    until(lambda: noticing.turn(0.01) or not schedule.restless_files(), "all is quiet")
     looked = []
-    look = noticing.collector._survey.look
+    look = noticing.tailer._changes.look
     monkeypatch.setattr(
-        noticing.collector._survey,
+        noticing.tailer._changes,
         "look",
         lambda file, **options: (looked.append(file.id), look(file, **options))[1],
     )

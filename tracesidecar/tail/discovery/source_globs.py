@@ -1,0 +1,60 @@
+"""Which source wants a path: the include and exclude globs of all sources together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from tracesidecar.tail.file_table import Claims, Directory
+from tracesidecar.tail.glob import Exclusions, GlobPattern, Positions
+from tracesidecar.tail.options import SourceOptions
+
+
+class SourceGlobs:
+    """Matches paths and directories; where several sources match, the first one has the file."""
+
+    def __init__(self, sources: Sequence[SourceOptions]) -> None:
+        self._patterns = {
+            (s, p): GlobPattern.parse(glob)
+            for s, source in enumerate(sources)
+            for p, glob in enumerate(source.include)
+        }
+        self._exclusions = [Exclusions(source.exclude) for source in sources]
+
+    @property
+    def roots(self) -> list[str]:
+        """Return the directories that the patterns begin in."""
+        return sorted({pattern.root for pattern in self._patterns.values()})
+
+    def claims_at(self, path: str) -> Claims:
+        """Return the claims of the patterns that begin in a directory."""
+        return {
+            key: pattern.start() for key, pattern in self._patterns.items() if pattern.root == path
+        }
+
+    def claims_below(self, directory: Directory, name: str) -> Claims:
+        """Return the claims of a directory's patterns on one of its sub-directories."""
+        claims: dict[tuple[int, int], Positions] = {}
+        path = os.path.join(directory.path, name)
+        for key, positions in directory.claims.items():
+            below = self._patterns[key].descend(positions, name)
+            if below and not self._exclusions[key[0]].cover(path):
+                claims[key] = below
+        return claims
+
+    def source_in(self, directory: Directory, name: str) -> int | None:
+        """Return the first source that wants a file of that name in a walked directory."""
+        wanted = sorted(
+            key[0]
+            for key, positions in directory.claims.items()
+            if self._patterns[key].accepts(positions, name)
+        )
+        path = os.path.join(directory.path, name) if wanted else ""
+        return next((source for source in wanted if path not in self._exclusions[source]), None)
+
+    def source_of(self, path: str) -> int | None:
+        """Return the first source whose globs match a path, whether it is walked or not."""
+        sources = sorted(
+            source for (source, _), pattern in self._patterns.items() if pattern.reaches(path)
+        )
+        return next((source for source in sources if path not in self._exclusions[source]), None)

@@ -1,0 +1,32 @@
+"""The findings of one poll, collected by everything that takes part in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tracesidecar.tail.segments import Loss, LossReason, Remark, WarningKind
+
+
+@dataclass(slots=True)
+class ScanContext:
+    """What has been found since the last scan was handed over.
+
+    Readers add to it between two polls: the segments whose files they found `broken` (the next poll
+    verifies those), and what they could not read. If saving fails at the end of a poll, its
+    findings stay for the next one.
+    """
+
+    now: float = 0.0
+    changed: dict[int, None] = field(default_factory=dict)
+    added: list[int] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    broken: dict[int, LossReason] = field(default_factory=dict)
+    remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
+
+    def warn(self, kind: WarningKind, path: str, sentence: str) -> None:
+        """Note something that an operator should know."""
+        self.remarks[kind, path] = Remark(kind, path, sentence)
+
+    def clear(self) -> None:
+        """Empty the findings after they have been handed over; what is broken stays."""
+        self.changed, self.added, self.losses, self.remarks = {}, [], [], {}

@@ -1,0 +1,56 @@
+"""Whether a file whose inode was not known is a known one after all."""
+
+from __future__ import annotations
+
+import os
+
+from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.tracking.changes import Changes, is_at
+from tracesidecar.tail.tracking.new_files import NewFiles
+from tracesidecar.tail.tracking.verification import Verification
+
+
+class Identification:
+    """Tells new files from known ones that moved, or whose device has another number."""
+
+    def __init__(
+        self, files: FileTable, verification: Verification, changes: Changes, new_files: NewFiles
+    ) -> None:
+        self._files = files
+        self._verification = verification
+        self._changes = changes
+        self._new_files = new_files
+
+    def identify(self, location: FileLocation) -> None:
+        """Follow a known file to this location, or register a new one."""
+        try:
+            status = os.stat(location.path)
+        except OSError:
+            return
+        known = self._files.find(status.st_dev, status.st_ino)
+        if known is not None:
+            if known.state is SegmentState.MISSING:
+                self._changes.rename(known, location)
+            return
+        others = self._files.with_inode(status.st_ino)
+        if not any(self._follow_device(file, location, status) for file in others):
+            self._new_files.register(location, status)
+
+    def _follow_device(self, file: File, location: FileLocation, status: os.stat_result) -> bool:
+        """Follow a file whose device has another number since a reboot.
+
+        Return False if it is another file with the same inode number.
+        """
+        if file.state not in (SegmentState.LIVE, SegmentState.MISSING) or is_at(file, file.path):
+            return False
+        known = file.device
+        file.renumber(status.st_dev)
+        self._files.move(file, location.directory, location.name)
+        if not self._verification.is_same(file, status):
+            file.renumber(known)
+            return False
+        file.lose_name(is_readable=False)
+        self._changes.verify(file)
+        return True

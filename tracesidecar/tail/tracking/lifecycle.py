@@ -1,0 +1,229 @@
+"""From one state of a segment to the next, with all that must follow from it.
+
+A file may be known to the table, the journal, the open files, the poll schedule and the
+continuations. What changes its state is decided elsewhere; here the five are kept in step.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from tracesidecar.model import TAIL_BYTES
+from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.poll_schedule import PollSchedule
+from tracesidecar.tail.file_table import Directory, File, FileTable
+from tracesidecar.tail.fingerprint import Prefix
+from tracesidecar.tail.reading.open_files import OpenFiles
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import Loss, LossReason, SegmentState
+from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.segment_log import SegmentLog
+
+_FRESH_NS = 3_000_000_000
+"""A file that changed this recently is verified again in the next poll: within one tick of its
+clock a file system shows no second change.
+"""
+
+
+class Lifecycle:
+    """Takes segments from their first sight to their end."""
+
+    def __init__(
+        self,
+        *,
+        files: FileTable,
+        open_files: OpenFiles,
+        schedule: PollSchedule,
+        continuations: Continuations,
+        log: SegmentLog,
+        scan: ScanContext,
+        at: Callable[[str], None],
+    ) -> None:
+        """`at` is called at named points before something irreversible is saved."""
+        self._files = files
+        self._open_files = open_files
+        self._schedule = schedule
+        self._continuations = continuations
+        self._log = log
+        self._scan = scan
+        self._at = at
+
+    def create(
+        self, location: FileLocation, status: os.stat_result, source: int, *, generation: int = 0
+    ) -> File:
+        """Make a file known that was not; it is new until it is taken."""
+        directory = location.directory
+        # the same number object as the directory's, where it is the same number
+        device = directory.device if directory.device == status.st_dev else status.st_dev
+        file = File(
+            self._log.new_id(),
+            source,
+            directory,
+            location.name,
+            device,
+            status.st_ino,
+            generation,
+        )
+        self._files.add(file)
+        return file
+
+    def take(self, file: File) -> None:
+        """Begin to read a new file as a segment of its own."""
+        self._continuations.forget(file)
+        file.take()
+        self._log.save(file)
+        self._scan.added.append(file.id)
+        self._begin_reading(file)
+
+    def spend(self, file: File) -> None:
+        """Read nothing of a file, now and later."""
+        self._continuations.forget(file)
+        file.spend()
+        self._log.save(file)
+        self._open_files.release(file)
+
+    def continue_in(self, orphan: File, file: File, status: os.stat_result) -> None:
+        """Let an orphaned segment go on in a new file, which is no segment of its own then."""
+        self._at("rotating")
+        self._open_files.release(file)
+        self._files.remove(file)
+        self._log.forget(file)  # it may have been saved while it was empty
+        self._continuations.forget(file)
+        self._open_files.release(orphan)
+        self._files.detach(orphan)
+        self._continuations.forget(orphan)
+        self._files.move(orphan, file.directory, file.name)
+        orphan.continue_as(file, status)
+        self._files.attach(orphan)
+        self._log.save(orphan)
+        self._begin_reading(orphan)
+
+    def accept(self, file: File, status: os.stat_result) -> None:
+        """Take over how a file is now, after its content was verified."""
+        if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
+            self._scan.changed[file.id] = None
+        self.find_again(file)
+        file.observe(status)
+        self._log.save_lazily(file)
+        if time.time_ns() - status.st_ctime_ns < _FRESH_NS:
+            file.require_verification()
+            self._schedule.recheck_soon(file)
+        else:
+            self._schedule.rest(file)
+        if not file.is_acknowledged or self._open_files.is_retained(file):
+            self._open_files.pin(file)
+
+    def extend_prefix(self, file: File, prefix: Prefix) -> None:
+        """Take over a longer prefix of a file that has grown."""
+        if prefix.length == TAIL_BYTES or prefix.length >= 2 * file.prefix_length:
+            self._log.save(file)
+        file.note_prefix(prefix)
+
+    def move(self, file: File, directory: Directory, name: str) -> None:
+        """Follow a file to another name."""
+        self._files.move(file, directory, name)
+        self._schedule.recheck_soon(file)
+        self._log.save(file)
+
+    def stay_nameless(self, file: File) -> None:
+        """Go on with a file that has a name somewhere, but not where it could be found."""
+        self._schedule.recheck_soon(file)
+
+    def find_again(self, file: File) -> None:
+        """Go on with a missing file that was found."""
+        if file.state is SegmentState.MISSING:
+            file.take()
+            self._continuations.forget(file)
+            self._scan.changed[file.id] = None
+
+    def lose_name(self, file: File, *, is_readable: bool) -> None:
+        """Note that a file's name is gone; `is_readable` if a link or descriptor still has it."""
+        file.lose_name(is_readable=is_readable)
+        if is_readable:
+            self._scan.changed[file.id] = None
+        self._continuations.orphan(file)
+        self._log.save(file)
+
+    def end(self, file: File, reason: LossReason) -> None:
+        """End a segment because something else stands in its file now."""
+        self._at("rotating")
+        self._files.detach(file)
+        self._open_files.release(file)
+        file.end(reason)
+        self._continuations.orphan(file)
+        self._log.save(file)
+
+    def give_up(self, file: File, reason: LossReason) -> None:
+        """Note that the rest of a segment is lost, and report it."""
+        if file.state in (SegmentState.DELETED, SegmentState.MISSING):
+            self._files.detach(file)  # its inode may come back as another file
+        file.give_up(reason)
+        self._open_files.release(file)
+        self._continuations.forget(file)
+        self._log.save(file)
+        self._report_loss(file)
+
+    def acknowledge_loss(self, file: File) -> None:
+        """Finish with a lost segment whose loss was recorded."""
+        if file.loss in ("corrupt", "bomb"):
+            file.spend()  # the file still exists, and is still no trace
+            self._log.save(file)
+        else:
+            self.forget(file)
+
+    def forget(self, file: File) -> None:
+        """Drop a segment that is over."""
+        self._open_files.release(file)
+        self._files.remove(file)
+        self._continuations.forget(file)
+        self._schedule.forget(file)
+        self._log.forget(file)
+
+    def must_search(self) -> bool:
+        """Tell whether a segment is about to be given up: before that, everything is listed."""
+        return any(
+            file.state is not SegmentState.DELETED and not file.is_acknowledged
+            for file in self._continuations.expired()
+        )
+
+    def expire(self, *, searched: bool) -> None:
+        """Drop the orphans that are acknowledged, and give up the others.
+
+        `searched`: every directory was listed in this scan.
+        """
+        for file in self._continuations.expired():
+            is_deleted = file.state is SegmentState.DELETED
+            if is_deleted and self._open_files.outlasts_its_name(file):
+                continue
+            if file.is_acknowledged and file.id not in self._scan.changed:
+                self.forget(file)
+            elif not is_deleted and searched:
+                self.give_up(file, file.loss or "deleted")
+
+    def resume(self) -> None:
+        """After a start, report the losses that were not acknowledged, and look for lost files."""
+        for file in self._files:
+            if file.state is SegmentState.LOST:
+                self._report_loss(file)
+            elif file.state in (SegmentState.ENDED, SegmentState.MISSING, SegmentState.DELETED):
+                self._continuations.orphan(file)
+            if file.state is SegmentState.DELETED and self._open_files.descriptor(file) is None:
+                # No link held it over the restart, so its inode may be another file's by now.
+                file.lose_name(is_readable=False)
+            if file.state is SegmentState.LIVE and file.compression != "none" and not file.is_whole:
+                self._scan.changed[file.id] = None  # how much is in it was not known yet
+            if file.state in (SegmentState.ENDED, SegmentState.LOST):
+                self._files.detach(file)
+
+    def _begin_reading(self, file: File) -> None:
+        self._scan.changed[file.id] = None
+        self._schedule.recheck_soon(file)
+        self._open_files.pin(file)
+        file.require_verification()  # what was decided may have been overtaken
+
+    def _report_loss(self, file: File) -> None:
+        self._scan.losses.append(
+            Loss(self._files.segment(file), file.loss or "deleted", file.reach_offset, file.length)
+        )

@@ -1,0 +1,68 @@
+"""Whether a file still holds what it held: its size, its first bytes, and those before `reach`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tracesidecar.model import TAIL_BYTES
+from tracesidecar.tail.file_table import File
+from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
+from tracesidecar.tail.reading.compressed import ArchiveError
+from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
+from tracesidecar.tail.segments import LossReason
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A file as it was found. `reason` says why it is no longer the same, None if it is."""
+
+    opened: OpenedFile
+    status: os.stat_result
+    reason: LossReason | None
+
+
+class Verification:
+    """Compares a file's content with its fingerprints."""
+
+    def __init__(self, open_files: OpenFiles, fingerprinter: Fingerprinter) -> None:
+        self._open_files = open_files
+        self._fingerprinter = fingerprinter
+
+    def verify(self, file: File, broken: LossReason | None = None) -> Verdict | None:
+        """Open a file afresh and compare it; None if it cannot be opened.
+
+        `broken` is what a reader has found already.
+        """
+        opened = self._open_files.reopen(file)
+        status = self._open_files.status(file)
+        if opened is None or status is None:
+            return None
+        return Verdict(opened, status, broken or self._compare(file, opened, status))
+
+    def is_same(self, file: File, status: os.stat_result) -> bool:
+        """Tell whether a file, found with this stat, holds what is known of it."""
+        opened = self._open_files.open(file)
+        return opened is not None and self._compare(file, opened, status) is None
+
+    def longer_prefix(self, file: File, opened: OpenedFile) -> Prefix | None:
+        """Return a longer prefix of a file that has grown, None if there is none."""
+        if file.prefix_length >= TAIL_BYTES or (
+            file.length <= file.prefix_length and file.compression == "none"
+        ):
+            return None
+        return self._fingerprinter.prefix(opened)
+
+    def _compare(self, file: File, opened: OpenedFile, status: os.stat_result) -> LossReason | None:
+        is_plain = file.compression == "none"
+        if status.st_size < (file.reach_offset if is_plain else file.size):
+            return "truncated"
+        try:
+            is_same = self._fingerprinter.begins_with(opened, file.prefix) and (
+                not is_plain or self._fingerprinter.matches(opened, file.reach)
+            )
+        except ArchiveError as error:
+            return error.reason
+        if is_same:
+            return None
+        return "truncated" if status.st_size < file.size else "changed"
