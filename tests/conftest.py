@@ -1,4 +1,4 @@
-"""What every test leaves behind it as it was."""
+"""What holds for every test: how long an example may take, and logs of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure: examples may take as long as they take.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 
 @pytest.fixture(autouse=True)
 def _logs_of_its_own() -> Iterator[None]:
-    """A command that runs within a test sends its logs to what pytest captures, and that is closed
-    after it.
-    """
+    """Reset structlog: a command run within a test logs to pytest's capture, closed after it."""
     yield
     structlog.reset_defaults()

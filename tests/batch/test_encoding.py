@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracesidecar.encode.jsonl import LinesEncoder, decode_lines, encode_lines
@@ -19,7 +19,6 @@ BODY = b"".join(b'{"n":%d,"text":"%s"}\n' % (n, b"abc" * (n % 50)) for n in rang
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-@settings(deadline=None)  # a busy machine is no failure
 @given(sizes=st.lists(st.integers(1, 900_000), max_size=8))
 def test_the_body_is_the_same_however_the_lines_came_in(
     compression: Compression, sizes: list[int]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tracesidecar.config.load import Inspection, Loaded, inspect, load
+from tracesidecar.config.load import ConfigurationReport, LoadedConfiguration, inspect, load
 
 
 class Folder:
@@ -21,10 +21,10 @@ class Folder:
         self.file.write_text(text, encoding="utf-8")
         return self.file
 
-    def inspect(self, text: str) -> Inspection:
+    def inspect(self, text: str) -> ConfigurationReport:
         return inspect(str(self.write(text)), self.environ)
 
-    def load(self, text: str) -> Loaded:
+    def load(self, text: str) -> LoadedConfiguration:
         return load(str(self.write(text)), self.environ)
 
     def mistakes(self, text: str) -> list[str]:

@@ -106,7 +106,8 @@ def written(pairs: dict[str, str]) -> str:
 
 
 @settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(_pairs, _blocks)
 def test_any_document_is_judged(
@@ -120,7 +121,8 @@ def test_any_document_is_judged(
 
 
 @settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.sampled_from(GOOD.splitlines()), st.sampled_from(KEYS), _values)
 def test_one_changed_line_of_a_good_configuration_is_judged(

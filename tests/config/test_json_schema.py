@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracesidecar.config.json_schema import json_schema
+from tracesidecar.config.json_schema import configuration_schema
 from tracesidecar.sinks.registry import SINK_PACKAGES
 
 
 def test_every_sink_type_is_an_alternative_with_its_own_name() -> None:
-    schema = json_schema()
+    schema = configuration_schema()
     references = [
         alternative["$ref"].removeprefix("#/$defs/")
         for alternative in schema["properties"]["sink"]["items"]["anyOf"]
@@ -18,12 +18,12 @@ def test_every_sink_type_is_an_alternative_with_its_own_name() -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    schema = json_schema()
+    schema = configuration_schema()
     assert set(_references(schema)) <= {f"#/$defs/{name}" for name in schema["$defs"]}
 
 
 def test_unknown_keys_are_refused_as_the_loader_does() -> None:
-    schema = json_schema()
+    schema = configuration_schema()
     assert schema["additionalProperties"] is False
     assert all(
         definition["additionalProperties"] is False for definition in schema["$defs"].values()

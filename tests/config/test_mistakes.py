@@ -106,11 +106,11 @@ MISTAKES = {
     ),
     "two sinks with one name": (
         BOTH + SINK,
-        '9: sink.name: two sinks are named "lake"; each needs a name of its own',
+        '9: sink.name: two sinks are named "lake"; give each its own name',
     ),
     "two sources with one name": (
         SOURCE + BOTH,
-        '5: source.name: two sources are named "agent"; each needs a name of its own',
+        '5: source.name: two sources are named "agent"; give each its own name',
     ),
     "a source that does not exist": (
         BOTH + 'sources = ["agnt"]\n',
@@ -138,7 +138,7 @@ MISTAKES = {
     ),
     "a text without quotes": (
         "[daemon]\nlisten = off\n",
-        "2: not valid TOML: no value that TOML knows stands in column 10; a text needs quotes",
+        "2: not valid TOML: invalid value in column 10; strings need quotes",
     ),
     "an unclosed string": (
         '[daemon]\nlisten = "off\n',
@@ -151,7 +151,7 @@ MISTAKES = {
     "another kind of reference": (
         'state_directory = "${HOME}/x"\n' + BOTH,
         (
-            "1: state_directory: a reference of another kind stands here; allowed are ${env:NAME}, ${env:NAME:-default} and ${file:PATH}; "
+            "1: state_directory: unknown kind of reference; allowed are ${env:NAME}, ${env:NAME:-default} and ${file:PATH}; "
             "a literal ${ is written $${"
         ),
     ),
@@ -225,7 +225,7 @@ def test_a_missing_credential_file_is_named(folder: Folder) -> None:
         + '[[sink]]\nname = "w"\ntype = "http"\nurl = "http://localhost/"\nauth = { type = "bearer", token_file = "token" }\n'
     )
     assert folder.mistakes(text) == [
-        f'8: sink.auth.token_file: the file "{folder.path}/token" does not exist; it must hold what the key names'
+        f'8: sink.auth.token_file: the file "{folder.path}/token" does not exist; create it, or correct the path'
     ]
 
 

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.encode.events import DIALECT, event
@@ -96,7 +96,6 @@ def test_the_event_stays_as_it_was() -> None:
     assert before == BIG
 
 
-@settings(deadline=None)
 @given(
     st.text(min_size=200, max_size=2_000),
     st.integers(900, 6_000),

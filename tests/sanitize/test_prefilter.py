@@ -109,7 +109,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     tree=_values,
     example=st.sampled_from(EXAMPLES),

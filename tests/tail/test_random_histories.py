@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tail.follower import Follower, Writer
@@ -193,13 +193,13 @@ def lived(steps: list[str]) -> None:
         )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(SAFE), max_size=20))
 def test_rotation_in_any_order_loses_and_repeats_nothing(steps: list[str]) -> None:
     lived(["append", "turn", *steps])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(RUDE), max_size=20))
 def test_destruction_in_any_order_costs_only_what_was_destroyed(steps: list[str]) -> None:
     lived(["append", "turn", *steps])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration
 from tracesidecar.ddl import Lake, LakeFormat
 from tracesidecar.sinks import SinkOptions, lake_location_of
 

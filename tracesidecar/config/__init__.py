@@ -1,0 +1,29 @@
+"""The configuration: what a person wrote, as one checked value, or every mistake with its line."""
+
+from tracesidecar.config.json_schema import configuration_schema
+from tracesidecar.config.known_agents import find_agents
+from tracesidecar.config.load import (
+    EMBEDDED,
+    ConfigurationReport,
+    LoadedConfiguration,
+    inspect,
+    load,
+    load_to_read,
+)
+from tracesidecar.config.paths import default_lake, default_state_directory, rules_cache
+from tracesidecar.config.schema import Configuration
+
+__all__ = [
+    "EMBEDDED",
+    "Configuration",
+    "ConfigurationReport",
+    "LoadedConfiguration",
+    "configuration_schema",
+    "default_lake",
+    "default_state_directory",
+    "find_agents",
+    "inspect",
+    "load",
+    "load_to_read",
+    "rules_cache",
+]

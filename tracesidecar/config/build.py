@@ -1,16 +1,13 @@
-"""Put a configuration together from a parsed document: defaults, absolute paths, and each sink by
-its type.
-"""
+"""Build a configuration from a parsed document: defaults, absolute paths, sinks by type."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracesidecar.config.decode import Decoder, Invalid, unknown_key
+from tracesidecar.config.decode import InvalidValue, OptionsDecoder, unknown_key
 from tracesidecar.config.messages import found, nearest, one_of
-from tracesidecar.config.paths import absolute, default_state_directory
+from tracesidecar.config.paths import PathResolver, absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, Problem
-from tracesidecar.config.resolve import PathResolver
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
@@ -20,18 +17,19 @@ _TABLES = {"daemon": DaemonOptions, "redaction": RedactionOptions, "quarantine":
 _KEYS = ("state_directory", "daemon", "source", "redaction", "quarantine", "sink")
 
 
-class Assembler:
-    """Assembles one document; relative paths are taken from `folder`, the one the configuration
-    file lies in.
+class ConfigurationBuilder:
+    """Builds the configuration of one document.
+
+    `folder` is the directory of the configuration file: relative paths start there.
     """
 
-    def __init__(self, decoder: Decoder, folder: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, decoder: OptionsDecoder, folder: str, environ: Mapping[str, str]) -> None:
         self._decoder = decoder
         self._folder = folder
         self._environ = environ
 
-    def configuration(self, document: dict[str, object]) -> Configuration | None:
-        """Assemble it, or return None: the decoder then has the reasons."""
+    def build(self, document: dict[str, object]) -> Configuration | None:
+        """Return the configuration, or None: then the decoder's `problems` say why."""
         before = len(self._decoder.problems)
         for key in document.keys() - set(_KEYS):
             self._problem((key,), unknown_key(key, _KEYS))
@@ -51,7 +49,7 @@ class Assembler:
     def _table(self, document: Mapping[str, object], key: str) -> object:
         try:
             return self._decoder.value(_TABLES[key], document[key], (key,))
-        except Invalid:
+        except InvalidValue:
             return None
 
     def _state_directory(self, document: Mapping[str, object]) -> str | None:
@@ -71,7 +69,8 @@ class Assembler:
         if not isinstance(blocks, list):
             self._problem(
                 (key,),
-                f"expected blocks that begin with [[{key}]], found {found(blocks)}; write two brackets",
+                f"expected blocks that begin with [[{key}]], found {found(blocks)}; "
+                "write two brackets",
             )
             return ()
         decode = self._sink if key == "sink" else self._source
@@ -80,7 +79,7 @@ class Assembler:
     def _source(self, block: object, path: KeyPath) -> SourceOptions | None:
         try:
             return self._decoder.struct(SourceOptions, block, path)
-        except Invalid:
+        except InvalidValue:
             return None
 
     def _sink(self, block: object, path: KeyPath) -> SinkOptions | None:
@@ -106,5 +105,5 @@ class Assembler:
             return None
         try:
             return self._decoder.struct(chosen.options, block, path)
-        except Invalid:
+        except InvalidValue:
             return None

@@ -1,6 +1,4 @@
-"""Judge what no single key can show: names that clash, sources that do not exist, directories
-inside each other.
-"""
+"""Check what no single key shows: clashing names, unknown sources, nested directories."""
 
 from __future__ import annotations
 
@@ -56,8 +54,9 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
 
 
 def absent_directories(configuration: Configuration) -> Iterator[Problem]:
-    """Yield the watched directories that are not there yet: no mistake, an agent may make them
-    later.
+    """Yield the watched directories that do not exist yet.
+
+    That is no mistake: an agent may create them later.
     """
     for index, source in enumerate(configuration.source):
         for position, pattern in enumerate(source.include):
@@ -75,7 +74,7 @@ def _names(key: str, names: list[str]) -> Iterator[Problem]:
             yield Problem((key, index, "name"), "the name is empty")
         elif name in names[:index]:
             yield Problem(
-                (key, index, "name"), f'two {key}s are named "{name}"; each needs a name of its own'
+                (key, index, "name"), f'two {key}s are named "{name}"; give each its own name'
             )
 
 
@@ -86,7 +85,10 @@ def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:
             if name not in known:
                 near = nearest(name, known)
                 hint = f'; did you mean "{near}"?' if near else ""
-                message = f'sink "{sink.name}" names the source "{name}", which does not exist: expected {one_of(known)}{hint}'
+                message = (
+                    f'sink "{sink.name}" names the source "{name}", which does not exist: '
+                    f"expected {one_of(known)}{hint}"
+                )
                 yield Problem(("sink", index, "sources", position), message)
 
 
@@ -99,10 +101,13 @@ def _dialects(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _formats(configuration: Configuration) -> Iterator[Problem]:
-    """A sink takes the formats that make sense there; a line as it stands has its content."""
+    """Check format and content together, and the extra that Parquet needs."""
     for index, sink in enumerate(configuration.sink):
         if sink.format == "raw" and sink.content == "metadata":
-            message = 'content = "metadata" leaves out what the format "raw" consists of; choose another format, such as "event", or content = "full"'
+            message = (
+                'content = "metadata" would leave nothing of the format "raw"; choose another '
+                'format, such as "event", or content = "full"'
+            )
             yield Problem(("sink", index, "content"), message)
         elif sink.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
             yield Problem(
@@ -112,7 +117,7 @@ def _formats(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _own_output(configuration: Configuration) -> Iterator[Problem]:
-    """A sink whose objects are matched by an include would be fed with its own output without end."""
+    """Find a sink whose objects match an include: it would ship its own output without end."""
     for index, sink in enumerate(configuration.sink):
         folder = getattr(sink, "path", None)
         if sink.type != "directory" or not isinstance(folder, str):
@@ -131,13 +136,17 @@ def _own_output(configuration: Configuration) -> Iterator[Problem]:
                 None,
             )
             if include is not None and produced not in Exclusions(source.exclude):
-                message = f'what this sink writes to "{folder}" is matched by "{include}" of source "{source.name}"; keep them apart, or exclude it'
+                message = (
+                    f'what this sink writes to "{folder}" is matched by "{include}" of source '
+                    f'"{source.name}"; keep them apart, or exclude it'
+                )
                 yield Problem(("sink", index, "path"), message)
 
 
 def _redaction(options: RedactionOptions) -> Iterator[Problem]:
-    """Let the redaction judge its own options; the rule catalogue is read only when the options
-    speak of it.
+    """Check the redaction options with the code that uses them.
+
+    Reading the rule catalogue takes time, so it is read only if an option refers to it.
     """
     for index, entry in enumerate(options.allow):
         try:
@@ -173,14 +182,21 @@ def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:
     yield from _unreadable(pattern)
     state = configuration.state_directory
     if is_within(directory, state):
-        yield f'the watched directory "{directory}" lies inside the state directory "{state}"; keep them apart'
+        yield (
+            f'the watched directory "{directory}" lies inside the state directory "{state}"; '
+            "keep them apart"
+        )
     elif is_pattern(pattern) and is_within(state, directory):
-        yield f'the state directory "{state}" lies inside the watched directory "{directory}"; keep them apart'
+        yield (
+            f'the state directory "{state}" lies inside the watched directory "{directory}"; '
+            "keep them apart"
+        )
 
 
 def _unreadable(pattern: str) -> Iterator[str]:
-    """Judge the directory before the first wildcard, or the one file; what does not exist yet is no
-    mistake.
+    """Check that the directory before the first wildcard, or the one file, can be read.
+
+    Something that does not exist yet is no mistake.
     """
     is_file = not is_pattern(pattern)
     place = pattern if is_file else watched_directory(pattern)
@@ -193,25 +209,35 @@ def _unreadable(pattern: str) -> Iterator[str]:
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        yield f'"{place}" cannot be there: something above it is not a directory'
+        yield f'"{place}" cannot exist: a parent of it is not a directory'
     except OSError as error:
         yield f'the {kind} "{place}" cannot be read: {error.strerror}'
     else:
         if is_file and stat.S_ISDIR(mode):
-            yield f'"{place}" is a directory; write which files are meant, such as "{place}/**/*.jsonl"'
+            yield (
+                f'"{place}" is a directory; write which files are meant, '
+                f'such as "{place}/**/*.jsonl"'
+            )
         elif not is_file and not stat.S_ISDIR(mode):
             yield f'"{place}" is not a directory'
         elif not os.access(place, os.R_OK if is_file else os.R_OK | os.X_OK):
-            yield f'the {kind} "{place}" cannot be read by this user; grant it read{"" if is_file else " and search"} permission'
+            permission = "read" if is_file else "read and search"
+            yield (
+                f'the {kind} "{place}" cannot be read by this user; '
+                f"grant it {permission} permission"
+            )
 
 
 def _unusable(directory: str) -> str | None:
-    """Say why the state directory can not be made or written, None when it can."""
+    """Return why the state directory cannot be created or written, or None if it can."""
     place = directory
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place):
         return f'"{place}" is not a directory'
     if not os.access(place, os.W_OK | os.X_OK):
-        return f'the state directory "{directory}" cannot be written: this user may not write to "{place}"'
+        return (
+            f'the state directory "{directory}" cannot be written: '
+            f'this user may not write to "{place}"; grant it, or set state_directory'
+        )
     return None

@@ -1,6 +1,4 @@
-"""Turn a table into an option struct and collect every mistake on the way, instead of stopping at
-the first.
-"""
+"""Decode a table into an options struct, and collect every mistake instead of only the first."""
 
 from __future__ import annotations
 
@@ -17,13 +15,15 @@ from tracesidecar.units import Seconds, Secret, Size
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Invalid(Exception):
-    """The value could not be made; the reasons are among the decoder's problems."""
+class InvalidValue(Exception):
+    """The value could not be decoded; the decoder's `problems` say why."""
 
 
-class Decoder:
-    """Decodes tables; `interpolated` are the keys whose text came from outside: it is never shown,
-    and may stand for a number.
+class OptionsDecoder:
+    """Decodes tables into structs.
+
+    `interpolated` are the keys whose text came from the environment or a file: it is never shown,
+    and may be converted to a number.
     """
 
     def __init__(self, interpolated: Collection[KeyPath] = ()) -> None:
@@ -31,7 +31,7 @@ class Decoder:
         self._interpolated = interpolated
 
     def struct(self, kind: type[S], table: object, path: KeyPath) -> S:
-        """Decode one table; raise Invalid when anything in it was wrong."""
+        """Decode one table. Raises InvalidValue after collecting every mistake in it."""
         if not isinstance(table, dict):
             raise self._invalid(path, f"expected a table, found {found(table)}")
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -52,14 +52,14 @@ class Decoder:
                         )
                     )
                     is_complete = False
-            except Invalid:
+            except InvalidValue:
                 is_complete = False
         if not is_complete:
-            raise Invalid
+            raise InvalidValue
         return self._build(kind, values, path)
 
     def value(self, kind: object, value: object, path: KeyPath) -> object:
-        """Decode one value: tables and lists of tables key by key, everything else in one go."""
+        """Decode one value: tables and lists of tables key by key, anything else at once."""
         choices = _structs(kind)
         if choices and isinstance(value, dict):
             return self.struct(self._choose(choices, value, path), value, path)
@@ -80,10 +80,10 @@ class Decoder:
                 decoded.append(
                     self.struct(self._choose(choices, table, (*path, index)), table, (*path, index))
                 )
-            except Invalid:
+            except InvalidValue:
                 continue
         if len(decoded) < len(tables):
-            raise Invalid
+            raise InvalidValue
         return tuple(decoded)
 
     def _choose(
@@ -119,18 +119,17 @@ class Decoder:
     def _build(self, kind: type[S], values: dict[str, Any], path: KeyPath) -> S:
         try:
             return kind(**values)
-        except (
-            ValueError
-        ) as error:  # said by the struct's own __post_init__, in words made for people
+        except ValueError as error:
+            # raised by the struct's own __post_init__, with a message for people
             words = str(error)
             first = words.split(" ", 1)[0].strip("\"'`:,")
             raise self._invalid(
                 (*path, first) if first in kind.__struct_fields__ else path, words
             ) from error
 
-    def _invalid(self, path: KeyPath, message: str) -> Invalid:
+    def _invalid(self, path: KeyPath, message: str) -> InvalidValue:
         self.problems.append(Problem(path, message))
-        return Invalid()
+        return InvalidValue()
 
 
 def read_custom(kind: type, value: object) -> object:
@@ -143,8 +142,8 @@ def read_custom(kind: type, value: object) -> object:
 
 
 def unknown_key(key: str, known: tuple[str, ...]) -> str:
-    """Say that a key does not exist, and which one is nearest or which ones do."""
-    if key == "state_directory":  # written at the end of a file, it falls into the last block
+    """Describe an unknown key: the nearest known one, and all that are allowed."""
+    if key == "state_directory":  # at the end of a file it becomes a key of the last block
         return "this key belongs to the top of the file, before the first block"
     near = nearest(key, known)
     hint = f'did you mean "{near}"? ' if near else ""
@@ -157,7 +156,7 @@ def _structs(kind: object) -> list[type[msgspec.Struct]]:
 
 
 def _culprit(value: object, *, is_shown: bool) -> str:
-    """Name the value, or the first thing in a list or table that is no string."""
+    """Describe the value, or the first item in a list or table that is not a string."""
     if isinstance(value, list | dict):
         odd = [
             item

@@ -1,13 +1,11 @@
-"""The embedded default: follow the agents found on this machine and `./traces`, ship to a lake
-directory of this user.
-"""
+"""The embedded default: ship the agents found here and `./traces` to the user's local lake."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-from tracesidecar.config.known_agents import found_agents
+from tracesidecar.config.known_agents import find_agents
 from tracesidecar.config.paths import absolute, default_lake, default_state_directory
 from tracesidecar.config.schema import Configuration
 from tracesidecar.sinks import BatchLimits
@@ -15,16 +13,17 @@ from tracesidecar.tail import SourceOptions
 from tracesidecar.units import Seconds
 
 NEWCOMER_BATCH = BatchLimits(age=Seconds(10.0), idle=Seconds(2.0))
-"""Small batches: whoever tries this out sees the first object within seconds."""
+"""Small batches, so that a first-time user sees an object within seconds."""
 
 
 def embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
-    """Make the configuration for this user and this working directory; nothing leaves the machine
-    by it.
+    """Return the configuration for this user and working directory.
+
+    With it, nothing leaves the machine.
     """
     from tracesidecar.sinks.directory import Options as LakeOptions  # only this default needs it
 
-    agents = found_agents(environ, folder).values()
+    agents = find_agents(environ, folder).values()
     sources = [
         SourceOptions(
             name=agent.name,

@@ -1,6 +1,4 @@
-"""Replace `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}` in the strings of a document;
-nothing else is replaced.
-"""
+"""Replace `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}` in a document's strings."""
 
 from __future__ import annotations
 
@@ -21,9 +19,9 @@ _FILE_LIMIT = 64 * 1024
 
 @dataclass(slots=True)
 class Interpolated:
-    """The document with its references replaced, where they stood, and what went wrong.
+    """The document with its references replaced, the keys that had one, and the mistakes.
 
-    Values stay out of every message.
+    No message contains a value.
     """
 
     document: dict[str, object]
@@ -34,7 +32,7 @@ class Interpolated:
 def interpolate(
     document: Mapping[str, object], environ: Mapping[str, str], folder: str
 ) -> Interpolated:
-    """Replace the references in all strings; a relative file is looked for in `folder`."""
+    """Replace the references in all strings. Relative files start at `folder`."""
     result = Interpolated({})
     resolver = _Resolver(environ, folder, result)
     result.document = {key: resolver.walk(value, (key,)) for key, value in document.items()}
@@ -42,7 +40,7 @@ def interpolate(
 
 
 class _Unresolved(Exception):
-    """Why a reference has no value."""
+    """A reference without a value; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +71,20 @@ class _Resolver:
         if written.startswith("$$"):
             return written[1:]
         if not written.endswith("}"):
-            raise _Unresolved(f"a ${{ is not closed by }}; {_ALLOWED}")
+            raise _Unresolved(f"a ${{ without a closing }}; {_ALLOWED}")
         reference = match.group(1)
         if variable := _ENV.fullmatch(reference):
             return self.variable(variable.group(1), variable.group(2))
         if reference.startswith("file:") and len(reference) > len("file:"):
             return self.file(reference.removeprefix("file:"))
-        raise _Unresolved(f"a reference of another kind stands here; {_ALLOWED}")
+        raise _Unresolved(f"unknown kind of reference; {_ALLOWED}")
 
     def variable(self, name: str, default: str | None) -> str:
         value = self.environ.get(name)
         if value is None and default is None:
             raise _Unresolved(
-                f"the environment variable {name} is not set; set it, or give a default with ${{env:{name}:-default}}"
+                f"the environment variable {name} is not set; set it, "
+                f"or give a default with ${{env:{name}:-default}}"
             )
         return value or default or ""
 
@@ -99,5 +98,5 @@ class _Resolver:
         except OSError as error:
             raise _Unresolved(f"the file {path} cannot be read: {error.strerror}") from error
         if len(content) > _FILE_LIMIT:
-            raise _Unresolved(f"the file {path} is longer than 64 KiB, which no credential is")
+            raise _Unresolved(f"the file {path} is longer than 64 KiB, too long for a credential")
         return content.rstrip("\r\n")

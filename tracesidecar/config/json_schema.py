@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration, for editors and for other programs."""
+"""The JSON Schema of the configuration, for editors and other programs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _CUSTOM: dict[object, dict[str, Any]] = {
 }
 
 
-def json_schema() -> dict[str, Any]:
-    """Build it from the option structs, with one alternative a sink type."""
+def configuration_schema() -> dict[str, Any]:
+    """Return the schema, built from the option structs, with one alternative per sink type."""
     options = {name: sink_type(name).options for name in sorted(SINK_PACKAGES)}
     roots, definitions = msgspec.json.schema_components(
         [Configuration, *options.values()],

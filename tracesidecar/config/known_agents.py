@@ -1,6 +1,4 @@
-"""Where the agents that we know write their traces (their makers' documentation and code; design
-page dialects.md, section 1).
-"""
+"""Where known agents write their traces, from their documentation and source code."""
 
 from __future__ import annotations
 
@@ -12,9 +10,11 @@ from tracesidecar.config.paths import home, watched_directory
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """One agent: `include` is relative to the directory that `variable` names, else to `~/default`;
-    `also` is relative to the home.
+class KnownAgent:
+    """An agent and the patterns of its trace files.
+
+    `include` is relative to the directory in the environment variable `variable`, else to
+    `~/default`; `also` is relative to the home directory.
     """
 
     name: str
@@ -26,15 +26,15 @@ class Agent:
     documents: bool = False
 
     def patterns(self, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """All patterns of this agent for this user."""
+        """Return all patterns of this agent for this user."""
         root = (environ.get(self.variable) if self.variable else None) or os.path.join(
             home(environ), self.default
         )
         found = [os.path.join(root, pattern) for pattern in self.include]
         return (*found, *(os.path.join(home(environ), pattern) for pattern in self.also))
 
-    def present(self, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """Those of its patterns whose directory exists and can be read."""
+    def existing_patterns(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the patterns whose directory exists and can be read."""
         return tuple(
             pattern
             for pattern in self.patterns(environ)
@@ -42,8 +42,8 @@ class Agent:
         )
 
 
-AGENTS = (
-    Agent(
+KNOWN_AGENTS = (
+    KnownAgent(
         "claude-code",
         ".claude",
         ("projects/**/*.jsonl",),
@@ -55,7 +55,7 @@ AGENTS = (
         ),
         exclude=("**/history.jsonl", "**/journal.jsonl"),
     ),
-    Agent(
+    KnownAgent(
         "codex",
         ".codex",
         (
@@ -66,7 +66,7 @@ AGENTS = (
         ),
         variable="CODEX_HOME",
     ),
-    Agent(
+    KnownAgent(
         "copilot",
         ".copilot",
         ("session-state/*/events.jsonl", "history-session-state/*/events.jsonl", "otel/*.jsonl"),
@@ -79,8 +79,8 @@ AGENTS = (
             "Library/Caches/VSGitHubCopilotLogs/traces/*_VSGitHubCopilot_traces.jsonl",
         ),
     ),
-    Agent("gemini", "", (".gemini/tmp/*/chats/**/*.jsonl",), variable="GEMINI_CLI_HOME"),
-    Agent(
+    KnownAgent("gemini", "", (".gemini/tmp/*/chats/**/*.jsonl",), variable="GEMINI_CLI_HOME"),
+    KnownAgent(
         "antigravity",
         ".gemini",
         (
@@ -88,51 +88,55 @@ AGENTS = (
             "antigravity-cli/brain/*/.system_generated/logs/transcript.jsonl",
         ),
     ),
-    Agent("qwen", ".qwen", ("projects/*/chats/*.jsonl", "tmp/*/chats/*.jsonl")),
-    Agent("cursor", ".cursor", ("projects/*/agent-transcripts/**/*.jsonl",)),
-    Agent("pi", ".pi/agent", ("sessions/**/*.jsonl",), also=(".omp/agent/sessions/**/*.jsonl",)),
-    Agent(
+    KnownAgent("qwen", ".qwen", ("projects/*/chats/*.jsonl", "tmp/*/chats/*.jsonl")),
+    KnownAgent("cursor", ".cursor", ("projects/*/agent-transcripts/**/*.jsonl",)),
+    KnownAgent(
+        "pi", ".pi/agent", ("sessions/**/*.jsonl",), also=(".omp/agent/sessions/**/*.jsonl",)
+    ),
+    KnownAgent(
         "openclaw",
         ".openclaw",
         ("agents/*/sessions/*.jsonl",),
         exclude=("**/*.deleted.*", "**/*.reset.*", "**/*.checkpoint.*"),
     ),
-    Agent(
+    KnownAgent(
         "kimi",
         ".kimi",
         ("sessions/*/*/wire.jsonl",),
         also=(".kimi-code/sessions/*/*/agents/*/wire.jsonl",),
     ),
-    Agent("droid", ".factory", ("sessions/**/*.jsonl",)),
-    Agent("grok", ".grok", ("sessions/*/*/updates.jsonl",)),
-    Agent("vibe", ".vibe", ("logs/session/*/messages.jsonl",)),
-    Agent("iflow", ".iflow", ("projects/**/*.jsonl",)),
-    Agent("gptme", ".local/share/gptme", ("logs/*/conversation.jsonl",)),
-    Agent("openhands", ".openhands", ("conversations/*/events/event-*.json",), documents=True),
-    Agent("goose", ".local/share/goose", ("sessions/*.jsonl",)),
+    KnownAgent("droid", ".factory", ("sessions/**/*.jsonl",)),
+    KnownAgent("grok", ".grok", ("sessions/*/*/updates.jsonl",)),
+    KnownAgent("vibe", ".vibe", ("logs/session/*/messages.jsonl",)),
+    KnownAgent("iflow", ".iflow", ("projects/**/*.jsonl",)),
+    KnownAgent("gptme", ".local/share/gptme", ("logs/*/conversation.jsonl",)),
+    KnownAgent("openhands", ".openhands", ("conversations/*/events/event-*.json",), documents=True),
+    KnownAgent("goose", ".local/share/goose", ("sessions/*.jsonl",)),
 )
 
 WORKING_DIRECTORY = {
     "attocode": (".attocode/traces/*.jsonl", ".traces/trace-session-*.jsonl"),
     "attoswarm": (".agent/hybrid-swarm/**/*.jsonl",),
 }
-"""Agents that write below the directory they are started in (Machina and ai-trace do too: into
-`./traces`).
+"""Agents that write below the directory in which they are started.
+
+Machina and ai-trace do so too: into `./traces`.
 """
 
 
-def found_agents(environ: Mapping[str, str], folder: str) -> dict[str, Agent]:
-    """Name the agents whose traces are on this machine, each with absolute patterns; `folder` is
-    the working directory.
+def find_agents(environ: Mapping[str, str], folder: str) -> dict[str, KnownAgent]:
+    """Return the agents whose traces are on this machine, by name, with absolute patterns.
+
+    `folder` is the working directory.
     """
-    local = (Agent(name, folder, include) for name, include in WORKING_DIRECTORY.items())
+    local = (KnownAgent(name, folder, include) for name, include in WORKING_DIRECTORY.items())
     machina = (
-        (Agent("machina", "", ("**/*.jsonl",), variable="MACHINA_TRACE_DIR"),)
+        (KnownAgent("machina", "", ("**/*.jsonl",), variable="MACHINA_TRACE_DIR"),)
         if environ.get("MACHINA_TRACE_DIR")
         else ()
     )
     found = {}
-    for agent in (*AGENTS, *machina, *local):
-        if present := agent.present(environ):
-            found[agent.name] = replace(agent, include=present, also=())
+    for agent in (*KNOWN_AGENTS, *machina, *local):
+        if patterns := agent.existing_patterns(environ):
+            found[agent.name] = replace(agent, include=patterns, also=())
     return found

@@ -1,4 +1,4 @@
-"""Find the line on which each key of a TOML document stands (the decoder does not keep it)."""
+"""Find the line of each key in a TOML document: the decoder does not keep it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def locate(text: str) -> dict[KeyPath, int]:
 
 
 class _Scanner:
-    """A walk over a document that the real decoder has already accepted: it needs to find places,
-    not mistakes.
-    """
+    """A walk over a document that the real decoder has accepted: it finds lines, not mistakes."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -116,8 +114,9 @@ class _Scanner:
             self.pair(path)
 
     def closes(self, bracket: str) -> bool:
-        """Step over blanks and one comma; tell whether the bracket came (the end of the text counts
-        as one).
+        """Skip blanks and one comma; return whether the bracket follows.
+
+        The end of the text counts as a bracket.
         """
         self.skip(_BLANK)
         if self.text.startswith(",", self.at):

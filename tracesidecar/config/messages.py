@@ -1,4 +1,4 @@
-"""Say in words what was found and what is allowed, without ever showing what may be a credential."""
+"""Describe what was found and what is allowed, never showing a possible credential."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from tracesidecar.units import Seconds, Secret, Size
 
 _HARMLESS = re.compile(r"[A-Za-z0-9 ._/+-]{0,16}")
-"""What a message may show of a string: too short for a credential."""
+"""Strings that a message may quote: too short for a credential."""
 
 _PLAIN: dict[object, str] = {
     bool: "true or false",
@@ -34,7 +34,7 @@ _BOUNDS = (
 
 
 def allowed(kind: object) -> str:
-    """Name what a type takes: `a whole number`, `one of "gzip", "none"`."""
+    """Describe the values of a type: `a whole number`, `one of "gzip", "none"`."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return "a table"
     if kind in _PLAIN:
@@ -54,9 +54,7 @@ def allowed(kind: object) -> str:
 
 
 def found(value: object, *, is_shown: bool = True) -> str:
-    """Name what stands there: `the number 3`, `a list`; a string itself only where it is short and
-    `is_shown`.
-    """
+    """Describe a value: `the number 3`, `a list`. Quote a string only if short and `is_shown`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""A mistake in the configuration, told in one sentence with file, line and key."""
+"""A mistake in the configuration: one sentence with file, line and key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands in the document: `("sink", 0, "batch", "age")`."""
+"""The path of a value in the document: `("sink", 0, "batch", "age")`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem or a warning as it is told: `line` is 0 where the configuration is not a file."""
+class LocatedProblem:
+    """A problem or warning as it is reported. `line` is 0 if the configuration is not a file."""
 
     file: str
     line: int
@@ -35,18 +35,20 @@ class Finding:
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a key path as people write it, without indexes: the line tells which block is meant."""
+    """Write a key path without indexes: the line shows which block is meant."""
     return ".".join(part for part in path if isinstance(part, str))
 
 
-def place(problem: Problem, file: str, lines: Mapping[KeyPath, int] | None) -> Finding:
-    """Add file and line: that of the key, or of the nearest block that holds it.
+def locate_problem(
+    problem: Problem, file: str, lines: Mapping[KeyPath, int] | None
+) -> LocatedProblem:
+    """Add file and line: that of the key, or of the nearest block around it.
 
-    `lines` is None where there is no file.
+    `lines` is None if there is no file.
     """
     if lines is None:
-        return Finding(file, 0, dotted(problem.path), problem.message)
+        return LocatedProblem(file, 0, dotted(problem.path), problem.message)
     path = problem.path
     while path and path not in lines:
         path = path[:-1]
-    return Finding(file, lines.get(path, 1), dotted(problem.path), problem.message)
+    return LocatedProblem(file, lines.get(path, 1), dotted(problem.path), problem.message)

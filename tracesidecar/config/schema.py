@@ -1,4 +1,4 @@
-"""The whole configuration as one frozen value; each part owns the options it understands."""
+"""The whole configuration as one frozen value. Each package owns the options it uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracesidecar.units import Seconds, Size
 class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The `[daemon]` block.
 
-    `listen` is `host:port`, `unix:PATH` or empty for off; `memory_limit` bounds the buffers.
+    `listen` is `host:port`, `unix:PATH` or empty (off); `memory_limit` bounds the buffers.
     """
 
     drain_deadline: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("25s"))
@@ -36,7 +36,7 @@ class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class QuarantineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The `[quarantine]` block.
 
-    `seal_to` is a public key of age: refused bytes are kept, encrypted to it.
+    `seal_to` is an age public key: rejected bytes are kept, encrypted to it.
     """
 
     seal_to: str | None = None

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracesidecar import __version__
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration
 from tracesidecar.encode import EXTENSIONS, lake_root
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, destination_of

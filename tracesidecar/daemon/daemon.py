@@ -10,8 +10,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from tracesidecar.config.load import Loaded
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration, LoadedConfiguration
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.generation import Generation, Mode
 from tracesidecar.daemon.health_pages import HealthPages
@@ -27,7 +26,7 @@ from tracesidecar.pipeline.drain import DrainResult
 class Daemon:
     """Runs a configuration over an open journal until it has drained."""
 
-    def __init__(self, loaded: Loaded, journal: Journal, mode: Mode) -> None:
+    def __init__(self, loaded: LoadedConfiguration, journal: Journal, mode: Mode) -> None:
         self.configuration = loaded.configuration
         self.is_stopping = mode.once
         self._path = loaded.path

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration
 from tracesidecar.daemon.banner import banner, summarize_start
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.progress import ProgressLine, show_progress

@@ -10,8 +10,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from tracesidecar.config.load import load
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration, load
 from tracesidecar.daemon.wiring import interpreting_sinks, reject_moved_destination
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal.journal import Journal

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from tracesidecar import logs
-from tracesidecar.config.load import Loaded
+from tracesidecar.config import LoadedConfiguration
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.daemon import Daemon
 from tracesidecar.daemon.generation import Mode
@@ -41,13 +41,13 @@ class Outcome(msgspec.Struct, frozen=True):
         return ExitCode.LEFT_BEHIND if self.reason else ExitCode.DONE
 
 
-def run(loaded: Loaded, *, at: Callable[[str], None] = ignore) -> int:
+def run(loaded: LoadedConfiguration, *, at: Callable[[str], None] = ignore) -> int:
     """Follow and ship until a signal stops the process; return its exit code."""
     return _run_and_report(loaded, Mode(progress=_terminal(), at=at)).exit_code
 
 
 def ship_once(
-    loaded: Loaded, *, strict: bool, as_json: bool, at: Callable[[str], None] = ignore
+    loaded: LoadedConfiguration, *, strict: bool, as_json: bool, at: Callable[[str], None] = ignore
 ) -> int:
     """Ship everything that is there now; return the exit code."""
     outcome = _run_and_report(loaded, Mode(once=True, progress=_terminal(), at=at))
@@ -59,7 +59,7 @@ def ship_once(
 
 
 def exec_command(
-    loaded: Loaded, command: Sequence[str], *, at: Callable[[str], None] = ignore
+    loaded: LoadedConfiguration, command: Sequence[str], *, at: Callable[[str], None] = ignore
 ) -> int:
     """Ship while the agent runs, and drain after it; return its exit code unless that is 0."""
     child = ChildProcess(command)
@@ -73,7 +73,7 @@ def exec_command(
     return child.exit_code or outcome.exit_code
 
 
-def _run_and_report(loaded: Loaded, mode: Mode) -> Outcome:
+def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     """Hold the state directory, run until drained, and log how it ended.
 
     Raises StateLocked if another process holds the state directory.
@@ -94,7 +94,7 @@ def _run_and_report(loaded: Loaded, mode: Mode) -> Outcome:
     return outcome
 
 
-async def _drained(loaded: Loaded, journal: Journal, mode: Mode) -> DrainResult:
+async def _drained(loaded: LoadedConfiguration, journal: Journal, mode: Mode) -> DrainResult:
     return await Daemon(loaded, journal, mode).run()
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tracesidecar import __version__
 from tracesidecar.batch.encoding import BatchSpec, Encoding
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration
 from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver.delivery import Delivery
 from tracesidecar.deliver.events import SinkEvents

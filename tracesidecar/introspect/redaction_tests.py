@@ -7,7 +7,7 @@ import os
 
 import msgspec
 
-from tracesidecar.config.paths import rules_cache
+from tracesidecar.config import rules_cache
 from tracesidecar.introspect.chunks import chunks
 from tracesidecar.sanitize import RedactionOptions, RedactionTest, Sanitizer
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration
 from tracesidecar.journal.journal import Journal
 from tracesidecar.journal.quarantine import QuarantineEntry
 from tracesidecar.logs import printable

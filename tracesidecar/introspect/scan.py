@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 import zstandard
 
-from tracesidecar.config.paths import rules_cache
+from tracesidecar.config import rules_cache
 from tracesidecar.introspect.chunks import NumberedChunk, chunks
 from tracesidecar.introspect.usage_totals import Sum, Tally
 from tracesidecar.logs import printable

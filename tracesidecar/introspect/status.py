@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration
 from tracesidecar.journal.journal import Journal, SinkRow
 from tracesidecar.journal.quarantine import LostBytes
 from tracesidecar.sinks import SinkOptions, destination_of, promise_of

@@ -8,9 +8,8 @@ import os
 from dataclasses import asdict
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
 from tracesidecar.config.deletion_protection import MEANING, expected_protection
-from tracesidecar.config.load import EMBEDDED, Inspection, inspect
-from tracesidecar.config.schema import Configuration
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import Answer, ask
 from tracesidecar.introspect.redaction_tests import failed_tests
@@ -45,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _document(
-    inspection: Inspection, failed: list[str], answers: list[Answer]
+    inspection: ConfigurationReport, failed: list[str], answers: list[Answer]
 ) -> dict[str, object]:
     configuration = inspection.configuration
     return {
@@ -83,7 +82,7 @@ def _sinks(configuration: Configuration) -> list[dict[str, object]]:
     ]
 
 
-def _tell(inspection: Inspection, failed: list[str], answers: list[Answer]) -> None:
+def _tell(inspection: ConfigurationReport, failed: list[str], answers: list[Answer]) -> None:
     for finding in (*inspection.problems, *inspection.warnings):
         complain(f"{'error' if finding in inspection.problems else 'warning'}: {finding}")
     for failure in failed:

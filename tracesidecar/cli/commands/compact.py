@@ -12,8 +12,7 @@ from datetime import UTC, date, datetime
 from tracesidecar.batch.manifest import ManifestObject
 from tracesidecar.cli.commands.verify import named, under_way
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
-from tracesidecar.config.load import load_to_read
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.lock import locked, prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tracesidecar.cli.output import print_json
-from tracesidecar.config.json_schema import json_schema
+from tracesidecar.config import configuration_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,5 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(_arguments: argparse.Namespace) -> int:
     """Print it."""
-    print_json(json_schema())
+    print_json(configuration_schema())
     return 0

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from tracesidecar.cli.lake_argument import Found, lake, with_objects
 from tracesidecar.cli.output import complain, print_json, print_line
-from tracesidecar.config.load import load_to_read
+from tracesidecar.config import load_to_read
 from tracesidecar.ddl import (
     ENGINES_TO_APPLY,
     Lake,

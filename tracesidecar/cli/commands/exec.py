@@ -6,7 +6,7 @@ import argparse
 import os
 
 from tracesidecar.cli.output import complain
-from tracesidecar.config.load import load
+from tracesidecar.config import load
 from tracesidecar.exit_codes import ExitCode
 
 

@@ -8,8 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
-from tracesidecar.config.load import load_to_read
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.byte_ranges import Piece, pieces
 from tracesidecar.introspect.status import size_now

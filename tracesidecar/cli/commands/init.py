@@ -7,8 +7,7 @@ import json
 import os
 
 from tracesidecar.cli.output import complain, print_line
-from tracesidecar.config.known_agents import found_agents
-from tracesidecar.config.paths import default_lake, default_state_directory
+from tracesidecar.config import default_lake, default_state_directory, find_agents
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
@@ -71,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
     except OSError as error:
         complain(f"tracesidecar init: {printable(path)} cannot be written: {error.strerror}")
         return ExitCode.CONFIGURATION
-    agents = ", ".join(found_agents(os.environ, folder)) or "no agent that it knows"
+    agents = ", ".join(find_agents(os.environ, folder)) or "no agent that it knows"
     print_line(f"wrote {printable(path)}; found {agents}")
     print_line(
         f"next: tracesidecar check-config --config {printable(path)}, then tracesidecar run --config {printable(path)}"
@@ -82,7 +81,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def configuration_text(folder: str) -> str:
     """The configuration for this user and this working directory, as TOML with comments."""
     blocks = [_HEAD.format(state=_quoted(default_state_directory(os.environ)))]
-    for name, agent in found_agents(os.environ, folder).items():
+    for name, agent in find_agents(os.environ, folder).items():
         more = f"exclude = {_list(agent.exclude)}\n" if agent.exclude else ""
         more += "documents = true\n" if agent.documents else ""
         blocks.append(_SOURCE.format(name=_quoted(name), include=_list(agent.include), more=more))

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
-from tracesidecar.config.load import load_to_read
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.refused_lines import Refused, refused

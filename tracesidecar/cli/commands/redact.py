@@ -7,8 +7,7 @@ import os
 import sys
 
 from tracesidecar.cli.output import complain
-from tracesidecar.config.load import load_to_read
-from tracesidecar.config.paths import rules_cache
+from tracesidecar.config import load_to_read, rules_cache
 from tracesidecar.introspect.chunks import chunks
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.units import Size

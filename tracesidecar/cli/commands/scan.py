@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
-from tracesidecar.config.load import load_to_read
+from tracesidecar.config import load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.scan import Examination, Findings, Place, trace_files
 from tracesidecar.introspect.usage_totals import Sum

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from tracesidecar.config.load import load
+from tracesidecar.config import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,8 @@ from contextlib import closing
 from dataclasses import asdict
 
 from tracesidecar.cli.output import print_json, print_line, print_table
+from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.config.deletion_protection import MEANING, Protection, expected_protection
-from tracesidecar.config.load import load_to_read
-from tracesidecar.config.schema import Configuration
 from tracesidecar.introspect.status import SinkStanding, Standing, standing
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable

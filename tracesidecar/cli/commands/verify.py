@@ -8,8 +8,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
-from tracesidecar.config.load import load_to_read
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError, StateError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.journal import Journal
