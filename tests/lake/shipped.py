@@ -19,7 +19,7 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.ddl.lake_location import LakeFormat
-from tracesidecar.lake.proof import Finding
+from tracesidecar.lake.proof import StoreFinding
 from tracesidecar.model import Compression
 
 TIME = 1_788_307_200
@@ -104,5 +104,5 @@ def count(name: str, rows: Rows) -> int:
     )
 
 
-def kinds(findings: Iterable[Finding]) -> list[str]:
+def kinds(findings: Iterable[StoreFinding]) -> list[str]:
     return [finding.kind for finding in findings]

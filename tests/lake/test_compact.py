@@ -20,14 +20,14 @@ from tracesidecar.ddl.lake_location import Lake
 from tracesidecar.errors import StateLocked
 from tracesidecar.journal.lock import locked
 from tracesidecar.lake.compact import Compacted, Compactor
-from tracesidecar.lake.rewrite import Limits
+from tracesidecar.lake.rewrite import RewriteLimits
 from tracesidecar.lake.verify import verify
 from tracesidecar.model import Compression
 from tracesidecar.sinks.directory.objects import DirectoryObjects
 from tracesidecar.sinks.directory.sink import Options
 from tracesidecar.sinks.sink import StoredObjects
 
-LIMITS = Limits(256 << 20, 64 << 20)
+LIMITS = RewriteLimits(256 << 20, 64 << 20)
 BEFORE = "2026-09-02"
 
 
@@ -125,7 +125,7 @@ def test_days_that_are_over_become_one_file_a_dialect_with_each_event_once(tmp_p
     before = events(root)
     done = compact(root)
     assert [
-        (each.partition.dialect, len(each.before), len(each.after), each.duplicates, each.refused)
+        (each.partition.dialect, len(each.before), len(each.after), each.duplicates, each.obstacle)
         for each in done
     ] == [
         ("claude_code", 7, 1, 1, ""),
@@ -201,7 +201,7 @@ def test_text_of_every_kind_survives(tmp_path: Path, compression: Compression) -
             ]
         )
     [done] = compact(root)
-    assert done.refused == ""
+    assert done.obstacle == ""
     table = pq.read_table(root / done.after[0].name, partitioning=None).sort_by("source_line")
     assert table["text"].to_pylist() == texts
     assert (table["input_tokens"].to_pylist()[0], table["cost_usd"].to_pylist()[0]) == (2**53, 0.1)
@@ -290,7 +290,7 @@ def test_what_was_altered_is_not_made_to_look_right(tmp_path: Path) -> None:
     (shipped.root / name).write_bytes(
         (shipped.root / shipped.batches[8].objects[0].name).read_bytes()
     )
-    done = {each.partition.dialect: each.refused for each in compact(shipped.root)}
+    done = {each.partition.dialect: each.obstacle for each in compact(shipped.root)}
     assert "not what was shipped" in done["codex"]
     assert [dialect for dialect, refused in done.items() if refused] == ["codex"]
     assert kinds(verify(store(shipped.root)).problems) == ["altered"]
@@ -301,7 +301,7 @@ def test_events_of_a_newer_program_are_not_rewritten(tmp_path: Path) -> None:
     for number in range(2):
         shipped.batch([("codex", event(number, schema_version=2))])
     [done] = compact(shipped.root)
-    assert "upgrade first" in done.refused
+    assert "upgrade first" in done.obstacle
     assert len(events(shipped.root)) == 2
 
 
@@ -325,10 +325,10 @@ def test_a_large_partition_becomes_files_of_the_wanted_size_within_the_memory(
         shipped.batch(many)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    [done] = Compactor(store(shipped.root), str(scratch), Limits(8 << 20, 512 << 10)).run(
+    [done] = Compactor(store(shipped.root), str(scratch), RewriteLimits(8 << 20, 512 << 10)).run(
         BEFORE, frozenset()
     )
-    assert done.refused == ""
+    assert done.obstacle == ""
     assert len(done.after) > 1
     assert sum(each.rows for each in done.after) == 16_000
     assert verify(store(shipped.root)).problems == []

@@ -13,7 +13,7 @@ from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tracesidecar.cli import main
 from tracesidecar.errors import RetryLater
 from tracesidecar.lake.compact import Compactor
-from tracesidecar.lake.rewrite import Limits
+from tracesidecar.lake.rewrite import RewriteLimits
 from tracesidecar.lake.verify import verify
 from tracesidecar.sinks.object_store import objects as remote_objects
 from tracesidecar.sinks.object_store.s3 import sink as s3
@@ -57,8 +57,10 @@ def test_a_bucket_is_proved_rewritten_and_proved_again(
 ) -> None:
     store = s3.stored_objects(options(object_store))
     assert verify(store).problems == []
-    done = list(Compactor(store, str(tmp_path), Limits(256 << 20)).run("2026-09-02", frozenset()))
-    assert [(each.partition.dialect, len(each.after), each.refused) for each in done] == [
+    done = list(
+        Compactor(store, str(tmp_path), RewriteLimits(256 << 20)).run("2026-09-02", frozenset())
+    )
+    assert [(each.partition.dialect, len(each.after), each.obstacle) for each in done] == [
         (name, 1, "") for name in ("claude_code", "codex", "copilot", "generic")
     ]
     found = verify(store)

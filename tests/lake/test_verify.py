@@ -14,7 +14,7 @@ from tests.ddl.lakes import event, rows
 from tests.lake.shipped import Shipped, kinds
 from tracesidecar.cli import main
 from tracesidecar.lake.proof import Proof
-from tracesidecar.lake.verify import Known, verify
+from tracesidecar.lake.verify import verify
 from tracesidecar.sinks.directory.objects import DirectoryObjects
 from tracesidecar.sinks.directory.sink import Options
 
@@ -23,8 +23,8 @@ def store(root: Path) -> DirectoryObjects:
     return DirectoryObjects(Options(name="lake", type="directory", path=str(root)))
 
 
-def proof(root: Path, known: Known | None = None) -> Proof:
-    return verify(store(root), known)
+def proof(root: Path) -> Proof:
+    return verify(store(root))
 
 
 @pytest.fixture(params=["json", "parquet"])
@@ -40,7 +40,7 @@ def test_a_whole_store_is_proved_with_its_counts(shipped: Shipped) -> None:
     assert found.problems == []
     assert found.notes == []
     assert (found.batches, found.objects, found.rows) == (2, len(shipped.names), 13)
-    assert (found.coverages.lines, found.coverages.refused) == (13, 2)
+    assert (found.coverages.lines, found.coverages.rejected) == (13, 2)
     assert [coverage.end for coverage in found.coverages] == [2000]
 
 
@@ -104,7 +104,7 @@ def test_an_object_that_nobody_shipped_is_a_stray_unless_its_batch_is_under_way(
     name = f"{shipped.names[0].rpartition('/')[0]}/other-20260902T000000Z-aaaaaaaaaaaaaaaa.jsonl.gz"
     (shipped.root / name).write_bytes(gzip.compress(b"{}\n"))
     assert kinds(proof(shipped.root).problems) == ["stray"]
-    found = proof(shipped.root, Known(frozenset({name})))
+    found = verify(store(shipped.root), under_way=frozenset({name}))
     assert (found.holds, kinds(found.notes)) == (True, ["under_way"])
 
 
@@ -112,7 +112,7 @@ def test_a_sink_that_began_in_the_middle_has_no_gap_before(tmp_path: Path) -> No
     shipped = Shipped(tmp_path, end=700)
     shipped.batch(rows())
     assert kinds(proof(tmp_path).problems) == ["gap"]
-    assert proof(tmp_path, Known(begins_anywhere=True)).holds
+    assert verify(store(tmp_path), begins_anywhere=True).holds
 
 
 def test_generations_and_hosts_are_apart(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_lines_redriven_count_once_and_only_where_they_were_refused(shipped: Shi
 
     redriven(200, 70)
     found = proof(shipped.root)
-    assert (found.problems, found.coverages.refused, found.coverages.lines) == ([], 1, 14)
+    assert (found.problems, found.coverages.rejected, found.coverages.lines) == ([], 1, 14)
     redriven(250, 71)
     assert kinds(proof(shipped.root).problems) == ["overlap"]
 

@@ -51,7 +51,7 @@ def test_a_destination_is_named_without_credentials(url: str, named: str) -> Non
     ],
 )
 def test_a_url_that_is_none_is_refused_and_not_quoted(url: str) -> None:
-    with pytest.raises(ValueError, match="url is not of the form") as caught:
+    with pytest.raises(ValueError, match="url does not have the form") as caught:
         options(url)
     assert "hidden" not in str(caught.value)
 

@@ -1,1 +1,21 @@
-"""What is done with a lake after it was shipped: proving it, and making few files of many."""
+"""The lake that a sink of objects has written: proving that it is complete, and compacting it.
+
+`verify` reads everything once. A `Compactor` needs pyarrow, which is imported when it runs.
+"""
+
+from tracesidecar.lake.compact import Compacted, Compactor
+from tracesidecar.lake.proof import Proof
+from tracesidecar.lake.rewrite import MIN_MEMORY_BYTES, RewriteLimits
+from tracesidecar.lake.rows import CannotRewrite
+from tracesidecar.lake.verify import size_of, verify
+
+__all__ = [
+    "MIN_MEMORY_BYTES",
+    "CannotRewrite",
+    "Compacted",
+    "Compactor",
+    "Proof",
+    "RewriteLimits",
+    "size_of",
+    "verify",
+]

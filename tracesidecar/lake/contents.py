@@ -1,4 +1,4 @@
-"""What one object is: its digest, size and rows, read in blocks."""
+"""The digest, size and number of rows of one object, computed block by block."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ import zstandard
 from tracesidecar.encode import compression_of
 
 SLICE_BYTES = 64 << 10
-"""So much is decompressed at once."""
+"""How much is decompressed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """An object as it was found. `rows` is None where it cannot be decoded."""
+class ExaminedObject:
+    """An object as it is stored. `rows` is None when it cannot be decoded."""
 
     sha256: str
     bytes: int
     rows: int | None
 
 
-def examine(name: str, blocks: Iterable[bytes]) -> Content:
-    """Read an object to its end; memory is that of a block."""
+def examine(name: str, blocks: Iterable[bytes]) -> ExaminedObject:
+    """Read an object to its end; `blocks` is its content. Memory is that of one block."""
     digest = hashlib.sha256()
     size_bytes = 0
-    lines = _Lines(name)
+    lines = _LineCounter(name)
     with tempfile.TemporaryFile() as copy:
         for block in blocks:
             digest.update(block)
             size_bytes += len(block)
             if name.endswith(".parquet"):
-                copy.write(block)  # its number of rows stands at its end
+                copy.write(block)  # the number of rows is at its end
             else:
                 lines.add(block)
         rows = _parquet_rows(copy) if name.endswith(".parquet") else lines.count()
-    return Content(digest.hexdigest(), size_bytes, rows)
+    return ExaminedObject(digest.hexdigest(), size_bytes, rows)
 
 
 class _Decompressor(Protocol):
@@ -50,8 +50,8 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-class _Lines:
-    """Counts the newlines of what is decompressed."""
+class _LineCounter:
+    """Counts the newlines of an object, decompressed."""
 
     def __init__(self, name: str) -> None:
         compression = compression_of(name)

@@ -1,4 +1,4 @@
-"""Whether the ranges of all batches cover each segment from its beginning, without gaps and without
+"""Whether the ranges of all batches cover each segment from its beginning, without gaps or
 overlaps.
 """
 
@@ -13,7 +13,7 @@ from tracesidecar.batch.manifest import Manifest, ManifestRange
 
 
 class SegmentKey(NamedTuple):
-    """A segment in one generation, as a store knows it: its number is unique for one installation."""
+    """One generation of a segment, as the store knows it: its number is unique per installation."""
 
     host: str
     sink: str
@@ -24,25 +24,26 @@ class SegmentKey(NamedTuple):
 
 @dataclass(slots=True)
 class Coverage:
-    """What arrived of one segment.
+    """What has arrived of one segment.
 
-    `ranges` are (start, end, batch); `path` is the last label that it had.
+    `ranges` and `redriven` are (start, end, batch) with offsets in bytes; `path` is the last one
+    that a manifest has. `rejected` counts lines in quarantine.
     """
 
     key: SegmentKey
     path: str = ""
     lines: int = 0
-    refused: int = 0
+    rejected: int = 0
     ranges: list[tuple[int, int, str]] = field(default_factory=list)
     redriven: list[tuple[int, int, str]] = field(default_factory=list)
 
     @property
     def end(self) -> int:
-        """The furthest byte that arrived."""
+        """The end of the last range."""
         return max((end for _, end, _ in self.ranges), default=0)
 
     def gaps(self) -> Iterator[tuple[int, int]]:
-        """Bytes that no batch has."""
+        """Yield start and end of the bytes that no batch has."""
         at = 0
         for start, end, _ in sorted(self.ranges):
             if start > at:
@@ -50,7 +51,7 @@ class Coverage:
             at = max(at, end)
 
     def overlaps(self) -> Iterator[tuple[int, int, str, str]]:
-        """Bytes that two batches have: from, to, and which."""
+        """Yield start and end of the bytes that two batches have, and both batches."""
         for ranges in (self.ranges, self.redriven):
             before: tuple[int, int, str] | None = None
             for start, end, batch in sorted(ranges):
@@ -59,8 +60,8 @@ class Coverage:
                 if before is None or end > before[1]:
                     before = start, end, batch
 
-    def strangers(self) -> Iterator[tuple[int, int, str]]:
-        """Lines delivered after all that no batch has passed over."""
+    def unexpected_redrives(self) -> Iterator[tuple[int, int, str]]:
+        """Yield redriven ranges (start, end, batch) that no batch has skipped before."""
         covered = sorted((start, end) for start, end, _ in self.ranges)
         for start, end, batch in self.redriven:
             if not any(first <= start and end <= last for first, last in _joined(covered)):
@@ -68,25 +69,25 @@ class Coverage:
 
 
 class Coverages:
-    """The coverage of every segment; give it each manifest once."""
+    """The coverage of every segment. Add each manifest once."""
 
     def __init__(self) -> None:
         self._segments: dict[SegmentKey, Coverage] = {}
         self.lines = 0
-        self.refused = 0
+        self.rejected = 0
 
     def add(self, manifest: Manifest) -> None:
-        """Note the ranges of a batch."""
+        """Add the ranges of a batch."""
         for each in manifest.ranges:
-            coverage = self._of(manifest, each)
+            coverage = self._coverage_of(manifest, each)
             if manifest.redriven:
                 coverage.redriven.append((each.start, each.end, manifest.batch))
-                coverage.refused -= each.lines
-                self.refused -= each.lines
+                coverage.rejected -= each.lines
+                self.rejected -= each.lines
             else:
                 coverage.ranges.append((each.start, each.end, manifest.batch))
-                coverage.refused += each.refused
-                self.refused += each.refused
+                coverage.rejected += each.refused
+                self.rejected += each.refused
             coverage.lines += each.lines
             self.lines += each.lines
 
@@ -97,13 +98,13 @@ class Coverages:
         return len(self._segments)
 
     def by_source(self) -> dict[tuple[str, str], list[Coverage]]:
-        """(host, source) → its segments."""
+        """Return the segments by (host, source)."""
         found: dict[tuple[str, str], list[Coverage]] = defaultdict(list)
         for coverage in self:
             found[coverage.key.host, coverage.key.source].append(coverage)
         return found
 
-    def _of(self, manifest: Manifest, each: ManifestRange) -> Coverage:
+    def _coverage_of(self, manifest: Manifest, each: ManifestRange) -> Coverage:
         key = SegmentKey(manifest.host, manifest.sink, each.source, each.segment, each.generation)
         coverage = self._segments.setdefault(key, Coverage(key))
         coverage.path = each.path
@@ -111,7 +112,7 @@ class Coverages:
 
 
 def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ranges that touch, as one."""
+    """Join ranges that touch."""
     joined: tuple[int, int] | None = None
     for start, end in ranges:
         if joined is not None and start <= joined[1]:

@@ -1,4 +1,4 @@
-"""Which rows of a partition stay, and in which part of its order each of them belongs."""
+"""Which rows of a partition to keep, and into which part of the sorted output each of them goes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEY_BYTES = 256
-"""What a row takes here, sorting included."""
-FOLDED = -1
+"""The memory that a row takes here, including its sorting."""
+DUPLICATE = -1
 """The part of a row that another row with the same event id replaces."""
 
 _LONG = ("raw", "text", "tool_arguments", "tool_result", "error_message")
@@ -23,23 +23,24 @@ _SLICE_ROWS = 1 << 16
 class Order:
     """The keys of all rows, in the order in which they were read.
 
-    They stay in memory: for more than `most_rows`, CannotRewrite is raised.
+    They stay in memory: more than `max_rows` raise CannotRewrite.
     """
 
-    def __init__(self, most_rows: int) -> None:
-        self._most_rows = most_rows
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
         self._keys: list[pa.Table] = []
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Note the keys of a batch."""
+        """Add the keys of a batch."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         self.rows += batch.num_rows
-        if self.rows > self._most_rows:
+        if self.rows > self._max_rows:
             raise CannotRewrite(
-                f"it has more than {self._most_rows:,} rows, too many for this memory: give more, or rewrite it by `ddl iceberg` or `ddl spark`"
+                f"it has more than {self._max_rows:,} rows, too many for this memory: "
+                "allow more (--memory), or rewrite it with `ddl iceberg` or `ddl spark`"
             )
         if batch.column("event_id").null_count:
             raise CannotRewrite("it has rows without an event_id")
@@ -55,15 +56,14 @@ class Order:
         self._keys.append(pa.table({**{name: batch.column(name) for name in keys}, "size": size}))
 
     def parts(self, part_bytes: int) -> tuple[array[int], int]:
-        """Give each row its part, FOLDED for repeats, and the number of parts.
+        """Return the part of each row, DUPLICATE for repeats, and the number of parts.
 
-        A part has about so many bytes, and all of it comes before the next by conversation and
-        time.
+        A part has about `part_bytes`; by conversation and time all of it comes before the next.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = array("i", [FOLDED]) * self.rows
+        found = array("i", [DUPLICATE]) * self.rows
         if not self.rows:
             return found, 0
         keys = pa.concat_tables(self._keys)
@@ -87,8 +87,8 @@ class Order:
 
 
 def _last_of_each(keys: pa.Table) -> pa.Array:
-    """The rows to keep, in their order: of those with one event id the one that came in last, of
-    several such the first.
+    """Return the rows to keep, in their order: for each event id the one with the latest
+    `ingest_time`, the first of several.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,6 +1,4 @@
-"""Which partitions of a lake are to be rewritten, and what of earlier compactions is left to
-remove.
-"""
+"""Which partitions of a lake to compact, and which objects of earlier compactions to remove."""
 
 from __future__ import annotations
 
@@ -21,39 +19,49 @@ _COMPACTED = re.compile(
 
 
 class Partition(NamedTuple):
-    """One day of one dialect."""
+    """One day (UTC, YYYY-MM-DD) of one dialect."""
 
     dt: str
     dialect: str
 
-    def name(self, compaction: str, number: int) -> str:
-        """What an object of a compaction is called: the same whenever it is begun again."""
-        return f"{LAKE_ROOTS['parquet']}/dt={self.dt}/dialect={self.dialect}/compact-{compaction}-{number:05d}.parquet"
+    def object_name(self, compaction: str, number: int) -> str:
+        """Return the name of an object of a compaction, by the compaction's id."""
+        folder = f"{LAKE_ROOTS['parquet']}/dt={self.dt}/dialect={self.dialect}"
+        return f"{folder}/compact-{compaction}-{number:05d}.parquet"
 
 
 @dataclass(slots=True)
-class Survey:
-    """`due` are the partitions to rewrite with all their objects; `remains` are objects whose rows
-    are there already.
+class CompactionPlan:
+    """What there is to do.
+
+    `due` has the partitions to rewrite, each with all of its objects; `leftovers` are objects whose
+    rows are stored elsewhere already.
     """
 
     due: dict[Partition, tuple[ManifestObject, ...]] = field(default_factory=dict)
-    remains: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
-def survey(
-    store: StoredObjects, before: str, under_way: frozenset[str], refuse: list[str]
-) -> Survey:
-    """Look at the days before `before` (YYYY-MM-DD).
+def is_compacted(name: str) -> bool:
+    """Return whether a compaction wrote the object of this name."""
+    return _COMPACTED.fullmatch(name) is not None
 
-    StoredObjects that are under way, or in no manifest, are left alone; `refuse` gets unreadable
-    manifests.
+
+def plan_compaction(
+    store: StoredObjects, before: str, under_way: frozenset[str], unreadable: list[str]
+) -> CompactionPlan:
+    """Plan for the days before `before` (YYYY-MM-DD).
+
+    Objects that are being sent (`under_way`) or in no manifest are left alone. The names of
+    unreadable manifests are added to `unreadable`.
     """
-    there = {name for prefix in LAKE_ROOTS.values() for name, _ in store.list(f"{prefix}/")}
-    shipped = [each for _, manifest in manifests(store, refuse.append) for each in manifest.objects]
-    made = [compaction for _, compaction in compactions(store, refuse.append)]
-    written = [each for compaction in made for each in compaction.objects]
-    replaced = {each.name for compaction in made for each in compaction.replaces}
+    existing = {name for prefix in LAKE_ROOTS.values() for name, _ in store.list(f"{prefix}/")}
+    shipped = [
+        each for _, manifest in manifests(store, unreadable.append) for each in manifest.objects
+    ]
+    finished = [compaction for _, compaction in compactions(store, unreadable.append)]
+    written = [each for compaction in finished for each in compaction.objects]
+    replaced = {each.name for compaction in finished for each in compaction.replaces}
     found: dict[Partition, list[ManifestObject]] = defaultdict(list)
     for each in (*shipped, *written):
         partition = _partition(each.name)
@@ -63,20 +71,18 @@ def survey(
             and each.name not in replaced | under_way
         ):
             found[partition].append(each)
-    done = {frozenset(each.name for each in compaction.objects) for compaction in made}
+    done = {frozenset(each.name for each in compaction.objects) for compaction in finished}
     due = {
         partition: tuple(sorted(objects, key=lambda each: each.name))
         for partition, objects in sorted(found.items())
         if _is_due(objects, done)
     }
-    unfinished = {name for name in there if _COMPACTED.fullmatch(name)} - {
-        each.name for each in written
-    }
-    return Survey(due, tuple(sorted(((replaced & there) | unfinished) - under_way)))
+    unfinished = {name for name in existing if is_compacted(name)} - {each.name for each in written}
+    return CompactionPlan(due, tuple(sorted(((replaced & existing) | unfinished) - under_way)))
 
 
 def _is_due(objects: list[ManifestObject], done: set[frozenset[str]]) -> bool:
-    """One Parquet file cannot be made better, nor can what one compaction has written."""
+    """Return whether compacting helps: not one Parquet file, nor the output of one compaction."""
     names = frozenset(each.name for each in objects)
     return names not in done and not (
         len(names) == 1 and all(name.endswith(".parquet") for name in names)

@@ -1,4 +1,4 @@
-"""What a verification finds."""
+"""The result of a verification."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from tracesidecar.lake.coverage import Coverages
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that should not be, or that will not stay: a short kind, where it is, and what was
-    found.
-    """
+class StoreFinding:
+    """A problem, or a temporary state: a short kind, where it is, and what was found."""
 
     kind: str
     where: str
@@ -20,11 +18,11 @@ class Finding:
 
 @dataclass(slots=True)
 class Proof:
-    """It is one where there are no `problems`. `notes` are work under way, and remains of
-    interrupted work that the next compaction removes.
+    """What a verification found; the store is proved to be complete if there are no `problems`.
 
-    `objects`, `rows` and `bytes` are what is there and right; `duplicates` are rows that
-    compactions folded into an equal event.
+    `notes` are work in progress and leftovers of interrupted work, which the next compaction
+    removes. `objects`, `rows` and `bytes` count what is stored and correct; `duplicates` are rows
+    that compactions dropped because their event has another row.
     """
 
     batches: int = 0
@@ -34,18 +32,18 @@ class Proof:
     bytes: int = 0
     duplicates: int = 0
     coverages: Coverages = field(default_factory=Coverages)
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
+    problems: list[StoreFinding] = field(default_factory=list)
+    notes: list[StoreFinding] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
-        """Tell whether nothing is missing, altered or there twice."""
+        """Whether nothing is missing, altered or stored twice."""
         return not self.problems
 
-    def problem(self, kind: str, where: str, detail: str) -> None:
-        """Note what should not be."""
-        self.problems.append(Finding(kind, where, detail))
+    def add_problem(self, kind: str, where: str, detail: str) -> None:
+        """Add something that is wrong."""
+        self.problems.append(StoreFinding(kind, where, detail))
 
-    def note(self, kind: str, where: str, detail: str) -> None:
-        """Note what will not stay."""
-        self.notes.append(Finding(kind, where, detail))
+    def add_note(self, kind: str, where: str, detail: str) -> None:
+        """Add a temporary state."""
+        self.notes.append(StoreFinding(kind, where, detail))

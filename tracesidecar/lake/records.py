@@ -1,4 +1,4 @@
-"""What stands in a store beside its objects: the manifests of batches, and those of compactions."""
+"""The records that a store has beside its objects: manifests of batches and of compactions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tracesidecar.sinks import StoredObjects
 
 
 class Compaction(msgspec.Struct, frozen=True):
-    """StoredObjects of one partition that were written in place of others.
+    """One finished compaction: the objects of a partition, and those that they replace.
 
-    `duplicates` counts the rows that were folded into an equal event.
+    `duplicates` counts the rows that were dropped because their event has another row.
     """
 
     version: int
@@ -29,12 +29,12 @@ class Compaction(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Where it stands in the store."""
+        """The name of this record in the store."""
         return f"{COMPACTIONS}dt={self.dt}/{self.id}.json"
 
 
 def compaction_id(replaced: tuple[ManifestObject, ...]) -> str:
-    """16 hex digits that follow from what is replaced: begun again, it is the same."""
+    """Return the 16 hex digits that name a compaction of these objects, also when it runs again."""
     listed = "\n".join(
         f"{each.name} {each.sha256}" for each in sorted(replaced, key=lambda each: each.name)
     )
@@ -42,25 +42,25 @@ def compaction_id(replaced: tuple[ManifestObject, ...]) -> str:
 
 
 def manifests(
-    store: StoredObjects, refuse: Callable[[str], None]
+    store: StoredObjects, on_unreadable: Callable[[str], None]
 ) -> Iterator[tuple[str, Manifest]]:
-    """Every batch's manifest with its name; `refuse` is told the names of those that are none."""
+    """Yield each batch's manifest with its name; report the names of unreadable ones."""
     for name, _ in store.list(MANIFESTS):
         try:
             yield name, decode_manifest(_content(store, name))
         except msgspec.DecodeError:
-            refuse(name)
+            on_unreadable(name)
 
 
 def compactions(
-    store: StoredObjects, refuse: Callable[[str], None]
+    store: StoredObjects, on_unreadable: Callable[[str], None]
 ) -> Iterator[tuple[str, Compaction]]:
-    """Every compaction's manifest with its name; `refuse` is told the names of those that are none."""
+    """Yield each compaction's record with its name; report the names of unreadable ones."""
     for name, _ in store.list(COMPACTIONS):
         try:
             yield name, msgspec.json.decode(_content(store, name), type=Compaction)
         except msgspec.DecodeError:
-            refuse(name)
+            on_unreadable(name)
 
 
 def _content(store: StoredObjects, name: str) -> bytes:

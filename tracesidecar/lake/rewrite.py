@@ -1,5 +1,5 @@
-"""Many objects of one partition into few large Parquet files, each event once, within a memory
-limit: what does not fit waits on disk.
+"""Rewrites the objects of one partition to few large Parquet files, each event once, within a
+memory limit: what does not fit waits on disk.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracesidecar.encode import open_parquet_writer, parquet_schema, write_sorted
-from tracesidecar.lake.order import FOLDED, KEY_BYTES, Order
+from tracesidecar.lake.order import DUPLICATE, KEY_BYTES, Order
 from tracesidecar.lake.rows import batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSION_LEVEL = 6
-MEMORY_AT_LEAST = 128 << 20
+MIN_MEMORY_BYTES = 128 << 20
 
 _PART_SHARE = 8
-"""A part is held as it is read, as it is sorted and as it is compressed."""
+"""The share of the memory for one part, which is in memory as read, as sorted and as compressed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """`memory_bytes` is what the rewrite may take beside the program itself, `file_bytes` what a
-    file aims at.
+class RewriteLimits:
+    """`memory_bytes` is what the rewrite may use beside the program itself, `file_bytes` the target
+    size of a file.
     """
 
     memory_bytes: int = 1 << 30
@@ -38,19 +38,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """Files in the order of their rows, and how many rows there were and how many of them twice."""
+    """Paths in the order of their rows, the number of rows read, and how many were duplicates."""
 
     files: tuple[str, ...]
     rows: int
     duplicates: int
 
 
-def rewrite(paths: Sequence[str], scratch: str, limits: Limits) -> Rewritten:
-    """Write the events of all files into `scratch`, by conversation and time. Of an event that is
-    there more than once, what came in last stays.
+def rewrite(paths: Sequence[str], scratch: str, limits: RewriteLimits) -> Rewritten:
+    """Write the events of all files into the folder `scratch`, sorted by conversation and time.
 
-    Needs room there for the partition twice, lightly compressed. The same files make the same
-    files. Raises CannotRewrite.
+    Of several rows of an event the latest is kept. The folder needs room for the partition twice,
+    lightly compressed. The same input gives the same files. Raises CannotRewrite.
     """
     spilled = os.path.join(scratch, "rows.arrow")
     order = Order(limits.memory_bytes // KEY_BYTES)
@@ -63,7 +62,7 @@ def rewrite(paths: Sequence[str], scratch: str, limits: Limits) -> Rewritten:
     _divide(spilled, parts, scratch)
     os.unlink(spilled)
     return Rewritten(
-        tuple(_files(scratch, count, limits.file_bytes)), order.rows, parts.count(FOLDED)
+        tuple(_files(scratch, count, limits.file_bytes)), order.rows, parts.count(DUPLICATE)
     )
 
 
@@ -88,7 +87,7 @@ def _part(scratch: str, part: int) -> str:
 
 
 def _divide(spilled: str, parts: array[int], scratch: str) -> None:
-    """Put each row into the file of its part, in the order in which it was read."""
+    """Write each row to the file of its part, in the order in which it was read."""
     import pyarrow as pa
 
     with ExitStack() as opened:
@@ -98,7 +97,7 @@ def _divide(spilled: str, parts: array[int], scratch: str) -> None:
             rows: dict[int, list[int]] = defaultdict(list)
             for row, part in enumerate(parts[first : first + batch.num_rows]):
                 rows[part].append(row)
-            rows.pop(FOLDED, None)
+            rows.pop(DUPLICATE, None)
             for part, chosen in rows.items():
                 if part not in files:
                     files[part] = opened.enter_context(_spill(_part(scratch, part)))
@@ -107,7 +106,7 @@ def _divide(spilled: str, parts: array[int], scratch: str) -> None:
 
 
 def _files(scratch: str, parts: int, file_bytes: int) -> Iterator[str]:
-    """Write part after part; a file that has reached its size is the last one's."""
+    """Write part after part; start a new file once one has reached its size."""
     import pyarrow as pa
 
     part = 0

@@ -1,4 +1,4 @@
-"""The events of an object, whatever format it has, as record batches of today's columns."""
+"""The events of an object of any format, as record batches of the current columns."""
 
 from __future__ import annotations
 
@@ -28,15 +28,13 @@ _FEWEST_ROWS = 16
 
 
 class CannotRewrite(TraceSidecarError):
-    """A partition is not what its manifests say, or was written by a newer program: nothing of it
-    was changed.
-    """
+    """A partition does not match its manifests, or a newer program wrote it. It stays unchanged."""
 
 
 def batches(path: str) -> Iterator[pa.RecordBatch]:
-    """Read a file in pieces of a few MiB.
+    """Yield the events of a file, a few MiB at a time.
 
-    Raises CannotRewrite where it has what this program would lose.
+    Raises CannotRewrite when the file has something that this program would lose.
     """
     import pyarrow as pa
 
@@ -71,7 +69,9 @@ def _opened(path: str) -> io.BufferedReader:
 
 
 def _from_parquet(path: str) -> Iterator[pa.RecordBatch]:
-    """A column that the file does not have yet is NULL; one that this program does not have would
+    """Yield the events of a Parquet file.
+
+    A column that an older program did not write is NULL; one that this program does not know would
     be lost.
     """
     import pyarrow as pa
@@ -110,5 +110,6 @@ def _expect(version: int | None) -> None:
 
 def _newer() -> CannotRewrite:
     return CannotRewrite(
-        f"it has events of a schema later than {SCHEMA_VERSION}, which this program would lose in part: upgrade first"
+        f"it has events of a schema later than {SCHEMA_VERSION}, "
+        "which this program would lose in part: upgrade first"
     )

@@ -1,93 +1,101 @@
-"""Prove from the store alone that every range of every segment is there, once and unaltered."""
+"""Proves from the store alone that every range of every segment is stored, once and unaltered."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from tracesidecar.batch.layout import manifest_name
 from tracesidecar.batch.manifest import Manifest, ManifestObject
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
+from tracesidecar.lake.partitions import is_compacted
 from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.records import Compaction, compactions, manifests
 from tracesidecar.sinks import StoredObjects
 
 _OBJECT = re.compile(r"(?:[a-z]+/)?v1/dt=[^/]+/(?:dialect=[^/]+/)?[^/]+")
-_COMPACTED = re.compile(r"parquet/v1/.+/compact-[0-9a-f]{16}-[0-9]{5}\.parquet")
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known before the store is looked at: objects of batches under way, and whether the
-    sink may begin in the middle of a file.
-    """
-
-    under_way: frozenset[str] = frozenset()
-    begins_anywhere: bool = False
 
 
 def verify(
     store: StoredObjects,
-    known: Known | None = None,
     *,
-    tell: Callable[[int], object] = lambda _count: None,
+    under_way: frozenset[str] = frozenset(),
+    begins_anywhere: bool = False,
+    on_read: Callable[[int], object] = lambda _size_bytes: None,
 ) -> Proof:
-    """Read everything and hold it against the manifests; `tell` is told of each number of bytes
-    read. Raises RetryLater when the store is away.
+    """Read all objects and compare them with the manifests.
+
+    `under_way` names objects of batches that are being sent; `begins_anywhere` allows segments to
+    begin in the middle of a file. `on_read` is called with the size of each block that was read.
+    Raises RetryLater when the store cannot be used now.
     """
-    return _Verification(store, known or Known(), tell).prove()
+    return _Verification(store, under_way, on_read, begins_anywhere=begins_anywhere).run()
 
 
 def size_of(store: StoredObjects) -> int:
-    """The bytes that `verify` will read."""
+    """Return how many bytes `verify` will read."""
     return sum(size_bytes for name, size_bytes in store.list("") if _OBJECT.fullmatch(name))
 
 
 class _Verification:
-    def __init__(self, store: StoredObjects, known: Known, tell: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        store: StoredObjects,
+        under_way: frozenset[str],
+        on_read: Callable[[int], object],
+        *,
+        begins_anywhere: bool,
+    ) -> None:
         self._store = store
-        self._known = known
-        self._tell = tell
+        self._under_way = under_way
+        self._on_read = on_read
+        self._begins_anywhere = begins_anywhere
         self._proof = Proof()
         self._expected: dict[str, ManifestObject] = {}
 
-    def prove(self) -> Proof:
-        """List before the manifests are read: what a batch adds meanwhile is then not in the list,
-        or in a manifest.
+    def run(self) -> Proof:
+        """Verify everything.
+
+        The objects are listed before the manifests are read: an object that a batch adds in between
+        is then not in the list, and one in the list has its manifest.
         """
-        there = {name for name, _ in self._store.list("") if _OBJECT.fullmatch(name)}
-        for name, manifest in manifests(self._store, self._unreadable):
-            self._batch(name, manifest)
-        made = [compaction for _, compaction in compactions(self._store, self._unreadable)]
-        for compaction in made:
+        existing = {name for name, _ in self._store.list("") if _OBJECT.fullmatch(name)}
+        for name, manifest in manifests(self._store, self._report_unreadable):
+            self._check_batch(name, manifest)
+        compacted = [
+            compaction for _, compaction in compactions(self._store, self._report_unreadable)
+        ]
+        for compaction in compacted:
             for each in compaction.objects:
                 self._expect(compaction.name, each)
-        for compaction in made:
-            self._compaction(compaction)
-        replaced = {each.name: each for compaction in made for each in compaction.replaces}
-        self._objects(there, replaced)
+        for compaction in compacted:
+            self._check_compaction(compaction)
+        replaced = {each.name: each for compaction in compacted for each in compaction.replaces}
+        self._check_objects(existing, replaced)
         for coverage in self._proof.coverages:
-            self._range(coverage)
+            self._check_coverage(coverage)
         return self._proof
 
-    def _batch(self, name: str, manifest: Manifest) -> None:
+    def _check_batch(self, name: str, manifest: Manifest) -> None:
         self._proof.batches += 1
         self._proof.coverages.add(manifest)
         if name != manifest_name(manifest.time, manifest.batch):
-            self._proof.problem("misplaced", name, f"it is the manifest of batch {manifest.batch}")
+            self._proof.add_problem(
+                "misplaced", name, f"it is the manifest of batch {manifest.batch}"
+            )
         records = [each.lines if each.records < 0 else each.records for each in manifest.ranges]
         if sum(records) != sum(each.rows for each in manifest.objects):
-            self._proof.problem(
+            self._proof.add_problem(
                 "rows",
                 name,
-                f"its ranges have {sum(records)} records, its objects {sum(each.rows for each in manifest.objects)}",
+                f"its ranges have {sum(records)} records, "
+                f"its objects {sum(each.rows for each in manifest.objects)}",
             )
         for each in manifest.objects:
             self._expect(name, each)
 
-    def _compaction(self, compaction: Compaction) -> None:
+    def _check_compaction(self, compaction: Compaction) -> None:
         self._proof.compactions += 1
         self._proof.duplicates += compaction.duplicates
         before, after = (
@@ -95,98 +103,103 @@ class _Verification:
             for objects in (compaction.replaces, compaction.objects)
         )
         if before - compaction.duplicates != after:
-            self._proof.problem(
+            self._proof.add_problem(
                 "rows",
                 compaction.name,
-                f"it replaced {before} rows by {after}, {compaction.duplicates} of them twice",
+                f"it replaced {before} rows ({compaction.duplicates} duplicates) by {after}",
             )
         for each in compaction.replaces:
             if self._expected.get(each.name) not in {each, None}:
-                self._proof.problem(
+                self._proof.add_problem(
                     "altered",
                     each.name,
-                    f"{compaction.name} replaced other content than what was shipped",
+                    f"{compaction.name} replaced content that was not the shipped one",
                 )
 
     def _expect(self, by: str, each: ManifestObject) -> None:
         if each.name in self._expected:
-            self._proof.problem("twice", each.name, f"a second manifest names it: {by}")
+            self._proof.add_problem("twice", each.name, f"a second manifest lists it: {by}")
         self._expected[each.name] = each
 
-    def _objects(self, there: set[str], replaced: dict[str, ManifestObject]) -> None:
+    def _check_objects(self, existing: set[str], replaced: dict[str, ManifestObject]) -> None:
         for name, each in sorted(self._expected.items()):
             if name not in replaced:
-                self._object(each)
-            elif name in there:
-                self._proof.note(
+                self._check_object(each)
+            elif name in existing:
+                self._proof.add_note(
                     "replaced",
                     name,
-                    "a compaction has replaced it and could not remove it yet: its rows are seen twice",
+                    "a compaction has replaced it but not removed it yet: its rows are seen twice",
                 )
         for name in sorted(replaced.keys() - self._expected.keys()):
-            self._proof.problem(
-                "unknown", name, "a compaction replaced it, and no manifest names it"
+            self._proof.add_problem(
+                "unknown", name, "a compaction replaced it, but no manifest lists it"
             )
-        for name in sorted(there - self._expected.keys() - replaced.keys()):
-            self._stray(name)
+        for name in sorted(existing - self._expected.keys() - replaced.keys()):
+            self._report_stray(name)
 
-    def _stray(self, name: str) -> None:
-        if _COMPACTED.fullmatch(name):
-            self._proof.note(
+    def _report_stray(self, name: str) -> None:
+        if is_compacted(name):
+            self._proof.add_note(
                 "unfinished",
                 name,
-                "a compaction was interrupted: its rows are seen twice until it is run again",
+                "a compaction was interrupted: its rows are seen twice until it runs again",
             )
-        elif name in self._known.under_way:
-            self._proof.note("under_way", name, "its batch is being sent")
+        elif name in self._under_way:
+            self._proof.add_note("under_way", name, "its batch is being sent")
         else:
-            self._proof.problem("stray", name, "no manifest names it")
+            self._proof.add_problem("stray", name, "no manifest lists it")
 
-    def _object(self, each: ManifestObject) -> None:
+    def _check_object(self, each: ManifestObject) -> None:
         try:
-            found = examine(each.name, self._told(each.name))
+            found = examine(each.name, self._read(each.name))
         except FileNotFoundError:
-            self._proof.problem("missing", each.name, f"it should have {each.rows} rows")
+            self._proof.add_problem("missing", each.name, f"it should have {each.rows} rows")
             return
         if (found.sha256, found.bytes) != (each.sha256, each.bytes):
-            self._proof.problem(
+            self._proof.add_problem(
                 "altered",
                 each.name,
-                f"SHA-256 {found.sha256} of {found.bytes} bytes, shipped were {each.sha256} of {each.bytes}",
+                f"it has {found.bytes} bytes with SHA-256 {found.sha256}, "
+                f"shipped were {each.bytes} with {each.sha256}",
             )
         elif found.rows != each.rows:
-            self._proof.problem(
+            self._proof.add_problem(
                 "rows",
                 each.name,
-                f"it has {'no readable' if found.rows is None else found.rows} rows, its manifest says {each.rows}",
+                f"it has {'no readable' if found.rows is None else found.rows} rows, "
+                f"its manifest says {each.rows}",
             )
         else:
             self._proof.objects += 1
             self._proof.rows += each.rows
             self._proof.bytes += each.bytes
 
-    def _told(self, name: str) -> Iterator[bytes]:
+    def _read(self, name: str) -> Iterator[bytes]:
         for block in self._store.read(name):
-            self._tell(len(block))
+            self._on_read(len(block))
             yield block
 
-    def _range(self, coverage: Coverage) -> None:
+    def _check_coverage(self, coverage: Coverage) -> None:
         key = coverage.key
-        where = f"{key.host} {key.source} {coverage.path} (segment {key.segment}, generation {key.generation})"
+        where = (
+            f"{key.host} {key.source} {coverage.path} "
+            f"(segment {key.segment}, generation {key.generation})"
+        )
         for start, end in coverage.gaps():
-            if start == 0 and self._known.begins_anywhere:
+            if start == 0 and self._begins_anywhere:
                 continue
-            self._proof.problem("gap", where, f"no batch has the bytes {start} to {end}")
+            self._proof.add_problem("gap", where, f"no batch has the bytes {start} to {end}")
         for start, end, one, other in coverage.overlaps():
-            self._proof.problem(
+            self._proof.add_problem(
                 "overlap", where, f"the bytes {start} to {end} are in {one} and in {other}"
             )
-        for start, end, batch in coverage.strangers():
-            self._proof.problem(
+        for start, end, batch in coverage.unexpected_redrives():
+            self._proof.add_problem(
                 "overlap",
                 where,
-                f"{batch} delivers {start} to {end} after all, which no batch has passed over",
+                f"{batch} redelivered the bytes {start} to {end}, which no batch had skipped",
             )
 
-    def _unreadable(self, name: str) -> None:
-        self._proof.problem("unreadable", name, "it is not a manifest")
+    def _report_unreadable(self, name: str) -> None:
+        self._proof.add_problem("unreadable", name, "it is not a manifest")

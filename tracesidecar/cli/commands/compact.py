@@ -16,9 +16,7 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.lock import locked, prepare
-from tracesidecar.lake.compact import Compacted, Compactor
-from tracesidecar.lake.rewrite import MEMORY_AT_LEAST, Limits
-from tracesidecar.lake.rows import CannotRewrite
+from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
 from tracesidecar.sinks import SinkOptions, stored_objects_of
 from tracesidecar.units import Size, format_bytes
 
@@ -79,7 +77,7 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     else:
         _tell(done)
-    return ExitCode.QUARANTINED if any(each.refused for each in done) else ExitCode.DONE
+    return ExitCode.QUARANTINED if any(each.obstacle for each in done) else ExitCode.DONE
 
 
 def _is_possible(arguments: argparse.Namespace) -> bool:
@@ -88,8 +86,10 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
             f"tracesidecar compact: {arguments.before} is not over yet: only days that are over can be rewritten"
         )
         return False
-    if arguments.memory < MEMORY_AT_LEAST:
-        complain(f"tracesidecar compact: --memory must be at least {format_bytes(MEMORY_AT_LEAST)}")
+    if arguments.memory < MIN_MEMORY_BYTES:
+        complain(
+            f"tracesidecar compact: --memory must be at least {format_bytes(MIN_MEMORY_BYTES)}"
+        )
         return False
     if importlib.util.find_spec("pyarrow") is None:
         complain('tracesidecar compact: it needs pyarrow: pip install "tracesidecar[parquet]"')
@@ -106,7 +106,7 @@ def _compacted(
     prepare(configuration.state_directory)
     with closing(store), locked(configuration.state_directory, "compact.lock"):
         compactor = Compactor(
-            store, configuration.state_directory, Limits(arguments.memory, arguments.target)
+            store, configuration.state_directory, RewriteLimits(arguments.memory, arguments.target)
         )
         before, busy = str(arguments.before), under_way(configuration, sink.name)
         if arguments.dry_run:
@@ -124,7 +124,7 @@ def _document(done: Compacted) -> dict[str, object]:
         "before": _summed(done.before),
         "after": _summed(done.after),
         "duplicates": done.duplicates,
-        "refused": done.refused or None,
+        "refused": done.obstacle or None,
     }
 
 
@@ -145,7 +145,7 @@ def _tell(done: Iterable[Compacted]) -> None:
             "→",
             *_short(each.after),
             each.duplicates,
-            each.refused or "",
+            each.obstacle or "",
         )
         for each in done
     ]

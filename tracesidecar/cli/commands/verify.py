@@ -12,8 +12,7 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError, StateError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal.journal import Journal
-from tracesidecar.lake.proof import Proof
-from tracesidecar.lake.verify import Known, size_of, verify
+from tracesidecar.lake import Proof, size_of, verify
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, sink_type, stored_objects_of
 from tracesidecar.units import format_bytes
@@ -79,10 +78,13 @@ def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
     store = stored_objects_of(sink)
     if store is None:
         raise AssertionError("the sink was asked for by a type that can be opened")
-    with closing(store):
-        known = Known(under_way(configuration, sink.name), begins_anywhere=sink.start == "now")
-        with progress(size_of(store)) as tell:
-            return verify(store, known, tell=tell)
+    with closing(store), progress(size_of(store)) as tell:
+        return verify(
+            store,
+            under_way=under_way(configuration, sink.name),
+            begins_anywhere=sink.start == "now",
+            on_read=tell,
+        )
 
 
 def _document(sink: SinkOptions, proof: Proof) -> dict[str, object]:
@@ -97,14 +99,14 @@ def _document(sink: SinkOptions, proof: Proof) -> dict[str, object]:
         "bytes": proof.bytes,
         "duplicates": proof.duplicates,
         "lines": coverages.lines,
-        "refused": coverages.refused,
+        "refused": coverages.rejected,
         "segments": [
             {
                 **each.key._asdict(),
                 "path": printable(each.path),
                 "end": each.end,
                 "lines": each.lines,
-                "refused": each.refused,
+                "refused": each.rejected,
             }
             for each in coverages
         ],
@@ -128,7 +130,7 @@ def _tell(sink: SinkOptions, proof: Proof) -> None:
             len(segments),
             format_bytes(sum(each.end for each in segments)),
             sum(each.lines for each in segments),
-            sum(each.refused for each in segments),
+            sum(each.rejected for each in segments),
         )
         for (host, source), segments in proof.coverages.by_source().items()
     ]

@@ -1,5 +1,5 @@
-"""What the SQL sink needs of an engine: one database to take records into, and the few words in
-which engines differ.
+"""What the SQL sink needs of an engine: a database that stores records, and the few places in which
+the SQL of engines differs.
 """
 
 from __future__ import annotations
@@ -12,32 +12,36 @@ from tracesidecar.ddl import Statement, Types
 from tracesidecar.model import Record
 
 FILE_MODE = 0o640
-"""Of a database that is a file, when it is made."""
+"""The mode of a database that is a file, when it is created."""
 
 
-class Database(Protocol):
-    """One database, for one thread; only `abort` may be called from another."""
+class SqlDatabase(Protocol):
+    """One database, used by one thread; only `abort` may be called from another.
+
+    Calls block. Those that do not say otherwise raise SinkError.
+    """
 
     def open(self) -> None:
-        """Connect, and make or migrate the tables. Raises SinkError."""
+        """Connect, and create or migrate the tables."""
         ...
 
-    def take(self, records: Sequence[Record]) -> tuple[int, ...]:
-        """Store all records in one transaction but those that are returned, which the engine cannot
-        hold. Raises SinkError.
+    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
+        """Store the records in one transaction; return the indexes of those that were left out.
+
+        Left out is what the engine cannot represent. An event that is already there stays as it is.
         """
         ...
 
     def abort(self) -> None:
-        """Have a step that runs in the thread end soon, with an error."""
+        """Make the call that runs in the thread end soon, with an error. Never raises."""
         ...
 
     def close(self) -> None:
-        """Let go of the connection; never raises."""
+        """Close the connection. Never raises."""
         ...
 
 
-class Session(Protocol):
+class Transaction(Protocol):
     """A connection within a transaction."""
 
     def execute(
@@ -47,24 +51,25 @@ class Session(Protocol):
         ...
 
     def stream(self, query: str) -> Iterator[tuple[object, ...]]:
-        """Run a query whose answer may be large; nothing else may be run before it is exhausted."""
+        """Run a query with a large result. Nothing else may run before it is exhausted."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """How an engine says it. `{}` stands for a table's name in `columns_of`, for a column's in
-    `time_text` (RFC 3339 with microseconds) and `day`.
+class SqlSyntax:
+    """The tables of an engine, and how it writes what differs between engines.
 
-    `tables` and `views` are made in this order; `document` is the type of JSON, `mark` a parameter,
-    `day` the midnight in UTC before a time.
+    `tables` and `views` are created in this order. `document` is the type of JSON, `parameter` the
+    mark of a parameter. In the templates `{}` stands for a table's name (`columns_of`, which lists
+    its columns) or a column's: `time_text` formats it as RFC 3339 with microseconds, `day` is the
+    midnight in UTC before it.
     """
 
     tables: tuple[Statement, ...]
     views: tuple[Statement, ...]
     types: Types
     document: str
-    mark: str
+    parameter: str
     columns_of: str
     time_text: str
     day: str

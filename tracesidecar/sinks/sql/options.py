@@ -1,4 +1,4 @@
-"""How the SQL sink is configured, and which database that is."""
+"""The keys of a `[[sink]]` of type `sql`, and the address of its database."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from tracesidecar.sinks.transport import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 
 NEEDS = {"postgresql": "psycopg", "sqlite": "sqlite3", "duckdb": "duckdb"}
-"""The package for each scheme of a URL."""
+"""The import that each scheme of a URL needs."""
 
 FORM = "postgresql://user@host:5432/database, sqlite:///path or duckdb:///path"
 
 
 class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` of type `sql`.
+    """A database: PostgreSQL, SQLite or DuckDB.
 
-    `url` may hold a password; one in `password_file` is read at each connect. To a host that is not
-    this one TLS is spoken and the server must prove itself, unless the URL says `?sslmode=disable`.
-    `schema` is PostgreSQL's. `nul`: what PostgreSQL cannot hold is refused, or U+FFFD in its place.
+    `url` may hold a password; `password_file` is read at each connect. Connections to another host
+    use TLS and verify the server, unless the URL has `?sslmode=disable`. `schema` is PostgreSQL's.
+    `nul` is for U+0000, which PostgreSQL cannot store in text: reject the record, or replace it
+    with U+FFFD.
     """
 
     url: Secret
@@ -50,7 +51,8 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
             )
         if sum(bool(given) for given in (address.password, self.password, self.password_file)) > 1:
             raise ValueError(
-                "the password stands in more than one place: give it in url, password or password_file"
+                "the password is given in more than one place: "
+                "keep one of url, password and password_file"
             )
         if not (
             self.schema.isascii()
@@ -63,10 +65,10 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Which database.
+    """The address of a database.
 
-    `path` is the file, or PostgreSQL's name of a database; `host` is empty or a folder where a
-    socket is meant.
+    `path` is the file, or the name of a PostgreSQL database. `host` is empty or a folder for a Unix
+    socket.
     """
 
     kind: Literal["postgresql", "sqlite", "duckdb"]
@@ -79,7 +81,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str) -> Address:
-        """Read a URL; raise ValueError, which does not quote it, where it is none."""
+        """Parse a URL. Raises ValueError that does not quote it."""
         try:
             parts = urlsplit(url)
             match parts.scheme:
@@ -88,8 +90,8 @@ class Address:
                 case "sqlite" | "duckdb" as kind if not parts.netloc and parts.path.startswith("/"):
                     return cls(kind, "/" + unquote(parts.path).lstrip("/"))
         except ValueError:
-            raise ValueError(f"url is not of the form {FORM}") from None
-        raise ValueError(f"url is not of the form {FORM}; a path is absolute")
+            raise ValueError(f"url does not have the form {FORM}") from None
+        raise ValueError(f"url does not have the form {FORM}; paths are absolute")
 
     @classmethod
     def _server(cls, parts: SplitResult) -> Address:
@@ -111,8 +113,8 @@ class Address:
         )
 
     @property
-    def is_here(self) -> bool:
-        """Tell whether what is sent there does not leave this machine."""
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, so that nothing crosses a network."""
         return (
             not self.host
             or self.host.startswith("/")
@@ -120,7 +122,7 @@ class Address:
         )
 
     def __str__(self) -> str:
-        """Name it, without credentials."""
+        """Name the database, without credentials."""
         return (
             f"{self.kind}://{self.host}:{self.port}/{self.path}"
             if self.kind == "postgresql"

@@ -1,5 +1,5 @@
-"""PostgreSQL for the SQL sink: records are copied into a temporary table as they stand, and the
-server makes rows of them.
+"""PostgreSQL for the SQL sink: records are copied into a temporary table as they are, and the
+server turns them into rows.
 """
 
 from __future__ import annotations
@@ -16,39 +16,45 @@ from tracesidecar.ddl import ROW, Lake, Statement, column_names, postgres
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
-from tracesidecar.sinks.sql.engine import Engine
+from tracesidecar.sinks.sql.engine import SqlSyntax
+from tracesidecar.sinks.sql.errors import GRANTS, postgres_error
 from tracesidecar.sinks.sql.options import Address, Options
-from tracesidecar.sinks.sql.postgres_connection import GRANTS, judge, parameters
+from tracesidecar.sinks.sql.postgres_connection import connection_string
 from tracesidecar.sinks.sql.schema import migrate
 
 if TYPE_CHECKING:
     import psycopg
 
 LOCKS = 0x74726163
-"""The class of our advisory locks: number 0 guards the tables' making, the others are for
+"""The class of our advisory locks: number 0 guards the creation of tables, the others are for
 conversations.
 """
 BUCKETS = 64
 STREAMED_ROWS = 2000
 
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-"""An escaped U+0000, where its backslash is not itself escaped."""
+"""An escaped U+0000 whose backslash is not itself escaped."""
 
 _SETTINGS = (
-    "SELECT set_config('search_path', '{schema}', true), set_config('statement_timeout', '{timeout}', true), set_config('lock_timeout', '{timeout}', true),"
+    "SELECT set_config('search_path', '{schema}', true),"
+    " set_config('statement_timeout', '{timeout}', true),"
+    " set_config('lock_timeout', '{timeout}', true),"
     " set_config('idle_in_transaction_session_timeout', '{timeout}', true)"
 )
-"""For one transaction, so that a pooler may stand between.
+"""Settings for one transaction, so that they also work through a connection pooler.
 
-The last one frees the server of a sender that is gone without a word.
+The last one frees the server from a sender that has disappeared.
 """
 
 _MAY_WRITE = """SELECT has_database_privilege(current_database(), 'TEMP')
-  AND has_table_privilege('{0}.events', 'SELECT') AND has_table_privilege('{0}.events', 'INSERT')
-  AND has_table_privilege('{0}.agent_traces', 'SELECT') AND has_table_privilege('{0}.agent_traces', 'INSERT')
-  AND has_table_privilege('{0}.agent_traces', 'UPDATE') AND has_table_privilege('{0}.agent_traces', 'DELETE')"""
+  AND has_table_privilege('{0}.events', 'SELECT')
+  AND has_table_privilege('{0}.events', 'INSERT')
+  AND has_table_privilege('{0}.agent_traces', 'SELECT')
+  AND has_table_privilege('{0}.agent_traces', 'INSERT')
+  AND has_table_privilege('{0}.agent_traces', 'UPDATE')
+  AND has_table_privilege('{0}.agent_traces', 'DELETE')"""
 
-_TAKE_IN = f"""WITH new AS (
+_INSERT = f"""WITH new AS (
   INSERT INTO events (
 {column_names(ROW)}
   )
@@ -62,42 +68,42 @@ _TAKE_IN = f"""WITH new AS (
 
 
 class Postgres:
-    """One connection, kept from batch to batch."""
+    """A server behind one connection that is kept from batch to batch, see `SqlDatabase`."""
 
     def __init__(self, options: Options, address: Address) -> None:
         self._options = options
         self._address = address
-        self._engine = _engine(options.schema)
+        self._syntax = _syntax(options.schema)
         self._connection: psycopg.Connection | None = None
         self._has_tables = False
         self._is_aborted = threading.Event()
 
     def open(self) -> None:
-        """Connect, and make or migrate the tables."""
-        self._attempt(lambda _: None)
+        """Connect, and create or migrate the tables."""
+        self._transact(lambda _: None)
 
-    def take(self, records: Sequence[Record]) -> tuple[int, ...]:
-        """Store what has no NUL in its text; return the rest."""
+    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
+        """Store the records; leave out those with U+0000 in their text, unless it is replaced."""
         bodies = [record.body for record in records]
         if self._options.nul == "replace":
             bodies = [
                 NUL.sub(rb"\1\\ufffd", body) if b"\\u0000" in body else body for body in bodies
             ]
-        unheld = {
+        left_out = {
             index for index, body in enumerate(bodies) if b"\\u0000" in body and NUL.search(body)
         }
-        taken = [index for index in range(len(bodies)) if index not in unheld]
+        taken = [index for index in range(len(bodies)) if index not in left_out]
         if taken:
             buckets = {_bucket(records[index]) for index in taken}
-            self._attempt(
-                lambda connection: self._store(
+            self._transact(
+                lambda connection: self._insert(
                     connection, [bodies[index] for index in taken], buckets
                 )
             )
-        return tuple(sorted(unheld))
+        return tuple(sorted(left_out))
 
     def abort(self) -> None:
-        """Cut the connection: a read that waits for an answer ends at once."""
+        """Shut the connection down: a read that waits for the server ends at once."""
         import psycopg
 
         self._is_aborted.set()
@@ -105,87 +111,88 @@ class Postgres:
         if connection is None:
             return
         try:
-            with socket.socket(fileno=os.dup(connection.fileno())) as doubled:
-                doubled.shutdown(socket.SHUT_RDWR)
+            with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
         except (psycopg.Error, OSError):
-            return  # it has ended by itself
+            return  # the call has ended by itself
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _attempt(self, step: Callable[[psycopg.Connection], None]) -> None:
+    def _transact(self, step: Callable[[psycopg.Connection], None]) -> None:
         import psycopg
 
         self._is_aborted.clear()
         try:
-            connection = self._connected()
+            connection = self._connect()
             with connection.transaction():
                 connection.execute(
                     _SETTINGS.format(
                         schema=self._options.schema, timeout=round(self._options.timeout * 1000)
                     ).encode()
                 )
-                self._have_tables(connection)
+                self._ensure_tables(connection)
                 step(connection)
-        except (
-            psycopg.Error,
-            OSError,
-        ) as error:  # not chained: a message of the server may quote a row
+        except (psycopg.Error, OSError) as error:
             self._has_tables = False
             self.close()
-            raise judge(error, self._address) from None
+            raise postgres_error(error, self._address) from None  # not chained: it may quote a row
         self._has_tables = True
 
-    def _connected(self) -> psycopg.Connection:
+    def _connect(self) -> psycopg.Connection:
         import psycopg
 
         if self._connection is None:
             self._connection = psycopg.connect(
-                parameters(self._options, self._address), autocommit=True, prepare_threshold=None
+                connection_string(self._options, self._address),
+                autocommit=True,
+                prepare_threshold=None,
             )
         if self._is_aborted.is_set():
-            raise RetryLater("timeout", f"{self._address} did not let us in in time")
+            raise RetryLater("timeout", f"connecting to {self._address} took longer than timeout")
         return self._connection
 
-    def _have_tables(self, connection: psycopg.Connection) -> None:
+    def _ensure_tables(self, connection: psycopg.Connection) -> None:
         if self._has_tables:
             return
-        session = _Session(connection)
-        session.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, 0)")
-        if not session.execute(
+        transaction = _PostgresTransaction(connection)
+        transaction.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, 0)")
+        if not transaction.execute(
             f"SELECT 1 FROM pg_namespace WHERE nspname = '{self._options.schema}'"
         ):
-            session.execute(f"CREATE SCHEMA {self._options.schema}")
-        migrate(session, self._engine)
-        [(may_write,)] = session.execute(_MAY_WRITE.format(self._options.schema))
+            transaction.execute(f"CREATE SCHEMA {self._options.schema}")
+        migrate(transaction, self._syntax)
+        [(may_write,)] = transaction.execute(_MAY_WRITE.format(self._options.schema))
         if not may_write:
             raise RetryLater(
-                "denied", f"the user of {self._address} may not write to the tables there: {GRANTS}"
+                "denied", f"the user of {self._address} may not write to the tables: {GRANTS}"
             )
 
-    def _store(
+    def _insert(
         self, connection: psycopg.Connection, bodies: Sequence[bytes], buckets: Iterable[int]
     ) -> None:
-        """Writers of the same conversation come one after another: each folds its turns with what
-        the other has committed.
+        """Insert the events and update their turns.
+
+        The locks make writers of one conversation wait for each other, so that each computes its
+        turns from what the other has committed.
         """
-        session = _Session(connection)
+        transaction = _PostgresTransaction(connection)
         for bucket in sorted(buckets):
-            session.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {bucket})")
-        session.execute(
+            transaction.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {bucket})")
+        transaction.execute(
             "CREATE TEMPORARY TABLE IF NOT EXISTS lines (line text) ON COMMIT DELETE ROWS"
         )
         with connection.cursor().copy(postgres.COPY.encode()) as copy:
             copy.write(b"\n".join(bodies) + b"\n")
-        make_touched(session, self._engine)
-        session.execute(_TAKE_IN)
-        refresh(session, self._engine)
+        make_touched(transaction, self._syntax)
+        transaction.execute(_INSERT)
+        refresh(transaction, self._syntax)
 
 
-class _Session:
+class _PostgresTransaction:
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
 
@@ -209,25 +216,25 @@ def _bucket(record: Record) -> int:
     )
 
 
-def _engine(schema: str) -> Engine:
-    defining = [
+def _syntax(schema: str) -> SqlSyntax:
+    definitions = [
         each
         for each in postgres.statements(Lake("/", database=schema))
         if each.use == "define" and each.name != "schema"
     ]
-    by_start = "CREATE INDEX IF NOT EXISTS agent_traces_by_start ON {0}.agent_traces (started_at)"
-    by_session = "CREATE INDEX IF NOT EXISTS agent_traces_by_session ON {0}.agent_traces (session_id, started_at)"
+    index = "CREATE INDEX IF NOT EXISTS agent_traces_by_{} ON {}.agent_traces ({})"
     indexes = (
-        Statement(name, "", text.format(schema))
-        for name, text in (("by_start", by_start), ("by_session", by_session))
+        Statement(f"by_{name}", "", index.format(name, schema, columns))
+        for name, columns in (("start", "started_at"), ("session", "session_id, started_at"))
     )
-    return Engine(
-        tables=tuple(each for each in defining if not each.is_view),
-        views=(*(each for each in defining if each.is_view), *indexes),
+    return SqlSyntax(
+        tables=tuple(each for each in definitions if not each.is_view),
+        views=(*(each for each in definitions if each.is_view), *indexes),
         types=postgres.TYPES,
         document="jsonb",
-        mark="%s",
-        columns_of=f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{schema}.{{}}') AND attnum > 0 AND NOT attisdropped",
+        parameter="%s",
+        columns_of="SELECT attname FROM pg_attribute"
+        f" WHERE attrelid = to_regclass('{schema}.{{}}') AND attnum > 0 AND NOT attisdropped",
         time_text="""to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
         day="date_trunc('day', {}, 'UTC')",
     )

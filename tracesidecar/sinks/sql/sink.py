@@ -1,4 +1,4 @@
-"""The SQL sink: events as rows of a database, each once, and a row for each turn."""
+"""The SQL sink: events as rows of a database, each once, and a row for each turn of an agent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
-from tracesidecar.sinks.sql.engine import Database
+from tracesidecar.sinks.sql.engine import SqlDatabase
 from tracesidecar.sinks.sql.options import Address, Options
 from tracesidecar.sinks.transport import WorkerThread, warn_if_unverified
 
@@ -25,7 +25,7 @@ def build(options: Options) -> SqlSink:
 
 
 def destination(options: Options) -> str:
-    """Name the database, and the schema where it has some."""
+    """Name the database, and the schema where the engine has schemas."""
     address = Address.of(options.url)
     return f"sql:{address}/{options.schema}" if address.kind == "postgresql" else f"sql:{address}"
 
@@ -57,34 +57,40 @@ class SqlSink:
             self._worker = None
 
     async def send(self, batch: Batch) -> None:
-        """Make one transaction; what the engine cannot hold is left out of it and named."""
-        refused = await self._run(lambda: self._database.take(batch.records))
-        if refused:
+        """Run one transaction; reject the records that the engine cannot represent."""
+        left_out = await self._run(lambda: self._database.store(batch.records))
+        if left_out:
             raise Rejected(
-                "nul", f"{self._address} cannot hold U+0000 in text", records=refused, stored=True
+                "nul",
+                f'{self._address} cannot store U+0000 in text; nul = "replace" replaces it',
+                records=left_out,
+                stored=True,
             )
 
     async def _run(self, step: Callable[[], T]) -> T:
         """Run a step in the thread.
 
-        One that is given up is ended there, and the next begins behind it: there is never a second
-        sender.
+        When it takes too long or the caller is cancelled, the step is aborted there; the next step
+        starts only after it has ended, so that there is never a second writer.
         """
         if self._worker is None:
-            raise RetryLater("closed", "the database was closed")
+            raise RetryLater("closed", f"{self._address} was closed; it is opened again")
         try:
             async with asyncio.timeout(self._options.timeout):
                 return await self._worker.run(step)
         except TimeoutError as error:
             self._database.abort()
-            detail = f"{self._address} did not answer within {self._options.timeout:g} s; see what it waits for, or raise timeout"
-            raise RetryLater("timeout", detail) from error
+            raise RetryLater(
+                "timeout",
+                f"{self._address} did not answer within {self._options.timeout:g} s; "
+                "see what it waits for, or raise timeout",
+            ) from error
         except asyncio.CancelledError:
             self._database.abort()
             raise
 
 
-def _database(options: Options, address: Address) -> Database:
+def _database(options: Options, address: Address) -> SqlDatabase:
     match address.kind:
         case "postgresql":
             from tracesidecar.sinks.sql.postgres import Postgres

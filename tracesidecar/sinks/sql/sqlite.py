@@ -1,4 +1,4 @@
-"""SQLite for the SQL sink."""
+"""An SQLite file for the SQL sink."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import msgspec
 
 from tracesidecar.ddl import ROW, Statement, sqlite
 from tracesidecar.dialects import ColumnType
-from tracesidecar.errors import Rejected, RetryLater, SinkError
+from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh
-from tracesidecar.sinks.sql.engine import FILE_MODE, Engine
+from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax
+from tracesidecar.sinks.sql.errors import sqlite_error
 from tracesidecar.sinks.sql.schema import migrate
 
 BUSY_SECONDS = 5.0
-"""How long another writer is waited for at once: such a wait cannot be interrupted."""
+"""The longest single wait for another writer, because it cannot be interrupted."""
 
 _KINDS: dict[ColumnType, type] = {"string": str, "bigint": int, "double": float, "boolean": bool}
 _Row = msgspec.defstruct(
@@ -25,56 +26,34 @@ _Row = msgspec.defstruct(
 )
 _decode = msgspec.json.Decoder(_Row).decode
 
-_ANSWERS = {
-    sqlite3.SQLITE_FULL: ("no_space", "make room on its disk"),
-    sqlite3.SQLITE_BUSY: ("locked", "another process writes to it; see which"),
-    sqlite3.SQLITE_READONLY: (
-        "denied",
-        "give the user that tracesidecar runs as the right to write the file and its folder",
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        "denied",
-        "make its folder, and give the user that tracesidecar runs as the right to write there",
-    ),
-    sqlite3.SQLITE_IOERR: ("io", "check the disk"),
-    sqlite3.SQLITE_CORRUPT: ("corrupt", "restore it, or move it away: a new one is made"),
-    sqlite3.SQLITE_NOTADB: ("corrupt", "it is not an SQLite database; move it away"),
-    sqlite3.SQLITE_INTERRUPT: ("timeout", "it took longer than timeout"),
-}
-_CONTENT = {
-    sqlite3.SQLITE_TOOBIG: "too_large",
-    sqlite3.SQLITE_CONSTRAINT: "constraint",
-    sqlite3.SQLITE_MISMATCH: "data",
-}
-
 
 class Sqlite:
-    """One connection, kept.
+    """A file behind one connection that stays open, see `SqlDatabase`.
 
-    Readers are not in the way (write-ahead log), and a commit is on the disk when it returns.
+    Readers are never blocked (write-ahead log), and a commit is on the disk when it returns.
     """
 
     def __init__(self, path: str, timeout_seconds: float) -> None:
         self._path = path
         self._timeout_seconds = timeout_seconds
         self._connection: sqlite3.Connection | None = None
-        self._engine = _engine()
+        self._syntax = _syntax()
 
     def open(self) -> None:
-        """Open the file, and make or migrate the tables."""
-        self._attempt(lambda _: None)
+        """Open the file, and create or migrate the tables."""
+        self._transact(lambda _: None)
 
-    def take(self, records: Sequence[Record]) -> tuple[int, ...]:
-        """Store all records."""
+    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
+        """Store all records; none is left out."""
         try:
             rows = [msgspec.structs.asdict(_decode(record.body)) for record in records]
         except msgspec.MsgspecError:  # not chained: its message quotes the record
-            raise Rejected("data", "a record is no row") from None
-        self._attempt(lambda connection: self._store(connection, rows))
+            raise Rejected("data", "a record does not fit the columns of events") from None
+        self._transact(lambda connection: self._insert(connection, rows))
         return ()
 
     def abort(self) -> None:
-        """Interrupt the statement that runs."""
+        """Interrupt the running statement."""
         if self._connection is not None:
             self._connection.interrupt()
 
@@ -84,21 +63,17 @@ class Sqlite:
             self._connection.close()
             self._connection = None
 
-    def _attempt(self, step: Callable[[sqlite3.Connection], None]) -> None:
+    def _transact(self, step: Callable[[sqlite3.Connection], None]) -> None:
         try:
-            connection = self._opened()
+            connection = self._connect()
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 step(connection)
-        except (
-            sqlite3.Error,
-            OSError,
-            OverflowError,
-        ) as error:  # not chained: a message may quote a row
+        except (sqlite3.Error, OSError, OverflowError) as error:
             self.close()
-            raise _judge(error, self._path) from None
+            raise sqlite_error(error, self._path) from None  # not chained: it may quote a row
 
-    def _opened(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, FILE_MODE))
             connection = sqlite3.connect(
@@ -112,21 +87,22 @@ class Sqlite:
             connection.execute("PRAGMA synchronous = FULL")
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                migrate(_Session(connection), self._engine)
+                migrate(_SqliteTransaction(connection), self._syntax)
         return self._connection
 
-    def _store(self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, object]]) -> None:
-        session = _Session(connection)
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        transaction = _SqliteTransaction(connection)
         connection.executemany(sqlite.INSERT, rows)
-        make_touched(session, self._engine)
+        make_touched(transaction, self._syntax)
         connection.executemany(
-            "INSERT INTO touched (dialect, conversation_id, thread, trace_id, since) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO touched (dialect, conversation_id, thread, trace_id, since)"
+            " VALUES (?, ?, ?, ?, ?)",
             _touched(rows),
         )
-        refresh(session, self._engine)
+        refresh(transaction, self._syntax)
 
 
-class _Session:
+class _SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -140,7 +116,7 @@ class _Session:
 
 
 def _touched(rows: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:
-    """The threads of these rows with their earliest time; a row that is there already does no harm."""
+    """Return the threads of these rows with their earliest time; rows already stored do no harm."""
     since: dict[tuple[object, ...], str] = {}
     for row in rows:
         thread, at = (
@@ -153,26 +129,12 @@ def _touched(rows: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:
     return [(*thread, at) for thread, at in since.items()]
 
 
-def _judge(error: sqlite3.Error | OSError | OverflowError, path: str) -> SinkError:
-    if isinstance(error, OSError):
-        return RetryLater(
-            "denied", f"could not open {path}: {error.strerror}; mend its folder's rights, or url"
-        )
-    if isinstance(error, OverflowError):
-        return Rejected("data", "a number is over what SQLite holds (64 bits)")
-    code = getattr(error, "sqlite_errorcode", 0)
-    if (code & 0xFF) in _CONTENT:
-        return Rejected(_CONTENT[code & 0xFF], f"SQLite refused a row (code {code})")
-    reason, advice = _ANSWERS.get(code & 0xFF, ("unavailable", "see what SQLite says of that code"))
-    return RetryLater(reason, f"SQLite could not write {path} (code {code}): {advice}")
-
-
-def _engine() -> Engine:
-    defining = [each for each in sqlite.statements() if each.use == "define"]
-    views = [each for each in defining if each.is_view]
+def _syntax() -> SqlSyntax:
+    definitions = [each for each in sqlite.statements() if each.use == "define"]
+    views = [each for each in definitions if each.is_view]
     index = "CREATE INDEX IF NOT EXISTS agent_traces_by_{0} ON agent_traces ({1})"
-    return Engine(
-        tables=tuple(each for each in defining if not each.is_view),
+    return SqlSyntax(
+        tables=tuple(each for each in definitions if not each.is_view),
         views=(
             *(Statement(each.name, "", f"DROP VIEW IF EXISTS {each.name}") for each in views),
             *views,
@@ -181,7 +143,7 @@ def _engine() -> Engine:
         ),
         types=sqlite.TYPES,
         document="TEXT",
-        mark="?",
+        parameter="?",
         columns_of="SELECT name FROM pragma_table_info('{}')",
         time_text="{}",
         day="substr({}, 1, 10) || 'T00:00:00.000000Z'",

@@ -1,4 +1,4 @@
-"""What a turn is: the events of one agent from a user's message to the next, folded into a row of
+"""Turns: the events of one agent from one user message to the next, folded into a row of
 `agent_traces`.
 """
 
@@ -26,21 +26,21 @@ WORK = frozenset(
         "span",
     )
 )
-"""What an agent does.
+"""The kinds of events that are an agent's work.
 
-Bookkeeping (titles, snapshots, the end of a session) neither begins a turn nor makes it longer.
+Bookkeeping (titles, snapshots, the end of a session) neither starts a turn nor extends it.
 """
 
-ANSWERS = frozenset(("model_call", "model_message", "agent_run"))
-LISTED_TOOLS = 1000
-LONGEST_MS = 366 * 86_400_000.0
-"""A duration is whatever the trace says; beyond this it is a mistake that no calendar can hold."""
+RESPONSES = frozenset(("model_call", "model_message", "agent_run"))
+MAX_LISTED_TOOLS = 1000
+MAX_DURATION_MS = 366 * 86_400_000.0
+"""The longest duration that is believed: traces may have any number, and no date can hold it."""
 
 
 class Step(NamedTuple):
-    """The columns of an event that a turn is made of.
+    """The columns of an event that its turn needs.
 
-    `is_cut`: what comes before the first message belongs to a turn that is not looked at.
+    `is_cut`: steps before the first user message belong to an earlier turn, which is not computed.
     """
 
     dialect: str
@@ -72,19 +72,15 @@ class Step(NamedTuple):
         return self.event_time[:10]
 
     @property
-    def begins_turn(self) -> bool:
-        """Tell whether a user speaks here for the first time: a message that is written again
-        begins nothing.
-        """
+    def starts_turn(self) -> bool:
+        """Whether this is a new user message, not one that is written again."""
         return self.event_kind == "user_message" and not self.supersedes
 
     @property
-    def failed(self) -> bool:
-        """Tell whether this is a failure of the agent itself; one of a tool is the agent's to deal
-        with.
-        """
+    def is_failure(self) -> bool:
+        """Whether the agent itself failed; the failure of a tool is for the agent to handle."""
         return self.event_kind == "error" or (
-            self.event_kind in ANSWERS and self.outcome == "failure"
+            self.event_kind in RESPONSES and self.outcome == "failure"
         )
 
 
@@ -120,32 +116,32 @@ class ToolCall(msgspec.Struct, rename="camel"):
     timestamp: int
 
 
-def turns(steps: Iterable[Step]) -> Iterator[Turn]:
-    """Fold steps that come ordered by thread, then time, then place in the file.
+def fold_turns(steps: Iterable[Step]) -> Iterator[Turn]:
+    """Yield the turns of steps, which come ordered by thread, time and position in the file.
 
-    Where no user has spoken yet, each day (UTC) with work in it is a turn, so that an agent that
-    runs for weeks does not have one endless row.
+    Before the first user message each day (UTC) with work is a turn, so that an agent that runs for
+    weeks does not have one endless row.
     """
     for _, thread in groupby(steps, key=lambda step: step[:4]):
-        yield from _of_thread(thread)
+        yield from _fold_thread(thread)
 
 
-def _of_thread(thread: Iterable[Step]) -> Iterator[Turn]:
-    turn: _Building | None = None
+def _fold_thread(thread: Iterable[Step]) -> Iterator[Turn]:
+    turn: _TurnBuilder | None = None
     for step in thread:
-        if step.begins_turn:
+        if step.starts_turn:
             if turn is not None:
-                yield turn.finished()
-            turn = _Building(step, step.event_id, has_message=True)
+                yield turn.finish()
+            turn = _TurnBuilder(step, step.event_id, has_message=True)
         elif turn is None or (not turn.has_message and turn.first.day != step.day):
             if step.event_kind not in WORK or (turn is None and step.is_cut):
                 continue
             if turn is not None:
-                yield turn.finished()
-            turn = _Building(step, _id_of_day(step), has_message=False)
+                yield turn.finish()
+            turn = _TurnBuilder(step, _id_of_day(step), has_message=False)
         turn.add(step)
     if turn is not None:
-        yield turn.finished()
+        yield turn.finish()
 
 
 def _id_of_day(step: Step) -> str:
@@ -153,7 +149,7 @@ def _id_of_day(step: Step) -> str:
 
 
 @dataclass(slots=True)
-class _Building:
+class _TurnBuilder:
     first: Step
     id: str
     has_message: bool
@@ -174,9 +170,9 @@ class _Building:
             return
         self.last = step
         self.finished_at = max(_end(step), self.finished_at or _time(step.event_time))
-        if step.failed:
+        if step.is_failure:
             self.failure = step
-        elif step.event_kind in ANSWERS:
+        elif step.event_kind in RESPONSES:
             self.failure = None
         if step.usage_scope == "call":
             self._add_call(step)
@@ -184,9 +180,7 @@ class _Building:
             self._add_tool(step)
 
     def _add_call(self, step: Step) -> None:
-        """Of a call that is told more than once, the row that has seen the most output holds:
-        earlier ones are written while it streams.
-        """
+        """Keep the call's row with the most output; earlier ones are written while it streams."""
         key = step.api_call_id or step.event_id
         before = self.calls.get(key)
         if before is None or (step.output_tokens or 0) >= (before.output_tokens or 0):
@@ -204,7 +198,7 @@ class _Building:
         if step.outcome == "failure":
             tool.error = step.error_message or step.error_type or "failure"
 
-    def finished(self) -> Turn:
+    def finish(self) -> Turn:
         first, end = self.first, self.finished_at
         inputs, outputs = (
             [
@@ -231,7 +225,7 @@ class _Building:
             final_status=self._status(),
             error_message=None if failure is None else failure.error_message or failure.error_type,
             tool_call_count=len(self.tools),
-            tool_calls=msgspec.json.encode(list(self.tools.values())[:LISTED_TOOLS]).decode(),
+            tool_calls=msgspec.json.encode(list(self.tools.values())[:MAX_LISTED_TOOLS]).decode(),
             circuit_breaker_events="[]",
             dialect=first.dialect,
             agent_name=self.agent_name,
@@ -241,14 +235,16 @@ class _Building:
     def _status(self) -> str | None:
         if self.failure is not None:
             return "timeout" if "timeout" in (self.failure.error_type or "").lower() else "error"
-        return "completed" if self.last is not None and self.last.event_kind in ANSWERS else None
+        return "completed" if self.last is not None and self.last.event_kind in RESPONSES else None
 
 
 def _end(step: Step) -> datetime:
-    """A span's time is its start; a line of a transcript is written when it is over."""
+    """Return when the step ended: a span's time is its start, a transcript's line is written at the
+    end.
+    """
     start = _time(step.event_time)
     return (
-        start + timedelta(milliseconds=min(max(step.duration_ms or 0.0, 0.0), LONGEST_MS))
+        start + timedelta(milliseconds=min(max(step.duration_ms or 0.0, 0.0), MAX_DURATION_MS))
         if step.trace_id
         else start
     )
