@@ -85,7 +85,7 @@ async def test_a_blob_and_its_manifest_lie_under_the_prefix_with_their_digests(
     assert properties.content_settings.content_type == "application/gzip"
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(
+async def test_a_name_with_other_content_stops_the_sink_and_is_not_touched(
     azurite: Azurite, sink: ObjectStoreSink
 ) -> None:
     batch = batch_of(lines_of(10))
@@ -95,7 +95,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
     assert azurite.objects()[key_in(batch)] == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(
+async def test_what_an_earlier_plan_wrote_under_the_name_counts_as_delivered(
     azurite: Azurite, sink: ObjectStoreSink
 ) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
@@ -260,7 +260,7 @@ async def test_a_managed_identity_is_asked_for_a_token_when_no_credentials_are_c
 
 
 @pytest.mark.parametrize("content", [b"", b"two\nlines", b"\xff\xfe", b"AccountName=only;"])
-async def test_a_credentials_file_that_holds_none_is_for_later(
+async def test_a_credentials_file_that_holds_none_is_retried(
     azurite: Azurite, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "key").write_bytes(content)
@@ -275,7 +275,7 @@ async def test_a_credentials_file_that_holds_none_is_for_later(
         ).__aenter__()
 
 
-async def test_a_missing_container_is_for_later_and_named(azurite: Azurite) -> None:
+async def test_a_missing_container_is_retried_and_named(azurite: Azurite) -> None:
     with pytest.raises(
         RetryLater,
         match=r"not_found: container not-there at http://127\.0\.0\.1:[0-9]+/shipper answered 404 ContainerNotFound: there is no",
@@ -321,7 +321,7 @@ TAKEN = answer(409, "BlobAlreadyExists")
         ([TAKEN, answer(503, "ServerBusy")], "throttled"),
     ],
 )
-async def test_what_time_or_a_person_can_mend_is_for_later(
+async def test_what_time_or_a_person_can_fix_is_retried(
     receiver: ReceivingServer, answers: list[dict[str, Any]], reason: str
 ) -> None:
     receiver.order(every_method=True, answers=[TAKEN, *answers])
@@ -334,7 +334,7 @@ async def test_what_time_or_a_person_can_mend_is_for_later(
     assert "secret words" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
-async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(
+async def test_a_throttled_store_says_when_to_come_back_and_gets_one_request(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(
@@ -349,7 +349,7 @@ async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(
     assert len(receiver.requests("PUT")) == 2
 
 
-async def test_who_may_only_create_hears_of_a_taken_name_as_a_missing_right_and_that_is_a_yes(
+async def test_who_may_only_create_sees_a_taken_name_as_a_missing_right_and_it_counts_as_delivered(
     receiver: ReceivingServer,
 ) -> None:
     """So does Azure answer a signature or a role that may not write over what is there; it may not
@@ -402,7 +402,7 @@ async def test_each_request_has_the_condition_and_the_md5_of_its_bytes(
         ({"blocks_above": Size(6000 << 20)}, "blocks_above"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(changes: dict[str, object], said: str) -> None:
+def test_impossible_options_are_rejected(changes: dict[str, object], said: str) -> None:
     given = {
         "container": "traces",
         "account_url": "https://myaccount.blob.core.windows.net",

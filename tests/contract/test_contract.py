@@ -58,7 +58,7 @@ async def test_odd_lines_arrive_equal(place: Place) -> None:
     assert place.lines() == list(ODD_LINES)
 
 
-async def test_the_same_batch_twice_is_there_once_where_the_destination_can_tell(
+async def test_the_same_batch_twice_is_stored_once_if_the_destination_detects_repeats(
     place: Place,
 ) -> None:
     lines = lines_of(100)
@@ -118,7 +118,7 @@ async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: Netw
         ),
     ],
 )
-async def test_a_connection_that_is_cut_costs_at_most_a_repeat(
+async def test_a_connection_that_is_lost_costs_at_most_a_repeat(
     network_place: NetworkPlace, kind: str, direction: str, attributes: dict[str, int]
 ) -> None:
     lines = lines_of(5000)
@@ -169,7 +169,7 @@ async def test_a_server_that_answers_one_byte_at_a_time_is_left_after_the_timeou
     assert network_place.lines() == lines_of(100)
 
 
-async def test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk(
+async def test_wrong_credentials_hold_the_sink_until_they_are_fixed_on_disk(
     network_place: NetworkPlace,
 ) -> None:
     lines, wrong = lines_of(100), "wrong-secret-9876543210"

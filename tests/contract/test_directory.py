@@ -65,7 +65,7 @@ async def test_modes_are_exact_whatever_the_umask(
     } == {0o750}
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(
+async def test_a_name_with_other_content_stops_the_sink_and_is_not_touched(
     lake: Path, sink: directory.DirectorySink
 ) -> None:
     batch = batch_of(lines_of(10))
@@ -78,7 +78,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
     assert path.read_bytes() == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(
+async def test_what_an_earlier_plan_wrote_under_the_name_counts_as_delivered(
     lake: Path, sink: directory.DirectorySink
 ) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
@@ -171,7 +171,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def test_a_full_disk_and_a_read_only_one_are_for_later(tmp_path: Path) -> None:
+def test_a_full_disk_and_a_read_only_one_are_retried(tmp_path: Path) -> None:
     if (
         shutil.which("unshare") is None
         or subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode
@@ -251,7 +251,7 @@ def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def test_the_bytes_are_durable_before_the_name_and_the_name_before_the_yes(tmp_path: Path) -> None:
+def test_the_bytes_are_durable_before_the_name_and_the_name_before_success(tmp_path: Path) -> None:
     printed, calls = traced(tmp_path / "lake", "-e", "trace=?link,?linkat,fsync")
     assert printed == ["True 1"]
     named = next(index for index, call in enumerate(calls) if call.startswith("link"))
@@ -272,14 +272,14 @@ def test_the_bytes_are_durable_before_the_name_and_the_name_before_the_yes(tmp_p
     assert synced == [str(folder) for folder in folders]
 
 
-def test_where_hard_links_are_refused_the_name_comes_by_a_rename(tmp_path: Path) -> None:
+def test_where_hard_links_are_rejected_the_name_comes_by_a_rename(tmp_path: Path) -> None:
     printed, _ = traced(
         tmp_path / "lake", "-e", "trace=?link,?linkat", "-e", "inject=?link,?linkat:error=EPERM"
     )
     assert printed == ["True 1"]
 
 
-def test_a_disk_error_while_a_folder_is_made_durable_is_for_later_and_leaves_no_name(
+def test_a_disk_error_while_a_folder_is_made_durable_is_retried_and_leaves_no_name(
     tmp_path: Path,
 ) -> None:
     printed, _ = traced(

@@ -66,7 +66,7 @@ async def test_an_object_and_its_manifest_lie_under_the_prefix_with_their_digest
     assert blob.content_type == "application/gzip"
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(
+async def test_a_name_with_other_content_stops_the_sink_and_is_not_touched(
     google_storage: GoogleStorage, sink: ObjectStoreSink
 ) -> None:
     batch = batch_of(lines_of(10))
@@ -76,7 +76,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
     assert google_storage.objects()[key_of(batch)] == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(
+async def test_what_an_earlier_plan_wrote_under_the_name_counts_as_delivered(
     google_storage: GoogleStorage, sink: ObjectStoreSink
 ) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
@@ -164,7 +164,7 @@ async def test_a_workload_identity_is_exchanged_for_a_token(
     assert google_storage.objects()[key_of(batch)] == batch.objects[0].content
 
 
-async def test_a_missing_bucket_is_for_later_and_named(google_storage: GoogleStorage) -> None:
+async def test_a_missing_bucket_is_retried_and_named(google_storage: GoogleStorage) -> None:
     options = options_for(google_storage.open_url, bucket="not-there")
     with pytest.raises(
         RetryLater,
@@ -176,7 +176,7 @@ async def test_a_missing_bucket_is_for_later_and_named(google_storage: GoogleSto
 @pytest.mark.parametrize(
     "content", ["", "{}", "not JSON", '{"type": "service_account", "private_key": "MII"}']
 )
-async def test_a_key_file_that_is_none_is_for_later_and_not_quoted(
+async def test_a_key_file_that_is_none_is_retried_and_not_quoted(
     google_storage: GoogleStorage, tmp_path: Path, content: str
 ) -> None:
     (tmp_path / "key.json").write_text(content)
@@ -236,7 +236,7 @@ MAY_ONLY_CREATE = answer(
         ([TAKEN, answer(503)], "unavailable"),
     ],
 )
-async def test_what_time_or_a_person_can_mend_is_for_later(
+async def test_what_time_or_a_person_can_fix_is_retried(
     receiver: ReceivingServer, answers: list[dict[str, Any]], reason: str
 ) -> None:
     receiver.order(every_method=True, answers=[TAKEN, *answers])
@@ -247,7 +247,7 @@ async def test_what_time_or_a_person_can_mend_is_for_later(
     assert "secret words" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
-async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(
+async def test_a_throttled_store_says_when_to_come_back_and_gets_one_request(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(
@@ -260,7 +260,7 @@ async def test_a_throttled_store_says_when_to_come_back_and_is_asked_once(
     assert len(receiver.requests()) == 2
 
 
-async def test_who_may_only_create_hears_of_a_taken_name_as_a_missing_right_and_that_is_a_yes(
+async def test_who_may_only_create_sees_a_taken_name_as_a_missing_right_and_it_counts_as_delivered(
     receiver: ReceivingServer,
 ) -> None:
     """So does Google answer roles/storage.objectCreator; what is already there may not be read, and
@@ -297,7 +297,7 @@ async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
         {"part_size": Size(100_000)},
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(changes: dict[str, object]) -> None:
+def test_impossible_options_are_rejected(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         gcs.Options(name="lake", type="gcs", **{"bucket": BUCKET, **changes})  # type: ignore[arg-type]
 

@@ -68,7 +68,7 @@ def assert_said(said: str, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*NETWORK_PLACES, "syslog_place"])
-async def test_refused_credentials_are_told_with_what_to_mend_and_mended_ones_are_good(
+async def test_rejected_credentials_are_reported_with_what_to_fix_and_fixed_ones_work(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     place: NetworkPlace = request.getfixturevalue(name)
@@ -81,7 +81,7 @@ async def test_refused_credentials_are_told_with_what_to_mend_and_mended_ones_ar
     assert_said(said, REFUSED[name])
 
 
-async def test_a_bucket_that_is_not_there_is_told(
+async def test_a_bucket_that_does_not_exist_is_reported(
     s3_place: BucketPlace, gcs_place: GcsPlace
 ) -> None:
     assert "404 NoSuchBucket: there is no such bucket: create it, or mend bucket" in await said_of(
@@ -92,7 +92,7 @@ async def test_a_bucket_that_is_not_there_is_told(
     )
 
 
-async def test_a_container_that_is_not_there_is_told(azure_place: AzurePlace) -> None:
+async def test_a_container_that_does_not_exist_is_reported(azure_place: AzurePlace) -> None:
     assert "there is no such container: create it, or mend container" in await said_of(
         azure_place.options(container="not-there")
     )
@@ -107,7 +107,7 @@ async def test_credentials_that_cannot_be_read_are_not_taken_for_a_store_that_is
         assert "mend credentials_file" in said
 
 
-async def test_an_index_without_template_and_a_privilege_that_is_missing_are_told(
+async def test_an_index_without_template_and_a_privilege_that_is_missing_are_reported(
     elasticsearch_place: SearchPlace,
 ) -> None:
     said = await said_of(elasticsearch_place.options(index="other-{dt}"))
@@ -123,7 +123,7 @@ async def test_an_index_without_template_and_a_privilege_that_is_missing_are_tol
     )
 
 
-async def test_an_address_where_nothing_takes_logs_is_told(
+async def test_an_address_where_nothing_takes_logs_is_reported(
     loki_place: CollectorPlace, otlp_place: CollectorPlace, splunk_place: CollectorPlace
 ) -> None:
     for place in (loki_place, otlp_place):
@@ -138,7 +138,7 @@ async def test_an_address_where_nothing_takes_logs_is_told(
     )
 
 
-async def test_a_database_that_is_not_there_and_a_privilege_that_is_missing_are_told(
+async def test_a_database_that_does_not_exist_and_a_privilege_that_is_missing_are_reported(
     postgres_place: PostgresPlace,
 ) -> None:
     elsewhere = Secret(postgres_place.options().url.rpartition("/")[0] + "/elsewhere")
@@ -151,13 +151,13 @@ async def test_a_database_that_is_not_there_and_a_privilege_that_is_missing_are_
     )
 
 
-async def test_a_topic_that_is_not_there_is_told(kafka_place: TopicPlace) -> None:
+async def test_a_topic_that_does_not_exist_is_reported(kafka_place: TopicPlace) -> None:
     assert "the topic does not exist; create it" in await said_of(
         kafka_place.options(topic="not-there")
     )
 
 
-async def test_a_port_where_another_protocol_is_spoken_is_told(receiver: ReceivingServer) -> None:
+async def test_a_port_with_another_protocol_is_reported(receiver: ReceivingServer) -> None:
     there = {"host": "127.0.0.1", **PATIENT}
     assert "does not speak RELP; check host and port" in await said_of(
         options_for("relp", port=receiver.port, **there)
@@ -169,7 +169,7 @@ async def test_a_port_where_another_protocol_is_spoken_is_told(receiver: Receivi
         assert "failed: Connection refused; check host, port" in await said_of(nobody)
 
 
-async def test_a_web_address_that_cannot_be_reached_is_told(receiver: ReceivingServer) -> None:
+async def test_a_web_address_that_cannot_be_reached_is_reported(receiver: ReceivingServer) -> None:
     assert "the name of http://nowhere.invalid could not be resolved; check url" in await said_of(
         options_for("http", url="http://nowhere.invalid/")
     )
@@ -201,7 +201,7 @@ async def test_an_answer_that_judges_content_is_no_judgment_before_there_is_any(
     )
 
 
-async def test_a_place_on_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+async def test_a_place_on_disk_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "a file is where a folder should be: mend path" in await said_of(
         options_for("directory", path=str(tmp_path / "file" / "lake"))
@@ -215,7 +215,7 @@ async def test_a_place_on_disk_that_cannot_be_written_is_told(tmp_path: Path) ->
     )
 
 
-def test_a_standard_output_that_is_closed_is_told() -> None:
+def test_a_standard_output_that_is_closed_is_reported() -> None:
     code = """
 import asyncio, sys
 from tracesidecar.introspect.connectivity import ask
@@ -272,7 +272,7 @@ def unknown_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivi
 
 
 @pytest.mark.parametrize("sink_type", TLS_OPTIONS)
-async def test_an_unknown_ca_is_told_with_the_option_that_names_it(
+async def test_an_unknown_ca_is_reported_with_the_option_that_names_it(
     sink_type: str, unknown_server: ReceivingServer
 ) -> None:
     options = options_for(
@@ -283,7 +283,7 @@ async def test_an_unknown_ca_is_told_with_the_option_that_names_it(
     assert_said(await said_of(options), UNKNOWN_CA)
 
 
-async def test_an_unknown_ca_of_google_and_of_a_broker_is_told(
+async def test_an_unknown_ca_of_google_and_of_a_broker_is_reported(
     gcs_place: GcsPlace, unknown_server: ReceivingServer
 ) -> None:
     assert_said(

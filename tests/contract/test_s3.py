@@ -91,7 +91,7 @@ async def test_an_object_and_its_manifest_lie_under_the_prefix_with_their_digest
     assert head["ContentType"] == "application/gzip"
 
 
-async def test_a_name_with_other_content_halts_and_is_not_touched(
+async def test_a_name_with_other_content_stops_the_sink_and_is_not_touched(
     object_store: ObjectStore, sink: ObjectStoreSink
 ) -> None:
     batch = batch_of(lines_of(10))
@@ -101,7 +101,7 @@ async def test_a_name_with_other_content_halts_and_is_not_touched(
     assert object_store.objects()[key_of(batch)] == b"somebody else's"
 
 
-async def test_what_an_earlier_plan_wrote_under_the_name_is_a_yes(
+async def test_what_an_earlier_plan_wrote_under_the_name_counts_as_delivered(
     object_store: ObjectStore, sink: ObjectStoreSink
 ) -> None:
     earlier, later = batch_of(lines_of(10)), batch_of(lines_of(10, mark="after the upgrade"))
@@ -158,7 +158,7 @@ async def test_many_parts_make_one_object_and_a_repeat_leaves_no_open_upload(
     assert object_store.open_uploads() == []
 
 
-async def test_many_parts_over_another_content_halt_and_leave_no_open_upload(
+async def test_many_parts_over_another_content_stop_the_sink_and_leave_no_open_upload(
     object_store: ObjectStore,
 ) -> None:
     batch = large_batch(2)
@@ -229,7 +229,7 @@ async def test_exists_knows_names_below_the_prefix(sink: ObjectStoreSink) -> Non
     assert await sink.exists(batch.objects[0].name)
 
 
-async def test_a_missing_bucket_is_for_later_and_named(object_store: ObjectStore) -> None:
+async def test_a_missing_bucket_is_retried_and_named(object_store: ObjectStore) -> None:
     options = options_for(object_store.url)
     missing = s3.Options(
         **{name: getattr(options, name) for name in options.__struct_fields__}
@@ -242,14 +242,14 @@ async def test_a_missing_bucket_is_for_later_and_named(object_store: ObjectStore
         await s3.build(missing).__aenter__()
 
 
-async def test_an_unknown_access_key_is_for_later_and_not_named(object_store: ObjectStore) -> None:
+async def test_an_unknown_access_key_is_retried_and_not_named(object_store: ObjectStore) -> None:
     options = options_for(object_store.url, access_key=Secret("AKIAUNKNOWN"))
     with pytest.raises(RetryLater, match="credentials") as caught:
         await s3.build(options).__aenter__()
     assert "AKIAUNKNOWN" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-async def test_a_credentials_file_without_the_profile_is_for_later(
+async def test_a_credentials_file_without_the_profile_is_retried(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     (tmp_path / "credentials").write_text(
@@ -324,7 +324,7 @@ TAKEN = answer(412, "PreconditionFailed")
         ([TAKEN, answer(503)], "unavailable"),
     ],
 )
-async def test_what_time_or_a_person_can_mend_is_for_later(
+async def test_what_time_or_a_person_can_fix_is_retried(
     receiver: ReceivingServer, answers: list[dict[str, Any]], reason: str
 ) -> None:
     receiver.order(
@@ -369,7 +369,7 @@ async def test_a_throttled_store_says_when_to_come_back(receiver: ReceivingServe
     assert caught.value.after_seconds == 9
 
 
-async def test_a_complete_that_is_answered_200_with_an_error_is_a_no_and_aborts(
+async def test_a_complete_that_is_answered_200_with_an_error_counts_as_failed_and_aborts(
     receiver: ReceivingServer,
 ) -> None:
     upload = (
@@ -400,7 +400,7 @@ async def test_a_complete_that_is_answered_200_with_an_error_is_a_no_and_aborts(
     ]
 
 
-async def test_a_store_that_refuses_the_condition_is_written_to_without_it(
+async def test_a_store_that_rejects_the_condition_is_written_to_without_it(
     receiver: ReceivingServer,
 ) -> None:
     refused = answer(501, "NotImplemented")
@@ -441,7 +441,7 @@ async def test_a_store_that_refuses_the_condition_is_written_to_without_it(
         {"part_size": Size(1 << 20)},
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(changes: dict[str, object]) -> None:
+def test_impossible_options_are_rejected(changes: dict[str, object]) -> None:
     given: dict[str, object] = {
         "bucket": BUCKET,
         "access_key": Secret("a"),

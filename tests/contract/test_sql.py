@@ -81,7 +81,7 @@ def count(schema: PostgresSchema) -> int:
         ),
     ],
 )
-async def test_one_row_among_5000_that_the_server_refuses_is_found(
+async def test_one_row_among_5000_that_the_server_rejects_is_found(
     schema: PostgresSchema, given: dict[str, object], reason: str, most: int
 ) -> None:
     async with sql.build(schema.options()) as sink:
@@ -92,7 +92,7 @@ async def test_one_row_among_5000_that_the_server_refuses_is_found(
     assert counted.sent <= most
 
 
-async def test_a_constraint_that_somebody_added_refuses_its_row_only(
+async def test_a_constraint_that_somebody_added_rejects_its_row_only(
     schema: PostgresSchema,
 ) -> None:
     async with sql.build(schema.options()) as sink:
@@ -111,7 +111,7 @@ async def test_nul_is_replaced_where_that_is_configured_and_what_only_looks_like
     assert schema.ask("SELECT text FROM events") == [("\ufffd\ufffd and \\u0000 as text \\\ufffd",)]
 
 
-async def test_a_refusal_quotes_nothing_of_the_row(schema: PostgresSchema) -> None:
+async def test_a_rejection_quotes_nothing_of_the_row(schema: PostgresSchema) -> None:
     async with sql.build(schema.options()) as sink:
         with pytest.raises(Rejected) as caught:
             await sink.send(
@@ -150,14 +150,18 @@ async def test_two_writers_of_one_conversation_leave_its_turns_as_one_would(
     ) == [(40, 40, 40_000.0)]
 
 
-async def test_two_daemons_that_start_at_once_make_the_tables_once(schema: PostgresSchema) -> None:
+async def test_two_daemons_that_start_at_once_create_the_tables_once(
+    schema: PostgresSchema,
+) -> None:
     sinks = [sql.build(schema.options()) for _ in range(4)]
     await asyncio.gather(*(sink.__aenter__() for sink in sinks))
     await asyncio.gather(*(sink.__aexit__(None, None, None) for sink in sinks))
     assert schema.ask("SELECT version FROM tracesidecar_schema") == [(1,)]
 
 
-async def test_tables_that_are_dropped_while_it_runs_are_made_again(schema: PostgresSchema) -> None:
+async def test_tables_that_are_dropped_while_it_runs_are_created_again(
+    schema: PostgresSchema,
+) -> None:
     async with sql.build(schema.options()) as sink:
         await sink.send(batch(conversation()))
         schema.ask("DROP TABLE events CASCADE")
@@ -167,7 +171,7 @@ async def test_tables_that_are_dropped_while_it_runs_are_made_again(schema: Post
     assert count(schema) == len(conversation())
 
 
-async def test_a_writer_that_may_not_define_needs_tables_that_are_there(
+async def test_a_writer_that_may_not_create_tables_needs_existing_ones(
     schema: PostgresSchema,
 ) -> None:
     """The privileges are those of docs/sinks/sql.md."""
@@ -193,7 +197,7 @@ async def test_a_writer_that_may_not_define_needs_tables_that_are_there(
     server.run(f"DROP ROLE {writer}")
 
 
-async def test_a_lock_that_is_not_let_go_is_waited_for_until_the_timeout(
+async def test_a_lock_that_is_not_released_is_waited_for_until_the_timeout(
     schema: PostgresSchema,
 ) -> None:
     async with sql.build(schema.options(timeout=Seconds(0.3))) as sink:
@@ -251,7 +255,7 @@ def tls_server(
         ("expired", "certificate verify failed"),
     ],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
+async def test_a_certificate_that_proves_nothing_is_rejected_and_the_reason_reported(
     case: str, said: str, ca: trustme.CA, tls_server: PostgresServer, tmp_path: Path
 ) -> None:
     certificate = {

@@ -67,7 +67,7 @@ async def test_a_closed_descriptor_stops_the_sink_at_its_start(pipe: tuple[int, 
         await stdout.StdoutSink(pipe[1]).__aenter__()
 
 
-async def test_a_send_that_was_cut_off_goes_on_where_it_stopped(pipe: tuple[int, int]) -> None:
+async def test_a_send_that_was_interrupted_goes_on_where_it_stopped(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     batch = batch_of(lines_of(500), compression="none")
     content = batch.objects[0].content
@@ -81,7 +81,7 @@ async def test_a_send_that_was_cut_off_goes_on_where_it_stopped(pipe: tuple[int,
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_compression_is_refused_with_the_key_to_remove(compression: str) -> None:
+def test_compression_is_rejected_with_the_key_to_remove(compression: str) -> None:
     with pytest.raises(ValueError, match="compression"):
         stdout.Options(name="out", type="stdout", compression=compression)
 

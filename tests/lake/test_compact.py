@@ -334,7 +334,7 @@ def test_a_large_partition_becomes_files_of_the_wanted_size_within_the_memory(
     assert verify(store(shipped.root)).problems == []
 
 
-def test_the_command_rewrites_and_refuses_days_that_are_not_over(
+def test_the_command_rewrites_and_rejects_days_that_are_not_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shipped = small_batches(tmp_path / "lake")
@@ -360,7 +360,7 @@ def test_the_command_rewrites_and_refuses_days_that_are_not_over(
     assert main(["verify", "lake", "--config", str(path)]) == 0
 
 
-def test_two_compactions_at_once_are_refused(tmp_path: Path) -> None:
+def test_two_compactions_at_once_are_rejected(tmp_path: Path) -> None:
     with (
         locked(str(tmp_path), "compact.lock"),
         pytest.raises(StateLocked),

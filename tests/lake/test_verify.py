@@ -130,7 +130,7 @@ def test_generations_and_hosts_are_apart(tmp_path: Path) -> None:
     assert set(kinds(proof(tmp_path).problems)) == {"twice"}
 
 
-def test_lines_redriven_count_once_and_only_where_they_were_refused(shipped: Shipped) -> None:
+def test_lines_redriven_count_once_and_only_where_they_were_rejected(shipped: Shipped) -> None:
     def redriven(start: int, number: int) -> None:
         shipped.end = start
         manifest = shipped.batch([("codex", event(number))], more=100)

@@ -85,7 +85,7 @@ async def test_what_is_no_database_is_left_as_it_is(file: SqliteFile | DuckdbFil
     assert file.path.read_bytes() == b"not a database" * 1000
 
 
-async def test_one_number_of_more_than_64_bits_among_64_is_refused(
+async def test_one_number_of_more_than_64_bits_among_64_is_rejected(
     file: SqliteFile | DuckdbFile,
 ) -> None:
     events = [event(number, "state", number) for number in range(64)]

@@ -50,7 +50,7 @@ def test_a_destination_is_named_without_credentials(url: str, named: str) -> Non
         "postgresql://u:hidden@[h/d",
     ],
 )
-def test_a_url_that_is_none_is_refused_and_not_quoted(url: str) -> None:
+def test_a_url_that_is_none_is_rejected_and_not_quoted(url: str) -> None:
     with pytest.raises(ValueError, match="url does not have the form") as caught:
         options(url)
     assert "hidden" not in str(caught.value)
@@ -62,7 +62,7 @@ def test_a_password_stands_in_one_place() -> None:
 
 
 @pytest.mark.parametrize("schema", ["", "Traces", "a;b", "1a", 'a"b'])
-def test_a_schema_that_would_need_quotes_is_refused(schema: str) -> None:
+def test_a_schema_that_would_need_quotes_is_rejected(schema: str) -> None:
     with pytest.raises(ValueError, match="schema"):
         options("postgresql://u@h/d", schema=schema)
 

@@ -179,7 +179,9 @@ def test_checksums_are_those_of_their_check_value(algorithm: Algorithm, expected
         ({"tags": {"a": "b&c"}}, "tags must be at most 10"),
     ],
 )
-def test_wishes_that_no_store_fulfils_are_refused(changes: dict[str, object], said: str) -> None:
+def test_parameters_that_no_store_supports_are_rejected(
+    changes: dict[str, object], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         options_for("http://127.0.0.1:1", **changes)
 
@@ -188,6 +190,6 @@ def test_wishes_that_no_store_fulfils_are_refused(changes: dict[str, object], sa
     "given",
     [{}, {"mode": "governance"}, {"retain_days": 3}, {"mode": "compliance", "retain_days": -1}],
 )
-def test_a_lock_that_locks_nothing_is_refused(given: dict[str, object]) -> None:
+def test_a_lock_that_locks_nothing_is_rejected(given: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="retain_days"):
         ObjectLock(**given)  # type: ignore[arg-type]
