@@ -61,9 +61,14 @@ HOMES = {
     "pyrage": {"tracesidecar.journal.sealing"},
     "rich": {"tracesidecar.cli"},
     "pyarrow": {"tracesidecar.encode.parquet", "tracesidecar.lake"},
-    "duckdb": {"tracesidecar.ddl.apply", "tracesidecar.sinks.sql.duckdb"},
+    "duckdb": {
+        "tracesidecar.ddl.apply",
+        "tracesidecar.sinks.sql.duckdb",
+        "tracesidecar.sinks.sql.errors",
+    },
     "psycopg": {
         "tracesidecar.ddl.apply",
+        "tracesidecar.sinks.sql.errors",
         "tracesidecar.sinks.sql.postgres",
         "tracesidecar.sinks.sql.postgres_connection",
     },
