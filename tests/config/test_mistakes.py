@@ -173,11 +173,11 @@ MISTAKES = {
     ),
     "an allowed path that is none": (
         '[redaction]\nallow = ["a value", "$..token"]\n' + BOTH,
-        '2: redaction.allow: what begins with "$." or "$[" is a path, written as $.name.other[0].* or $.list[*].name',
+        '2: redaction.allow: an entry that begins with "$." or "$[" is a path, written as $.name.other[0].* or $.list[*].name',
     ),
     "a rule whose regex is none": (
         '[redaction]\n[[redaction.rule]]\nid = "x"\nregex = "(a"\n' + BOTH,
-        "4: redaction.rule.regex: RE2 refuses the pattern: missing ): (a",
+        "4: redaction.rule.regex: RE2 rejects the pattern: missing ): (a",
     ),
 }
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tracesidecar.sanitize.engine.database_cache import KEPT, DatabaseCache
+from tracesidecar.sanitize.engine.database_cache import KEPT_PER_NAME, DatabaseCache
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -60,13 +60,13 @@ def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -
 def test_the_latest_few_databases_of_a_name_are_kept(tmp_path: pathlib.Path) -> None:
     cache = DatabaseCache(str(tmp_path))
     cache.store("other", "k", b"content")
-    keys = [f"key{i}" for i in range(KEPT + 2)]
+    keys = [f"key{i}" for i in range(KEPT_PER_NAME + 2)]
     for age, key in enumerate(reversed(keys)):
         cache.store("rules", key, key.encode())
         os.utime(tmp_path / f"rules-{key}.hsdb", (1000 - age, 1000 - age))
     cache.store("rules", "latest", b"latest")
     kept = [key for key in (*keys, "latest") if cache.load("rules", key) is not None]
-    assert len(kept) == KEPT
+    assert len(kept) == KEPT_PER_NAME
     assert "latest" in kept
     assert cache.load("other", "k") == b"content"
 

@@ -10,16 +10,12 @@ import pytest
 
 from tests.sanitize.lines import SEGMENT, chunk_of
 from tracesidecar.model import CleanChunk
-from tracesidecar.sanitize import redactor, sanitizer
-from tracesidecar.sanitize import streams as deltas
-from tracesidecar.sanitize.detect import detector as text_rules
-from tracesidecar.sanitize.detect import encoded_text as views
+from tracesidecar.sanitize import sanitizer, streams
+from tracesidecar.sanitize.detect import detector, encoded_text
 from tracesidecar.sanitize.detect.confirm import HitConfirmer
 from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.detect.encoded_text import EncodedText
-from tracesidecar.sanitize.edit import fast_path as nearby
-from tracesidecar.sanitize.edit import line_editor as line_cut
-from tracesidecar.sanitize.edit import tree_walk as walk
+from tracesidecar.sanitize.edit import fast_path, line_editor, line_redactor, tree_walk
 from tracesidecar.sanitize.edit.recheck import Recheck
 from tracesidecar.sanitize.edit.split_secrets import SplitSecrets
 from tracesidecar.sanitize.edit.stream_edits import StreamEdits
@@ -46,22 +42,22 @@ SECRETS = {
 }
 STAGES: dict[str, tuple[object, str]] = {
     "scan of the chunk": (Candidates, "find_hits"),
-    "verification": (HitConfirmer, "confirms"),
+    "confirmation": (HitConfirmer, "confirms"),
     "rules": (Detector, "find_spans"),
-    "views": (EncodedText, "find_spans"),
-    "near cut": (redactor, "edit_near_hits"),
-    "tree": (redactor, "edit_tree"),
-    "splice": (line_cut.LineEditor, "splice"),
-    "string": (line_cut.LineEditor, "edit_string"),
-    "decoding": (nearby, "_decoded"),
-    "walking": (walk, "_tree"),
-    "merging": (text_rules, "merge_spans"),
-    "decoders": (views, "view_through"),
-    "base64": (views, "base64_content"),
-    "second look": (Recheck, "check"),
-    "siblings": (SplitSecrets, "find_edits"),
-    "streams": (deltas, "_event"),
-    "stream cut": (StreamEdits, "find_edits"),
+    "encoded text": (EncodedText, "find_spans"),
+    "fast path": (line_redactor, "edit_near_hits"),
+    "tree walk": (line_redactor, "edit_tree"),
+    "splice": (line_editor.LineEditor, "splice"),
+    "string": (line_editor.LineEditor, "edit_string"),
+    "decoding": (fast_path, "_decoded"),
+    "tree": (tree_walk, "_tree"),
+    "merging": (detector, "merge_spans"),
+    "decoders": (encoded_text, "decode_text"),
+    "base64": (encoded_text, "base64_content"),
+    "recheck": (Recheck, "check"),
+    "split secrets": (SplitSecrets, "find_edits"),
+    "streams": (streams, "read_event"),
+    "stream edits": (StreamEdits, "find_edits"),
 }
 
 
@@ -108,14 +104,14 @@ def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line
 ) -> None:
     other = "AKIA" + "Z2LPMN5HFZKE9999"
     line = json.dumps({"a": f"one {KEY_ID} two {other}", "b": 1}).encode()
-    whole = line_cut.LineEditor._cut_spans
+    whole = line_editor.LineEditor._replace_spans
 
     def only_the_first(
-        self: line_cut.LineEditor, content: bytes, start: int, end: int, spans: Sequence[Span]
+        self: line_editor.LineEditor, content: bytes, start: int, end: int, spans: Sequence[Span]
     ) -> None:
         whole(self, content, start, end, spans[:1])
 
-    monkeypatch.setattr(line_cut.LineEditor, "_cut_spans", only_the_first)
+    monkeypatch.setattr(line_editor.LineEditor, "_replace_spans", only_the_first)
     clean = secrets_only(chunk_of(line + b"\n" + GOOD))
     assert clean.data == b'{"a": "[REDACTED:aws-access-key-id]", "b": 1}\n' + GOOD
     assert clean.redactions == (("aws-access-key-id", 2),)
@@ -168,7 +164,7 @@ def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer
     [
         lambda s: s.redact_text(f"key {KEY_ID}"),
         lambda s: s.redact_line(b'{"a":"%s"}' % KEY_ID.encode()),
-        lambda s: s.findings(b'{"a":"%s"}' % KEY_ID.encode()),
+        lambda s: s.find_redactions(b'{"a":"%s"}' % KEY_ID.encode()),
     ],
 )
 def test_the_other_doors_fail_closed_too(

@@ -31,7 +31,7 @@ def test_whatever_the_rules_cut_in_a_text_is_cut_in_every_placement(
     strict: Sanitizer, example: str
 ) -> None:
     data = example.encode()
-    spans = strict._redactor.rules.find_spans(data)
+    spans = strict._redactor.detector.find_spans(data)
     secrets = [data[start:end].decode() for start, end, _ in spans]
     assert secrets
     for place, line in placements(example):
@@ -128,7 +128,7 @@ def test_a_secret_anywhere_in_any_tree_is_absent_and_the_rest_stays(
     assert isinstance(out, bytes)
     rest, cut = json.loads(out)
     data = example.encode()
-    for start, end, _ in sanitizer._redactor.rules.find_spans(data):
+    for start, end, _ in sanitizer._redactor.detector.find_spans(data):
         assert not any(data[start:end].decode() in text for text in texts_of(cut))
     alone = sanitizer.redact_line(json.dumps(tree, ensure_ascii=ascii_only).encode())
     assert isinstance(alone, bytes)

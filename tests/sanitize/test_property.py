@@ -101,7 +101,7 @@ def test_a_planted_secret_is_gone_and_the_rest_is_as_before(
         data = example.encode()
         secrets = [
             data[start:end].decode()
-            for start, end, _ in secrets_only._redactor.rules.find_spans(data)
+            for start, end, _ in secrets_only._redactor.detector.find_spans(data)
         ]
         members = [tree(rng, 3) for _ in range(rng.randint(1, 4))]
         place = rng.randrange(len(members))

@@ -60,7 +60,7 @@ def test_every_rule_has_two_examples_of_each_kind_of_its_own(catalogue: RuleCata
 
 def test_every_gate_that_a_rule_names_exists(catalogue: RuleCatalogue) -> None:
     known = {*rule_conditions(KeyMatcher(catalogue.keys)), "", "assignment"}
-    assert {rule.gate for rule in catalogue.rule} <= known
+    assert {rule.condition for rule in catalogue.rule} <= known
 
 
 def test_rules_use_only_what_all_engines_know(catalogue: RuleCatalogue) -> None:

@@ -154,7 +154,7 @@ def test_an_own_rule_may_cut_a_group() -> None:
 BAD = {
     "look-ahead": (
         {"rule": (CustomRule(id="x", regex="(?=a)b"),)},
-        "RE2 refuses the pattern: invalid perl operator: (?=",
+        "RE2 rejects the pattern: invalid perl operator: (?=",
     ),
     "unbalanced": ({"rule": (CustomRule(id="x", regex="(a"),)}, "missing )"),
     "empty match": ({"rule": (CustomRule(id="x", regex="a*"),)}, "matches the empty text"),
@@ -233,7 +233,7 @@ def test_a_report_names_rules_and_places_and_never_a_value(strict: Sanitizer) ->
         KEY_ID: 1,
         "n": json.dumps({"x": {"token": "abcdefgh123456"}}),
     }
-    report = strict.findings(json.dumps(line).encode())
+    report = strict.find_redactions(json.dumps(line).encode())
     assert not isinstance(report, RejectionReason)
     assert set(report) == {
         RuleFinding("aws-access-key-id", "messages[1].content"),
@@ -242,8 +242,8 @@ def test_a_report_names_rules_and_places_and_never_a_value(strict: Sanitizer) ->
         RuleFinding("key-name", "n"),
     }
     assert KEY_ID not in repr(report)
-    assert strict.findings(b'{"a":"plain"}') == ()
-    assert strict.findings(b"{") is RejectionReason.TRUNCATED
+    assert strict.find_redactions(b'{"a":"plain"}') == ()
+    assert strict.find_redactions(b"{") is RejectionReason.TRUNCATED
 
 
 def test_one_line_is_redacted_or_refused_by_name(secrets_only: Sanitizer) -> None:

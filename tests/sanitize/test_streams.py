@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.sanitize.lines import chunk_of
-from tracesidecar.sanitize.edit import stream_edits as stream_cut
+from tracesidecar.sanitize.edit import stream_edits
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
@@ -261,7 +261,7 @@ def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(
     def failing(*_args: object) -> object:
         raise RuntimeError("failed")
 
-    monkeypatch.setattr(stream_cut, "with_escaped", failing)
+    monkeypatch.setattr(stream_edits, "with_escaped", failing)
     clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
     assert clean.data == CALM * 2
     assert {refusal.reason for refusal in clean.rejected} == {"redaction_failed"}

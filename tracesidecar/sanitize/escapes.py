@@ -1,4 +1,4 @@
-"""JSON's escapes in raw bytes: undone, and offsets mapped over them."""
+"""Decode the JSON escapes in raw bytes, and map offsets across them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHORT = ((b"\\n", b"\n"), (b'\\"', b'"'), (b"\\t", b"\t"), (b"\\r", b"\r"), (b"
 
 
 def unescape(raw: bytes) -> bytes:
-    r"""Undo one level; `\u` stays.
+    r"""Decode one level of the short escapes; `\u` stays.
 
-    NUL cannot stand in valid JSON, so it may keep a backslash's place meanwhile.
+    NUL cannot occur in valid JSON, so it can stand in for a backslash in between.
     """
     if b"\\" not in raw:
         return raw
@@ -25,15 +25,16 @@ def unescape(raw: bytes) -> bytes:
     return raw.replace(b"\0", b"\\")
 
 
-def decoded(body: bytes) -> bytes:
-    """Undo one level of all escapes, each to exactly the size that `raw_offsets` counts; what is no
-    escape of JSON stands for its character.
+def decode_escapes(body: bytes) -> bytes:
+    """Decode one level of all escapes, each to exactly the size that `raw_offsets` counts.
+
+    An escape that JSON does not know becomes its character.
     """
     return patterns.ESCAPE.sub(_decode, body) if b"\\" in body else body
 
 
 def raw_offsets(body: bytes) -> Callable[[int], int]:
-    """Map offsets in the UTF-8 bytes of a decoded string to offsets in its raw body."""
+    """Return a map from offsets in a decoded string (UTF-8 bytes) to offsets in its raw body."""
     if b"\\" not in body:
         return int
     decoded_ends, raw_ends, shift = [0], [0], 0

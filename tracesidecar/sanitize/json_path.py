@@ -1,6 +1,4 @@
-"""Where in a line something stands, in words: the path of keys and indexes, such as
-`messages[2].content`.
-"""
+"""The path of keys and indexes to an offset in a line, such as `messages[2].content`."""
 
 from __future__ import annotations
 
@@ -10,27 +8,23 @@ from tracesidecar.sanitize import patterns
 
 
 def key_path(line: bytes, offset: int) -> str:
-    """Return the path to the value (or the key) at a byte offset of a valid JSON line; "" for the
-    whole.
-    """
+    """Return the path to the value or key at a byte offset of a valid line; "" is the whole."""
     return key_paths(line, (offset,))[0]
 
 
 def key_paths(line: bytes, offsets: Sequence[int]) -> list[str]:
-    """Return the paths at several offsets, which ascend, in one pass over the line."""
+    """Return the paths at several ascending offsets, in one pass over the line."""
     found: list[str] = []
     path: list[str | int] = []
     position = 0
     for offset in offsets:
-        position = _walk(line, path, position, offset)
+        position = _advance(line, path, position, offset)
         found.append("".join(_piece(each, is_first=i == 0) for i, each in enumerate(path)))
     return found
 
 
-def _walk(line: bytes, path: list[str | int], position: int, offset: int) -> int:
-    """Go on from `position` until `offset` is passed, and keep the path; return where the walk
-    stands.
-    """
+def _advance(line: bytes, path: list[str | int], position: int, offset: int) -> int:
+    """Advance `path` from `position` until `offset` is passed; return the position reached."""
     while position <= offset:
         byte = line[position : position + 1]
         if not byte:

@@ -1,4 +1,4 @@
-"""What stands in the place of a secret."""
+"""The marker that replaces a secret, and the spans that it replaces."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ MARKER_START = "[REDACTED:"
 MARKER_START_BYTES = MARKER_START.encode()
 
 Span = tuple[int, int, str]
-"""[start, end) in the UTF-8 bytes of a text, and the rule that cuts it."""
+"""[start, end) in the UTF-8 bytes of a text, and the rule that redacts it."""
 
 
 class Marker:
-    """Writes `[REDACTED:<rule>]`, with a key `[REDACTED:<rule>:<8 hex of HMAC-SHA256>]`: the same
-    secret has the same tag, and no tag can be guessed back.
+    """Writes `[REDACTED:<rule>]`, or with a key `[REDACTED:<rule>:<8 hex digits of HMAC-SHA256>]`.
+
+    Equal secrets have equal tags, and a secret cannot be recovered from its tag.
     """
 
     def __init__(self, key: str | None = None) -> None:
@@ -23,14 +24,14 @@ class Marker:
         self._plain: dict[str, bytes] = {}
 
     def mark(self, rule: str, secret: bytes) -> bytes:
-        """Return the marker for a secret that `rule` cut."""
+        """Return the marker for a secret that `rule` redacts."""
         if self._key is None:
             return self._plain.setdefault(rule, b"%b%b]" % (MARKER_START_BYTES, rule.encode()))
         tag = hmac.new(self._key, secret, sha256).hexdigest()[:8]
         return f"{MARKER_START}{rule}:{tag}]".encode()
 
     def redact(self, text: bytes, spans: Sequence[Span]) -> bytes:
-        """Replace each span (sorted, apart from each other) by its marker."""
+        """Replace each span by its marker; the spans must be sorted and disjoint."""
         pieces: list[bytes] = []
         last = 0
         for start, end, rule in spans:
@@ -41,7 +42,7 @@ class Marker:
 
 
 def merge_spans(spans: list[Span]) -> list[Span]:
-    """Sort spans and join those that overlap, under the name of the first."""
+    """Sort spans and merge those that overlap, under the rule of the first."""
     if len(spans) < 2:
         return spans
     spans.sort(key=lambda span: (span[0], -span[1]))

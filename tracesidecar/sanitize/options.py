@@ -1,4 +1,4 @@
-"""What the `[redaction]` table of a configuration may say."""
+"""The options of the `[redaction]` table of a configuration."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tracesidecar.units import Secret
 
 
 class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A rule of the user: `regex` (RE2 syntax) or `keyword` (a word, whatever its case), matched
-    against each string and each key.
+    """A rule of the user, matched against each string and each key.
 
-    `group` is the part of the regex to cut (0: all of it).
+    Either `regex` (RE2 syntax) or `keyword` (a word in any case) is given. `group` is the part of
+    the regex to redact (0: the whole match).
     """
 
     id: str
@@ -21,19 +21,19 @@ class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class RedactionTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A line (or any text) and what must become of it; `check-config` runs these."""
+    """A line (or any text) and its expected redaction; `check-config` runs these tests."""
 
     input: str
     expected: str
 
 
 class RedactionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Secrets are cut unless `disable` names their rule; personal data is cut only when `pii` says
-    so.
+    """Redact secrets unless `disable` names their rule; personal data only if `pii` says so.
 
-    `pii = true` means all PII rules, a list names the rules. `allow` holds exact values that are
-    never cut, and places such as `$.deploy.key` or `$.steps[*].token`; `key_names` further names of
-    credentials (as words: `internal_pass_code` also means `internalPassCode`).
+    `pii = true` enables the PII rules that are on by default, a list enables the rules it names.
+    `allow` holds exact values that are never redacted, and paths such as `$.deploy.key` or
+    `$.steps[*].token`. `key_names` adds names of credentials, matched by their words:
+    `internal_pass_code` also matches `internalPassCode`.
     """
 
     pii: bool | tuple[str, ...] = False

@@ -1,8 +1,7 @@
-"""Every Python pattern that touches untrusted text: fixed, and linear in its input (a test proves
-it on a megabyte).
+"""Every Python pattern that runs over untrusted text; tests prove that each is linear in its input.
 
-Rules run in Hyperscan and RE2, which are linear by construction; these few only look at what is
-near a hit or has been bounded before.
+Rules run in Hyperscan and RE2, which are linear by construction. These few patterns only examine
+text near a hit, or of bounded length.
 """
 
 from __future__ import annotations
@@ -22,11 +21,16 @@ SIMPLE_KEY = re.compile(rb"[A-Za-z0-9_.\-]+")
 BLANK = re.compile(r"\s")
 PLACEHOLDER = re.compile(
     r"(?i)(?:\*{3,}|x{3,}|\.{3,}|-{3,}|_{3,}|#{3,}"
-    r"|<(?:your|my|insert|the|an?|redacted|secret|token|password|passwd|api|key|masked|hidden|removed|value)?[-_ a-zA-Z0-9]{0,40}>"
-    r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]|\[[A-Z_]{2,40}\]"
-    r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
-    r"|null|none|nil|undefined|true|false|yes|no|n/a|redacted|hidden|masked|required|optional|string|str|bytes|number|int|bool|boolean|any|object"
-    r"|changeme|change_me|placeholder|dummy|todo|tbd|fixme|empty|unset|missing|invalid|expired|unknown|same-origin|include|omit"
+    r"|<(?:your|my|insert|the|an?|redacted|secret|token|password|passwd|api|key|masked"
+    r"|hidden|removed|value)?[-_ a-zA-Z0-9]{0,40}>"
+    r"|\[(?:redacted|filtered|masked|hidden|scrubbed|removed|sensitive)[^\]]{0,80}\]"
+    r"|\[[A-Z_]{2,40}\]"
+    r"|\$\{\{?[^}]{1,80}\}?\}|\$\([^)]{0,80}\)?|\$[A-Za-z_][A-Za-z0-9_]*|\{\{[^}]{0,"
+    r"80}\}\}|%[A-Za-z_]+%|%\([a-z_]+\)s|%[sdvq]"
+    r"|null|none|nil|undefined|true|false|yes|no|n/a|redacted|hidden|masked|required"
+    r"|optional|string|str|bytes|number|int|bool|boolean|any|object"
+    r"|changeme|change_me|placeholder|dummy|todo|tbd|fixme|empty|unset|missing|invalid"
+    r"|expired|unknown|same-origin|include|omit"
     r"|(?:your|my|insert|enter|replace|change)[-_ ][-_ a-z0-9]{2,40})\Z"
 )
 TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_.-]+")
@@ -47,31 +51,36 @@ LETTERS_ONLY = re.compile(r"[A-Za-z_.\-/]+")
 FILE_SUFFIX = re.compile(r"\.(?:png|jpe?g|gif|svg|js|ts|py|css|md)$")
 SCHEME = re.compile(r"(?i)(?:bearer|basic|digest|token|negotiate|aws4-hmac-sha256)[ \t]+")
 AUTHORIZATION_SCHEME = re.compile(
-    r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac|sharedkey|oauth)(?:[ \t]+|$)"
+    r"(?i)^(?:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|key|hmac"
+    r"|sharedkey|oauth)(?:[ \t]+|$)"
 )
 
-# -- markers, ours only
+# -- our own markers
 MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
 
 ARN_BEFORE = re.compile(rb"\barn:[a-z0-9:-]{1,80}\Z")
 
-# -- gates of single rules
+# -- conditions of single rules
 FLAG_NAME = re.compile(rb"[^-]?-{1,2}([A-Za-z0-9_-]+)")
 PAIR_NAME = re.compile(
     rb"(?i)(?:name|key)(?:\\{0,7}[\"'`])?[ \t]*[:=][ \t]*(?:\\{0,7}[\"'`])?([A-Za-z0-9_.-]+)"
 )
 TECHNICAL_WORD = re.compile(
-    r"(?i)(?:(?:base|sha|sha-|md|aes|aes-|hs|rs|es|utf|utf-|pbkdf|argon|oauth|http|ipv|x|pkcs|v|py|python|win|step|phase|level|part|chapter|option|rfc-?|cve-)[0-9]"
-    r"|[0-9]{1,4}(?:-|th|st|nd|rd|x|k|ms|chars?|bytes?|bits?|days?|hours?|min(?:ute)?s?|sec(?:ond)?s?|[smhd]\Z))"
+    r"(?i)(?:(?:base|sha|sha-|md|aes|aes-|hs|rs|es|utf|utf-|pbkdf|argon|oauth|http|ipv"
+    r"|x|pkcs|v|py|python|win|step|phase|level|part|chapter|option|rfc-?|cve-)[0-9]"
+    r"|[0-9]{1,4}(?:-|th|st|nd|rd|x|k|ms|chars?|bytes?|bits?|days?|hours?|min(?:ute)?s?"
+    r"|sec(?:ond)?s?|[smhd]\Z))"
 )
 REMOTE_PATH = re.compile(rb":[/~]")
 MARKUP_NAME = re.compile(
-    rb"(?i)<(?:key|name|param-name)>([A-Za-z0-9_. -]{2,80})</|\b(?:name|key|id)=\\{0,7}[\"']([A-Za-z0-9_. -]{2,80})"
+    rb"(?i)<(?:key|name|param-name)>([A-Za-z0-9_. -]{2,80})</|\b(?:name|key|id)="
+    rb"\\{0,7}[\"']([A-Za-z0-9_. -]{2,80})"
 )
 QUOTED_NAME = re.compile(rb"[\"']?([A-Za-z0-9_.-]{2,80})\\{0,7}[\"']?[ \t]{0,4}[,{]")
 COMPARED_NAME = re.compile(rb"[!=]==?[ \t]*([A-Za-z0-9_.>-]{1,160})\Z")
 DEFINED_NAME = re.compile(
-    rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})"
+    rb"(?i)(?:[#%](?:define|global)|setx?(?: -[a-z]{1,4})?|export|env|arg)"
+    rb"(?:[ \t]|\\t){1,8}([A-Za-z0-9_.-]{2,80})"
 )
 NAME_FIRST = re.compile(rb"([A-Za-z0-9_.>-]{1,160})")
 NAMED_ADDRESS = re.compile(
@@ -88,24 +97,28 @@ SQL_WORD = re.compile(rb"[a-z]{2,12}[?.,]?")
 # -- assignments in text
 ASSIGNMENT_REST = re.compile(
     rb"""[A-Za-z0-9_.-]{0,40}+(?:\[[0-9]*\]|\]["']?)?(?:\\{0,7}["'`]\]?)?\*{0,2}[ \t]{0,8}"""
-    rb"""(?:\??:?[ \t]{0,4}(?:&?(?:'static )?str|string|String|char\*?|text|auto|SecretStr|Option(?:al)?[<\[][A-Za-z]{1,10}[>\]])"""
+    rb"""(?:\??:?[ \t]{0,4}(?:&?(?:'static )?str|string|String|char\*?|text|auto|SecretStr"""
+    rb"""|Option(?:al)?[<\[][A-Za-z]{1,10}[>\]])"""
     rb"""(?:[ \t]{0,2}\|[ \t]{0,2}[A-Za-z]{4,9})?[ \t]{1,4})?"""
     rb"""(=>|::?:?=|\?\??=|\|\|=|<-|[=!]==?|\|\||\+=|\.=|=|:|,|\(|>)[ \t]{0,8}"""
-    rb"""(?:[\r\n]{1,2}[ \t]{0,40})?(?:\*{2}[ \t]{0,4})?(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
-    # between quotes all up to the next, else up to a blank, or what stands between it and a name
+    rb"""(?:[\r\n]{1,2}[ \t]{0,40})?(?:\*{2}[ \t]{0,4})?"""
+    rb"""(?:[@$]|[rRbBuUfFLN]{1,2})??(?:\\{0,7}["'`])?"""
+    # between quotes everything up to the next one, otherwise up to a blank
     rb"""((?<=["'`])[^ \t\r\n"'`\\][^\r\n"'`\\]{2,4096}"""
-    rb"""|[^ \t\r\n"'`\\,;&<>()\[\]{}|](?=[^\r\n"'`\\]{2})[^ \t\r\n"'`\\]{0,4096}(?:[ \t]{1,8}[=:])?)"""
+    rb"""|[^ \t\r\n"'`\\,;&<>()\[\]{}|]"""
+    rb"""(?=[^\r\n"'`\\]{2})[^ \t\r\n"'`\\]{0,4096}(?:[ \t]{1,8}[=:])?)"""
 )
 NAMESPACE_BEFORE = re.compile(rb"<[A-Za-z0-9_-]{1,32}:\Z")
 NAME_AT = re.compile(rb"[A-Za-z0-9_.\- ]*(?:\xc3\xb1[A-Za-z0-9_.\- ]*)*")
 QUOTED_REST = re.compile(rb"""[^\r\n"'`\\]*""")
-# a comma or semicolon inside ends a value only before a blank, a quote or the next `name=`
+# a comma or semicolon ends a value only before a blank, a quote or the next `name=`
 BARE_VALUE = re.compile(
-    rb"[^ \t,;&\"'<>]*(?:[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?[ \t]{0,8}[=:]|\Z)[^ \t,;&\"'<>]*)*"
+    rb"[^ \t,;&\"'<>]*(?:[,;](?![ \t\r\n\"'`\\]|[A-Za-z_][A-Za-z0-9_.-]{0,63}[\"']?"
+    rb"[ \t]{0,8}[=:]|\Z)[^ \t,;&\"'<>]*)*"
 )
 BARE_VALUE_REST = re.compile(rb"[^ \t,;&\"'<>\r\n`\\]+")
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
-EXPRESSION_GOES_ON = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
+EXPRESSION_CONTINUES = re.compile(rb"[ \t]{1,4}(?:[+*/%?]|&&|\|\||==|!=|\.[ \t])[ \t]")
 LABEL = re.compile(r"[^\W\d_]{2,20}(?:[ '/-][^\W\d_]{1,20}){0,6}[ ]?[?!.:*]{0,3}")
 LABEL_WORD = re.compile(r"[^\W\d_]{2,20}")
 DIRECTORY = re.compile(r"(?:[/~]|[A-Za-z]:[/\\])")
@@ -134,12 +147,13 @@ OLD_VAULT_TOKEN = re.compile(rb"(?:\b|_|\\[nrtbf]|m)s\.[A-Za-z0-9]{24}\b")
 PERCENT_EQUALS = re.compile(rb"%3[dD]")
 NAMED_ENTITY = re.compile(rb"&(?:amp|quot|lt|gt|apos);")
 
-# -- encoded views of a text; each begins with its literal, which Python's engine looks for far
-# faster than for a repeat or a set
+# -- encoded text; each pattern begins with its literal, which Python's engine finds far faster than
+# a repetition or a set
 BASE64_NOT_HEX = re.compile(rb"[G-Zg-z][A-Za-z0-9+/]{39}")
 BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,65536}={0,2}")
 UNICODE_ESCAPES = re.compile(
-    r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\}))*"
+    r"\\\\{0,15}u(?:[0-9a-fA-F]{4}|\{[0-9a-fA-F]{1,6}\})(?:\\{1,16}u(?:[0-9a-fA-F]{4}"
+    r"|\{[0-9a-fA-F]{1,6}\}))*"
 )
 UNICODE_ESCAPE_DIGITS = re.compile(r"u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{1,6})\})")
 BYTE_ESCAPES = re.compile(r"\\\\{0,15}x[0-9a-fA-F]{2}(?:\\{1,16}x[0-9a-fA-F]{2})*")
@@ -152,14 +166,16 @@ ANSI = re.compile(
 )
 OVERSTRUCK = re.compile(r"[^\x08]\x08")
 INVISIBLE = re.compile(
-    "[\x00-\x07\x0e-\x1a\x7f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+    "[\x00-\x07\x0e-\x1a\x7f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-"
+    "\u206f\ufe00-\ufe0f\ufeff]"
 )
 COMPATIBLE = re.compile(
-    "[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u2100-\u214f\u2460-\u24ff\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]"
+    "[\u00aa-\u00ba\u02b0-\u02b8\u1d2c-\u1d6a\u2070-\u209f\u2100-\u214f\u2460-\u24ff"
+    "\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]"
 )
 TOKEN_RUN = re.compile(rb"[A-Za-z0-9+/_=.-]*+")
 TOKEN_BREAK = re.compile(rb'\\{1,16}(["nr])|"')
-PACKED_START = re.compile(
+COMPRESSED_START = re.compile(
     rb"(?:\A|\\[nrt]|[^A-Za-z0-9+/_-])(?:H4sIA|QlpoO|e[AFJN][A-Za-z0-9+/_-]{6})\Z"
 )
 BLOCK_START = re.compile(rb"-----BEGIN|PuTTY-User-Key-File")
@@ -169,7 +185,8 @@ LINE_WRAP = re.compile(
 
 # -- streamed messages
 STREAM_END = re.compile(
-    rb'"(?:type|sessionUpdate|object|kind|method)"[ ]?:[ ]?"[^"]{0,80}(?:stop|done|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)"'
+    rb'"(?:type|sessionUpdate|object|kind|method)"[ ]?:[ ]?"[^"]{0,80}(?:stop|done'
+    rb'|completed?|end(?:ed)?|finish(?:ed)?|final|failed|abort(?:ed)?)"'
     rb'|"done"[ ]?:[ ]?true'
 )
 STREAM_END_KIND = re.compile(
@@ -179,6 +196,9 @@ STREAM_END_KIND = re.compile(
 # -- repair
 NOT_A_NUMBER = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)|-?Infinity|NaN', re.DOTALL)
 SURROGATE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)",
+    (
+        rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+        rb"|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)"
+    ),
     re.DOTALL,
 )

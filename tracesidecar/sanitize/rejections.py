@@ -1,4 +1,4 @@
-"""Why a line does not pass: the one table, which the documentation prints."""
+"""Why a line is rejected: the one table, which the documentation prints."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Self
 
 
 class RejectionReason(StrEnum):
-    """A short label for metrics and quarantine; `meaning` says it to a person."""
+    """A short label for metrics and quarantine; `meaning` explains it in a sentence."""
 
     meaning: str
 
     def __new__(cls, label: str, meaning: str) -> Self:
-        """Make the label carry its meaning."""
+        """Attach the meaning to the label."""
         reason = str.__new__(cls, label)
         reason._value_ = label
         reason.meaning = meaning
         return reason
 
     NOT_JSON = "not_json", "The line is not a JSON value by RFC 8259."
-    TWO_DOCUMENTS = "two_documents", "More than one JSON value stands on the line."
+    TWO_DOCUMENTS = "two_documents", "The line holds more than one JSON value."
     TRUNCATED = "truncated", "The line ends before its JSON value does."
     INVALID_UTF8 = "invalid_utf8", "The bytes of the line are not UTF-8."
     LONE_SURROGATE = (
         "lone_surrogate",
-        r"A \uD800-\uDFFF escape has no partner, so the string is not text (`repair` replaces it by U+FFFD).",
+        r"A \uD800-\uDFFF escape has no partner (`repair` replaces it by U+FFFD).",
     )
-    NAN = "nan", "NaN or Infinity stands where JSON has a number (`repair` replaces it by null)."
+    NAN = "nan", "NaN or Infinity is used as a number (`repair` replaces it by null)."
     TOO_DEEP = (
         "too_deep",
-        "Objects and arrays are nested deeper than about 900 levels (400 where something must be cut).",
+        "The nesting is deeper than about 900 levels (400 if something must be redacted).",
     )
     TOO_LONG = "too_long", "The line is longer than the source's `max_line`."
     REDACTION_FAILED = (
         "redaction_failed",
-        "A redaction step failed on this line; it is held back rather than passed uncut.",
+        "A redaction step failed on this line, so the line is withheld.",
     )

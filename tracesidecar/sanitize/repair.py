@@ -1,4 +1,5 @@
-"""The two mistakes of known producers that a source may ask to mend: NaN and lone surrogates.
+"""Fix the two mistakes of known producers that a source may ask to repair: NaN and lone surrogates.
+
 Nothing else is ever repaired.
 """
 
@@ -10,17 +11,17 @@ from tracesidecar.sanitize import patterns
 
 
 def without_nan(line: bytes) -> bytes:
-    """Replace NaN, Infinity and -Infinity outside of strings by null."""
+    """Replace NaN, Infinity and -Infinity outside strings by null."""
     return patterns.NOT_A_NUMBER.sub(lambda match: match.group(1) or b"null", line)
 
 
 def without_lone_surrogates(line: bytes) -> bytes:
-    r"""Replace each surrogate escape without a partner by `\ufffd`."""
+    r"""Replace each surrogate escape that has no partner by `\ufffd`."""
     return patterns.SURROGATE.sub(_paired_or_replaced, line)
 
 
-def repaired(line: bytes) -> bytes:
-    """Return the line with both mended."""
+def repair_line(line: bytes) -> bytes:
+    """Fix both in the line."""
     return without_lone_surrogates(without_nan(line))
 
 

@@ -1,8 +1,8 @@
-"""Strict validation: one call for a chunk of good lines, a reason for each bad one.
+"""Strict validation: one call for a chunk of valid lines, a reason for each invalid one.
 
-msgspec checks every line of a chunk in one pass, but splits at white space and not at newlines, and
-does not look at UTF-8. Two proofs close both gaps: the lines that it returned, put together, are
-the chunk without its newlines; and the chunk is UTF-8.
+msgspec checks every line of a chunk in one pass, but it splits at white space instead of newlines
+and does not check UTF-8. Two checks close both gaps: the documents that it returned, joined, must
+equal the chunk without its newlines; and the chunk must be UTF-8.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tracesidecar.sanitize.rejections import RejectionReason
-from tracesidecar.sanitize.repair import repaired, without_lone_surrogates
+from tracesidecar.sanitize.repair import repair_line, without_lone_surrogates
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ONE = msgspec.json.Decoder(msgspec.Raw)
@@ -21,17 +21,16 @@ _BLANK = b" \t\r"
 
 @dataclass(slots=True)
 class ValidatedLines:
-    """The accepted lines, each ended by a newline, and where the others were: (start, end, reason)
-    within the chunk.
+    """The accepted lines, each ended by a newline, and the rejected ones as (start, end, reason).
 
-    `starts` are the offsets at which the accepted lines began in the chunk, None when `data` is the
-    chunk itself; `repaired` those of the lines that were repaired.
+    All offsets are in the chunk. `starts` are those at which the accepted lines began, None if
+    `data` is the chunk itself; `repaired` those of the lines that were repaired.
     """
 
     data: bytes = field(repr=False)
     lines: int
     starts: list[int] | None = None
-    refused: list[tuple[int, int, RejectionReason]] = field(default_factory=list)
+    rejected: list[tuple[int, int, RejectionReason]] = field(default_factory=list)
     blank: int = 0
     repaired: list[int] = field(default_factory=list)
 
@@ -39,14 +38,14 @@ class ValidatedLines:
 def validate(
     chunk: bytes, *, is_first: bool = False, is_torn: bool = False, repair: bool = False
 ) -> ValidatedLines:
-    """Check whole lines.
+    """Check the lines of a chunk.
 
-    `is_first`: the chunk begins its file (a byte order mark may stand there); `is_torn`: its last
-    line has no newline and gets none.
+    `is_first`: the chunk begins its file, so a byte order mark is allowed. `is_torn`: the last line
+    has no newline and will not get one. `repair`: fix NaN and lone surrogates instead of rejecting.
     """
     has_mark = is_first and chunk.startswith(BYTE_ORDER_MARK)
     if not has_mark and chunk.endswith(b"\n"):
-        lines = _proven_lines(chunk)
+        lines = _count_proven_lines(chunk)
         if lines is not None:
             return ValidatedLines(chunk, lines)
     return _line_by_line(
@@ -54,10 +53,8 @@ def validate(
     )
 
 
-def _proven_lines(chunk: bytes) -> int | None:
-    """How many lines the chunk has, when each is exactly one JSON document of UTF-8; None when that
-    is not proven.
-    """
+def _count_proven_lines(chunk: bytes) -> int | None:
+    """Return the number of lines if each is proven to be one JSON document in UTF-8."""
     try:
         lines = _ONE.decode_lines(chunk)
     except (msgspec.DecodeError, RecursionError):
@@ -80,16 +77,16 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
         if not line.strip(_BLANK):
             result.blank += 1
         else:
-            reason, mended = _judge(line, repair=repair)
+            reason, fixed = _judge(line, repair=repair)
             if reason is not None and is_torn and newline < 0:
                 reason = RejectionReason.TRUNCATED
             if reason is None:
-                if mended is not line:
+                if fixed is not line:
                     result.repaired.append(position)
-                accepted.append(mended)
+                accepted.append(fixed)
                 starts.append(position)
             else:
-                result.refused.append((position, end, reason))
+                result.rejected.append((position, end, reason))
         position = end + 1
     accepted.append(b"")
     result.data = b"\n".join(accepted)
@@ -98,7 +95,7 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
 
 
 def _judge(line: bytes, *, repair: bool) -> tuple[RejectionReason | None, bytes]:
-    """(None, the line as it may pass) or (why it may not, the line)."""
+    """Return (None, the line to accept) or (why it is rejected, the line)."""
     reason = rejection_reason(line)
     if (
         reason is None
@@ -106,23 +103,23 @@ def _judge(line: bytes, *, repair: bool) -> tuple[RejectionReason | None, bytes]
         or reason not in {RejectionReason.NAN, RejectionReason.LONE_SURROGATE}
     ):
         return reason, line
-    mended = repaired(line)
-    return (reason, line) if _flaw(mended) is not None else (None, mended)
+    fixed = repair_line(line)
+    return (reason, line) if _flaw(fixed) is not None else (None, fixed)
 
 
 def rejection_reason(line: bytes) -> RejectionReason | None:
-    """Say why a line (without newline) does not pass, None when it does."""
+    """Return why a line (without its newline) is rejected, None if it is valid."""
     if not line.isascii() and not _is_utf8(line):
         return RejectionReason.INVALID_UTF8
     flaw = _flaw(line)
     if flaw is None or flaw is RejectionReason.TOO_DEEP:
         return flaw
-    # msgspec takes a high surrogate at the end of a string for truncation
+    # msgspec reports a high surrogate at the end of a string as truncation
     if _flaw(without_lone_surrogates(line)) is None:
         return RejectionReason.LONE_SURROGATE
-    if _flaw(repaired(line)) is None:
+    if _flaw(repair_line(line)) is None:
         return RejectionReason.NAN
-    return RejectionReason.TWO_DOCUMENTS if _has_documents(line) else flaw
+    return RejectionReason.TWO_DOCUMENTS if _has_several_documents(line) else flaw
 
 
 def _flaw(line: bytes) -> RejectionReason | None:
@@ -139,7 +136,7 @@ def _flaw(line: bytes) -> RejectionReason | None:
     return None
 
 
-def _has_documents(line: bytes) -> bool:
+def _has_several_documents(line: bytes) -> bool:
     try:
         return len(_ONE.decode_lines(line)) > 1
     except (msgspec.DecodeError, RecursionError):

@@ -1,5 +1,6 @@
-"""Assignments in text (`KEY=value`, YAML, INI, code, escaped JSON): found from the sensitive word,
-judged by key and value.
+"""Assignments in text: `KEY=value`, YAML, INI, code, escaped JSON.
+
+They are found by their sensitive word and judged by key and value.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from collections.abc import Iterable
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
-from tracesidecar.sanitize.engine.interface import ScanEngine, ScanPattern
+from tracesidecar.sanitize.engine import ScanEngine, ScanPattern
 from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
-from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
-from tracesidecar.sanitize.rules.value_checks import KeyClass, is_mixed, is_secret
+from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, is_mixed, is_secret, words_of
 
 RULE = "kv-assignment"
 LONGEST_VALUE = 4096
-_STEPS_A_VALUE = 15
+_STEPS_PER_VALUE = 15
 _CLOSERS = {b")": b"(", b"]": b"[", b"}": b"{"}
 _QUOTES = b"\"'`"
 _BEFORE_KEY = (
@@ -51,20 +51,23 @@ _TWO_WORD_NAMES = (
 _NAME_CHARACTERS = string.ascii_letters.encode() + b"0123456789_.-\xc3\xb1"
 
 WORDS = (
-    r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a|pwd|secret|token|api[_. -]?key|access[_. -]?key"
-    r"|priv(?:ate)?[_. -]?key|(?:secret|authentication|activation)[_. -]?key|account[_. -]?key|auth[_. -]?key|service[_. -]?key"
-    r"|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key|master[_. -]?key|license[_. -]?key|pa?ss?w(?:or?s?d|r?d)"
-    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass|[a-z0-9][_-]key|(?-i:[a-z0-9]K(?:ey|EY))|art-api|[a-z0-9_-]pass"
-    r"|\bpass|[_-]pw|\bpw|\bpsk|\bjwt|\botp|[cx]srf|(?:amz|goog|hub|webhook|hmac|request|oauth)[_. -]?signature|client[_. -]?assertion|code[_. -]?verifier"
+    r"(?i)(?:passw(?:or)?d|passwd|passphrase|passcode|passwort|contrase(?:n|\xc3\xb1)a"
+    r"|pwd|secret|token|api[_. -]?key|access[_. -]?key"
+    r"|priv(?:ate)?[_. -]?key|(?:secret|authentication|activation)[_. -]?key"
+    r"|account[_. -]?key|auth[_. -]?key|service[_. -]?key"
+    r"|client[_. -]?key|sign(?:ing)?[_. -]?key|encrypt(?:ion)?[_. -]?key"
+    r"|master[_. -]?key|license[_. -]?key|pa?ss?w(?:or?s?d|r?d)"
+    r"|app[_. -]?key|db[_. -]?(?:key|pass)|database[_. -]?(?:key|pass)|key[_. -]?pass"
+    r"|[a-z0-9][_-]key|(?-i:[a-z0-9]K(?:ey|EY))|art-api|[a-z0-9_-]pass"
+    r"|\bpass|[_-]pw|\bpw|\bpsk|\bjwt|\botp|[cx]srf|(?:amz|goog|hub|webhook|hmac"
+    r"|request|oauth)[_. -]?signature|client[_. -]?assertion|code[_. -]?verifier"
     r"|credentials?|creds|auth|cookie|dsn|connection[_. -]?string|sonar[_.-]login)"
 )
-"""Where an assignment may have its sensitive word."""
+"""A sensitive word that may begin an assignment."""
 
 
 class Assignments:
-    """Looks at each occurrence of a sensitive word, so that a text of nothing but such words stays
-    linear.
-    """
+    """Examines each occurrence of a sensitive word once, so that the time stays linear."""
 
     def __init__(
         self, engine: ScanEngine, keys: KeyMatcher, budget: Budget, custom_words: Iterable[str] = ()
@@ -76,24 +79,24 @@ class Assignments:
         )
 
     def find_spans(self, text: bytes) -> list[Span]:
-        """Return the values to cut, in order."""
+        """Return the values to redact, in order."""
         found: list[Span] = []
         done = 0
         hits = self._words.find_hits(text)
         self._budget.spend(len(hits))
         for end, _ in hits:
             if end > done:
-                span = self._value_behind(text, end)
+                span = self._value_after(text, end)
                 if span is not None:
                     found.append((*span, RULE))
                     done = span[1]
         return found
 
-    def _value_behind(self, text: bytes, word_end: int) -> tuple[int, int] | None:
+    def _value_after(self, text: bytes, word_end: int) -> tuple[int, int] | None:
         match = patterns.ASSIGNMENT_REST.match(text, word_end)
         if match is None:
             return None
-        self._budget.spend(_STEPS_A_VALUE)
+        self._budget.spend(_STEPS_PER_VALUE)
         start, end = match.span(2)
         name_start = _name_start(text, word_end)
         if text[max(0, name_start - len(MARKER_START)) : name_start] == MARKER_START_BYTES:
@@ -121,7 +124,7 @@ class Assignments:
             return None
         if self._is_name(key, value, is_quoted=is_quoted):
             return None
-        if is_quoted and key_class is KeyClass.STRONG and not _may_be_a_key(key, value):
+        if is_quoted and key_class is KeyClass.STRONG and not _may_be_key(key, value):
             return None
         if not is_secret(value, key_class, quoted=is_quoted, operator=operator):
             return None
@@ -131,12 +134,12 @@ class Assignments:
         return start, end
 
     def _is_name(self, key: str, value: str, *, is_quoted: bool) -> bool:
-        """A label or a variable that names the credential again: `password: "Your password"`,
-        `self.password = new_password`.
+        """True for a label or a variable that only names the credential again.
+
+        Examples: `password: "Your password"`, `self.password = new_password`.
         """
-        if (
-            key.lower() in {"pwd", "oldpwd"} and patterns.DIRECTORY.match(value) is not None
-        ):  # the shell's PWD
+        # PWD in a shell is the working directory
+        if key.lower() in {"pwd", "oldpwd"} and patterns.DIRECTORY.match(value) is not None:
             return True
         if is_quoted:
             return patterns.LABEL.fullmatch(value) is not None and any(
@@ -179,9 +182,8 @@ def _operator_fits(text: bytes, name_start: int, head: bytes, operator: str) -> 
 
 def _value_end(text: bytes, start: int, end: int, *, is_quoted: bool) -> int:
     if is_quoted:
-        if (
-            end - start > LONGEST_VALUE
-        ):  # up to the next quote, so that all values together stay linear
+        if end - start > LONGEST_VALUE:
+            # up to the next quote, so that the time for all values together stays linear
             rest = patterns.QUOTED_REST.match(text, start)
             end = rest.end() if rest else end
     else:
@@ -203,7 +205,7 @@ def _is_code(
         value + text[end : end + 1].decode("latin-1")
     ):
         return True
-    if not is_quoted and value.isalpha() and patterns.EXPRESSION_GOES_ON.match(text, end):
+    if not is_quoted and value.isalpha() and patterns.EXPRESSION_CONTINUES.match(text, end):
         return True
     if len(value) <= 16 and text[end : end + 3] == b"...":  # KEY=sk-... in documentation
         return True
@@ -218,8 +220,8 @@ def _is_code(
     )
 
 
-def _may_be_a_key(key: str, value: str) -> bool:
-    """A short quoted word under `..._key` names a key: `sort_key = "name"`."""
+def _may_be_key(key: str, value: str) -> bool:
+    """False for a short quoted word under `..._key`, which names a field: `sort_key = "name"`."""
     if words_of(key)[-1:] != ("key",):
         return True
     return len(value) >= 8 and (

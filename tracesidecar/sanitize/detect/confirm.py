@@ -1,4 +1,7 @@
-"""Verification of candidates on a few hundred raw bytes: most die here, before anything is decoded."""
+"""Whether the hits of a line can lead to a redaction, decided on a few hundred raw bytes.
+
+Most hits are dismissed here, before anything is decoded.
+"""
 
 from __future__ import annotations
 
@@ -9,47 +12,44 @@ from collections.abc import Callable, Sequence
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.engine.interface import Hit
+from tracesidecar.sanitize.engine import Hit
 from tracesidecar.sanitize.escapes import unescape
 from tracesidecar.sanitize.markers import MARKER_START
-from tracesidecar.sanitize.prefilter.anchors import HitRole
-from tracesidecar.sanitize.rules.checksums import is_personal_email
-from tracesidecar.sanitize.rules.key_names import KeyMatcher
-from tracesidecar.sanitize.rules.value_checks import KeyClass, is_secret
+from tracesidecar.sanitize.prefilter import HitRole
+from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, checksums, is_secret
 
-BEFORE, AFTER = 260, 320
-SHORT = 2048
-"""A line of this size without JSON inside JSON is cut in the time that it takes to look at its
-windows.
+BYTES_BEFORE, BYTES_AFTER = 260, 320
+"""The window around a hit that is examined."""
+SHORT_LINE_BYTES = 2048
+"""A shorter line without JSON inside JSON is redacted in the time it takes to examine its windows.
 """
-MANY = 512
-"""So many candidates in one line are not worth a look each."""
-REMEMBERED = 8192
-"""Windows known to hold nothing are remembered, with what it cost to know: agents send the same
-history again and again.
-"""
+MANY_HITS = 512
+"""More hits than this in one line are not worth examining one by one."""
+MOST_REMEMBERED = 8192
+"""How many windows known to hold no secret are remembered, with the steps it took to examine them:
+agents send the same history again and again."""
 _LEVELS = 5
 _DEEP = b"\\" * 16
-"""So many backslashes mean JSON nested beyond the levels looked at here."""
-_SURE = frozenset({HitRole.CERTAIN, HitRole.ENCODED, HitRole.SPLIT})
+"""This many backslashes mean JSON that is nested deeper than the levels examined here."""
+_CONFIRMED_ROLES = frozenset({HitRole.CERTAIN, HitRole.ENCODED, HitRole.SPLIT})
 
 Verdict = bool | None
-"""True: cut; False: this hit means nothing; None: look at the window."""
+"""True: redact the line; False: this hit means nothing; None: examine the window around it."""
 
 
 class HitConfirmer:
-    """Says of a line with hits whether anything in it can lead to a cut; when in doubt, yes."""
+    """Decides whether the hits of a line can lead to a redaction; when in doubt, they can."""
 
     def __init__(
-        self, rules: Detector, keys: KeyMatcher, roles: Sequence[HitRole], budget: Budget
+        self, detector: Detector, keys: KeyMatcher, roles: Sequence[HitRole], budget: Budget
     ) -> None:
-        self._rules = rules
+        self._detector = detector
         self._keys = keys
         self._roles = roles
         self._budget = budget
-        self._clear: dict[bytes, int] = {}
+        self._clean_windows: dict[bytes, int] = {}
         self._checks: dict[HitRole, Callable[[bytes, int, int, int], Verdict]] = {
-            HitRole.NEEDS_BOUNDARY: _look,
+            HitRole.NEEDS_BOUNDARY: _examine,
             HitRole.KEYWORD: self._keyword,
             HitRole.LOGIN: self._login,
             HitRole.EMAIL: _email,
@@ -59,8 +59,8 @@ class HitConfirmer:
         }
 
     def confirms(self, data: bytes, start: int, end: int, hits: Sequence[Hit]) -> bool:
-        """False only when no hit in the line `data[start:end]` can lead to a cut."""
-        if len(hits) > MANY or any(self._roles[kind] in _SURE for _, kind in hits):
+        """Return False only if no hit in the line data[start:end] can lead to a redaction."""
+        if len(hits) > MANY_HITS or any(self._roles[kind] in _CONFIRMED_ROLES for _, kind in hits):
             return True
         windows: list[tuple[int, int]] = []
         for at, kind in hits:
@@ -68,19 +68,19 @@ class HitConfirmer:
             if verdict:
                 return True
             if verdict is None:
-                low, high = max(start, at - BEFORE), min(end, at + AFTER)
+                low, high = max(start, at - BYTES_BEFORE), min(end, at + BYTES_AFTER)
                 if windows and low <= windows[-1][1]:
                     windows[-1] = (windows[-1][0], high)
                 else:
                     windows.append((low, high))
         if not windows:
             return False
-        if end - start <= SHORT and data.find(b'\\"', start, end) < 0:
+        if end - start <= SHORT_LINE_BYTES and data.find(b'\\"', start, end) < 0:
             return True
         return any(self._window_matches(data[low:high]) for low, high in windows)
 
     def _window_matches(self, window: bytes) -> bool:
-        known = self._clear.get(window)
+        known = self._clean_windows.get(window)
         if known is not None:
             self._budget.spend(known)
             return False
@@ -88,22 +88,22 @@ class HitConfirmer:
         if b"\\u" in window or _DEEP in window or patterns.PERCENT_EQUALS.search(window):
             return True
         text = window
-        for _ in range(_LEVELS):  # each level of JSON inside JSON looks different to the rules
+        for _ in range(_LEVELS):  # the rules see something else at each level of JSON inside JSON
             text, before = unescape(text), text
-            if self._rules.find_spans(text):
+            if self._detector.find_spans(text):
                 return True
             if b"\\" not in text or text == before:
                 break
-        if patterns.NAMED_ENTITY.search(text) and self._rules.find_spans(
+        if patterns.NAMED_ENTITY.search(text) and self._detector.find_spans(
             html.unescape(text.decode("utf-8", "ignore")).encode()
         ):
             return True
-        if len(self._clear) >= REMEMBERED:
-            self._clear.clear()
-        self._clear[window] = self._budget.spent - spent
+        if len(self._clean_windows) >= MOST_REMEMBERED:
+            self._clean_windows.clear()
+        self._clean_windows[window] = self._budget.spent - spent
         return False
 
-    # -- one verdict a role
+    # -- one method for each role
 
     def _keyword(self, data: bytes, start: int, _end: int, at: int) -> Verdict:
         if is_paired(self._keys, data, start, at):
@@ -127,15 +127,15 @@ class HitConfirmer:
     def _phone(self, data: bytes, start: int, end: int, at: int) -> Verdict:
         plus = data.rfind(b"+", start, at)
         return bool(
-            self._rules.find_spans(unescape(data[max(start, plus - 2) : min(end, at + 24)]))
+            self._detector.find_spans(unescape(data[max(start, plus - 2) : min(end, at + 24)]))
         )
 
     def _numeric(self, data: bytes, start: int, end: int, at: int) -> Verdict:
         window = data[max(start, at - 48) : min(end, at + 48)]
-        return b"\\u" in window or bool(self._rules.find_spans(unescape(window)))
+        return b"\\u" in window or bool(self._detector.find_spans(unescape(window)))
 
     def _key(self, data: bytes, start: int, match: re.Match[bytes]) -> Verdict:
-        """The hit lies in a key of the line's own JSON (None: it is no key after all)."""
+        """Judge a hit in a key of the line's own JSON; None if it is not a key after all."""
         close = data.find(b'"', match.start())
         open_quote = data.rfind(b'"', start, close)
         if open_quote < start or data[open_quote - 1 : open_quote] == b"\\":
@@ -157,7 +157,7 @@ class HitConfirmer:
         return number is not None and key_class is KeyClass.STRONG and self._keys.is_numeric(name)
 
     def _nested_key(self, data: bytes, start: int, match: re.Match[bytes]) -> Verdict:
-        """The hit lies in a key of JSON inside a string."""
+        """Judge a hit in a key of JSON inside a string."""
         key = patterns.NESTED_KEY_BEFORE.search(
             data[max(start, match.start() - 80) : match.start(1)]
         )
@@ -174,8 +174,9 @@ class HitConfirmer:
 
 
 def is_paired(keys: KeyMatcher, data: bytes, start: int, at: int) -> bool:
-    """True when the hit lies in the name of a pair: {"name": K, "value": V}, [K, V], or a flag of
-    an argv list.
+    """True if the hit is in the name of a pair.
+
+    Pairs are {"name": K, "value": V}, [K, V], and a flag with its value in an argument list.
     """
     quote = data.rfind(b'"', max(start, at - 110), at - 2) + 1
     if not quote:
@@ -191,7 +192,7 @@ def is_paired(keys: KeyMatcher, data: bytes, start: int, at: int) -> bool:
 
 
 def _key_rest(data: bytes, start: int, at: int) -> re.Match[bytes] | None:
-    """The rest of a key from the hit on, its colon and its value's beginning."""
+    """Match the rest of a key after the hit, its colon and the beginning of its value."""
     if data[at - 1] not in b'":':
         return patterns.KEY_REST.match(data, at)
     quote = data.rfind(b'"', start, at)  # the hit ended on the key's closing quote or colon
@@ -205,7 +206,7 @@ def _is_secret_string(body: bytes, key_class: KeyClass) -> bool:
     return is_secret(value, key_class) and not value.startswith(MARKER_START)
 
 
-def _look(_data: bytes, _start: int, _end: int, _at: int) -> Verdict:
+def _examine(_data: bytes, _start: int, _end: int, _at: int) -> Verdict:
     return None
 
 
@@ -216,7 +217,7 @@ def _email(data: bytes, start: int, _end: int, at: int) -> Verdict:
     sign = match.start()
     local = patterns.EMAIL_BEFORE.search(data[max(start, sign - 64) : sign])
     name = local.group(0) if local else b""
-    return bool(name) and is_personal_email((name + match.group(0)).decode())
+    return bool(name) and checksums.is_personal_email((name + match.group(0)).decode())
 
 
 def _old_vault(data: bytes, start: int, end: int, at: int) -> Verdict:

@@ -1,6 +1,4 @@
-"""Ways in which a text is written otherwise, each undone with a map from the plain text back to the
-written one.
-"""
+"""Ways in which a text may be encoded; each can be decoded, with a map back to the encoded text."""
 
 from __future__ import annotations
 
@@ -19,9 +17,8 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.markers import Span
 
 LARGEST_RATIO = 16
-"""Packed data is unpacked up to so many times its size: the work for a line stays in proportion to
-the line.
-"""
+"""Compressed data is decompressed up to this many times its size, so that the work stays in
+proportion to the line."""
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -29,8 +26,9 @@ _CONTROLS = bytes({*range(32), 127} - set(b"\r\n\t"))
 
 
 class TextDecoder(NamedTuple):
-    """What it decodes, how, and a text without which there is nothing to decode ("": something
-    beyond ASCII; None: no such text).
+    """What is decoded, how, and a text that must be present for there to be anything to decode.
+
+    The sign "" stands for any character beyond ASCII; None means that there is no such text.
     """
 
     pattern: re.Pattern[str]
@@ -39,10 +37,10 @@ class TextDecoder(NamedTuple):
 
 
 class DecodedText:
-    """A text as a decoder shows it; where it is written is worked out when somebody asks."""
+    """A text after one decoder; where its parts come from is computed on demand."""
 
     def __init__(self, decoder: TextDecoder, source: str, text: str, count: int) -> None:
-        """`count` pieces of the source were decoded."""
+        """Keep the decoded text; `count` pieces of the source were decoded."""
         self.text = text
         self.count = count
         self._decoder = decoder
@@ -50,8 +48,8 @@ class DecodedText:
 
     @cached_property
     def _pieces(self) -> tuple[list[int], list[int], list[bool]]:
-        """Piece i of `text` begins at [0][i] and shows the source from [1][i] on; [2][i] says
-        whether it is decoded.
+        """Three lists: where piece i begins in `text`, where in the source, and whether it was
+        decoded.
         """
         starts: list[int] = []
         sources: list[int] = []
@@ -72,7 +70,7 @@ class DecodedText:
         )
 
     def source_span(self, start: int, end: int) -> tuple[int, int]:
-        """Where text[start:end] is written: a decoded piece counts whole."""
+        """Return the source span that text[start:end] comes from; a decoded piece counts whole."""
         starts, sources, is_decoded = self._pieces
         first = bisect_right(starts, start, 0, len(is_decoded)) - 1
         last = bisect_right(starts, end - 1, 0, len(is_decoded)) - 1
@@ -81,8 +79,8 @@ class DecodedText:
         return low, high
 
 
-def view_through(decoder: TextDecoder, source: str) -> DecodedText | None:
-    """Show the source through a decoder; None when there is nothing for it to do."""
+def decode_text(decoder: TextDecoder, source: str) -> DecodedText | None:
+    """Run a decoder over the source; None if there is nothing for it to decode."""
     pattern, decode, sign = decoder
     if sign is not None and (source.isascii() if not sign else sign not in source):
         return None
@@ -90,26 +88,24 @@ def view_through(decoder: TextDecoder, source: str) -> DecodedText | None:
     return DecodedText(decoder, source, text, count) if count else None
 
 
-def written_spans(layers: Sequence[DecodedText], spans: Sequence[Span]) -> list[Span]:
-    """Where in the bytes of the first layer's source the spans stand that were found in the bytes
-    of the last layer's text.
-    """
+def spans_in_source(layers: Sequence[DecodedText], spans: Sequence[Span]) -> list[Span]:
+    """Map spans in the bytes of the last layer's text to the bytes of the first layer's source."""
     top, bottom = layers[-1].text, layers[0].source
     characters = _offsets(
         top.encode("utf-8", "replace"), (each for span in spans for each in span[:2])
     )
-    places = []
+    found = []
     for start, end, rule in spans:
         low, high = characters[start], characters[end]
-        for view in reversed(layers):
-            low, high = view.source_span(low, high)
-        places.append((low, high, rule))
-    octets = _offsets(bottom, (each for place in places for each in place[:2]))
-    return [(octets[low], octets[high], rule) for low, high, rule in places]
+        for layer in reversed(layers):
+            low, high = layer.source_span(low, high)
+        found.append((low, high, rule))
+    octets = _offsets(bottom, (each for span in found for each in span[:2]))
+    return [(octets[low], octets[high], rule) for low, high, rule in found]
 
 
 def _offsets(text: bytes | str, offsets: Iterable[int]) -> dict[int, int]:
-    """Offsets in bytes for offsets in a string, or the other way round, in one pass."""
+    """Map offsets in one pass: characters to bytes for a string, the reverse for bytes."""
     found: dict[int, int] = {}
     last = at = 0
     is_plain = text.isascii()
@@ -170,7 +166,7 @@ def _compatible(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFKC", match.group(0))
 
 
-def _nothing(_match: re.Match[str]) -> str:
+def _remove(_match: re.Match[str]) -> str:
     return ""
 
 
@@ -180,35 +176,35 @@ DECODERS: tuple[TextDecoder, ...] = (
     TextDecoder(patterns.PERCENT_RUN, _percent, "%"),
     TextDecoder(patterns.QUOTED_PRINTABLE, _quoted_printable, "="),
     TextDecoder(patterns.ENTITY, _entity, "&"),
-    TextDecoder(patterns.ANSI, _nothing, "\x1b"),
-    TextDecoder(patterns.OVERSTRUCK, _nothing, "\x08"),
-    TextDecoder(patterns.INVISIBLE, _nothing, None),
+    TextDecoder(patterns.ANSI, _remove, "\x1b"),
+    TextDecoder(patterns.OVERSTRUCK, _remove, "\x08"),
+    TextDecoder(patterns.INVISIBLE, _remove, None),
     TextDecoder(patterns.COMPATIBLE, _compatible, ""),
 )
-"""In this order, each on what the one before has shown."""
+"""They run in this order, each on the result of the one before."""
 
 
 class TooLargeToUnpack(Exception):
-    """Packed data that is larger than may be looked at."""
+    """The compressed data is too large to be decompressed."""
 
 
 class Base64Content(NamedTuple):
-    """What a run of base64 holds."""
+    """The text that a run of base64 encodes."""
 
     text: bytes
-    was_packed: bool
+    was_compressed: bool
 
 
 def base64_content(run: bytes) -> Base64Content | None:
-    """The text that a run encodes, also packed; None when it is not text. Raise TooMuch when it
-    cannot be looked at whole.
+    """Return the text that a run of base64 encodes, decompressed if necessary, else None.
 
-    The first 24 characters decide for nearly every run.
+    Raise TooLargeToUnpack if it cannot be examined as a whole. The first 24 characters decide for
+    nearly every run.
     """
     standard = run.translate(_STANDARD).rstrip(b"=")
     try:
         head = binascii.a2b_base64(standard[:24])
-        unpack = next((unpack for magic, unpack in _PACKED if head.startswith(magic)), None)
+        unpack = next((unpack for magic, unpack in _COMPRESSED if head.startswith(magic)), None)
         if unpack is None and len(head.translate(None, _CONTROLS)) < 17:
             return None
         usable = standard if len(standard) % 4 != 1 else standard[:-1]
@@ -221,13 +217,15 @@ def base64_content(run: bytes) -> Base64Content | None:
 def _text(content: bytes) -> Base64Content | None:
     if content.isascii():
         return (
-            Base64Content(content, was_packed=False)
+            Base64Content(content, was_compressed=False)
             if len(content.translate(None, _CONTROLS)) >= 0.95 * len(content)
             else None
         )
     decoded = content.decode("utf-8")
     printable = sum(map(str.isprintable, decoded)) + sum(map(decoded.count, "\r\n\t"))
-    return Base64Content(content, was_packed=False) if printable >= 0.95 * len(decoded) else None
+    return (
+        Base64Content(content, was_compressed=False) if printable >= 0.95 * len(decoded) else None
+    )
 
 
 def _unpacked(
@@ -239,11 +237,11 @@ def _unpacked(
         return None
     if has_more:
         raise TooLargeToUnpack
-    return Base64Content(plain.decode("utf-8", "replace").encode(), was_packed=True)
+    return Base64Content(plain.decode("utf-8", "replace").encode(), was_compressed=True)
 
 
 def _inflated(content: bytes) -> tuple[bytes, bool]:
-    stream = zlib.decompressobj(wbits=47)  # gzip or zlib, whichever it says
+    stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
     plain = stream.decompress(content, LARGEST_RATIO * len(content))
     return plain, bool(stream.unconsumed_tail)
 
@@ -254,7 +252,7 @@ def _unbzipped(content: bytes) -> tuple[bytes, bool]:
     return plain, not stream.eof and not stream.needs_input
 
 
-_PACKED: tuple[tuple[bytes, Callable[[bytes], tuple[bytes, bool]]], ...] = (
+_COMPRESSED: tuple[tuple[bytes, Callable[[bytes], tuple[bytes, bool]]], ...] = (
     (b"\x1f\x8b\x08", _inflated),
     (b"\x78\x01", _inflated),
     (b"\x78\x5e", _inflated),

@@ -1,4 +1,4 @@
-"""The rules on one text: which spans of a decoded string are secrets."""
+"""Which spans of one decoded string are secrets by the rules?"""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import assignments
 from tracesidecar.sanitize.detect.assignments import Assignments
 from tracesidecar.sanitize.detect.rule_conditions import Proposal, RuleCondition, rule_conditions
-from tracesidecar.sanitize.engine.interface import ScanEngine, ScanPattern
-from tracesidecar.sanitize.engine.re2_patterns import Re2Match, Re2Pattern
+from tracesidecar.sanitize.engine import Re2Match, Re2Pattern, ScanEngine, ScanPattern
 from tracesidecar.sanitize.markers import MARKER_START, Span, merge_spans
-from tracesidecar.sanitize.rules.catalogue import Rule
-from tracesidecar.sanitize.rules.custom_rules import NO_CUSTOM_RULES, CustomRules
-from tracesidecar.sanitize.rules.key_names import KeyMatcher
-from tracesidecar.sanitize.rules.value_checks import entropy, is_mixed, is_placeholder
+from tracesidecar.sanitize.rules import (
+    NO_CUSTOM_RULES,
+    CustomRules,
+    KeyMatcher,
+    Rule,
+    entropy,
+    is_mixed,
+    is_placeholder,
+)
 
-LOOK_BACK = 700
-"""No match with blanks in it begins further before the end of its prefilter's first hit (the widest
-is `cli-user-password`).
-"""
-LONG_TEXT = 1500
+LOOK_BACK_BYTES = 700
+"""No match with blanks in it begins further than this before the end of its prefilter's first hit.
+The widest rule is `cli-user-password`."""
+LONG_TEXT_BYTES = 1500
 _BLOB = Re2Pattern("[A-Za-z0-9+/]{256,}")
-LEAF_LIMIT = 32 << 20
-"""A longer string with something suspicious in it is cut whole: the work for one string stays
-bounded.
-"""
+STRING_LIMIT_BYTES = 32 << 20
+"""A longer string that holds anything suspicious is redacted whole, so that the work for one string
+stays bounded."""
 TOO_LARGE_RULE = "too-large"
-_STEPS_A_TEXT = 1
-_STEPS_A_SPAN = 12
-_BYTES_A_STEP = 200
-ECHOED = 64
-"""Of so many secrets in a text other occurrences are looked for: the time stays linear."""
+_STEPS_PER_TEXT = 1
+_STEPS_PER_SPAN = 12
+_BYTES_PER_STEP = 200
+MOST_ECHOED = 64
+"""How many secrets of a text are searched for elsewhere in it: the time stays linear."""
 
 
 class _Compiled(NamedTuple):
     rule: Rule
     pattern: Re2Pattern
-    gate: RuleCondition | None
+    condition: RuleCondition | None
 
 
 class Detector:
-    """Finds what must be cut in the UTF-8 bytes of one string."""
+    """Finds what must be redacted in the UTF-8 bytes of one string."""
 
     def __init__(
         self,
@@ -53,13 +55,14 @@ class Detector:
         keys: KeyMatcher,
         budget: Budget,
         *,
-        own: CustomRules = NO_CUSTOM_RULES,
+        custom_rules: CustomRules = NO_CUSTOM_RULES,
         custom_words: Sequence[str] = (),
         allowed: frozenset[str] = frozenset(),
     ) -> None:
-        by_name = rule_conditions(keys)
+        conditions = rule_conditions(keys)
         self._rules = [
-            _Compiled(rule, Re2Pattern(rule.regex), by_name.get(rule.gate)) for rule in rules
+            _Compiled(rule, Re2Pattern(rule.regex), conditions.get(rule.condition))
+            for rule in rules
         ]
         self._prefilter = (
             engine.compile(
@@ -73,25 +76,23 @@ class Detector:
         )
         self._assignments = Assignments(engine, keys, budget, custom_words)
         self._budget = budget
-        self._own = own
+        self._custom_rules = custom_rules
         self._has_custom_words = bool(custom_words)
         self._allowed = allowed
 
     def find_spans(self, text: bytes) -> list[Span]:
-        """Return what to cut, sorted and apart from each other; raise OverBudget when that asks for
-        too much.
+        """Return the spans to redact, sorted and disjoint.
+
+        Raise OverBudget if that needs more steps than the line has left.
         """
-        if len(text) > LEAF_LIMIT:
+        if len(text) > STRING_LIMIT_BYTES:
             return [(0, len(text), TOO_LARGE_RULE)]
-        self._budget.spend(_STEPS_A_TEXT + len(text) // _BYTES_A_STEP)
+        self._budget.spend(_STEPS_PER_TEXT + len(text) // _BYTES_PER_STEP)
         found: list[Span] = []
         blobs: list[tuple[int, int]] | None = None
-        find_first_hits = (
-            self._prefilter.find_first_hits(text) if self._prefilter is not None else {}
-        )
-        for i, end in sorted(
-            find_first_hits.items()
-        ):  # the catalogue's order names a span that two rules propose
+        first_hits = self._prefilter.find_first_hits(text) if self._prefilter is not None else {}
+        # if two rules propose the same span, the first in the catalogue names it
+        for i, end in sorted(first_hits.items()):
             if i == self._assignment_rule:
                 continue
             compiled = self._rules[i]
@@ -101,11 +102,11 @@ class Detector:
                     blobs = [match.span() for match in _BLOB.finditer(text)]
                 spans = [span for span in spans if not _is_inside(blobs, span)]
             found += spans
-        if self._assignment_rule in find_first_hits or self._has_custom_words:
+        if self._assignment_rule in first_hits or self._has_custom_words:
             found += self._assignments.find_spans(text)
-        found += self._own.find_spans(text)
+        found += self._custom_rules.find_spans(text)
         if found:
-            self._budget.spend(_STEPS_A_SPAN * len(found))
+            self._budget.spend(_STEPS_PER_SPAN * len(found))
             found += _echoes(text, found)
         if self._allowed:
             found = [
@@ -116,29 +117,31 @@ class Detector:
         return merge_spans(found)
 
     def is_allowed(self, value: str) -> bool:
-        """True for a value that the configuration says is never cut."""
+        """True for a value that the configuration says is never redacted."""
         return value in self._allowed
 
     def _rule_spans(self, compiled: _Compiled, text: bytes, first_end: int) -> list[Span]:
         rule = compiled.rule
-        # back to a blank: a token may be longer than any window (a JWT with certificates in its
-        # header)
+        # start at a blank: a token may be longer than any window, for example a JWT with
+        # certificates in its header
         start = (
-            text.rfind(b" ", 0, max(0, first_end - LOOK_BACK)) + 1 if len(text) > LONG_TEXT else 0
+            text.rfind(b" ", 0, max(0, first_end - LOOK_BACK_BYTES)) + 1
+            if len(text) > LONG_TEXT_BYTES
+            else 0
         )
         text_from = text[start:] if start else text
-        self._budget.spend(_STEPS_A_TEXT + len(text_from) // _BYTES_A_STEP)
+        self._budget.spend(_STEPS_PER_TEXT + len(text_from) // _BYTES_PER_STEP)
         found: list[Span] = []
         for match in compiled.pattern.finditer(text_from):
-            self._budget.spend(_STEPS_A_SPAN)
-            low, high = _cut_part(match, rule.group, compiled.pattern)
+            self._budget.spend(_STEPS_PER_SPAN)
+            low, high = _redacted_part(match, rule.group, compiled.pattern)
             value = text_from[low:high].decode("utf-8", "replace")
             if MARKER_START in value or is_placeholder(value):
                 continue
             if rule.min_entropy and entropy(value) < rule.min_entropy:
                 continue
             whole = match.span()
-            if compiled.gate is None or compiled.gate(
+            if compiled.condition is None or compiled.condition(
                 Proposal(text_from, low, high, value, text_from[whole[0] : whole[1]])
             ):
                 found.append((start + low, start + high, rule.id))
@@ -146,43 +149,45 @@ class Detector:
 
 
 def _echoes(text: bytes, found: Sequence[Span]) -> list[Span]:
-    """The same secret again in the same text, where nothing names it: `login: Xy7!abcd, password:
-    Xy7!abcd`.
+    """Find the same secrets elsewhere in the text, where nothing names them.
+
+    Example: `login: Xy7!abcd, password: Xy7!abcd`.
     """
     echoes: list[Span] = []
     known = {start for start, _, _ in found}
-    for value, rule in {text[start:end]: rule for start, end, rule in found[:ECHOED]}.items():
+    for value, rule in {text[start:end]: rule for start, end, rule in found[:MOST_ECHOED]}.items():
         if not 7 <= len(value) <= 512 or not is_mixed(value.decode("utf-8", "replace")):
             continue
         at = text.find(value)
         while at >= 0:
             end = at + len(value)
-            if at not in known and not _is_part_of_a_word(text, at, end):
+            if at not in known and not _is_part_of_word(text, at, end):
                 echoes.append((at, end, rule))
             at = text.find(value, end)
     return echoes
 
 
-def _is_part_of_a_word(text: bytes, start: int, end: int) -> bool:
+def _is_part_of_word(text: bytes, start: int, end: int) -> bool:
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     return (before.isalnum() and text[start : start + 1].isalnum()) or (
         after.isalnum() and text[end - 1 : end].isalnum()
     )
 
 
-def _cut_part(match: Re2Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
-    """The span of the group that the rule cuts, or of the last one that took part (alternatives
-    have a group each).
+def _redacted_part(match: Re2Match, group: int, pattern: Re2Pattern) -> tuple[int, int]:
+    """Return the span of the rule's group, or of the last group that took part.
+
+    Alternatives in a regex have a group each.
     """
     if not group:
         return match.span()
     for candidate in (group, *range(pattern.groups, 0, -1)):
-        if candidate <= pattern.groups and _is_real(span := match.span(candidate)):
+        if candidate <= pattern.groups and _is_not_empty(span := match.span(candidate)):
             return span
     return match.span()
 
 
-def _is_real(span: tuple[int, int]) -> bool:
+def _is_not_empty(span: tuple[int, int]) -> bool:
     return 0 <= span[0] < span[1]
 
 

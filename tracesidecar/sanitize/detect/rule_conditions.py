@@ -1,4 +1,4 @@
-"""The gates of single rules: what a proposed span must also fulfil before it is cut."""
+"""The conditions of single rules: what else must be true of a span before it is redacted."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.rules import checksums as validators
-from tracesidecar.sanitize.rules.key_names import KeyMatcher
-from tracesidecar.sanitize.rules.value_checks import (
+from tracesidecar.sanitize.rules import (
     KeyClass,
+    KeyMatcher,
+    checksums,
     entropy,
     is_identifier_chain,
     is_mixed,
     is_placeholder,
     is_secret,
 )
-from tracesidecar.sanitize.rules.wallets import is_wallet
 
 
 class Proposal(NamedTuple):
-    """A span that a rule's regex proposes: `text[start:end]` is `value`, and `match` is all that
-    the regex matched.
-    """
+    """A span that a regex proposes: text[start:end] is `value`, `match` is the whole match."""
 
     text: bytes
     start: int
@@ -33,52 +30,50 @@ class Proposal(NamedTuple):
 
 
 RuleCondition = Callable[[Proposal], bool]
-"""True: cut it."""
+"""Return True if the proposed span is to be redacted."""
 
 _PROSE = "is was in to for and or from with flag option value the a an"
 _PROSE_AFTER_FLAG = frozenset(_PROSE.split())
 
 
 def rule_conditions(keys: KeyMatcher) -> Mapping[str, RuleCondition]:
-    """Return the gates by the names that rules.toml uses."""
+    """Return the conditions by the names that rules.toml uses."""
     return {
-        "iban": lambda proposal: validators.is_iban(proposal.value),
-        "nino": lambda proposal: validators.is_nino(proposal.value),
-        "base64_userpass": lambda proposal: validators.is_base64_userpass(proposal.value),
+        "iban": lambda proposal: checksums.is_iban(proposal.value),
+        "nino": lambda proposal: checksums.is_nino(proposal.value),
+        "base64_userpass": lambda proposal: checksums.is_base64_userpass(proposal.value),
         "email": lambda proposal: (
-            validators.is_personal_email(proposal.value)
+            checksums.is_personal_email(proposal.value)
             and patterns.REMOTE_PATH.match(proposal.text, proposal.end) is None
         ),
         "payment_card": _is_card,
-        "ssn": lambda proposal: (
-            validators.is_ssn(proposal.value) and not _stands_in_a_decimal(proposal)
-        ),
+        "ssn": lambda proposal: checksums.is_ssn(proposal.value) and not _is_in_decimal(proposal),
         "phone": lambda proposal: (
-            validators.is_phone(proposal.value) and not _stands_in_a_decimal(proposal)
+            checksums.is_phone(proposal.value) and not _is_in_decimal(proposal)
         ),
         "public_ip": _is_ipv4,
         "ipv6": lambda proposal: (
-            validators.is_ipv6(proposal.value)
+            checksums.is_ipv6(proposal.value)
             and proposal.text[proposal.end : proposal.end + 1] != b":"
         ),
-        "mac": lambda proposal: validators.is_mac(proposal.value),
-        "crypto_wallet": lambda proposal: is_wallet(proposal.value),
+        "mac": lambda proposal: checksums.is_mac(proposal.value),
+        "crypto_wallet": lambda proposal: checksums.is_wallet(proposal.value),
         "authorization": _is_authorization,
         "sql_literal": _is_sql_literal,
         "flag_name": lambda proposal: _is_flag_secret(keys, proposal),
         "pair_name": lambda proposal: _is_pair_secret(keys, proposal),
-        "compared": lambda proposal: (
-            _names_a_secret(keys, patterns.COMPARED_NAME, proposal)
+        "compared_literal": lambda proposal: (
+            _names_secret(keys, patterns.COMPARED_NAME, proposal)
             and not _is_label(keys, proposal.value)
         ),
-        "named": lambda proposal: _is_named_literal(keys, proposal),
-        "named_bytes": lambda proposal: _names_a_secret(keys, patterns.NAME_FIRST, proposal),
-        "said": lambda proposal: _is_said(proposal.value),
-        "said_key": lambda proposal: _is_token(proposal.value.rstrip(".=")),
-        "random": lambda proposal: _is_random(proposal.value),
-        "unlike_a_word": lambda proposal: _is_unlike_a_word(proposal.value),
+        "named_literal": lambda proposal: _is_named_literal(keys, proposal),
+        "named_byte_array": lambda proposal: _names_secret(keys, patterns.NAME_FIRST, proposal),
+        "sentence_password": lambda proposal: _is_sentence_password(proposal.value),
+        "sentence_token": lambda proposal: _is_token(proposal.value.rstrip(".=")),
+        "random_base64": lambda proposal: _is_random(proposal.value),
+        "not_a_word": lambda proposal: _is_not_a_word(proposal.value),
         "markup_name": lambda proposal: _is_markup_secret(keys, proposal),
-        "declared": lambda proposal: _is_declared_default(keys, proposal),
+        "declared_default": lambda proposal: _is_declared_default(keys, proposal),
         "vendor_key": lambda proposal: _is_vendor_key(proposal.value),
         "json_web_key": lambda proposal: patterns.KEY_TYPE.search(proposal.text) is not None,
         "kubernetes_secret": _is_kubernetes_secret,
@@ -87,9 +82,9 @@ def rule_conditions(keys: KeyMatcher) -> Mapping[str, RuleCondition]:
 
 def _is_card(proposal: Proposal) -> bool:
     text, start, end = proposal.text, proposal.start, proposal.end
-    # an all-digit tail of a UUID passes Luhn by chance
+    # the all-digit end of a UUID may pass the Luhn check by chance
     return (
-        validators.is_luhn(proposal.value)
+        checksums.is_luhn(proposal.value)
         and text[end : end + 1] != b"-"
         and text[max(0, start - 1) : start] != b"-"
     )
@@ -100,7 +95,7 @@ def _is_authorization(proposal: Proposal) -> bool:
     return bool(credential) and not is_placeholder(credential)
 
 
-def _stands_in_a_decimal(proposal: Proposal) -> bool:
+def _is_in_decimal(proposal: Proposal) -> bool:
     text, start, end = proposal.text, proposal.start, proposal.end
     follows = text[end : end + 1] == b"." and text[end + 1 : end + 2].isdigit()
     return follows or (
@@ -110,10 +105,10 @@ def _stands_in_a_decimal(proposal: Proposal) -> bool:
 
 def _is_ipv4(proposal: Proposal) -> bool:
     before = proposal.text[max(0, proposal.start - 24) : proposal.start]
-    if _stands_in_a_decimal(proposal) or patterns.VERSION_BEFORE.search(before) is not None:
+    if _is_in_decimal(proposal) or patterns.VERSION_BEFORE.search(before) is not None:
         return False
     return (
-        validators.is_public_ip(proposal.value) or patterns.NAMED_ADDRESS.search(before) is not None
+        checksums.is_public_ip(proposal.value) or patterns.NAMED_ADDRESS.search(before) is not None
     )
 
 
@@ -133,16 +128,15 @@ def _is_flag_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
     flag = name.group(1).decode().lower() if name else ""
     if flag not in {"pass", "passin", "passout"} and keys.classify(flag) is None:
         return False
-    if (
-        flag == "secret" and patterns.BUILD_SECRET.match(proposal.value) is not None
-    ):  # docker build --secret id=npm,src=.npmrc
+    # docker build --secret id=npm,src=.npmrc
+    if flag == "secret" and patterns.BUILD_SECRET.match(proposal.value) is not None:
         return False
     return proposal.value not in _PROSE_AFTER_FLAG and is_secret(
         proposal.value, KeyClass.STRONG, quoted=False, operator=""
     )
 
 
-def _names_a_secret(keys: KeyMatcher, where: re.Pattern[bytes], proposal: Proposal) -> bool:
+def _names_secret(keys: KeyMatcher, where: re.Pattern[bytes], proposal: Proposal) -> bool:
     name = where.search(proposal.match)
     return name is not None and keys.classify(name.group(1).decode()) is KeyClass.STRONG
 
@@ -173,8 +167,8 @@ def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
     ) or (key_class is KeyClass.WEAK and is_token)
 
 
-def _is_said(value: str) -> bool:
-    """Only what no word of a sentence looks like."""
+def _is_sentence_password(value: str) -> bool:
+    """True for letters mixed with digits, as no ordinary word of a sentence has them."""
     value = value.rstrip(".,:;!?)")
     is_mix = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return (
@@ -186,16 +180,17 @@ def _is_said(value: str) -> bool:
     )
 
 
-def _is_unlike_a_word(value: str) -> bool:
-    """Letters with digits or signs: no placeholder such as `user`, no key of a translation."""
+def _is_not_a_word(value: str) -> bool:
+    """True for letters with digits or signs, unlike a placeholder (`user`) or a translation key."""
     if value.isalnum():
         return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return is_mixed(value) and not is_identifier_chain(value)
 
 
 def _is_token(value: str) -> bool:
-    """Random characters: a digest, a UUID, or a run with digits among letters of both cases or many
-    of one.
+    """True for random characters.
+
+    These are a digest, a UUID, or digits mixed with letters of both cases or many of one case.
     """
     if patterns.UUID.fullmatch(value) is not None or (
         len(value) >= 24 and patterns.HEX.fullmatch(value) is not None
@@ -213,8 +208,9 @@ def _is_token(value: str) -> bool:
 
 
 def _is_random(value: str) -> bool:
-    """Base64 of random bytes, but for public keys: digits among letters of both cases, more than
-    names have.
+    """True for base64 of random bytes, except public keys.
+
+    It has more digits among letters of both cases than names do.
     """
     kinds = (
         sum(c.isdigit() for c in value),
@@ -230,7 +226,7 @@ def _is_random(value: str) -> bool:
 
 
 def _is_compound(value: str) -> bool:
-    """True for names that only end in a number: `AbstractFactoryBean22`, `base64-encoded-v22`."""
+    """True for names whose parts only end in digits: `FactoryBean22`, `base64-encoded-v22`."""
     return all(
         part.rstrip("0123456789").isalpha() or not part
         for part in patterns.NOT_WORD_CHARACTER.split(value)
@@ -244,7 +240,7 @@ def _is_markup_secret(keys: KeyMatcher, proposal: Proposal) -> bool:
         key_class is not None
         and not _is_label(keys, proposal.value)
         and is_secret(proposal.value, key_class)
-        and (key_class is not KeyClass.STRONG or _is_unlike_a_word(proposal.value))
+        and (key_class is not KeyClass.STRONG or _is_not_a_word(proposal.value))
     )
 
 
@@ -252,7 +248,7 @@ def _is_declared_default(keys: KeyMatcher, proposal: Proposal) -> bool:
     name = patterns.QUOTED_NAME.search(proposal.match)
     key_class = keys.classify(name.group(1).decode()) if name else None
     if key_class is KeyClass.STRONG:
-        return _is_unlike_a_word(proposal.value) or (
+        return _is_not_a_word(proposal.value) or (
             len(proposal.value) >= 6 and proposal.value.isupper()
         )
     return key_class is not None and _is_token(proposal.value)

@@ -1,5 +1,6 @@
-"""The cut that most lines need: find the string around each hit, decode only that, leave the rest
-of the line unread.
+"""The edit that most lines need: find the string around each hit and decode only that.
+
+The rest of the line is not parsed.
 """
 
 from __future__ import annotations
@@ -9,43 +10,47 @@ from collections.abc import Sequence
 import msgspec
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.detect.confirm import is_paired
+from tracesidecar.sanitize.detect import is_paired
 from tracesidecar.sanitize.edit.line_editor import LineEditor
-from tracesidecar.sanitize.engine.interface import Hit
-from tracesidecar.sanitize.prefilter.anchors import HitRole
-from tracesidecar.sanitize.prefilter.token_prefixes import may_go_on
-from tracesidecar.sanitize.rules.value_checks import KeyClass
+from tracesidecar.sanitize.engine import Hit
+from tracesidecar.sanitize.prefilter import HitRole, may_continue
+from tracesidecar.sanitize.rules import KeyClass
 
 _ESCAPED_QUOTES = 64
-"""After so many escaped quotes backwards the walk is cheaper."""
+"""After searching backwards over this many escaped quotes, a tree walk is cheaper."""
 _KEYWORDS = frozenset({HitRole.KEYWORD, HitRole.LOGIN})
 _VALUES = frozenset({b"value", b"Value", b"val"})
-"""Members that another member names."""
+"""Members that are named by another member of the same object."""
 _BACKSLASH = 0x5C
 _QUOTE = 0x22
 
 
 class NeedsTreeWalk(Exception):
-    """The place needs the whole tree: a pair, an argument list, a container or number under a
-    sensitive key, a secret in pieces.
+    """The line must be parsed as a whole.
+
+    Its secret is in a pair or an argument list, in a container or number under a sensitive key, or
+    is split over several strings.
     """
 
 
 def edit_near_hits(line: LineEditor, hits: Sequence[Hit], roles: Sequence[HitRole]) -> None:
-    """Cut around each hit; raise NotPlain when the shape is not plain (the edits so far are then
-    void).
+    """Edit the string around each hit.
+
+    Raise NeedsTreeWalk if the line has a shape that only the tree shows; the edits made so far must
+    then be discarded.
     """
     done = 0
     for at, kind in hits:
         if at > done:
             if roles[kind] is HitRole.NUMERIC:
                 raise NeedsTreeWalk
-            done = _cut_at(line, at, roles[kind])
+            done = _edit_at(line, at, roles[kind])
 
 
-def _cut_at(line: LineEditor, at: int, role: HitRole) -> int:
-    """Cut the string that the hit is about, and the value when it is a key; return how far the line
-    is settled.
+def _edit_at(line: LineEditor, at: int, role: HitRole) -> int:
+    """Edit the string that the hit is about, and the value if that string is a key.
+
+    Return the offset up to which the line needs no further look.
     """
     raw = line.raw
     start, end = _string_around(raw, at)
@@ -53,7 +58,7 @@ def _cut_at(line: LineEditor, at: int, role: HitRole) -> int:
         raise NeedsTreeWalk
     colon = patterns.COLON.match(raw, end)
     if colon is not None:
-        return _cut_member(line, start, end, colon.end())
+        return _edit_member(line, start, end, colon.end())
     before = patterns.PLAIN_KEY_BEFORE.search(raw, max(0, start - 96), start)
     if before is None:
         if raw[start - 1 : start] not in {b"[", b","} and raw[
@@ -66,12 +71,12 @@ def _cut_at(line: LineEditor, at: int, role: HitRole) -> int:
         raise NeedsTreeWalk
     count = len(line.edits)
     line.edit_string(_decoded(raw, start, end), start, end, None)
-    if (role is HitRole.SPLIT and len(line.edits) == count) or may_go_on(raw, start, end):
+    if (role is HitRole.SPLIT and len(line.edits) == count) or may_continue(raw, start, end):
         raise NeedsTreeWalk
     return end
 
 
-def _cut_member(line: LineEditor, start: int, end: int, value: int) -> int:
+def _edit_member(line: LineEditor, start: int, end: int, value: int) -> int:
     raw = line.raw
     name = raw[start + 1 : end - 1]
     if b"\\" in name or not name.isascii():
@@ -82,7 +87,7 @@ def _cut_member(line: LineEditor, start: int, end: int, value: int) -> int:
     if len(line.edits) > count:
         raise NeedsTreeWalk
     key_class = line.tools.keys.classify(key)
-    if key == "kty":  # of a JSON Web Key; its private parts are siblings
+    if key == "kty":  # a JSON Web Key has its private parts in the same object
         raise NeedsTreeWalk
     if key_class is None:
         return end
@@ -116,14 +121,14 @@ def _string_around(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _opening_quote(raw: bytes, last: int) -> int:
-    """The unescaped quote before `last`."""
+    """Return the offset of the last unescaped quote at or before `last`."""
     start = raw.rfind(b'"', 0, last + 1)
     tries = 0
     while start > 0 and raw[start - 1] == _BACKSLASH:
         before = start - 1
         while before >= 0 and raw[before] == _BACKSLASH:
             before -= 1
-        if (start - before) % 2:  # the backslashes escape each other
+        if (start - before) % 2:  # an even number of backslashes: they escape each other
             break
         tries += 1
         if tries > _ESCAPED_QUOTES:

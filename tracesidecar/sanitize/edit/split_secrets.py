@@ -1,5 +1,6 @@
-"""Secrets that stand in pieces in neighbouring strings of one line: a key in two fields, a PEM file
-as a list of lines.
+"""Secrets that are split over neighbouring strings of one line.
+
+Examples: a key in two fields, or a PEM file as a list of lines.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ from typing import NamedTuple
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
-from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.edit.line_editor import Edit
+from tracesidecar.sanitize.detect import Detector
+from tracesidecar.sanitize.edit.edits import Edit
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.markers import Marker, Span
 
 _EDGE = 2048
-"""So much of the beginning and the end of a long string is looked at together with its neighbours.
-"""
+"""How many bytes at each end of a long string are examined together with its neighbours."""
 _NEIGHBOURS = (2, 3)
-"""So many strings are put together, beside all of them: what stands behind the last piece must not
-hide the token's end.
-"""
+"""How many neighbouring strings are joined, besides all of them at once: the text after the last
+piece must not hide where the token ends."""
 
 
 class Leaf(NamedTuple):
-    """A string value, and where its token stands in the line."""
+    """A string value and the raw span of its token in the line."""
 
     text: str
     start: int
@@ -34,7 +33,7 @@ class Leaf(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A piece of a joined text: where it begins in it, and which bytes of which leaf it shows."""
+    """A piece of a joined text: its offset there, and which bytes of which leaf it shows."""
 
     at: int
     leaf: int
@@ -43,44 +42,43 @@ class _Part(NamedTuple):
 
 
 class SplitSecrets:
-    """Joins neighbouring strings and cuts what the rules find across them."""
+    """Joins neighbouring strings and redacts what the rules find across them."""
 
     def __init__(
         self,
-        rules: Detector,
+        detector: Detector,
         marker: Marker,
         budget: Budget,
         *,
         tokens: Collection[str],
         blocks: Collection[str],
     ) -> None:
-        """`tokens` names the rules whose pieces follow each other directly, `blocks` those whose
-        lines do.
-        """
-        self._rules = rules
+        """Join pieces directly for the rules in `tokens`, with newlines for those in `blocks`."""
+        self._detector = detector
         self._marker = marker
         self._budget = budget
         self._kinds = ((b"", tokens), (b"\n", blocks))
 
-    def find_edits(self, raw: bytes, begun: Sequence[int] | None) -> list[Edit]:
-        """Return the edits for all secrets in pieces that begin in a string with one of the places
-        `begun` (None: anywhere).
+    def find_edits(self, raw: bytes, split_at: Sequence[int] | None) -> list[Edit]:
+        """Return the edits for split secrets that begin in a string with an offset in `split_at`.
 
-        The marker stands in the first piece, the others become empty.
+        None means that they may begin anywhere. The marker replaces the first piece, the other
+        pieces become empty.
         """
         self._budget.spend(raw.count(b'"'))
         edits: list[Edit] = []
         taken: set[int] = set()
-        places = sorted(begun) if begun is not None else None
+        offsets = sorted(split_at) if split_at is not None else None
         for group in groups(raw):
-            if places is not None and not any(
-                bisect_right(places, leaf.start) < bisect_right(places, leaf.end) for leaf in group
+            if offsets is not None and not any(
+                bisect_right(offsets, leaf.start) < bisect_right(offsets, leaf.end)
+                for leaf in group
             ):
                 continue
             try:
                 edits += self._group_edits(raw, group, taken)
             except OverBudget:
-                edits += [self._whole(leaf) for leaf in group if leaf.start not in taken]
+                edits += [self._replace_leaf(leaf) for leaf in group if leaf.start not in taken]
                 taken |= {leaf.start for leaf in group}
         return edits
 
@@ -89,21 +87,21 @@ class SplitSecrets:
         contents = [leaf.text.encode() for leaf in group]
         alone: dict[int, list[Span]] = {}
         for separator, wanted in self._kinds:
-            for parts, joined in _joined(contents, separator, everything_only=bool(separator)):
-                for start, end, rule in self._rules.find_spans(joined):
+            for parts, joined in _joined(contents, separator, all_only=bool(separator)):
+                for start, end, rule in self._detector.find_spans(joined):
                     pieces = list(_pieces(parts, start, end)) if rule in wanted else []
                     leaves = {group[leaf].start for leaf, _, _ in pieces}
                     if (
                         len(leaves) < 2
                         or leaves & taken
-                        or (not separator and self._is_whole_alone(contents, alone, pieces[0]))
+                        or (not separator and self._is_found_alone(contents, alone, pieces[0]))
                     ):
                         continue
                     taken |= leaves
-                    edits += self._cut(raw, group, pieces, rule, joined[start:end])
+                    edits += self._edit_pieces(raw, group, pieces, rule, joined[start:end])
         return edits
 
-    def _whole(self, leaf: Leaf) -> Edit:
+    def _replace_leaf(self, leaf: Leaf) -> Edit:
         self._budget.count_replaced()
         return Edit(
             leaf.start,
@@ -112,16 +110,16 @@ class SplitSecrets:
             (OVER_BUDGET_RULE,),
         )
 
-    def _is_whole_alone(
+    def _is_found_alone(
         self, contents: Sequence[bytes], alone: dict[int, list[Span]], piece: tuple[int, int, int]
     ) -> bool:
-        """True when the rules cut something in the first piece without its neighbours."""
+        """True if the rules find something in the first piece without its neighbours."""
         leaf, start, end = piece
         if leaf not in alone:
-            alone[leaf] = self._rules.find_spans(contents[leaf])
+            alone[leaf] = self._detector.find_spans(contents[leaf])
         return any(low < end and start < high for low, high, _ in alone[leaf])
 
-    def _cut(
+    def _edit_pieces(
         self,
         raw: bytes,
         group: Sequence[Leaf],
@@ -141,8 +139,8 @@ class SplitSecrets:
 
 
 def groups(raw: bytes) -> list[list[Leaf]]:
-    """Return the strings that stand side by side: in a list, in an object, or under the same name
-    in a list of objects.
+    """Return the groups of neighbouring strings: those in one list, in one object, or under the
+    same name in a list of objects.
     """
     tokens = (match.span() for match in patterns.STRING_OR_NUMBER.finditer(raw))
     found: list[list[Leaf]] = []
@@ -151,13 +149,13 @@ def groups(raw: bytes) -> list[list[Leaf]]:
 
 
 class _Members(list[tuple[str, object]]):
-    """The members of an object, in order, doubles too."""
+    """The members of an object in order, including repeated names."""
 
 
 def _collect(
     value: object, tokens: Iterator[tuple[int, int]], found: list[list[Leaf]]
 ) -> list[tuple[str, Leaf]]:
-    """Add the groups below a value; return its own strings with their names ("" in a list)."""
+    """Add the groups below a value to `found`; return the strings of an object with their names."""
     if isinstance(value, _Members):
         return _members(value, tokens, found)
     if isinstance(value, list):
@@ -194,9 +192,9 @@ def _items(items: list[object], tokens: Iterator[tuple[int, int]], found: list[l
 
 
 def _joined(
-    contents: Sequence[bytes], separator: bytes, *, everything_only: bool
+    contents: Sequence[bytes], separator: bytes, *, all_only: bool
 ) -> Iterator[tuple[list[_Part], bytes]]:
-    for size in () if everything_only else (size for size in _NEIGHBOURS if size < len(contents)):
+    for size in () if all_only else (size for size in _NEIGHBOURS if size < len(contents)):
         starts = range(len(contents) - size + 1)
         yield _join(
             [i for start in starts for i in (*range(start, start + size), -1)], contents, b""
@@ -207,9 +205,9 @@ def _joined(
 def _join(
     order: Sequence[int], contents: Sequence[bytes], separator: bytes
 ) -> tuple[list[_Part], bytes]:
-    """Put contents one behind the other; -1 stands for a newline.
+    """Join the contents in this order, where -1 means a newline.
 
-    Of a long one only the edges are shown.
+    Only the edges of a long content are included.
     """
     pieces: list[bytes] = []
     parts: list[_Part] = []
@@ -232,7 +230,7 @@ def _join(
 
 
 def _pieces(parts: Sequence[_Part], start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(leaf, from, to) for each part that joined[start:end] touches."""
+    """Iterate over (leaf, from, to) for each part that joined[start:end] overlaps."""
     first = max(0, bisect_right(parts, start, key=lambda part: part.at) - 1)
     for i in range(first, len(parts)):
         part = parts[i]

@@ -1,6 +1,4 @@
-"""Secrets in streamed texts: found in all the pieces put together, cut from the lines that hold
-them.
-"""
+"""Secrets in streamed texts: found in the joined pieces, redacted in the lines that hold them."""
 
 from __future__ import annotations
 
@@ -10,46 +8,50 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.detect.detector import Detector
-from tracesidecar.sanitize.detect.encoded_text import EncodedText
-from tracesidecar.sanitize.edit.line_editor import Edit, with_escaped
+from tracesidecar.sanitize.detect import Detector, EncodedText
+from tracesidecar.sanitize.edit.edits import Edit
+from tracesidecar.sanitize.edit.line_editor import with_escaped
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.markers import Marker, merge_spans
 from tracesidecar.sanitize.streams import StreamedText
 
-Line = tuple[int, int]
+LineSpan = tuple[int, int]
 """[start, end) of a line in the chunk."""
 
 
 class AmbiguousStream(Exception):
-    """The pieces of a text could not be told apart."""
+    """The pieces could not be assigned to texts."""
 
 
 class StreamEdits:
-    """Cuts so that the redacted pieces, put together, are the redacted text."""
+    """Redacts pieces so that, joined, they are the redacted text."""
 
-    def __init__(self, rules: Detector, views: EncodedText, marker: Marker) -> None:
-        self._rules = rules
-        self._views = views
+    def __init__(self, detector: Detector, encoded_text: EncodedText, marker: Marker) -> None:
+        self._detector = detector
+        self._encoded_text = encoded_text
         self._marker = marker
 
-    def find_edits(self, data: bytes, stream: StreamedText) -> dict[Line, list[Edit]]:
-        """Return the edits of each line that holds a part; the marker stands in the first, which
-        alone counts.
+    def find_edits(self, data: bytes, stream: StreamedText) -> dict[LineSpan, list[Edit]]:
+        """Return the edits of each line that holds part of a secret.
+
+        The marker replaces the first part, and only that edit names its rule.
         """
         if stream.is_ambiguous:
             raise AmbiguousStream
         contents = [piece.text.encode() for piece in stream.pieces]
         joined = b"".join(contents)
-        plain = self._rules.find_spans(joined)
+        plain = self._detector.find_spans(joined)
         spans = merge_spans(
-            [*with_escaped(self._rules, joined, plain), *self._views.find_spans(joined, plain)]
+            [
+                *with_escaped(self._detector, joined, plain),
+                *self._encoded_text.find_spans(joined, plain),
+            ]
         )
         if not spans:
             return {}
         starts = [0, *accumulate(map(len, contents))]
-        places: dict[int, Callable[[int], int]] = {}
-        edits: dict[Line, list[Edit]] = {}
+        offsets: dict[int, Callable[[int], int]] = {}
+        edits: dict[LineSpan, list[Edit]] = {}
         for start, end, rule in spans:
             new = self._marker.mark(rule, joined[start:end])
             for i in range(bisect_right(starts, start) - 1, len(contents)):
@@ -58,9 +60,9 @@ class StreamEdits:
                 low, high = max(start, starts[i]) - starts[i], min(end, starts[i + 1]) - starts[i]
                 if low < high:
                     piece = stream.pieces[i]
-                    if i not in places:
-                        places[i] = _offsets(data[piece.start : piece.end], piece.path)
-                    to_raw = places[i]
+                    if i not in offsets:
+                        offsets[i] = _offsets(data[piece.start : piece.end], piece.path)
+                    to_raw = offsets[i]
                     edits.setdefault((piece.start, piece.end), []).append(
                         Edit(to_raw(low), to_raw(high), new, (rule,) if new else ())
                     )
@@ -69,7 +71,7 @@ class StreamEdits:
 
 
 def _offsets(raw: bytes, path: Sequence[str | int]) -> Callable[[int], int]:
-    """Map offsets in the bytes of the string at `path` to offsets in the raw line."""
+    """Return a map from offsets in the string at `path` to offsets in the raw line."""
     wanted = _tokens_before(json.loads(raw, object_pairs_hook=_Members), path)
     match = next(islice(patterns.STRING_OR_NUMBER.finditer(raw), wanted, None))
     first = match.start() + 1
@@ -78,24 +80,23 @@ def _offsets(raw: bytes, path: Sequence[str | int]) -> Callable[[int], int]:
 
 
 class _Members(list[tuple[str, object]]):
-    """The members of an object, in order, doubles too."""
+    """The members of an object in order, including repeated names."""
 
 
 def _tokens_before(value: object, path: Sequence[str | int]) -> int:
-    """How many string and number tokens of the line stand before the value at `path`."""
+    """Count the string and number tokens of the line before the value at `path`."""
     count = 0
     for step in path:
         if isinstance(value, _Members):
-            at = max(
-                i for i, (name, _) in enumerate(value) if name == step
-            )  # of two equal names a decoder keeps the last
+            # a decoder keeps the last of several equal names
+            at = max(i for i, (name, _) in enumerate(value) if name == step)
             count += sum(1 + _tokens(below) for _, below in value[:at]) + 1
             value = value[at][1]
         elif isinstance(value, list) and isinstance(step, int):
             count += sum(map(_tokens, value[:step]))
             value = value[step]
         else:
-            raise ValueError("path and tree disagree")  # noqa: TRY004 - of the data, not of a caller
+            raise ValueError("path and tree disagree")  # noqa: TRY004 - wrong data, not a wrong argument
     return count
 
 

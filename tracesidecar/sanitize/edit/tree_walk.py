@@ -1,5 +1,6 @@
-"""The whole tree of one line, with a cursor over its raw strings and numbers, so that every node
-has its raw span.
+"""Edit a line by its whole tree.
+
+A cursor over the raw strings and numbers runs along, so that every node has its raw span.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import msgspec
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, OverBudget
-from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, Edit, LineEditor
+from tracesidecar.sanitize.edit.edits import Edit
+from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, LineEditor
 from tracesidecar.sanitize.markers import MARKER_START
-from tracesidecar.sanitize.rules.value_checks import KeyClass
+from tracesidecar.sanitize.rules import KeyClass
 
 PAIR_RULE = "pair"
 FLAG_RULE = "argv"
 _NAMES = ("name", "key", "Name", "header")
 _VALUES = frozenset({"value", "Value", "val"})
 _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
-"""Of a JSON Web Key (RFC 7518, section 6)."""
+"""The private parameters of a JSON Web Key (RFC 7518, section 6)."""
 _USER_FLAGS = frozenset({"-u", "--user"})
 _USER_CLIENTS = frozenset({"curl", "http", "wget"})
 
@@ -43,16 +45,17 @@ class _Inherited:
         self.is_numeric = is_numeric
 
 
-_FREE = _Inherited(None, is_numeric=False)
+_NOTHING_INHERITED = _Inherited(None, is_numeric=False)
 
 
 def edit_tree(line: LineEditor) -> None:
-    """Cut everywhere in the line; raise ValueError when the tree cannot be matched with the bytes."""
+    """Redact everything in the line; raise ValueError if the tree does not match the bytes."""
     tokens = [match.span() for match in patterns.STRING_OR_NUMBER.finditer(line.raw)]
     line.tools.budget.spend(len(tokens) // 2)
-    if not _TreeWalk(line, tokens).whole(_tree(line.raw)):
-        line.edits.clear()  # a decoder keeps one of two equal names; both values are in the bytes
-        if not _TreeWalk(line, tokens).whole(json.loads(line.raw, object_pairs_hook=_members)):
+    if not _TreeWalk(line, tokens).walk(_tree(line.raw)):
+        # a decoder keeps only one of two equal names, but the bytes hold both values
+        line.edits.clear()
+        if not _TreeWalk(line, tokens).walk(json.loads(line.raw, object_pairs_hook=_members)):
             raise ValueError("tokens and tree disagree")
 
 
@@ -76,9 +79,9 @@ class _TreeWalk:
         self._tokens = tokens
         self._cursor = 0
 
-    def whole(self, tree: Json) -> bool:
-        """Walk; True when every token of the line was met."""
-        self._value(tree, _FREE)
+    def walk(self, tree: Json) -> bool:
+        """Walk the tree; return True if it accounts for every token of the line."""
+        self._value(tree, _NOTHING_INHERITED)
         return self._cursor == len(self._tokens)
 
     def _next(self) -> tuple[int, int]:
@@ -89,7 +92,7 @@ class _TreeWalk:
     def _value(self, value: Json, under: _Inherited) -> None:
         if isinstance(value, str):
             start, end = self._next()
-            if under.key_class is not None or self._line.heat.touch(start, end):
+            if under.key_class is not None or self._line.hits.has_any_in(start, end):
                 self._line.edit_string(value, start, end, under.key_class)
         elif isinstance(value, dict):
             self._object(value.items(), under)
@@ -102,16 +105,16 @@ class _TreeWalk:
             if (
                 under.key_class is KeyClass.STRONG
                 and under.is_numeric
-                and not self._line.tools.rules.is_allowed(self._line.raw[start:end].decode())
+                and not self._line.tools.detector.is_allowed(self._line.raw[start:end].decode())
             ):
                 self._line.replace(start, end, KEY_NAME_RULE, self._line.raw[start:end])
 
     def _object(self, members: Collection[Member], under: _Inherited) -> None:
         pair = self._pair_class(members)
-        cut_names = 0
+        redacted_names = 0
         for name, value in members:
-            if self._name(name, cut_names):
-                cut_names += 1
+            if self._name(name, redacted_names):
+                redacted_names += 1
                 key = self._without_secrets(name)
             else:
                 key = name
@@ -120,7 +123,7 @@ class _TreeWalk:
                 start, end = self._next()
                 if name in _VALUES and pair is not None and self._line.is_secret(value, pair):
                     self._line.replace(start, end, PAIR_RULE, value.encode())
-                elif below.key_class is not None or self._line.heat.touch(start, end):
+                elif below.key_class is not None or self._line.hits.has_any_in(start, end):
                     self._line.edit_string(value, start, end, below.key_class)
             elif isinstance(value, dict | list) and below.key_class in {
                 KeyClass.WEAK,
@@ -130,27 +133,30 @@ class _TreeWalk:
             else:
                 self._value(value, below)
 
-    def _name(self, name: str, cut_before: int) -> bool:
-        """Cut in the name itself; two names that were cut must not become one."""
+    def _name(self, name: str, redacted_before: int) -> bool:
+        """Redact the name itself; return True if it changed.
+
+        Two redacted names of one object must not become equal, so later ones get a number.
+        """
         start, end = self._next()
-        if not self._line.heat.touch(start, end):
+        if not self._line.hits.has_any_in(start, end):
             return False
         count = len(self._line.edits)
         self._line.edit_string(name, start, end, None)
         if len(self._line.edits) == count:
             return False
-        if cut_before:
+        if redacted_before:
             last = self._line.edits[-1]
-            number = f"#{cut_before + 1}".encode()
+            number = f"#{redacted_before + 1}".encode()
             new = last.new[:-1] + number + b'"' if last.new[:1] == b'"' else last.new + number
             self._line.edits[-1] = Edit(last.start, last.end, new, last.rules)
         return True
 
     def _without_secrets(self, name: str) -> str:
-        """The name as it will stand: judged so, a second pass comes to the same."""
+        """Return the name as it will be written, so that a second pass judges it the same way."""
         content, tools = name.encode(), self._line.tools
         try:
-            return tools.marker.redact(content, tools.rules.find_spans(content)).decode()
+            return tools.marker.redact(content, tools.detector.find_spans(content)).decode()
         except OverBudget:
             return tools.marker.mark(OVER_BUDGET_RULE, content).decode()
 
@@ -174,7 +180,7 @@ class _TreeWalk:
         )
 
     def _pair_class(self, members: Collection[Member]) -> KeyClass | None:
-        """The class of the K in {"name": K, "value": V}."""
+        """Return the class of K in {"name": K, "value": V}."""
         if not any(name in _VALUES for name, _ in members):
             return None
         named = dict(members)
@@ -192,7 +198,7 @@ class _TreeWalk:
             if key_class is not None and (
                 self._line.is_secret(items[1], key_class) or items[1].startswith(MARKER_START)
             ):
-                self._value(items[0], _FREE)
+                self._value(items[0], _NOTHING_INHERITED)
                 self._value(items[1], _Inherited(key_class, is_numeric=False))
                 return
         if any(isinstance(item, str) and item.startswith("-") for item in items):
@@ -202,7 +208,7 @@ class _TreeWalk:
             self._value(item, under)
 
     def _arguments(self, items: list[Json], under: _Inherited) -> None:
-        """An argument list: the word behind `--token` or `curl -u`."""
+        """Redact an argument list: the word after `--token` or `curl -u`."""
         flag: KeyClass | None = None
         for item in items:
             if (

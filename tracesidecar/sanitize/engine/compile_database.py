@@ -1,8 +1,8 @@
-"""Compiles one Hyperscan database in a process of its own: the compiler leaves tens of MiB behind,
-which a daemon would keep for good.
+"""Compile one Hyperscan database in a child process.
 
+The compiler leaves tens of MiB of heap behind, which a daemon would keep for good.
 `python -m tracesidecar.sanitize.engine.compile_database` reads a job from standard input and writes
-the database to standard output.
+the serialized database to standard output.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _MODULE = "tracesidecar.sanitize.engine.compile_database"
 
 
 class CompileJob(msgspec.Struct, frozen=True, array_like=True):
-    """Patterns, and the flags for each of them."""
+    """The patterns of one database and the flags that apply to each of them."""
 
     patterns: tuple[tuple[int, str], ...]
     flags: int
 
 
-def compiled(patterns: Sequence[ScanPattern], flags: int) -> hyperscan.Database:
-    """Compile here."""
+def compile_here(patterns: Sequence[ScanPattern], flags: int) -> hyperscan.Database:
+    """Compile a database in this process."""
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=[expression.encode() for _, expression in patterns],
@@ -42,27 +42,27 @@ def compiled(patterns: Sequence[ScanPattern], flags: int) -> hyperscan.Database:
 
 
 class Compilation:
-    """A database that a child process compiles meanwhile."""
+    """A database that a child process is compiling."""
 
     def __init__(self, patterns: Sequence[ScanPattern], flags: int) -> None:
-        """Start the child."""
+        """Start the child; if that fails, `dump` returns None."""
         self._process: subprocess.Popen[bytes] | None = None
         job = msgspec.json.encode(
             CompileJob(tuple((number, expression) for number, expression in patterns), flags)
         )
-        with suppress(OSError), tempfile.TemporaryFile() as order:
-            self._output = tempfile.TemporaryFile()  # noqa: SIM115 - read when the child is done
-            order.write(job)
-            order.seek(0)
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
+        with suppress(OSError), tempfile.TemporaryFile() as job_file:
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115 - read after the child has exited
+            job_file.write(job)
+            job_file.seek(0)
+            self._process = subprocess.Popen(  # noqa: S603 - runs our own module
                 [sys.executable, "-m", _MODULE],
-                stdin=order,
+                stdin=job_file,
                 stdout=self._output,
                 stderr=subprocess.DEVNULL,
             )
 
     def dump(self) -> bytes | None:
-        """Wait, and return the dump; None when no child could make it."""
+        """Wait for the child and return the serialized database, None if it could not make one."""
         if self._process is None:
             return None
         with self._output as output:
@@ -76,9 +76,9 @@ class Compilation:
 
 
 def main() -> None:
-    """Do the job on standard input."""
+    """Compile the job on standard input."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=CompileJob)
-    database = compiled([ScanPattern(*each) for each in job.patterns], job.flags)
+    database = compile_here([ScanPattern(*each) for each in job.patterns], job.flags)
     sys.stdout.buffer.write(hyperscan.dumpb(database))
 
 

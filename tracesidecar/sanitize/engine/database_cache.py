@@ -1,4 +1,4 @@
-"""Compiled databases on disk, so that a start costs milliseconds."""
+"""Keep compiled databases on disk, so that a restart takes milliseconds instead of seconds."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import tempfile
 from contextlib import suppress
 
 _DIGEST_BYTES = 32
-KEPT = 4
-"""So many databases of one name stay: of the options and versions used last."""
+KEPT_PER_NAME = 4
+"""How many databases of one name are kept: those of the most recent options and versions."""
 
 
 class DatabaseCache:
-    """One file a database: a SHA-256 of the content, then the content.
+    """One file per database: a SHA-256 of the content, followed by the content.
 
-    Whatever is wrong with it, the answer is "not there".
+    A file that is missing, unreadable or damaged counts as absent. Without a directory nothing is
+    stored.
     """
 
     def __init__(self, directory: str | None) -> None:
         self._directory = directory
 
     @property
-    def is_kept(self) -> bool:
-        """True when there is a directory to keep them in."""
+    def is_enabled(self) -> bool:
+        """True if there is a directory to keep databases in."""
         return self._directory is not None
 
     def load(self, name: str, key: str) -> bytes | None:
-        """Return what was stored under this key, None when it is absent or damaged."""
+        """Return what was stored under this key, None if it is absent or damaged."""
         if self._directory is None:
             return None
         try:
@@ -39,8 +40,9 @@ class DatabaseCache:
         return body if hashlib.sha256(body).digest() == content[:_DIGEST_BYTES] else None
 
     def store(self, name: str, key: str, content: bytes) -> None:
-        """Write atomically and keep the latest few; a directory that cannot be written costs only
-        the next start.
+        """Write the content atomically and delete the oldest databases of this name.
+
+        A directory that cannot be written is no error: the next start compiles again.
         """
         if self._directory is None:
             return
@@ -56,13 +58,14 @@ class DatabaseCache:
         return os.path.join(self._directory or "", f"{name}-{key[:32]}.hsdb")
 
     def _drop_older(self, name: str) -> None:
-        """Other options of one user have other databases; what a crash left of a temporary file
-        goes with the oldest.
+        """Delete all but the most recent files: each set of options has a database of its own.
+
+        Temporary files that a crash left behind are deleted with the oldest.
         """
         found = [
             entry
             for entry in os.scandir(self._directory)
             if entry.name.startswith((f"{name}-", f".{name}-"))
         ]
-        for entry in sorted(found, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
+        for entry in sorted(found, key=lambda entry: entry.stat().st_mtime)[:-KEPT_PER_NAME]:
             os.unlink(entry)

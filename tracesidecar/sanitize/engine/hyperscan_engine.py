@@ -1,4 +1,4 @@
-"""The fast engine: Hyperscan (Vectorscan) databases."""
+"""Scan with Hyperscan or its fork Vectorscan: the fast engine."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from importlib.metadata import version
 
 import hyperscan
 
-from tracesidecar.sanitize.engine.compile_database import Compilation, compiled
+from tracesidecar.sanitize.engine.compile_database import Compilation, compile_here
 from tracesidecar.sanitize.engine.database_cache import DatabaseCache
 from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Scanner, ScanPattern, TooManyHits
 
-_SHORT_EXPRESSIONS = 100
-"""Compiled here: they take less time than a child process needs to start, and hardly any memory."""
+_SMALL_DATABASE_CHARACTERS = 100
+"""Smaller sets of expressions are compiled in this process: that takes less time than starting a
+child, and hardly any memory."""
 
 
 class HyperscanScanner:
-    """One compiled database.
+    """One compiled database. For one thread at a time.
 
-    Not for two threads at once (the scratch space is shared; Hyperscan refuses, it does not err).
+    The scratch space is shared between scans; Hyperscan rejects a concurrent scan rather than
+    returning wrong results.
     """
 
     def __init__(self, database: Callable[[], hyperscan.Database], limit: int) -> None:
-        """`database` is asked for when the scanner is first used, or waited for."""
+        """Load the database lazily: `database` is called on first use or by `wait`."""
         self._database = database
         self._limit = limit
 
@@ -34,11 +36,11 @@ class HyperscanScanner:
         return scan
 
     def wait(self) -> None:
-        """Return when the database is there."""
+        """Wait until the database is loaded."""
         _ = self._scan
 
     def find_hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
-        """Every place where a pattern ends; raise TooManyHits past the limit."""
+        """Return every offset at which a pattern ends; raise TooManyHits past the limit."""
         found: list[Hit] = []
         add = found.append
         limit = self._limit if limit is None else limit
@@ -56,7 +58,7 @@ class HyperscanScanner:
         return found
 
     def find_first_hits(self, data: bytes) -> dict[int, int]:
-        """Each pattern that occurs, with the end of its first match."""
+        """Return each pattern id that occurs, with the end of its first match."""
         found: dict[int, int] = {}
 
         def on_match(pattern: int, _start: int, end: int, _flags: int, _context: object) -> None:
@@ -67,14 +69,14 @@ class HyperscanScanner:
 
 
 class HyperscanEngine:
-    """Compiles databases, or takes them from the cache."""
+    """Compiles databases, or loads them from the cache."""
 
     name = "hyperscan"
     reports_every_end = True
 
     def __init__(self, cache_directory: str | None = None) -> None:
         self._cache = DatabaseCache(cache_directory)
-        self._awaited: list[HyperscanScanner] = []
+        self._compiling: list[HyperscanScanner] = []
 
     def compile(
         self,
@@ -84,53 +86,53 @@ class HyperscanEngine:
         once: bool = False,
         limit: int = HIT_LIMIT,
     ) -> Scanner:
-        """Compile `patterns`; with `once` each reports its first match only."""
+        """Compile `patterns`; with `once` each pattern reports only its first match."""
         flags = hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_SINGLEMATCH if once else 0)
         key = _digest(patterns, flags)
         stored = self._cache.load(name, key)
-        database = _loaded(stored) if stored is not None else None
-        if database is not None or not self._cache.is_kept:
-            there = database if database is not None else compiled(patterns, flags)
-            return HyperscanScanner(lambda: there, limit)
-        if sum(len(pattern.expression) for pattern in patterns) < _SHORT_EXPRESSIONS:
-            here = self._compiled_here(name, key, patterns, flags)
-            return HyperscanScanner(lambda: here, limit)
-        elsewhere = Compilation(patterns, flags)
+        database = _load(stored) if stored is not None else None
+        if database is not None or not self._cache.is_enabled:
+            loaded = database if database is not None else compile_here(patterns, flags)
+            return HyperscanScanner(lambda: loaded, limit)
+        if sum(len(pattern.expression) for pattern in patterns) < _SMALL_DATABASE_CHARACTERS:
+            small = self._compile_and_store(name, key, patterns, flags)
+            return HyperscanScanner(lambda: small, limit)
+        compilation = Compilation(patterns, flags)
         scanner = HyperscanScanner(
             lambda: (
-                self._stored(name, key, elsewhere.dump())
-                or self._compiled_here(name, key, patterns, flags)
+                self._load_and_store(name, key, compilation.dump())
+                or self._compile_and_store(name, key, patterns, flags)
             ),
             limit,
         )
-        self._awaited.append(scanner)
+        self._compiling.append(scanner)
         return scanner
 
     def wait(self) -> None:
-        """Return when every scanner is compiled, and in the cache."""
-        for scanner in self._awaited:
+        """Wait until every scanner is compiled and in the cache."""
+        for scanner in self._compiling:
             scanner.wait()
-        self._awaited.clear()
+        self._compiling.clear()
 
-    def _stored(self, name: str, key: str, dump: bytes | None) -> hyperscan.Database | None:
-        database = _loaded(dump) if dump is not None else None
+    def _load_and_store(self, name: str, key: str, dump: bytes | None) -> hyperscan.Database | None:
+        database = _load(dump) if dump is not None else None
         if database is not None and dump is not None:
             self._cache.store(name, key, dump)
         return database
 
-    def _compiled_here(
+    def _compile_and_store(
         self, name: str, key: str, patterns: Sequence[ScanPattern], flags: int
     ) -> hyperscan.Database:
-        database = compiled(patterns, flags)
+        database = compile_here(patterns, flags)
         self._cache.store(name, key, hyperscan.dumpb(database))
         return database
 
 
-def _loaded(stored: bytes) -> hyperscan.Database | None:
-    """The database, None when another build of the library wrote it."""
+def _load(stored: bytes) -> hyperscan.Database | None:
+    """Return the database, None if another build of the library serialized it."""
     try:
         database = hyperscan.loadb(stored, hyperscan.HS_MODE_BLOCK)
-        database.scratch = hyperscan.Scratch(database)  # loadb leaves it out, and a scan needs it
+        database.scratch = hyperscan.Scratch(database)  # not part of the dump, but a scan needs it
     except hyperscan.error:
         return None
     return database

@@ -1,4 +1,4 @@
-"""Many patterns over many bytes: the interface to the two engines that can do it in linear time."""
+"""What every pattern engine offers: compile many patterns, then run them over bytes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 HIT_LIMIT = 1 << 17
-"""More hits than this in one scan are not collected: memory stays bounded whatever the input."""
+"""A scan collects no more hits than this, so memory stays bounded whatever the input."""
 _FEW_HITS = 1024
-_BYTES_A_HIT = 24
+_BYTES_PER_HIT = 24
 
 
-def most_hits(size: int) -> int:
-    """Return how many hits in so many bytes are worth a look each: several times what the densest
-    real lines have.
+def hit_limit_for(size: int) -> int:
+    """Return how many hits in `size` bytes are worth examining one by one.
+
+    The limit is several times what the densest real lines produce.
     """
-    return min(HIT_LIMIT, _FEW_HITS + size // _BYTES_A_HIT)
+    return min(HIT_LIMIT, _FEW_HITS + size // _BYTES_PER_HIT)
 
 
 class ScanPattern(NamedTuple):
-    """An expression and the id that its hits carry; several patterns may share one."""
+    """An expression and the id that its hits carry; several patterns may share an id."""
 
     id: int
     expression: str
@@ -30,29 +31,31 @@ Hit = tuple[int, int]
 
 
 class TooManyHits(Exception):
-    """The scan was stopped: look at everything instead."""
+    """The scan was stopped: the caller must treat everything as suspicious instead."""
 
 
 class Scanner(Protocol):
-    """A set of patterns, ready to run over bytes."""
+    """A compiled set of patterns. For one thread at a time."""
 
     def find_hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
-        """Every place where a pattern ends; raise TooManyHits past the limit (None: the scanner's
-        own).
+        """Return every offset at which a pattern ends, in any order.
+
+        Raise TooManyHits past `limit` (None: the limit given when the scanner was compiled).
         """
 
     def find_first_hits(self, data: bytes) -> dict[int, int]:
-        """Each pattern that occurs, with an offset at or before which no match of it ends (0 when
-        unknown).
+        """Return each pattern id that occurs, with an offset before which none of its matches ends.
+
+        The offset is 0 if the engine does not know a better one.
         """
 
 
 class ScanEngine(Protocol):
-    """Turns patterns into a scanner."""
+    """Compiles patterns into scanners."""
 
     name: str
     reports_every_end: bool
-    """False: of matches that overlap only the leftmost is reported."""
+    """False if only the leftmost of overlapping matches is reported."""
 
     def compile(
         self,
@@ -62,20 +65,12 @@ class ScanEngine(Protocol):
         once: bool = False,
         limit: int = HIT_LIMIT,
     ) -> Scanner:
-        """Compile `patterns` for bytes (a dot also means a newline); `once`: only `first_hits` will
-        be asked; `limit`: how many hits are collected.
+        """Compile `patterns` over bytes, where a dot also matches a newline.
+
+        `name` labels the compiled database in the cache. With `once` the caller uses only
+        `find_first_hits`. `limit` is how many hits are collected at most. The scanner may still be
+        compiling in another process when this returns; its first use then waits.
         """
 
     def wait(self) -> None:
-        """Return when all scanners made so far are ready; one that is used before waits for itself."""
-
-
-def choose_engine(cache_directory: str | None) -> ScanEngine:
-    """Hyperscan where it can be loaded, else RE2 alone, which finds the same and is slower."""
-    try:
-        from tracesidecar.sanitize.engine.hyperscan_engine import HyperscanEngine
-    except ImportError:
-        from tracesidecar.sanitize.engine.re2_engine import Re2Engine
-
-        return Re2Engine()
-    return HyperscanEngine(cache_directory)
+        """Wait until all scanners compiled so far are ready."""

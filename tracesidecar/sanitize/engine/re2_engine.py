@@ -1,6 +1,6 @@
-"""The engine for platforms without a Hyperscan wheel: google-re2 alone.
+"""Scan with google-re2 alone, on platforms without a Hyperscan wheel.
 
-It finds the same and takes far longer.
+It finds the same secrets and takes far longer.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Scanner, Scan
 from tracesidecar.sanitize.engine.re2_patterns import Re2Pattern
 
 _LONG_MATCH = 24
-"""Hyperscan reports every end of a match, RE2 the last one: behind so many bytes it gets one of the
-earlier ends too.
-"""
+"""Hyperscan reports every possible end of a match, RE2 only the last. For a longer match an
+additional hit is reported this many bytes after its start, as one of the earlier ends would be."""
 
 
 class Re2Scanner:
-    """One automaton for all the patterns that share an id."""
+    """One automaton for all patterns that share an id."""
 
     def __init__(self, patterns: Iterable[ScanPattern], limit: int) -> None:
         self._limit = limit
@@ -28,7 +27,7 @@ class Re2Scanner:
         ]
 
     def find_hits(self, data: bytes, limit: int | None = None) -> list[Hit]:
-        """Where the patterns match; raise TooManyHits past the limit."""
+        """Return where the patterns match; raise TooManyHits past the limit."""
         found: list[Hit] = []
         limit = self._limit if limit is None else limit
         for key, pattern in self._patterns:
@@ -42,31 +41,32 @@ class Re2Scanner:
         return found
 
     def find_first_hits(self, data: bytes) -> dict[int, int]:
-        """Each pattern that occurs; RE2's first match need not be the one that ends first, so no
-        offset is promised.
+        """Return each pattern id that occurs, with offset 0.
+
+        RE2 reports the leftmost match, which need not be the one that ends first.
         """
         return {key: 0 for key, pattern in self._patterns if pattern.search(data) is not None}
 
 
 class Re2Engine:
-    """Makes scanners; each automaton is built on first use."""
+    """Compiles scanners; each automaton is built on first use."""
 
     name = "re2"
     reports_every_end = False
 
-    def compile(  # `name` and `once` are the interface's
+    def compile(
         self,
-        name: str,  # noqa: ARG002
+        name: str,  # noqa: ARG002 - part of the interface
         patterns: Sequence[ScanPattern],
         *,
-        once: bool = False,  # noqa: ARG002
+        once: bool = False,  # noqa: ARG002 - part of the interface
         limit: int = HIT_LIMIT,
     ) -> Scanner:
-        """Join the patterns of each id."""
+        """Join the patterns of each id into one."""
         return Re2Scanner(patterns, limit)
 
     def wait(self) -> None:
-        """Return at once."""
+        """Return immediately: nothing is compiled in the background."""
 
 
 def _union(patterns: Iterable[ScanPattern]) -> Re2Pattern:

@@ -1,4 +1,4 @@
-"""RE2 patterns with the options of this package, compiled when first used."""
+"""RE2 patterns with the options that this package needs, compiled on first use."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ if TYPE_CHECKING:
     import re2
 
 MAX_MEMORY = 8 << 20
-"""The most one pattern may use for its automata; RE2 takes it only as it needs it."""
+"""The most memory that one pattern may use for its automata; RE2 allocates it as needed."""
 
 
 class Re2Match(Protocol):
-    """What RE2 returns for a match in bytes."""
+    """The part of RE2's match object that is used here."""
 
     def span(self, group: int = 0, /) -> tuple[int, int]:
-        """Byte offsets of a group, (-1, -1) when it took no part."""
+        """Return the byte offsets of a group, (-1, -1) if it did not take part."""
 
 
 class Re2Pattern:
-    """A pattern over bytes: of UTF-8 text, or with `is_binary` of anything (a dot then also means a
-    newline).
+    """A pattern over the bytes of UTF-8 text.
+
+    With `is_binary` it runs over any bytes, and a dot also matches a newline.
     """
 
     def __init__(self, expression: str, *, is_binary: bool = False) -> None:
@@ -46,20 +47,24 @@ class Re2Pattern:
 
     @cached_property
     def groups(self) -> int:
-        """How many groups the pattern has."""
+        """The number of groups in the pattern."""
         return cast("int", self._compiled.groups)
 
     def finditer(self, data: bytes) -> Iterator[Re2Match]:
-        """Leftmost matches that do not overlap."""
+        """Iterate over the leftmost matches that do not overlap."""
         return cast("Iterator[Re2Match]", self._compiled.finditer(data))
 
     def search(self, data: bytes, start: int = 0) -> Re2Match | None:
-        """The leftmost match at or behind `start`."""
+        """Return the leftmost match at or after `start`."""
         return cast("Re2Match | None", self._compiled.search(data, start))
 
 
 def compile_pattern(expression: str, *, where: str) -> Re2Pattern:
-    """Compile a user's pattern now; raise ConfigurationError with RE2's reason when it refuses."""
+    """Compile a user's pattern immediately.
+
+    Raise ConfigurationError with RE2's reason if it is invalid; `where` names the entry in the
+    message.
+    """
     import re2
 
     pattern = Re2Pattern(expression)
@@ -68,6 +73,6 @@ def compile_pattern(expression: str, *, where: str) -> Re2Pattern:
     except re2.error as error:
         reason = error.args[0] if error.args else "not RE2 syntax"
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ConfigurationError(f"{where}: RE2 refuses the pattern: {text}") from None
+        raise ConfigurationError(f"{where}: RE2 rejects the pattern: {text}") from None
     assert groups >= 0  # noqa: S101
     return pattern

@@ -1,9 +1,8 @@
-"""The patterns that look at whole chunks. Whatever the redactor can cut fires at least one of them
-(a test holds this).
+"""The patterns that run over whole chunks: everything that can be redacted matches at least one.
 
-Anchors are literal-led and nearly fixed in width, so that Hyperscan answers them from its literal
-matcher and starts no automaton on ordinary text. A rule without a literal (digit runs) is in a
-database of its own: merged with the literals it costs more than both apart.
+Anchors begin with a literal and have nearly fixed width, so that Hyperscan finds them with its
+literal matcher and starts no automaton on ordinary text. The rules without a literal (runs of
+digits) have a database of their own: merged with the literals, both together would be slower.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from tracesidecar.sanitize.rules.catalogue import Rule
-from tracesidecar.sanitize.rules.key_names import words_of
+from tracesidecar.sanitize.rules import Rule, words_of
 
 
 class HitRole(Enum):
-    """What a hit means, and so how it is verified."""
+    """What a hit means, and therefore how it is confirmed."""
 
     CERTAIN = auto()
     NEEDS_BOUNDARY = auto()
@@ -28,14 +26,14 @@ class HitRole(Enum):
     PHONE = auto()
     OLD_VAULT = auto()
     NUMERIC = auto()
-    PACKED = auto()
+    COMPRESSED = auto()
     TOKEN_PREFIX = auto()
     SPLIT = auto()
     STREAM = auto()
 
 
 class Anchor(NamedTuple):
-    """A group of patterns whose hits mean the same."""
+    """A group of patterns whose hits have the same role."""
 
     name: str
     role: HitRole
@@ -50,66 +48,81 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-# what may follow a sensitive word: an operator, a key's closing quote and colon, or a blank and
-# then an operator
+# what may follow a sensitive word: an operator, the closing quote and colon of a key, or a blank
+# and then an operator
 _OPERATOR = r"['`\\=:.,)\]>|?!+(]"
 _END = (
     r"(?:"
     + _OPERATOR
-    + r'|"[ \t]?:|\[[0-9]{0,4}\]|\\?"\]|[ \t]{1,2}(?:[=:|>+.!?(,{&<]|\\{0,7}["\'])|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)'
+    + (
+        r'|"[ \t]?:|\[[0-9]{0,4}\]|\\?"\]|[ \t]{1,2}(?:[=:|>+.!?(,{&<]|\\{0,7}["\'])'
+        r"|[ \t](?:string|str|char|text|auto|secretstr|optional)\b)"
+    )
 )
 
-_VENDOR_END = r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|org|account|user|default))?(?:['`\\=]|\"?[ \t]?[:=]|[ \t]{1,4}[:=?]))"
+_VENDOR_END = (
+    r"(?:(?:[_.-]?(?:api|app|prod|dev|live|test|rest|pat|auth|admin|org|account|user"
+    r"|default))?(?:['`\\=]|\"?[ \t]?[:=]|[ \t]{1,4}[:=?]))"
+)
 _KEY_WORDS = _words(
-    "api access activation authentication priv private account auth service client sign signing crypt encrypt encryption decrypt decryption cryption master "
-    "license licence app application db database secret subscription storage shared ssh deploy consumer hmac webhook aes rsa dsa ecdsa "
+    "api access activation authentication priv private account auth service client "
+    "sign signing crypt encrypt encryption decrypt decryption cryption master "
+    "license licence app application db database secret subscription storage shared "
+    "ssh deploy consumer hmac webhook aes rsa dsa ecdsa "
     "gpg pgp function functions functionapp ingest ingestion write admin root bot recovery unseal"
 )
 _TOKENS_WORDS = _words(
-    "access refresh auth api bearer session id secret security csrf xsrf oauth device personal deploy push"
+    "access refresh auth api bearer session id secret security csrf xsrf oauth device "
+    "personal deploy push"
 )
 _PAIRS = (
-    "amz signature,goog signature,hub signature,webhook signature,hmac signature,request signature,client assertion,code verifier,connection str,conn str,"
+    "amz signature,goog signature,hub signature,webhook signature,hmac signature,"
+    "request signature,client assertion,code verifier,connection str,conn str,"
     "connect str,sonar login"
 )
 _VENDORS = _words(
-    "adafruit adobe airbrake alchemy algolia alphavantage artifactory asana assemblyai beamer bittrex bugsnag cloudant "
-    "codecov cohere coinbase confluent contentful datadog deepgram droneci elevenlabs etherscan etsy fastly finicity "
-    "finnhub flickr freshbooks gitter gocardless honeycomb infura jfrog kraken kucoin launchdarkly linkedin looker "
-    "mailchimp mailgun mapbox mattermost meraki messagebird mistral netlify newrelic nytimes okta openweathermap opsgenie "
-    "pagerduty plaid privateai rapidapi rollbar sendbird sendgrid snyk softlayer sonarqube sourcegraph splunk squarespace "
+    "adafruit adobe airbrake alchemy algolia alphavantage artifactory asana assemblyai "
+    "beamer bittrex bugsnag cloudant "
+    "codecov cohere coinbase confluent contentful datadog deepgram droneci elevenlabs "
+    "etherscan etsy fastly finicity "
+    "finnhub flickr freshbooks gitter gocardless honeycomb infura jfrog kraken kucoin "
+    "launchdarkly linkedin looker "
+    "mailchimp mailgun mapbox mattermost meraki messagebird mistral netlify newrelic "
+    "nytimes okta openweathermap opsgenie "
+    "pagerduty plaid privateai rapidapi rollbar sendbird sendgrid snyk softlayer "
+    "sonarqube sourcegraph splunk squarespace "
     "sumologic travisci trello twitch twitter wandb weatherapi yandex zendesk "
 )
 _SHORT_WORDS = "pwd|creds|psk|jwt|otp|cvv2?|cvc|dsn|sas"
 
 
 def rule_anchors(rules: Iterable[Rule]) -> list[Anchor]:
-    """Return an anchor for each rule that brings its own."""
+    """Return the anchor of each rule that has one of its own."""
     return [
         Anchor(rule.id, _role_of(rule), (rule.anchor or rule.prefilter,))
         for rule in rules
-        if not rule.is_anchored_elsewhere
+        if not rule.has_shared_anchor
     ]
 
 
 def _role_of(rule: Rule) -> HitRole:
     if rule.id in _ROLES:
         return _ROLES[rule.id]
-    return HitRole.NEEDS_BOUNDARY if rule.drops_its_boundary else HitRole.CERTAIN
+    return HitRole.NEEDS_BOUNDARY if rule.drops_left_boundary else HitRole.CERTAIN
 
 
 def keyword_anchors(custom_names: Iterable[str] = ()) -> list[Anchor]:
     """Return the anchors on words that may begin an assignment, a key, a flag or a header.
 
-    A hit is only a candidate.
+    Such a hit is only a candidate: the key matcher decides.
     """
     anchors = [*_credential_words(), *_compound_words(), *_surroundings()]
-    own = tuple(key_name_pattern(name) for name in custom_names)
-    return [*anchors, Anchor("own-name", HitRole.KEYWORD, own)] if own else anchors
+    custom = tuple(key_name_pattern(name) for name in custom_names)
+    return [*anchors, Anchor("custom-name", HitRole.KEYWORD, custom)] if custom else anchors
 
 
 def key_name_pattern(name: str) -> str:
-    """Return a pattern for a configured key name in all its spellings."""
+    """Return a pattern that matches a configured key name in all its spellings."""
     return "(?i)" + "[0-9]*[_. -]?".join(words_of(name))
 
 
@@ -119,7 +132,8 @@ def _any_case(*words: str) -> tuple[str, ...]:
 
 def _credential_words() -> Sequence[Anchor]:
     rare = _words(
-        "passw passphrase passcode contrase secret credential cookie authorization csrf xsrf htpasswd art_api art-api mysqlpwd bearer artapi art[.]api"
+        "passw passphrase passcode contrase secret credential cookie authorization "
+        "csrf xsrf htpasswd art_api art-api mysqlpwd bearer artapi art[.]api"
     )
     tail = "(?:Va|St|Ra|Ha|Pr|De|Te|Li|He|Da|Co|Pa|Ol|Ne|Cu|Se|To|Ke|En|Ma|Di|Ba)"
     return (
@@ -148,7 +162,8 @@ def _credential_words() -> Sequence[Anchor]:
 
 def _compound_words() -> Sequence[Anchor]:
     tail = (
-        r"(?i:token)(?:[A-HJ-RT-Z]|[_.-](?:[a-bd-kmo-su-zA-BD-KMO-SU-Z0-9]|[tT]e|[cC]on[tTfF]|[cC]ur)[A-Za-z0-9_.-]{0,16}[\"'=:\\ ]|[sS](?:tr|ecret)"
+        r"(?i:token)(?:[A-HJ-RT-Z]|[_.-](?:[a-bd-kmo-su-zA-BD-KMO-SU-Z0-9]|[tT]e"
+        r"|[cC]on[tTfF]|[cC]ur)[A-Za-z0-9_.-]{0,16}[\"'=:\\ ]|[sS](?:tr|ecret)"
         r"|[a-hj-rt-z][a-z0-9]{0,11}[\"'=:\\])"
     )
     pairs = [pair.split() for pair in _PAIRS.split(",")]
@@ -171,7 +186,10 @@ def _compound_words() -> Sequence[Anchor]:
             "other-key",
             HitRole.KEYWORD,
             (
-                r"(?:[A-Za-z0-9][_.-](?i:key)|[a-z0-9]K(?:ey|EY))[0-9]{0,2}(?:['`\\=:>|?\]]|\"[ \t]?:|[ \t]{1,2}[=:>|])",
+                (
+                    r"(?:[A-Za-z0-9][_.-](?i:key)|[a-z0-9]K(?:ey|EY))[0-9]{0,2}(?:['`\\=:>"
+                    r"|?\]]|\"[ \t]?:|[ \t]{1,2}[=:>|])"
+                ),
             ),
         ),
         Anchor(
@@ -207,14 +225,18 @@ def _surroundings() -> Sequence[Anchor]:
     ]
     query = (
         r"(?i)(?:[?&;]|amp;|u0026)(?:[a-z0-9_.-]{0,30}[_.-])?"
-        r"(?:token|sig|signature|sas|assertion|pwd|subscription-key|x-amz-credential|x-amz-security)="
+        r"(?:token|sig|signature|sas|assertion|pwd|subscription-key|x-amz-credential"
+        r"|x-amz-security)="
     )
     return (
         Anchor(
             "cli",
             HitRole.KEYWORD,
             (
-                r"(?i)-(?:pass|passin|passout|pwd|token)[ \t=\"',\\]|[-_](?:pass|pwd|token)(?:[ \t]{1,2}[^ \t]|[\"'\\],?)",
+                (
+                    r"(?i)-(?:pass|passin|passout|pwd|token)[ \t=\"',\\]|[-_](?:pass|pwd"
+                    r"|token)(?:[ \t]{1,2}[^ \t]|[\"'\\],?)"
+                ),
                 r'"(?:-u|--user)\\{0,7}"',
             ),
         ),
@@ -247,10 +269,11 @@ def _surroundings() -> Sequence[Anchor]:
 
 
 def numeric_anchor() -> Anchor:
-    r"""Return cards, SSNs and IBANs in one automaton.
+    r"""Return the anchor for card numbers, SSNs and IBANs, in one automaton.
 
-    No `\b` on the left: in raw JSON an escape (`\t`, `\u00e9`) may stand before the digits. The
-    IBAN is cut down to its first 15 characters: whole, it makes the automaton three times slower.
+    There is no `\b` on the left: in raw JSON an escape (`\t`, `\u00e9`) may precede the digits.
+    Only the first 15 characters of an IBAN are matched: the whole of it makes the automaton three
+    times slower.
     """
     return Anchor(
         "numeric",
@@ -258,8 +281,10 @@ def numeric_anchor() -> Anchor:
         (
             (
                 r"(?:^|[^0-9A-Zac-eg-mo-qsu-z_]|\\u[0-9a-fA-F]{4})(?:"
-                r"1[0-9]{3}[ -]?[0-9]{5}[ -]?[0-9]{6}\b|[0-8][0-9]{2}(?:[0-9]{2}-[0-9]{4}|-[0-9]{6})\b|"
-                r"[2-6][0-9]{3}[ -]?(?:[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}|[0-9]{6}[ -]?[0-9]{4,5})\b|"
+                r"1[0-9]{3}[ -]?[0-9]{5}[ -]?[0-9]{6}\b"
+                r"|[0-8][0-9]{2}(?:[0-9]{2}-[0-9]{4}|-[0-9]{6})\b|"
+                r"[2-6][0-9]{3}[ -]?(?:[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}|[0-9]{6}[ "
+                r"-]?[0-9]{4,5})\b|"
                 r"[0-8][0-9]{2}[-. ][0-9]{2}[-. ][0-9]{4}\b|"
                 r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2}[ -]?[A-Z0-9]{2})"
             ),
@@ -268,11 +293,12 @@ def numeric_anchor() -> Anchor:
 
 
 def encoded_anchors() -> list[Anchor]:
-    """Return the signs of an encoded view; their lines go to the redactor without further
-    questions.
-    """
+    """Return the anchors on encoded text; their hits need no confirmation."""
     signs = {
-        "unicode": r"\\u(?:00(?:2[b-fB-F]|3[0-9aAdD]|[46][0-9a-fA-F]|[57][0-9aAfF])|\{[0-9a-fA-F]{2,6}\})",
+        ("unicode"): (
+            r"\\u(?:00(?:2[b-fB-F]|3[0-9aAdD]|[46][0-9a-fA-F]|[57][0-9aAfF])"
+            r"|\{[0-9a-fA-F]{2,6}\})"
+        ),
         "bytes": r"(?:\\x[2-7][0-9a-fA-F]\\{1,16}){2}x[2-7]",
         "percent": r"(?:%(?:25)?[2-7][0-9A-Fa-f]){3}",
         "quoted-printable": r"(?:=[2-7][0-9A-F]){3}",
@@ -280,32 +306,41 @@ def encoded_anchors() -> list[Anchor]:
         "ansi": r"(?:\\u001[bB]|\x1b)[\[(\]]",
         "overstruck": r"[A-Za-z0-9_]\\{1,16}(?:b|u0008)[A-Za-z0-9_]{1,2}\\",
         "invisible": (
-            r"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|[A-Za-z0-9](?:\xcd\x8f|\xd8\x9c|\xe1\xa0\x8e|\xef\xb8[\x80-\x8f])[A-Za-z0-9]|"
+            r"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad"
+            r"|[A-Za-z0-9](?:\xcd\x8f|\xd8\x9c|\xe1\xa0\x8e"
+            r"|\xef\xb8[\x80-\x8f])[A-Za-z0-9]|"
             r"[A-Za-z0-9_-]\\{1,16}u(?:00[01][0-79a-fA-F]|007[fF])[A-Za-z0-9_-]|"
-            r"\\u(?:200[b-fB-F]|202[a-eA-E]|206[0-9a-fA-F]|[fF][eE](?:[fF][fF]|0[0-9a-fA-F])|00[aA][dD]|034[fF]|061[cC]|180[eE])"
+            r"\\u(?:200[b-fB-F]|202[a-eA-E]|206[0-9a-fA-F]|[fF][eE](?:[fF][fF]"
+            r"|0[0-9a-fA-F])|00[aA][dD]|034[fF]|061[cC]|180[eE])"
         ),
         "compatible": (
             r"\xef[\xbc\xbd][\x80-\xbf]|\\u[fF][fF][0-5]|\xf0\x9d[\x90-\x9f]|\\u[dD]835|"
-            r"(?:(?:\xe2(?:\x91[\xa0-\xbf]|\x92[\x80-\xbf]|\x93[\x80-\xbf]|\x81[\xb0-\xbf]|\x82[\x80-\x8f]))[A-Za-z0-9]?){3}|(?:\\{1,16}u(?:24[6-9a-fA-F]|20[78]).[A-Za-z0-9]?){3}"
+            r"(?:(?:\xe2(?:\x91[\xa0-\xbf]|\x92[\x80-\xbf]|\x93[\x80-\xbf]"
+            r"|\x81[\xb0-\xbf]|\x82[\x80-\x8f]))[A-Za-z0-9]?){3}|(?:\\{1,"
+            r"16}u(?:24[6-9a-fA-F]|20[78]).[A-Za-z0-9]?){3}"
         ),
     }
-    packed = Anchor(
-        "packed",
-        HitRole.PACKED,
+    compressed = Anchor(
+        "compressed",
+        HitRole.COMPRESSED,
         ("H4sIA", "QlpoO", "(?:eAF|eF[4-7]|eJ[w-z]|eN[o-r])[A-Za-z0-9+/_-]{5}"),
     )
-    return [*(Anchor(name, HitRole.ENCODED, (pattern,)) for name, pattern in signs.items()), packed]
+    return [
+        *(Anchor(name, HitRole.ENCODED, (pattern,)) for name, pattern in signs.items()),
+        compressed,
+    ]
 
 
 BASE64_RUN = "[A-Za-z0-9+/_-]{37}"
-"""Alone in a database this is accelerated to several GB/s: the gate in front of BASE64_TEXT."""
+"""The gate before `base64_text_anchor`: alone in a database it runs at several GB/s."""
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def base64_text_anchor(groups: int = 5) -> Anchor:
-    """Return base64 of printable ASCII at any alignment: bit 7 of three bytes is 0 and the first is
-    no control character.
+    """Return the anchor on base64 of printable ASCII, at any alignment.
+
+    Bit 7 of each three bytes is 0, and the first of them is no control character.
     """
 
     def characters(bits_fit: range | None, mask: int) -> str:

@@ -1,5 +1,7 @@
-"""Base64 of text in a chunk: the automaton that knows it is slow, so as a rule it sees only the
-long runs of base64 characters.
+"""Where base64 of text is in a chunk.
+
+The automaton that recognises it is slow, so it usually runs only over long runs of base64
+characters.
 """
 
 from __future__ import annotations
@@ -8,27 +10,28 @@ from bisect import bisect_left
 from itertools import accumulate
 
 from tracesidecar.sanitize import patterns
-from tracesidecar.sanitize.engine.interface import Hit, ScanEngine, ScanPattern, TooManyHits
+from tracesidecar.sanitize.engine import Hit, ScanEngine, ScanPattern, TooManyHits
 from tracesidecar.sanitize.prefilter import anchors
 
 _RUN_LENGTH = 37
-_PACKED_LENGTH = 8
+_COMPRESSED_SIGN_LENGTH = 8
 _PART_BYTES = 1 << 16
-_MANY = 128
-"""The gate fires once a character of a run behind its 37th: in a part full of images or hashes the
-automaton alone is cheaper.
-"""
-_CROWDED_PARTS = 8
-"""Behind such a part so many are taken for equally full."""
+_GATE_HIT_LIMIT = 128
+"""The gate fires on each character of a run from the 37th on. In a part full of images or hashes,
+running the automaton alone is cheaper."""
+_DENSE_PARTS = 8
+"""After such a part, this many parts are assumed to be equally dense."""
 
 
 class Base64Runs:
-    """Finds where base64 of printable ASCII stands; its hits carry the given id."""
+    """Finds base64 of printable ASCII; its hits carry the given id."""
 
     def __init__(self, engine: ScanEngine, hit_id: int) -> None:
         gate = [ScanPattern(0, anchors.BASE64_RUN)]
         self._gate = (
-            engine.compile("base64-runs", gate, limit=_MANY) if engine.reports_every_end else None
+            engine.compile("base64-runs", gate, limit=_GATE_HIT_LIMIT)
+            if engine.reports_every_end
+            else None
         )
         self._text = engine.compile(
             "base64-text",
@@ -36,7 +39,7 @@ class Base64Runs:
         )
 
     def find_hits(self, data: bytes) -> list[Hit]:
-        """Where in the data runs encode text; raise TooManyHits like any scanner."""
+        """Return where runs in the data encode text; raise TooManyHits like any scanner."""
         if self._gate is None:
             return self._text.find_hits(data)
         found: list[Hit] = []
@@ -44,20 +47,19 @@ class Base64Runs:
         while start < len(data):
             stop = start + _PART_BYTES
             try:
-                part = data[
-                    start : stop + _RUN_LENGTH
-                ]  # every 37 characters lie wholly in one part
+                # parts overlap, so that every 37 characters lie wholly in one part
+                part = data[start : stop + _RUN_LENGTH]
                 ends = [end for end, _ in self._gate.find_hits(part)]
                 hits = self._hits_in_runs(part, _runs(ends)) if ends else []
             except TooManyHits:
-                stop = start + _CROWDED_PARTS * _PART_BYTES
+                stop = start + _DENSE_PARTS * _PART_BYTES
                 hits = self._text.find_hits(data[start : stop + _RUN_LENGTH])
             found += [(start + end, kind) for end, kind in hits]
             start = stop
         return found
 
     def _hits_in_runs(self, data: bytes, runs: list[tuple[int, int]]) -> list[Hit]:
-        """One scan over all runs, put together with newlines between."""
+        """Scan all runs at once, joined by newlines."""
         hits = self._text.find_hits(b"\n".join([data[start:end] for start, end in runs]))
         if not hits:
             return []
@@ -67,7 +69,7 @@ class Base64Runs:
 
 
 def _runs(ends: list[int]) -> list[tuple[int, int]]:
-    """[start, end) of each run, from the gate's sorted hits."""
+    """Return [start, end) of each run, from the sorted hits of the gate."""
     runs: list[tuple[int, int]] = []
     first = last = ends[0]
     for end in ends:
@@ -79,8 +81,12 @@ def _runs(ends: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def is_packed_start(data: bytes, end: int) -> bool:
-    """True when the letters in front of `end`, with which packed data begins in base64, do not
-    stand in the midst of a run.
+def is_compressed_start(data: bytes, end: int) -> bool:
+    """True if the letters before `end`, which begin compressed data in base64, begin a run.
+
+    In the middle of a run they occur by chance.
     """
-    return patterns.PACKED_START.search(data, max(0, end - _PACKED_LENGTH - 3), end) is not None
+    return (
+        patterns.COMPRESSED_START.search(data, max(0, end - _COMPRESSED_SIGN_LENGTH - 3), end)
+        is not None
+    )

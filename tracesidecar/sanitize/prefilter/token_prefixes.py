@@ -1,6 +1,4 @@
-"""Which rules cut one unbroken token with a known beginning, and how the beginning of one looks
-that was broken off.
-"""
+"""Tokens with a known prefix, and the signs that such a token continues elsewhere."""
 
 from __future__ import annotations
 
@@ -9,60 +7,61 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.prefilter.anchors import Anchor, HitRole
-from tracesidecar.sanitize.rules.catalogue import Rule
+from tracesidecar.sanitize.rules import Rule
 
 _SHORTEST_PREFIX = 4
 _JWT = "eyJ"
 _LONGEST_REST = 512
-_WORD = 3
-"""So many small letters behind a beginning, and nothing else, are a name: `xai-sdk`."""
-_WORDS = frozenset(
+_SHORTEST_NAME = 3
+"""At least this many lower-case letters after a prefix, and nothing else, are a name: `xai-sdk`."""
+_ORDINARY = frozenset(
     {"key-", "key_", "API-", "api-", "sdk-", "ext_", "dose", "secret_", "://", "sig="}
 )
-"""Beginnings that stand in any text."""
+"""Prefixes that occur in ordinary text."""
 _HEX = frozenset("0123456789abcdef")
 BLOCK_RULES = frozenset({"private-key-pem", "putty-private-key"})
-"""Rules that cut several lines, which may stand as the items of a list."""
+"""Rules that redact several lines, which may be the items of a list."""
 _BLOCK_STARTS = (b"-----BEGIN", b"PuTTY-User-Key-File")
 _BLOCK_ENDS = (b"-----END", b"Private-MAC", b"Private-Hash")
 
 
-def token_prefixes(rule: Rule) -> tuple[str, ...]:
-    """Return the beginnings by which a broken-off token of this rule is known; none for a rule that
-    cuts more than a token.
+def token_prefixes_of(rule: Rule) -> tuple[str, ...]:
+    """Return the prefixes by which a broken token of this rule is recognised.
+
+    There are none for a rule that redacts more than one token.
     """
     if (
         rule.category != "secret"
         or rule.prefix_ci
-        or rule.is_anchored_elsewhere
+        or rule.has_shared_anchor
         or r"[ \t]" in rule.regex
         or "(?s:" in rule.regex
         or "[^" in rule.regex
     ):
         return ()
-    return tuple(prefix for prefix in rule.prefix if _is_telling(prefix))
+    return tuple(prefix for prefix in rule.prefix if _is_distinctive(prefix))
 
 
-def _is_telling(prefix: str) -> bool:
-    if prefix in _WORDS or "/" in prefix or set(prefix) <= _HEX:
+def _is_distinctive(prefix: str) -> bool:
+    if prefix in _ORDINARY or "/" in prefix or set(prefix) <= _HEX:
         return False
     return len(prefix) >= _SHORTEST_PREFIX or prefix == _JWT
 
 
 class BrokenTokens:
-    """The beginnings of tokens in raw JSON, and whether what begins there breaks off."""
+    """Finds prefixes of tokens in raw JSON whose token is broken off."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        prefixes = {prefix.encode() for rule in rules for prefix in token_prefixes(rule)}
+        prefixes = {prefix.encode() for rule in rules for prefix in token_prefixes_of(rule)}
         self._prefixes = frozenset(prefixes)
         self._sizes = sorted({len(prefix) for prefix in prefixes}, reverse=True)
 
     def anchors(self) -> list[Anchor]:
-        """Return an anchor on literals only: the rest is looked at behind each hit."""
+        """Return an anchor on the prefixes alone: what follows is examined at each hit."""
         return (
             [
                 Anchor(
-                    "begun",
+                    "token-prefix",
                     HitRole.TOKEN_PREFIX,
                     tuple(sorted(re.escape(prefix.decode()) for prefix in self._prefixes)),
                 )
@@ -71,29 +70,26 @@ class BrokenTokens:
             else []
         )
 
-    def broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, HitRole]]:
-        """Say of the beginnings that end at `ends` (ascending) which tokens break off, and how:
-        with their string, or with a line.
+    def find_broken(self, raw: bytes, ends: Sequence[int]) -> Iterator[tuple[int, HitRole]]:
+        """Return which of the prefixes that end at `ends` (ascending) begin a broken token.
+
+        The role is SPLIT if it breaks off with its string, ENCODED if it breaks off with a line.
         """
         run_end = -1
         ending: re.Match[bytes] | None = None
         for at in ends:
-            if at > run_end:  # one look for all beginnings in the same run of characters
+            if at > run_end:  # examined once for all prefixes in the same run of characters
                 run = patterns.TOKEN_RUN.match(raw, at)
                 run_end = run.end() if run is not None else at
                 ending = patterns.TOKEN_BREAK.match(raw, run_end)
-            if (
-                ending is not None
-                and run_end - at <= _LONGEST_REST
-                and self._begins_a_word(raw, at)
-            ):
+            if ending is not None and run_end - at <= _LONGEST_REST and self._begins_word(raw, at):
                 if ending.group(1) in {b"n", b"r"}:
                     yield at, HitRole.ENCODED
                 elif not _is_name(raw[at:run_end]):
                     yield at, HitRole.SPLIT
 
-    def _begins_a_word(self, raw: bytes, at: int) -> bool:
-        """False for a beginning in small letters in the midst of a word: `openapi_`."""
+    def _begins_word(self, raw: bytes, at: int) -> bool:
+        """False for a lower-case prefix in the middle of a word: `openapi_`."""
         size = next(
             (size for size in self._sizes if raw[max(0, at - size) : at] in self._prefixes), 0
         )
@@ -105,15 +101,15 @@ class BrokenTokens:
 
 
 def _is_name(rest: bytes) -> bool:
-    return len(rest) >= _WORD and rest.isalpha() and rest.islower()
+    return len(rest) >= _SHORTEST_NAME and rest.isalpha() and rest.islower()
 
 
 def block_starts(raw: bytes) -> list[int]:
-    """Return where keys in lines may begin."""
+    """Return where a key that spans several lines may begin."""
     return [match.end() for match in patterns.BLOCK_START.finditer(raw)]
 
 
-def may_go_on(raw: bytes, start: int, end: int) -> bool:
-    """True when a key in lines begins in raw[start:end] and does not end there."""
+def may_continue(raw: bytes, start: int, end: int) -> bool:
+    """True if a key that spans several lines begins in raw[start:end] and does not end there."""
     begin = max(raw.rfind(block, start, end) for block in _BLOCK_STARTS)
     return begin >= 0 and not any(raw.find(mark, begin, end) >= 0 for mark in _BLOCK_ENDS)

@@ -1,0 +1,47 @@
+"""What counts as a secret: the catalogue, key names, values, custom rules and the allow-list."""
+
+from __future__ import annotations
+
+from tracesidecar.sanitize.rules import checksums
+from tracesidecar.sanitize.rules.allowlist import AllowedPaths
+from tracesidecar.sanitize.rules.catalogue import (
+    Rule,
+    RuleCatalogue,
+    Vocabulary,
+    active_rules,
+    catalogue_bytes,
+    disabled_secret_rules,
+    load_catalogue,
+)
+from tracesidecar.sanitize.rules.custom_rules import NO_CUSTOM_RULES, CustomRules
+from tracesidecar.sanitize.rules.key_names import KeyMatcher, words_of
+from tracesidecar.sanitize.rules.value_checks import (
+    KeyClass,
+    entropy,
+    is_identifier_chain,
+    is_mixed,
+    is_placeholder,
+    is_secret,
+)
+
+__all__ = [
+    "NO_CUSTOM_RULES",
+    "AllowedPaths",
+    "CustomRules",
+    "KeyClass",
+    "KeyMatcher",
+    "Rule",
+    "RuleCatalogue",
+    "Vocabulary",
+    "active_rules",
+    "catalogue_bytes",
+    "checksums",
+    "disabled_secret_rules",
+    "entropy",
+    "is_identifier_chain",
+    "is_mixed",
+    "is_placeholder",
+    "is_secret",
+    "load_catalogue",
+    "words_of",
+]

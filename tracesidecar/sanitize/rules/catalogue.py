@@ -1,4 +1,4 @@
-"""The rule catalogue (rules.toml) and which of its rules a configuration switches on."""
+"""The rule catalogue (rules.toml), and which of its rules a configuration enables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     group: int = 0
     prefix: tuple[str, ...] = ()
     prefix_ci: bool = False
-    gate: str = ""
+    condition: str = ""
     in_blob: bool = False
     min_entropy: float = 0.0
     positives: tuple[str, ...]
@@ -34,18 +34,19 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def prefilter(self) -> str:
-        """The form that says whether the regex can match a text at all."""
+        """The looser expression that decides whether the regex can match a text at all."""
         return self.scan or self.regex
 
     @property
-    def is_anchored_elsewhere(self) -> bool:
-        """True when keyword or numeric anchors stand for the rule in the scan of whole chunks."""
+    def has_shared_anchor(self) -> bool:
+        """True if shared keyword or numeric anchors find the rule's lines in a chunk."""
         return self.anchor in {"keywords", "numeric"}
 
     @property
-    def drops_its_boundary(self) -> bool:
-        """True when only the regex, not its chunk form, asks what stands to the left: such hits are
-        verified first.
+    def drops_left_boundary(self) -> bool:
+        """True if only the regex checks the character to the left, not the form that scans chunks.
+
+        Such hits are confirmed first.
         """
         return bool(self.scan) and r"(?:\b|_|" in self.regex
 
@@ -71,9 +72,7 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CatalogueMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Version of the catalogue, and the character that keeps its examples from looking like
-    secrets.
-    """
+    """The version, and the character that keeps the examples from looking like secrets."""
 
     version: int
     example_joiner: str
@@ -87,23 +86,24 @@ class RuleCatalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rule: tuple[Rule, ...]
 
     def example(self, text: str) -> str:
-        """Return an example as it would stand in a trace."""
+        """Return an example as it would appear in a trace."""
         return text.replace(self.meta.example_joiner, "")
 
 
 def catalogue_bytes() -> bytes:
-    """Return rules.toml as packaged."""
+    """Return the packaged rules.toml."""
     return resources.files("tracesidecar.sanitize.rules").joinpath("rules.toml").read_bytes()
 
 
 def load_catalogue() -> RuleCatalogue:
-    """Read rules.toml from the package."""
+    """Decode the packaged rules.toml."""
     return msgspec.toml.decode(catalogue_bytes(), type=RuleCatalogue)
 
 
 def active_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[Rule, ...]:
-    """Return the rules that `options` switch on, in catalogue order; raise ConfigurationError for a
-    name that is not a rule.
+    """Return the rules that `options` enable, in catalogue order.
+
+    Raise ConfigurationError for a name that is not a rule.
     """
     known = {rule.id: rule for rule in catalogue.rule}
     chosen = () if isinstance(options.pii, bool) else options.pii
@@ -111,7 +111,8 @@ def active_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[R
     for name in chosen:
         if name not in personal:
             raise ConfigurationError(
-                f'redaction.pii: "{name}" is not a rule for personal data; {_nearest(name, personal)}'
+                f'redaction.pii: "{name}" is not a rule for personal data; '
+                f"{_nearest(name, personal)}"
             )
     for name in options.disable:
         if name not in known:
@@ -119,18 +120,18 @@ def active_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[R
                 f'redaction.disable: "{name}" is not a rule; {_nearest(name, list(known))}'
             )
 
-    def is_on(rule: Rule) -> bool:
+    def is_active(rule: Rule) -> bool:
         if rule.id in options.disable:
             return False
         if rule.category == "pii":
             return rule.id in chosen or (options.pii is True and rule.default == "on")
         return rule.default == "on"
 
-    return tuple(rule for rule in catalogue.rule if is_on(rule))
+    return tuple(rule for rule in catalogue.rule if is_active(rule))
 
 
 def disabled_secret_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[str, ...]:
-    """Return the rules for secrets that `options` switch off: each start says so in the log."""
+    """Return the ids of the secret rules that `options` disable; each start logs them."""
     return tuple(
         rule.id
         for rule in catalogue.rule

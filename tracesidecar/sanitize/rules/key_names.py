@@ -1,5 +1,6 @@
-"""The key matcher: does a key name a credential? By words, never by substrings, so that token
-counters live.
+"""Does a key name a credential?
+
+Keys are matched by whole words, never by substrings, so that token counters are kept.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ _ODD_CASINGS = (
     "clientsecret",
     "privatekey",
 )
-_OWN_NAME = re.compile(r"[A-Za-z0-9]+(?:[ _.\-]?[A-Za-z0-9]+)*")
+_CUSTOM_NAME = re.compile(r"[A-Za-z0-9]+(?:[ _.\-]?[A-Za-z0-9]+)*")
 
 
 def words_of(key: str) -> tuple[str, ...]:
-    """Split a key into lower-case words: camel case, separators, accents, width and invisible
-    characters aside; no trailing digits.
+    """Split a key into lower-case words without trailing digits.
+
+    Camel case and separators end a word; accents, full width and invisible characters are ignored.
     """
     text = unicodedata.normalize("NFKC", key) if not key.isascii() else key
     if not (text.isascii() and text.isprintable()):
@@ -49,22 +51,25 @@ class KeyMatcher:
     """Classifies keys by the vocabulary and by the names that the configuration adds."""
 
     def __init__(self, vocabulary: Vocabulary, custom_names: Iterable[str] = ()) -> None:
-        """Raise ConfigurationError for an own name that is not made of ASCII words."""
+        """Raise ConfigurationError for a custom name that is not made of ASCII words."""
         self._words = vocabulary
         self._glued = tuple(sorted(vocabulary.glued, key=len, reverse=True))
         self._exact = frozenset(tuple(entry.split("_")) for entry in vocabulary.exact)
-        self._own = frozenset(words_of(_checked(name)) for name in custom_names)
+        self._custom = frozenset(words_of(_checked(name)) for name in custom_names)
         self.classify = lru_cache(4096)(self._classify)
         self.is_numeric = lru_cache(1024)(self._is_numeric)
 
     def _is_numeric(self, key: str) -> bool:
-        """True when a bare number under this key is a secret (a PIN), not a count."""
+        """True if a bare number under this key is a secret (a PIN), not a count."""
         return any(
             word in self._words.numeric for word in words_of(patterns.MARKER_TEXT.sub("", key))
         )
 
     def _classify(self, key: str) -> KeyClass | None:
-        """None: the key names no credential. A marker inside the key does not count."""
+        """Return how strongly the key names a credential, None if it does not.
+
+        A redaction marker inside the key is ignored.
+        """
         key = patterns.MARKER_TEXT.sub("", key[-LONGEST_KEY:])
         words = words_of(key)
         if not words:
@@ -79,7 +84,7 @@ class KeyMatcher:
     def _is_exact(self, words: tuple[str, ...]) -> bool:
         if words in self._exact or words[-2:] in self._exact:
             return True
-        return any(words[-len(own) :] == own for own in self._own)
+        return any(words[-len(name) :] == name for name in self._custom)
 
     def _last_sensitive(self, words: tuple[str, ...]) -> tuple[int, KeyClass | None]:
         at, found = -1, None
@@ -131,9 +136,7 @@ class KeyMatcher:
         )
 
     def _is_run_together(self, word: str, *, is_last: bool) -> bool:
-        """`mysqlpass`, `userpwd`, `secrete`, `passwordhash`, and `pasword` with its letters lost or
-        swapped.
-        """
+        """True for words run together or misspelt: `mysqlpass`, `userpwd`, `secrete`, `pasword`."""
         lists = self._words
         if is_last and word.endswith("pass") and word[:-4] in lists.pass_prev:
             return True
@@ -167,8 +170,9 @@ class KeyMatcher:
         return None
 
     def _with_tail(self, words: tuple[str, ...], at: int, found: KeyClass) -> KeyClass | None:
-        """What the words behind the sensitive one make of it: `token_count` is a count,
-        `password_prod` a password.
+        """Judge by the words after the sensitive one.
+
+        `token_count` is a count, `password_prod` is a password.
         """
         tail = words[at + 1 :]
         if not tail:
@@ -185,8 +189,9 @@ class KeyMatcher:
 
 
 def _checked(name: str) -> str:
-    if _OWN_NAME.fullmatch(name) is None or not words_of(name):
+    if _CUSTOM_NAME.fullmatch(name) is None or not words_of(name):
         raise ConfigurationError(
-            f'redaction.key_names: "{name}" is not a name; allowed are ASCII letters and digits with single _ - . or blank between'
+            f'redaction.key_names: "{name}" is not a name; '
+            "allowed are ASCII letters and digits, separated by single _ - . or blanks"
         )
     return name

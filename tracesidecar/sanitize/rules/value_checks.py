@@ -1,6 +1,4 @@
-"""The value gate: whether what stands under a sensitive key is a secret, or a placeholder, code,
-prose or a count.
-"""
+"""Is the value under a sensitive key a secret, or a placeholder, code, prose or a count?"""
 
 from __future__ import annotations
 
@@ -9,17 +7,24 @@ from math import log2
 
 from tracesidecar.sanitize import patterns
 
-_CODE_WORDS = "await new this self async function lambda return typeof yield not if else for in is and or as from import def class const let var self. cls"
+_CODE_WORDS = (
+    "await new this self async function lambda return typeof yield not if else for in is and or as "
+    "from import def class const let var self. cls"
+)
 CODE_WORDS = frozenset(_CODE_WORDS.split())
 
-_SCREEN_WORDS = "password,passwort,kennwort,mot de passe,contraseña,senha,wachtwoord,пароль,密码,密碼,パスワード,비밀번호,token,api key,secret"
-_LABELS = frozenset(_SCREEN_WORDS.split(","))
-"""What a field for a credential is called on a screen."""
+_LABEL_WORDS = (
+    "password,passwort,kennwort,mot de passe,contraseña,senha,wachtwoord,пароль,"
+    "密码,密碼,パスワード,비밀번호,token,api key,secret"
+)
+_LABELS = frozenset(_LABEL_WORDS.split(","))
+"""Labels of a credential's input field on a screen."""
 
 
 class KeyClass(Enum):
-    """How much a key says about its value: STRONG cuts anything but a placeholder, WEAK what looks
-    like a token, MAYBE one long mixed token.
+    """How strongly a key names a credential, which decides what values under it are redacted.
+
+    STRONG: anything but a placeholder. WEAK: what looks like a token. MAYBE: one long mixed token.
     """
 
     STRONG = "strong"
@@ -31,7 +36,7 @@ _LOG2 = [0.0, *(log2(k) for k in range(1, 512))]
 
 
 def entropy(text: str) -> float:
-    """Shannon bits a character."""
+    """Return the Shannon entropy in bits per character."""
     size = len(text)
     if not size:
         return 0.0
@@ -42,8 +47,9 @@ def entropy(text: str) -> float:
 
 
 def is_identifier_chain(text: str) -> bool:
-    """True for `settings.api_key`, `Token::new()`; no part of it may look like a token (`pat.<22
-    mixed characters>.<24 more>`).
+    """True for names in code such as `settings.api_key` or `Token::new()`.
+
+    No part of it may look like a token, as in `pat.<22 mixed characters>.<24 more>`.
     """
     if patterns.IDENTIFIER_CHAIN.fullmatch(text) is None:
         return False
@@ -54,7 +60,7 @@ def is_identifier_chain(text: str) -> bool:
 
 
 def is_mixed(text: str) -> bool:
-    """True for letters with digits or signs, which no word and no name in code is made of."""
+    """True for letters mixed with digits or signs in a way that words and names in code are not."""
     if (
         len(text) < 6
         or patterns.BLANK.search(text) is not None
@@ -70,8 +76,10 @@ def is_placeholder(text: str) -> bool:
 
 
 def is_secret(value: str, key_class: KeyClass, *, quoted: bool = True, operator: str = "=") -> bool:
-    """Judge a value; `quoted` says that it is a whole string (a JSON value or between quotes in
-    text).
+    """Judge a value under a key of this class.
+
+    `quoted` means that it is a whole string: a JSON value, or text between quotes. `operator` is
+    what stands between the key and a value that is not quoted.
     """
     text = value.strip()
     if not text or is_placeholder(text) or text.casefold() in _LABELS:
@@ -92,9 +100,8 @@ def _is_one_long_token(text: str) -> bool:
         or patterns.UUID.fullmatch(text) is not None
     ):
         return False
-    if len(patterns.NAME_PIECE.sub("", text)) * 4 < len(
-        text
-    ):  # words run together: `ApplicationSettingsForWindow2`
+    # words run together: `ApplicationSettingsForWindow2`
+    if len(patterns.NAME_PIECE.sub("", text)) * 4 < len(text):
         return False
     return (
         any(c.isdigit() for c in text) and any(c.isalpha() for c in text) and entropy(text) >= 3.0
@@ -102,7 +109,7 @@ def _is_one_long_token(text: str) -> bool:
 
 
 def _is_short_token(text: str) -> bool:
-    """Letters of both cases with digits among them, as no name has them: `xq7Rf2WbK9sLp4Zt`."""
+    """True for letters of both cases mixed with digits as in no name: `xq7Rf2WbK9sLp4Zt`."""
     if (
         len(text) < 16
         or not text.isalnum()
@@ -124,7 +131,7 @@ def _is_more_than_code(text: str, operator: str) -> bool:
         return False
     if is_identifier_chain(text) or patterns.YAML_TAG.match(text) is not None:
         return False
-    # prose, as in: the password: must be long
+    # prose, such as "the password: must be long"
     return not (operator == ":" and patterns.PLAIN_WORD.fullmatch(text) is not None)
 
 

@@ -1,0 +1,20 @@
+"""Which engine runs on this machine."""
+
+from __future__ import annotations
+
+from tracesidecar.sanitize.engine.interface import ScanEngine
+
+
+def choose_engine(cache_directory: str | None) -> ScanEngine:
+    """Return Hyperscan if its wheel can be imported, otherwise RE2, which finds the same but is
+    slower.
+
+    Compiled Hyperscan databases are kept in `cache_directory`; None keeps none.
+    """
+    try:
+        from tracesidecar.sanitize.engine.hyperscan_engine import HyperscanEngine
+    except ImportError:
+        from tracesidecar.sanitize.engine.re2_engine import Re2Engine
+
+        return Re2Engine()
+    return HyperscanEngine(cache_directory)
