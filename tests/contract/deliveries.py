@@ -17,10 +17,10 @@ PATIENCE = 200
 
 @dataclass
 class World:
-    """Hears of each retry; after some of them it mends what is broken."""
+    """Hears of each retry; after some of them it repairs what is broken."""
 
-    mend: Callable[[], object] = lambda: None
-    mended_after: int = 2
+    repair: Callable[[], object] = lambda: None
+    repaired_after: int = 2
     errors: list[RetryLater] = field(default_factory=list)
 
     def attempted(self, seconds: float, outcome: str) -> None:
@@ -28,9 +28,9 @@ class World:
 
     def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.errors.append(error)
-        if len(self.errors) == self.mended_after:
-            self.mend()
-        assert len(self.errors) < self.mended_after + PATIENCE, error
+        if len(self.errors) == self.repaired_after:
+            self.repair()
+        assert len(self.errors) < self.repaired_after + PATIENCE, error
 
     def circuit(self, *, is_open: bool) -> None:
         """The circuit is not what these tests ask for."""

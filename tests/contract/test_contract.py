@@ -73,7 +73,7 @@ async def test_the_same_batch_twice_is_stored_once_if_the_destination_detects_re
 async def test_a_server_that_is_down_at_start_is_waited_for(network_place: NetworkPlace) -> None:
     lines = lines_of(100)
     network_place.stop_server()
-    world = World(mend=network_place.start_server)
+    world = World(repair=network_place.start_server)
     sink = network_place.sink(**IMPATIENT)
     await delivery(sink, world).connect()
     assert await delivery(sink, world).send(batch_for(network_place.type, lines)) == ()
@@ -84,7 +84,7 @@ async def test_a_server_that_is_down_at_start_is_waited_for(network_place: Netwo
 
 async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: NetworkPlace) -> None:
     lines = lines_of(300)
-    world = World(mend=network_place.start_server)
+    world = World(repair=network_place.start_server)
     async with impatient(network_place) as sink:
         await delivery(sink).send(batch_for(network_place.type, lines[:100], batch_id="b1"))
         network_place.stop_server()
@@ -98,7 +98,7 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: Ne
 
 async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: NetworkPlace) -> None:
     lines = lines_of(10)
-    world = World(mend=network_place.start_server, mended_after=300)
+    world = World(repair=network_place.start_server, repaired_after=300)
     async with impatient(network_place) as sink:
         network_place.stop_server()
         await delivery(sink, world, longest_pause_seconds=0.0).send(
@@ -175,7 +175,7 @@ async def test_wrong_credentials_hold_the_sink_until_they_are_fixed_on_disk(
     lines, wrong = lines_of(100), "wrong-secret-9876543210"
     network_place.credentials.write_text(network_place.credentials_with(wrong))
     world = World(
-        mend=lambda: network_place.credentials.write_text(network_place.credentials_with(SECRET))
+        repair=lambda: network_place.credentials.write_text(network_place.credentials_with(SECRET))
     )
     sink = network_place.sink(**IMPATIENT)
     await delivery(sink, world).connect()
@@ -194,7 +194,7 @@ async def test_credentials_that_are_rotated_while_running_are_read_again(
 ) -> None:
     lines, later = lines_of(200), "later-secret-5555555555"
     world = World(
-        mend=lambda: network_place.credentials.write_text(network_place.credentials_with(later))
+        repair=lambda: network_place.credentials.write_text(network_place.credentials_with(later))
     )
     async with impatient(network_place) as sink:
         await delivery(sink).send(batch_for(network_place.type, lines[:100], batch_id="b1"))

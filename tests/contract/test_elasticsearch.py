@@ -191,7 +191,7 @@ async def test_what_was_refused_before_a_retry_is_told_after_it(
     search.call("PUT", f"/{blocked}")
     search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": True})
     world = World(
-        mend=lambda: search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": False})
+        repair=lambda: search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": False})
     )
     async with elasticsearch.build(elasticsearch_place.options(format="ecs")) as sink:
         refused = await delivery(sink, world).send(batch)
@@ -227,7 +227,7 @@ async def test_an_index_that_cannot_be_made_condemns_no_document(
 
     lines = lines_of(10)
     elasticsearch_place.search.call("PUT", "/tracesidecar-raw-1999-01-01")
-    world = World(mend=lambda: put(None))
+    world = World(repair=lambda: put(None))
     put(value)
     try:
         async with elasticsearch_place.sink() as sink:
@@ -447,7 +447,7 @@ async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
         tmp_path / "gate", search_server.port, certificate=server, client_ca=tmp_path / "ca.pem"
     )
     gate.server.start()
-    world = World(mend=lambda: written(ca.issue_cert("client.example"), client))
+    world = World(repair=lambda: written(ca.issue_cert("client.example"), client))
     sink = over_tls(gate, ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
     try:
         await delivery(sink, world).connect()
@@ -514,7 +514,7 @@ async def test_a_node_that_is_started_again_has_what_it_said_it_has(
     async with elasticsearch_place.sink() as sink:
         await sink.send(batch_for("elasticsearch", lines[:100], batch_id="b1"))
         search.server.stop()
-        world = World(mend=search.start)
+        world = World(repair=search.start)
         await delivery(sink, world).send(batch_for("elasticsearch", lines[100:], batch_id="b2"))
     assert len(world.errors) >= 2
     assert elasticsearch_place.lines() == lines

@@ -279,7 +279,7 @@ async def test_a_token_that_could_not_be_renewed_is_not_used_again(
         client_id="client id",
         client_secret=Secret("client/secret"),
     )
-    world = World(mend=lambda: receiver.order(token_seconds=5))
+    world = World(repair=lambda: receiver.order(token_seconds=5))
     async with http.build(options_for(receiver.url, auth=auth)) as sink:
         receiver.order(token_status=503)
         await delivery(sink, world).send(batch_of(lines_of(1)))

@@ -199,7 +199,7 @@ async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
     right = client_certificate.read_bytes()
     stranger = trustme.CA().issue_cert("client.example").private_key_and_cert_chain_pem.bytes()
     client_certificate.write_bytes(stranger)
-    world = World(mend=lambda: client_certificate.write_bytes(right))
+    world = World(repair=lambda: client_certificate.write_bytes(right))
     broker = kafka_place.broker
     sink = over_tls(
         broker,
@@ -284,7 +284,7 @@ async def test_a_broker_that_is_started_again_has_what_it_said_it_has(
     async with kafka_place.sink() as sink:
         await sink.send(batch_of(lines[:100], "b1"))
         broker.server.stop()
-        world = World(mend=broker.start)
+        world = World(repair=broker.start)
         await delivery(sink, world).send(batch_of(lines[100:], "b2"))
     assert len(world.errors) >= 2
     assert kafka_place.lines() == lines

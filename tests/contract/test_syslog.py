@@ -20,7 +20,7 @@ from tests.contract.test_contract import (
     test_a_server_that_is_down_at_start_is_waited_for,
     test_credentials_that_are_rotated_while_running_are_read_again,
     test_hundreds_of_failures_in_a_row_exhaust_nothing,
-    test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk,
+    test_wrong_credentials_hold_the_sink_until_they_are_fixed_on_disk,
 )
 from tests.servers.rsyslog import Input, LogServer, ServerTls
 from tests.servers.toxiproxy import Toxiproxy
@@ -37,7 +37,7 @@ __all__ = [
     "test_a_server_that_is_down_at_start_is_waited_for",
     "test_credentials_that_are_rotated_while_running_are_read_again",
     "test_hundreds_of_failures_in_a_row_exhaust_nothing",
-    "test_wrong_credentials_hold_the_sink_until_they_are_mended_on_disk",
+    "test_wrong_credentials_hold_the_sink_until_they_are_fixed_on_disk",
 ]
 
 PEER = "client.example"
@@ -211,7 +211,7 @@ async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_
     server = running("udp")
     server.stop()
     sink = sink_of(options_for("udp", server.port))
-    world = World(mend=server.start, mended_after=1)
+    world = World(repair=server.start, repaired_after=1)
     async with sink:
         await sink.send(batch_for("syslog", lines_of(1)))
         # Linux's usual receive buffer holds 166 of these while the server waits for a processor.
