@@ -8,7 +8,7 @@ TESTING := $(VENV)/.testing-installed
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test test-all check bench servers clean
+.PHONY: run test test-all check bench figures servers clean
 .DEFAULT_GOAL := run
 
 run: $(RUNTIME)
@@ -29,6 +29,9 @@ check: $(TESTING)
 
 bench: $(TESTING)
 	$(PY) -m bench.run $(ARGS)
+
+figures: $(TESTING)
+	@$(PY) -m bench.figures $(ARGS)
 
 servers: $(TESTING)
 	$(PY) tests/servers/provision.py

@@ -34,7 +34,7 @@ METRICS = {
     "memory_used_bytes": set(),
     "build_info": {"version"},
 }
-TARGETS = {"run", "test", "test-all", "check", "bench", "servers", "clean"}
+TARGETS = {"run", "test", "test-all", "check", "bench", "figures", "servers", "clean"}
 HEAVY = {
     "boto3",
     "botocore",
