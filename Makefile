@@ -7,6 +7,8 @@ RUNTIME := $(VENV)/.runtime-installed
 TESTING := $(VENV)/.testing-installed
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 ARGS ?=
+STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py names.py dead_code.py) \
+  tests/docs/test_promises.py tests/docs/test_architecture.py
 
 .PHONY: run test test-all check bench figures servers clean
 .DEFAULT_GOAL := run
@@ -25,7 +27,9 @@ check: $(TESTING)
 	$(PY) -m ruff check --no-cache .
 	$(PY) -m ruff format --check --no-cache .
 	$(PY) -m mypy
-	$(PY) -m pytest --quiet --no-header -p no:cacheprovider tests/hygiene/test_layering.py
+	$(PY) -m codespell_lib .
+	$(PY) -m vulture
+	$(PY) -m pytest --quiet --no-header -p no:cacheprovider $(STRUCTURE)
 
 bench: $(TESTING)
 	$(PY) -m bench.run $(ARGS)

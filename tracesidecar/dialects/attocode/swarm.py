@@ -50,7 +50,6 @@ class Line(msgspec.Struct):
     event_type: object = None
     entry_type: object = None
     action: object = None
-    task_id: object = None
     agent_id: object = None
     data: object = None
     message: object = None

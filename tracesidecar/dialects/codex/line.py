@@ -64,7 +64,6 @@ class RolloutPayload(msgspec.Struct):
     usage: object = None
     response_id: object = None
     new_thread_id: object = None
-    new_agent_nickname: object = None
     prompt: object = None
 
 

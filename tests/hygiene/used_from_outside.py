@@ -1,0 +1,61 @@
+"""Names that vulture would take for dead code, with who uses them. Vulture reads this list.
+
+What is here for no reason is dead code: remove it. `test_dead_code.py` holds that each name exists.
+"""
+
+from __future__ import annotations
+
+
+class _Used:
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(name)
+
+
+used = _Used()
+
+# http.server and socketserver call these, or read them.
+used.address_family
+used.address_string
+used.daemon_threads
+used.do_GET
+used.log_message
+used.protocol_version
+used.server_bind
+used.server_name
+used.server_port
+
+# watchdog calls it for each event.
+used.dispatch
+
+# RE2 and psycopg read these options.
+used.dot_nl
+used.itersize
+used.log_errors
+used.max_mem
+
+# requests passes it to an adapter's `send`.
+used.cert
+
+# Enum reads the value of a member that was made in `__new__`.
+used._value_
+
+# Fields of rows and requests: written by msgspec under their own names.
+used.circuit_breaker_events
+used.ddsource
+used.ddtags
+used.final_status
+used.source_line
+used.tool_call_count
+used.total_tokens
+used.workspace_id
+
+# Keys of rules.toml: the tests of the rules read them.
+used.confidence
+used.negatives
+
+# Protocols of a function: called without a name.
+used.__call__
+
+# The tables in docs/formats.md are made with these: tests/encode/test_formats_page.py.
+used.class_table
+used.mapping_table
