@@ -17,7 +17,7 @@ from tracesidecar.sinks.kafka.errors import REJECTIONS
 from tracesidecar.sinks.kafka.options import OVERHEAD_BYTES, Options
 from tracesidecar.sinks.kafka.transaction_marker import TransactionMarker
 from tracesidecar.sinks.sink import Promise, SinkType
-from tracesidecar.sinks.transport import WorkerThread
+from tracesidecar.sinks.transport import ClientThread
 
 if TYPE_CHECKING:
     from tracesidecar.sinks.kafka.client import KafkaClient
@@ -57,11 +57,11 @@ class KafkaSink:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._is_abandoned = threading.Event()
-        self._thread: WorkerThread | None = None
+        self._thread: ClientThread | None = None
         self._deliveries = _Deliveries(options, self._is_abandoned)
 
     async def __aenter__(self) -> Self:
-        self._thread = WorkerThread("kafka")
+        self._thread = ClientThread("kafka")
         try:
             await self._run(self._deliveries.connect)
         except BaseException:

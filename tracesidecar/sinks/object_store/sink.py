@@ -16,7 +16,7 @@ from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.object_store.client import PROBE, StoreClient
 from tracesidecar.sinks.object_store.errors import NameTaken, StoreError
 from tracesidecar.sinks.object_store.options import ObjectStoreOptions
-from tracesidecar.sinks.transport import WorkerThread, warn_if_unverified
+from tracesidecar.sinks.transport import ClientThread, warn_if_unverified
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +37,11 @@ class ObjectStoreSink:
         self._options = options
         self._prefix = options.key_prefix
         self._where = where
-        self._worker: WorkerThread | None = None
+        self._worker: ClientThread | None = None
 
     async def __aenter__(self) -> Self:
         warn_if_unverified(self._options.tls, self._where)
-        self._worker = WorkerThread(self._options.type)
+        self._worker = ClientThread(self._options.type)
         try:
             await self._in_thread(lambda: self._client.prove_access(self._prefix + PROBE.name))
         except BaseException:

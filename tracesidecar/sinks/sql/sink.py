@@ -12,7 +12,7 @@ from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 from tracesidecar.sinks.sql.engine import SqlDatabase
 from tracesidecar.sinks.sql.options import Address, Options
-from tracesidecar.sinks.transport import WorkerThread, warn_if_unverified
+from tracesidecar.sinks.transport import ClientThread, warn_if_unverified
 
 __all__ = ["SINK_TYPE", "Options", "build"]
 
@@ -37,11 +37,11 @@ class SqlSink:
         self._options = options
         self._address = Address.of(options.url)
         self._database = _database(options, self._address)
-        self._worker: WorkerThread | None = None
+        self._worker: ClientThread | None = None
 
     async def __aenter__(self) -> Self:
         warn_if_unverified(self._options.tls, str(self._address))
-        self._worker = self._worker or WorkerThread("sql")
+        self._worker = self._worker or ClientThread("sql")
         await self._run(self._database.open)
         return self
 

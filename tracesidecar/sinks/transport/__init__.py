@@ -27,7 +27,7 @@ from tracesidecar.sinks.transport.syslog_message import (
     SyslogMessageOptions,
 )
 from tracesidecar.sinks.transport.tcp import Connection, Dialer, closed_by_server, open_socket
-from tracesidecar.sinks.transport.thread import WorkerThread
+from tracesidecar.sinks.transport.thread import ClientThread
 from tracesidecar.sinks.transport.tls import (
     TlsOptions,
     certificate_files,
@@ -40,6 +40,7 @@ __all__ = [
     "CREDENTIALS_REJECTED",
     "DEFAULT_MESSAGE_LIMIT",
     "Bearer",
+    "ClientThread",
     "Connection",
     "Dialer",
     "Header",
@@ -51,7 +52,6 @@ __all__ = [
     "SyslogFormatter",
     "SyslogMessageOptions",
     "TlsOptions",
-    "WorkerThread",
     "certificate_files",
     "closed_by_server",
     "idempotency_key",

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class WorkerThread:
+class ClientThread:
     """Runs blocking calls in order. If a caller is cancelled, its call still runs to its end, and
     the next call waits for it.
 
