@@ -1,4 +1,4 @@
-"""Batches for the contract tests, made by hand: no part of the pipeline is needed to try a sink."""
+"""Batches for the contract tests, made by hand: a sink is tested without the pipeline."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def batch_for(
 
 
 def as_event(record: Record, batch_id: str, place: int) -> Record:
-    """Make the record an event that has it as raw line, and the batch as its file."""
+    """Return an event with this record as its raw line, and the batch as its file."""
     event = Event(
         event_id=record.id,
         event_time=record.time,
@@ -149,7 +149,7 @@ def as_event(record: Record, batch_id: str, place: int) -> Record:
 
 
 def as_otlp(record: Record) -> Record:
-    """Make the record one of format `otlp`, whose text it then is."""
+    """Return a record of format `otlp` with this record as its text."""
     event = Event(
         event_id=record.id, event_time=record.time, event_kind="state", text=record.body.decode()
     )

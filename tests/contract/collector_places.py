@@ -1,6 +1,7 @@
-"""The places of Splunk, Loki and OTLP: the OpenTelemetry Collector behind a fault proxy.
+"""The destinations of the Splunk, Loki and OTLP sinks: the OpenTelemetry Collector behind a fault
+proxy.
 
-Repeats are told by the event's id.
+Repeats are known by the event's id.
 """
 
 from __future__ import annotations

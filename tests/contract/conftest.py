@@ -1,4 +1,4 @@
-"""The destinations under the contract: a new sink joins by one fixture, named in `PLACES` or
+"""The destinations of the contract tests: a new sink adds one fixture, and names it in `PLACES` or
 `NETWORK_PLACES`.
 """
 

@@ -1,5 +1,5 @@
-"""The place of Datadog: a loopback server after its public documentation, because there is no real
-one to be had.
+"""The destination of the Datadog sink: a local server built from the public documentation, because
+no real one is available.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tracesidecar.sinks.sink import Sink
 
 @dataclass
 class DatadogPlace:
-    """Repeats are told by the event's id."""
+    """Repeats are known by the event's id."""
 
     receiver: ReceivingServer
     way: FaultyWay
@@ -49,7 +49,7 @@ class DatadogPlace:
         return list({log["event_id"]: log["message"].encode() for log in logs}.values())
 
     def submissions(self) -> list[Request]:
-        """The requests that were taken and hold logs."""
+        """The accepted requests that hold logs."""
         return [
             request
             for request in self.receiver.requests()

@@ -1,5 +1,5 @@
-"""Delivery as the daemon does it, with pauses short enough for a test, and a hook for what the
-world does meanwhile.
+"""Delivery as the daemon does it, with pauses short enough for a test, and a hook for what happens
+meanwhile.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ PATIENCE = 200
 
 @dataclass
 class World:
-    """Hears of each retry; after some of them it repairs what is broken."""
+    """Counts the retries, and repairs the destination after some of them."""
 
     repair: Callable[[], object] = lambda: None
     repaired_after: int = 2
     errors: list[RetryLater] = field(default_factory=list)
 
     def attempted(self, seconds: float, outcome: str) -> None:
-        """The outcome is not what these tests ask for."""
+        """Ignore the outcome, which these tests do not check."""
 
     def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.errors.append(error)
@@ -33,7 +33,7 @@ class World:
         assert len(self.errors) < self.repaired_after + PATIENCE, error
 
     def circuit(self, *, is_open: bool) -> None:
-        """The circuit is not what these tests ask for."""
+        """Ignore the circuit, which these tests do not check."""
 
 
 def delivery(

@@ -1,4 +1,4 @@
-"""The Elasticsearch sink's destination: OpenSearch behind a gate that asks for an API key."""
+"""The Elasticsearch sink's destination: OpenSearch behind a gate that requires an API key."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tracesidecar.sinks.transport.http_auth import Bearer
 
 @dataclass
 class SearchPlace:
-    """Lines as they stand: each is the `event.original` of a document.
+    """Raw lines: each is the `event.original` of a document.
 
-    What goes and comes back is the gate; the node goes on.
+    Stopping and starting the server means the gate; the node keeps running.
     """
 
     search: SearchServer

@@ -33,7 +33,7 @@ def event_of(message: Message) -> str | bytes | None:
 
 @dataclass
 class TopicPlace:
-    """What goes and comes back is the way to the broker.
+    """Stopping and starting the server means the proxy in front of the broker.
 
     A message that is there twice counts once: it has the same event id.
     """
@@ -67,7 +67,7 @@ class TopicPlace:
         return list(found.values())
 
     def writes(self) -> int:
-        """How often the record is there that is there most often."""
+        """Return how often the record with the most repeats is there."""
         return max(
             Counter(event_of(message) for message in self.broker.messages(self.topic)).values(),
             default=0,
@@ -78,7 +78,7 @@ class TopicPlace:
 
     def accept_only(self, secret: str) -> None:
         self.broker.set_password(secret)
-        with self.way.down():  # who is in may stay in: only a new connection is asked
+        with self.way.down():  # Kafka checks credentials only when a connection is opened
             pass
 
     def start_server(self) -> None:

@@ -1,6 +1,4 @@
-"""A daemon that is killed while it sends to one destination, as the contract asks for it; what must
-have arrived is the oracle's to say.
-"""
+"""A daemon that is killed while it sends to one destination."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ POINTS = ("sending", "sent", "committing", "sending", "")
 
 
 def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
-    """Write traces, kill the daemon that ships them so often, let it drain; `sink` is its block of
-    configuration without the batch.
+    """Write traces, kill the daemon that ships them several times, and let it drain.
+
+    `sink` is its block of configuration without `batch`.
     """
     lines = mixed(_told_apart(valid_lines(LINES_PER_KILL * kills, kills)), refused_lines(4), kills)
     moments = [POINTS[number % len(POINTS)] for number in range(kills)]

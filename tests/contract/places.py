@@ -24,18 +24,19 @@ from tracesidecar.sinks.transport import http_auth
 
 
 class Place(Protocol):
-    """What the contract needs to know of every destination."""
+    """What the contract tests need to know about every destination."""
 
     type: str
     compression: Compression
 
     def sink(self) -> Sink:
-        """Make a fresh sink for it."""
+        """Make a new sink for it."""
         ...
 
     def lines(self) -> list[bytes]:
-        """Read back every record that it has taken, by the destination's own means; a repeat that
-        it can tell counts once.
+        """Read back every record that it has stored, by the destination's own means.
+
+        A repeat that it can detect counts once.
         """
         ...
 
@@ -47,19 +48,19 @@ class NetworkPlace(Place, Protocol):
     credentials: Path
 
     def options(self, **changes: object) -> SinkOptions:
-        """Make the options of a sink for it, with these in place of the usual ones."""
+        """Make the options of a sink for it; `given` replaces the usual ones."""
         ...
 
     def sink(self, **changes: object) -> Sink:
-        """Make a fresh sink with these options in place of the usual ones."""
+        """Make a new sink; these options replace the usual ones."""
         ...
 
     def credentials_with(self, secret: str) -> str:
-        """What `credentials` has to hold for a secret."""
+        """Return what the file `credentials` must hold for a secret."""
         ...
 
     def accept_only(self, secret: str) -> None:
-        """Have the server take this secret and no other from now on; at first it takes `SECRET`."""
+        """Have the server accept only this secret from now on; at first it accepts `SECRET`."""
         ...
 
     def start_server(self) -> None:
@@ -67,22 +68,22 @@ class NetworkPlace(Place, Protocol):
         ...
 
     def stop_server(self) -> None:
-        """Stop the server; what it has stays."""
+        """Stop the server; it keeps what it has stored."""
         ...
 
     def writes(self) -> int:
-        """Count the objects or requests that it has kept."""
+        """Return how many objects or requests it has stored."""
         ...
 
 
 def promise(place: Place) -> Promise:
-    """What the registry says of the sink's type."""
+    """Return the promise of the sink's type."""
     return sink_type(place.type).promise
 
 
 @dataclass
 class Folder:
-    """The directory sink's."""
+    """The destination of the directory sink."""
 
     path: Path
     type: str = "directory"
@@ -104,7 +105,7 @@ class Folder:
 
 @dataclass
 class OutputFile:
-    """The stdout sink's: a file where the descriptor points to."""
+    """The destination of the stdout sink: a file behind the descriptor."""
 
     path: Path
     type: str = "stdout"
@@ -125,7 +126,7 @@ class OutputFile:
 
 @dataclass
 class Endpoint:
-    """The HTTP sink's."""
+    """The destination of the HTTP sink."""
 
     receiver: ReceivingServer
     way: FaultyWay
@@ -170,7 +171,7 @@ class Endpoint:
 
 @dataclass
 class BucketPlace:
-    """The S3 sink's."""
+    """The destination of the S3 sink."""
 
     store: ObjectStore
     way: FaultyWay

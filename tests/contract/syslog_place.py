@@ -1,5 +1,5 @@
-"""The syslog and RELP sinks' places: rsyslog that wants a client certificate, behind the fault
-proxy.
+"""The destinations of the syslog and RELP sinks: rsyslog, which requires a client certificate,
+behind a fault proxy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LARGEST = Size(1 << 20)
 
 
 class Authority:
-    """A CA of one test, with a server's certificate and as many clients' as wanted.
+    """A CA for one test, with a server's certificate and any number of clients'.
 
     A client's secret is the name in its certificate.
     """
@@ -49,7 +49,7 @@ class Authority:
 
 @dataclass
 class LogPlace:
-    """A syslog or RELP sink's."""
+    """The destination of a syslog or RELP sink."""
 
     type: str
     server: LogServer
@@ -80,7 +80,9 @@ class LogPlace:
         return self.server.records()
 
     def writes(self) -> int:
-        """How often it has the record that it has most often: so often the batch came."""
+        """Return how often the record with the most repeats has arrived: that often the batch was
+        sent.
+        """
         return max(Counter(one.event_id for one in self.server.understood()).values(), default=0)
 
     def credentials_with(self, secret: str) -> str:

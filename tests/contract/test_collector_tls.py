@@ -1,5 +1,5 @@
-"""Who is believed over TLS by Splunk, Loki and OTLP sinks, and that a client certificate may change
-on disk, against the collector itself.
+"""Which certificates the Splunk, Loki and OTLP sinks accept from a real collector, and that a
+client certificate may change on disk.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def running(
         ("expired", "certificate has expired"),
     ],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
+async def test_an_invalid_certificate_is_rejected_with_the_reason(
     case: str, said: str, ca: trustme.CA, tmp_path: Path
 ) -> None:
     yesterday = datetime.now(UTC) - timedelta(1)

@@ -1,4 +1,4 @@
-"""What every sink promises, each against its real server, as far as the promise of its class goes."""
+"""What every sink promises, tested against real servers, as far as the promise of its type goes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "real-agent-lines.js
 
 @asynccontextmanager
 async def impatient(place: NetworkPlace) -> AsyncIterator[Sink]:
-    """Open a sink that gives up a silent server after seconds; try as often as it takes."""
+    """Open a sink that abandons a silent server after seconds; try until it succeeds."""
     sink = place.sink(**IMPATIENT)
     await delivery(sink).connect()
     try:
@@ -82,7 +82,7 @@ async def test_a_server_that_is_down_at_start_is_waited_for(network_place: Netwo
     assert network_place.lines() == lines
 
 
-async def test_a_server_that_goes_and_comes_back_costs_nothing(network_place: NetworkPlace) -> None:
+async def test_a_server_that_restarts_costs_nothing(network_place: NetworkPlace) -> None:
     lines = lines_of(300)
     world = World(repair=network_place.start_server)
     async with impatient(network_place) as sink:
@@ -131,7 +131,7 @@ async def test_a_connection_that_is_lost_costs_at_most_a_repeat(
     assert network_place.lines() == lines
 
 
-async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_again_with_the_same_id(
+async def test_a_silent_server_is_abandoned_after_the_timeout_and_tried_again_with_the_same_id(
     network_place: NetworkPlace,
 ) -> None:
     lines = lines_of(100)
@@ -145,7 +145,7 @@ async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_a
             await sink.send(batch)
         assert 1.0 <= time.monotonic() - started < 60.0
         if network_place.type in {"kafka", "sql"}:
-            # These talk before they send: without answers they may never come to the records.
+            # These exchange messages before they send records: without responses they never get there.
             assert network_place.writes() in (0, 1)
         else:
             eventually(lambda: network_place.writes() == 1)
@@ -153,7 +153,7 @@ async def test_a_server_that_never_answers_is_left_after_the_timeout_and_asked_a
     assert network_place.lines() == lines
 
 
-async def test_a_server_that_answers_one_byte_at_a_time_is_left_after_the_timeout(
+async def test_a_server_that_answers_one_byte_at_a_time_is_abandoned_after_the_timeout(
     network_place: NetworkPlace,
 ) -> None:
     batch = batch_for(network_place.type, lines_of(100))

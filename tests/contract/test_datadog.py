@@ -1,5 +1,5 @@
-"""What the Datadog sink promises beyond the contract: logs as the intake has them, within its
-limits, none that it would silently drop.
+"""What the Datadog sink promises beyond the contract: logs as the intake expects them, within its
+limits, and none that it would drop silently.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def intake(receiver: ReceivingServer) -> ReceivingServer:
     return receiver
 
 
-async def test_a_log_says_where_it_is_from_and_holds_the_record(intake: ReceivingServer) -> None:
+async def test_a_log_names_its_origin_and_holds_the_record(intake: ReceivingServer) -> None:
     now = datetime.now(UTC).replace(microsecond=123456)
     record = records_of([b'{"text":"a"}'], "b1")[0]._replace(
         time=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), severity="medium"
@@ -100,7 +100,7 @@ async def test_requests_stay_within_1000_logs_and_5_mb(intake: ReceivingServer) 
     assert max(len(json.dumps(log)) for log in logs[-1]) <= 1_000_000
 
 
-async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
+async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
     intake: ReceivingServer,
 ) -> None:
     lines = lines_of(5000)
@@ -119,7 +119,7 @@ async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
     assert sorted(kept) == sorted(lines[:3210] + lines[3211:])
 
 
-async def test_records_that_are_too_large_together_are_sent_apart(
+async def test_records_that_are_too_large_together_are_sent_separately(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(answers=[{"status": 202}, {"status": 413}])
@@ -129,7 +129,7 @@ async def test_records_that_are_too_large_together_are_sent_apart(
 
 
 @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
-async def test_what_a_person_or_time_can_mend_is_for_later(
+async def test_what_a_person_or_time_can_fix_is_retried(
     receiver: ReceivingServer, status: int
 ) -> None:
     receiver.order(
@@ -145,7 +145,7 @@ async def test_what_a_person_or_time_can_mend_is_for_later(
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_wrong_key_is_told_at_the_start_and_not_quoted(intake: ReceivingServer) -> None:
+async def test_a_wrong_key_is_reported_at_the_start_and_not_quoted(intake: ReceivingServer) -> None:
     with pytest.raises(RetryLater, match="api_key") as caught:
         await datadog.build(options_for(intake.port, api_key=Secret("hunter2"))).__aenter__()
     assert "hunter2" not in str(caught.value)
@@ -159,7 +159,7 @@ async def test_a_wrong_key_is_told_at_the_start_and_not_quoted(intake: Receiving
         ({"auth": Bearer(token=Secret("a"))}, "auth is not for Datadog"),
     ],
 )
-def test_the_key_is_given_exactly_once(given: dict[str, object], said: str) -> None:
+def test_the_key_must_be_given_exactly_once(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         options_for(443, **given)
 

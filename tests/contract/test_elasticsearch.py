@@ -43,7 +43,7 @@ def batch_of(bodies: list[bytes], **changes: object) -> Batch:
 
 
 def on_days(batch: Batch, days: list[str]) -> Batch:
-    """Give the records the days in turn."""
+    """Return the records with these days, in turn."""
     records = tuple(
         record._replace(time=f"{days[number % len(days)]}T14:13:20.000000Z")
         for number, record in enumerate(batch.records)
@@ -52,12 +52,12 @@ def on_days(batch: Batch, days: list[str]) -> Batch:
 
 
 def items(said: dict[str, object]) -> str:
-    """Write the answer that says the same of three documents."""
+    """Return a response with the same item for three documents."""
     return json.dumps({"items": [{"create": said}] * 3})
 
 
 def events_in(form: str) -> Batch:
-    """Encode the invented events."""
+    """Return the invented events, encoded."""
     encode = encoder_for(form, "full")
     records = tuple(
         Record(
@@ -77,7 +77,7 @@ def events_in(form: str) -> Batch:
 
 
 @pytest.mark.parametrize("form", ["ecs", "event", "ocsf"])
-async def test_events_of_each_format_fit_the_templates_and_go_to_the_index_of_their_day(
+async def test_events_of_each_format_match_the_templates_and_go_to_the_index_of_their_day(
     elasticsearch_place: SearchPlace, form: str
 ) -> None:
     batch = events_in(form)
@@ -111,7 +111,7 @@ async def test_a_data_stream_takes_each_format(elasticsearch_place: SearchPlace,
     assert streams_there == {name.replace("{dialect}", record.dialect) for record in batch.records}
 
 
-async def test_a_data_stream_forgets_ids_at_its_rollover_and_does_not_promise_more(
+async def test_a_data_stream_forgets_ids_at_its_rollover_and_promises_no_more(
     elasticsearch_place: SearchPlace,
 ) -> None:
     options = elasticsearch_place.options(data_stream="logs-tracesidecar_raw-default")
@@ -125,7 +125,7 @@ async def test_a_data_stream_forgets_ids_at_its_rollover_and_does_not_promise_mo
     assert promise_of(elasticsearch_place.options()) == "exactly once"
 
 
-async def test_one_poisoned_document_among_thousands_is_refused_alone_in_one_request(
+async def test_one_poisoned_document_among_thousands_is_rejected_alone_in_one_request(
     elasticsearch_place: SearchPlace,
 ) -> None:
     good = json.dumps({"@timestamp": f"{DAY}T00:00:00Z", "message": "hello"}).encode()
@@ -143,7 +143,7 @@ async def test_one_poisoned_document_among_thousands_is_refused_alone_in_one_req
     assert SECRET_TEXT not in str(logs)
 
 
-async def test_a_refusal_never_repeats_what_the_server_quotes(
+async def test_a_rejection_never_repeats_what_the_server_quotes(
     elasticsearch_place: SearchPlace,
 ) -> None:
     quoted = json.dumps({"@timestamp": SECRET_TEXT}).encode()
@@ -161,7 +161,7 @@ async def test_a_refusal_never_repeats_what_the_server_quotes(
     assert len(elasticsearch_place.search.documents()) == 1
 
 
-async def test_of_a_batch_only_what_could_not_be_taken_yet_is_sent_again(
+async def test_only_documents_that_were_not_stored_are_sent_again(
     elasticsearch_place: SearchPlace,
 ) -> None:
     search, gate = elasticsearch_place.search, elasticsearch_place.gate
@@ -181,7 +181,7 @@ async def test_of_a_batch_only_what_could_not_be_taken_yet_is_sent_again(
     assert second < first / 4
 
 
-async def test_what_was_refused_before_a_retry_is_told_after_it(
+async def test_documents_rejected_before_a_retry_are_reported_after_it(
     elasticsearch_place: SearchPlace,
 ) -> None:
     search = elasticsearch_place.search
@@ -217,7 +217,7 @@ async def test_what_was_refused_before_a_retry_is_told_after_it(
         ),
     ],
 )
-async def test_an_index_that_cannot_be_made_condemns_no_document(
+async def test_an_index_that_cannot_be_created_rejects_no_document(
     elasticsearch_place: SearchPlace, setting: str, value: str, said: str
 ) -> None:
     def put(setting_value: str | None) -> None:
@@ -238,7 +238,7 @@ async def test_an_index_that_cannot_be_made_condemns_no_document(
     assert elasticsearch_place.lines() == lines
 
 
-async def test_an_alias_without_a_write_index_condemns_no_document(
+async def test_an_alias_without_a_write_index_rejects_no_document(
     elasticsearch_place: SearchPlace,
 ) -> None:
     for name in ("one", "two"):
@@ -267,12 +267,10 @@ async def test_a_request_over_the_limit_of_the_server_is_halved_until_it_fits(
     assert statuses == [413, 200, 200, 200]
 
 
-async def test_a_document_over_the_limit_of_the_server_is_refused_alone(
+async def test_a_document_over_the_limit_of_the_server_is_rejected_alone(
     elasticsearch_place: SearchPlace,
 ) -> None:
-    """The registry's limit fits even when each of its bytes is escaped; the server's own is 20 MiB
-    here.
-    """
+    """The sink's limit fits even if each byte is escaped; the server's own limit is 20 MiB here."""
     escaped = b'"%s"' % (b'\\"' * ((sink_type("elasticsearch").record_limit_bytes - 2) // 2))
     lines = [escaped, b'"%s"' % (b"x" * (21 << 20)), *lines_of(3)]
     async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(60))) as sink:
@@ -315,10 +313,10 @@ async def test_requests_stay_within_the_limit_and_are_compressed_as_configured(
         ),
     ],
 )
-async def test_what_time_or_a_person_can_mend_is_for_later(
+async def test_what_a_person_or_time_can_fix_is_retried(
     elasticsearch_place: SearchPlace, answer: dict[str, object], reason: str
 ) -> None:
-    """The gate answers in the server's stead: no answer here is a judgment of documents."""
+    """The gate answers in place of the server: none of these responses rejects documents."""
     lines = lines_of(3)
     async with elasticsearch_place.sink() as sink:
         elasticsearch_place.gate.order(
@@ -332,7 +330,7 @@ async def test_what_time_or_a_person_can_mend_is_for_later(
     assert elasticsearch_place.lines() == lines
 
 
-async def test_without_a_template_nothing_is_sent_and_it_is_said_how_to_make_one(
+async def test_without_a_template_nothing_is_sent_and_the_error_says_how_to_create_one(
     elasticsearch_place: SearchPlace,
 ) -> None:
     elsewhere = elasticsearch_place.options(index="traces-{dt}")
@@ -347,7 +345,7 @@ async def test_without_a_template_nothing_is_sent_and_it_is_said_how_to_make_one
         pass
 
 
-async def test_who_may_not_look_at_templates_may_write_all_the_same(
+async def test_credentials_that_may_not_read_templates_may_still_write(
     elasticsearch_place: SearchPlace,
 ) -> None:
     answers: dict[str, list[dict[str, object]]] = {
@@ -361,10 +359,10 @@ async def test_who_may_not_look_at_templates_may_write_all_the_same(
     assert len(elasticsearch_place.lines()) == 3
 
 
-async def test_a_missing_privilege_is_told_before_the_first_document(
+async def test_a_missing_privilege_is_reported_before_the_first_document(
     elasticsearch_place: SearchPlace,
 ) -> None:
-    """OpenSearch has no such question; the gate answers it as Elasticsearch does."""
+    """OpenSearch has no such request; the gate answers it as Elasticsearch does."""
     answer: dict[str, object] = {
         "status": 200,
         "body": '{"username":"u","has_all_requested":false,"index":{"x":{"create_doc":false}}}',
@@ -376,7 +374,7 @@ async def test_a_missing_privilege_is_told_before_the_first_document(
         await elasticsearch_place.sink().__aenter__()
 
 
-async def test_basic_and_bearer_are_spoken_too(elasticsearch_place: SearchPlace) -> None:
+async def test_basic_and_bearer_credentials_work_too(elasticsearch_place: SearchPlace) -> None:
     for auth, said in (
         (Basic(username="u", password=Secret("p")), "Basic dTpw"),
         (Bearer(token=Secret("t")), "Bearer t"),
@@ -426,7 +424,7 @@ def over_tls(gate: Gate, **tls: str) -> ElasticsearchSink:
         ),
     ],
 )
-async def test_a_server_that_proves_nothing_gets_nothing(
+async def test_a_server_without_a_valid_certificate_gets_nothing(
     ca: trustme.CA, certificate: Callable[[trustme.CA], trustme.LeafCert], said: str, tmp_path: Path
 ) -> None:
     gate = Gate(tmp_path / "gate", 9, certificate=written(certificate(ca), tmp_path / "server.pem"))
@@ -438,7 +436,7 @@ async def test_a_server_that_proves_nothing_gets_nothing(
         gate.server.stop()
 
 
-async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
+async def test_a_client_certificate_is_required_and_read_again_when_it_changes(
     search_server: SearchServer, ca: trustme.CA, tmp_path: Path
 ) -> None:
     server = written(ca.issue_cert("127.0.0.1"), tmp_path / "server.pem")
@@ -462,12 +460,12 @@ async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
 @pytest.mark.parametrize(
     "name", ["Traces", "-traces", "traces*", "traces {dt}", "traces-{day}", "_traces", "a,b"]
 )
-def test_a_name_that_no_index_can_have_is_refused_at_once(name: str) -> None:
+def test_an_invalid_index_name_is_rejected_at_once(name: str) -> None:
     with pytest.raises(ValueError, match="lower-case"):
         elasticsearch.Options(name="search", type="elasticsearch", url="https://h", index=name)
 
 
-def test_documents_go_to_one_place() -> None:
+def test_index_and_data_stream_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="both given"):
         elasticsearch.Options(
             name="search", type="elasticsearch", url="https://h", index="a", data_stream="b"
@@ -507,7 +505,7 @@ def test_no_heavy_client_is_imported() -> None:
 
 
 @pytest.mark.long
-async def test_a_node_that_is_started_again_has_what_it_said_it_has(
+async def test_a_restarted_node_has_every_document_that_it_confirmed(
     elasticsearch_place: SearchPlace,
 ) -> None:
     search, lines = elasticsearch_place.search, lines_of(200)

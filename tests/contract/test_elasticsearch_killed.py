@@ -1,4 +1,6 @@
-"""Killed while it sends, the daemon has each line in OpenSearch once: a repeat has the same id."""
+"""A daemon that is killed while it sends has each line in OpenSearch once: a repeat has the same
+id.
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def options_for(url: str, **changes: object) -> http.Options:
 async def answers_to(
     receiver: ReceivingServer, *answers: dict[str, object]
 ) -> list[RetryLater | Rejected | None]:
-    """Send one batch for each answer that the server is told to give; return what the sink raised."""
+    """Send one batch for each ordered response; return what the sink raised."""
     receiver.order(answers=answers)
     raised: list[RetryLater | Rejected | None] = []
     async with http.build(options_for(receiver.url)) as sink:
@@ -49,7 +49,7 @@ async def answers_to(
                 raised.append(error)
     assert len(receiver.requests()) == len(
         answers
-    )  # a redirect was not followed, nothing was tried twice
+    )  # no redirect was followed, nothing was tried twice
     return raised
 
 
@@ -82,7 +82,7 @@ async def test_an_array_holds_the_records_as_they_stand(
     assert json.loads(request.plain) == [json.loads(line) for line in ODD_LINES]
 
 
-async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingServer) -> None:
+async def test_what_a_person_or_time_can_fix_is_retried(receiver: ReceivingServer) -> None:
     statuses = [
         401,
         403,
@@ -117,7 +117,7 @@ async def test_what_a_person_or_time_can_mend_is_for_later(receiver: ReceivingSe
         assert "hunter2" not in str(error)
 
 
-async def test_a_judgment_of_the_content_is_a_rejection(receiver: ReceivingServer) -> None:
+async def test_statuses_about_the_content_reject_it(receiver: ReceivingServer) -> None:
     errors = await answers_to(
         receiver,
         *({"status": status, "body": "line 3 holds hunter2"} for status in (400, 422, 413)),
@@ -131,7 +131,7 @@ async def test_a_judgment_of_the_content_is_a_rejection(receiver: ReceivingServe
     assert "hunter2" not in "".join(map(str, errors))
 
 
-async def test_any_2xx_is_a_yes(receiver: ReceivingServer) -> None:
+async def test_any_2xx_counts_as_delivered(receiver: ReceivingServer) -> None:
     assert (
         await answers_to(receiver, *({"status": status} for status in (200, 201, 202, 204, 299)))
         == [None] * 5
@@ -180,7 +180,7 @@ def test_retry_after_is_never_negative_never_absurd_and_never_a_crash() -> None:
     ]
 
 
-async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
+async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(5000)
@@ -196,7 +196,7 @@ async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
     )
 
 
-async def test_records_over_the_servers_limit_are_the_only_ones_refused(
+async def test_only_records_over_the_servers_limit_are_rejected(
     receiver: ReceivingServer,
 ) -> None:
     limit = 1000
@@ -237,7 +237,7 @@ async def test_each_kind_of_credentials_goes_into_its_header(
     assert receiver.requests("HEAD")[0].headers[header] == value
 
 
-async def test_an_oauth2_token_is_fetched_once_and_again_when_it_is_refused(
+async def test_an_oauth2_token_is_fetched_once_and_again_when_it_is_rejected(
     receiver: ReceivingServer,
 ) -> None:
     auth = OAuth2(
@@ -260,8 +260,8 @@ async def test_an_oauth2_token_is_fetched_once_and_again_when_it_is_refused(
     ]
 
 
-async def test_an_oauth2_token_is_renewed_before_it_ends(receiver: ReceivingServer) -> None:
-    receiver.order(token_seconds=5)  # less than what is kept in reserve: good for one request
+async def test_an_oauth2_token_is_renewed_before_it_expires(receiver: ReceivingServer) -> None:
+    receiver.order(token_seconds=5)  # less than the reserve: good for one request
     auth = OAuth2(
         token_url=f"http://127.0.0.1:{receiver.port}/_token",
         client_id="client id",
@@ -272,7 +272,7 @@ async def test_an_oauth2_token_is_renewed_before_it_ends(receiver: ReceivingServ
     assert receiver.requests()[0].headers["Authorization"] == "Bearer token-2"
 
 
-async def test_a_wrong_oauth2_client_is_for_later_and_not_named_with_its_secret(
+async def test_a_wrong_oauth2_client_is_retried_and_its_secret_not_repeated(
     receiver: ReceivingServer,
 ) -> None:
     auth = OAuth2(
@@ -294,7 +294,7 @@ async def test_a_wrong_oauth2_client_is_for_later_and_not_named_with_its_secret(
         (None, "No such file"),
     ],
 )
-async def test_a_credential_file_that_holds_none_is_for_later_and_not_quoted(
+async def test_a_file_without_a_credential_is_retried_and_not_quoted(
     tmp_path: Path, held: bytes | None, said: str
 ) -> None:
     file = tmp_path / "token"
@@ -306,7 +306,7 @@ async def test_a_credential_file_that_holds_none_is_for_later_and_not_quoted(
     assert "two" not in str(caught.value)
 
 
-async def test_a_signature_is_that_of_standard_webhooks(receiver: ReceivingServer) -> None:
+async def test_a_signature_follows_standard_webhooks(receiver: ReceivingServer) -> None:
     key = b"0123456789abcdef01234567"
     signature = Signature(secret=Secret("whsec_" + base64.b64encode(key).decode()))
     async with http.build(options_for(receiver.url, signature=signature)) as sink:
@@ -321,7 +321,7 @@ async def test_a_signature_is_that_of_standard_webhooks(receiver: ReceivingServe
     )
 
 
-async def test_seventy_percent_refusals_lose_nothing(receiver: ReceivingServer) -> None:
+async def test_seventy_percent_of_failing_requests_lose_nothing(receiver: ReceivingServer) -> None:
     lines = lines_of(300)
     statuses = [503, 429, 502, 200, 500, 503, 503, 200, 504, 429, 200]
     receiver.order(answers=[{"status": status} for status in statuses])
@@ -335,17 +335,17 @@ async def test_seventy_percent_refusals_lose_nothing(receiver: ReceivingServer) 
     assert [request.status for request in receiver.requests()] == statuses
 
 
-async def test_a_name_that_does_not_resolve_is_for_later() -> None:
+async def test_a_name_that_does_not_resolve_is_retried() -> None:
     with pytest.raises(RetryLater, match=r"dns: the name of http://nowhere\.invalid"):
         await http.build(options_for("http://nowhere.invalid/ingest")).__aenter__()
 
 
-async def test_nothing_listens_is_for_later() -> None:
+async def test_a_port_where_nothing_listens_is_retried() -> None:
     with pytest.raises(RetryLater, match="network: the connection to"):
         await http.build(options_for(f"http://127.0.0.1:{free_port()}/ingest")).__aenter__()
 
 
-async def test_the_environments_proxy_is_used_and_netrc_is_not(
+async def test_the_proxy_of_the_environment_is_used_but_not_netrc(
     receiver: ReceivingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -361,7 +361,7 @@ async def test_the_environments_proxy_is_used_and_netrc_is_not(
     assert "Authorization" not in request.headers
 
 
-async def test_verification_that_is_off_is_said_at_each_start(receiver: ReceivingServer) -> None:
+async def test_disabled_verification_is_logged_at_each_start(receiver: ReceivingServer) -> None:
     with capture_logs() as logs:
         for _ in range(2):
             async with http.build(options_for(receiver.url, tls=TlsOptions(verify=False))):
@@ -382,13 +382,13 @@ async def test_verification_that_is_off_is_said_at_each_start(receiver: Receivin
         "http://[::1",
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
+def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="url"):
         options_for(url)
 
 
 @pytest.mark.parametrize("given", [{}, {"token": Secret("a"), "token_file": "b"}])
-def test_a_credential_is_given_exactly_once(given: dict[str, Secret]) -> None:
+def test_a_credential_must_be_given_exactly_once(given: dict[str, Secret]) -> None:
     with pytest.raises(ValueError, match="exactly one"):
         Bearer(**given)
 
@@ -401,7 +401,9 @@ def test_the_destination_is_named_without_its_query() -> None:
 
 
 def test_s3_is_not_imported_by_the_others() -> None:
-    code = "import sys, tracesidecar.sinks.http.sink, tracesidecar.sinks.directory.sink, tracesidecar.sinks.stdout.sink, tracesidecar.sinks.object_store.s3.sink; print('boto3' in sys.modules)"
+    names = ("http", "directory", "stdout", "object_store.s3")
+    modules = ", ".join(f"tracesidecar.sinks.{name}.sink" for name in names)
+    code = f"import sys, {modules}; print('boto3' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,

@@ -1,5 +1,5 @@
-"""Killed while it sends a batch in many requests, the daemon repeats each request under its key,
-with the same records.
+"""A daemon that is killed while it sends a batch in many requests repeats each request under its
+key, with the same records.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How requests go through the proxy of the environment: a tunnel for https, with the proxy's own
+"""Requests through the proxy of the environment: a tunnel for https, with the proxy's own
 credentials, and TLS with the server itself.
 """
 
@@ -26,8 +26,8 @@ from tracesidecar.units import Seconds
 
 @dataclass
 class Tunnel:
-    """A proxy that opens tunnels (RFC 9110, 9.3.6) for who names himself, and keeps what it was
-    asked for.
+    """A proxy that opens tunnels (RFC 9110, 9.3.6) for clients with credentials, and records the
+    requests.
     """
 
     authorization: str
@@ -107,7 +107,7 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(
     assert all("Proxy-Authorization" not in request.headers for request in receiver.requests())
 
 
-async def test_a_proxy_that_is_away_is_named_and_not_its_credentials(
+async def test_an_unreachable_proxy_is_reported_without_its_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://me:hunter2@127.0.0.1:{free_port()}")

@@ -1,4 +1,6 @@
-"""How the HTTP sink cuts batches, names its requests, and reads answers as it is told to."""
+"""How the HTTP sink splits batches, chooses the keys of requests, and reads responses as
+configured.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def lines_body(lines: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
-async def test_a_batch_over_the_limit_of_records_is_cut_and_each_request_has_a_key_of_its_own(
+async def test_a_batch_over_the_limit_of_records_is_split_into_requests_with_own_keys(
     receiver: ReceivingServer, compression: Compression
 ) -> None:
     lines = lines_of(25)
@@ -63,7 +65,7 @@ async def test_a_batch_within_the_limits_is_one_request_under_its_own_id(
 
 
 @pytest.mark.parametrize("body", ["lines", "array"])
-async def test_no_request_is_longer_than_the_limit_and_none_could_take_another_record(
+async def test_each_request_holds_as_many_records_as_the_limit_allows(
     receiver: ReceivingServer, body: str
 ) -> None:
     lines = lines_of(100)
@@ -99,7 +101,7 @@ async def test_an_array_of_exactly_the_limit_is_one_request(receiver: ReceivingS
     )
 
 
-async def test_a_record_that_fits_in_no_request_is_refused_and_its_neighbours_arrive(
+async def test_a_record_that_fits_into_no_request_is_rejected_and_its_neighbours_arrive(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(20)
@@ -110,14 +112,14 @@ async def test_a_record_that_fits_in_no_request_is_refused_and_its_neighbours_ar
     assert sorted(receiver.kept_lines()) == sorted(lines[:7] + lines[8:])
 
 
-def test_events_are_shortened_to_what_a_request_can_hold() -> None:
+def test_events_are_truncated_to_fit_into_a_request() -> None:
     assert record_limit_of(
         options_for("http://host/", max_bytes=Size(2000), format="event")
     ) == 2000 - len(b"[]")
     assert record_limit_of(options_for("http://host/", format="event")) == 0
 
 
-async def test_a_part_of_a_batch_is_cut_under_the_places_of_its_records_in_the_batch(
+async def test_the_keys_of_a_part_have_the_positions_of_its_records_in_the_whole_batch(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(25)
@@ -128,7 +130,7 @@ async def test_a_part_of_a_batch_is_cut_under_the_places_of_its_records_in_the_b
     ]
 
 
-async def test_what_was_stored_of_a_batch_is_not_sent_again(receiver: ReceivingServer) -> None:
+async def test_stored_records_of_a_batch_are_not_sent_again(receiver: ReceivingServer) -> None:
     lines = lines_of(30)
     receiver.order(answers=[{"status": status} for status in (204, 503, 204, 204)])
     async with http.build(options_for(receiver.url, max_records=10)) as sink:
@@ -141,7 +143,7 @@ async def test_what_was_stored_of_a_batch_is_not_sent_again(receiver: ReceivingS
     ]
 
 
-async def test_one_poisoned_record_among_5000_in_many_requests_stands_alone(
+async def test_one_poisoned_record_among_5000_in_many_requests_is_isolated(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(5000)
@@ -156,7 +158,7 @@ async def test_one_poisoned_record_among_5000_in_many_requests_stands_alone(
     assert len(set(keys)) == len(keys)
 
 
-async def test_the_signature_names_the_request_as_the_key_does(receiver: ReceivingServer) -> None:
+async def test_the_signature_has_the_same_id_as_the_key(receiver: ReceivingServer) -> None:
     signature = Signature(secret=Secret("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"))
     async with http.build(options_for(receiver.url, max_records=2, signature=signature)) as sink:
         await sink.send(batch_of(lines_of(4), batch_id="b1"))
@@ -166,7 +168,7 @@ async def test_the_signature_names_the_request_as_the_key_does(receiver: Receivi
     ]
 
 
-async def test_a_status_is_taken_for_what_the_configuration_says(receiver: ReceivingServer) -> None:
+async def test_a_status_means_what_the_configuration_says(receiver: ReceivingServer) -> None:
     receiver.order(
         answers=[
             {"status": 409},
@@ -192,7 +194,7 @@ async def test_a_status_is_taken_for_what_the_configuration_says(receiver: Recei
             await sink.send(batch_of(lines_of(1), batch_id="b3"))
 
 
-async def test_a_status_that_rejects_is_bisected_like_any_judgment(
+async def test_a_status_configured_to_reject_is_bisected(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(answers=[{"status": 404}, {"status": 204}, {"status": 404}])
@@ -243,7 +245,7 @@ async def test_the_media_type_is_that_of_the_format_unless_a_header_says_otherwi
         ({"auth": Header(name="X:Key", value=Secret("a"))}, "headers has a name"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_no_value_is_quoted(
+def test_invalid_options_are_rejected_and_no_value_is_quoted(
     changes: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said) as caught:
@@ -251,10 +253,10 @@ def test_what_cannot_be_meant_is_refused_and_no_value_is_quoted(
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_connection_that_breaks_within_the_body_is_told_without_the_query_of_the_address() -> (
+async def test_a_connection_that_breaks_in_the_body_is_reported_without_the_query_of_the_url() -> (
     None
 ):
-    """What aiohttp says of it quotes the whole address."""
+    """Aiohttp's own message quotes the whole address."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)
@@ -269,10 +271,10 @@ async def test_a_connection_that_breaks_within_the_body_is_told_without_the_quer
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_token_that_could_not_be_renewed_is_not_used_again(
+async def test_an_expired_token_is_not_used_after_its_renewal_failed(
     receiver: ReceivingServer,
 ) -> None:
-    """Its time is over: what was fetched before must not stand in for the renewal that failed."""
+    """The token has expired: it must not be used in place of the one that could not be fetched."""
     receiver.order(token_seconds=5)
     auth = OAuth2(
         token_url=f"http://127.0.0.1:{receiver.port}/_token",

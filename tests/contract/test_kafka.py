@@ -34,24 +34,24 @@ def batch_of(lines: list[bytes], batch_id: str = "b00000001") -> Batch:
 
 
 def with_poison(count: int, size_bytes: int) -> tuple[list[bytes], int]:
-    """Make lines of which one is larger than the others."""
+    """Return lines of which one is larger than the others, and its index."""
     lines = lines_of(count)
     poisoned = count // 4
     lines[poisoned] = json.dumps(
         {"text": os.urandom(size_bytes // 2).hex()}
-    ).encode()  # brokers measure what is left of it after compression
+    ).encode()  # brokers measure the compressed message, so it must not compress
     return lines, poisoned
 
 
 @pytest.fixture
 def narrow_place(kafka_place: TopicPlace) -> TopicPlace:
-    """A topic that takes less of one request than our producers put in it."""
+    """Make a topic that accepts smaller requests than our producers make."""
     topic = f"{kafka_place.topic}-narrow"
     kafka_place.broker.make_topic(topic, **{"max.message.bytes": "20000"})
     return replace(kafka_place, topic=topic)
 
 
-async def test_a_message_has_the_conversation_as_key_and_says_what_it_is(
+async def test_a_message_has_the_conversation_as_key_and_ids_as_headers(
     kafka_place: TopicPlace,
 ) -> None:
     batch = batch_of(lines_of(20))
@@ -68,7 +68,7 @@ async def test_a_message_has_the_conversation_as_key_and_says_what_it_is(
         }
 
 
-async def test_a_message_that_is_too_large_does_not_condemn_those_in_the_same_request(
+async def test_a_message_that_is_too_large_rejects_no_other_of_its_request(
     narrow_place: TopicPlace,
 ) -> None:
     lines, poisoned = with_poison(5000, 100_000)
@@ -81,7 +81,7 @@ async def test_a_message_that_is_too_large_does_not_condemn_those_in_the_same_re
     )
 
 
-async def test_a_message_over_the_limit_is_refused_before_it_is_sent(
+async def test_a_message_over_the_limit_is_rejected_before_it_is_sent(
     kafka_place: TopicPlace,
 ) -> None:
     limit = record_limit_of(kafka_place.options())
@@ -92,8 +92,10 @@ async def test_a_message_over_the_limit_is_refused_before_it_is_sent(
     assert kafka_place.lines() == lines[:1]
 
 
-async def test_a_message_that_a_topic_cannot_keep_is_refused_alone(kafka_place: TopicPlace) -> None:
-    """A compacted topic takes no message without a key, and says so of the whole request."""
+async def test_a_message_that_a_topic_cannot_keep_is_rejected_alone(
+    kafka_place: TopicPlace,
+) -> None:
+    """A compacted topic rejects a message without a key, and reports that for the whole request."""
     topic = f"{kafka_place.topic}-compacted"
     kafka_place.broker.make_topic(topic, **{"cleanup.policy": "compact"})
     batch = batch_of(lines_of(100))
@@ -107,7 +109,7 @@ async def test_a_message_that_a_topic_cannot_keep_is_refused_alone(kafka_place: 
     assert len(kafka_place.broker.messages(topic)) == 99
 
 
-async def test_more_than_the_queue_holds_blocks_until_there_is_room(
+async def test_a_batch_larger_than_the_queue_waits_for_room(
     kafka_place: TopicPlace,
 ) -> None:
     lines = lines_of(300, size_bytes=100_000)
@@ -116,12 +118,12 @@ async def test_more_than_the_queue_holds_blocks_until_there_is_room(
     assert kafka_place.lines() == lines
 
 
-async def test_a_topic_that_is_not_there_is_named(kafka_place: TopicPlace) -> None:
+async def test_a_missing_topic_is_reported(kafka_place: TopicPlace) -> None:
     with pytest.raises(RetryLater, match="the topic does not exist; create it"):
         await kafka.build(kafka_place.options(topic="no-such-topic")).__aenter__()
 
 
-async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(
+async def test_a_repeated_transaction_is_there_once_also_from_a_new_sink(
     kafka_place: TopicPlace,
 ) -> None:
     options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(60))
@@ -136,12 +138,12 @@ async def test_the_same_transaction_twice_is_there_once_also_from_a_new_sink(
     assert promise_of(kafka_place.options()) == "at least once"
 
 
-async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(
+async def test_a_rejected_message_is_left_out_of_its_transaction_and_remembered(
     narrow_place: TopicPlace,
 ) -> None:
     options = narrow_place.options(transactional_id=narrow_place.topic, timeout=Seconds(60))
     lines, poisoned = with_poison(200, 100_000)
-    for _ in range(2):  # the second knows it from the note only
+    for _ in range(2):  # the second sink knows it from the marker only
         async with kafka.build(options) as sink:
             refused = await delivery(sink).send(batch_of(lines))
         assert [record.index for record in refused] == [poisoned]
@@ -149,7 +151,7 @@ async def test_a_refused_message_is_left_out_of_its_transaction_and_remembered(
     assert [message.value() for message in messages] == [*lines[:poisoned], *lines[poisoned + 1 :]]
 
 
-async def test_a_second_sender_with_the_same_transactional_id_is_told(
+async def test_a_second_producer_with_the_same_transactional_id_is_reported(
     kafka_place: TopicPlace,
 ) -> None:
     options = kafka_place.options(transactional_id=kafka_place.topic, timeout=Seconds(60))
@@ -161,7 +163,7 @@ async def test_a_second_sender_with_the_same_transactional_id_is_told(
             await first.send(batch_of(lines_of(3), "b3"))
 
 
-def test_a_note_of_somebody_else_is_the_note_of_no_batch() -> None:
+def test_somebody_elses_marker_is_that_of_no_batch() -> None:
     for text in ("", "hello", '{"a":1}', '["b1"]'):
         assert TransactionMarker.parse(text) == TransactionMarker("", {})
     assert TransactionMarker.parse(
@@ -193,7 +195,7 @@ def over_tls(broker: Broker, topic: str, tls: TlsOptions, host: str = "127.0.0.1
     )
 
 
-async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
+async def test_a_client_certificate_is_required_and_read_again_when_it_changes(
     kafka_place: TopicPlace, client_certificate: Path
 ) -> None:
     right = client_certificate.read_bytes()
@@ -213,7 +215,7 @@ async def test_a_client_certificate_is_asked_for_and_read_again_when_it_changes(
     assert kafka_place.lines() == lines_of(10)
 
 
-async def test_a_broker_that_proves_nothing_is_refused_and_the_reason_said(
+async def test_a_broker_without_a_valid_certificate_is_rejected_with_the_reason(
     kafka_place: TopicPlace, client_certificate: Path, tmp_path: Path
 ) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
@@ -230,7 +232,7 @@ async def test_a_broker_that_proves_nothing_is_refused_and_the_reason_said(
         assert caught.value.reason == "tls"
 
 
-async def test_a_file_of_tls_that_is_missing_is_for_later(tmp_path: Path) -> None:
+async def test_a_missing_tls_file_is_retried(tmp_path: Path) -> None:
     options = kafka.Options(
         name="bus",
         type="kafka",
@@ -251,7 +253,7 @@ async def test_a_file_of_tls_that_is_missing_is_for_later(tmp_path: Path) -> Non
         ({"message_limit": Size.parse("1KiB")}, "message_limit"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_at_once(given: dict[str, object], said: str) -> None:
+def test_invalid_options_are_rejected_at_once(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         kafka.Options(
             **{"name": "bus", "type": "kafka", "brokers": ("h:1",), "topic": "t", **given}
@@ -259,7 +261,7 @@ def test_what_cannot_be_meant_is_refused_at_once(given: dict[str, object], said:
 
 
 @pytest.mark.parametrize("given", [{}, {"password": Secret("a"), "password_file": "b"}])
-def test_a_password_is_given_exactly_once(given: dict[str, Secret]) -> None:
+def test_a_password_must_be_given_exactly_once(given: dict[str, Secret]) -> None:
     with pytest.raises(ValueError, match="exactly one"):
         Sasl(username="u", **given)
 
@@ -277,7 +279,7 @@ def test_the_client_is_imported_only_when_a_sink_is_entered() -> None:
 
 
 @pytest.mark.long
-async def test_a_broker_that_is_started_again_has_what_it_said_it_has(
+async def test_a_restarted_broker_has_every_message_that_it_confirmed(
     kafka_place: TopicPlace,
 ) -> None:
     broker, lines = kafka_place.broker, lines_of(200)

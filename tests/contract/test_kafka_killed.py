@@ -1,5 +1,5 @@
-"""Killed while it sends, the daemon has each line in Kafka: with transactions once, else at times
-again under the same event id.
+"""A daemon that is killed while it sends has each line in Kafka: once with transactions, otherwise
+sometimes repeated under the same event id.
 """
 
 from __future__ import annotations

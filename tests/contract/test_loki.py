@@ -1,5 +1,5 @@
-"""What the Loki sink promises beyond the contract: streams with few labels, and refusals that are
-found one by one.
+"""What the Loki sink promises beyond the contract: streams with few labels, and rejected entries
+that are isolated.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ async def error_of(
     return None
 
 
-async def test_streams_have_few_labels_and_entries_their_ids(receiver: ReceivingServer) -> None:
+async def test_streams_have_few_labels_and_entries_have_their_ids(
+    receiver: ReceivingServer,
+) -> None:
     records = [
         record._replace(dialect=dialect)
         for record, dialect in zip(
@@ -92,7 +94,7 @@ async def test_labels_and_ids_arrive_in_a_real_receiver(collector: Collector) ->
     }.items() <= attributes(first).items()
 
 
-async def test_the_refused_entry_of_a_batch_is_found_in_few_requests_and_all_others_are_sent(
+async def test_the_rejected_entry_of_a_batch_is_found_in_few_requests_and_all_others_are_sent(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(5000)
@@ -134,7 +136,7 @@ async def test_the_refused_entry_of_a_batch_is_found_in_few_requests_and_all_oth
         ("", "bad_request"),
     ],
 )
-async def test_a_refusal_says_why_in_lokis_words_and_quotes_nothing(
+async def test_a_rejection_has_lokis_reason_and_quotes_nothing(
     receiver: ReceivingServer, said: str, reason: str
 ) -> None:
     error = await error_of(receiver, {"status": 400, "body": said})
@@ -143,7 +145,7 @@ async def test_a_refusal_says_why_in_lokis_words_and_quotes_nothing(
     assert "hunter2" not in str(error)
 
 
-async def test_a_server_that_takes_no_structured_metadata_holds_the_data(
+async def test_a_server_without_structured_metadata_is_retried(
     receiver: ReceivingServer,
 ) -> None:
     said = "stream '{a=\"b\"}' includes structured metadata, but this feature is disallowed. Please see `limits_config.structured_metadata`"
@@ -153,7 +155,7 @@ async def test_a_server_that_takes_no_structured_metadata_holds_the_data(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 502, 503])
-async def test_what_a_person_or_time_can_mend_is_for_later(
+async def test_what_a_person_or_time_can_fix_is_retried(
     receiver: ReceivingServer, status: int
 ) -> None:
     error = await error_of(
@@ -165,7 +167,7 @@ async def test_what_a_person_or_time_can_mend_is_for_later(
 
 
 @pytest.mark.parametrize("status", [204, 400, 422])
-async def test_a_server_that_refuses_an_empty_push_has_let_us_in(
+async def test_a_server_that_rejects_an_empty_push_has_accepted_the_credentials(
     receiver: ReceivingServer, status: int
 ) -> None:
     receiver.order(answers=[{"status": status}])
@@ -173,7 +175,7 @@ async def test_a_server_that_refuses_an_empty_push_has_let_us_in(
         pass
 
 
-async def test_a_server_that_does_not_know_us_says_so_at_the_start(collector: Collector) -> None:
+async def test_wrong_credentials_are_reported_at_the_start(collector: Collector) -> None:
     with pytest.raises(RetryLater, match="credentials"):
         await loki.build(
             options_for(collector.ports["LOKI"], auth=Bearer(token=Secret("wrong")))

@@ -1,5 +1,5 @@
-"""`check-config --online` says of each sink what a person must mend: which credential, which right,
-which index, which certificate.
+"""`check-config --online` reports for each sink what a person must correct: which credential, which
+right, which index, which certificate.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def options_for(sink_type: str, **given: object) -> SinkOptions:
 
 
 async def said_of(options: SinkOptions) -> str:
-    """Ask one sink; what it says, nothing when all is good."""
+    """Check one sink; return what it reports, nothing if all is good."""
     (answer,) = await ask([options])
     assert answer.is_good is (not answer.detail)
     return answer.detail
@@ -98,7 +98,7 @@ async def test_a_container_that_does_not_exist_is_reported(azure_place: AzurePla
     )
 
 
-async def test_credentials_that_cannot_be_read_are_not_taken_for_a_store_that_is_away(
+async def test_unreadable_credentials_are_not_reported_as_an_unreachable_store(
     s3_place: BucketPlace, gcs_place: GcsPlace, azure_place: AzurePlace
 ) -> None:
     for place in (s3_place, gcs_place, azure_place):
@@ -113,7 +113,7 @@ async def test_an_index_without_template_and_a_privilege_that_is_missing_are_rep
     said = await said_of(elasticsearch_place.options(index="other-{dt}"))
     assert "has no index template that matches other-" in said
     assert "run `tracesidecar ddl elasticsearch --apply" in said
-    # OpenSearch does not know the question: the answer is Elasticsearch's.
+    # OpenSearch has no such request: the response is Elasticsearch's.
     elasticsearch_place.gate.order(
         answers={"/_has_privileges": [{"status": 200, "body": '{"has_all_requested":false}'}]}
     )
@@ -188,7 +188,7 @@ async def test_a_web_address_that_cannot_be_reached_is_reported(receiver: Receiv
     assert WRONG not in said
 
 
-async def test_an_answer_that_judges_content_is_no_judgment_before_there_is_any(
+async def test_a_rejection_before_any_content_is_sent_is_no_rejection(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(answers=[{"status": 400}, {"status": 413}])
@@ -260,7 +260,7 @@ TLS_OPTIONS: dict[str, Callable[[int], dict[str, object]]] = {
 
 @pytest.fixture(scope="module")
 def unknown_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceivingServer]:
-    """A server whose certificate nobody here has heard of; a handshake is all that is asked of it."""
+    """Start a server with a certificate of an unknown CA; only its handshake matters."""
     folder = tmp_path_factory.mktemp("unknown")
     (folder / "server.pem").write_bytes(
         trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()

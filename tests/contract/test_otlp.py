@@ -1,5 +1,5 @@
-"""What the OTLP sink promises beyond the contract: both encodings, and partial successes that name
-no record.
+"""What the OTLP sink promises beyond the contract: both encodings, and partial successes, which
+name no record.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ async def test_records_arrive_in_both_encodings(
     assert attributes(records[0])["tracesidecar.event_kind"] == "state"
 
 
-async def test_a_request_says_what_it_is(receiver: ReceivingServer) -> None:
+async def test_a_request_has_the_headers_that_describe_it(receiver: ReceivingServer) -> None:
     options = options_for(receiver.port, encoding="protobuf", headers={"X-Team": Secret("agents")})
     async with otlp.build(options) as sink:
         await sink.send(batch_for("otlp", lines_of(3)))
@@ -84,7 +84,7 @@ async def test_a_request_says_what_it_is(receiver: ReceivingServer) -> None:
     )
 
 
-async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
+async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
     collector: Collector,
 ) -> None:
     batch = batch_for("otlp", lines_of(5000))
@@ -105,7 +105,7 @@ async def test_one_poisoned_record_among_5000_stands_alone_in_few_requests(
     assert len(collector.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
 
 
-async def test_a_partial_success_is_refused_as_a_range_with_its_count_and_not_repeated(
+async def test_a_partial_success_rejects_its_request_with_the_count_and_is_not_repeated(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(answers=[{"status": 200}, partial("3")])
@@ -125,7 +125,7 @@ async def test_a_partial_success_is_refused_as_a_range_with_its_count_and_not_re
     assert "hunter2" not in str(warning)
 
 
-async def test_a_partial_success_of_one_request_judges_no_other(receiver: ReceivingServer) -> None:
+async def test_a_partial_success_of_one_request_rejects_no_other(receiver: ReceivingServer) -> None:
     receiver.order(answers=[{"status": 200}, {"status": 200}, partial(1)])
     async with otlp.build(options_for(receiver.port)) as sink:
         refused = await delivery(sink).send(batch_for("otlp", lines_of(60, size_bytes=150_000)))
@@ -138,7 +138,7 @@ async def test_a_partial_success_of_one_request_judges_no_other(receiver: Receiv
     assert first + second + sum(rest) == 60
 
 
-async def test_a_destination_that_refuses_all_of_a_success_holds_the_data(
+async def test_a_partial_success_that_rejects_everything_is_retried(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(answers=[{"status": 200}, partial(150), {"status": 200}])
@@ -157,11 +157,11 @@ async def test_a_destination_that_refuses_all_of_a_success_holds_the_data(
         (b'{"partialSuccess":null}', 0),
     ],
 )
-def test_the_count_of_an_answer_is_read_from_json(answer: bytes, refused: int) -> None:
+def test_the_count_of_a_response_is_read_from_json(answer: bytes, refused: int) -> None:
     assert rejected_records(answer, "json") == refused
 
 
-def test_the_count_of_an_answer_is_read_from_protobuf() -> None:
+def test_the_count_of_a_response_is_read_from_protobuf() -> None:
     answer = ExportLogsServiceResponse(
         partial_success=ExportLogsPartialSuccess(rejected_log_records=4)
     )
@@ -171,7 +171,7 @@ def test_the_count_of_an_answer_is_read_from_protobuf() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503, 504])
-async def test_what_a_person_or_time_can_mend_is_for_later(
+async def test_what_a_person_or_time_can_fix_is_retried(
     receiver: ReceivingServer, status: int
 ) -> None:
     receiver.order(
@@ -188,7 +188,7 @@ async def test_what_a_person_or_time_can_mend_is_for_later(
 
 
 @pytest.mark.parametrize(("status", "reason"), [(400, "bad_request"), (413, "too_large")])
-async def test_a_refusal_is_a_judgment_of_the_content(
+async def test_statuses_about_the_content_reject_it(
     receiver: ReceivingServer, status: int, reason: str
 ) -> None:
     receiver.order(answers=[{"status": 200}, {"status": status, "body": "hunter2"}])

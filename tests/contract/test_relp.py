@@ -1,4 +1,6 @@
-"""What RELP promises whatever a server answers: scripts where rsyslog cannot be brought to say it."""
+"""What the RELP sink promises whatever a server answers; scripts give the answers that rsyslog does
+not.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ OPENED = frame(1, "rsp", b"200 OK\nrelp_version=0\nrelp_software=script\ncommand
 
 
 class ScriptedServer:
-    """Takes frames, and answers each read with what the script makes of the frames in it."""
+    """Receives frames, and answers each read with what the script returns for the frames in it."""
 
     def __init__(self, script: Script) -> None:
         self.taken: list[Frame] = []
@@ -83,7 +85,7 @@ async def scripted(
 
 
 def answering(to_message: Callable[[int], bytes]) -> Script:
-    """Open and close as one should, and answer messages like this."""
+    """Return a script that opens and closes sessions properly, and answers messages with this."""
     return lambda frames: (
         OPENED
         if name == b"open"
@@ -94,7 +96,7 @@ def answering(to_message: Callable[[int], bytes]) -> Script:
     )
 
 
-async def test_never_more_than_the_window_is_without_an_answer() -> None:
+async def test_never_more_than_the_window_waits_for_acknowledgement() -> None:
     async with scripted(answering(lambda n: frame(n, "rsp", b"200 OK"))) as (server, sink), sink:
         await sink.send(batch_for("relp", lines_of(1000)))
     assert [(number, name) for number, name, _ in server.taken] == [
@@ -105,7 +107,7 @@ async def test_never_more_than_the_window_is_without_an_answer() -> None:
     assert server.most_unanswered <= WINDOW
 
 
-async def test_answers_may_come_in_any_order_and_torn() -> None:
+async def test_responses_may_arrive_in_any_order_and_in_fragments() -> None:
     def backwards(frames: list[Frame]) -> Iterable[bytes]:
         for answer in reversed(
             list(answering(lambda n: frame(n, "rsp", b"200 OK, and more"))(frames))
@@ -117,7 +119,7 @@ async def test_answers_may_come_in_any_order_and_torn() -> None:
     assert len(server.taken) == 302
 
 
-async def test_a_message_that_the_server_could_not_take_is_for_later_with_its_batch() -> None:
+async def test_a_message_that_the_server_could_not_accept_is_retried_with_its_batch() -> None:
     async with (
         scripted(
             answering(lambda n: frame(n, "rsp", b"500 disk full" if n == 7 else b"200 OK"))
@@ -147,7 +149,7 @@ async def test_a_message_that_the_server_could_not_take_is_for_later_with_its_ba
         pytest.param(lambda n: b"", id="no answer"),
     ],
 )
-async def test_whatever_is_no_answer_leaves_the_batch_for_later(
+async def test_anything_but_a_response_makes_the_batch_be_retried(
     answer: Callable[[int], bytes],
 ) -> None:
     async with scripted(answering(answer), timeout_seconds=2) as (_, sink), sink:
@@ -155,7 +157,7 @@ async def test_whatever_is_no_answer_leaves_the_batch_for_later(
             await asyncio.wait_for(sink.send(batch_for("relp", lines_of(20))), timeout=600)
 
 
-async def test_a_server_that_takes_no_syslog_is_said_at_once() -> None:
+async def test_a_server_without_the_syslog_command_is_reported_at_once() -> None:
     async with scripted(
         lambda frames: [frame(1, "rsp", b"200 OK\nrelp_version=0\ncommands=eventlog")]
     ) as (_, sink):
@@ -172,7 +174,7 @@ async def test_a_cancelled_send_leaves_no_half_frame_before_the_next() -> None:
     assert [name for _, name, _ in server.taken].count(b"open") == 2
 
 
-def test_transactions_begin_anew_after_the_last_number() -> None:
+def test_transaction_numbers_start_again_after_the_last() -> None:
     assert [next_transaction(number) for number in (0, 1, 999_999_998, 999_999_999)] == [
         1,
         2,
@@ -181,7 +183,7 @@ def test_transactions_begin_anew_after_the_last_number() -> None:
     ]
 
 
-def test_frames_are_cut_however_they_arrive() -> None:
+def test_frames_are_parsed_however_they_arrive() -> None:
     stream = b"1 rsp 6 200 OK\n2 rsp 0\n0 serverclose 0\n"
     whole = ResponseParser().feed(stream)
     assert [(answer.transaction, answer.command, answer.data) for answer in whole] == [

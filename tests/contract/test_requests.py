@@ -1,5 +1,5 @@
-"""How a batch of records becomes requests: within the limits, in order, and never twice what is
-stored.
+"""How a batch of records becomes requests: within the limits, in order, and without what is stored
+already.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tracesidecar.sinks.transport.request_splitter import (
 
 
 class Taking(Sink):
-    """A sink whose destination judges requests by a function, and keeps the bodies of those it
-    takes.
+    """A sink whose destination decides on requests by a function, and keeps the bodies of those it
+    accepts.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ async def test_a_request_holds_no_more_bytes_than_the_limit_with_their_separator
     assert exact.kept == tight.kept == lines
 
 
-async def test_a_record_over_the_limit_goes_alone() -> None:
+async def test_a_record_over_the_limit_is_sent_alone() -> None:
     sink = Taking(RequestLimits(1000, 50))
     await sink.send(batch_of(3))
     assert sink.sent == [[0], [1], [2]]
@@ -101,7 +101,7 @@ async def test_what_is_stored_is_not_sent_again_when_the_batch_is_bisected() -> 
     assert len(sink.sent) <= 28
 
 
-async def test_a_record_that_is_named_in_a_request_is_named_in_the_batch() -> None:
+async def test_a_record_that_is_named_in_a_request_is_also_named_in_the_batch() -> None:
     def judge(request: RecordRequest) -> None:
         if 15 in request.indexes:
             raise Rejected("mapping", records=(list(request.indexes).index(15),))
@@ -114,7 +114,7 @@ async def test_a_record_that_is_named_in_a_request_is_named_in_the_batch() -> No
     )
 
 
-async def test_the_only_record_of_a_refused_request_is_named() -> None:
+async def test_the_only_record_of_a_rejected_request_is_named() -> None:
     def judge(request: RecordRequest) -> None:
         raise Rejected("too_large", "status 413")
 
@@ -130,7 +130,7 @@ async def test_another_batch_is_sent_whole() -> None:
     assert len(sink.sent) == 3
 
 
-async def test_a_part_is_known_by_its_place_in_the_batch_and_a_request_has_no_gap() -> None:
+async def test_a_part_is_known_by_its_position_in_the_batch_and_a_request_has_no_gap() -> None:
     whole = batch_of(30)
     sink = Taking(RequestLimits(10, 1 << 30))
     await sink.send(part(whole, (), 5, 14))
@@ -142,7 +142,8 @@ def test_sinks_over_http_import_no_heavy_client() -> None:
     modules = ", ".join(
         f"tracesidecar.sinks.{name}.sink" for name in ("splunk", "loki", "otlp", "datadog")
     )
-    code = f"import sys, {modules}; print({{'boto3', 'google.protobuf', 'opentelemetry', 'pyarrow', 'duckdb', 'hyperscan'}} & set(sys.modules))"
+    heavy = {"boto3", "google.protobuf", "opentelemetry", "pyarrow", "duckdb", "hyperscan"}
+    code = f"import sys, {modules}; print({heavy!r} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,

@@ -1,4 +1,4 @@
-"""A message is one of RFC 5424, whatever the record's ids hold, and never longer than it may be."""
+"""Every message follows RFC 5424, whatever the record's ids contain, and is within the limit."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def formatter(limit_bytes: int = 480, *, bom: bool = True) -> SyslogFormatter:
 
 
 @given(RECORDS)
-def test_any_record_is_a_message_that_can_be_taken_apart_and_is_within_the_limit(
+def test_any_record_becomes_a_message_that_can_be_parsed_and_is_within_the_limit(
     record: Record,
 ) -> None:
     made = formatter().format(record)
@@ -71,7 +71,7 @@ def test_the_limit_of_a_record_is_exact_for_the_longest_header(record: Record, b
     assert (formatter().format(record._replace(body=body, kind="k" * 32)) is None) == (beside > 0)
 
 
-def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
+def test_ids_that_do_not_fit_are_left_out_starting_with_the_last() -> None:
     record = Record(
         b"x" * 200,
         "f" * 32,
@@ -89,7 +89,7 @@ def test_ids_that_do_not_fit_are_left_out_from_the_last() -> None:
     assert names == [b"event", b"conversation", b"dialect", b"source", b"trace", b"span"]
 
 
-def test_the_mark_of_utf_8_can_be_left_out() -> None:
+def test_the_utf_8_mark_can_be_left_out() -> None:
     record = Record(
         b"CEF:0|", "f" * 32, "generic", "", "", "2026-09-21T14:13:20.000000Z", "state", None, None
     )

@@ -1,5 +1,5 @@
-"""What the Splunk sink promises beyond the contract: events as Splunk has them, its codes, and
-acknowledgements that are told once.
+"""What the Splunk sink promises beyond the contract: events as Splunk expects them, its codes, and
+acknowledgements that are reported once.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ async def error_of(
     return None
 
 
-async def test_an_event_has_its_time_its_place_and_its_ids(receiver: ReceivingServer) -> None:
+async def test_an_event_has_its_time_its_source_and_its_ids(receiver: ReceivingServer) -> None:
     receiver.order(intake="splunk", secret=SECRET)
     record = records_of([b'{"text":"a"}'], "b1")[0]._replace(
         trace_id="t1", span_id="s1", time="2026-09-21T14:13:20.123456Z"
@@ -136,7 +136,9 @@ async def test_an_event_has_no_field_twice(receiver: ReceivingServer) -> None:
     assert event["fields"] == {"environment": "test"}
 
 
-async def test_without_acknowledgement_a_yes_is_enough(collector: Collector) -> None:
+async def test_without_acknowledgement_an_accepted_request_is_delivered(
+    collector: Collector,
+) -> None:
     lines = lines_of(100)
     async with splunk.build(options_for(collector.ports["PLAIN"], format="raw")) as sink:
         await sink.send(batch_for("splunk", lines))
@@ -167,7 +169,7 @@ async def test_a_large_batch_goes_in_requests_of_2_mib(receiver: ReceivingServer
     assert len(sizes) == 4
 
 
-async def test_an_event_that_is_named_by_its_number_is_the_only_one_refused(
+async def test_only_the_event_that_the_response_names_is_rejected(
     receiver: ReceivingServer,
 ) -> None:
     lines = lines_of(5000)
@@ -186,7 +188,7 @@ async def test_an_event_that_is_named_by_its_number_is_the_only_one_refused(
     assert len(receiver.requests()) <= 6
 
 
-async def test_an_event_that_a_collector_refuses_without_a_number_is_found(
+async def test_an_event_that_is_rejected_without_a_number_is_found(
     collector: Collector,
 ) -> None:
     lines = lines_of(5000)
@@ -219,7 +221,7 @@ async def test_an_event_that_a_collector_refuses_without_a_number_is_found(
         (200, 99, "status"),
     ],
 )
-async def test_what_is_no_judgment_of_an_event_is_for_later(
+async def test_responses_that_are_not_about_an_event_are_retried(
     receiver: ReceivingServer, status: int, code: int, reason: str
 ) -> None:
     error = await error_of(
@@ -236,7 +238,7 @@ async def test_what_is_no_judgment_of_an_event_is_for_later(
     [(6, "invalid_format"), (12, "no_event"), (13, "blank_event"), (15, "invalid_fields")],
 )
 @pytest.mark.parametrize(("number", "records"), [(1, (1,)), (3, None), (-1, None), (None, None)])
-async def test_a_judgment_of_an_event_names_it_where_it_can(
+async def test_a_rejection_names_the_event_if_the_response_does(
     receiver: ReceivingServer,
     code: int,
     reason: str,
@@ -254,7 +256,7 @@ async def test_a_judgment_of_an_event_names_it_where_it_can(
     assert (error.reason, error.records, error.stored) == (reason, records, False)
 
 
-async def test_a_token_that_is_refused_in_plain_text_is_for_later(
+async def test_a_token_that_is_rejected_in_plain_text_is_retried(
     receiver: ReceivingServer,
 ) -> None:
     error = await error_of(receiver, {"status": 401, "body": "Unauthorized hunter2"})
@@ -277,14 +279,16 @@ async def test_retry_after_is_honoured(receiver: ReceivingServer) -> None:
     assert error.after_seconds == 7
 
 
-async def test_a_wrong_token_is_told_at_the_start_and_not_quoted(receiver: ReceivingServer) -> None:
+async def test_a_wrong_token_is_reported_at_the_start_and_not_quoted(
+    receiver: ReceivingServer,
+) -> None:
     receiver.order(intake="splunk", secret="another")
     with pytest.raises(RetryLater, match="correct token") as caught:
         await splunk.build(options_for(receiver.port)).__aenter__()
     assert SECRET not in str(caught.value)
 
 
-async def test_a_token_without_acknowledgement_is_told_at_the_start(
+async def test_a_token_without_acknowledgement_is_reported_at_the_start(
     receiver: ReceivingServer,
 ) -> None:
     receiver.order(
@@ -294,7 +298,7 @@ async def test_a_token_without_acknowledgement_is_told_at_the_start(
         await splunk.build(options_for(receiver.port, acknowledge=True)).__aenter__()
 
 
-async def test_a_yes_without_a_number_to_ask_for_is_for_later(receiver: ReceivingServer) -> None:
+async def test_an_accepted_request_without_an_ack_id_is_retried(receiver: ReceivingServer) -> None:
     receiver.order(answers=[NO_DATA, acks(id0=False), taken()])
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
         with pytest.raises(RetryLater, match="without an ackId"):
@@ -305,7 +309,9 @@ def two_requests() -> Batch:
     return batch_for("splunk", lines_of(20, size_bytes=150_000))
 
 
-async def test_what_is_told_once_is_remembered_and_asked_no_more(receiver: ReceivingServer) -> None:
+async def test_an_acknowledgement_is_remembered_and_not_queried_again(
+    receiver: ReceivingServer,
+) -> None:
     told = [acks(id7=False, id8=False), acks(id7=True, id8=False), acks(id8=False), acks(id8=True)]
     receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), taken(8), *told])
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
@@ -314,7 +320,7 @@ async def test_what_is_told_once_is_remembered_and_asked_no_more(receiver: Recei
     assert len(posts(receiver, "event")) == 3
 
 
-async def test_a_question_that_fails_is_asked_again(receiver: ReceivingServer) -> None:
+async def test_a_failed_query_for_acknowledgements_is_repeated(receiver: ReceivingServer) -> None:
     receiver.order(
         answers=[
             NO_DATA,
@@ -330,7 +336,7 @@ async def test_a_question_that_fails_is_asked_again(receiver: ReceivingServer) -
     assert len(posts(receiver, "event")) == 2
 
 
-async def test_only_what_is_not_acknowledged_in_time_is_sent_again(
+async def test_only_unacknowledged_requests_are_sent_again(
     receiver: ReceivingServer,
 ) -> None:
     never = [acks(id8=False)] * 200
@@ -350,7 +356,7 @@ async def test_only_what_is_not_acknowledged_in_time_is_sent_again(
     assert again.body == second.body
 
 
-async def test_what_was_taken_before_a_refused_event_is_acknowledged_first(
+async def test_requests_before_a_rejected_event_are_acknowledged_first(
     receiver: ReceivingServer,
 ) -> None:
     refusal = {
@@ -382,7 +388,7 @@ async def test_what_was_taken_before_a_refused_event_is_acknowledged_first(
         ({"auth": Bearer(token=Secret("a"))}, "auth is not for Splunk"),
     ],
 )
-def test_the_token_is_given_exactly_once(given: dict[str, object], said: str) -> None:
+def test_the_token_must_be_given_exactly_once(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         options_for(8088, **given)
 

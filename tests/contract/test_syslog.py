@@ -1,4 +1,4 @@
-"""What syslog and RELP promise beyond what every sink does, against rsyslog."""
+"""What the syslog and RELP sinks promise beyond the contract, tested against rsyslog."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import World, delivery
 from tests.contract.syslog_place import Authority, LogPlace
 from tests.contract.test_contract import (
-    test_a_server_that_goes_and_comes_back_costs_nothing,
     test_a_server_that_is_down_at_start_is_waited_for,
+    test_a_server_that_restarts_costs_nothing,
     test_credentials_that_are_rotated_while_running_are_read_again,
     test_hundreds_of_failures_in_a_row_exhaust_nothing,
     test_wrong_credentials_hold_the_sink_until_they_are_fixed_on_disk,
@@ -33,8 +33,8 @@ from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Size
 
 __all__ = [
-    "test_a_server_that_goes_and_comes_back_costs_nothing",
     "test_a_server_that_is_down_at_start_is_waited_for",
+    "test_a_server_that_restarts_costs_nothing",
     "test_credentials_that_are_rotated_while_running_are_read_again",
     "test_hundreds_of_failures_in_a_row_exhaust_nothing",
     "test_wrong_credentials_hold_the_sink_until_they_are_fixed_on_disk",
@@ -45,7 +45,7 @@ PEER = "client.example"
 
 @pytest.fixture
 def network_place(syslog_place: LogPlace) -> LogPlace:
-    """Of the contract's tests of servers those that need no answer: syslog has none."""
+    """Run the contract tests that need no acknowledgement, which syslog does not have."""
     return syslog_place
 
 
@@ -149,7 +149,7 @@ async def test_the_server_understands_every_field(
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp", "relp"])
-async def test_a_record_of_just_the_limit_arrives_and_a_longer_one_is_refused_alone(
+async def test_a_record_at_the_limit_arrives_and_a_longer_one_is_rejected_alone(
     kind: Input, running: Callable[..., LogServer]
 ) -> None:
     server = running(kind)
@@ -169,7 +169,7 @@ async def test_a_record_of_just_the_limit_arrives_and_a_longer_one_is_refused_al
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_the_longest_message_is_taken_whole_by_a_server_that_nobody_has_configured(
+async def test_the_longest_message_is_accepted_whole_by_an_unconfigured_server(
     kind: Input, running: Callable[..., LogServer]
 ) -> None:
     server = running(kind, is_bare=True)
@@ -196,7 +196,7 @@ async def test_one_poisoned_record_among_5000_costs_no_second_request(
     assert len(server.understood()) == 4999
 
 
-async def test_datagrams_promise_nothing_and_streams_what_the_kernel_says() -> None:
+async def test_datagrams_promise_nothing_and_streams_the_kernels_acknowledgement() -> None:
     assert [promise_of(options_for(kind, 514)) for kind in ("udp", "tcp", "tls", "relp")] == [  # type: ignore[arg-type]
         "none",
         "kernel-acknowledged",
@@ -205,7 +205,7 @@ async def test_datagrams_promise_nothing_and_streams_what_the_kernel_says() -> N
     ]
 
 
-async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_so(
+async def test_datagrams_that_the_network_reports_as_unreachable_are_retried(
     running: Callable[..., LogServer],
 ) -> None:
     server = running("udp")
@@ -214,7 +214,7 @@ async def test_datagrams_that_nobody_takes_are_for_later_where_the_network_says_
     world = World(repair=server.start, repaired_after=1)
     async with sink:
         await sink.send(batch_for("syslog", lines_of(1)))
-        # Linux's usual receive buffer holds 166 of these while the server waits for a processor.
+        # Linux's default receive buffer holds 166 of these while the server waits for a CPU.
         await delivery(sink, world).send(batch_for("syslog", lines_of(100)))
     assert [error.reason for error in world.errors] == ["network"]
     assert server.records() == lines_of(100)
@@ -243,7 +243,7 @@ async def test_a_cut_connection_is_noticed_without_any_answer(
         assert server.records() == lines
 
 
-async def test_a_server_that_went_while_nothing_was_sent_gets_the_next_batch_whole(
+async def test_a_server_that_restarted_while_idle_gets_the_next_batch_whole(
     running: Callable[..., LogServer],
 ) -> None:
     server = running("tcp")
@@ -256,7 +256,9 @@ async def test_a_server_that_went_while_nothing_was_sent_gets_the_next_batch_who
 
 
 async def test_bytes_that_the_servers_kernel_does_not_acknowledge_are_not_delivered() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and reads nothing
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as listener:  # accepts connections and reads nothing
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         async with sink_of(
             options_for("tcp", listener.getsockname()[1], timeout=Seconds(0.5))
@@ -279,7 +281,7 @@ def authority(tmp_path: Path) -> Authority:
         ("expired", "certificate has expired"),
     ],
 )
-async def test_a_server_that_proves_nothing_is_refused_and_the_reason_said(
+async def test_a_server_without_a_valid_certificate_is_rejected_with_the_reason(
     kind: Input,
     case: str,
     said: str,
@@ -308,7 +310,7 @@ async def test_a_server_that_proves_nothing_is_refused_and_the_reason_said(
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_a_client_certificate_that_is_required_is_asked_for_by_name(
+async def test_a_required_client_certificate_is_asked_for_by_its_option(
     kind: Input, authority: Authority, running: Callable[..., LogServer]
 ) -> None:
     server = running(kind, ServerTls(authority.server, authority.file), PEER)
@@ -322,12 +324,12 @@ async def test_a_client_certificate_that_is_required_is_asked_for_by_name(
 
 
 def tls_transport(kind: Input) -> dict[str, object]:
-    """RELP speaks TLS where `tls` is given; syslog has a transport of that name."""
+    """Return the options for TLS, which is a transport of syslog, while RELP needs only `tls`."""
     return {} if kind == "relp" else {"transport": "tls"}
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: Input) -> None:
+async def test_a_hanging_handshake_ends_after_the_connect_timeout(kind: Input) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         options = options_for(
             kind,
@@ -340,7 +342,7 @@ async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: In
             await asyncio.wait_for(sink_of(options).__aenter__(), timeout=600)
 
 
-async def test_a_name_that_is_unknown_is_for_later_and_said() -> None:
+async def test_an_unknown_name_is_retried_and_reported() -> None:
     with pytest.raises(
         RetryLater, match=r"dns: the name of nowhere\.invalid:514 could not be resolved"
     ):
@@ -360,14 +362,14 @@ async def test_a_name_that_is_unknown_is_for_later_and_said() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-def test_options_that_no_message_can_have_are_refused(
+def test_options_that_are_invalid_in_a_message_are_rejected(
     kind: Input, wrong: dict[str, object]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         options_for(kind, **{"port": 514, **wrong})  # type: ignore[arg-type]
 
 
-def test_options_of_another_transport_are_refused() -> None:
+def test_options_of_another_transport_are_rejected() -> None:
     with pytest.raises(ValueError, match='tls is given, but transport is "tcp"'):
         options_for("tcp", 514, tls=TlsOptions())
     with pytest.raises(ValueError, match="longest datagram"):

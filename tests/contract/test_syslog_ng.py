@@ -1,4 +1,4 @@
-"""The syslog sink against a second server, syslog-ng: it reads the same messages as rsyslog does."""
+"""The syslog sink against a second server: syslog-ng reads the same messages as rsyslog."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log {{ source(sent); destination(kept); flags(flow-control); }};
 
 
 class SyslogNg:
-    """A syslog-ng process with a file of what it has understood."""
+    """A syslog-ng process with a file of the messages that it has parsed."""
 
     def __init__(
         self, folder: Path, transport: Literal["tls", "tcp"], authority: Authority
@@ -57,7 +57,7 @@ class SyslogNg:
         )
 
     def records(self, count: int) -> list[tuple[str, str]]:
-        """Wait for so many; return event ids and messages."""
+        """Wait for that many; return event ids and messages."""
         eventually(lambda: self._store.exists() and self._store.read_bytes().count(b"\n") >= count)
         return [
             (kept["event"], kept["msg"])

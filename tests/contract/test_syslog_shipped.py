@@ -1,5 +1,5 @@
-"""What the whole program delivers to syslog: CEF within the limit of a message, and nothing heavy
-loaded for it.
+"""What the whole program delivers to syslog: CEF within the limit of a message, without loading any
+heavy client.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def servers(tmp_path: Path) -> Iterator[dict[Input, LogServer]]:
 def shipped(
     folder: Path, servers: dict[Input, LogServer], content: str
 ) -> dict[Input, list[Understood]]:
-    """Ship three events to each server; return what each has understood."""
+    """Ship three events to each server; return what each has parsed."""
     trace = folder / "trace.jsonl"
     trace.write_text(
         "".join(
@@ -66,7 +66,7 @@ def shipped(
     return {kind: server.understood() for kind, server in servers.items()}
 
 
-def test_events_arrive_as_cef_without_their_content_where_nothing_is_configured(
+def test_events_arrive_as_cef_without_their_content_by_default(
     tmp_path: Path, servers: dict[Input, LogServer]
 ) -> None:
     for messages in shipped(tmp_path, servers, "").values():
@@ -75,7 +75,7 @@ def test_events_arrive_as_cef_without_their_content_where_nothing_is_configured(
         ] == ["absent"] * len(TEXTS)
 
 
-def test_what_is_longer_than_a_message_is_shortened_and_says_so(
+def test_a_record_longer_than_a_message_is_truncated_with_a_marker(
     tmp_path: Path, servers: dict[Input, LogServer]
 ) -> None:
     for kind, messages in shipped(tmp_path, servers, 'content = "full"\n').items():

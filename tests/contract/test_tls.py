@@ -1,5 +1,5 @@
-"""Who is believed over TLS: an unknown CA, a wrong host and an expired certificate are not; a
-client certificate may change on disk.
+"""Which certificates are accepted over TLS: an unknown CA, a wrong host and an expired certificate
+are not; a client certificate may change on disk.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def ca(tmp_path: Path) -> trustme.CA:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_certificate_of_our_own_ca_is_believed(
+async def test_a_certificate_of_the_configured_ca_is_accepted(
     server: Trusting, ca: trustme.CA, tmp_path: Path
 ) -> None:
     with server.running(
@@ -163,7 +163,7 @@ async def test_a_certificate_of_our_own_ca_is_believed(
         ("expired", "certificate has expired"),
     ],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
+async def test_an_invalid_certificate_is_rejected_with_the_reason(
     server: Trusting, case: str, said: str, ca: trustme.CA, tmp_path: Path
 ) -> None:
     certificate = {
@@ -183,7 +183,9 @@ async def test_a_certificate_that_proves_nothing_is_refused_and_the_reason_said(
     assert caught.value.reason == "tls"
 
 
-async def test_a_server_may_be_known_by_another_name(ca: trustme.CA, tmp_path: Path) -> None:
+async def test_a_server_may_have_another_name_in_its_certificate(
+    ca: trustme.CA, tmp_path: Path
+) -> None:
     server = Receiving()
     with server.running(
         tmp_path, written(ca.issue_cert("collector.example"), tmp_path / "server.pem")
@@ -219,10 +221,10 @@ async def test_a_client_certificate_is_read_again_when_it_changes_on_disk(
 
 
 @pytest.mark.parametrize("kind", ["http", "s3"])
-async def test_a_handshake_that_hangs_is_left_after_the_connect_timeout(kind: str) -> None:
+async def test_a_hanging_handshake_ends_after_the_connect_timeout(kind: str) -> None:
     with socket.create_server(
         ("127.0.0.1", 0)
-    ) as listener:  # takes connections and never says anything
+    ) as listener:  # accepts connections and never sends anything
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET)}
         sinks: dict[str, Sink] = {
@@ -254,7 +256,7 @@ async def test_a_context_is_rebuilt_only_when_a_file_has_changed(
     assert await context.load() is not first
 
 
-async def test_a_certificate_file_that_is_missing_is_for_later_and_named(tmp_path: Path) -> None:
+async def test_a_missing_certificate_file_is_retried_and_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.pem")
     sink = http.build(
         http.Options(

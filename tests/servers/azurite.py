@@ -1,5 +1,5 @@
 """Azurite: Azure Blob Storage as a process, with real signatures, conditions and MD5s; over TLS it
-takes tokens too, whoever signed them.
+also accepts tokens, whoever signed them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ACCOUNT = "shipper"
 
 
 def key_of(secret: str) -> str:
-    """Make an account key of a secret."""
+    """Return an account key made from a secret."""
     return base64.b64encode(secret.encode()).decode()
 
 
 class Azurite:
     """One process for all tests; each test has a container of its own.
 
-    What it holds survives a restart.
+    It keeps its data when it is restarted.
     """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
@@ -42,7 +42,7 @@ class Azurite:
 
     @property
     def url(self) -> str:
-        """Where the account is when nothing is between."""
+        """The account's address without a proxy."""
         return (
             f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self.port}/{ACCOUNT}"
         )
@@ -88,7 +88,7 @@ class Azurite:
         self.start()
 
     def client(self) -> ContainerClient:
-        """Make a client of our own, to look from outside at what is there."""
+        """Make a client for the tests, independent of the sink."""
         return ContainerClient(
             self.url,
             self.container,

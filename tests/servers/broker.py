@@ -1,5 +1,5 @@
-"""A real Kafka in KRaft mode: one listener for us, one with SCRAM behind a fault proxy, one with
-TLS that asks for a client certificate.
+"""A real Kafka in KRaft mode: one listener for the tests, one with SCRAM behind a fault proxy, one
+with TLS that requires a client certificate.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Ports(NamedTuple):
 
 
 class Broker:
-    """A broker process with its folder; what it holds survives a restart."""
+    """A broker process with its folder; it keeps its data when it is restarted."""
 
     def __init__(self, folder: Path) -> None:
         self.ports = Ports(*(free_port() for _ in range(5)))
@@ -86,20 +86,20 @@ class Broker:
         self.start()
 
     def start(self) -> None:
-        """Start, or start again; return when it leads."""
+        """Start, or start again; return when it is the leader."""
         self.server.start()
         eventually(self._answers)
 
     def make_topic(self, name: str, **settings: str) -> None:
-        """Make a topic with one partition, so that the order of all its messages can be told."""
-        admin = self.admin()  # what it was asked ends with it
+        """Create a topic with one partition, so that its messages have one order."""
+        admin = self.admin()  # pending requests end with the client
         made = admin.create_topics(
             [NewTopic(name, num_partitions=1, replication_factor=1, config=settings)]
         )
         made[name].result(timeout=120)
 
     def set_password(self, password: str) -> None:
-        """Have the user's password be this."""
+        """Set the user's password."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         admin = self.admin()
         changed = admin.alter_user_scram_credentials(
@@ -173,7 +173,7 @@ class Broker:
 
 
 def _pkcs8(certificate: trustme.LeafCert) -> bytes:
-    """Write the private key in the only form that Java reads."""
+    """Return the private key in PKCS #8, the only form that Java reads."""
     key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

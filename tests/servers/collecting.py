@@ -1,5 +1,5 @@
-"""The OpenTelemetry Collector as Splunk, Loki and OTLP receiver: start it with its tokens, read
-back what arrived in its file.
+"""The OpenTelemetry Collector as a Splunk, Loki and OTLP receiver: start it with its tokens, and
+read back what arrived from its file.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ service:
 
 
 class Collector:
-    """A collector process with its file; what is in the file survives a restart.
+    """A collector process with its file, which survives a restart.
 
-    It takes `SECRET` at first, as token of every receiver.
+    At first it accepts `SECRET` as the token of every receiver.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Collector:
         self._server.stop()
 
     def start_afresh(self) -> None:
-        """Have it run with the first secret, and forget what has arrived before."""
+        """Start it with the first secret, and discard what has arrived before."""
         if not self._server.is_running:
             self.start()
         self.accept_only(SECRET)
@@ -91,7 +91,7 @@ class Collector:
         self._seen_bytes = self._output.stat().st_size
 
     def accept_only(self, secret: str) -> None:
-        """Start again with another token, if it is another."""
+        """Start again with another token, unless it is the same."""
         if secret != self.secret:
             self.stop()
             self.secret = secret
@@ -119,9 +119,7 @@ class Collector:
         return [record for request in self.requests() for record in request]
 
     def _mark(self) -> None:
-        """Send a record of our own and wait until it is in the file: then everything before it is
-        there too.
-        """
+        """Send a marker and wait for it in the file: then everything before it is there too."""
         mark = uuid.uuid4().hex
         record = {
             "body": {"stringValue": ""},

@@ -1,5 +1,5 @@
-"""A gate before a real server: asks for credentials, speaks TLS, can answer in the server's stead,
-and forwards all else as it stands.
+"""A gate in front of a real server: it requires credentials, speaks TLS, can answer in place of the
+server, and forwards all other requests unchanged.
 
 usage: gate.py --port N --upstream N --orders FILE --seen FILE [--certificate FILE [--client-ca
 FILE]]
@@ -21,7 +21,7 @@ KEPT_HEADERS = ("Content-Type", "Content-Encoding")
 
 
 class Gate:
-    """Reads its orders anew for each request, because a test writes them while it runs."""
+    """Reads its orders again for each request, because a test writes them while it runs."""
 
     def __init__(self, upstream: int, orders: Path, seen: Path) -> None:
         self._upstream = f"http://127.0.0.1:{upstream}"

@@ -1,5 +1,5 @@
-"""fake-gcs-server, which honours conditions and checksums, behind a door that honours credentials:
-the server itself takes any.
+"""fake-gcs-server, which honours conditions and checksums, behind a door that checks credentials:
+the server itself accepts any.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SUBJECT = "what-the-cluster-says-of-a-workload"
 
 @cache
 def _key(secret: str) -> rsa.RSAPrivateKey:
-    """The private key that goes by that secret."""
+    """Return the private key for a secret."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class GoogleStorage:
-    """A storage process on a folder and its door, which gives tokens to who signs with the one key
-    that it takes now.
+    """A storage process on a folder, and its door, which issues tokens to clients that sign with
+    the current key.
     """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
@@ -46,7 +46,7 @@ class GoogleStorage:
         self._certificate = certificate
         self.secret = SECRET
         self.token = secrets.token_hex(8)
-        # Where an upload goes on is told by the server itself: its address for that is the door's.
+        # The server tells clients where to continue an upload: it must give the door's address.
         places = [
             "-host",
             "127.0.0.1",
@@ -75,26 +75,26 @@ class GoogleStorage:
 
     @property
     def url(self) -> str:
-        """Where it is when nothing is between."""
+        """Its address without a proxy."""
         return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def token_url(self) -> str:
-        """Where tokens are given."""
+        """The address that issues tokens."""
         return f"http://127.0.0.1:{self._tokens}"
 
     @property
     def open_url(self) -> str:
-        """Where it is past the door, for who has no credentials."""
+        """Its address behind the door, which needs no credentials."""
         return f"http://127.0.0.1:{self._inner}"
 
     def start(self) -> None:
-        """Start the process and open the doors: tokens have one of their own, as at Google."""
+        """Start the process and open the doors: tokens have a host of their own, as at Google."""
         self._server.start()
         self._doors = [self._door(self.port, self._certificate), self._door(self._tokens, None)]
 
     def stop(self) -> None:
-        """Shut the doors and stop the process; what it has stays."""
+        """Close the doors and stop the process; it keeps its data."""
         for door in self._doors:
             door.shutdown()
             door.server_close()
@@ -102,11 +102,11 @@ class GoogleStorage:
         self._server.stop()
 
     def accept_only(self, secret: str) -> None:
-        """Take only what is signed with that secret's key, and no token that was given before."""
+        """Accept only what that secret's key has signed, and no token that was issued before."""
         self.secret, self.token = secret, secrets.token_hex(8)
 
     def key_file(self, secret: str) -> str:
-        """Make the key file of a service account, as Google gives it."""
+        """Return the key file of a service account, as Google issues it."""
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         pem = _key(secret).private_bytes(encoding, form, serialization.NoEncryption()).decode()
         account = {
@@ -119,7 +119,7 @@ class GoogleStorage:
         )
 
     def bucket(self) -> storage.Bucket:
-        """Look from outside, past the door."""
+        """Return the bucket, behind the door."""
         options = {"api_endpoint": self.open_url}
         return storage.Client(
             project="none", credentials=AnonymousCredentials(), client_options=options
@@ -133,8 +133,8 @@ class GoogleStorage:
         }
 
     def token_for(self, form: Mapping[str, list[str]]) -> str | None:
-        """Give a token for the workload's own (RFC 8693), or for an assertion (RFC 7523) that is
-        signed by the key that is taken now.
+        """Issue a token for the workload's own token (RFC 8693), or for an assertion (RFC 7523)
+        that is signed with the current key.
         """
         if "subject_token" in form:
             return self.token if form["subject_token"] == [SUBJECT] else None
@@ -199,7 +199,7 @@ class _Door(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
     def log_message(self, *args: object) -> None:
-        """The tests look at what is kept, not at a log."""
+        """Write no log: the tests look at what is stored."""
 
     def _pass_on(self, body: bytes) -> None:
         connection = HTTPConnection("127.0.0.1", self.inner, timeout=120)
@@ -230,9 +230,7 @@ class _Door(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(content)
         except OSError:
-            self.close_connection = (
-                True  # whoever asked has gone: that is what some tests are about
-            )
+            self.close_connection = True  # the client has gone, as some tests intend
 
 
 def _decoded(text: str) -> bytes:

@@ -1,5 +1,5 @@
-"""How intakes judge a request, by their public documentation: for the receiver, where no real
-server of theirs can be had, or none that names a bad event.
+"""How intakes answer a request, by their public documentation: for the receiver, where no real
+server is available, or none that names an invalid event.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def datadog(headers: Mapping[str, str], body: bytes, control: dict[str, Any]) ->
 
 
 def splunk(headers: Mapping[str, str], body: bytes, control: dict[str, Any]) -> Judgment:
-    """HTTP Event Collector: codes 0, 4, 5 and 6; an invalid event is named by its number."""
+    """HTTP Event Collector: codes 0, 4, 5 and 6, with the number of an invalid event."""
     if headers.get("Authorization") != f"Splunk {control.get('secret')}":
         return 403, {"text": "Invalid token", "code": 4}
     if not body:

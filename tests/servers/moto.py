@@ -1,5 +1,5 @@
-"""moto: an S3 that gives back what was asked for of an object (encryption, class, lock), which the
-other servers keep to themselves.
+"""moto: an S3 simulator that reports an object's encryption, storage class and lock, which the
+other servers do not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUCKET = "locked"
 
 
 class Moto:
-    """The simulator as a process, with a bucket that has Object Lock. It takes any credentials."""
+    """The simulator as a process, with a bucket that has Object Lock; any credentials will do."""
 
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
@@ -31,7 +31,7 @@ class Moto:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its address."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -44,7 +44,7 @@ class Moto:
         self._server.stop()
 
     def client(self) -> Any:
-        """Make a client of our own."""
+        """Make a client for the tests."""
         config = Config(
             retries={"total_max_attempts": 3, "mode": "standard"}, s3={"addressing_style": "path"}
         )

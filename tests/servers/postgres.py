@@ -1,4 +1,4 @@
-"""A real PostgreSQL on a port of loopback, with passwords, and TLS where it has a certificate."""
+"""A real PostgreSQL on a local port, with passwords, and with TLS if it has a certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 def packaged() -> Path:
-    """Name the folder of the programs that come with the package pgserver; they know no TLS."""
+    """Return the folder of the programs in the package pgserver; they have no TLS."""
     try:
         import pgserver
     except ImportError:
@@ -39,10 +39,10 @@ def packaged() -> Path:
 
 
 class PostgresServer:
-    """A server on a folder of its own; what it holds survives a restart on the same port.
-    PostgreSQL does not run as root: there `nobody` runs it.
+    """A server on a folder of its own; it keeps its data and its port when it is restarted.
 
-    With a certificate it speaks TLS, to those only who have a certificate of `client_ca`.
+    PostgreSQL does not run as root: there `nobody` runs it. With a certificate it speaks TLS, and
+    requires clients to have a certificate of `client_ca`.
     """
 
     def __init__(self, certificate: Path | None = None, client_ca: Path | None = None) -> None:
@@ -80,41 +80,39 @@ class PostgresServer:
             )
 
     def present(self, certificate: Path) -> None:
-        """Show this certificate to whoever comes from now on; its file has the name of the first
-        one.
-        """
+        """Use this certificate from now on; its file has the name of the first one."""
         self._own(certificate)
         self.run("SELECT pg_reload_conf()")
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it was started and has not been stopped."""
+        """Return whether it was started and has not been stopped."""
         return (self._data / "postmaster.pid").exists()
 
     def start(self) -> None:
-        """Start it and return when it takes connections."""
+        """Start it and return when it accepts connections."""
         settings = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
         self._run(
             "pg_ctl", "-D", self._data, "-w", "-l", self._folder / "log", "-o", settings, "start"
         )
 
     def stop(self) -> None:
-        """End it at once; sessions are cut."""
+        """Stop it at once, and break its sessions."""
         self._run("pg_ctl", "-D", self._data, "-w", "-m", "fast", "stop")
 
     def destroy(self) -> None:
-        """End it and remove what it holds."""
+        """Stop it and remove its data."""
         if self.is_running:
             self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(self._folder)
 
     @property
     def url(self) -> str:
-        """The superuser's address, by the socket."""
+        """The superuser's address, over the Unix socket."""
         return f"postgresql://postgres@/postgres?host={self._folder}&port={self.port}"
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Come in as the superuser, by the socket."""
+        """Connect as the superuser, over the Unix socket."""
         return psycopg.connect(self.url, autocommit=True)
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
@@ -128,7 +126,7 @@ class PostgresServer:
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
     def _unpacked(self, binary: Path) -> Path:
-        """Have Debian's programs where any user can run them: they lie below somebody's home."""
+        """Copy Debian's programs out of somebody's home, so that any user can run them."""
         root, place = binary.parents[5], binary.relative_to(binary.parents[5])
         shutil.copytree(
             root,
@@ -175,5 +173,5 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def postgres(postgres_server: PostgresServer) -> str:
-    """Give the address of an empty database."""
+    """Return the address of an empty database."""
     return postgres_server.url

@@ -1,4 +1,4 @@
-"""Start a real server as a process on loopback, wait until it listens, and stop exactly that one."""
+"""Start a real server as a local process, wait until it listens, and stop exactly that process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START_SECONDS = 180.0
 
 
 def require(server: str) -> Path:
-    """Return the server's binary; without it the test is skipped at a desk and fails in CI."""
+    """Return the server's binary; if it is missing, skip the test, or fail in CI."""
     binary = SERVERS[server].binary
     if binary.exists():
         return binary
@@ -28,7 +28,7 @@ def require(server: str) -> Path:
 
 
 def free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on now."""
+    """Return a port of 127.0.0.1 on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -61,7 +61,7 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it was started and has not been stopped."""
+        """Return whether it was started and has not been stopped."""
         return self._process is not None
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class Server:
 
     @property
     def is_idle(self) -> bool:
-        """Return whether every thread of it sleeps (Linux): none runs or waits for a processor."""
+        """Return whether all its threads sleep (Linux): none runs or waits for a CPU."""
         if self._process is None:
             return True
         try:
@@ -99,7 +99,7 @@ class Server:
             return False  # a thread has just ended
 
     def stop(self) -> None:
-        """End it; it may be started again on the same port."""
+        """Stop it; it may be started again on the same port."""
         if self._process is None:
             return
         self._process.terminate()

@@ -1,7 +1,7 @@
-"""Provide the servers that the tests talk to, once, in the user's cache; `make servers` runs this.
+"""Builds the servers that the tests need, once, in the user's cache; `make servers` runs this.
 
-A server that is there already costs nothing. Where the tool that makes it is missing, what will be
-skipped is said; under CI=true that is a failure.
+A server that is there already costs nothing. If the tool that builds it is missing, the tests that
+will be skipped are named; with CI=true that is a failure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AT_ONCE = 2
 class Server(Protocol):
     """A server for tests.
 
-    `stands_for` is the destination that it is in the tests; `needs` names the tool that makes it.
+    `stands_for` is the destination that it represents; `needs` names the tool that builds it.
     """
 
     @property
@@ -41,15 +41,17 @@ class Server(Protocol):
 
     @property
     def binary(self) -> Path:
-        """The file whose being there proves that the server is."""
+        """The file that exists if the server does."""
         ...
 
     def has_tool(self) -> bool:
-        """Tell whether the tool that makes it is here."""
+        """Return whether the tool that builds it is installed."""
         ...
 
     def build(self) -> None:
-        """Make it; the binary appears whole or not at all. Raises CalledProcessError or OSError."""
+        """Build it; the binary appears complete or not at all. Raises CalledProcessError or
+        OSError.
+        """
         ...
 
 
@@ -66,11 +68,11 @@ class GoServer:
 
     @property
     def binary(self) -> Path:
-        """Where the binary lies once it is built."""
+        """The path of the binary once it is built."""
         return folder_of(self) / self.name
 
     def has_tool(self) -> bool:
-        """Tell whether there is a Go that is new enough."""
+        """Return whether there is a Go that is new enough."""
         return find_go() is not None
 
     def build(self) -> None:
@@ -88,8 +90,8 @@ class GoServer:
 
 @dataclass(frozen=True)
 class GoProgram:
-    """A server that is put together here: `sources` is a folder beside this file with a module
-    whose versions are pinned in go.mod and go.sum.
+    """A server that is built from sources here: `sources` is a folder beside this file, with a Go
+    module whose versions are pinned in go.mod and go.sum.
     """
 
     name: str
@@ -100,11 +102,11 @@ class GoProgram:
 
     @property
     def binary(self) -> Path:
-        """Where the binary lies once it is built."""
+        """The path of the binary once it is built."""
         return folder_of(self) / self.name
 
     def has_tool(self) -> bool:
-        """Tell whether there is a Go that is new enough."""
+        """Return whether there is a Go that is new enough."""
         return find_go() is not None
 
     def build(self) -> None:
@@ -123,8 +125,8 @@ class GoProgram:
 
 @dataclass(frozen=True)
 class NpmServer:
-    """A server that npm installs, into a folder of its own; `script` is what Node runs, below the
-    package.
+    """A server that npm installs, into a folder of its own; `script` is the file in the package
+    that Node runs.
     """
 
     name: str
@@ -135,11 +137,11 @@ class NpmServer:
 
     @property
     def binary(self) -> Path:
-        """Where the script lies once it is installed."""
+        """The path of the script once it is installed."""
         return folder_of(self) / "node_modules" / self.name / self.script
 
     def has_tool(self) -> bool:
-        """Tell whether npm is on the path."""
+        """Return whether npm is on the path."""
         return shutil.which("npm") is not None
 
     def build(self) -> None:
@@ -178,11 +180,11 @@ class MavenServer:
 
     @property
     def binary(self) -> Path:
-        """Where the jars lie."""
+        """The folder of the jars."""
         return folder_of(self) / "libs"
 
     def has_tool(self) -> bool:
-        """Tell whether Maven and a Java compiler are on the path."""
+        """Return whether Maven and a Java compiler are on the path."""
         return shutil.which("mvn") is not None and shutil.which("javac") is not None
 
     def build(self) -> None:
@@ -228,15 +230,15 @@ class DebianServer:
 
     @property
     def binary(self) -> Path:
-        """Where the program lies once it is unpacked."""
+        """The path of the program once it is unpacked."""
         return folder_of(self) / "root" / self.program
 
     def has_tool(self) -> bool:
-        """Tell whether apt-get and dpkg are on the path."""
+        """Return whether apt-get and dpkg are on the path."""
         return shutil.which("apt-get") is not None and shutil.which("dpkg") is not None
 
     def build(self) -> None:
-        """Download with package lists of its own, which takes no rights, and unpack."""
+        """Download with package lists of its own, which needs no rights, and unpack."""
         folder = folder_of(self)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
@@ -341,7 +343,7 @@ SERVERS: dict[str, Server] = {
 
 
 def cache() -> Path:
-    """Name the folder that all provided servers are under."""
+    """Return the folder that holds all servers."""
     return (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         / "tracesidecar"
@@ -350,17 +352,17 @@ def cache() -> Path:
 
 
 def folder_of(server: Server) -> Path:
-    """Name the folder of one server: another version has another."""
+    """Return the folder of one server; each version has its own."""
     return cache() / f"{server.name}-{server.version}"
 
 
 def is_ci() -> bool:
-    """Tell whether a missing server is a failure."""
+    """Return whether a missing server is a failure."""
     return os.environ.get("CI") == "true"
 
 
 def find_go() -> str | None:
-    """Find a Go that is new enough, on the path or where its installer puts it."""
+    """Return a Go that is new enough, from the path or where its installer puts it."""
     for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
         if candidate and os.path.exists(candidate):
             said = subprocess.run(
@@ -373,7 +375,7 @@ def find_go() -> str | None:
 
 
 def provide(server: Server) -> bool:
-    """Make one server; say so, and tell whether it is there now."""
+    """Build one server, print that, and return whether it is there now."""
     if not server.has_tool():
         print(
             f"servers: no {server.needs} here, so the tests of {server.stands_for} with {server.name} are skipped",
@@ -397,7 +399,7 @@ def provide(server: Server) -> bool:
 
 
 def main() -> int:
-    """Make what is missing; return the exit code."""
+    """Build what is missing; return the exit code."""
     missing = [server for server in SERVERS.values() if not server.binary.exists()]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         are_there = list(pool.map(provide, missing))

@@ -1,12 +1,12 @@
-"""An HTTP server that keeps every request on disk and answers as it is told; run as a process of
+"""An HTTP server that keeps every request on disk and answers as ordered; it runs as a process of
 its own.
 
 `PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"},
 …]} are used up one by one by requests that write ({"every_method": true}: by all requests); then an
 {"intake"} of `intakes.py` decides, or {"authorization", "poison", "record_limit_bytes"}. `POST
-/_token` is an OAuth2 token endpoint, which may be told {"token_seconds"} or {"token_status"}.
-`kept` in the file of requests says whether the answer was a 2xx, and so whether the server has
-taken the records.
+/_token` is an OAuth2 token endpoint, which takes the orders {"token_seconds"} and {"token_status"}.
+`kept` in the file of requests says whether the response was a 2xx, and so whether the server has
+stored the records.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Receiver:
         self._tokens = 0
 
     async def control(self, request: web.Request) -> web.Response:
-        """Take new orders."""
+        """Store new orders."""
         self._control = json.loads(await request.read())
         self._tokens = self._control.get("tokens_given", self._tokens)
         return web.Response(status=204)
 
     async def token(self, request: web.Request) -> web.Response:
-        """Give an access token to the right client: a new one each time."""
+        """Issue an access token to the right client, a new one each time."""
         if "token_status" in self._control:
             return web.Response(status=self._control["token_status"])
         form = dict(await request.post())
@@ -111,13 +111,15 @@ class Receiver:
 
 
 def compression_of(request: web.Request) -> Compression:
-    """Return how the body of a request is compressed."""
+    """Return the compression of a request's body."""
     known: dict[str, Compression] = {"none": "none", "gzip": "gzip", "zstd": "zstd"}
     return known[request.headers.get("Content-Encoding", "none")]
 
 
 def tls_context(certificate: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:
-    """Serve TLS when there is a certificate; ask clients for theirs when there is a CA for them."""
+    """Return a context for TLS if there is a certificate; require clients' if there is a CA for
+    them.
+    """
     if certificate is None:
         return None
     context = ssl.create_default_context(

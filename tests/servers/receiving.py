@@ -1,4 +1,4 @@
-"""The tests' side of the receiver: start it, give it orders, read what it has kept."""
+"""The tests' side of the receiver: start it, give it orders, and read what it has kept."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ class ReceivingServer:
 
     @property
     def url(self) -> str:
-        """Where it takes requests when nothing is between."""
+        """Its address without a proxy."""
         return f"{self._scheme}://127.0.0.1:{self.port}/ingest"
 
     def start_afresh(self) -> None:
-        """Have it run, with nothing kept and no orders."""
+        """Start it without requests and orders."""
         if not self.server.is_running:
             self.server.start()
         self._store.write_bytes(b"")  # the receiver appends
         self.order(tokens_given=0)
 
     def order(self, **control: object) -> None:
-        """Say how to answer from now on."""
+        """Set how it answers from now on."""
         data = json.dumps(control).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/_control", data, method="PUT"
@@ -87,8 +87,8 @@ class ReceivingServer:
         ]
 
     def kept_lines(self) -> list[bytes]:
-        """Read the records that it has taken, once for each idempotency key, as a server would that
-        honours them.
+        """Read the records that it has stored, once for each idempotency key, like a server that
+        honours the keys.
         """
         kept = {request.key: request.plain for request in self.requests() if request.kept}
         return [line for body in kept.values() for line in body.split(b"\n")[:-1]]

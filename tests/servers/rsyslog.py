@@ -1,4 +1,4 @@
-"""A real syslog server: rsyslog with one input, and a file of what it has understood."""
+"""A real syslog server: rsyslog with one input, and a file of the messages that it has parsed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ ruleset(name="keep" queue.type="Direct") {{ action(type="omfile" file="{store}" 
 
 @dataclass(frozen=True)
 class ServerTls:
-    """What the server proves itself by, and the CA of its clients; both are files, certificate and
-    key in one.
-    """
+    """Files with the server's certificate and key, and with the CA of its clients."""
 
     certificate: Path
     client_ca: Path
@@ -57,20 +55,20 @@ class Understood:
 
     @property
     def event_id(self) -> str:
-        """The parameter of that name, which stands first."""
+        """The parameter of that name, which is the first."""
         return self.structured_data.partition(' event="')[2].partition('"')[0]
 
     @property
     def record(self) -> bytes:
-        """What stands behind the mark of UTF-8."""
+        """The text after the UTF-8 mark."""
         return self.msg.removeprefix("\ufeff").encode()
 
 
 class LogServer:
-    """An rsyslog process; what it has survives a restart.
+    """An rsyslog process; it keeps its data when it is restarted.
 
-    `permitted` is the name that a client's certificate must have. It takes messages of 1 MiB, or,
-    with `is_bare`, what it takes unconfigured.
+    `permitted` is the name that a client's certificate must have. It accepts messages of 1 MiB, or,
+    with `is_bare`, those of its default configuration.
     """
 
     def __init__(
@@ -111,12 +109,12 @@ class LogServer:
         )
 
     def start(self) -> None:
-        """Start it; for UDP it listens on TCP too, so that one can tell that it is there."""
+        """Start it; for UDP it also listens on TCP, so that a test can see that it is up."""
         (self._folder / "conf").write_text(self._configuration())
         self._server.start()
 
     def stop(self) -> None:
-        """Stop it once it has understood what it was given."""
+        """Stop it once it has parsed everything that it received."""
         self.wait_until_quiet()
         self._server.stop()
 
@@ -135,18 +133,16 @@ class LogServer:
         return [Understood(**{**one, "pri": int(one["pri"])}) for one in kept]
 
     def records(self) -> list[bytes]:
-        """Read the records in the order in which they came first; a repeat is known by the id of
-        its event.
-        """
+        """Read the records in the order of first arrival, each event once."""
         return list({one.event_id: one.record for one in reversed(self.understood())}.values())[
             ::-1
         ]
 
     def wait_until_quiet(self) -> None:
-        """Return when the server is done, which nothing in syslog says.
+        """Return when the server has nothing left to do, which syslog itself does not report.
 
-        It is done when no socket holds anything for anybody, its threads sleep, and the file has
-        not grown for a while.
+        That is when no socket holds any bytes, all its threads sleep, and the file has not grown
+        for a while.
         """
         seen, since = self._state(), time.monotonic()
 
@@ -217,7 +213,7 @@ class LogServer:
 
 
 def _queued_bytes(ports: set[int]) -> int:
-    """What lies in the queues of sockets from or to these ports."""
+    """Return the bytes in the queues of sockets from or to these ports."""
     queued = 0
     for table in ("tcp", "udp"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

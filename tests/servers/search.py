@@ -1,4 +1,4 @@
-"""A real OpenSearch, and a gate before it that asks for credentials and speaks TLS, because
+"""A real OpenSearch, and a gate in front of it that requires credentials and speaks TLS, because
 OpenSearch without its security plugin does neither.
 """
 
@@ -25,7 +25,7 @@ PAGE = 2000
 
 
 class SearchServer:
-    """One node; every index has one shard, so that the order in which documents came can be told."""
+    """One node; every index has one shard, so that its documents have one order."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -44,18 +44,18 @@ class SearchServer:
 
     @property
     def url(self) -> str:
-        """Where it is when nothing is between."""
+        """Its address without a proxy."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, or start it again with what it had; return when it can be written to."""
+        """Start it, or start it again with its data; return when it accepts writes."""
         self.server.start()
         eventually(
             lambda: self.answers("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s")
         )
 
     def answers(self, method: str, path: str) -> bool:
-        """Tell whether it says yes."""
+        """Return whether it answers with success."""
         try:
             self.call(method, path)
         except (urllib.error.URLError, ConnectionError):
@@ -63,7 +63,7 @@ class SearchServer:
         return True
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Make one request of our own."""
+        """Make one request for the tests."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self.url + path, data, {"Content-Type": "application/json"}, method=method
@@ -72,13 +72,13 @@ class SearchServer:
             return json.loads(response.read() or b"null")
 
     def clear(self) -> None:
-        """Remove what was written, and have the templates that the product makes."""
+        """Remove all documents, and install the templates that the product makes."""
         self.call("DELETE", "/_data_stream/*")
         self.call("DELETE", "/*,-.*?expand_wildcards=all")
         put_templates(self.url)
 
     def documents(self, name: str = "tracesidecar-*,logs-*") -> list[dict[str, Any]]:
-        """Read every document, index by index, in the order in which it came."""
+        """Read every document, index by index, in the order of arrival."""
         self.call("POST", f"/{name}/_refresh?expand_wildcards=open&ignore_unavailable=true")
         found: list[dict[str, Any]] = []
         for index in sorted(self.call("GET", f"/{name}/_settings?flat_settings=true")):
@@ -97,7 +97,7 @@ class SearchServer:
 
 
 class Gate:
-    """A process that forwards to the server what comes with the right credentials."""
+    """A process that forwards requests with the right credentials to the server."""
 
     def __init__(
         self,
@@ -137,8 +137,8 @@ class Gate:
         authorization: str | None = None,
         answers: dict[str, list[dict[str, object]]] | None = None,
     ) -> None:
-        """Say what credentials are right, and for paths with that ending what is answered to the
-        next requests in the server's stead.
+        """Set which credentials are right, and how the next requests for paths with that ending are
+        answered in place of the server.
         """
         self._seen.write_bytes(b"")
         written = self._orders.with_suffix(".new")
@@ -146,7 +146,7 @@ class Gate:
         written.replace(self._orders)
 
     def requests(self, path: str = "/_bulk") -> list[dict[str, Any]]:
-        """Read what came for a path since the last order: sizes and statuses."""
+        """Read the requests for a path since the last order: sizes and statuses."""
         return [
             one
             for one in map(json.loads, self._seen.read_bytes().splitlines())

@@ -24,7 +24,9 @@ BUCKET = "traces"
 
 
 class ObjectStore:
-    """A store process on a folder; what it holds survives a restart, also one with another secret."""
+    """A store process on a folder; it keeps its data when it is restarted, also with another
+    secret.
+    """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
         (folder / "root" / BUCKET).mkdir(parents=True)
@@ -37,7 +39,7 @@ class ObjectStore:
 
     @property
     def url(self) -> str:
-        """Where it is when nothing is between."""
+        """Its address without a proxy."""
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -57,7 +59,7 @@ class ObjectStore:
         self.start()
 
     def command(self) -> list[str | Path]:
-        """Say how versitygw is started."""
+        """Return the command that starts versitygw."""
         tls: list[str | Path] = (
             []
             if self._certificate is None
@@ -69,11 +71,11 @@ class ObjectStore:
         return [*gateway, "posix", "--sidecar", metadata, self.folder / "root"]
 
     def environment(self) -> dict[str, str]:
-        """Say who may come in."""
+        """Return the credentials, as its environment."""
         return {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": self.secret}
 
     def client(self) -> Any:
-        """Make a client of our own, to look from outside at what is there."""
+        """Make a client for the tests, independent of the sink."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -104,7 +106,7 @@ class ObjectStore:
         ]
 
     def add_user(self, access_key: str, secret: str) -> None:
-        """Add a user that may do nothing yet."""
+        """Add a user without any rights."""
         admin = [
             str(require("versitygw")),
             "admin",
@@ -139,10 +141,10 @@ class ObjectStore:
 
 
 class IgnorantStore(ObjectStore):
-    """rclone: takes every write, conditional or not."""
+    """rclone: it accepts every write, and ignores conditions."""
 
     def command(self) -> list[str | Path]:
-        """Say how rclone is started."""
+        """Return the command that starts rclone."""
         address, keys = f"127.0.0.1:{self.port}", f"{ACCESS_KEY},{self.secret}"
         return [
             Path(sys.executable).with_name("rclone"),

@@ -1,4 +1,4 @@
-"""A server that is missing is told to a person and fails in CI; one that is there costs nothing."""
+"""A missing server is reported, and fails in CI; one that is there costs nothing."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Toxiproxy:
 
     @contextmanager
     def before(self, port: int) -> Iterator[FaultyWay]:
-        """Put a proxy before a server's port."""
+        """Put a proxy in front of a server's port."""
         name = f"before-{port}"
         made = self.call(
             "POST",
@@ -41,7 +41,7 @@ class Toxiproxy:
             self.call("DELETE", f"/proxies/{name}")
 
     def call(self, method: str, path: str, body: object = None) -> dict[str, str]:
-        """Make one request of its interface."""
+        """Make one request to its interface."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}{path}",
@@ -55,7 +55,7 @@ class Toxiproxy:
 
 
 class FaultyWay:
-    """The way through the proxy: connect to `port`."""
+    """A proxied connection to a server: connect to `port`."""
 
     def __init__(self, proxy: Toxiproxy, name: str, port: int) -> None:
         self.port = port
@@ -64,7 +64,7 @@ class FaultyWay:
 
     @contextmanager
     def fault(self, kind: str, direction: Direction, **attributes: int) -> Iterator[None]:
-        """Have a fault for a while; the kinds are Toxiproxy's toxics."""
+        """Inject a fault for a while; the kinds are Toxiproxy's toxics."""
         toxic = {"name": "fault", "type": kind, "stream": direction, "attributes": attributes}
         self._proxy.call("POST", f"{self._path}/toxics", toxic)
         try:
@@ -74,7 +74,7 @@ class FaultyWay:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Refuse connections for a while."""
+        """Reject connections for a while."""
         self._proxy.call("POST", self._path, {"enabled": False})
         try:
             yield
