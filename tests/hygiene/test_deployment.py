@@ -41,7 +41,7 @@ def pod(path: Path) -> dict[str, Any]:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_to_say_about_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_without_a_warning(tmp_path: Path) -> None:
     """An unknown key is only a warning to systemd, so any output is a failure."""
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
@@ -58,7 +58,7 @@ def test_the_units_exposure_is_below_two() -> None:
     assert answer.returncode == 0, answer.stdout[-200:]
 
 
-def test_systemd_waits_longer_than_the_drain_and_does_not_restart_on_a_refused_configuration() -> (
+def test_systemd_waits_longer_than_the_drain_and_does_not_restart_on_an_invalid_configuration() -> (
     None
 ):
     unit = dict(
