@@ -33,18 +33,18 @@ from tracesidecar.units import Seconds, Secret
 
 WRONG = "hunter2"
 
-REFUSED = {
-    "azure_place": r"container traces-\d+ at \S+ answered 403 AuthorizationFailure: .* mend credentials_file, the key, the signature",
+REJECTED = {
+    "azure_place": r"container traces-\d+ at \S+ answered 403 AuthorizationFailure: .* correct credentials_file, the key, the signature",
     "datadog_place": r"answered 403 Forbidden: .* correct api_key",
     "elasticsearch_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
-    "gcs_place": r"bucket traces at \S+ was not asked \(RefreshError\): no token is to be had: mend credentials_file",
+    "gcs_place": r"bucket traces at \S+ was not contacted, for lack of credentials \(RefreshError\): no token can be obtained: correct credentials_file",
     "http_place": r"answered 401 Unauthorized to HEAD: correct auth",
     "kafka_place": r"kafka at \S+ reported \w*AUTHENTICATION\w*: it rejects the credentials; correct sasl",
     "loki_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
     "otlp_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
-    "postgres_place": r"did not let us in: .*; mend url or the password",
+    "postgres_place": r"rejected the login: .*; correct url or the password",
     "relp_place": r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)",
-    "s3_place": r"bucket traces at \S+ answered 403 SignatureDoesNotMatch: .* mend credentials_file",
+    "s3_place": r"bucket traces at \S+ answered 403 SignatureDoesNotMatch: .* correct credentials_file",
     "splunk_place": r"answered 401: it rejects the credentials; correct token",
     "syslog_place": r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)",
 }
@@ -78,22 +78,23 @@ async def test_rejected_credentials_are_reported_with_what_to_fix_and_fixed_ones
     assert WRONG not in said
     place.credentials.write_text(right)
     assert await said_of(place.options()) == ""
-    assert_said(said, REFUSED[name])
+    assert_said(said, REJECTED[name])
 
 
 async def test_a_bucket_that_does_not_exist_is_reported(
     s3_place: BucketPlace, gcs_place: GcsPlace
 ) -> None:
-    assert "404 NoSuchBucket: there is no such bucket: create it, or mend bucket" in await said_of(
-        s3_place.options(bucket="not-there")
+    assert (
+        "404 NoSuchBucket: there is no such bucket: create it, or correct bucket"
+        in await said_of(s3_place.options(bucket="not-there"))
     )
-    assert "there is no such bucket: create it, or mend bucket" in await said_of(
+    assert "there is no such bucket: create it, or correct bucket" in await said_of(
         gcs_place.options(bucket="not-there")
     )
 
 
 async def test_a_container_that_does_not_exist_is_reported(azure_place: AzurePlace) -> None:
-    assert "there is no such container: create it, or mend container" in await said_of(
+    assert "there is no such container: create it, or correct container" in await said_of(
         azure_place.options(container="not-there")
     )
 
@@ -103,8 +104,8 @@ async def test_unreadable_credentials_are_not_reported_as_an_unreachable_store(
 ) -> None:
     for place in (s3_place, gcs_place, azure_place):
         place.credentials.unlink()
-        assert "was not asked" in (said := await said_of(place.options()))
-        assert "mend credentials_file" in said
+        assert "was not contacted" in (said := await said_of(place.options()))
+        assert "correct credentials_file" in said
 
 
 async def test_an_index_without_template_and_a_privilege_that_is_missing_are_reported(
@@ -142,7 +143,7 @@ async def test_a_database_that_does_not_exist_and_a_privilege_that_is_missing_ar
     postgres_place: PostgresPlace,
 ) -> None:
     elsewhere = Secret(postgres_place.options().url.rpartition("/")[0] + "/elsewhere")
-    assert 'database "elsewhere" does not exist; mend url' in await said_of(
+    assert 'database "elsewhere" does not exist; correct url' in await said_of(
         postgres_place.options(url=elsewhere)
     )
     assert (
@@ -203,14 +204,14 @@ async def test_a_rejection_before_any_content_is_sent_is_no_rejection(
 
 async def test_a_place_on_disk_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "a file is where a folder should be: mend path" in await said_of(
+    assert "a file is where a folder should be: correct path" in await said_of(
         options_for("directory", path=str(tmp_path / "file" / "lake"))
     )
     missing = tmp_path / "none"
-    assert "mend its folder's rights, or url" in await said_of(
+    assert "correct the rights of its folder, or url" in await said_of(
         options_for("sql", url=Secret(f"sqlite://{missing}/traces.db"))
     )
-    assert "check its folder's rights" in await said_of(
+    assert "check the rights of its folder" in await said_of(
         options_for("sql", url=Secret(f"duckdb://{missing}/traces.duckdb"))
     )
 

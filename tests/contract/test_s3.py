@@ -403,13 +403,13 @@ async def test_a_complete_that_is_answered_200_with_an_error_counts_as_failed_an
 async def test_a_store_that_rejects_the_condition_is_written_to_without_it(
     receiver: ReceivingServer,
 ) -> None:
-    refused = answer(501, "NotImplemented")
+    not_implemented = answer(501, "NotImplemented")
     batch = batch_of(lines_of(3))
     receiver.order(
         every_method=True,
         answers=[
-            refused,
-            refused,
+            not_implemented,
+            not_implemented,
             answer(200),
             answer(403),
             answer(

@@ -50,7 +50,7 @@ async def test_each_object_has_the_encryption_the_class_the_tags_and_the_lock_th
     moto: Moto,
 ) -> None:
     lock = ObjectLock(mode="governance", retain_days=3, legal_hold=True)
-    wishes = {
+    parameters = {
         "encryption": "aws:kms",
         "kms_key_id": KEY_ID,
         "storage_class": "STANDARD_IA",
@@ -59,7 +59,7 @@ async def test_each_object_has_the_encryption_the_class_the_tags_and_the_lock_th
     batch = batch_of(lines_of(10), with_manifest=True)
     assert batch.manifest is not None
     async with s3.build(
-        options_for(moto.url, moto_server.BUCKET, object_lock=lock, **wishes)
+        options_for(moto.url, moto_server.BUCKET, object_lock=lock, **parameters)
     ) as sink:
         await sink.send(batch)
         await sink.send(batch)

@@ -86,8 +86,8 @@ async def test_one_row_among_5000_that_the_server_rejects_is_found(
 ) -> None:
     async with sql.build(schema.options()) as sink:
         counted = Counted(sink)
-        refused = await delivery(counted).send(poisoned(**given))
-    assert [(each.index, each.reason) for each in refused] == [(POISON, reason)]
+        rejected = await delivery(counted).send(poisoned(**given))
+    assert [(each.index, each.reason) for each in rejected] == [(POISON, reason)]
     assert count(schema) == 4999
     assert counted.sent <= most
 
@@ -97,10 +97,10 @@ async def test_a_constraint_that_somebody_added_rejects_its_row_only(
 ) -> None:
     async with sql.build(schema.options()) as sink:
         schema.ask("ALTER TABLE events ADD CHECK (role <> 'unwanted')")
-        refused = await delivery(sink).send(
+        rejected = await delivery(sink).send(
             batch([*conversation(), event(99, "state", 99, role="unwanted")])
         )
-    assert [each.index for each in refused] == [len(conversation())]
+    assert [each.index for each in rejected] == [len(conversation())]
 
 
 async def test_nul_is_replaced_where_that_is_configured_and_what_only_looks_like_it_stays(

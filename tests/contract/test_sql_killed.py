@@ -16,7 +16,7 @@ from tests.faults.oracle import differences
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import SECRET
 from tests.sql.engines import DuckdbFile, PostgresSchema, SqliteFile, Stored
-from tests.sql.rebuilding import turns_anew
+from tests.sql.rebuilding import rebuild_turns
 
 DELIVERED = """SELECT line_sha256, max(times) FROM (
   SELECT line_sha256, raw, count(*) AS times FROM events WHERE raw IS NOT NULL GROUP BY line_sha256, raw
@@ -47,7 +47,7 @@ def run(folder: Path, stored: Stored, more: str, kills: int) -> list[str]:
         {digest: min(count, max(found[digest], 1)) for digest, count in digests.items()}
     )
     before = stored.ask("SELECT * FROM agent_traces ORDER BY id")
-    turns_anew(stored)
+    rebuild_turns(stored)
     assert stored.ask("SELECT * FROM agent_traces ORDER BY id") == before != []
     return differences("base", wanted, found)
 

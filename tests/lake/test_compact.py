@@ -292,7 +292,7 @@ def test_what_was_altered_is_not_made_to_look_right(tmp_path: Path) -> None:
     )
     done = {each.partition.dialect: each.obstacle for each in compact(shipped.root)}
     assert "not what was shipped" in done["codex"]
-    assert [dialect for dialect, refused in done.items() if refused] == ["codex"]
+    assert [dialect for dialect, obstacle in done.items() if obstacle] == ["codex"]
     assert kinds(verify(store(shipped.root)).problems) == ["altered"]
 
 

@@ -71,7 +71,7 @@ def configured(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def asked(path: Path) -> list[tuple[object, ...]]:
-    """Make the views anew, and sum over the calls."""
+    """Create the views again, and sum over the calls."""
     file = path.parent / "traces.duckdb"
     assert main(["ddl", "duckdb", "--config", str(path), "--apply", str(file)]) == 0
     with duckdb.connect(str(file), read_only=True) as database:

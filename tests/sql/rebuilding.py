@@ -1,4 +1,4 @@
-"""All turns counted anew, as the migration does it."""
+"""Computes all turns again, as the migration does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.sql.engines import Stored
 from tracesidecar.sinks.sql import sink as sql
 
 
-def turns_anew(stored: Stored) -> None:
+def rebuild_turns(stored: Stored) -> None:
     """Have a fresh sink find tables of no version, with events in them and no turn."""
     stored.ask("DELETE FROM agent_traces")
     stored.ask("DELETE FROM tracesidecar_schema")

@@ -1,4 +1,4 @@
-"""SQLite and DuckDB files: who may read them, what they wait for, what they refuse."""
+"""SQLite and DuckDB files: who may read them, what they wait for, what they reject."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ async def test_one_number_of_more_than_64_bits_among_64_is_rejected(
     events = [event(number, "state", number) for number in range(64)]
     events[32].input_tokens = 1 << 64
     async with sql.build(file.options()) as sink:
-        refused = await delivery(sink).send(batch(events))
-    assert [each.index for each in refused] == [32]
+        rejected = await delivery(sink).send(batch(events))
+    assert [each.index for each in rejected] == [32]
     assert file.ask("SELECT count(*) FROM events") == [(63,)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.ddl.lakes import CALLS, rows
 from tests.servers.postgres import PostgresServer
 from tests.sql.engines import PostgresSchema, Stored
-from tests.sql.rebuilding import turns_anew
+from tests.sql.rebuilding import rebuild_turns
 from tests.sql.traces import batch, conversation
 from tracesidecar.ddl.agent_traces import TURN_COLUMNS
 from tracesidecar.ddl.statement import ROW
@@ -76,7 +76,7 @@ def test_turns_of_events_that_were_there_before_are_counted(stored: Stored) -> N
 
     asyncio.run(send())
     before = stored.ask("SELECT * FROM agent_traces ORDER BY id")
-    turns_anew(stored)
+    rebuild_turns(stored)
     assert stored.ask("SELECT * FROM agent_traces ORDER BY id") == before
     assert len(before) == 3
 
@@ -86,11 +86,11 @@ def test_the_page_tells_of_each_column_of_a_turn() -> None:
         encoding="utf-8"
     )
     status = "`completed`, `timeout` or `error`; "
-    told = [
+    described = [
         f"| `{column.name}` | {status if column.values else ''}{column.doc} |"
         for column in TURN_COLUMNS
     ]
-    assert [row for row in told if row not in page] == []
+    assert [row for row in described if row not in page] == []
 
 
 async def test_the_queries_of_the_page_can_be_run(postgres_server: PostgresServer) -> None:

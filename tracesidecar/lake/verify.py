@@ -30,7 +30,7 @@ def verify(
     begin in the middle of a file. `on_read` is called with the size of each block that was read.
     Raises RetryLater when the store cannot be used now.
     """
-    return _Verification(store, under_way, on_read, begins_anywhere=begins_anywhere).run()
+    return _StoreVerification(store, under_way, on_read, begins_anywhere=begins_anywhere).run()
 
 
 def size_of(store: StoredObjects) -> int:
@@ -38,7 +38,7 @@ def size_of(store: StoredObjects) -> int:
     return sum(size_bytes for name, size_bytes in store.list("") if _OBJECT.fullmatch(name))
 
 
-class _Verification:
+class _StoreVerification:
     def __init__(
         self,
         store: StoredObjects,

@@ -101,8 +101,6 @@ class ErrorTable:
 def _outcome(error: StoreError, reason: str) -> str:
     if error.status:
         return f"answered {error.status} {error.code}"
-    return (
-        f"was not asked ({error.code})"
-        if reason == "credentials"
-        else f"could not be reached ({error.code})"
-    )
+    if reason == "credentials":
+        return f"was not contacted, for lack of credentials ({error.code})"
+    return f"could not be reached ({error.code})"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from tracesidecar.sinks.sql.engine import SqlSyntax, Transaction
-from tracesidecar.sinks.sql.turns import Step, Turn, fold_turns
+from tracesidecar.sinks.sql.turns import Turn, TurnStep, fold_turns
 
 T = TypeVar("T")
 
@@ -77,11 +77,11 @@ def refresh(transaction: Transaction, syntax: SqlSyntax) -> None:
     """Bring the turns of the touched threads up to date."""
     transaction.execute(_SET_SPOKEN_AT)
     day = syntax.day.format("t.since")
-    columns = ", ".join(f"e.{column}" for column in Step._fields[7:])
+    columns = ", ".join(f"e.{column}" for column in TurnStep._fields[7:])
     steps = transaction.stream(
         _STEPS.format(time=syntax.time_text.format("e.event_time"), columns=columns, day=day)
     )
-    found = list(fold_turns(Step(*row) for row in steps))  # type: ignore[arg-type]
+    found = list(fold_turns(TurnStep(*row) for row in steps))  # type: ignore[arg-type]
     stored = {str(id_) for (id_,) in transaction.execute(_STORED.format(day=day))}
     for ids in _slices(sorted(stored - {turn.id for turn in found})):
         transaction.execute(

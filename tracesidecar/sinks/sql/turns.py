@@ -37,7 +37,7 @@ MAX_DURATION_MS = 366 * 86_400_000.0
 """The longest duration that is believed: traces may have any number, and no date can hold it."""
 
 
-class Step(NamedTuple):
+class TurnStep(NamedTuple):
     """The columns of an event that its turn needs.
 
     `is_cut`: steps before the first user message belong to an earlier turn, which is not computed.
@@ -116,7 +116,7 @@ class ToolCall(msgspec.Struct, rename="camel"):
     timestamp: int
 
 
-def fold_turns(steps: Iterable[Step]) -> Iterator[Turn]:
+def fold_turns(steps: Iterable[TurnStep]) -> Iterator[Turn]:
     """Yield the turns of steps, which come ordered by thread, time and position in the file.
 
     Before the first user message each day (UTC) with work is a turn, so that an agent that runs for
@@ -126,7 +126,7 @@ def fold_turns(steps: Iterable[Step]) -> Iterator[Turn]:
         yield from _fold_thread(thread)
 
 
-def _fold_thread(thread: Iterable[Step]) -> Iterator[Turn]:
+def _fold_thread(thread: Iterable[TurnStep]) -> Iterator[Turn]:
     turn: _TurnBuilder | None = None
     for step in thread:
         if step.starts_turn:
@@ -144,25 +144,25 @@ def _fold_thread(thread: Iterable[Step]) -> Iterator[Turn]:
         yield turn.finish()
 
 
-def _id_of_day(step: Step) -> str:
+def _id_of_day(step: TurnStep) -> str:
     return hashlib.sha256("\0".join((*step[:4], step.day)).encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
 class _TurnBuilder:
-    first: Step
+    first: TurnStep
     id: str
     has_message: bool
     finished_at: datetime | None = None
-    last: Step | None = None
-    failure: Step | None = None
+    last: TurnStep | None = None
+    failure: TurnStep | None = None
     agent_name: str | None = None
     repository: str | None = None
     cwd: str | None = None
-    calls: dict[str, Step] = field(default_factory=dict)
+    calls: dict[str, TurnStep] = field(default_factory=dict)
     tools: dict[str, ToolCall] = field(default_factory=dict)
 
-    def add(self, step: Step) -> None:
+    def add(self, step: TurnStep) -> None:
         self.agent_name = self.agent_name or step.agent_name
         self.repository = self.repository or step.git_repository
         self.cwd = self.cwd or step.cwd
@@ -179,14 +179,14 @@ class _TurnBuilder:
         if step.event_kind in ("tool_call", "tool_result"):
             self._add_tool(step)
 
-    def _add_call(self, step: Step) -> None:
+    def _add_call(self, step: TurnStep) -> None:
         """Keep the call's row with the most output; earlier ones are written while it streams."""
         key = step.api_call_id or step.event_id
         before = self.calls.get(key)
         if before is None or (step.output_tokens or 0) >= (before.output_tokens or 0):
             self.calls[key] = step
 
-    def _add_tool(self, step: Step) -> None:
+    def _add_tool(self, step: TurnStep) -> None:
         at = _milliseconds(_time(step.event_time))
         key = step.tool_call_id or step.event_id
         tool = self.tools.setdefault(key, ToolCall(step.tool_name, None, None, at))
@@ -238,7 +238,7 @@ class _TurnBuilder:
         return "completed" if self.last is not None and self.last.event_kind in RESPONSES else None
 
 
-def _end(step: Step) -> datetime:
+def _end(step: TurnStep) -> datetime:
     """Return when the step ended: a span's time is its start, a transcript's line is written at the
     end.
     """
