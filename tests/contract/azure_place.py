@@ -22,7 +22,7 @@ __all__ = ["azure_place", "azurite", "azurite_process"]
 
 @dataclass
 class AzurePlace:
-    """The azure sink's."""
+    """A container of the Azure sink."""
 
     server: Azurite
     way: FaultyWay
@@ -31,7 +31,7 @@ class AzurePlace:
     compression: Compression = "gzip"
 
     def options(self, **changes: object) -> azure.Options:
-        """Make the options of a sink that goes through the fault proxy."""
+        """Return the options of a sink that connects through the fault proxy."""
         given: dict[str, object] = {
             "account_url": f"http://127.0.0.1:{self.way.port}/{ACCOUNT}",
             "container": self.server.container,

@@ -44,8 +44,8 @@ ODD_LINES: tuple[bytes, ...] = (
 
 
 def lines_of(count: int, size_bytes: int = 80, mark: str = "line") -> list[bytes]:
-    """Make distinct JSON lines of about one size; every seventh is a repeat of its neighbour, as
-    real traces have them.
+    """Make distinct JSON lines of about the same size; every seventh repeats its neighbour, as in
+    real traces.
     """
     lines: list[bytes] = []
     for number in range(count):
@@ -76,7 +76,7 @@ def batch_of(
     compression: Compression = "gzip",
     with_manifest: bool = False,
 ) -> Batch:
-    """Make a batch of one object, as the pipeline names it."""
+    """Make a batch of one object, named as the pipeline does."""
     name = f"raw/v1/dt=2026-09-21/host-20260921T141320Z-{batch_id}{EXTENSIONS[compression]}"
     payload = payload_of(name, lines, compression)
     return Batch(
@@ -91,7 +91,7 @@ def batch_of(
 
 
 def records_of(lines: Sequence[bytes], batch_id: str) -> tuple[Record, ...]:
-    """Make each line a record, with an id of its own that a repeat of the batch has too."""
+    """Make a record of each line, with an id that is the same in a repeat of the batch."""
     ids = [
         hashlib.sha256(f"{batch_id} {index}".encode()).hexdigest()[:32]
         for index in range(len(lines))
@@ -120,7 +120,7 @@ def batch_for(
     batch_id: str = "b00000001",
     compression: Compression = "gzip",
 ) -> Batch:
-    """Make a batch as sinks of that type get it: records one by one, or one encoded body."""
+    """Make a batch in the delivery unit of this sink type: single records, or one encoded body."""
     batch = batch_of(lines, batch_id=batch_id, compression=compression)
     if declared_type(sink_type).delivery_unit == "records":
         records = records_of(lines, batch_id)
@@ -157,7 +157,7 @@ def as_otlp(record: Record) -> Record:
 
 
 def manifest_of(batch_id: str, payload: Payload) -> Payload:
-    """Make a manifest beside one object."""
+    """Make a manifest for one object."""
     content = json.dumps({"objects": [payload.name], "sha256": payload.sha256.hex()}).encode()
     return Payload(
         name=f"_manifest/v1/dt=2026-09-21/{batch_id}.json",

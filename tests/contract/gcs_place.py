@@ -22,7 +22,7 @@ __all__ = ["gcs_place", "google_storage"]
 
 @dataclass
 class GcsPlace:
-    """The gcs sink's."""
+    """A bucket of the GCS sink."""
 
     store: GoogleStorage
     way: FaultyWay
@@ -31,7 +31,7 @@ class GcsPlace:
     compression: Compression = "gzip"
 
     def options(self, **changes: object) -> gcs.Options:
-        """Make the options of a sink that goes through the fault proxy."""
+        """Return the options of a sink that connects through the fault proxy."""
         given: dict[str, object] = {
             "bucket": BUCKET,
             "endpoint_url": f"http://127.0.0.1:{self.way.port}",

@@ -42,8 +42,9 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
 
 
 def _told_apart(lines: list[bytes]) -> list[bytes]:
-    """Leave out lines that bear the id of another line: some of the real ones were written by hand,
-    and rows of one id are one row.
+    """Leave out lines that have the id of another line.
+
+    Some of the real traces were edited by hand, and rows with the same id are one row.
     """
     seen: dict[tuple[object, object], bytes] = {}
     kept = []
@@ -59,7 +60,8 @@ def _told_apart(lines: list[bytes]) -> list[bytes]:
 
 
 def by_event(expected: Counter[bytes], found: Counter[bytes]) -> Counter[bytes]:
-    """What a destination that keeps one of each event id must have: equal lines without ids, at one
-    place of files that begin alike, are one event.
+    """Return what a destination with one row per event id must have.
+
+    Equal lines without ids, at the same offset of files that begin alike, are one event.
     """
     return Counter({line: min(count, max(found[line], 1)) for line, count in expected.items()})

@@ -64,7 +64,7 @@ class NetworkPlace(Place, Protocol):
         ...
 
     def start_server(self) -> None:
-        """Start the server, or start it again."""
+        """Start the server, for the first time or again."""
         ...
 
     def stop_server(self) -> None:

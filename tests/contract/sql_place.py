@@ -21,7 +21,7 @@ from tracesidecar.units import Secret
 
 @dataclass
 class FilePlace:
-    """SQLite's or DuckDB's."""
+    """An SQLite or DuckDB file."""
 
     stored: SqliteFile | DuckdbFile
     type: str = "sql"
@@ -31,9 +31,9 @@ class FilePlace:
         return sql.build(self.stored.options())
 
     def lines(self) -> list[bytes]:
-        """Return the batches as they came, and the lines of each by their place.
+        """Return the lines batch by batch, each batch in the order of its lines.
 
-        A table has no order of its own: DuckDB stores the rows of one batch as its threads finish.
+        A table has no order: DuckDB stores the rows of one batch as its threads finish.
         """
         return [
             raw.encode()
@@ -46,7 +46,7 @@ class FilePlace:
 
 @dataclass
 class PostgresPlace:
-    """PostgreSQL's."""
+    """A PostgreSQL server."""
 
     stored: PostgresSchema
     way: FaultyWay
@@ -55,7 +55,7 @@ class PostgresPlace:
     compression: Compression = "none"
 
     def options(self, **changes: object) -> sql.Options:
-        """Make the options of a sink that goes through the fault proxy."""
+        """Return the options of a sink that connects through the fault proxy."""
         url = Secret(f"postgresql://{self.stored.schema}@127.0.0.1:{self.way.port}/postgres")
         files = {"password": None, "password_file": str(self.credentials)}
         return self.stored.options(**{"url": url, **files, **PATIENT, **changes})
@@ -75,7 +75,7 @@ class PostgresPlace:
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
-        """Sessions that are there know the password no more than new ones, so they are ended."""
+        """Change the password, and end the sessions: they would stay logged in."""
         self.stored.server.run(f"ALTER ROLE {self.stored.schema} PASSWORD '{secret}'")
         self.stored.server.run(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.stored.schema}'"

@@ -1,7 +1,7 @@
-"""The table of what each sink was seen to do, made from a run: `python -m tests.contract.table
-REPORT.xml > docs/sinks/contract.md`.
+"""Makes the table of the results of the contract tests from a run.
 
-The report is pytest's: `pytest tests/contract --junitxml=REPORT.xml`.
+`pytest tests/contract --junitxml=REPORT.xml`, then `python -m tests.contract.table REPORT.xml >
+docs/sinks/contract.md`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ The servers: {servers}. PostgreSQL is also that of the package pgserver. HTTP an
 
 @dataclass(frozen=True)
 class Case:
-    """A test's claim: of which module, for which place (empty where it has one of its own), and how
-    it ended.
+    """The outcome of one test: its module, its claim, and its place (empty if it has one of its
+    own).
     """
 
     module: str
@@ -41,7 +41,7 @@ class Case:
 
 
 def cases(report: ET.Element) -> Iterator[Case]:
-    """Read a report of pytest."""
+    """Yield the cases of a pytest report."""
     for case in report.iter("testcase"):
         module = case.get("classname", "").rpartition(".test_")[2]
         name, _, rest = case.get("name", "").partition("[")
@@ -65,11 +65,13 @@ def _outcome(case: ET.Element) -> Outcome:
 
 
 def page(found: Iterable[Case]) -> str:
-    """Write the page; a sink that tries a common claim in its own way has that in its column."""
+    """Return the page. A sink that tests a common claim in its own module has the result in its
+    column.
+    """
     of_run = sorted(
         (case for case in found if case.module != "table"),
         key=lambda case: (case.module != COMMON, case.claim),
-    )  # a run's order is chance
+    )  # the order of a run is random
     claims = {case.claim for case in of_run if case.place}
     placed = [
         replace(case, place=case.place or case.module)
@@ -103,7 +105,7 @@ def _common(found: list[Case]) -> str:
 
 
 def _own(found: list[Case]) -> str:
-    """A variant of a claim is not a claim: those are put together, and one that failed counts."""
+    """Join the variants of a claim to one row; the worst outcome counts."""
     parts = []
     for module in sorted({case.module for case in found}):
         outcomes: dict[str, set[Outcome]] = {}

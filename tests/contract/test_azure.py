@@ -52,7 +52,7 @@ def key_in(batch: Batch) -> str:
 
 
 def signature_for(azurite: Azurite, *, ends: timedelta = timedelta(hours=1)) -> Secret:
-    """Sign that blobs may be created, and nothing else."""
+    """Make a signature that may create blobs and do nothing else."""
     allowed = ContainerSasPermissions(create=True)
     return Secret(
         generate_container_sas(
@@ -165,9 +165,8 @@ async def test_a_connection_string_says_where_and_who(azurite: Azurite) -> None:
 
 
 async def test_a_signature_that_may_only_create_is_enough(azurite: Azurite) -> None:
-    """No reading, no listing.
-
-    Of a taken name Azurite tells it as of any missing right; Azure has a code for it, as below.
+    """It may not read or list. Azurite reports a taken name like any missing right; Azure has a
+    code for it, see below.
     """
     batch = batch_of(lines_of(10))
     async with azure.build(
@@ -199,8 +198,8 @@ async def test_a_signature_that_has_ended_is_replaced_on_disk(
 
 
 def token_of_entra() -> str:
-    """Make a token as Entra ID gives it to a managed identity, without a signature: Azurite looks
-    at issuer, audience and times.
+    """Make a token like Entra ID's for a managed identity, unsigned: Azurite checks issuer,
+    audience and times.
     """
     now = int(time.time())
     claims = {
@@ -219,7 +218,7 @@ def token_of_entra() -> str:
 async def test_a_managed_identity_is_asked_for_a_token_when_no_credentials_are_configured(
     receiver: ReceivingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on App Service, where a variable says who gives tokens."""
+    """As on App Service, where an environment variable names the server that issues tokens."""
     grant = {
         "access_token": token_of_entra(),
         "expires_on": str(int(time.time()) + 3600),
@@ -352,9 +351,7 @@ async def test_a_throttled_store_says_when_to_come_back_and_gets_one_request(
 async def test_who_may_only_create_sees_a_taken_name_as_a_missing_right_and_it_counts_as_delivered(
     receiver: ReceivingServer,
 ) -> None:
-    """So does Azure answer a signature or a role that may not write over what is there; it may not
-    read it either.
-    """
+    """Azure answers like this to a signature or role that may neither overwrite nor read."""
     may_only_create, may_not_read = (
         answer(403, "UnauthorizedBlobOverwrite"),
         answer(403, "AuthorizationPermissionMismatch"),

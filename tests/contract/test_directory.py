@@ -219,9 +219,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
-    """Send a batch under strace; return what the process printed, and its system calls with the
-    paths that they are about.
-    """
+    """Send a batch under strace; return what the process printed and its system calls, with paths."""
     if (
         shutil.which("strace") is None
         or subprocess.run(

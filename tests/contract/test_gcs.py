@@ -263,8 +263,8 @@ async def test_a_throttled_store_says_when_to_come_back_and_gets_one_request(
 async def test_who_may_only_create_sees_a_taken_name_as_a_missing_right_and_it_counts_as_delivered(
     receiver: ReceivingServer,
 ) -> None:
-    """So does Google answer roles/storage.objectCreator; what is already there may not be read, and
-    that is said.
+    """Google answers like this to roles/storage.objectCreator, which may not read the object
+    either; the log says so.
     """
     receiver.order(
         every_method=True, answers=[MAY_ONLY_CREATE, MAY_ONLY_CREATE, answer(403, "forbidden")]

@@ -60,7 +60,7 @@ def key_of(batch: Batch) -> str:
 
 
 def large_batch(parts: int) -> Batch:
-    """Make a batch whose one object has so many parts of 5 MiB, the last one short."""
+    """Make a batch with one object of this many parts of 5 MiB, the last one shorter."""
     lines = lines_of((parts - 1) * 5 + 1, size_bytes=1 << 20)
     return batch_of(lines, compression="none")
 
@@ -266,9 +266,8 @@ async def test_a_credentials_file_without_the_profile_is_retried(
 
 
 async def test_credentials_that_may_only_put_are_enough(object_store: ObjectStore) -> None:
-    """A put-only user under a bucket policy: no reading, no listing.
-
-    What is already there is taken on trust, and said.
+    """A user whose bucket policy allows neither reading nor listing. An existing object is taken on
+    trust, and the log says so.
     """
     object_store.add_user("putter", "putter-secret-123456")
     object_store.allow("putter", ["s3:PutObject"])
@@ -465,7 +464,7 @@ from tracesidecar.sinks.object_store.s3 import sink as s3
 from tracesidecar.units import Secret
 
 async def main():
-    # takes connections and never says anything
+    # accepts connections and never answers
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         sink = s3.build(s3.Options(name="lake", type="s3", bucket="traces", endpoint_url=url, access_key=Secret("a"), secret_key=Secret("b")))

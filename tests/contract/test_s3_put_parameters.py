@@ -1,6 +1,4 @@
-"""What objects are to be beside their bytes: encrypted, of a class, tagged, locked, and held
-against a checksum of one's choice.
-"""
+"""What is configured for each object in S3: encryption, storage class, tags, lock and checksum."""
 
 from __future__ import annotations
 
@@ -101,7 +99,7 @@ async def test_an_object_in_parts_has_them_too(moto: Moto) -> None:
 
 
 class VersionedStore(ObjectStore):
-    """With versions, which a store has to have for locks."""
+    """A store with versions, which locks require."""
 
     def command(self) -> list[str | Path]:
         return [
@@ -166,7 +164,9 @@ async def test_the_store_holds_the_bytes_against_the_checksum_of_ones_choice(
     ],
 )
 def test_checksums_are_those_of_their_check_value(algorithm: Algorithm, expected: str) -> None:
-    """Of "123456789": the check values that catalogues of CRCs list, big-endian as S3 writes them."""
+    """The checksums of "123456789" are the check values in catalogues of CRCs, big-endian as S3
+    writes them.
+    """
     assert checksum(algorithm).of(b"123456789") == expected
 
 

@@ -33,7 +33,7 @@ POISON = 3210
 
 
 class Counted:
-    """A sink that counts what is asked of it."""
+    """A sink that counts its calls."""
 
     def __init__(self, sink: sql.SqlSink) -> None:
         self.sink = sink
@@ -52,7 +52,7 @@ def schema(postgres_server: PostgresServer) -> Iterator[PostgresSchema]:
 
 
 def poisoned(**given: object) -> Batch:
-    """Make 5,000 events, of which one has what is given."""
+    """Make 5,000 events, one of them with these values."""
     events = [event(number, "state", number % 3600) for number in range(5000)]
     events[POISON] = event(POISON, "state", 0, **given)
     return batch(events)

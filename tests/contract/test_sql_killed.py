@@ -1,5 +1,5 @@
-"""Killed while it sends, the daemon has each line in the database once, and the turns are those of
-the events that are there.
+"""A daemon that is killed while it sends has each line in the database once, and the turns match
+the stored events.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def schema(postgres_server: PostgresServer) -> Iterator[PostgresSchema]:
 
 
 def run(folder: Path, stored: Stored, more: str, kills: int) -> list[str]:
-    """Return what is wrong. The first event of each line has the line; of a line of OTLP each
-    record has its own part of it, so the commonest counts.
+    """Return what is wrong.
 
-    Equal lines at one place of files that begin alike are one event: of those, one is enough.
+    The first event of each line has the line in `raw`. Each record of an OTLP line has its own part
+    of it, so the most common one counts. Equal lines at the same offset of files that begin alike
+    are one event: one of them is enough.
     """
     url = stored.options().url
     expected = kill_while_sending(

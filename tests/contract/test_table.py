@@ -1,4 +1,4 @@
-"""The page of the contract says what a report says."""
+"""The contract's page shows what the test report says."""
 
 from __future__ import annotations
 

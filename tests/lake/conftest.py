@@ -1,4 +1,4 @@
-"""The stores that are looked at."""
+"""The stores of the lake's tests."""
 
 from __future__ import annotations
 

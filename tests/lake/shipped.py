@@ -1,5 +1,5 @@
-"""A store as the daemon leaves it: batches of invented events with their manifests, written by the
-code that ships.
+"""A store as the daemon writes it: batches of invented events with their manifests, encoded by the
+program's own code.
 """
 
 from __future__ import annotations

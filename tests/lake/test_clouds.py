@@ -1,4 +1,4 @@
-"""What is kept at Google and at Azure is looked at and rewritten as in a folder."""
+"""Lakes at Google and Azure are verified and compacted like one in a folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGE = bytes(range(256)) * 50_000
 
 
 def options_for(kind: str, server: GoogleStorage | Azurite) -> SinkOptions:
-    """Make the options of a sink at the server."""
+    """Return the options of a sink at the test server."""
     if isinstance(server, GoogleStorage):
         return gcs.Options(
             name="lake",

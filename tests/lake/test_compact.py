@@ -1,5 +1,5 @@
-"""A compacted lake has the same events in few files, can be proved at every moment, and is finished
-by whoever begins again.
+"""A compacted lake has the same events in few files, can be verified at every moment, and is
+finished by the next run after a crash.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BEFORE = "2026-09-02"
 
 
 class Interrupted(Exception):
-    """The process ended here."""
+    """The process ends here."""
 
 
 class Failing:
@@ -208,8 +208,8 @@ def test_text_of_every_kind_survives(tmp_path: Path, compression: Compression) -
 
 
 def test_a_crash_at_any_point_leaves_a_true_store_and_the_next_run_finishes(tmp_path: Path) -> None:
-    """Three objects and two become one each, with a manifest each: nine changes, and a run that
-    dies before each of them.
+    """Three objects and two become one each, with a record each: nine changes. A run dies before
+    each of them.
     """
     given = [rows()[at] for at in (1, 2, 1, 7, 8)]
     for changes in range(9):
@@ -272,7 +272,7 @@ def test_objects_under_way_and_without_a_manifest_are_left_alone(tmp_path: Path)
 
 
 def test_an_object_that_comes_back_after_it_was_replaced_is_removed_again(tmp_path: Path) -> None:
-    """A host that died between its manifest and its commit sends the batch once more."""
+    """A host that died after sending a manifest and before its commit sends the batch again."""
     shipped = small_batches(tmp_path / "lake")
     name = shipped.batches[0].objects[0].name
     content = (shipped.root / name).read_bytes()

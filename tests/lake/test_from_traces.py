@@ -1,5 +1,5 @@
-"""From trace files to answers: what the program ships is proved, read through the printed
-statements, rewritten, and read again.
+"""From trace files to query results: what the program ships is verified, queried with the printed
+statements, compacted, and queried again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ USAGE = {
 
 
 def assistant(message: str, output_tokens: int, number: int) -> dict[str, object]:
-    """A line of Claude Code, in which each block of one message repeats its usage."""
+    """Return a line of Claude Code; each block of one message repeats the message's usage."""
     usage = {**USAGE, "output_tokens": output_tokens}
     body = {
         "id": message,

@@ -1,4 +1,4 @@
-"""What is in S3 is proved and rewritten as in a folder."""
+"""A lake in S3 is verified and compacted like one in a folder."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def test_an_object_that_is_gone_or_altered_is_named(
 def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(
     object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1,000 keys are the most of one page; a large file goes in parts and comes back in blocks."""
+    """One page of a listing has at most 1,000 keys; a large file is uploaded in parts and read in
+    blocks.
+    """
     folder = object_store.folder / "root" / BUCKET / "agents" / "v1"
     folder.mkdir(parents=True)
     for number in range(1005):

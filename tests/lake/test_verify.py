@@ -1,4 +1,4 @@
-"""A store that is whole is proved; whatever is missing, altered, repeated or foreign is named."""
+"""A complete store is proved; anything missing, altered, repeated or foreign is reported."""
 
 from __future__ import annotations
 

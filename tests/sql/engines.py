@@ -1,4 +1,4 @@
-"""A database of each engine: how a sink is made for it, and how it is asked from outside."""
+"""A database of each engine: how to make a sink for it, and how to query it from outside."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _numbers = itertools.count()
 
 
 class Stored(Protocol):
-    """A database under test. Times are written by `time`, an expression over a column."""
+    """A database under test. `time` is an expression that formats a column as a time."""
 
     time: str
 

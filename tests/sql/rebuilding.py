@@ -9,7 +9,7 @@ from tracesidecar.sinks.sql import sink as sql
 
 
 def rebuild_turns(stored: Stored) -> None:
-    """Have a fresh sink find tables of no version, with events in them and no turn."""
+    """Let a new sink find tables without a version, with events and no turns."""
     stored.ask("DELETE FROM agent_traces")
     stored.ask("DELETE FROM tracesidecar_schema")
 

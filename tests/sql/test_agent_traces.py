@@ -1,5 +1,5 @@
-"""`agent_traces` has one row a turn, whatever the order, the cut and the number of times in which
-the events came.
+"""`agent_traces` has one row per turn, whatever the order of the events, their batches, and
+repeats.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may stand in the configuration of the SQL sink, and what is said of what may not."""
+"""What the SQL sink accepts in its configuration, and what it reports otherwise."""
 
 from __future__ import annotations
 

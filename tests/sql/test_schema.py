@@ -1,4 +1,4 @@
-"""The tables are made and migrated by the sink itself; columns are only ever added."""
+"""The sink creates and migrates its tables itself, and only ever adds columns."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tracesidecar.model import Batch, Record
 def event(
     number: int, kind: str, seconds: float, *, day: str = "2026-09-01", **given: object
 ) -> Event:
-    """Make an event at so many seconds after ten o'clock."""
+    """Make an event this many seconds after ten o'clock."""
     minutes, rest = divmod(seconds, 60)
     columns: dict[str, object] = {
         "schema_version": 1,
