@@ -1,5 +1,5 @@
-"""Invented events of every kind and every type of tool, as the interpreter hands them over: all
-required columns are set.
+"""Invented events of every kind and every type of tool, as the interpreter makes them: all required
+columns are set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TRICKY = 'a|b=c\\d "e"\nf\tg\r\nh \u2028 é 漢 🦊 \x1f'
 
 
 def event(kind: str, **columns: Any) -> Event:
-    """An event of that kind with its required columns."""
+    """Return an event of that kind with its required columns."""
     name = f"{kind} {sorted(columns.items(), key=lambda item: item[0])}"
     required: dict[str, Any] = {
         "schema_version": 1,

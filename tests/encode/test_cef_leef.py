@@ -1,5 +1,5 @@
-"""Records of formats `cef` and `leef` are taken apart into what was put in: CEF by pycef too, LEEF
-by a reader made from IBM's description.
+"""Records of the formats `cef` and `leef` can be read back: CEF also by pycef, LEEF by a reader
+built from IBM's description.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def unescaped(text: str) -> str:
 
 
 def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
-    """Header and extension, by the rules of the implementation standard: a key is what stands
-    before an `=` that is not escaped.
+    """Return header and extension, by the rules of the implementation standard.
+
+    A key is the word before an `=` that is not escaped.
     """
     *header, extension = re.split(r"(?<!\\)(?:\\\\)*\|", record.decode(), maxsplit=7)
     pairs = PAIR.findall(extension)
@@ -43,8 +44,9 @@ def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
 
 
 def read_leef(record: bytes) -> tuple[list[str], dict[str, str]]:
-    """Header and attributes, by IBM's description of LEEF 2.0: the sixth field of the header says
-    what stands between attributes.
+    """Return header and attributes, by IBM's description of LEEF 2.0.
+
+    The sixth field of the header is the delimiter of attributes.
     """
     *header, rest = record.decode().split("|", 6)
     assert header[0] == "LEEF:2.0"
@@ -81,8 +83,8 @@ def test_pycef_reads_the_same(name: str) -> None:
     found = pycef.parse(record.decode())
     assert found["CEFVersion"] == "0"
     assert found["DeviceEventClassID"] == EVENTS[name].event_kind
-    # it knows no escapes but \= and trims what ends in a space, so the tricky event is read by our
-    # reader only
+    # pycef knows no escape but \= and trims trailing spaces, so only our reader can read the tricky
+    # event
     if name != "tricky":
         for key, value in expected.items():
             if not key.endswith("Label"):
@@ -90,7 +92,7 @@ def test_pycef_reads_the_same(name: str) -> None:
 
 
 @given(TEXTS)
-def test_any_text_comes_back_from_a_cef_extension(text: str) -> None:
+def test_any_text_survives_a_cef_extension(text: str) -> None:
     made = event(
         "user_message", text=text, user_id=text or None, conversation_id=text or "c", labels=None
     )
@@ -100,7 +102,7 @@ def test_any_text_comes_back_from_a_cef_extension(text: str) -> None:
 
 
 @given(TEXTS)
-def test_any_text_is_one_value_of_a_cef_header(text: str) -> None:
+def test_any_text_stays_one_value_of_a_cef_header(text: str) -> None:
     value = cef.header_value(text)
     assert re.split(r"(?<!\\)(?:\\\\)*\|", f"{value}".replace("\\\\", "")) == [
         value.replace("\\\\", "")
@@ -122,13 +124,13 @@ def test_leef_is_read_back(name: str, content: str) -> None:
 
 
 @given(TEXTS)
-def test_any_text_comes_back_from_a_leef_attribute(text: str) -> None:
+def test_any_text_survives_a_leef_attribute(text: str) -> None:
     made = event("user_message", text=text, user_id=text or None, labels=None)
     assert read_leef(encoder_for("leef", "full")(made, DIALECT))[1].get("msg", "") == text
 
 
 @given(TEXTS)
-def test_no_text_ends_a_leef_header_value(text: str) -> None:
+def test_no_text_can_end_a_leef_header_value(text: str) -> None:
     assert not set("|\t\n\r") & set(leef.header_value(text))
 
 
@@ -145,13 +147,13 @@ def test_a_label_has_a_key_that_no_column_has(labels: dict[str, str]) -> None:
         assert bool(found.keys() - columns.keys()) == bool(labels)
 
 
-def test_nul_is_replaced_where_receivers_would_cut() -> None:
+def test_nul_is_replaced_because_receivers_would_truncate_there() -> None:
     made = event("user_message", text="a\0b")
     assert read_cef(encoder_for("cef", "full")(made, DIALECT))[1]["msg"] == "a\ufffdb"
     assert read_leef(encoder_for("leef", "full")(made, DIALECT))[1]["msg"] == "a\ufffdb"
 
 
-def test_severity_and_what_a_tool_touched_are_there() -> None:
+def test_severity_and_the_target_of_a_tool_are_present() -> None:
     _, shell = read_cef(encoder_for("cef", "full")(EVENTS["shell"], DIALECT))
     assert (shell["cs5"], shell["cs5Label"]) == ("ls -la /srv/pears", "commandLine")
     _, edit = read_cef(encoder_for("cef", "full")(EVENTS["edit"], DIALECT))

@@ -1,5 +1,5 @@
-"""Records of format `ecs` fit the field types of ECS 9, its categories, and the strict mapping that
-`ddl elasticsearch` prints.
+"""Records of format `ecs` match the field types of ECS 9, its categories, and the strict mapping
+that `ddl elasticsearch` prints.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def document(name: str, content: str = "full") -> dict[str, Any]:
 
 
 def leaves(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Fields with their values; a flattened field and `labels` are one each."""
+    """Yield the fields with their values; a flattened field, and `labels`, count as one."""
     for key, inner in value.items():
         name = prefix + key
         if isinstance(inner, dict) and PUBLISHED.get(name) not in ("flattened", "object"):
@@ -175,7 +175,7 @@ def test_a_duration_is_in_nanoseconds() -> None:
     assert document("model_call")["event"]["duration"] == 812_250_000
 
 
-def test_only_what_may_be_summed_and_fits_stands_in_gen_ai_usage() -> None:
+def test_gen_ai_usage_has_only_tokens_that_may_be_summed_and_fit() -> None:
     assert document("model_call")["gen_ai"]["usage"] == {"input_tokens": 1200, "output_tokens": 80}
     assert "usage" not in document("usage_summary").get("gen_ai", {})
     assert document("usage_summary")["tracesidecar"]["usage"] == {
@@ -188,7 +188,7 @@ def test_only_what_may_be_summed_and_fits_stands_in_gen_ai_usage() -> None:
     }
 
 
-def test_what_is_cut_for_a_flattened_field_says_so() -> None:
+def test_truncation_for_a_flattened_field_is_marked() -> None:
     made = tool_call("Write", "edit", {"content": "x" * 32_400})
     found = msgspec.json.decode(encoder_for("ecs", "full")(made, DIALECT))
     assert found["tracesidecar"]["truncated"] is True
@@ -232,7 +232,7 @@ def test_arguments_and_results_are_objects_whatever_they_were() -> None:
         "very deep",
     ],
 )
-def test_what_a_flattened_field_refuses_becomes_one_value(text: str) -> None:
+def test_text_that_a_flattened_field_rejects_becomes_one_value(text: str) -> None:
     found = flattened_field(text)
     assert found is not None
     assert list(found) == ["value"]
@@ -246,7 +246,7 @@ def test_what_a_flattened_field_refuses_becomes_one_value(text: str) -> None:
         max_leaves=20,
     )
 )
-def test_a_flattened_field_never_meets_more_than_it_takes(value: object) -> None:
+def test_a_flattened_field_never_gets_more_than_it_accepts(value: object) -> None:
     def check(inner: object, level: int) -> None:
         assert level <= 20
         for item in (
@@ -259,7 +259,7 @@ def test_a_flattened_field_never_meets_more_than_it_takes(value: object) -> None
     check(flattened_field(msgspec.json.encode(value).decode()), 1)
 
 
-def test_a_label_is_a_keyword_without_dots_and_wins_over_the_trace() -> None:
+def test_a_label_is_a_keyword_without_dots_and_replaces_a_value_of_the_trace() -> None:
     assert document("shell")["labels"] == {"agent": "builder", "team_name": "orchard"}
     labelled = event("user_message", role="user", git_branch="main", labels='{"role":"builder"}')
     found = msgspec.json.decode(encoder_for("ecs", "full")(labelled, DIALECT))
@@ -273,7 +273,7 @@ def test_a_repaired_line_is_marked() -> None:
     ]
 
 
-def test_what_a_tool_touched_stands_where_detections_look() -> None:
+def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert document("shell")["process"]["command_line"] == "ls -la /srv/pears"
     assert document("edit")["file"]["path"] == "/srv/pears/plan.md"
     assert document("web")["url"]["original"] == "https://orchard.example/pears?kind=conference"

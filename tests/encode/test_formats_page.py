@@ -1,4 +1,4 @@
-"""The page about formats says what the code does. `UPDATE_GOLDEN=1` writes its tables anew."""
+"""The page about formats agrees with the code. `UPDATE_GOLDEN=1` rewrites its tables."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def test_every_format_has_its_section() -> None:
 
 
 @pytest.mark.parametrize("name", EVENT_FORMATS)
-def test_every_column_has_its_place(name: str) -> None:
+def test_every_column_is_mapped(name: str) -> None:
     assert set(EVENT_FORMATS[name].column_mapping) == set(Event.__struct_fields__)

@@ -1,6 +1,6 @@
-"""What each format writes is what was looked at once, byte for byte.
+"""Each format writes the same bytes as its golden file, which a person has reviewed.
 
-`UPDATE_GOLDEN=1` writes the files anew, to be looked at again.
+`UPDATE_GOLDEN=1` rewrites the files, for another review.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def test_there_is_an_event_of_every_kind_and_type_of_tool() -> None:
 
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
-def test_every_event_is_written_as_it_was_looked_at(form: str) -> None:
+def test_every_event_is_written_like_its_golden_record(form: str) -> None:
     encode = encoder_for(form, "full")
     written = "".join(
         f"# {name}\n{encode(event, DIALECT).decode()}\n" for name, event in EVENTS.items()
@@ -39,7 +39,7 @@ def test_every_event_is_written_as_it_was_looked_at(form: str) -> None:
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
-def test_a_record_is_one_line_and_the_event_stays_as_it_was(form: str, content: str) -> None:
+def test_a_record_is_one_line_and_the_event_is_not_changed(form: str, content: str) -> None:
     encode = encoder_for(form, content)
     for event in EVENTS.values():
         before = msgspec.structs.replace(event)
@@ -52,7 +52,7 @@ def test_a_record_is_one_line_and_the_event_stays_as_it_was(form: str, content: 
 
 
 def full_of_marks() -> Event:
-    """An event with a mark of its own in every column of text."""
+    """Return an event with a different marker in every text column."""
     texts = {name: f"mark-{name}-mark" for name in Event.__struct_fields__ if name not in NUMBERS}
     return Event(**(texts | NUMBERS))
 
@@ -116,7 +116,7 @@ def test_metadata_holds_no_content(form: str, kind: str) -> None:
     assert "mark-event_id-mark" in record
 
 
-def test_the_partitions_are_in_the_row_but_not_in_that_of_a_lake() -> None:
+def test_the_partitions_are_in_a_row_except_in_a_lake() -> None:
     event = EVENTS["shell"]
     row = msgspec.json.decode(encoder_for("event", "full")(event, DIALECT))
     assert (row.pop("dt"), row.pop("dialect")) == ("2026-09-01", DIALECT)

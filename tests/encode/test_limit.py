@@ -1,5 +1,5 @@
-"""A record over a limit is shortened as a value, never cut as bytes; what cannot be shortened
-enough is refused.
+"""A record over a limit is truncated within its values, never as bytes; if that is not enough, it
+is rejected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BIG = event(
 
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
-def test_a_record_within_the_limit_stays_as_it_is(form: str) -> None:
+def test_a_record_within_the_limit_is_not_changed(form: str) -> None:
     encode = encoder_for(form, "full")
     record = encode(BIG, DIALECT)
     assert encode_within(BIG, encode, DIALECT, len(record)) == record
@@ -38,7 +38,7 @@ def test_a_record_within_the_limit_stays_as_it_is(form: str) -> None:
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("limit_bytes", [8 * 1024, 64 * 1024, 100_000])
-def test_a_record_over_the_limit_is_shortened_and_says_so(form: str, limit_bytes: int) -> None:
+def test_a_record_over_the_limit_is_truncated_and_marked(form: str, limit_bytes: int) -> None:
     encode = encoder_for(form, "full")
     record = encode_within(BIG, encode, DIALECT, limit_bytes)
     assert record is not None
@@ -60,7 +60,7 @@ def test_columns_of_json_stay_json_and_the_row_says_truncated() -> None:
     assert (row["event_id"], row["line_sha256"]) == (BIG.event_id, BIG.line_sha256)
 
 
-def test_one_byte_decides() -> None:
+def test_the_limit_is_exact_to_the_byte() -> None:
     encode = encoder_for("event", "full")
     size = len(encode(BIG, DIALECT))
     shorter = encode_within(BIG, encode, DIALECT, size - 1)
@@ -68,7 +68,7 @@ def test_one_byte_decides() -> None:
     assert json.loads(shorter)["truncated"] is True
 
 
-def test_what_cannot_be_shortened_is_refused() -> None:
+def test_a_record_that_cannot_be_truncated_enough_is_rejected() -> None:
     assert (
         encode_within(
             event("user_message", conversation_id="c" * 9_000, text=LONG),
@@ -90,7 +90,7 @@ def test_many_small_leaves_become_the_beginning_of_their_text() -> None:
     assert MARK.search(raw)
 
 
-def test_the_event_stays_as_it_was() -> None:
+def test_the_event_is_not_changed() -> None:
     before = msgspec.structs.replace(BIG)
     encode_within(BIG, encoder_for("ecs", "full"), DIALECT, 8_192)
     assert before == BIG
@@ -101,7 +101,7 @@ def test_the_event_stays_as_it_was() -> None:
     st.integers(900, 6_000),
     st.sampled_from(sorted(EVENT_FORMATS)),
 )
-def test_whatever_the_text_the_record_fits_or_is_refused(
+def test_with_any_text_the_record_fits_or_is_rejected(
     text: str, limit_bytes: int, form: str
 ) -> None:
     made = event("user_message", text=text, raw=json.dumps({"text": text}), error_message=text)

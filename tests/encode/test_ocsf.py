@@ -1,5 +1,5 @@
-"""Records of format `ocsf` are valid by the published schema 1.8.0, and each event is of the class
-that a detection looks for.
+"""Records of format `ocsf` are valid by the published schema 1.8.0, and each event has the class
+that detections look for.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def test_the_published_schema_accepts_every_record(name: str, content: str) -> N
     assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
 
 
-def test_the_schema_would_refuse_what_it_does_not_know() -> None:
+def test_the_schema_rejects_unknown_attributes() -> None:
     found = record("model_call")
     accepts = validator(6003, tuple(found["metadata"]["profiles"]))
     assert accepts.is_valid(found)
@@ -98,7 +98,7 @@ def test_the_table_of_classes_agrees_with_the_schema(event_class: Any) -> None:
         ("error of a tool", 600801),
     ],
 )
-def test_an_event_is_of_the_class_that_a_detection_looks_for(name: str, type_uid: int) -> None:
+def test_an_event_has_the_class_that_detections_look_for(name: str, type_uid: int) -> None:
     found = record(name)
     assert (found["type_uid"], found["class_uid"], found["category_uid"]) == (
         type_uid,
@@ -107,7 +107,7 @@ def test_an_event_is_of_the_class_that_a_detection_looks_for(name: str, type_uid
     )
 
 
-def test_what_a_tool_touched_stands_where_detections_look() -> None:
+def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert record("shell")["process"]["cmd_line"] == "ls -la /srv/pears"
     assert record("shell as words")["process"]["cmd_line"] == "sh -c 'echo '\"'\"'a b'\"'\"''"
     assert record("edit")["file"] == {"name": "plan.md", "path": "/srv/pears/plan.md", "type_id": 1}
@@ -140,7 +140,7 @@ def test_the_rules_for_personal_data_are_those_of_the_catalogue() -> None:
     } == PERSONAL_DATA
 
 
-def test_only_a_call_counts_as_the_act() -> None:
+def test_only_a_call_counts_as_the_action() -> None:
     kinds = {
         kind: msgspec.json.decode(
             encoder_for("ocsf", "full")(event(kind, tool_type="shell"), DIALECT)

@@ -1,5 +1,5 @@
-"""Records of format `otlp` are what the protobuf definitions of OpenTelemetry accept, as JSON and
-as protobuf.
+"""Records of format `otlp` are valid by OpenTelemetry's protobuf definitions, as JSON and as
+protobuf.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ encode = encoder_for("otlp", "full")
 
 
 def in_base64(value: Any) -> Any:
-    """The same JSON with ids as protobuf's own JSON mapping has them."""
+    """Return the JSON with ids in base64, as protobuf's own JSON mapping expects them."""
     if isinstance(value, list):
         return [in_base64(item) for item in value]
     if isinstance(value, dict):
@@ -35,7 +35,7 @@ def in_base64(value: Any) -> Any:
 
 
 def logs(record: bytes) -> LogsData:
-    """Strict: an unknown field or a value of another type is an error."""
+    """Parse strictly: an unknown field or a value of another type is an error."""
     return ParseDict(in_base64(json.loads(record)), LogsData())
 
 
@@ -88,7 +88,7 @@ def test_a_model_call_has_the_attributes_of_the_conventions() -> None:
     ]
 
 
-def test_ids_of_a_trace_stand_in_their_fields_and_others_are_attributes() -> None:
+def test_valid_trace_ids_are_fields_and_others_are_attributes() -> None:
     found = only(encode(EVENTS["span"], DIALECT))
     assert (found.trace_id.hex(), found.span_id.hex()) == (
         "0af7651916cd43dd8448eb211c80319c",
@@ -101,7 +101,7 @@ def test_ids_of_a_trace_stand_in_their_fields_and_others_are_attributes() -> Non
     assert attributes(other)["tracesidecar.native_id"] == "b7ad6b7169203331"
 
 
-def test_an_id_of_zeros_is_none() -> None:
+def test_an_id_of_zeros_is_no_id() -> None:
     assert only(encode(event("span", trace_id="0" * 32), DIALECT)).trace_id == b""
 
 
@@ -116,7 +116,7 @@ def test_labels_are_resource_attributes() -> None:
     }
 
 
-def test_records_of_one_resource_stand_together_in_a_request() -> None:
+def test_records_of_one_resource_are_grouped_in_a_request() -> None:
     elsewhere = event("user_message", host_name='other ","logRecords":[', text='"}]}]}]}')
     made = [EVENTS["shell"], elsewhere, EVENTS["span"], EVENTS["tricky"]]
     request = export_request(encode(one, DIALECT) for one in made)
@@ -128,7 +128,7 @@ def test_records_of_one_resource_stand_together_in_a_request() -> None:
     assert ids == [[made[0].event_id, made[2].event_id, made[3].event_id], [made[1].event_id]]
 
 
-def test_the_request_in_protobuf_says_the_same() -> None:
+def test_the_request_in_protobuf_is_equivalent() -> None:
     request = export_request(encode(one, DIALECT) for one in EVENTS.values())
     found = ExportLogsServiceRequest.FromString(to_protobuf(request))
     assert MessageToDict(found) == MessageToDict(
@@ -139,10 +139,10 @@ def test_the_request_in_protobuf_says_the_same() -> None:
     ) == len(EVENTS)
 
 
-def test_an_empty_request_is_one() -> None:
+def test_an_empty_request_is_valid() -> None:
     assert json.loads(export_request([])) == {"resourceLogs": []}
 
 
-def test_a_record_of_another_format_is_refused() -> None:
+def test_a_record_of_another_format_is_rejected() -> None:
     with pytest.raises(ValueError, match="not a record of format otlp"):
         export_request([encoder_for("ecs", "full")(EVENTS["shell"], DIALECT)])

@@ -30,13 +30,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_samples_are_here() -> None:
+def test_the_samples_exist() -> None:
     assert FILES
 
 
 @cache
 def events(path: Path) -> list[tuple[str, Event]]:
-    """The events of a sample as a batch has them: with their times."""
+    """Yield the events of a sample as a batch has them: with their times."""
     found, _ = Interpreter(labels={"agent": "builder"}, host="build-17")(
         line_block(b"\n".join(sample(path.name)) + b"\n", str(path)), None
     )
@@ -47,7 +47,7 @@ def events(path: Path) -> list[tuple[str, Event]]:
 
 
 def shapes(path: Path) -> dict[tuple[Any, ...], tuple[str, Event]]:
-    """One event of each shape: the columns that it has, its kind and type of tool."""
+    """Return one event of each shape, which is its columns, kind and type of tool."""
     return {
         (
             dialect,
@@ -71,7 +71,7 @@ def test_ocsf_is_valid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_ecs_has_values_of_the_types_of_ecs(path: Path) -> None:
+def test_ecs_values_have_the_types_of_ecs(path: Path) -> None:
     encode = encoder_for("ecs", "full")
     for dialect, event in events(path):
         for field, value in leaves(msgspec.json.decode(encode(event, dialect))):
@@ -95,7 +95,7 @@ def test_otlp_is_logs_data(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_metadata_fits_where_syslog_cuts(path: Path) -> None:
+def test_metadata_fits_into_a_syslog_message(path: Path) -> None:
     for form in ("ecs", "ocsf", "cef", "leef"):
         encode = encoder_for(form, "metadata")
         for dialect, event in events(path):
