@@ -83,8 +83,7 @@ def test_files_that_could_not_be_looked_at_for_long_are_a_reason(tmp_path: Path)
         bench = Bench(tmp_path)
         await bench.after(1)
         assert (
-            "could not be looked at"
-            in (await bench.after(2 * STALL_SECONDS, scan=False)).why_not[0]
+            "could not be scanned" in (await bench.after(2 * STALL_SECONDS, scan=False)).why_not[0]
         )
 
     asyncio.run(play())

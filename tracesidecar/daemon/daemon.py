@@ -16,8 +16,10 @@ from tracesidecar.daemon.generation import Generation, Mode
 from tracesidecar.daemon.health_pages import HealthPages
 from tracesidecar.daemon.reload import Difference, Reloader
 from tracesidecar.daemon.status import Health
+from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
+from tracesidecar.introspect.status import StatusReport
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import DrainResult
@@ -46,15 +48,21 @@ class Daemon:
         # before anything else can ask for it: building a generation does not yield to other tasks
         self._generation = self._build_generation()
         with ExitStack() as stack:
+            status = StatusServer(self.configuration.state_directory, self.report)
+            stack.callback(status.close)
             listen = self.configuration.daemon.listen
             if listen and not self._mode.once:
                 pages = HealthPages(self.look, self._metrics, self._loop)
                 stack.callback(pages.open(listen))
-            return await run_beside(self._run_generations(), self._companions())
+            return await run_beside(self._run_generations(), [status.run(), *self._companions()])
 
     async def look(self) -> Health:
         """Return how the service is now."""
         return await self._generation.monitor.look()
+
+    async def report(self) -> StatusReport:
+        """Return the document of `status`."""
+        return await self._generation.monitor.report(self.configuration)
 
     def stop(self) -> None:
         """Drain and end; the second time, end at once."""

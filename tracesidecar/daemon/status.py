@@ -1,42 +1,47 @@
-"""How the service is: lag, memory, trouble, readiness.
-
-Computed now and then, read by the health pages.
-"""
+"""How the service is: lag, memory, trouble, readiness."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from tracesidecar import __version__
+from tracesidecar.config import Configuration
 from tracesidecar.deliver.events import SinkEvents
+from tracesidecar.introspect.lag import (
+    Backlog,
+    Lag,
+    LagReport,
+    Remainder,
+    measure_lag,
+)
+from tracesidecar.introspect.status import Figures, StatusReport, build_report
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
-from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.worker_context import WorkerContext
-from tracesidecar.tail import Scan, SegmentState
+from tracesidecar.tail import READABLE_STATES, Scan, SegmentState, SourceSummary
 
 log = structlog.get_logger()
 
 STALL_SECONDS = 120.0
-"""With something to deliver and nothing delivered for so long (and three times the batch age), a
-sink is not ready.
+"""A sink that has something to deliver and has delivered nothing for so long, and for three times
+its batch age, makes the service not ready.
 """
 
 
 class SinkHealth(msgspec.Struct, frozen=True):
     """One sink's part of /status.
 
-    Lag counts bytes on disk that the destination does not have; `trouble` is empty while all is
-    well.
+    `lag_bytes` and `lag_seconds` are defined by `introspect.lag.Lag`. `retries` counts since the
+    sink first ran with this state directory. `trouble` is empty while all is well.
     """
 
     name: str
@@ -49,7 +54,11 @@ class SinkHealth(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The document of /status."""
+    """The document of /status.
+
+    `files` have a name; `segments` are all that are known, also files that are gone.
+    `at_risk_bytes` is defined by `introspect.lag.LagReport`.
+    """
 
     version: str
     is_ready: bool
@@ -62,35 +71,49 @@ class Health(msgspec.Struct, frozen=True):
     sinks: tuple[SinkHealth, ...]
 
 
-@dataclass(slots=True)
-class _Known:
-    retries: int = 0
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What the journal says of a sink."""
+
+    retries: int
     state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Backlog:
-    """What one sink has yet to deliver."""
-
-    lag_bytes: int
-    behind_since: float | None
-    held_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Stock:
-    """What the worker thread knows: sizes and counts, and the backlog of each sink."""
+    """What the worker thread knows. `behind_since` and `held_bytes` are by sink."""
 
-    backlogs: dict[str, _Backlog]
+    lag: LagReport
+    behind_since: Mapping[str, float | None]
+    held_bytes: Mapping[str, int]
     scan: Scan | None
     scanned_at: float
-    files: dict[tuple[str, SegmentState], int]
-    at_risk_bytes: int
+    files: Mapping[tuple[str, SegmentState], int]
     cached_bytes: int
 
 
+class _RetryCounts:
+    """Retries of each sink over all runs."""
+
+    def __init__(self, before: Mapping[str, int]) -> None:
+        """`before` has the retries of earlier runs, by sink."""
+        self._before = dict(before)
+        self._events: dict[str, SinkEvents] = {}
+
+    def count(self, sink: str, events: SinkEvents) -> int:
+        """Return the retries of a sink; its events are new ones after a reload has changed it."""
+        former = self._events.get(sink)
+        if former is not None and former is not events:
+            self._before[sink] = self._before.get(sink, 0) + former.retries
+        self._events[sink] = events
+        return self._before.get(sink, 0) + events.retries
+
+
 class HealthMonitor:
-    """Looks at the service, and keeps the gauges and the journal's sink states up to date."""
+    """Observes the service, and keeps the gauges and what the journal says of the sinks up to date.
+
+    For the event loop.
+    """
 
     def __init__(
         self,
@@ -100,151 +123,179 @@ class HealthMonitor:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` is that of the service."""
         self._service = service
         self._metrics = metrics
         self._journal = journal
         self._clock = clock
-        self._noted: dict[str, _Known] = {}
+        self._recorded = {row.name: _Recorded(row.retries) for row in journal.sinks()}
+        self._retries = _RetryCounts({name: row.retries for name, row in self._recorded.items()})
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, SegmentState]] = set()
 
     async def look(self) -> Health:
-        """Take stock. The cost grows with what is behind, not with what is there."""
-        stock = await self._service.worker.run(_take_stock)
-        return self._health(stock)
+        """Return how the service is now. The cost grows with what is behind, not with what is there."""
+        return self._health(await self._service.worker.run(_take_stock, clock=self._clock))
+
+    async def report(self, configuration: Configuration) -> StatusReport:
+        """Return what `status` shows. The figures that /status has too are computed as there."""
+        stock, sources = await self._service.worker.run(_take_full_stock, clock=self._clock)
+        health = self._health(stock)
+        figures = Figures(
+            stock.lag,
+            states={sink.name: sink.state for sink in health.sinks},
+            retries={sink.name: sink.retries for sink in health.sinks},
+            sources=sources,
+        )
+        return await asyncio.to_thread(
+            build_report, configuration, self._journal, figures, running=True
+        )
 
     async def record(self, health: Health) -> None:
-        """Write the sinks' states to the journal; if it cannot be written, do so later."""
+        """Write the sinks' states and retries into the journal; if that fails, do it next time."""
         for sink in health.sinks:
-            known = self._noted.get(sink.name, _Known())
-            if (known.retries, known.state) == (sink.retries, sink.state):
+            recorded = self._recorded.get(sink.name, _Recorded(0))
+            now = _Recorded(sink.retries, sink.state)
+            if recorded == now:
                 continue
-            fresh = sink.retries - known.retries if sink.retries >= known.retries else sink.retries
             try:
                 await asyncio.to_thread(
-                    self._journal.note_sink, sink.name, retries=fresh, state=sink.state
+                    self._journal.note_sink,
+                    sink.name,
+                    retries=now.retries - recorded.retries,
+                    state=now.state,
                 )
             except sqlite3.OperationalError as error:
                 log.warning("journal.unwritable", sink=sink.name, problem=str(error))
             else:
-                self._noted[sink.name] = _Known(sink.retries, sink.state)
+                self._recorded[sink.name] = now
 
     def _health(self, stock: _Stock) -> Health:
-        metrics, now, states = self._metrics, self._clock(), self._service.sinks
+        states = self._service.sinks
         sinks = tuple(
-            self._sink(state, stock.backlogs[name], now)
+            self._sink_health(state, stock.lag.sinks[name])
             for name, state in states.items()
-            if name in stock.backlogs
+            if name in stock.lag.sinks
         )
-        why_not = tuple(
-            reason for sink in sinks if (reason := _stalled(states[sink.name], sink, now))
-        )
-        if self._service.is_halted:
-            why_not = (
-                "the redaction has failed its test: nothing is shipped, see the log",
-                *why_not,
-            )
-        unseen = now - stock.scanned_at
-        if stock.scan is None:
-            why_not = ("the first look at the files is not over", *why_not)
-        elif unseen > STALL_SECONDS and not any(state.is_draining for state in states.values()):
-            why_not = (
-                f"the files could not be looked at for {unseen:.0f} s: see the log",
-                *why_not,
-            )
-        for name in self._sinks - states.keys():
-            metrics.forget_sink(name)
-        self._sinks = set(states)
-        self._counted |= stock.files.keys()
-        for source, state in self._counted:
-            metrics.files.labels(source, state).set(stock.files.get((source, state), 0))
-        memory = stock.cached_bytes + sum(each.held_bytes for each in stock.backlogs.values())
-        held = stock.scan.held_bytes if stock.scan else 0
-        metrics.held_bytes.set(held)
-        metrics.at_risk_bytes.set(stock.at_risk_bytes)
-        metrics.memory_used.set(memory)
-        return Health(
+        why_not = tuple(self._why_not_ready(stock, sinks))
+        health = Health(
             __version__,
-            not why_not,
-            why_not,
-            stock.scan.files if stock.scan else 0,
-            sum(stock.files.values()),
-            held,
-            stock.at_risk_bytes,
-            memory,
-            sinks,
+            is_ready=not why_not,
+            why_not=why_not,
+            files=sum(
+                count for (_, state), count in stock.files.items() if state is SegmentState.LIVE
+            ),
+            segments=sum(stock.files.values()),
+            held_bytes=stock.scan.held_bytes if stock.scan else 0,
+            at_risk_bytes=sum(stock.lag.at_risk_bytes.values()),
+            memory_bytes=sum(stock.held_bytes.values()) + stock.cached_bytes,
+            sinks=sinks,
         )
+        self._set_gauges(health, stock.files)
+        return health
 
-    def _sink(self, state: SinkState, backlog: _Backlog, now: float) -> SinkHealth:
-        since = backlog.behind_since
-        seconds = now - since if backlog.lag_bytes and since is not None else 0.0
-        self._metrics.lag_bytes.labels(state.name).set(backlog.lag_bytes)
-        self._metrics.lag_seconds.labels(state.name).set(seconds)
+    def _sink_health(self, state: SinkState, lag: Lag) -> SinkHealth:
         events = state.delivery.events
-        retries, trouble = (
-            (events.retries, events.trouble) if isinstance(events, SinkEvents) else (0, "")
-        )
+        retries, trouble = 0, ""
+        if isinstance(events, SinkEvents):
+            retries, trouble = self._retries.count(state.name, events), events.trouble
         return SinkHealth(
             state.name,
             state.phase.value,
             state.options.required,
-            backlog.lag_bytes,
-            round(seconds, 1),
+            lag.bytes,
+            lag.seconds,
             retries,
             trouble,
         )
 
+    def _set_gauges(self, health: Health, files: Mapping[tuple[str, SegmentState], int]) -> None:
+        metrics, names = self._metrics, {sink.name for sink in health.sinks}
+        for name in self._sinks - names:
+            metrics.forget_sink(name)
+        self._sinks = names
+        for sink in health.sinks:
+            metrics.lag_bytes.labels(sink.name).set(sink.lag_bytes)
+            metrics.lag_seconds.labels(sink.name).set(sink.lag_seconds)
+        self._counted |= files.keys()
+        for source, state in self._counted:
+            metrics.files.labels(source, state).set(files.get((source, state), 0))
+        metrics.held_bytes.set(health.held_bytes)
+        metrics.at_risk_bytes.set(health.at_risk_bytes)
+        metrics.memory_used.set(health.memory_bytes)
 
-def _take_stock(context: WorkerContext) -> _Stock:
-    intake = context.intake
+    def _why_not_ready(self, stock: _Stock, sinks: tuple[SinkHealth, ...]) -> Iterator[str]:
+        states, now = self._service.sinks, self._clock()
+        unseen = now - stock.scanned_at
+        if stock.scan is None:
+            yield "the first scan of the files is not over"
+        elif unseen > STALL_SECONDS and not any(state.is_draining for state in states.values()):
+            yield f"the files could not be scanned for {unseen:.0f} s: see the log"
+        if self._service.is_halted:
+            yield "the redaction has failed its test: nothing is shipped, see the log"
+        for sink in sinks:
+            since = stock.behind_since[sink.name]
+            if reason := _stall(states[sink.name], sink, now, since=since):
+                yield reason
+
+
+def _take_full_stock(
+    context: WorkerContext, *, clock: Callable[[], float]
+) -> tuple[_Stock, dict[str, SourceSummary]]:
+    return _take_stock(context, clock=clock), context.tailer.summarize()
+
+
+def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock:
+    intake, sinks = context.intake, context.intake.sinks
     return _Stock(
-        {name: _backlog(context, sink) for name, sink in intake.sinks.items()},
+        measure_lag(
+            _backlogs(context, clock), [sink.options for sink in sinks.values()], time.time()
+        ),
+        {name: min(sink.behind_since.values(), default=None) for name, sink in sinks.items()},
+        {name: sink.held_bytes for name, sink in sinks.items()},
         intake.last_scan,
         intake.scanned_at,
-        dict(context.tailer.counts()),
-        _at_risk(context),
+        context.tailer.counts(),
         context.cached_bytes,
     )
 
 
-def _backlog(context: WorkerContext, sink: SinkCursors) -> _Backlog:
-    return _Backlog(
-        sum(_behind(context, sink, segment) for segment in sink.behind_since),
-        min(sink.behind_since.values(), default=None),
-        sink.held_bytes,
-    )
-
-
-def _at_risk(context: WorkerContext) -> int:
-    """Return the undelivered bytes of segments that nothing protects from deletion.
-
-    The sink that is furthest behind counts.
-    """
+def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Backlog]:
+    """Find what the sinks have still to get; only segments that are behind are looked at."""
     sinks, views = context.intake.sinks.values(), context.tailer.segments()
-    behind = {segment for sink in sinks for segment in sink.behind_since if segment in views}
-    return sum(
-        max(_behind(context, sink, segment) for sink in sinks)
-        for segment in behind
-        if views[segment].protection == "none"
-    )
+    epoch = time.time() - clock()  # `behind_since` is by the clock
+    for segment in {segment for sink in sinks for segment in sink.behind_since}:
+        view = views.get(segment)
+        if view is None or view.state not in READABLE_STATES:
+            continue
+        modified = view.modified_ns / 1e9
+        yield Backlog(
+            view.segment.source,
+            view.protection != "none",
+            {
+                sink.name: Remainder(
+                    max(0, view.size - sink.committed(segment).offset),
+                    min(modified, epoch + sink.behind_since[segment]),
+                )
+                for sink in sinks
+                if segment in sink.behind_since
+            },
+        )
 
 
-def _behind(context: WorkerContext, sink: SinkCursors, segment: int) -> int:
-    view = context.tailer.segments().get(segment)
-    if view is None or segment not in sink.behind_since:
-        return 0
-    return max(0, view.size - sink.committed(segment).offset)
+def _stall(state: SinkState, sink: SinkHealth, now: float, *, since: float | None) -> str:
+    """Return why this sink keeps the service from being ready, empty if it does not.
 
-
-def _stalled(state: SinkState, sink: SinkHealth, now: float) -> str:
-    """Return why this sink keeps the service from being ready, or an empty text."""
+    The time `since` the daemon first saw the undelivered bytes counts, not their age: an idle sink
+    that gets an old file is not late.
+    """
     patience = max(STALL_SECONDS, 3 * state.options.batch.age)
     if not sink.required:
         return ""
     if state.phase is SinkPhase.STOPPED:
-        return f"sink {sink.name} is halted: see the log"
+        return f"sink {sink.name} has stopped: see the log"
     idle = now - state.progressed_at
-    if sink.lag_bytes and idle > patience and sink.lag_seconds > patience:
+    if sink.lag_bytes and since is not None and idle > patience and now - since > patience:
         return (
             f"sink {sink.name} has delivered nothing for {idle:.0f} s "
             f"with {sink.lag_bytes} bytes to deliver"

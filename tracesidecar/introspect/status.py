@@ -1,29 +1,52 @@
-"""How far every sink is and what every source has at risk, worked out from the journal and the
-files as they are now.
-"""
+"""What each sink has delivered and has still to get, and what each source has at risk."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
 
 from tracesidecar.config import Configuration
-from tracesidecar.journal.journal import Journal, SinkRow
-from tracesidecar.journal.quarantine import LostBytes
+from tracesidecar.errors import StateError
+from tracesidecar.introspect.lag import (
+    Backlog,
+    Lag,
+    LagReport,
+    Remainder,
+    deciding_sinks,
+    measure_lag,
+)
+from tracesidecar.journal.journal import Journal
+from tracesidecar.journal.lock import is_locked
 from tracesidecar.sinks import SinkOptions, destination_of, promise_of
-from tracesidecar.tail import SegmentRecord
+from tracesidecar.tail import (
+    READABLE_STATES,
+    Protection,
+    SegmentRecord,
+    SegmentState,
+    SourceSummary,
+    observed_protection,
+)
 
-Offsets = Mapping[int, int]
-"""Segment id to the end of what a sink has durably."""
+BLOCK_BYTES = 64 << 10
 
-_READABLE = frozenset({"live", "deleted", "missing"})
+_PROTECTIONS: dict[Protection, str] = {
+    "none": "not kept",
+    "descriptor": "kept while running only",
+    "link": "kept by hard link",
+}
+"""From the weakest to the strongest."""
 
 
-@dataclass(frozen=True, slots=True)
-class SinkStanding:
-    """One sink. `lag_bytes` is on disk and not delivered; `lag_seconds` is how long that has been
-    so, at least.
+class SinkReport(msgspec.Struct, frozen=True):
+    """One sink. All counts are since it first ran with this state directory.
+
+    `lag_bytes` and `lag_seconds` are defined by `introspect.lag.Lag`.
     """
 
     name: str
@@ -40,11 +63,12 @@ class SinkStanding:
     lag_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStanding:
-    """One source.
+class SourceReport(msgspec.Struct, frozen=True):
+    """One source: its files that have a name, and their bytes on disk.
 
-    `at_risk_bytes` are undelivered and would be lost with the file: no hard link holds them.
+    `at_risk_bytes` is defined by `introspect.lag.LagReport`. `protection` is the weakest that the
+    daemon could give a file, "unknown" before it has taken the first one. `protections` counts the
+    files by kind, for people; the document leaves it out.
     """
 
     name: str
@@ -53,179 +77,279 @@ class SourceStanding:
     at_risk_bytes: int
     quarantined: int
     lost_bytes: int
+    protection: Protection | Literal["unknown"]
+    protections: dict[Protection, int]
+
+
+class StatusReport(msgspec.Struct, frozen=True):
+    """What `status` shows. `running` is None where that cannot be known."""
+
+    state_directory: str
+    running: bool | None
+    sinks: tuple[SinkReport, ...]
+    sources: tuple[SourceReport, ...]
+
+    def document(self) -> dict[str, object]:
+        """Return the document of `status --json`; scripts rely on its keys."""
+        document: dict[str, object] = msgspec.to_builtins(self)
+        document["sources"] = [
+            {
+                name: value
+                for name, value in msgspec.structs.asdict(source).items()
+                if name != "protections"
+            }
+            for source in self.sources
+        ]
+        return document
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """All of it. `is_running` is None where that cannot be known."""
+class Figures:
+    """What the running daemon knows better than the journal. Mappings are by sink or by source."""
 
-    is_running: bool | None
-    sinks: tuple[SinkStanding, ...]
-    sources: tuple[SourceStanding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Books:
-    """All that the journal and the file system say, read once."""
-
-    configuration: Configuration
-    is_running: bool | None
-    now: float
-    segments: list[SegmentRecord]
-    sizes: Mapping[int, int]
-    offsets: Mapping[str, Offsets]
-    rows: Mapping[str, SinkRow]
-    quarantined: Mapping[tuple[str, str, str], int]
-    losses: list[LostBytes]
+    lag: LagReport
+    states: Mapping[str, str]
+    retries: Mapping[str, int]
+    sources: Mapping[str, SourceSummary]
 
 
-def standing(configuration: Configuration, journal: Journal, now: float) -> Standing:
-    """Take stock at `now`, in seconds since the epoch."""
-    segments = journal.load_segments()
-    books = _Books(
-        configuration,
-        is_running(configuration.state_directory),
-        now,
-        segments,
-        sizes={segment.id: size_now(segment) for segment in segments},
-        offsets={
-            sink.name: {id_: at.offset for id_, at in journal.offsets(sink.name).items()}
-            for sink in configuration.sink
-        },
-        rows={row.name: row for row in journal.sinks()},
-        quarantined=journal.quarantine_counts(),
-        losses=journal.losses(),
+def build_report(
+    configuration: Configuration, journal: Journal, figures: Figures, *, running: bool | None
+) -> StatusReport:
+    """Put the figures together with what only the journal counts. Blocks; any thread may call."""
+    rows = {row.name: row for row in journal.sinks()}
+    quarantined = journal.quarantine_counts()
+    losses = journal.losses()
+
+    def report_sink(options: SinkOptions) -> SinkReport:
+        row = rows.get(options.name)
+        lag = figures.lag.sinks.get(options.name, Lag())
+        return SinkReport(
+            name=options.name,
+            type=options.type,
+            promise=promise_of(options),
+            destination=destination_of(options),
+            state=figures.states.get(options.name) or "not started",
+            delivered_lines=row.lines if row else 0,
+            delivered_bytes=row.bytes if row else 0,
+            batches=row.batches if row else 0,
+            retries=figures.retries.get(options.name, 0),
+            quarantined=sum(
+                lines
+                for (source, sink, _), lines in quarantined.items()
+                if sink in ("", options.name) and options.takes(source)
+            ),
+            lag_bytes=lag.bytes,
+            lag_seconds=lag.seconds,
+        )
+
+    def report_source(name: str) -> SourceReport:
+        summary = figures.sources.get(name, SourceSummary())
+        return SourceReport(
+            name=name,
+            files=summary.files,
+            bytes=summary.bytes,
+            at_risk_bytes=figures.lag.at_risk_bytes.get(name, 0),
+            quarantined=sum(
+                lines for (source, _, _), lines in quarantined.items() if source == name
+            ),
+            lost_bytes=sum(loss.bytes for loss in losses if loss.source == name),
+            protection=weakest(summary.protections),
+            protections=dict(summary.protections),
+        )
+
+    sources = dict.fromkeys([*(source.name for source in configuration.source), *figures.sources])
+    return StatusReport(
+        configuration.state_directory,
+        running,
+        tuple(map(report_sink, configuration.sink)),
+        tuple(map(report_source, sources)),
     )
-    names = dict.fromkeys(
-        [source.name for source in configuration.source] + [segment.source for segment in segments]
+
+
+def weakest(protections: Collection[Protection]) -> Protection | Literal["unknown"]:
+    """Return the weakest of some protections."""
+    return next((kind for kind in _PROTECTIONS if kind in protections), "unknown")
+
+
+def describe_protections(protections: Mapping[Protection, int]) -> str:
+    """Return a phrase for people that completes "unsent files are"."""
+    if not protections:
+        return "not known before the first run"
+    kinds = [kind for kind in _PROTECTIONS if kind in protections]
+    phrase = ", ".join(
+        f"{protections[kind]} {_PROTECTIONS[kind]}" if len(kinds) > 1 else _PROTECTIONS[kind]
+        for kind in kinds
     )
-    sinks = tuple(_sink(books, options) for options in configuration.sink)
-    return Standing(books.is_running, sinks, tuple(_source(books, name) for name in names))
+    if "descriptor" in kinds:
+        phrase += (
+            "; a hold_directory on the same mount, and the files' owner, would allow hard links"
+        )
+    return phrase
+
+
+def protections_so_far(configuration: Configuration) -> dict[str, dict[Protection, int]]:
+    """Return how many files of each source were protected in which way, by the journal; nothing
+    before the first run, or if this user may not read the journal.
+    """
+    try:
+        journal = Journal.open_to_read(configuration.state_directory)
+    except StateError:
+        return {}
+    with closing(journal):
+        running = is_locked(configuration.state_directory)
+        backlogs = _JournalBacklogs(configuration, journal, running=running)
+        summaries = backlogs.summaries(journal.load_segments())
+    return {source: dict(summary.protections) for source, summary in summaries.items()}
+
+
+def report_from_journal(configuration: Configuration, journal: Journal, now: float) -> StatusReport:
+    """Report without asking a daemon: from the journal and the files as they are at `now`, in
+    seconds since the epoch.
+    """
+    running = is_locked(configuration.state_directory)
+    segments, rows = journal.load_segments(), journal.sinks()
+    backlogs = _JournalBacklogs(configuration, journal, running=running)
+    figures = Figures(
+        measure_lag(filter(None, map(backlogs.backlog, segments)), configuration.sink, now),
+        states={row.name: "stopped" if running is False else row.state for row in rows},
+        retries={row.name: row.retries for row in rows},
+        sources=backlogs.summaries(segments),
+    )
+    return build_report(configuration, journal, figures, running=running)
 
 
 def size_now(segment: SegmentRecord) -> int:
-    """The segment's length: that of the file as it is now where it still has its name, else as the
-    journal knows it.
+    """Return the segment's length on disk: of the file as it is now if it still has its name, else
+    as the journal knows it.
     """
+    status = _status_now(segment)
+    if status is None or segment.compression != "none" or segment.state is not SegmentState.LIVE:
+        return segment.size
+    return status.st_size
+
+
+class _JournalBacklogs:
+    """Works out from the journal what the daemon knows while it runs."""
+
+    def __init__(
+        self, configuration: Configuration, journal: Journal, *, running: bool | None
+    ) -> None:
+        self._sinks = configuration.sink
+        self._offsets = {
+            sink.name: {segment: at.offset for segment, at in journal.offsets(sink.name).items()}
+            for sink in configuration.sink
+        }
+        self._is_daemon_running = running is not False
+        self._document_sources = {
+            source.name for source in configuration.source if source.documents
+        }
+        self._hold_directories = [
+            *(source.hold_directory for source in configuration.source if source.hold_directory),
+            os.path.join(configuration.state_directory, "held"),
+        ]
+
+    def backlog(self, segment: SegmentRecord) -> Backlog | None:
+        """Return what some sink has still to get of a segment; None if all have everything."""
+        if segment.state not in READABLE_STATES:
+            return None
+        length = self._length(segment)
+        reached = {
+            sink.name: self._offset(sink, segment)
+            for sink in self._sinks
+            if sink.takes(segment.source)
+        }
+        first = min(reached.values(), default=length)
+        end = self._end_of_whole_lines(segment, first, length) if first < length else first
+        behind = {
+            sink: Remainder(length - offset, self._since(segment, offset))
+            for sink, offset in reached.items()
+            if offset < end
+        }
+        if not behind:
+            return None
+        protection = segment.protection_now(is_daemon_running=self._is_daemon_running)
+        return Backlog(segment.source, protection in ("link", "descriptor"), behind)
+
+    def summaries(self, segments: list[SegmentRecord]) -> dict[str, SourceSummary]:
+        """Return what each source has on disk, and how its files are protected."""
+        files, sizes = Counter[str](), Counter[str]()
+        protections: dict[str, Counter[Protection]] = {}
+        for segment in segments:
+            files[segment.source] += segment.state is SegmentState.LIVE
+            sizes[segment.source] += size_now(segment)
+            counted = protections.setdefault(segment.source, Counter())
+            if segment.state in READABLE_STATES and (kind := self._protection(segment)):
+                counted[kind] += 1
+        return {
+            source: SourceSummary(files[source], sizes[source], counted)
+            for source, counted in protections.items()
+        }
+
+    def _protection(self, segment: SegmentRecord) -> Protection | None:
+        offsets = (
+            self._offset(sink, segment) for sink in deciding_sinks(self._sinks, segment.source)
+        )
+        length = self._length(segment)
+        return observed_protection(
+            segment.protection_now(is_daemon_running=self._is_daemon_running),
+            can_link=segment.can_link,
+            is_finished=min(offsets, default=length) >= length,
+        )
+
+    def _offset(self, sink: SinkOptions, segment: SegmentRecord) -> int:
+        return self._offsets[sink.name].get(segment.id, 0)
+
+    def _length(self, segment: SegmentRecord) -> int:
+        """Return how long the segment is, decompressed; of an archive as far as that is known."""
+        return size_now(segment) if segment.compression == "none" else segment.length
+
+    def _since(self, segment: SegmentRecord, offset: int) -> float:
+        """Return when the bytes from an offset on were on disk already, in seconds since the epoch.
+
+        Bytes that the journal knows of are as old as it says. All others are not known to be older
+        than the file.
+        """
+        known = segment.size if segment.compression == "none" else segment.length
+        status = _status_now(segment)
+        return segment.modified_ns / 1e9 if status is None or offset < known else status.st_mtime
+
+    def _end_of_whole_lines(self, segment: SegmentRecord, start: int, end: int) -> int:
+        """Return where the last whole line in [start, end) ends; `start` if there is none.
+
+        A file that cannot be read is taken to hold whole lines, as is a JSON document, which ends
+        without a newline.
+        """
+        if segment.compression != "none" or segment.source in self._document_sources:
+            return end
+        held = (os.path.join(folder, f"segment-{segment.id}") for folder in self._hold_directories)
+        for path in (segment.path, *held):
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    status = os.fstat(file.fileno())
+                    if (status.st_dev, status.st_ino) == (segment.device, segment.inode):
+                        return _end_of_last_line(file.fileno(), start, end)
+            except OSError:
+                continue  # deleted, moved, or not for this user to read
+        return end
+
+
+def _end_of_last_line(descriptor: int, start: int, end: int) -> int:
+    """Search backwards, so that only the last line is read."""
+    while start < end:
+        begin = max(start, end - BLOCK_BYTES)
+        newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        end = begin
+    return start
+
+
+def _status_now(segment: SegmentRecord) -> os.stat_result | None:
+    """Return the status of the segment's file, None if its name is gone or another file's."""
     try:
         status = os.stat(segment.path)
     except OSError:
-        return segment.size
-    is_same = (status.st_dev, status.st_ino) == (segment.device, segment.inode)
-    return (
-        max(status.st_size, 0)
-        if is_same and segment.compression == "none" and segment.state == "live"
-        else segment.size
-    )
-
-
-def is_running(state_directory: str) -> bool | None:
-    """Tell whether a process holds the state directory, from the kernel's list of locks: trying the
-    lock could stop one that starts.
-    """
-    lock = os.path.join(state_directory, "lock")
-    if not os.path.exists(lock):
-        return False
-    try:
-        inode = os.stat(lock).st_ino
-        with open("/proc/locks", encoding="ascii") as file:
-            return any(
-                fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
-                for fields in map(str.split, file)
-                if len(fields) > 5
-            )
-    except OSError:
         return None
-
-
-def pending(segment: SegmentRecord, size: int, offset: int) -> int:
-    """How many bytes of a segment a sink has still to deliver; of a compressed one only whether it
-    has begun is known.
-    """
-    if segment.state not in _READABLE or (segment.compression != "none" and offset):
-        return 0
-    return max(0, size - offset)
-
-
-def _lag(books: _Books, sink: SinkOptions) -> tuple[int, float]:
-    offsets, row = books.offsets[sink.name], books.rows.get(sink.name)
-    left = {
-        segment.id: pending(segment, books.sizes[segment.id], offsets.get(segment.id, 0))
-        for segment in books.segments
-        if sink.takes(segment.source)
-    }
-    committed_at = row.committed_at if row and row.committed_at else 0.0
-    since = min(
-        (
-            max(segment.modified_ns / 1e9, committed_at)
-            for segment in books.segments
-            if left.get(segment.id)
-        ),
-        default=books.now,
-    )
-    return sum(left.values()), round(max(0.0, books.now - since), 1)
-
-
-def _at_risk(books: _Books, segments: Iterable[SegmentRecord]) -> int:
-    """Count what a required sink has still to get of segments that no hard link holds."""
-    folders = [
-        source.hold_directory for source in books.configuration.source if source.hold_directory
-    ]
-    folders.append(os.path.join(books.configuration.state_directory, "held"))
-    total = 0
-    for segment in segments:
-        size = books.sizes[segment.id]
-        required = (
-            sink
-            for sink in books.configuration.sink
-            if sink.required and sink.takes(segment.source)
-        )
-        left = pending(
-            segment,
-            size,
-            min((books.offsets[sink.name].get(segment.id, 0) for sink in required), default=size),
-        )
-        if left and not any(
-            os.path.lexists(os.path.join(folder, f"segment-{segment.id}")) for folder in folders
-        ):
-            total += left
-    return total
-
-
-def _source(books: _Books, name: str) -> SourceStanding:
-    mine = [segment for segment in books.segments if segment.source == name]
-    return SourceStanding(
-        name,
-        files=sum(segment.state == "live" for segment in mine),
-        bytes=sum(books.sizes[segment.id] for segment in mine),
-        at_risk_bytes=_at_risk(books, mine),
-        quarantined=sum(
-            lines for (source, _, _), lines in books.quarantined.items() if source == name
-        ),
-        lost_bytes=sum(loss.bytes for loss in books.losses if loss.source == name),
-    )
-
-
-def _sink(books: _Books, options: SinkOptions) -> SinkStanding:
-    row = books.rows.get(options.name)
-    lag_bytes, lag_seconds = _lag(books, options)
-    refused = (
-        lines
-        for (source, sink, _), lines in books.quarantined.items()
-        if sink in ("", options.name) and options.takes(source)
-    )
-    state = (row.state if row else "") or "not started"
-    return SinkStanding(
-        name=options.name,
-        type=options.type,
-        promise=promise_of(options),
-        destination=destination_of(options),
-        state="stopped" if row and books.is_running is False else state,
-        delivered_lines=row.lines if row else 0,
-        delivered_bytes=row.bytes if row else 0,
-        batches=row.batches if row else 0,
-        retries=row.retries if row else 0,
-        quarantined=sum(refused),
-        lag_bytes=lag_bytes,
-        lag_seconds=lag_seconds,
-    )
+    is_same = (status.st_dev, status.st_ino) == (segment.device, segment.inode)
+    return status if is_same else None

@@ -53,10 +53,17 @@ class Database:
         Raises StateError where there is none.
         """
         path = os.path.join(state_directory, FILE_NAME)
-        if not os.path.exists(path):
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError as error:
             raise StateError(
                 f"there is no journal at {path}: nothing has run with this state directory yet"
-            )
+            ) from error
+        except OSError as error:
+            raise StateError(
+                f"the journal {path} cannot be read ({error.strerror}): "
+                "run this as the user of the daemon, or as root"
+            ) from error
         try:
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             for pragma in ("busy_timeout=5000", *pragmas):

@@ -57,3 +57,26 @@ def locked(state_directory: str, name: str = "lock") -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(state_directory: str, name: str = "lock") -> bool | None:
+    """Return whether a process holds the lock; None where that cannot be known.
+
+    The answer comes from the kernel's list of locks (Linux): to try the lock could stop a process
+    that is about to take it.
+    """
+    try:
+        inode = os.stat(os.path.join(state_directory, name)).st_ino
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        with open("/proc/locks", encoding="ascii") as file:
+            return any(
+                fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
+                for fields in map(str.split, file)
+                if len(fields) > 5
+            )
+    except OSError:
+        return None

@@ -63,9 +63,15 @@ class Intake:
         return self._scanned_at
 
     def replace_sinks(self, removed: Iterable[str], added: Sequence[SinkCursors]) -> None:
-        """Serve other sinks in place of some, in one step: what a new one needs is not released."""
+        """Serve other sinks in place of some, in one step: what a new one needs is not released.
+
+        The new ones are offered what they lack at once, before they connect: it must count as their
+        lag if they cannot be reached.
+        """
         kept = {name: sink for name, sink in self._sinks.items() if name not in removed}
         self._sinks = kept | {sink.name: sink for sink in added}
+        for sink in added:
+            self._offer_backlog(sink)
 
     # ---------------------------------------------------------------- discovery
 
@@ -88,9 +94,9 @@ class Intake:
         self._forget(scan.files)
         return Found(scan, frozenset(sink.name for sink in sinks if sink.has_ready))
 
-    def offer_backlog(self, name: str) -> None:
+    def _offer_backlog(self, sink: SinkCursors) -> None:
         """Offer a sink every segment that is known to hold more than the sink has."""
-        sink, now = self._sinks[name], self._clock()
+        now = self._clock()
         for segment, view in self._tailer.segments().items():
             if sink.takes(view.segment.source) and sink.cursor(segment).offset < view.size:
                 sink.offer(segment, now)

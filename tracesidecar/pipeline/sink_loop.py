@@ -93,7 +93,6 @@ class SinkLoop:
         await sink.delivery.connect()
         try:
             await self._first_scan.wait()
-            await self._worker.run(_offer_backlog, sink.name)
             sink.enter(SinkPhase.RUNNING)
             log.info("sink.connected", sink=sink.name)
             for plan in await asyncio.to_thread(self._journal.plans, sink.name):
@@ -204,10 +203,6 @@ def _commit(
     context: WorkerContext, name: str, committed: Committed, rejected_in: frozenset[int]
 ) -> None:
     context.intake.commit(name, committed.reached, rejected_in)
-
-
-def _offer_backlog(context: WorkerContext, name: str) -> None:
-    context.intake.offer_backlog(name)
 
 
 def _rewind(context: WorkerContext, name: str) -> None:

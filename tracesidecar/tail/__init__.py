@@ -14,6 +14,7 @@ from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.chunker import LONGEST_OPEN_BYTES
 from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.segments import (
+    READABLE_STATES,
     Loss,
     Protection,
     Scan,
@@ -21,11 +22,14 @@ from tracesidecar.tail.segments import (
     SegmentState,
     SegmentStore,
     SegmentView,
+    SourceSummary,
+    observed_protection,
 )
 from tracesidecar.tail.tailer import Tailer
 
 __all__ = [
     "LONGEST_OPEN_BYTES",
+    "READABLE_STATES",
     "Exclusions",
     "Fingerprinter",
     "GlobPattern",
@@ -37,6 +41,8 @@ __all__ = [
     "SegmentStore",
     "SegmentView",
     "SourceOptions",
+    "SourceSummary",
     "Tailer",
+    "observed_protection",
     "open_regular",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -34,6 +34,9 @@ class SegmentState(StrEnum):
     SPENT = "spent"
     """A copy, or a damaged archive, from which nothing is read."""
 
+
+READABLE_STATES = frozenset({SegmentState.LIVE, SegmentState.DELETED, SegmentState.MISSING})
+"""Bytes of a segment in another state can no longer be delivered: they are lost, not late."""
 
 LossReason = Literal["deleted", "truncated", "changed", "corrupt", "bomb"]
 
@@ -91,6 +94,21 @@ class SegmentRecord:
         if self.protection == "descriptor" and not is_daemon_running:
             return "none"
         return self.protection
+
+
+def observed_protection(
+    protection: Protection | None, *, can_link: bool | None, is_finished: bool
+) -> Protection | None:
+    """Return how far the daemon can protect a file; None before it has tried.
+
+    A file that every required sink has needs no link, so it has none; what counts then is whether
+    its last link could be made.
+    """
+    if not is_finished:
+        return protection
+    if can_link is None:
+        return None
+    return "link" if can_link else "descriptor"
 
 
 class SegmentStore(Protocol):
@@ -171,7 +189,7 @@ class SegmentView:
     """A segment as it is now.
 
     `size` is its decompressed length as far as it is known. If `is_writer_gone`, no byte will be
-    added: read it with `final=True`.
+    added: read it with `final=True`. `modified_ns` is the file's modification time as last seen.
     """
 
     segment: Segment
@@ -180,3 +198,15 @@ class SegmentView:
     is_writer_gone: bool
     protection: Protection
     compression: Compression
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSummary:
+    """The files of a source: how many have a name, the bytes that all of them have on disk, and how
+    many are protected in which way.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    protections: Mapping[Protection, int] = field(default_factory=dict)

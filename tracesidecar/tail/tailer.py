@@ -19,7 +19,17 @@ from tracesidecar.tail.reading.hard_links import HardLinks
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_context import ScanContext
-from tracesidecar.tail.segments import Scan, SegmentState, SegmentStore, SegmentView, WarningKind
+from tracesidecar.tail.segments import (
+    READABLE_STATES,
+    Protection,
+    Scan,
+    SegmentState,
+    SegmentStore,
+    SegmentView,
+    SourceSummary,
+    WarningKind,
+    observed_protection,
+)
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.identification import Identification
@@ -205,6 +215,27 @@ class Tailer:
         """Return how many files each source has in each state."""
         return Counter((self._files.options(file).name, file.state) for file in self._files)
 
+    def summarize(self) -> dict[str, SourceSummary]:
+        """Return what each source has on disk, and how its files are protected."""
+        files, sizes = Counter[str](), Counter[str]()
+        protections: dict[str, Counter[Protection]] = {}
+        for file in self._files:
+            source = self._files.options(file).name
+            files[source] += file.state is SegmentState.LIVE
+            sizes[source] += file.size
+            kind = observed_protection(
+                self._open_files.protection(file),
+                can_link=file.can_link,
+                is_finished=file.is_acknowledged,
+            )
+            counted = protections.setdefault(source, Counter())
+            if kind is not None and file.state in READABLE_STATES:
+                counted[kind] += 1
+        return {
+            source: SourceSummary(files[source], sizes[source], counted)
+            for source, counted in protections.items()
+        }
+
     def close(self) -> None:
         """Close all files and save what is known; links stay for the next run."""
         self._open_files.close()
@@ -274,4 +305,5 @@ class _SegmentViews(Mapping[int, SegmentView]):
             is_writer_gone=file.state is SegmentState.DELETED or file.is_whole,
             protection=self._open_files.protection(file),
             compression=file.compression,
+            modified_ns=file.modified_ns,
         )

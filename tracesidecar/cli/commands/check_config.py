@@ -9,10 +9,14 @@ from dataclasses import asdict
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
-from tracesidecar.config.deletion_protection import MEANING, expected_protection
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import Answer, ask
 from tracesidecar.introspect.redaction_tests import failed_tests
+from tracesidecar.introspect.status import (
+    describe_protections,
+    protections_so_far,
+    weakest,
+)
 from tracesidecar.sinks import destination_of, promise_of
 
 
@@ -60,11 +64,12 @@ def _document(
 
 
 def _sources(configuration: Configuration) -> list[dict[str, object]]:
+    protections = protections_so_far(configuration)
     return [
         {
             "name": source.name,
             "include": source.include,
-            "protection": expected_protection(source, configuration.state_directory),
+            "protection": weakest(protections.get(source.name, {})),
         }
         for source in configuration.source
     ]
@@ -90,11 +95,12 @@ def _tell(inspection: ConfigurationReport, failed: list[str], answers: list[Answ
     if inspection.configuration is None or inspection.problems:
         return
     configuration = inspection.configuration
+    protections = protections_so_far(configuration)
     rows = [
         (
             source.name,
             "\n".join(source.include),
-            MEANING[expected_protection(source, configuration.state_directory)],
+            describe_protections(protections.get(source.name, {})),
         )
         for source in configuration.source
     ]

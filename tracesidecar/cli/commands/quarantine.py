@@ -15,8 +15,8 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.refused_lines import Refused, refused
-from tracesidecar.introspect.status import is_running
 from tracesidecar.journal.journal import Journal
+from tracesidecar.journal.lock import is_locked
 from tracesidecar.journal.sealing import discard, unseal
 from tracesidecar.logs import printable
 from tracesidecar.units import format_bytes
@@ -151,7 +151,7 @@ def _redrive(
         else:
             wishes[found.entry.id] = sinks
     journal.ask_redrive(wishes)
-    running = is_running(configuration.state_directory)
+    running = is_locked(configuration.state_directory)
     if as_json:
         print_json(
             {"asked": list(wishes), "bytes_gone": gone, "no_sink": homeless, "running": running}

@@ -1,4 +1,4 @@
-"""`status`: what each sink has delivered and what is still to come; what each source has at risk."""
+"""`status`: what each sink has delivered and has still to get, and what each source has at risk."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import argparse
 import os
 import time
 from contextlib import closing
-from dataclasses import asdict
 
-from tracesidecar.cli.output import print_json, print_line, print_table
-from tracesidecar.config import Configuration, load_to_read
-from tracesidecar.config.deletion_protection import MEANING, Protection, expected_protection
-from tracesidecar.introspect.status import SinkStanding, Standing, standing
+from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.config import load_to_read
+from tracesidecar.exit_codes import ExitCode
+from tracesidecar.introspect.status import (
+    SinkReport,
+    StatusReport,
+    describe_protections,
+    report_from_journal,
+)
+from tracesidecar.introspect.status_socket import request_status
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.units import format_bytes, format_duration
+
+RUNNING = {True: "running", False: "not running", None: "not known whether running"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,76 +30,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Read the journal, beside a running daemon or without one."""
+    """Ask the running daemon; only without one, read the journal, and say so."""
     configuration = load_to_read(arguments.config, os.environ)
-    with closing(Journal.open_to_read(configuration.state_directory)) as journal:
-        now = standing(configuration, journal, time.time())
-    if arguments.json:
-        print_json(_document(now, configuration))
+    answer = request_status(configuration.state_directory)
+    note = ""
+    if isinstance(answer, StatusReport):
+        report = answer
     else:
-        _tell(now, configuration)
-    return 0
+        with closing(Journal.open_to_read(configuration.state_directory)) as journal:
+            report = report_from_journal(configuration, journal, time.time())
+        note = f"{answer.reason or _silence(running=report.running)}; these figures are from the journal"
+    if arguments.json:
+        if note and report.running is not False:
+            complain(f"tracesidecar status: {note}")
+        print_json(report.document())
+    else:
+        _print(report, note)
+    return ExitCode.DONE
 
 
-def _document(now: Standing, configuration: Configuration) -> dict[str, object]:
-    protection = _protection(configuration)
-    return {
-        "state_directory": configuration.state_directory,
-        "running": now.is_running,
-        "sinks": [asdict(sink) for sink in now.sinks],
-        "sources": [
-            {**asdict(source), "protection": protection.get(source.name)} for source in now.sources
-        ],
-    }
+def _silence(*, running: bool | None) -> str:
+    """Return why nobody listens at the socket of the daemon."""
+    if running:
+        return "the daemon does not answer yet, or is about to end"
+    return "no daemon runs with this state directory"
 
 
-def _tell(now: Standing, configuration: Configuration) -> None:
-    running = {True: "running", False: "not running", None: "not known to run"}[now.is_running]
-    print_line(f"{running}, state in {printable(configuration.state_directory)}")
-    columns = ("sink", "state", "lines", "delivered", "behind", "retries", "refused", "promise")
-    rows = [
-        (
-            s.name,
-            s.state,
-            s.delivered_lines,
-            format_bytes(s.delivered_bytes),
-            _behind(s),
-            s.retries,
-            s.quarantined,
-            s.promise,
-        )
-        for s in now.sinks
-    ]
-    print_table("Sinks", columns, rows)
-    meaning = {name: MEANING[kind] for name, kind in _protection(configuration).items()}
+def _print(report: StatusReport, note: str) -> None:
+    print_line(f"{RUNNING[report.running]}, state in {printable(report.state_directory)}")
+    if note:
+        print_line(note)
     print_table(
-        "Sources",
-        ("source", "files", "size", "at risk", "lost", "refused", "unsent files are"),
+        "Sinks",
+        ("sink", "state", "lines", "delivered", "behind", "retries", "rejected", "promise"),
         [
             (
-                s.name,
-                s.files,
-                format_bytes(s.bytes),
-                format_bytes(s.at_risk_bytes),
-                format_bytes(s.lost_bytes),
-                s.quarantined,
-                meaning.get(s.name, ""),
+                sink.name,
+                sink.state,
+                sink.delivered_lines,
+                format_bytes(sink.delivered_bytes),
+                _lag(sink),
+                sink.retries,
+                sink.quarantined,
+                sink.promise,
             )
-            for s in now.sources
+            for sink in report.sinks
+        ],
+    )
+    print_table(
+        "Sources",
+        ("source", "files", "size", "at risk", "lost", "rejected", "unsent files are"),
+        [
+            (
+                source.name,
+                source.files,
+                format_bytes(source.bytes),
+                format_bytes(source.at_risk_bytes),
+                format_bytes(source.lost_bytes),
+                source.quarantined,
+                describe_protections(source.protections),
+            )
+            for source in report.sources
         ],
     )
 
 
-def _behind(sink: SinkStanding) -> str:
-    return (
-        f"{format_bytes(sink.lag_bytes)} for {format_duration(sink.lag_seconds)}"
-        if sink.lag_bytes
-        else "nothing"
-    )
-
-
-def _protection(configuration: Configuration) -> dict[str, Protection]:
-    return {
-        source.name: expected_protection(source, configuration.state_directory)
-        for source in configuration.source
-    }
+def _lag(sink: SinkReport) -> str:
+    if not sink.lag_bytes:
+        return "nothing"
+    return f"{format_bytes(sink.lag_bytes)} for {format_duration(sink.lag_seconds)}"

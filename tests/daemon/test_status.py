@@ -1,0 +1,278 @@
+"""`/status`, the metrics and `status --json` are one answer, and without a daemon the journal gives
+the same figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.servers.processes import eventually
+from tests.warm import warm
+from tracesidecar.introspect.status import StatusReport
+from tracesidecar.introspect.status_socket import NoAnswer, listen, request_status
+
+DEAD = '[[sink]]\nname = "dead"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
+SINK_KEYS = [
+    "name",
+    "type",
+    "promise",
+    "destination",
+    "state",
+    "delivered_lines",
+    "delivered_bytes",
+    "batches",
+    "retries",
+    "quarantined",
+    "lag_bytes",
+    "lag_seconds",
+]
+SOURCE_KEYS = [
+    "name",
+    "files",
+    "bytes",
+    "at_risk_bytes",
+    "quarantined",
+    "lost_bytes",
+    "protection",
+]
+
+
+def status(sidecar: Sidecar) -> Any:
+    """What `status --json` prints, if it was silent on stderr."""
+    done = sidecar.call("status", "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    return json.loads(done.stdout)
+
+
+def page(sidecar: Sidecar) -> Any:
+    return json.loads(sidecar.get("/status")[1])
+
+
+def gauges(sidecar: Sidecar) -> dict[str, float]:
+    lines = sidecar.get("/metrics")[1].decode().splitlines()
+    return {
+        name.removeprefix("tracesidecar_"): float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    }
+
+
+def with_backlog(sidecar: Sidecar) -> None:
+    """Start a daemon with a live sink and a dead one, and files that were written an hour ago."""
+    sidecar.configure(DEAD + LAKE.format(lake=sidecar.lake))
+    for name in ("a.jsonl", "b.jsonl"):
+        append(sidecar.traces / name, numbered(0, 10))
+        past = (sidecar.traces / name).stat().st_mtime - 3600
+        os.utime(sidecar.traces / name, (past, past))
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    sidecar.arrives(20)
+
+
+def test_the_page_the_metrics_and_the_command_agree_in_every_shared_figure(
+    sidecar: Sidecar,
+) -> None:
+    with_backlog(sidecar)
+    eventually(lambda: {sink["lag_bytes"] for sink in page(sidecar)["sinks"]} == {0, size(sidecar)})
+    for _ in range(2):  # as they started, and after a restart
+        first, told, measured, last = (
+            page(sidecar),
+            status(sidecar),
+            gauges(sidecar),
+            page(sidecar),
+        )
+        assert told["running"] is True
+        for before, sink, after in zip(first["sinks"], told["sinks"], last["sinks"], strict=True):
+            name = sink["name"]
+            assert before["name"] == after["name"] == name
+            assert before["state"] == sink["state"] == after["state"]
+            assert before["lag_bytes"] == sink["lag_bytes"] == after["lag_bytes"]
+            assert measured[f'lag_bytes{{sink="{name}"}}'] == sink["lag_bytes"]
+            assert before["retries"] <= sink["retries"] <= after["retries"]
+            assert before["lag_seconds"] <= sink["lag_seconds"] <= after["lag_seconds"]
+            assert (
+                before["lag_seconds"]
+                <= measured[f'lag_seconds{{sink="{name}"}}']
+                <= after["lag_seconds"]
+            )
+        assert {sink["name"]: sink["lag_bytes"] for sink in told["sinks"]} == {
+            "dead": size(sidecar),
+            "lake": 0,
+        }
+        assert told["sinks"][0]["lag_seconds"] > 3600
+        at_risk = sum(source["at_risk_bytes"] for source in told["sources"])
+        assert first["at_risk_bytes"] == at_risk == measured["at_risk_bytes"] == 0
+        assert first["files"] == sum(source["files"] for source in told["sources"]) == 2
+        sidecar.kill()
+        sidecar.start()
+        sidecar.wait_for_event("service.ready", 2)
+
+
+def size(sidecar: Sidecar) -> int:
+    return sum(path.stat().st_size for path in sidecar.traces.iterdir())
+
+
+def test_the_journal_has_the_same_figures_after_the_daemon_was_killed(sidecar: Sidecar) -> None:
+    with_backlog(sidecar)
+    # the journal learns of retries and states every few seconds
+    eventually(lambda: status(sidecar)["sinks"][1]["delivered_lines"] == 20)
+    running = status(sidecar)
+    sidecar.kill()
+    assert (sidecar.state / "status.sock").exists(), "a killed daemon leaves its socket behind"
+    killed = status(sidecar)
+    assert (running.pop("running"), killed.pop("running")) == (True, False)
+    for document in (running, killed):
+        for sink in document["sinks"]:
+            assert sink.pop("lag_seconds") > 3600 or not sink["lag_bytes"]
+            del sink["state"], sink["retries"]
+    assert killed == running
+    said = sidecar.call("status").stdout.decode()
+    assert "no daemon runs with this state directory; these figures are from the journal\n" in said
+
+
+def test_the_document_has_the_keys_that_scripts_rely_on(sidecar: Sidecar) -> None:
+    with_backlog(sidecar)
+    documents = [status(sidecar)]
+    said = sidecar.call("status").stdout.decode()
+    assert said.startswith("running, state in ")
+    assert "journal" not in said
+    sidecar.stop()
+    sidecar.stop()
+    documents.append(status(sidecar))
+    for document in documents:
+        assert list(document) == ["state_directory", "running", "sinks", "sources"]
+        assert {tuple(sink) for sink in document["sinks"]} == {tuple(SINK_KEYS)}
+        assert {tuple(source) for source in document["sources"]} == {tuple(SOURCE_KEYS)}
+
+
+def test_the_socket_is_the_users_own_and_goes_with_the_daemon(sidecar: Sidecar) -> None:
+    with_backlog(sidecar)
+    mode = (sidecar.state / "status.sock").stat().st_mode
+    assert (stat.S_ISSOCK(mode), stat.S_IMODE(mode)) == (True, 0o600)
+    sidecar.stop()
+    sidecar.stop()
+    assert not (sidecar.state / "status.sock").exists()
+
+
+def test_a_daemon_that_hangs_is_not_waited_for(sidecar: Sidecar) -> None:
+    with_backlog(sidecar)
+    assert sidecar.daemon is not None
+    sidecar.daemon.send_signal(signal.SIGSTOP)
+    try:
+        done = sidecar.call("status", "--json")
+    finally:
+        sidecar.daemon.send_signal(signal.SIGCONT)
+    assert done.returncode == 0
+    assert done.stderr == (
+        b"tracesidecar status: the daemon did not answer within 5 s; "
+        b"these figures are from the journal\n"
+    )
+    assert json.loads(done.stdout)["running"] is True
+
+
+@pytest.mark.parametrize(
+    "words", [("ship", "--once"), ("exec", "--", "sleep", "60")], ids=lambda words: words[0]
+)
+def test_every_way_to_run_answers(sidecar: Sidecar, words: tuple[str, ...]) -> None:
+    sidecar.configure(DEAD)
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start(*words)
+    eventually(lambda: (sidecar.state / "status.sock").exists() or sidecar.has_ended())
+    assert status(sidecar)["running"] is True
+
+
+def test_a_state_directory_with_a_long_path_has_a_socket_too(
+    sidecar: Sidecar, tmp_path: Path
+) -> None:
+    state = tmp_path / ("deep" * 20) / ("er" * 40)
+    warm(state)
+    sidecar.config.write_text(sidecar.config.read_text().replace(str(sidecar.state), str(state)))
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    assert status(sidecar)["running"] is True
+    assert sidecar.stop() == 0
+    assert not (state / "status.sock").exists()
+
+
+def test_a_socket_of_a_killed_daemon_is_replaced_by_the_next(sidecar: Sidecar) -> None:
+    with_backlog(sidecar)
+    sidecar.kill()
+    sidecar.start()
+    sidecar.wait_for_event("service.ready", 2)
+    assert isinstance(request_status(str(sidecar.state)), StatusReport)
+
+
+def test_a_socket_that_cannot_be_made_is_a_warning_and_not_the_end(sidecar: Sidecar) -> None:
+    (sidecar.state / "status.sock").mkdir(parents=True)
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    assert sidecar.ship().returncode == 0
+    done = sidecar.call("status", "--json")
+    assert (done.returncode, json.loads(done.stdout)["running"]) == (0, False)
+
+
+def test_another_program_at_the_socket_is_not_believed(tmp_path: Path) -> None:
+    def answer(server: socket.socket, *answers: bytes) -> None:
+        for each in answers:
+            client, _ = server.accept()
+            with client:
+                client.sendall(each)
+
+    with listen(str(tmp_path)) as server:
+        server.settimeout(30)
+        stranger = threading.Thread(target=answer, args=(server, b'{"sinks": 3}', b""))
+        stranger.start()
+        answers = [request_status(str(tmp_path)) for _ in range(2)]
+        stranger.join()
+    assert answers == [
+        NoAnswer("the daemon is of another version and its answer is not understood: restart it"),
+        NoAnswer("the daemon ended the connection: it is stopping, or reloading"),
+    ]
+
+
+def test_another_user_is_told_that_the_daemon_is_not_theirs_to_ask(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be another user for a while")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    with listen(str(tmp_path)):
+        os.seteuid(65534)
+        try:
+            answer = request_status(str(tmp_path))
+        finally:
+            os.seteuid(0)
+    assert answer == NoAnswer("only the user of the daemon, and root, may ask it")
+
+
+def test_unprotected_bytes_are_at_risk_and_the_page_says_the_same(sidecar: Sidecar) -> None:
+    """A hold directory that cannot be made and no descriptor left: nothing protects the files."""
+    sidecar.configure(DEAD)
+    (sidecar.state / "held").write_bytes(b"")
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    eventually(lambda: page(sidecar)["sinks"][0]["lag_bytes"] == size(sidecar))
+    (source,) = status(sidecar)["sources"]
+    assert source["protection"] == "descriptor"
+    assert page(sidecar)["at_risk_bytes"] == source["at_risk_bytes"] == 0
+    sidecar.kill()
+    (source,) = status(sidecar)["sources"]
+    assert (source["protection"], source["at_risk_bytes"]) == ("none", size(sidecar))
+    assert "not kept" in sidecar.call("status").stdout.decode()
+
+
+def test_a_client_that_connects_and_says_nothing_does_not_keep_others_waiting(
+    sidecar: Sidecar,
+) -> None:
+    with_backlog(sidecar)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(sidecar.state / "status.sock"))
+        assert status(sidecar)["running"] is True

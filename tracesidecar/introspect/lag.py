@@ -1,0 +1,95 @@
+"""What is not delivered yet, for how long, and how much of it a deletion would lose.
+
+The figures are defined here and nowhere else. The running daemon fills in what it knows
+(`daemon.status`), a command without a daemon what the journal knows (`introspect.status`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tracesidecar.sinks import SinkOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What one sink does not have of a segment.
+
+    `since`, in seconds since the epoch: the oldest of these bytes was on disk then.
+    """
+
+    bytes: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """A readable segment of which some sink has still to get a whole line.
+
+    `remainders` is by sink. `is_protected`: the bytes stay readable if the file is deleted now.
+    """
+
+    source: str
+    is_protected: bool
+    remainders: Mapping[str, Remainder]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far one sink is behind.
+
+    `bytes` are on disk, and the sink does not have them; the unfinished last line of a file counts
+    only together with whole lines before it, or as long as the daemon has not read it. `seconds` is the age of the oldest of these bytes, at
+    least: how long ago they were first seen, or the file was last modified, if that is longer ago.
+    """
+
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LagReport:
+    """The lag of each sink, and per source the bytes that a deletion of the files would lose.
+
+    At risk are the bytes of files that nothing protects, as far as a required sink has still to get
+    them; if no required sink takes the source, every sink that takes it counts.
+    """
+
+    sinks: Mapping[str, Lag]
+    at_risk_bytes: Mapping[str, int]
+
+
+def measure_lag(backlogs: Iterable[Backlog], sinks: Sequence[SinkOptions], now: float) -> LagReport:
+    """Add up what is not delivered at `now`, in seconds since the epoch."""
+    behind = Counter[str]()
+    oldest: dict[str, float] = {}
+    at_risk = Counter[str]()
+    for backlog in backlogs:
+        for sink, remainder in backlog.remainders.items():
+            if remainder.bytes:
+                behind[sink] += remainder.bytes
+                oldest[sink] = min(oldest.get(sink, now), remainder.since)
+        if not backlog.is_protected:
+            at_risk[backlog.source] += max(
+                (
+                    backlog.remainders[sink.name].bytes
+                    for sink in deciding_sinks(sinks, backlog.source)
+                    if sink.name in backlog.remainders
+                ),
+                default=0,
+            )
+    lags = {
+        sink.name: Lag(behind[sink.name], round(max(0.0, now - oldest.get(sink.name, now)), 1))
+        for sink in sinks
+    }
+    return LagReport(lags, at_risk)
+
+
+def deciding_sinks(sinks: Iterable[SinkOptions], source: str) -> list[SinkOptions]:
+    """Return the sinks that must have a source before its files may go: the required ones that take
+    it, else all that take it.
+    """
+    takers = [sink for sink in sinks if sink.takes(source)]
+    return [sink for sink in takers if sink.required] or takers

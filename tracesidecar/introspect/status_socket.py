@@ -1,0 +1,120 @@
+"""The Unix socket in the state directory, over which the running daemon reports its status.
+
+Whoever connects is sent one StatusReport as JSON, and the connection ends. The socket has mode 0600
+in a directory of mode 0700: only the user of the daemon, and root, can connect.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from tracesidecar.introspect.status import StatusReport
+
+SOCKET_NAME = "status.sock"
+ANSWER_SECONDS = 5.0
+MAX_ANSWER_BYTES = 64 << 20
+MAX_ADDRESS_BYTES = 103
+"""The address of a Unix socket has 108 bytes on Linux and 104 elsewhere, with the NUL byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why the daemon could not be asked. `reason` is empty if no process listens at the socket."""
+
+    reason: str = ""
+
+
+def listen(state_directory: str) -> socket.socket:
+    """Open the socket; only the process that holds the state directory may call this.
+
+    A socket that a killed daemon left behind is replaced. Raises OSError if the file system has no
+    sockets, or the path is too long for this operating system.
+    """
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        # Linux creates the file with the mode of the socket, so at no moment it is open to others
+        os.fchmod(server.fileno(), 0o600)
+        remove(state_directory)
+        with _address(state_directory) as address:
+            server.bind(address)
+            os.chmod(address, 0o600)
+        server.listen()
+        server.setblocking(False)
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+def remove(state_directory: str) -> None:
+    """Remove the socket's file if it is there."""
+    try:
+        os.unlink(os.path.join(state_directory, SOCKET_NAME))
+    except FileNotFoundError:
+        return
+
+
+def request_status(
+    state_directory: str, *, seconds: float = ANSWER_SECONDS
+) -> StatusReport | NoAnswer:
+    """Ask the daemon that uses a state directory; wait no longer than some seconds."""
+    deadline = time.monotonic() + seconds
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
+        try:
+            client.settimeout(seconds)
+            with _address(state_directory) as address:
+                client.connect(address)
+            answer = _read(client, deadline)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            # the last: the socket of a daemon that was killed is still there
+            return NoAnswer()
+        except PermissionError:
+            return NoAnswer("only the user of the daemon, and root, may ask it")
+        except (TimeoutError, BlockingIOError):
+            # the last: so many wait already that the kernel does not let us queue up
+            return NoAnswer(f"the daemon did not answer within {seconds:g} s")
+        except OSError as error:
+            return NoAnswer(f"the daemon could not be asked: {error.strerror or error}")
+    if not answer:
+        return NoAnswer("the daemon ended the connection: it is stopping, or reloading")
+    try:
+        return msgspec.json.decode(answer, type=StatusReport)
+    except msgspec.DecodeError:
+        return NoAnswer(
+            "the daemon is of another version and its answer is not understood: restart it"
+        )
+
+
+def _read(client: socket.socket, deadline: float) -> bytes:
+    answer = bytearray()
+    while len(answer) <= MAX_ANSWER_BYTES:
+        client.settimeout(max(deadline - time.monotonic(), 0.001))
+        if not (part := client.recv(1 << 16)):
+            return bytes(answer)
+        answer += part
+    return bytes(answer)
+
+
+@contextmanager
+def _address(state_directory: str) -> Iterator[str]:
+    """Yield a path of the socket that fits into an address.
+
+    A state directory may have a longer path than the address of a Unix socket holds. Linux has a
+    short name for it: through the descriptor of the open directory in /proc.
+    """
+    path = os.path.join(state_directory, SOCKET_NAME)
+    if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
+        yield path
+        return
+    directory = os.open(state_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET_NAME}"
+    finally:
+        os.close(directory)
