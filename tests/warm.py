@@ -1,5 +1,6 @@
-"""Compiled rules for the processes that tests start, made once a machine and version: a cold start
-costs seconds of CPU.
+"""Compiled rules for the processes that tests start.
+
+They are compiled once per machine and version, because a cold start costs seconds of CPU.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from tracesidecar.sanitize.options import RedactionOptions
+from tracesidecar.sanitize import RedactionOptions, Sanitizer
 from tracesidecar.sanitize.rules.catalogue import catalogue_bytes
-from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
+from tracesidecar.sanitize.sanitizer import REVISION
 
 
 @cache
 def compiled() -> Path:
-    """A folder as the daemon keeps it beside its state."""
+    """Return a cache directory with the compiled rules, as the daemon keeps it with its state."""
     engine = version("hyperscan")
     key = hashlib.sha256(repr((engine, REVISION)).encode() + catalogue_bytes()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"tracesidecar-rules-{os.getuid()}-{key}"
@@ -28,12 +29,12 @@ def compiled() -> Path:
         Sanitizer(RedactionOptions(), cache_directory=str(made))
         try:
             made.rename(folder)
-        except OSError:  # another worker was quicker
+        except OSError:  # another worker was faster
             shutil.rmtree(made)
     return folder
 
 
 def warm(state: Path) -> None:
-    """Give a state directory compiled rules, as a second start finds them."""
+    """Copy the compiled rules to a state directory, as a second start finds them."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copytree(compiled(), state / "cache", dirs_exist_ok=True)

@@ -13,7 +13,7 @@ from tests.dialects.golden import line_block
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import load_dialects
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Rejection, Segment
-from tracesidecar.sanitize.clean_chunk import line_positions
+from tracesidecar.sanitize import line_positions
 from tracesidecar.sanitize.validate import validate
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -1,4 +1,4 @@
-"""Sanitizers to ask, their databases compiled once a session."""
+"""Sanitizers whose databases are compiled once per session."""
 
 from __future__ import annotations
 

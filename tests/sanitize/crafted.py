@@ -1,5 +1,6 @@
-"""Lines that somebody made to keep a redactor busy: each builder gives a valid JSON line of about
-the asked size.
+"""Lines crafted to keep a redactor busy.
+
+Each builder returns a valid JSON line of about the requested size.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def _pairs(unit: str, size: int) -> bytes:
 
 
 def _fitting(make: Callable[[int], bytes], size: int) -> bytes:
-    """Ask for more or less until the line has about the size: escapes of escapes grow."""
+    """Adjust the size until the line has about that length: escapes of escapes grow."""
     line, asked = make(size), size
     for _ in range(4):
         if 0.8 * size < len(line) < 1.3 * size:
@@ -223,7 +224,7 @@ def _random_markers(size: int) -> bytes:
 
 
 def _packed(pack: Callable[[bytes], bytes], plain: bytes) -> Builder:
-    """Small packed texts that grow, one behind the other."""
+    """Small compressed texts that grow when decompressed, one after the other."""
     run = base64.b64encode(pack(plain)).decode()
     return lambda size: _leaf(_repeated(run + " ", size))
 
@@ -308,7 +309,7 @@ BUILDERS: dict[str, Builder] = {
 
 
 def crafted_lines(size: int) -> Iterator[tuple[str, bytes]]:
-    """Every unit in every place, and the lines that are no repetition."""
+    """Every unit in every position, and the lines that are not a repetition."""
     for name, builder in BUILDERS.items():
         yield name, _fitting(builder, size)
     for name, unit in _UNITS.items():

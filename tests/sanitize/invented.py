@@ -1,5 +1,6 @@
-"""Invented secrets in the published shapes of their vendors, the places where agents leave them,
-and what only looks like one: random, by a seed.
+"""Invented secrets and look-alikes, random by a seed.
+
+The secrets have the formats that their vendors publish, in the contexts where agents leave them.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ _TABLES = tomllib.loads(
 
 
 class Case(NamedTuple):
-    """A text and what must not be left of it; `kind` is the class of the secret, `shell` that of
-    its surroundings.
+    """A text and the secret that must not remain in it.
+
+    `kind` is the class of the secret, `shell` that of its context.
     """
 
     kind: str
@@ -68,7 +70,7 @@ def drawn(shape: str, rng: random.Random) -> str:
 
 
 def tokens(rng: random.Random) -> Iterator[Case]:
-    """Tokens that say what they are, wherever they stand."""
+    """Tokens that are recognised by themselves, in any context."""
     for kind, shapes in _TABLES["tokens"].items():
         for shape in shapes:
             for shell in _TABLES["anywhere"]:
@@ -76,14 +78,14 @@ def tokens(rng: random.Random) -> Iterator[Case]:
 
 
 def passwords(rng: random.Random) -> Iterator[Case]:
-    """Passwords where something says that they are one."""
+    """Passwords that their context identifies."""
     for shell in _TABLES["password_shells"]:
         for shape in _TABLES["values"]["passwords"]:
             yield _case(shape, "password_shells", shell, drawn(shape, rng).strip(".-"))
 
 
 def urls(rng: random.Random) -> Iterator[Case]:
-    """Passwords in addresses."""
+    """Passwords in URLs."""
     for shell in _TABLES["urls"]:
         for shape in _TABLES["values"]["passwords"]:
             yield _case(
@@ -95,14 +97,14 @@ def urls(rng: random.Random) -> Iterator[Case]:
 
 
 def named_tokens(rng: random.Random) -> Iterator[Case]:
-    """Tokens that only their surroundings tell."""
+    """Tokens that only their context identifies."""
     for shell in _TABLES["token_shells"]:
         for shape in _TABLES["values"]["tokens"]:
             yield _case(shape, "token_shells", shell, drawn(shape, rng))
 
 
 def vendor_keys(rng: random.Random) -> Iterator[Case]:
-    """Tokens beside the name of the service that they open."""
+    """Tokens next to the name of their service."""
     for vendor, shape in _TABLES["vendors"].items():
         for shell, text in _TABLES["vendor_shells"].items():
             secret = drawn(shape, rng)
@@ -129,9 +131,7 @@ def basic_credentials(rng: random.Random) -> Iterator[Case]:
 
 
 def members(rng: random.Random) -> Iterator[Case]:
-    """Values of a JSON object under the name of a credential, at any depth, and pairs of name and
-    value.
-    """
+    """Values under the name of a credential, at any depth, and pairs of name and value."""
     for kind in ("password", "token"):
         for name in _TABLES["members"][f"{kind}_keys"]:
             for shape in _TABLES["values"][f"{kind}s"]:
@@ -160,7 +160,7 @@ GROUPS = {
 
 
 def benign(rng: random.Random) -> Iterator[tuple[str, str]]:
-    """(class, text) of what must be left alone; a text that is JSON is a line of its own too."""
+    """(class, text) of what must not be redacted; a text that is JSON is also tried as a line."""
     for kind, shape in _TABLES["benign"].items():
         yield kind, drawn(shape, rng)
 

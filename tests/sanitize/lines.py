@@ -1,4 +1,4 @@
-"""Lines to ask a sanitizer about, and the shared corpora where they are there."""
+"""Lines to sanitize, and the shared corpora if they are present."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def corpus(name: str) -> pathlib.Path:
     path = SHARED / "corpora" / name
     if not path.exists():
         if os.environ.get("CI"):
-            pytest.fail(f"{name} is not there")
-        pytest.skip(f"{name} is not there")
+            pytest.fail(f"{name} is missing")
+        pytest.skip(f"{name} is missing")
     return path
 
 
 def placements(text: str) -> Iterator[tuple[str, bytes]]:
-    """The places of a line in which a text may stand."""
+    """Place a text in a line in each way in which it may occur."""
     yield "leaf", json.dumps({"out": text}).encode()
     yield "leaf in UTF-8", json.dumps({"out": text}, ensure_ascii=False).encode()
     yield "nested twice", json.dumps({"a": json.dumps({"b": json.dumps({"c": text})})}).encode()

@@ -1,4 +1,4 @@
-"""Labelled corpora and real lines: recall, and what must not be touched."""
+"""Labelled corpora and real lines: recall, and what must not be redacted."""
 
 from __future__ import annotations
 

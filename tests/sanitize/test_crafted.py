@@ -1,6 +1,4 @@
-"""Lines made to keep the redactor busy cost no more than their size allows, and let nothing pass
-for it.
-"""
+"""Lines crafted to keep the redactor busy cost no more than their size allows, and leak nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +12,9 @@ from tests.sanitize.lines import chunk_of
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
-SLOWEST_BYTES_A_SECOND = 100_000
-"""Several times slower than any was on a slow machine; what is not linear is a hundred times
-slower.
-"""
+SLOWEST_BYTES_PER_SECOND = 100_000
+"""Several times slower than any line was on a slow machine; a line whose time is not linear is a
+hundred times slower."""
 GOOD = b'{"ok":"plain words"}\n'
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
@@ -32,10 +29,10 @@ def seconds(sanitizer: Sanitizer, line: bytes) -> float:
 
 
 def slow_lines(sanitizer: Sanitizer, size: int) -> dict[str, float]:
-    """Megabytes a second of each crafted line that is too slow, measured again before it counts."""
+    """Return the MB/s of each crafted line that is too slow when measured twice."""
     slow: dict[str, float] = {}
     for name, line in crafted_lines(size):
-        allowed = len(line) / SLOWEST_BYTES_A_SECOND
+        allowed = len(line) / SLOWEST_BYTES_PER_SECOND
         if seconds(sanitizer, line) > allowed and (again := seconds(sanitizer, line)) > allowed:
             slow[name] = len(line) / 1e6 / again
     return slow
@@ -62,7 +59,7 @@ def test_the_time_for_a_crafted_line_grows_with_its_size_only(
     assert min(seconds(secrets_only, large) for _ in range(2)) < 4 * base * len(large) / len(small)
 
 
-def test_what_cannot_be_looked_at_is_replaced_and_counted(secrets_only: Sanitizer) -> None:
+def test_a_string_over_budget_is_replaced_and_counted(secrets_only: Sanitizer) -> None:
     dense = "password=x1y2z3; " * 20_000 + KEY_ID
     line = json.dumps({"a": "plain", "out": dense, "b": f"key {KEY_ID}"}).encode()
     clean = secrets_only(chunk_of(GOOD + line + b"\n" + GOOD))
@@ -74,22 +71,23 @@ def test_what_cannot_be_looked_at_is_replaced_and_counted(secrets_only: Sanitize
     assert dict(clean.redactions)[OVER_BUDGET_RULE] >= 1
 
 
-def test_a_line_of_too_many_such_strings_is_held_back(secrets_only: Sanitizer) -> None:
+def test_a_line_with_too_many_strings_over_budget_is_withheld(secrets_only: Sanitizer) -> None:
     line = json.dumps([f"password=x{i}y2z3; " * 40 for i in range(2000)]).encode()
     clean = secrets_only(chunk_of(GOOD + line + b"\n" + GOOD))
     assert clean.data == GOOD + GOOD
-    assert [refusal.reason for refusal in clean.rejected] == ["redaction_failed"]
+    assert [rejection.reason for rejection in clean.rejected] == ["redaction_failed"]
 
 
-def test_a_file_of_settings_is_far_from_the_limit(secrets_only: Sanitizer) -> None:
+def test_a_settings_file_stays_far_below_the_limit(secrets_only: Sanitizer) -> None:
     settings = "\n".join(
-        f"# the password of service {i}\nSERVICE_{i}_PASSWORD=x{i}y2z3q\nSERVICE_{i}_HOST=db{i}.example.org"
+        f"# the password of service {i}\nSERVICE_{i}_PASSWORD=x{i}y2z3q\n"
+        f"SERVICE_{i}_HOST=db{i}.example.org"
         for i in range(60)
     )
     clean = secrets_only(chunk_of(json.dumps({"out": settings}).encode() + b"\n"))
     assert dict(clean.redactions) == {"kv-assignment": 60}
 
 
-def test_the_same_line_always_comes_to_the_same(secrets_only: Sanitizer) -> None:
+def test_the_same_line_always_gives_the_same_result(secrets_only: Sanitizer) -> None:
     for name, line in crafted_lines(3000):
         assert secrets_only.redact_line(line) == secrets_only.redact_line(line), name

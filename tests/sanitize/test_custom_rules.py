@@ -1,6 +1,4 @@
-"""What a user may add or take away: keywords, places that are never cut, rules switched off, and
-other tools' marks.
-"""
+"""What a user may configure: keywords, paths that are never redacted, disabled rules."""
 
 from __future__ import annotations
 
@@ -21,22 +19,22 @@ def made(cache_directory: str, **options: object) -> Sanitizer:
 
 
 @pytest.mark.parametrize(
-    ("keyword", "text", "cut"),
+    ("keyword", "text", "expected"),
     [
         ("Project Falcon", "the PROJECT  falcon plan", "the [REDACTED:own] plan"),
         ("falcon", "falconry is no falcon", "falconry is no [REDACTED:own]"),
         ("(x+y)", "take (X+Y) now", "take [REDACTED:own] now"),
     ],
 )
-def test_a_keyword_is_cut_as_a_word_in_any_case(
-    cache_directory: str, keyword: str, text: str, cut: str
+def test_a_keyword_is_redacted_as_a_whole_word_in_any_case(
+    cache_directory: str, keyword: str, text: str, expected: str
 ) -> None:
     sanitizer = made(cache_directory, rule=(CustomRule(id="own", keyword=keyword),))
-    assert sanitizer.redact_text(text) == cut
+    assert sanitizer.redact_text(text) == expected
     for place, line in placements(text):
         out = sanitizer.redact_line(line)
         assert isinstance(out, bytes)
-        assert any(cut in found for found in texts_of(json.loads(out))), place
+        assert any(expected in found for found in texts_of(json.loads(out))), place
 
 
 @pytest.mark.parametrize(
@@ -47,12 +45,12 @@ def test_a_keyword_is_cut_as_a_word_in_any_case(
         CustomRule(id="x", regex="a", keyword="b"),
     ],
 )
-def test_an_own_rule_has_either_a_regex_or_a_keyword(rule: CustomRule) -> None:
+def test_a_custom_rule_has_either_a_regex_or_a_keyword(rule: CustomRule) -> None:
     with pytest.raises(ConfigurationError, match='either a "regex" or a "keyword"'):
         Sanitizer(RedactionOptions(rule=(rule,)))
 
 
-def test_what_stands_at_an_allowed_place_is_never_cut(cache_directory: str) -> None:
+def test_nothing_is_redacted_at_an_allowed_path(cache_directory: str) -> None:
     sanitizer = made(
         cache_directory, allow=("$.deploy.token", "$.steps[*].out", "$.list[0]", "$.any.*.password")
     )
@@ -75,12 +73,12 @@ def test_what_stands_at_an_allowed_place_is_never_cut(cache_directory: str) -> N
 
 
 @pytest.mark.parametrize("entry", ["$.", "$.a..b", "$.a[", "$.a[x]", "$[", "$.a[-1]"])
-def test_a_place_that_is_no_path_is_refused(entry: str) -> None:
+def test_an_invalid_path_is_rejected(entry: str) -> None:
     with pytest.raises(ConfigurationError, match="is a path, written as"):
         Sanitizer(RedactionOptions(allow=(entry,)))
 
 
-def test_secret_rules_that_are_switched_off_are_known_by_name(
+def test_disabled_secret_rules_are_listed_by_name(
     cache_directory: str, secrets_only: Sanitizer
 ) -> None:
     assert secrets_only.disabled_secret_rules == ()
@@ -98,7 +96,7 @@ MARKS = {
 }
 
 
-def test_marks_of_other_tools_are_kept_and_not_counted(secrets_only: Sanitizer) -> None:
+def test_redaction_marks_of_other_tools_are_kept_and_not_counted(secrets_only: Sanitizer) -> None:
     line = json.dumps(MARKS).encode() + b"\n"
     clean = secrets_only(chunk_of(line))
     assert (clean.data, clean.redactions) == (line, ())

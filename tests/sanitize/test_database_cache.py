@@ -1,4 +1,4 @@
-"""Compiled databases survive a restart, and damage does not matter."""
+"""Compiled databases survive a restart, and damaged ones are compiled again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 LINE = json.dumps({"out": "key AKIA" + "Q7LPMN5HFZKE2345", "password": "x y"}).encode()
-CUT = b'{"out": "key [REDACTED:aws-access-key-id]", "password": "[REDACTED:key-name]"}'
+REDACTED = b'{"out": "key [REDACTED:aws-access-key-id]", "password": "[REDACTED:key-name]"}'
 
 
 def stored(directory: pathlib.Path) -> dict[str, bytes]:
@@ -25,10 +25,14 @@ def stored(directory: pathlib.Path) -> dict[str, bytes]:
 
 def test_a_second_start_reads_what_the_first_compiled(tmp_path: pathlib.Path) -> None:
     directory = tmp_path / "cache"
-    assert Sanitizer(RedactionOptions(), cache_directory=str(directory)).redact_line(LINE) == CUT
+    assert (
+        Sanitizer(RedactionOptions(), cache_directory=str(directory)).redact_line(LINE) == REDACTED
+    )
     first = {path.name: path.stat().st_ino for path in directory.iterdir()}
     assert first
-    assert Sanitizer(RedactionOptions(), cache_directory=str(directory)).redact_line(LINE) == CUT
+    assert (
+        Sanitizer(RedactionOptions(), cache_directory=str(directory)).redact_line(LINE) == REDACTED
+    )
     assert {path.name: path.stat().st_ino for path in directory.iterdir()} == first
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in directory.iterdir())
@@ -44,7 +48,10 @@ def test_damaged_files_are_compiled_again(tmp_path: pathlib.Path) -> None:
     ):
         for path in tmp_path.iterdir():
             path.write_bytes(damage(path.read_bytes()))
-        assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
+        assert (
+            Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE)
+            == REDACTED
+        )
         assert stored(tmp_path).keys() == whole.keys()
 
 
@@ -54,7 +61,9 @@ def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -
         name, _, key = path.stem.rpartition("-")
         path.unlink()
         DatabaseCache(str(tmp_path)).store(name, key, b"not a database")
-    assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
+    assert (
+        Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == REDACTED
+    )
 
 
 def test_the_latest_few_databases_of_a_name_are_kept(tmp_path: pathlib.Path) -> None:
@@ -71,28 +80,31 @@ def test_the_latest_few_databases_of_a_name_are_kept(tmp_path: pathlib.Path) -> 
     assert cache.load("other", "k") == b"content"
 
 
-def test_a_directory_that_cannot_be_written_costs_only_time(tmp_path: pathlib.Path) -> None:
+def test_a_directory_that_is_not_writable_costs_only_time(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     assert (
         Sanitizer(
             RedactionOptions(), cache_directory=os.fspath(tmp_path / "file" / "below")
         ).redact_line(LINE)
-        == CUT
+        == REDACTED
     )
 
 
-def test_without_a_child_process_the_database_is_compiled_here(
+def test_without_a_child_process_the_database_is_compiled_in_this_process(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    assert Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == CUT
+    assert (
+        Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == REDACTED
+    )
     assert stored(tmp_path)
 
 
 def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: pathlib.Path) -> None:
     code = (
-        "import sys; from tracesidecar.sanitize.sanitizer import Sanitizer; from tracesidecar.sanitize.options import RedactionOptions;"
-        "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1]); print(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
+        "import sys; from tracesidecar.sanitize import RedactionOptions, Sanitizer; "
+        "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1]); "
+        "print(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
     )
     if not os.path.exists("/proc/self/status"):
         pytest.skip("no /proc here")
@@ -107,11 +119,11 @@ def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: path
     assert cold < warm + 8192
 
 
-def test_the_databases_are_the_same_whatever_order_this_process_gives_its_sets(
+def test_the_databases_do_not_depend_on_the_order_of_sets(
     tmp_path: pathlib.Path,
 ) -> None:
     program = (
-        "import sys; from tracesidecar.sanitize.options import RedactionOptions; from tracesidecar.sanitize.sanitizer import Sanitizer; "
+        "import sys; from tracesidecar.sanitize import RedactionOptions, Sanitizer; "
         "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1])"
     )
     names = []
@@ -122,4 +134,4 @@ def test_the_databases_are_the_same_whatever_order_this_process_gives_its_sets(
             check=True,
         )
         names.append({entry.name: entry.stat().st_mtime_ns for entry in tmp_path.iterdir()})
-    assert names[0] == names[1] == names[2], "each start would compile them anew"
+    assert names[0] == names[1] == names[2], "each start would compile them again"

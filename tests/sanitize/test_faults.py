@@ -1,4 +1,4 @@
-"""Whatever fails inside, the line is held back and its neighbours arrive."""
+"""Whatever fails inside, the line is withheld and its neighbours are delivered."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def failing(*_args: object, **_options: object) -> object:
 
 @pytest.mark.parametrize("kind", SECRETS)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_fails_lets_no_secret_pass(
+def test_a_failing_stage_leaks_no_secret(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str, kind: str
 ) -> None:
     monkeypatch.setattr(*STAGES[stage], failing)
@@ -76,17 +76,16 @@ def test_a_stage_that_fails_lets_no_secret_pass(
     assert KEY_ID.encode() not in clean.data
     assert KEY_ID[6:].encode() not in clean.data
     assert base64.b64encode(f"AWS_ACCESS_KEY_ID={KEY_ID}".encode()) not in clean.data
-    if (
-        stage != "scan of the chunk"
-    ):  # without it every line is walked, and a plain one may be held back with the rest
+    # without the scan every line needs a tree walk, and a harmless one may be withheld too
+    if stage != "scan of the chunk":
         assert clean.data.startswith(GOOD)
         assert clean.data.endswith(GOOD)
-    for refusal in clean.rejected:
-        assert refusal.reason == RejectionReason.REDACTION_FAILED
+    for rejection in clean.rejected:
+        assert rejection.reason == RejectionReason.REDACTION_FAILED
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_fails_lets_no_streamed_secret_pass(
+def test_a_failing_stage_leaks_no_streamed_secret(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, stage: str
 ) -> None:
     pieces = [
@@ -99,7 +98,7 @@ def test_a_stage_that_fails_lets_no_streamed_secret_pass(
     assert KEY_ID not in joined
 
 
-def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line(
+def test_a_secret_left_after_redaction_costs_its_whole_string(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
 ) -> None:
     other = "AKIA" + "Z2LPMN5HFZKE9999"
@@ -117,7 +116,7 @@ def test_a_secret_that_outlives_its_cut_takes_the_whole_string_or_stops_the_line
     assert clean.redactions == (("aws-access-key-id", 2),)
 
 
-def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(
+def test_the_offset_of_a_failed_line_is_exact_among_dropped_lines(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
 ) -> None:
     monkeypatch.setattr(Detector, "find_spans", failing)
@@ -131,7 +130,7 @@ def test_the_place_of_a_failed_line_is_exact_among_lines_that_were_dropped(
     assert (clean.data, clean.lines, clean.blank_lines) == (GOOD * 3, 3, 1)
 
 
-def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(
+def test_a_failing_key_matcher_withholds_the_line(
     monkeypatch: pytest.MonkeyPatch, cache_directory: str
 ) -> None:
     monkeypatch.setattr(KeyMatcher, "_classify", failing)
@@ -140,7 +139,7 @@ def test_a_key_matcher_that_fails_stops_the_cut_not_the_secret(
     assert (clean.data, [r.reason for r in clean.rejected]) == (GOOD, ["redaction_failed"])
 
 
-def test_more_hits_than_can_be_kept_are_walked_instead(
+def test_lines_with_too_many_hits_are_redacted_by_a_tree_walk(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
 ) -> None:
     def too_many(*_args: object) -> object:
@@ -153,7 +152,7 @@ def test_more_hits_than_can_be_kept_are_walked_instead(
     assert secrets_only(chunk).data == expected.data
 
 
-def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer) -> None:
+def test_a_line_too_deep_for_the_tree_walk_is_rejected_as_too_deep(secrets_only: Sanitizer) -> None:
     line = b"[" * 700 + b'["Authorization","Bearer abcdef123"]' + b"]" * 700
     clean = secrets_only(chunk_of(line + b"\n" + GOOD))
     assert (clean.data, [r.reason for r in clean.rejected]) == (GOOD, ["too_deep"])
@@ -167,14 +166,14 @@ def test_a_line_too_deep_to_walk_is_refused_by_that_name(secrets_only: Sanitizer
         lambda s: s.find_redactions(b'{"a":"%s"}' % KEY_ID.encode()),
     ],
 )
-def test_the_other_doors_fail_closed_too(
+def test_the_other_entry_points_fail_closed_too(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer, call: Callable[[Sanitizer], object]
 ) -> None:
     monkeypatch.setattr(Detector, "find_spans", failing)
     assert KEY_ID not in repr(call(secrets_only))
 
 
-def test_values_that_hold_trace_content_do_not_print_it(secrets_only: Sanitizer) -> None:
+def test_the_repr_of_a_value_shows_no_trace_content(secrets_only: Sanitizer) -> None:
     clean = secrets_only(chunk_of(b'{"a":"canary-7"}\n'))
     assert isinstance(clean, CleanChunk)
     assert clean.segment is SEGMENT

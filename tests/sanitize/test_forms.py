@@ -1,4 +1,4 @@
-"""How people and programs write a credential down: every dialect with every kind of value."""
+"""The notations in which people and programs write a credential, each with every kind of value."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ curl -H "X-Acme-Token: {}" https://api.example.org
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("dialect", DIALECTS.strip().split("\n"))
-def test_a_named_token_is_cut_in_every_dialect(
+def test_a_named_token_is_redacted_in_every_notation(
     secrets_only: Sanitizer, dialect: str, value: str
 ) -> None:
     text = dialect.replace("~", "\n").format(value)
@@ -96,7 +96,7 @@ conf["{k}"] = "{v}"
     ["password", "db_pass", "api_key", "my_private_key", "pasword", "secrete", "client_secret"],
 )
 @pytest.mark.parametrize("form", CODE.strip().split("\n"))
-def test_a_password_of_any_characters_is_cut_in_code(
+def test_a_password_of_any_characters_is_redacted_in_code(
     secrets_only: Sanitizer, form: str, key: str
 ) -> None:
     for place, line in placements(form.format(k=key, v=SIGNS)):
@@ -105,7 +105,7 @@ def test_a_password_of_any_characters_is_cut_in_code(
         assert not any(SIGNS in found for found in texts_of(json.loads(out))), place
 
 
-def test_a_value_goes_to_its_end_over_commas_and_semicolons(secrets_only: Sanitizer) -> None:
+def test_a_value_is_redacted_across_commas_and_semicolons(secrets_only: Sanitizer) -> None:
     assert (
         secrets_only.redact_text("password=ab1,c2;d3 next")
         == "password=[REDACTED:kv-assignment] next"
@@ -116,7 +116,7 @@ def test_a_value_goes_to_its_end_over_commas_and_semicolons(secrets_only: Saniti
     )
 
 
-def test_the_same_secret_again_in_a_text_is_cut_too(secrets_only: Sanitizer) -> None:
+def test_further_occurrences_of_a_secret_in_a_text_are_redacted(secrets_only: Sanitizer) -> None:
     text = "login: Tr0ub4dor&3 / password: Tr0ub4dor&3, then Tr0ub4dor&3."
     assert "Tr0ub4dor" not in secrets_only.redact_text(text)
     plain = 'password="hunters", said the hunters'
@@ -125,7 +125,7 @@ def test_the_same_secret_again_in_a_text_is_cut_too(secrets_only: Sanitizer) -> 
     )
 
 
-def test_a_version_is_no_address(strict: Sanitizer) -> None:
+def test_a_version_is_not_an_address(strict: Sanitizer) -> None:
     for value in (
         {"version": "20.31.0.6"},
         {"text": "pip install stubs-20.31.0.6 or version 20.31.0.7"},

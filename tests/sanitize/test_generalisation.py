@@ -1,6 +1,4 @@
-"""Classes of secrets and of look-alikes, drawn anew by a seed: what the rules find beyond the
-examples that they were made from.
-"""
+"""Generated secrets and look-alikes: what the rules find beyond their own examples."""
 
 from __future__ import annotations
 
@@ -24,9 +22,9 @@ SHARES = {
     "members": 0.99,
 }
 KNOWN_MISSES = {"sql insert", "markdown table", "table", "composer"}
-"""Surroundings in which only the place in a row or the name of a service tells."""
+"""Contexts in which only the column of a table or the name of a service identifies the secret."""
 PLACED = 40
-"""So many cases of a group stand in every placement."""
+"""How many cases of a group are tried in every placement."""
 
 
 def is_left(sanitizer: Sanitizer, case: Case, line: bytes) -> bool:
@@ -55,7 +53,7 @@ def test_secrets_of_every_class_are_found(secrets_only: Sanitizer, group: str) -
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group != "members"])
-def test_nothing_that_is_found_is_lost_in_another_placement(
+def test_a_secret_that_is_found_is_found_in_every_placement(
     secrets_only: Sanitizer, group: str
 ) -> None:
     rng = random.Random(4)
@@ -72,7 +70,7 @@ def test_nothing_that_is_found_is_lost_in_another_placement(
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("policy", "share"), [("secrets_only", 1.0), ("strict", 0.99)])
-def test_what_only_looks_like_a_secret_is_left_alone(
+def test_what_only_looks_like_a_secret_is_not_redacted(
     request: pytest.FixtureRequest, policy: str, share: float, seed: int
 ) -> None:
     sanitizer: Sanitizer = request.getfixturevalue(policy)

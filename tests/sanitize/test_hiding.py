@@ -1,4 +1,4 @@
-"""The forms in which a secret stands in a line: each is found, and what stands around it stays."""
+"""Secrets in encoded, wrapped and split forms: each is found, and the text around it stays."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PEM = [
 ENV = f"AWS_ACCESS_KEY_ID={KEY_ID}"
 
 
-# a stroke before the first letter and a zero behind the last tell nothing, nor do lines of base64
-# without the secret
+# a character before the first letter and a zero after the last reveal nothing, nor do lines of
+# base64 without the secret
 MARKER = re.compile(r"(?:A\x08)?(?:[A-Za-z0-9+/]{76}\n)?\[REDACTED:[a-z0-9-]+\]\0?")
 
 
@@ -101,7 +101,7 @@ TEXTS = {
 @pytest.mark.parametrize("form", TEXTS)
 @pytest.mark.parametrize("ascii_only", [True, False])
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_only_the_hidden_secret_goes(
+def test_only_the_hidden_secret_is_redacted(
     secrets_only: Sanitizer, form: str, ascii_only: bool, depth: int
 ) -> None:
     hidden = TEXTS[form]
@@ -138,7 +138,7 @@ VALUES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("form", VALUES)
-def test_no_piece_of_a_secret_stays(secrets_only: Sanitizer, form: str) -> None:
+def test_no_piece_of_a_split_secret_remains(secrets_only: Sanitizer, form: str) -> None:
     out = redacted(secrets_only, VALUES[form])
     joined = "".join(texts_of(out))
     for piece in (KEY_ID[:6], KEY_ID[8:], LONG[9:20], LONG[20:], PEM[1][:20], PEM[2]):
@@ -147,7 +147,7 @@ def test_no_piece_of_a_secret_stays(secrets_only: Sanitizer, form: str) -> None:
     assert redacted(secrets_only, out) == out
 
 
-def test_a_secret_in_pieces_counts_once_and_leaves_its_neighbours(secrets_only: Sanitizer) -> None:
+def test_a_split_secret_counts_once_and_its_neighbours_stay(secrets_only: Sanitizer) -> None:
     value = {
         "parts": [
             {"n": 1, "delta": "my key " + KEY_ID[:7]},
@@ -174,7 +174,7 @@ def test_a_secret_in_pieces_counts_once_and_leaves_its_neighbours(secrets_only: 
         {"k": "npm_config", "v": "registry"},
     ],
 )
-def test_a_whole_token_does_not_take_its_neighbour_along(
+def test_a_complete_token_does_not_affect_its_neighbour(
     secrets_only: Sanitizer, value: object
 ) -> None:
     kept = {text for text in texts_of(value) if text not in {LONG, KEY_ID}}
@@ -182,7 +182,7 @@ def test_a_whole_token_does_not_take_its_neighbour_along(
 
 
 @pytest.mark.parametrize("depth", range(1, 9))
-def test_nested_json_is_opened_eight_levels_deep(secrets_only: Sanitizer, depth: int) -> None:
+def test_nested_json_is_parsed_eight_levels_deep(secrets_only: Sanitizer, depth: int) -> None:
     out = redacted(secrets_only, nested({"password": "correct horse", "n": 1}, depth))
     for _ in range(depth):
         assert isinstance(out, dict)
@@ -190,7 +190,7 @@ def test_nested_json_is_opened_eight_levels_deep(secrets_only: Sanitizer, depth:
     assert out == {"password": "[REDACTED:key-name]", "n": 1}
 
 
-def test_below_the_eighth_level_a_suspect_string_goes_whole(secrets_only: Sanitizer) -> None:
+def test_below_the_eighth_level_a_suspect_string_is_replaced_whole(secrets_only: Sanitizer) -> None:
     out = redacted(secrets_only, nested({"password": "correct horse"}, 9))
     assert "correct horse" not in json.dumps(out)
     assert "[REDACTED:too-deep]" in json.dumps(out)
@@ -198,11 +198,11 @@ def test_below_the_eighth_level_a_suspect_string_goes_whole(secrets_only: Saniti
     assert redacted(secrets_only, deep) == deep
 
 
-def test_both_of_two_equal_names_are_cut(secrets_only: Sanitizer) -> None:
+def test_the_values_of_two_equal_names_are_both_redacted(secrets_only: Sanitizer) -> None:
     line = b'{"a":"%s","b":{"password":"one two","password":"three"},"a":1}' % KEY_ID.encode()
     assert (
-        secrets_only.redact_line(line)
-        == b'{"a":"[REDACTED:aws-access-key-id]","b":{"password":"[REDACTED:key-name]","password":"[REDACTED:key-name]"},"a":1}'
+        secrets_only.redact_line(line) == b'{"a":"[REDACTED:aws-access-key-id]",'
+        b'"b":{"password":"[REDACTED:key-name]","password":"[REDACTED:key-name]"},"a":1}'
     )
 
 
@@ -213,7 +213,7 @@ def test_soft_line_breaks_of_mail_hide_nothing(secrets_only: Sanitizer) -> None:
     assert LONG[:20] not in json.dumps(redacted(secrets_only, {"mail": body}))
 
 
-def test_packed_data_without_secrets_stays(secrets_only: Sanitizer) -> None:
+def test_compressed_data_without_secrets_stays(secrets_only: Sanitizer) -> None:
     value = {
         "a": b64(gzip.compress(b"nothing but words, and some more of them", mtime=0)),
         "b": b64(zlib.compress(b"x y z " * 30)),

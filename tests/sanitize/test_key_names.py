@@ -1,4 +1,4 @@
-"""Keys that name a credential, and keys that only look so."""
+"""Keys that name a credential, and keys that only look like it."""
 
 from __future__ import annotations
 
@@ -15,29 +15,34 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEYS = KeyMatcher(load_catalogue().keys)
 
-SURVIVE = """
-prompt_tokens completionTokens total_tokens max_output_tokens cached_tokens reasoningTokens token_count tokenizer tokenization eos_token pad_token_id
-next_page_token continuation_token tokens_per_second token_usage token_type author authority authorization_status auth_method auth_provider monkey
-keyboard hotkey turnkey primary_key cache_key sort_key partition_key idempotencyKey public_key object_key api_key_id secret_name secret_arn
-secretary bypass compass first_pass pass_rate session_id sessionId conversation_id trace_id request_id signature encrypted_content password_policy
-password_length passwordHint cookie_domain cookies_enabled credentials_file has_credentials_file expires_in client_id access_level api_version key keys
+NOT_CREDENTIALS = """
+prompt_tokens completionTokens total_tokens max_output_tokens cached_tokens reasoningTokens
+token_count tokenizer tokenization eos_token pad_token_id next_page_token continuation_token
+tokens_per_second token_usage token_type author authority authorization_status auth_method
+auth_provider monkey keyboard hotkey turnkey primary_key cache_key sort_key partition_key
+idempotencyKey public_key object_key api_key_id secret_name secret_arn secretary bypass compass
+first_pass pass_rate session_id sessionId conversation_id trace_id request_id signature
+encrypted_content password_policy password_length passwordHint cookie_domain cookies_enabled
+credentials_file has_credentials_file expires_in client_id access_level api_version key keys
 """
 STRONG = """
-password passwd DB_PASSWORD dbPassword user.password password1 new_password passphrase pwd secret clientSecret client_secret_value access_token
-refreshToken GITHUB_TOKEN auth_token x-csrftoken X-Api-Key apikey apiKey APIKey ApIkEy PassWord api.key secretAccessKey AWS_SECRET_ACCESS_KEY
-private_key ssh-key signing_key storage_account_key Ocp-Apim-Subscription-Key Authorization proxy-authorization Set-Cookie session_cookie
-connectionString connection_string smtp_pass db_pass jwt otp cvv psk vault.secret_id code_verifier to\u200bken_secret \uff50assword contrase\u00f1a password_prod
-secret_key_base64
+password passwd DB_PASSWORD dbPassword user.password password1 new_password passphrase pwd secret
+clientSecret client_secret_value access_token refreshToken GITHUB_TOKEN auth_token x-csrftoken
+X-Api-Key apikey apiKey APIKey ApIkEy PassWord api.key secretAccessKey AWS_SECRET_ACCESS_KEY
+private_key ssh-key signing_key storage_account_key Ocp-Apim-Subscription-Key Authorization
+proxy-authorization Set-Cookie session_cookie connectionString connection_string smtp_pass db_pass
+jwt otp cvv psk vault.secret_id code_verifier to\u200bken_secret \uff50assword contrase\u00f1a
+password_prod secret_key_base64
 """
 
 
-@pytest.mark.parametrize("key", SURVIVE.split())
-def test_a_key_that_names_no_credential_is_left_alone(key: str) -> None:
+@pytest.mark.parametrize("key", NOT_CREDENTIALS.split())
+def test_a_key_that_names_no_credential_is_not_classified(key: str) -> None:
     assert KEYS.classify(key) is None
 
 
 @pytest.mark.parametrize("key", STRONG.split())
-def test_a_key_that_names_a_credential_is_strong_however_it_is_spelled(key: str) -> None:
+def test_a_key_that_names_a_credential_is_strong_in_every_spelling(key: str) -> None:
     assert KEYS.classify(key) is KeyClass.STRONG
 
 
@@ -52,7 +57,9 @@ def test_a_key_that_names_a_credential_is_strong_however_it_is_spelled(key: str)
         ("vendor_key", KeyClass.MAYBE),
     ],
 )
-def test_a_key_that_may_name_a_credential_asks_the_value(key: str, key_class: KeyClass) -> None:
+def test_a_key_that_may_name_a_credential_leaves_it_to_the_value(
+    key: str, key_class: KeyClass
+) -> None:
     assert KEYS.classify(key) is key_class
 
 
@@ -163,7 +170,7 @@ STRUCTURES = {
 
 
 @pytest.mark.parametrize(("before", "after"), STRUCTURES.values(), ids=STRUCTURES.keys())
-def test_structures_are_understood_at_every_depth(
+def test_structures_are_recognised_at_every_depth(
     secrets_only: Sanitizer, before: object, after: object
 ) -> None:
     assert redacted(secrets_only, before) == after
@@ -173,7 +180,7 @@ def test_structures_are_understood_at_every_depth(
     assert json.loads(nested["deep"]) == {"x": [after]}
 
 
-def test_both_values_of_a_repeated_name_are_cut(secrets_only: Sanitizer) -> None:
+def test_both_values_of_a_repeated_name_are_redacted(secrets_only: Sanitizer) -> None:
     key_id = "AKIA" + "Q7LPMN5HFZKE2345"
     line = b'{"a":"%s","n":1,"a":2,"password":"x one","password":"x two"}' % key_id.encode()
     assert secrets_only.redact_line(line) == (
@@ -181,7 +188,7 @@ def test_both_values_of_a_repeated_name_are_cut(secrets_only: Sanitizer) -> None
     )
 
 
-def test_json_in_strings_is_opened_eight_levels_deep(secrets_only: Sanitizer) -> None:
+def test_json_in_strings_is_parsed_eight_levels_deep(secrets_only: Sanitizer) -> None:
     value: object = {"password": "correct horse"}
     for _ in range(8):
         value = {"in": json.dumps(value)}
@@ -189,6 +196,6 @@ def test_json_in_strings_is_opened_eight_levels_deep(secrets_only: Sanitizer) ->
 
 
 @pytest.mark.parametrize("name", ["", "a__b", "naïve", "x\ny", "-", "a b c "])
-def test_an_own_key_name_must_be_made_of_words(name: str) -> None:
+def test_a_custom_key_name_must_consist_of_words(name: str) -> None:
     with pytest.raises(ConfigurationError):
         KeyMatcher(load_catalogue().keys, [name])

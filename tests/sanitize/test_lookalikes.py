@@ -1,4 +1,4 @@
-"""Lines of code, configuration, logs and prose that speak of credentials and hold none."""
+"""Code, configuration, logs and prose that mention credentials and hold none."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ slack_channel: C024BE91L
 
 
 @pytest.mark.parametrize("line", LINES.strip().split("\n"))
-def test_talk_of_credentials_is_left_alone(secrets_only: Sanitizer, line: str) -> None:
+def test_text_about_credentials_is_not_redacted(secrets_only: Sanitizer, line: str) -> None:
     for value in ({"out": line}, {"nested": json.dumps({"out": f"1\n{line}\n2"})}):
         raw = json.dumps(value).encode()
         assert secrets_only.redact_line(raw) == raw

@@ -1,6 +1,4 @@
-"""Python's own pattern engine can be made to run for hours; the few patterns that meet untrusted
-text cannot.
-"""
+"""Python's regex engine can be made to run for hours, but not by the patterns used here."""
 
 from __future__ import annotations
 
@@ -46,8 +44,8 @@ BAIT = [
 ]
 
 
-# these run over texts of any length; all others match at one place, or in a window of a few hundred
-# bytes
+# these run over texts of any length; all others match at one offset, or in a window of a few
+# hundred bytes
 SEARCHED = {
     "ANSI",
     "BLOCK_START",

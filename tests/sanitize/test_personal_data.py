@@ -1,4 +1,4 @@
-"""Personal data in the forms that people and programs write, drawn anew by a seed."""
+"""Generated personal data in the formats that people and programs write."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def addresses(rng: random.Random) -> Iterator[str]:
 
 def identities(rng: random.Random) -> Iterator[str]:
     for separator in "- .":
-        yield f"{rng.randint(1, 665):03d}{separator}{rng.randint(1, 99):02d}{separator}{rng.randint(1, 9999):04d}"
+        area, group, serial = rng.randint(1, 665), rng.randint(1, 99), rng.randint(1, 9999)
+        yield f"{area:03d}{separator}{group:02d}{separator}{serial:04d}"
     yield from ("AA 12 34 56 B", "AA123456B", "hh 01 02 03 d", "AA-12-34-56-B")
 
 
@@ -172,7 +173,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_personal_data_is_found_in_the_forms_in_which_it_is_written(
+def test_personal_data_is_found_in_the_formats_in_which_it_is_written(
     strict: Sanitizer, kind: str
 ) -> None:
     left = []

@@ -1,6 +1,4 @@
-"""Whatever the rules can cut, the scan of whole chunks must point at; and cutting twice must be
-cutting once.
-"""
+"""The scan of whole chunks must point at everything that the rules can redact."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_whatever_the_rules_cut_in_a_text_is_cut_in_every_placement(
+def test_what_the_rules_redact_in_a_text_is_redacted_in_every_placement(
     strict: Sanitizer, example: str
 ) -> None:
     data = example.encode()
@@ -44,7 +42,7 @@ def test_whatever_the_rules_cut_in_a_text_is_cut_in_every_placement(
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_cutting_twice_is_cutting_once(strict: Sanitizer, example: str) -> None:
+def test_redacting_twice_changes_nothing_more(strict: Sanitizer, example: str) -> None:
     for place, line in placements(example):
         once = strict.redact_line(line)
         assert isinstance(once, bytes)
@@ -76,7 +74,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("form", HIDDEN)
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_a_secret_in_an_encoded_view_is_cut(
+def test_a_secret_in_encoded_text_is_redacted(
     secrets_only: Sanitizer, form: str, ascii_only: bool
 ) -> None:
     hidden = HIDDEN[form]("AWS_ACCESS_KEY_ID=" + key_id())
@@ -116,7 +114,7 @@ _values = st.recursive(
     ascii_only=st.booleans(),
     nest=st.integers(0, 2),
 )
-def test_a_secret_anywhere_in_any_tree_is_absent_and_the_rest_stays(
+def test_a_secret_anywhere_in_any_tree_is_removed_and_the_rest_stays(
     tree: object, example: str, ascii_only: bool, nest: int
 ) -> None:
     sanitizer = _shared()
@@ -126,10 +124,10 @@ def test_a_secret_anywhere_in_any_tree_is_absent_and_the_rest_stays(
     line = json.dumps([tree, planted], ensure_ascii=ascii_only).encode()
     out = sanitizer.redact_line(line)
     assert isinstance(out, bytes)
-    rest, cut = json.loads(out)
+    rest, redacted = json.loads(out)
     data = example.encode()
     for start, end, _ in sanitizer._redactor.detector.find_spans(data):
-        assert not any(data[start:end].decode() in text for text in texts_of(cut))
+        assert not any(data[start:end].decode() in text for text in texts_of(redacted))
     alone = sanitizer.redact_line(json.dumps(tree, ensure_ascii=ascii_only).encode())
     assert isinstance(alone, bytes)
     assert rest == json.loads(alone)
@@ -147,7 +145,7 @@ def _shared() -> Sanitizer:
     )
 
 
-def test_a_chunk_and_its_lines_alone_come_to_the_same(strict: Sanitizer) -> None:
+def test_a_chunk_and_its_single_lines_give_the_same_result(strict: Sanitizer) -> None:
     lines = [line for example in EXAMPLES for _, line in placements(example)]
     redactor: Redactor = strict._redactor
     together = redactor.redact(redactor.scan(b"\n".join(lines) + b"\n"))

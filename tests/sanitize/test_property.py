@@ -1,5 +1,6 @@
-"""For random traces: a planted secret is gone under every reading of the output, what stands around
-it is as before, and other lines keep their bytes.
+"""In random traces a planted secret is removed under every reading of the output.
+
+The text around it is unchanged, and other lines keep their bytes.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def tree(rng: random.Random, depth: int) -> object:
 
 
 def readings(out: bytes) -> Iterator[str]:
-    """The output as it is, decoded, unescaped once more, and with its base64 opened."""
+    """The output as it is, decoded, unescaped once more, and with its base64 decoded."""
     raw = out.decode()
     yield raw
     decoded = json.dumps(json.loads(raw), ensure_ascii=False)
@@ -83,7 +84,7 @@ def readings(out: bytes) -> Iterator[str]:
 
 
 def outline(value: object) -> object:
-    """The shape of a tree: every text that holds a marker is the same."""
+    """Replace every text that holds a marker by the same one, so that trees can be compared."""
     if isinstance(value, dict):
         return {name: outline(below) for name, below in value.items()}
     if isinstance(value, list):
@@ -93,7 +94,7 @@ def outline(value: object) -> object:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("seed", range(4))
-def test_a_planted_secret_is_gone_and_the_rest_is_as_before(
+def test_a_planted_secret_is_removed_and_the_rest_is_unchanged(
     secrets_only: Sanitizer, encoding: str, seed: int
 ) -> None:
     rng = random.Random(f"{encoding}{seed}")

@@ -1,4 +1,4 @@
-"""Every rule by its own examples."""
+"""Every rule is tested with its own examples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEGATIVES = [
 
 
 def secret_of(rule_id: str, example: str) -> str:
-    """What the rule's regex would cut."""
+    """Return what the rule's regex would redact."""
     rule = next(rule for rule in CATALOGUE.rule if rule.id == rule_id)
     pattern = Re2Pattern(rule.regex)
     match = pattern.search(example.encode())
@@ -38,7 +38,9 @@ def secret_of(rule_id: str, example: str) -> str:
 
 
 @pytest.mark.parametrize(("rule_id", "example"), POSITIVES)
-def test_every_positive_example_is_cut(everything: Sanitizer, rule_id: str, example: str) -> None:
+def test_every_positive_example_is_redacted(
+    everything: Sanitizer, rule_id: str, example: str
+) -> None:
     assert secret_of(rule_id, example) not in everything.redact_text(example)
     line = everything.redact_line(json.dumps({"text": example}).encode())
     assert isinstance(line, bytes)
@@ -46,7 +48,7 @@ def test_every_positive_example_is_cut(everything: Sanitizer, rule_id: str, exam
 
 
 @pytest.mark.parametrize(("rule_id", "example"), NEGATIVES)
-def test_no_negative_example_is_cut(strict: Sanitizer, rule_id: str, example: str) -> None:
+def test_no_negative_example_is_redacted(strict: Sanitizer, rule_id: str, example: str) -> None:
     assert strict.redact_text(example) == example
     line = json.dumps({"text": example}).encode()
     assert strict.redact_line(line) == line
@@ -58,12 +60,12 @@ def test_every_rule_has_two_examples_of_each_kind_of_its_own(catalogue: RuleCata
     assert len(set(examples)) == len(examples)
 
 
-def test_every_gate_that_a_rule_names_exists(catalogue: RuleCatalogue) -> None:
+def test_every_condition_that_a_rule_names_exists(catalogue: RuleCatalogue) -> None:
     known = {*rule_conditions(KeyMatcher(catalogue.keys)), "", "assignment"}
     assert {rule.condition for rule in catalogue.rule} <= known
 
 
-def test_rules_use_only_what_all_engines_know(catalogue: RuleCatalogue) -> None:
+def test_rules_use_only_syntax_that_all_engines_support(catalogue: RuleCatalogue) -> None:
     for rule in catalogue.rule:
         for pattern in (rule.regex, rule.prefilter):
             assert re.search(r"\(\?[=!<]|\\[dDwWsS]|\\[1-9]", pattern) is None, rule.id

@@ -1,4 +1,4 @@
-"""The whole: options, counts, places, reports."""
+"""The sanitizer as a whole: options, counts, offsets and findings."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_a_chunk_is_counted_line_by_line(secrets_only: Sanitizer) -> None:
     data = b'{"a":"%s %s"}\n\n{"b":NaN}\n{"password":"x y"}\n' % (KEY_ID.encode(), KEY_ID.encode())
     clean = secrets_only(chunk_of(data, start=500), repair=True)
     assert (
-        clean.data
-        == b'{"a":"[REDACTED:aws-access-key-id] [REDACTED:aws-access-key-id]"}\n{"b":null}\n{"password":"[REDACTED:key-name]"}\n'
+        clean.data == b'{"a":"[REDACTED:aws-access-key-id] [REDACTED:aws-access-key-id]"}\n'
+        b'{"b":null}\n{"password":"[REDACTED:key-name]"}\n'
     )
     assert (clean.start, clean.end, clean.lines, clean.blank_lines) == (500, 500 + len(data), 3, 1)
     assert clean.repaired == (500 + data.index(b'{"b"'),)
     assert clean.redactions == (("aws-access-key-id", 2), ("key-name", 1))
 
 
-def test_refusals_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory: str) -> None:
+def test_rejections_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory: str) -> None:
     sanitizer = Sanitizer(RedactionOptions(), cache_directory=cache_directory, digest_key=b"k" * 16)
     clean = sanitizer(chunk_of(b'{"a":1}\nbad\n', start=100))
     assert clean.rejected == (
@@ -48,7 +48,7 @@ def test_refusals_have_offsets_in_the_segment_and_a_keyed_digest(cache_directory
     )
 
 
-def test_refusals_of_the_collector_are_passed_on(secrets_only: Sanitizer) -> None:
+def test_rejections_by_the_tailer_are_passed_on(secrets_only: Sanitizer) -> None:
     chunk = chunk_of(b"", start=10)
     long = Rejection(10, 99, RejectionReason.TOO_LONG)
     clean = secrets_only(
@@ -59,7 +59,7 @@ def test_refusals_of_the_collector_are_passed_on(secrets_only: Sanitizer) -> Non
     assert (clean.data, clean.lines, clean.rejected) == (b"", 0, (long,))
 
 
-def test_personal_data_is_cut_only_when_asked_for(
+def test_personal_data_is_redacted_only_on_request(
     cache_directory: str, secrets_only: Sanitizer, strict: Sanitizer
 ) -> None:
     text = "mara.lind@example.net paid with 4242424242424242 from +44 20 7946 0018"
@@ -73,14 +73,14 @@ def test_personal_data_is_cut_only_when_asked_for(
     )
 
 
-def test_a_disabled_rule_does_not_cut(cache_directory: str) -> None:
+def test_a_disabled_rule_does_not_redact(cache_directory: str) -> None:
     assert (
         made(cache_directory, disable=("aws-access-key-id",)).redact_text(f"key {KEY_ID}")
         == f"key {KEY_ID}"
     )
 
 
-def test_allowed_values_are_never_cut(cache_directory: str) -> None:
+def test_allowed_values_are_never_redacted(cache_directory: str) -> None:
     sanitizer = made(cache_directory, allow=(KEY_ID, "hunter2xyz", "48151623"))
     value = {
         "a": f"key {KEY_ID}",
@@ -92,7 +92,7 @@ def test_allowed_values_are_never_cut(cache_directory: str) -> None:
     assert redacted(sanitizer, {"password": "hunter2xyz2"}) == {"password": "[REDACTED:key-name]"}
 
 
-def test_own_key_names_count_in_every_spelling(cache_directory: str) -> None:
+def test_custom_key_names_match_in_every_spelling(cache_directory: str) -> None:
     sanitizer = made(cache_directory, key_names=("door code", "fob"))
     value = {
         "doorCode": "a b",
@@ -117,7 +117,7 @@ def test_own_key_names_count_in_every_spelling(cache_directory: str) -> None:
     }
 
 
-OWN = {
+CUSTOM = {
     "word boundary": (r"\bE[0-9]{7}\b", "staff E1234567 left", "staff [REDACTED:own] left"),
     "whole string": ("^E[0-9]{7}$", "E1234567", "[REDACTED:own]"),
     "behind a newline": (r"\bE[0-9]{7}\b", "staff\nE1234567\tleft", "staff\n[REDACTED:own]\tleft"),
@@ -126,9 +126,9 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize(("regex", "text", "cut"), OWN.values(), ids=OWN.keys())
-def test_own_rules_cut_in_every_placement(
-    cache_directory: str, regex: str, text: str, cut: str
+@pytest.mark.parametrize(("regex", "text", "expected"), CUSTOM.values(), ids=CUSTOM.keys())
+def test_custom_rules_redact_in_every_placement(
+    cache_directory: str, regex: str, text: str, expected: str
 ) -> None:
     sanitizer = made(cache_directory, rule=(CustomRule(id="own", regex=regex),))
     for ascii_only in (True, False):
@@ -141,10 +141,10 @@ def test_own_rules_cut_in_every_placement(
             assert isinstance(line, bytes)
             out = json.loads(line)
             found = json.loads(out["n"])["b"] if "n" in out else out.get("a") or next(iter(out))
-            assert found == cut
+            assert found == expected
 
 
-def test_an_own_rule_may_cut_a_group() -> None:
+def test_a_custom_rule_may_redact_a_group() -> None:
     sanitizer = Sanitizer(
         RedactionOptions(rule=(CustomRule(id="badge", regex="badge ([0-9]+)", group=1),))
     )
@@ -176,15 +176,15 @@ BAD = {
 
 
 @pytest.mark.parametrize(("options", "says"), BAD.values(), ids=BAD.keys())
-def test_options_that_cannot_be_are_refused_with_the_reason(
+def test_invalid_options_are_rejected_with_the_reason(
     options: dict[str, object], says: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as rejected:
         Sanitizer(RedactionOptions(**options))  # type: ignore[arg-type]
-    assert says in str(refused.value)
+    assert says in str(rejected.value)
 
 
-def test_with_a_key_the_same_secret_has_the_same_tag(cache_directory: str) -> None:
+def test_with_a_key_equal_secrets_have_equal_tags(cache_directory: str) -> None:
     sanitizer = made(cache_directory, hmac_key=Secret("open sesame"))
     tag = hmac.new(b"open sesame", KEY_ID.encode(), "sha256").hexdigest()[:8]
     out = redacted(
@@ -206,7 +206,7 @@ def test_with_a_key_the_same_secret_has_the_same_tag(cache_directory: str) -> No
     }
 
 
-def test_the_version_names_what_shapes_the_bytes_and_shows_no_key(
+def test_the_version_changes_with_what_shapes_the_bytes_and_reveals_no_key(
     cache_directory: str, secrets_only: Sanitizer
 ) -> None:
     changed: list[dict[str, object]] = [
@@ -226,27 +226,27 @@ def test_the_version_names_what_shapes_the_bytes_and_shows_no_key(
     assert all(len(version) == 32 and int(version, 16) for version in versions)
 
 
-def test_a_report_names_rules_and_places_and_never_a_value(strict: Sanitizer) -> None:
+def test_findings_name_rules_and_paths_and_never_a_value(strict: Sanitizer) -> None:
     line = {
         "messages": [{"content": "hi"}, {"content": f"a {KEY_ID} b"}],
         "password": "correct horse",
         KEY_ID: 1,
         "n": json.dumps({"x": {"token": "abcdefgh123456"}}),
     }
-    report = strict.find_redactions(json.dumps(line).encode())
-    assert not isinstance(report, RejectionReason)
-    assert set(report) == {
+    findings = strict.find_redactions(json.dumps(line).encode())
+    assert not isinstance(findings, RejectionReason)
+    assert set(findings) == {
         RuleFinding("aws-access-key-id", "messages[1].content"),
         RuleFinding("key-name", "password"),
         RuleFinding("aws-access-key-id", "[REDACTED:aws-access-key-id]"),
         RuleFinding("key-name", "n"),
     }
-    assert KEY_ID not in repr(report)
+    assert KEY_ID not in repr(findings)
     assert strict.find_redactions(b'{"a":"plain"}') == ()
     assert strict.find_redactions(b"{") is RejectionReason.TRUNCATED
 
 
-def test_one_line_is_redacted_or_refused_by_name(secrets_only: Sanitizer) -> None:
+def test_one_line_is_redacted_or_rejected_with_a_reason(secrets_only: Sanitizer) -> None:
     assert (
         secrets_only.redact_line(b'{"a":"%s"}\r\n' % KEY_ID.encode())
         == b'{"a":"[REDACTED:aws-access-key-id]"}'
@@ -254,7 +254,9 @@ def test_one_line_is_redacted_or_refused_by_name(secrets_only: Sanitizer) -> Non
     assert secrets_only.redact_line(b'{"a":NaN}') is RejectionReason.NAN
 
 
-def test_free_text_is_redacted_and_odd_file_names_are_no_trouble(secrets_only: Sanitizer) -> None:
+def test_free_text_is_redacted_even_in_file_names_that_are_not_utf8(
+    secrets_only: Sanitizer,
+) -> None:
     assert (
         secrets_only.redact_text(f"/traces/{KEY_ID}/a.jsonl")
         == "/traces/[REDACTED:aws-access-key-id]/a.jsonl"
@@ -263,8 +265,11 @@ def test_free_text_is_redacted_and_odd_file_names_are_no_trouble(secrets_only: S
     assert KEY_ID not in secrets_only.redact_text(f"/traces/\udcff/{KEY_ID}")
 
 
-def test_importing_is_cheap_and_loads_no_other_decoder() -> None:
-    code = "import sys, tracesidecar.sanitize.options, tracesidecar.sanitize.sanitizer; print(sorted({'orjson', 'hyperscan', 'numpy', 'yaml'} & set(sys.modules)))"
+def test_importing_is_cheap_and_loads_no_engine_and_no_other_decoder() -> None:
+    code = (
+        "import sys, tracesidecar.sanitize; "
+        "print(sorted({'orjson', 'hyperscan', 're2', 'numpy', 'yaml'} & set(sys.modules)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The self-test: silent while all is well, and by name when a planted secret passes."""
+"""The self-test reports nothing while all is well, and the names of planted secrets that remain."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.units import Secret
 
 
-def test_a_sound_sanitizer_has_nothing_to_say(secrets_only: Sanitizer, strict: Sanitizer) -> None:
+def test_a_working_sanitizer_passes_its_self_test(
+    secrets_only: Sanitizer, strict: Sanitizer
+) -> None:
     assert secrets_only.self_test() == ()
     assert strict.self_test() == ()
 
 
-def test_what_is_switched_off_is_not_missed(cache_directory: str) -> None:
+def test_disabled_rules_are_not_part_of_the_self_test(cache_directory: str) -> None:
     options = RedactionOptions(disable=("aws-access-key-id", "github-token"), hmac_key=Secret("k"))
     assert Sanitizer(options, cache_directory=cache_directory).self_test() == ()
 
@@ -34,7 +36,7 @@ def test_what_is_switched_off_is_not_missed(cache_directory: str) -> None:
         ((KeyMatcher, "_classify"), lambda *_: None),
     ],
 )
-def test_a_stage_that_goes_blind_is_noticed(
+def test_the_self_test_notices_a_stage_that_finds_nothing(
     monkeypatch: pytest.MonkeyPatch, cache_directory: str, stage: tuple[type, str], broken: object
 ) -> None:
     monkeypatch.setattr(*stage, broken)

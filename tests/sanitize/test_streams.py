@@ -1,6 +1,4 @@
-"""A message that is streamed over many lines is redacted as if it stood in one, and no range ends
-in the midst of it.
-"""
+"""A message streamed over many lines is redacted as if it were one text, and no range splits it."""
 
 from __future__ import annotations
 
@@ -17,8 +15,14 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEY_ID = "AKIA" + "QYLPMN5HFZKE2345"
 SECRET = "kT4aB3VWojaxyR0ndcs9DIiB3kkptctliEJaLEo0"
-MESSAGE = f"Here it is: {KEY_ID} and\nexport DB_PASSWORD={SECRET}\nplus postgres://app:hunter2xyz@db/x — done, 中文 behind."
-REDACTED = "Here it is: [REDACTED:aws-access-key-id] and\nexport DB_PASSWORD=[REDACTED:kv-assignment]\nplus postgres://app:[REDACTED:url-userinfo]@db/x — done, 中文 behind."
+MESSAGE = (
+    f"Here it is: {KEY_ID} and\nexport DB_PASSWORD={SECRET}\n"
+    "plus postgres://app:hunter2xyz@db/x — done, 中文 behind."
+)
+REDACTED = (
+    "Here it is: [REDACTED:aws-access-key-id] and\nexport DB_PASSWORD=[REDACTED:kv-assignment]\n"
+    "plus postgres://app:[REDACTED:url-userinfo]@db/x — done, 中文 behind."
+)
 
 Shape = Callable[[str, int], dict[str, Any]]
 
@@ -157,7 +161,7 @@ def test_the_redacted_pieces_are_the_redacted_message(
         assert old == new
 
 
-def test_messages_that_are_streamed_at_the_same_time_are_told_apart(
+def test_interleaved_streams_are_kept_apart(
     secrets_only: Sanitizer,
 ) -> None:
     shape = SHAPES["OpenAI Responses"][0]
@@ -177,7 +181,7 @@ def test_messages_that_are_streamed_at_the_same_time_are_told_apart(
     )
 
 
-def test_what_ended_is_not_joined_with_what_follows(secrets_only: Sanitizer) -> None:
+def test_a_message_that_ended_is_not_joined_with_the_next(secrets_only: Sanitizer) -> None:
     shape = SHAPES["Anthropic text"][0]
     stop = {"type": "content_block_stop", "index": 0}
     data = lines(
@@ -205,27 +209,27 @@ def test_a_range_ends_before_an_open_message(secrets_only: Sanitizer) -> None:
     )
 
 
-def test_a_finished_message_is_taken(secrets_only: Sanitizer) -> None:
+def test_a_finished_message_is_part_of_the_range(secrets_only: Sanitizer) -> None:
     data = CALM + streamed(99) + lines([{"type": "message_stop"}])
     assert secrets_only(chunk_of(data), flush=False).end == len(data)
     quiet = CALM + streamed(99) + CALM * 11
     assert secrets_only(chunk_of(quiet), flush=False).end == len(quiet)
 
 
-def test_with_flush_an_open_message_is_taken_and_counted(secrets_only: Sanitizer) -> None:
+def test_with_flush_an_open_message_is_included_and_counted(secrets_only: Sanitizer) -> None:
     data = CALM + streamed(5)
     clean = secrets_only(chunk_of(data), flush=True)
     assert (clean.end, clean.open_messages) == (len(data), 1)
 
 
-def test_a_message_longer_than_can_be_waited_for_is_taken(secrets_only: Sanitizer) -> None:
+def test_an_open_message_beyond_the_limit_is_included(secrets_only: Sanitizer) -> None:
     shape = SHAPES["Anthropic text"][0]
     data = lines([shape("word " * 200, i) for i in range(300)])
     clean = secrets_only(chunk_of(data), flush=False)
     assert (clean.end, clean.open_messages) == (len(data), 1)
 
 
-def test_waiting_tears_no_other_message(secrets_only: Sanitizer) -> None:
+def test_waiting_for_one_message_does_not_split_another(secrets_only: Sanitizer) -> None:
     shape = SHAPES["OpenAI Responses"][0]
     values = [
         {**shape("AKIA", 0), "item_id": "a"},
@@ -239,7 +243,7 @@ def test_waiting_tears_no_other_message(secrets_only: Sanitizer) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_range_replayed_comes_to_the_same_bytes(secrets_only: Sanitizer, seed: int) -> None:
+def test_a_replayed_range_gives_the_same_bytes(secrets_only: Sanitizer, seed: int) -> None:
     rng = random.Random(seed)
     values: list[dict[str, Any]] = []
     for _ in range(rng.randint(1, 6)):
@@ -255,7 +259,7 @@ def test_a_range_replayed_comes_to_the_same_bytes(secrets_only: Sanitizer, seed:
     assert KEY_ID.encode() not in first.data + rest.data
 
 
-def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(
+def test_all_lines_of_a_stream_that_cannot_be_examined_are_withheld(
     monkeypatch: pytest.MonkeyPatch, secrets_only: Sanitizer
 ) -> None:
     def failing(*_args: object) -> object:
@@ -264,4 +268,4 @@ def test_a_text_that_cannot_be_looked_at_holds_all_its_lines_back(
     monkeypatch.setattr(stream_edits, "with_escaped", failing)
     clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
     assert clean.data == CALM * 2
-    assert {refusal.reason for refusal in clean.rejected} == {"redaction_failed"}
+    assert {rejection.reason for rejection in clean.rejected} == {"redaction_failed"}

@@ -1,4 +1,4 @@
-"""What must come through byte for byte."""
+"""What must remain unchanged byte for byte."""
 
 from __future__ import annotations
 
@@ -79,17 +79,29 @@ BENIGN = {
         "ip": "10.1.2.3",
     },
     "code": {
-        "code": "const apiKey = await getApiKey();\nlet pwd = process.cwd();\ntoken: string\nkey = args[++i]\nos.environ['API_KEY']\nsettings.SECRET_KEY"
+        "code": (
+            "const apiKey = await getApiKey();\nlet pwd = process.cwd();\ntoken: string\n"
+            "key = args[++i]\nos.environ['API_KEY']\nsettings.SECRET_KEY"
+        )
     },
     "placeholders": {
-        "text": "password=*** API_KEY=<your-key> TOKEN=${TOKEN} SECRET=[REDACTED] PASSWORD={{ password }} pw=%s",
+        "text": (
+            "password=*** API_KEY=<your-key> TOKEN=${TOKEN} SECRET=[REDACTED] "
+            "PASSWORD={{ password }} pw=%s"
+        ),
         "password": "********",
     },
     "prose": {
-        "text": "The password must be changed. A token is a word. Keep your secret, author. Basic understanding of bearer tokens."
+        "text": (
+            "The password must be changed. A token is a word. Keep your secret, author. "
+            "Basic understanding of bearer tokens."
+        )
     },
     "addresses": {
-        "text": "see https://example.org:8443/a/b?page=2&q=x#top and git@github.com:acme/app.git, C:\\dir\\file"
+        "text": (
+            "see https://example.org:8443/a/b?page=2&q=x#top and git@github.com:acme/app.git, "
+            "C:\\dir\\file"
+        )
     },
     "big numbers": {
         "n": 123456789012345678901234567890,
@@ -106,7 +118,7 @@ BENIGN = {
 
 @pytest.mark.parametrize("value", BENIGN.values(), ids=BENIGN.keys())
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_benign_values_come_through_byte_for_byte(
+def test_benign_values_are_unchanged_byte_for_byte(
     strict: Sanitizer, value: object, ascii_only: bool
 ) -> None:
     for shape in (value, {"nested": json.dumps(value, ensure_ascii=ascii_only)}):
@@ -129,14 +141,14 @@ def test_untouched_lines_keep_their_spelling(strict: Sanitizer, line: bytes) -> 
 
 
 @pytest.mark.parametrize("line", ODD[:1] + ODD[2:3])
-def test_a_cut_changes_only_the_secret(strict: Sanitizer, line: bytes) -> None:
+def test_a_redaction_changes_only_the_secret(strict: Sanitizer, line: bytes) -> None:
     key_id = b"AKIA" + b"Q7LPMN5HFZKE2345"
     before = line[:-1] + b', "out":"\\u00e9 x\\n' + key_id + b'\\u00e9 \xc3\xa9" }'
     after = before.replace(key_id, b"[REDACTED:aws-access-key-id]")
     assert strict.redact_line(before) == after
 
 
-def test_numbers_beyond_a_float_do_not_stop_a_cut(strict: Sanitizer) -> None:
+def test_numbers_beyond_a_float_do_not_prevent_redaction(strict: Sanitizer) -> None:
     line = b'{"n":1e400,"headers":[["Authorization","Bearer abcdef123"]]}'
     assert (
         strict.redact_line(line)

@@ -1,4 +1,4 @@
-"""The traps in which a fast redactor was once caught, each by name."""
+"""Mistakes that a fast redactor once made, each in a test of its own."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ def test_trap_1_a_flag_is_found_at_every_offset(secrets_only: Sanitizer, flag: s
 
 
 @pytest.mark.parametrize("before", ["\t", "\n", "\u00e9", "x\r"])
-def test_trap_2_digits_behind_an_escape_have_a_left_boundary(
-    strict: Sanitizer, before: str
-) -> None:
+def test_trap_2_digits_after_an_escape_have_a_left_boundary(strict: Sanitizer, before: str) -> None:
     assert SSN not in json.dumps(redacted(strict, {"out": f"ssn {before}{SSN} end"}))
 
 
-def test_trap_3_tokens_behind_escaped_slashes_are_found(secrets_only: Sanitizer) -> None:
+def test_trap_3_tokens_after_escaped_slashes_are_found(secrets_only: Sanitizer) -> None:
     secret = "aB3VWojaxyR0ndcs9DIi/B3kkptctliEJaLEo+0p"
     line = json.dumps({"out": f"aws_secret_access_key = {secret}"}).replace("/", "\\/").encode()
     out = secrets_only.redact_line(line)
@@ -110,7 +108,7 @@ def test_trap_8_many_keys_stay_linear(strict: Sanitizer) -> None:
     assert time.process_time() - started < 3
 
 
-def test_values_longer_than_any_window_are_cut_whole(
+def test_values_longer_than_any_window_are_redacted_whole(
     secrets_only: Sanitizer, catalogue: RuleCatalogue
 ) -> None:
     rng = random.Random(4)
@@ -120,7 +118,7 @@ def test_values_longer_than_any_window_are_cut_whole(
     assert redacted(secrets_only, {"t": text}) == {"t": text.replace(token, "[REDACTED:jwt]")}
 
 
-def test_a_string_beyond_the_limit_is_cut_whole_when_something_in_it_is_suspicious(
+def test_a_suspicious_string_beyond_the_limit_is_redacted_whole(
     secrets_only: Sanitizer,
 ) -> None:
     filler = "plain words " * (text_rules.LEAF_LIMIT // 12)

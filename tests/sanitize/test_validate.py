@@ -1,4 +1,4 @@
-"""What is accepted and what is refused, case by case."""
+"""Which lines are accepted and which are rejected, case by case."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ACCEPTED = {
     "five hundred deep": b'{"a":' * 500 + b"1" + b"}" * 500,
 }
 
-REFUSED = {
+REJECTED = {
     "NaN": (b'{"a":NaN}', RejectionReason.NAN),
     "Infinity": (b'{"a":Infinity}', RejectionReason.NAN),
     "-Infinity": (b'{"a":[1,-Infinity]}', RejectionReason.NAN),
@@ -107,16 +107,16 @@ REFUSED = {
 def test_accepted_lines_pass_as_they_are(line: bytes) -> None:
     chunk = GOOD + b"\n" + line + b"\n" + GOOD + b"\n"
     result = validate(chunk)
-    assert (result.data, result.lines, result.refused) == (chunk, 3, [])
+    assert (result.data, result.lines, result.rejected) == (chunk, 3, [])
 
 
-@pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED.keys())
-def test_refused_lines_have_their_reason_and_their_neighbours_arrive(
+@pytest.mark.parametrize(("line", "reason"), REJECTED.values(), ids=REJECTED.keys())
+def test_rejected_lines_have_their_reason_and_their_neighbours_are_accepted(
     line: bytes, reason: RejectionReason
 ) -> None:
     result = validate(GOOD + b"\n" + line + b"\n" + GOOD + b"\n", repair=False)
     assert (result.data, result.lines) == ((GOOD + b"\n") * 2, 2)
-    assert result.refused == [(9, 9 + len(line), reason)]
+    assert result.rejected == [(9, 9 + len(line), reason)]
     assert rejection_reason(line) is reason
 
 
@@ -130,18 +130,18 @@ def test_refused_lines_have_their_reason_and_their_neighbours_arrive(
         b"[1,\n2] 3\n4\n",
     ],
 )
-def test_documents_over_lines_and_lines_with_documents_do_not_cancel_each_other_out(
+def test_split_documents_and_lines_with_two_documents_do_not_cancel_out(
     chunk: bytes,
 ) -> None:
     result = validate(chunk)
     for line in result.data.splitlines():
         json.loads(line)
-    assert result.lines + len(result.refused) + result.blank == chunk.count(b"\n")
+    assert result.lines + len(result.rejected) + result.blank == chunk.count(b"\n")
 
 
-def test_crlf_and_blank_lines_leave_one_document_a_line() -> None:
+def test_crlf_and_blank_lines_leave_one_document_per_line() -> None:
     result = validate(b'{"a":1}\r\n\r\n \t\r\n{"b":2}\r\n\n')
-    assert (result.data, result.lines, result.blank, result.refused) == (
+    assert (result.data, result.lines, result.blank, result.rejected) == (
         b'{"a":1}\n{"b":2}\n',
         2,
         3,
@@ -150,20 +150,22 @@ def test_crlf_and_blank_lines_leave_one_document_a_line() -> None:
     assert result.starts == [0, 15]
 
 
-def test_a_byte_order_mark_passes_only_at_the_start_of_a_file() -> None:
+def test_a_byte_order_mark_is_allowed_only_at_the_start_of_a_file() -> None:
     chunk = b'\xef\xbb\xbf{"a":1}\n{"b":2}\n'
     assert validate(chunk, is_first=True).data == b'{"a":1}\n{"b":2}\n'
-    assert validate(chunk).refused == [(0, 10, RejectionReason.NOT_JSON)]
+    assert validate(chunk).rejected == [(0, 10, RejectionReason.NOT_JSON)]
 
 
-def test_a_torn_line_is_taken_when_it_is_complete_and_truncated_when_not() -> None:
+def test_a_torn_line_is_accepted_if_complete_and_otherwise_truncated() -> None:
     assert validate(b'{"a":1}\n{"b":2}', is_torn=True).data == b'{"a":1}\n{"b":2}\n'
-    assert validate(b'{"a":1}\n{"b":', is_torn=True).refused == [(8, 13, RejectionReason.TRUNCATED)]
-    assert validate(b"nul", is_torn=True).refused == [(0, 3, RejectionReason.TRUNCATED)]
+    assert validate(b'{"a":1}\n{"b":', is_torn=True).rejected == [
+        (8, 13, RejectionReason.TRUNCATED)
+    ]
+    assert validate(b"nul", is_torn=True).rejected == [(0, 3, RejectionReason.TRUNCATED)]
 
 
 @pytest.mark.parametrize(
-    ("line", "mended"),
+    ("line", "fixed"),
     [
         (b'{"a":NaN,"b":[Infinity,-Infinity]}', b'{"a":null,"b":[null,null]}'),
         (b'{"a":"NaN \\" Infinity","b":NaN}', b'{"a":"NaN \\" Infinity","b":null}'),
@@ -173,10 +175,10 @@ def test_a_torn_line_is_taken_when_it_is_complete_and_truncated_when_not() -> No
         (b'{"a":NaN,"b":"\\ud800"}', b'{"a":null,"b":"\\ufffd"}'),
     ],
 )
-def test_repair_replaces_exactly_nan_and_lone_surrogates(line: bytes, mended: bytes) -> None:
+def test_repair_replaces_exactly_nan_and_lone_surrogates(line: bytes, fixed: bytes) -> None:
     result = validate(GOOD + b"\n" + line + b"\n", repair=True)
-    assert (result.data, result.repaired, result.refused) == (
-        GOOD + b"\n" + mended + b"\n",
+    assert (result.data, result.repaired, result.rejected) == (
+        GOOD + b"\n" + fixed + b"\n",
         [len(GOOD) + 1],
         [],
     )
@@ -185,9 +187,9 @@ def test_repair_replaces_exactly_nan_and_lone_surrogates(line: bytes, mended: by
 @pytest.mark.parametrize(
     "line", [b'{"a":NaN,}', b'{"a":"\xff"}', b'{"a":+Infinity}', b'{"a":NaN1}', b'{"a":1']
 )
-def test_repair_mends_nothing_else(line: bytes) -> None:
+def test_repair_fixes_nothing_else(line: bytes) -> None:
     result = validate(line + b"\n", repair=True)
-    assert (result.lines, result.repaired, len(result.refused)) == (0, [], 1)
+    assert (result.lines, result.repaired, len(result.rejected)) == (0, [], 1)
 
 
 def test_every_reason_has_a_meaning_and_a_label() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tracesidecar.dialects import Event, Interpreter, Line, LineBlock
 from tracesidecar.model import Chunk, CleanChunk
-from tracesidecar.sanitize.clean_chunk import line_positions
+from tracesidecar.sanitize import line_positions
 
 
 class Call(NamedTuple):

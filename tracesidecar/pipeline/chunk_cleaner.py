@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from tracesidecar.journal.range_digest import RangeDigest
 from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.line_locator import LineLocator
-from tracesidecar.sanitize import Sanitizer
-from tracesidecar.sanitize.clean_chunk import complete
+from tracesidecar.sanitize import Sanitizer, complete_chunk
 from tracesidecar.tail import SourceOptions
 
 
@@ -44,7 +43,7 @@ class ChunkCleaner:
         the chunk's.
         """
         rejected = self._locator.seal(chunk.segment.id, chunk.start, chunk.data, clean.rejected)
-        return complete(
+        return complete_chunk(
             clean,
             chunk,
             digest=self.digest(chunk.data) if digest is None else digest,
@@ -55,7 +54,9 @@ class ChunkCleaner:
     def peek(self, chunk: Chunk) -> CleanChunk:
         """Clean a chunk only to interpret it: nothing of it is delivered or quarantined."""
         clean = self.clean(chunk, flush=True)
-        return complete(clean, chunk, digest=b"", rejected=clean.rejected, with_positions=True)
+        return complete_chunk(
+            clean, chunk, digest=b"", rejected=clean.rejected, with_positions=True
+        )
 
     def digest(self, data: bytes) -> bytes:
         """Return the keyed digest by which a planned range is recognized."""

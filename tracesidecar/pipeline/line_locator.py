@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tracesidecar.journal.sealing import Vault
 from tracesidecar.model import CleanChunk, Rejection
-from tracesidecar.sanitize.clean_chunk import line_positions
+from tracesidecar.sanitize import line_positions
 from tracesidecar.tail import Fingerprinter, Tailer
 
 

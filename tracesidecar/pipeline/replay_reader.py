@@ -8,8 +8,7 @@ from enum import Enum, auto
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Range, Rejection
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
-from tracesidecar.sanitize import RejectionReason
-from tracesidecar.sanitize.clean_chunk import only_rejected, reject_fragment
+from tracesidecar.sanitize import RejectionReason, reject_fragment, reject_unread_line
 from tracesidecar.tail import Fingerprinter, SourceOptions, Tailer
 
 
@@ -70,7 +69,7 @@ class ReplayReader:
         if view is None or source is None or self.is_over(line.segment):
             return Absence.GONE
         if line.end - line.start > source.max_line:
-            return only_rejected(view.segment, _rejection(line, RejectionReason.TOO_LONG))
+            return reject_unread_line(view.segment, _rejection(line, RejectionReason.TOO_LONG))
         parts = self._tailer.read_range(line.segment, line.start, line.end)
         if parts is None:
             return Absence.UNREACHABLE

@@ -7,13 +7,22 @@ is created.
 
 from __future__ import annotations
 
+from tracesidecar.sanitize.clean_chunk import (
+    complete_chunk,
+    line_positions,
+    reject_fragment,
+    reject_unread_line,
+)
 from tracesidecar.sanitize.json_path import key_paths
 from tracesidecar.sanitize.options import RedactionOptions, RedactionTest
 from tracesidecar.sanitize.rejections import RejectionReason
-from tracesidecar.sanitize.rules.allowlist import AllowedPaths
-from tracesidecar.sanitize.rules.catalogue import active_rules, load_catalogue
-from tracesidecar.sanitize.rules.custom_rules import CustomRules
-from tracesidecar.sanitize.rules.key_names import KeyMatcher
+from tracesidecar.sanitize.rules import (
+    AllowedPaths,
+    CustomRules,
+    KeyMatcher,
+    active_rules,
+    load_catalogue,
+)
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 __all__ = [
@@ -25,6 +34,10 @@ __all__ = [
     "RejectionReason",
     "Sanitizer",
     "active_rules",
+    "complete_chunk",
     "key_paths",
+    "line_positions",
     "load_catalogue",
+    "reject_fragment",
+    "reject_unread_line",
 ]

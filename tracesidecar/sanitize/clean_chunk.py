@@ -1,4 +1,7 @@
-"""The only functions beside the sanitizer that make a clean chunk, or complete one."""
+"""Clean chunks that need no redaction, and what is added to a clean chunk once it is accepted.
+
+Besides the sanitizer, only these functions make a `CleanChunk`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tracesidecar.model import (
 )
 
 
-def complete(
+def complete_chunk(
     clean: CleanChunk,
     chunk: Chunk,
     *,
@@ -22,10 +25,10 @@ def complete(
     rejected: tuple[Rejection, ...],
     with_positions: bool,
 ) -> CleanChunk:
-    """Return the clean chunk with what its reader knows once it is taken for delivery.
+    """Return the clean chunk with what its reader knows once it is accepted for delivery.
 
-    `chunk` is what `clean` was made from and ends where it ends, `digest` the keyed digest of its
-    bytes. `rejected` are the same rejections, perhaps with the place where their bytes are sealed.
+    `chunk` is the source of `clean` and ends at the same offset; `digest` is the keyed digest of
+    its bytes. `rejected` are the same rejections, perhaps with the location of their sealed bytes.
     """
     positions, source_lines = (
         (line_positions(clean, chunk.data), _count_lines(chunk.data)) if with_positions else ((), 0)
@@ -40,8 +43,8 @@ def complete(
     )
 
 
-def only_rejected(segment: Segment, rejection: Rejection) -> CleanChunk:
-    """Return the clean chunk of a line that is not even read, because it is too long."""
+def reject_unread_line(segment: Segment, rejection: Rejection) -> CleanChunk:
+    """Return the clean chunk of a line that was not read because it is too long."""
     end = Checkpoint(rejection.end, b"")
     return CleanChunk(segment, rejection.start, rejection.end, b"", end, 0, (rejection,))
 
@@ -55,9 +58,9 @@ def reject_fragment(clean: CleanChunk, rejection: Rejection) -> CleanChunk:
 
 
 def line_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
-    """Return where every accepted line stands in the segment, in order.
+    """Return the position of every accepted line in the segment, in order.
 
-    `data` are the source bytes of `clean`. The rejected and the blank lines are left out.
+    `data` are the source bytes of `clean`. Rejected and blank lines have no position.
     """
     rejected = {rejection.end - clean.start for rejection in clean.rejected}
     found, number, start, last = [], 0, 0, len(data)
@@ -74,6 +77,6 @@ def line_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
 def _count_lines(data: bytes) -> int:
     """Count the lines in the source, including an unfinished last one.
 
-    Without data it is 1: the chunk stands for one line that was too long to be read.
+    Without data it is 1: the chunk represents one line that was too long to be read.
     """
     return data.count(b"\n") + (not data.endswith(b"\n")) if data else 1

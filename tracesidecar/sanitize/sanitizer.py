@@ -1,6 +1,6 @@
 """Turn chunks as read into clean chunks: validated, redacted and safe to leave the machine.
 
-This is the only module that makes a `CleanChunk`.
+Only this module and `clean_chunk` make a `CleanChunk`.
 """
 
 from __future__ import annotations
