@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Self
 
 import pytest
 
@@ -36,6 +37,12 @@ class Taking(Sink):
         self.sent: list[list[int]] = []
         self._requests = RequestSplitter(limits, lambda record: record.body)
         self._judge = judge
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
 
     async def send(self, batch: Batch) -> None:
         await self._requests.send(batch, self._post)

@@ -16,7 +16,7 @@ from tests.ddl.lakes import Rows, call, event, rows
 from tests.lake.shipped import Shipped, kinds
 from tracesidecar.cli import main
 from tracesidecar.ddl import duckdb as ddl
-from tracesidecar.ddl.lake_location import Lake
+from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.errors import StateLocked
 from tracesidecar.journal.lock import locked
 from tracesidecar.lake.compact import Compacted, Compactor
@@ -95,11 +95,8 @@ def small_batches(root: Path, given: Rows | None = None) -> Shipped:
 
 def opened(root: Path) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect()
-    forms = tuple(
-        form
-        for form, folder in (("json", "v1"), ("parquet", "parquet/v1"))
-        if any((root / folder).rglob("*.*"))
-    )
+    folders: dict[LakeFormat, str] = {"json": "v1", "parquet": "parquet/v1"}
+    forms = tuple(form for form, folder in folders.items() if any((root / folder).rglob("*.*")))
     for statement in ddl.statements(Lake(str(root), formats=forms)):
         database.execute(statement.text)
     return database
