@@ -41,7 +41,7 @@ class SinkError(TraceSidecarError):
     """How a sink's `send` may fail."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        """Take a short label for metrics (`throttled`) and a sentence for people, without content."""
+        """Take a short label for metrics (`throttled`) and a sentence for people, no content."""
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
@@ -85,4 +85,4 @@ class Rejected(SinkError):
 
 
 class SinkStopped(SinkError):
-    """This sink must not go on until a person has looked."""
+    """The sink must not go on until a person has looked."""

@@ -20,14 +20,19 @@ from structlog.typing import Processor
 class LogStream(Protocol):
     """Where log lines go."""
 
-    def write(self, text: str, /) -> int: ...
+    def write(self, text: str, /) -> int:
+        """Write the text and return its length."""
+        ...
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        """Pass on what is buffered."""
+        ...
 
 
 def configure(stream: LogStream | None = None, environ: Mapping[str, str] = os.environ) -> None:
-    """Set structlog up from LOG_LEVEL (debug, info, warning, error) and LOG_FORMAT (console, json);
-    to stderr unless told otherwise.
+    """Set structlog up from LOG_LEVEL (debug, info, warning, error) and LOG_FORMAT (console, json).
+
+    It writes to stderr unless another stream is given.
     """
     level = logging.getLevelNamesMapping().get(
         environ.get("LOG_LEVEL", "info").upper(), logging.INFO
@@ -77,8 +82,10 @@ _TOKEN_IN_NAME = re.compile(
 
 
 def printable(path: str) -> str:
-    """A path as text: bytes that are not UTF-8 and control characters come out escaped, what begins
-    like a well-known token is cut.
+    """Return a path as text that may be shown.
+
+    Bytes that are not UTF-8 and control characters are escaped; anything that begins like a
+    well-known token is redacted.
     """
     text = _TOKEN_IN_NAME.sub(
         "[REDACTED:name]", os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -99,5 +99,5 @@ class Metrics:
             gauge.remove(name)
 
     def exposition(self) -> bytes:
-        """The text format that Prometheus scrapes."""
+        """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)

@@ -16,7 +16,9 @@ Severity = Literal["informational", "low", "medium"]
 """How much an event matters to a person who watches."""
 
 CHUNK_BYTES = 1 << 20
-"""The grid on which files are split: a chunk ends with the last line that begins before a whole MiB.
+"""The grid on which files are split.
+
+A chunk ends with the last line that begins before a whole MiB.
 """
 
 TAIL_BYTES = 4096
@@ -73,8 +75,10 @@ class Rejection:
 
 
 class LinePosition(NamedTuple):
-    """Where an accepted line stood: its number in the chunk from 0, its offset in the segment and
-    its length, in bytes without the newline.
+    """Where an accepted line stood.
+
+    Its number in the chunk from 0, its offset in the segment and its length, in bytes without
+    the newline.
     """
 
     number: int

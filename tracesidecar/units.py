@@ -39,7 +39,7 @@ class Seconds(float):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `"500ms"`, `"25s"`, `"5m"`, `"1h"` or `"7d"`; raise ValueError with what is allowed."""
+        """Read `"500ms"`, `"25s"`, `"5m"`, `"1h"` or `"7d"`; a ValueError says what is allowed."""
         match = _TIME.fullmatch(text.strip())
         if match is None:
             raise ValueError('expected a time with a unit, such as "25s"')

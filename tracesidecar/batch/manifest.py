@@ -11,10 +11,9 @@ MANIFEST_VERSION = 2
 
 
 class ManifestRange(msgspec.Struct, frozen=True):
-    """[start, end) of one segment: `lines` were accepted and became `records`; `refused` were
-    rejected.
+    """The part [start, end) of one segment.
 
-    `path` is as it may leave the machine.
+    `lines` were accepted and became `records`; `refused` were rejected. `path` is as it may leave the machine.
     """
 
     segment: int

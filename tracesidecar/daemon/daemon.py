@@ -1,5 +1,7 @@
-"""The process: signals, the agent of `exec`, reloads, health pages and the status socket, around
-one generation of the service after another.
+"""The process.
+
+Signals, the agent of `exec`, reloads, health pages and the status socket, around one generation of
+the service after another.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Generation:
         systemd: SystemdNotifier,
         started: asyncio.Event,
     ) -> None:
-        """`started` is set after the first scan: from then on no new file is missed."""
+        """Set `started` after the first scan: from then on no new file is missed."""
         self._configuration = configuration
         self._path = path
         self._metrics = metrics
@@ -132,7 +132,7 @@ class Generation:
         return Watcher(sorted(roots), wake=self._wake)
 
     def _wake(self) -> None:
-        """Called by the watcher's thread."""
+        """Wake the scan task; the watcher's thread calls this."""
         self._loop.call_soon_threadsafe(self.service.wake.set)
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:

@@ -95,5 +95,5 @@ def _answer(pages: dict[str, Callable[[], Page]], path: str) -> Page:
     try:
         return pages[path]()
     except (TimeoutError, RuntimeError):
-        # the event loop or the worker thread hangs, or has ended because the daemon stops or reloads
+        # The event loop or the worker thread hangs, or has ended: the daemon stops or reloads.
         return Page(503, b"the daemon does not answer in time\n")

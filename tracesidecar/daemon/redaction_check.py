@@ -1,5 +1,7 @@
-"""Check that the redaction can be trusted: rules that are switched off are logged at each start,
-and planted secrets are put through it at start and every hour.
+"""Check that the redaction can be trusted.
+
+Rules that are switched off are logged at each start, and planted secrets are put through it at
+start and every hour.
 """
 
 from __future__ import annotations

@@ -23,10 +23,14 @@ class Reloadable(Protocol):
     """The daemon, as far as a reload changes it."""
 
     @property
-    def configuration(self) -> Configuration: ...
+    def configuration(self) -> Configuration:
+        """The configuration that is in force."""
+        ...
 
     @property
-    def is_stopping(self) -> bool: ...
+    def is_stopping(self) -> bool:
+        """Whether the daemon is about to end."""
+        ...
 
     async def replace_sinks(self, new: Configuration, change: Difference) -> None:
         """Change only the sinks that differ; the others go on undisturbed."""

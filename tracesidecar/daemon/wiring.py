@@ -191,7 +191,7 @@ class Wiring:
         return context
 
     def _cache_sizes(self) -> tuple[int, int]:
-        """Return how much clean chunks and events may take: nothing if one sink alone takes them."""
+        """Return how much clean chunks and events may take: nothing if only one sink takes them."""
         configuration, limit = self.configuration, self.configuration.daemon.memory_limit // 4
         return (
             min(CHUNK_CACHE_BYTES, limit) if len(configuration.sink) > 1 else 0,
@@ -287,8 +287,9 @@ def interpreting_sinks(configuration: Configuration) -> int:
 
 
 def reject_moved_destination(options: SinkOptions, journal: Journal) -> None:
-    """Raise ConfigurationError if the sink's name belongs to another destination in the journal,
-    and the options do not say where to start at the new one.
+    """Raise ConfigurationError if the journal knows the sink's name for another destination.
+
+    Not if the options say where to start at the new one.
     """
     before = journal.destination(options.name)
     now = destination_of(options)
@@ -306,8 +307,9 @@ def host_name() -> str:
 
 
 def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) -> str:
-    """Return a digest of everything that determines the bytes of a sink's batches: a batch that is
-    built again under the same fingerprint has the same bytes.
+    """Return a digest of everything that determines the bytes of a sink's batches.
+
+    A batch that is built again under the same fingerprint has the same bytes.
     """
     sources: Mapping[str, tuple[bool, int]] = {
         source.name: (source.repair, int(source.max_line)) for source in configuration.source

@@ -21,7 +21,9 @@ class RecordEncoder(Protocol):
     It has no side effects and does not change the event.
     """
 
-    def __call__(self, event: Event, dialect: str, /) -> bytes: ...
+    def __call__(self, event: Event, dialect: str, /) -> bytes:
+        """Return the record of one event."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

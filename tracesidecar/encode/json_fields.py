@@ -1,5 +1,7 @@
-"""Objects for Elasticsearch: names with dots as nested objects, and JSON text as the value of a
-`flattened` field, which accepts only objects and has limits of its own.
+"""Objects for Elasticsearch.
+
+Names with dots as nested objects, and JSON text as the value of a `flattened` field, which accepts
+only objects and has limits of its own.
 """
 
 from __future__ import annotations

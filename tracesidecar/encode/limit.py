@@ -18,8 +18,7 @@ SMALLEST_COLUMN_BYTES = 64
 def encode_within(
     event: Event, encode: RecordEncoder, dialect: str, limit_bytes: int
 ) -> bytes | None:
-    """Return an event as a record of at most `limit_bytes` (0 for any length), or None if that is
-    not possible.
+    """Return an event as a record of at most `limit_bytes` (0: any length), or None if impossible.
 
     If the record is too long, its long columns are truncated to half the limit, then to a quarter
     of that, and so on; each ends in `…[truncated <n> bytes]`, and `truncated` is set. Ids, lineage

@@ -1,5 +1,6 @@
-"""Records of format `otlp`: a log record of OpenTelemetry with `gen_ai.*` attributes, as one line
-of OTLP/JSON.
+"""Records of format `otlp`.
+
+A log record of OpenTelemetry with `gen_ai.*` attributes, as one line of OTLP/JSON.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def encode(event: Event, dialect: str) -> bytes:
 
 
 def log_record(event: Event, dialect: str) -> Value:
-    """Return the record by OTLP's JSON mapping: 64-bit integers, times among them, are text, and
-    ids are hexadecimal.
+    """Return the record by OTLP's JSON mapping.
+
+    64-bit integers, times among them, are text, and ids are hexadecimal.
     """
     severity_number, severity_text = _severity(event)
     record: Value = {

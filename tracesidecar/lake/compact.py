@@ -1,5 +1,6 @@
-"""Rewrites partitions of past days to few large files. A crash at any point leaves a store that
-`verify` still proves, and work that the next run repeats.
+"""Rewrites partitions of past days to few large files.
+
+A crash at any point leaves a store that `verify` still proves, and work that the next run repeats.
 
 The new objects are written first, then a record that says what they replace, and then the old
 objects are removed. Until the last step readers see rows twice; queries that deduplicate by event

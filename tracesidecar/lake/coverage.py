@@ -1,6 +1,4 @@
-"""Whether the ranges of all batches cover each segment from its beginning, without gaps or
-overlaps.
-"""
+"""Do the ranges of all batches cover each segment from its beginning, without gap or overlap?"""
 
 from __future__ import annotations
 

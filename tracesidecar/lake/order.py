@@ -87,8 +87,9 @@ class Order:
 
 
 def _last_of_each(keys: pa.Table) -> pa.Array:
-    """Return the rows to keep, in their order: for each event id the one with the latest
-    `ingest_time`, the first of several.
+    """Return the rows to keep, in their order.
+
+    For each event id the one with the latest `ingest_time`, the first of several.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

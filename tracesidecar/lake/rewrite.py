@@ -1,5 +1,6 @@
-"""Rewrites the objects of one partition to few large Parquet files, each event once, within a
-memory limit: what does not fit waits on disk.
+"""Rewrite the objects of one partition to few large Parquet files, each event once.
+
+It keeps a memory limit: what does not fit waits on disk.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ _PART_SHARE = 8
 
 @dataclass(frozen=True, slots=True)
 class RewriteLimits:
-    """`memory_bytes` is what the rewrite may use beside the program itself, `file_bytes` the target
-    size of a file.
+    """How much a rewrite may use.
+
+    `memory_bytes` is what it may use beside the program itself, `file_bytes` the target size of a
+    file.
     """
 
     memory_bytes: int = 1 << 30

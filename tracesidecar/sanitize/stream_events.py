@@ -75,7 +75,7 @@ class StreamEvent(NamedTuple):
     ends: bool
 
     def is_about(self, key: tuple[object, ...]) -> bool:
-        """True if this end event applies to the message with `key`.
+        """Return True if this end event applies to the message with `key`.
 
         A scope or id that the event does not name matches every message.
         """

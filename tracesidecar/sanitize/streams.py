@@ -135,8 +135,9 @@ class _StreamAssembler:
 
 
 def _lines_around(data: bytes, signs: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
-    """Iterate over the lines with signs and up to GAP_LINES + 1 lines after each: a text may end
-    there.
+    """Iterate over the lines with signs and up to GAP_LINES + 1 lines after each.
+
+    A text may end there.
     """
     position = 0
     for i, sign in enumerate(signs):

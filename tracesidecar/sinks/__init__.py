@@ -1,5 +1,6 @@
-"""What a destination is, and which there are: the contract of a sink, the configuration that all
-sinks share, and the sink types by name.
+"""What a destination is, and which there are.
+
+The contract of a sink, the configuration that all sinks share, and the sink types by name.
 
 Each destination has a package of its own; the registry imports it when a configuration names it. A
 sink makes one attempt to send a batch. Retries, bisection and the circuit breaker are in `deliver`.

@@ -1,5 +1,6 @@
-"""The sink types by name, each imported when it is first asked for; and what a configured sink
-promises, takes and keeps.
+"""The sink types by name, each imported when it is first asked for.
+
+They say what a configured sink promises, takes and keeps.
 """
 
 from __future__ import annotations

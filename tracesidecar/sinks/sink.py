@@ -1,5 +1,6 @@
-"""The contract between the pipeline and a destination: what a sink does, and how it declares
-itself.
+"""The contract between the pipeline and a destination.
+
+What a sink does, and how it declares itself.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Sink(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    async def send(self, batch: Batch) -> None: ...
+    async def send(self, batch: Batch) -> None:
+        """Make one attempt to deliver the whole batch."""
+        ...
 
 
 class Store(Sink, Protocol):

@@ -95,8 +95,9 @@ class PollCycle:
             self._schedule.distrust(self._scan.now, written_ns)
 
     def _sort_in(self, findings: WalkFindings) -> None:
-        """Pass on what a walk met: new names first, so that a file that only moved is not taken for
-        deleted.
+        """Pass on what a walk met.
+
+        New names first, so that a file that only moved is not taken for deleted.
         """
         for file, location in findings.renamed:
             self._changes.rename(file, location)

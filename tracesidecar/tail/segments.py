@@ -203,8 +203,10 @@ class SegmentView:
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """The files of a source: how many have a name, the bytes that all of them have on disk, and how
-    many are protected in which way.
+    """The files of a source.
+
+    How many have a name, the bytes that all of them have on disk, and how many are protected in
+    which way.
     """
 
     files: int = 0

@@ -134,7 +134,7 @@ class Assignments:
         return start, end
 
     def _is_name(self, key: str, value: str, *, is_quoted: bool) -> bool:
-        """True for a label or a variable that only names the credential again.
+        """Return True for a label or a variable that only names the credential again.
 
         Examples: `password: "Your password"`, `self.password = new_password`.
         """
@@ -221,7 +221,7 @@ def _is_code(
 
 
 def _may_be_key(key: str, value: str) -> bool:
-    """False for a short quoted word under `..._key`, which names a field: `sort_key = "name"`."""
+    """Return False for a short quoted word that names a field: `sort_key = "name"`."""
     if words_of(key)[-1:] != ("key",):
         return True
     return len(value) >= 8 and (

@@ -174,7 +174,7 @@ class HitConfirmer:
 
 
 def is_paired(keys: KeyMatcher, data: bytes, start: int, at: int) -> bool:
-    """True if the hit is in the name of a pair.
+    """Return True if the hit is in the name of a pair.
 
     Pairs are {"name": K, "value": V}, [K, V], and a flag with its value in an argument list.
     """

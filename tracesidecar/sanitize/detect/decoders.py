@@ -48,8 +48,9 @@ class DecodedText:
 
     @cached_property
     def _pieces(self) -> tuple[list[int], list[int], list[bool]]:
-        """Three lists: where piece i begins in `text`, where in the source, and whether it was
-        decoded.
+        """Return three lists.
+
+        Where piece i begins in `text`, where in the source, and whether it was decoded.
         """
         starts: list[int] = []
         sources: list[int] = []

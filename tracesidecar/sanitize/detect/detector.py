@@ -117,7 +117,7 @@ class Detector:
         return merge_spans(found)
 
     def is_allowed(self, value: str) -> bool:
-        """True for a value that the configuration says is never redacted."""
+        """Return True for a value that the configuration says is never redacted."""
         return value in self._allowed
 
     def _rule_spans(self, compiled: _Compiled, text: bytes, first_end: int) -> list[Span]:

@@ -116,7 +116,7 @@ class EncodedText:
         return found
 
     def _is_wrapped(self, text: bytes) -> bool:
-        """True if a token or a line of base64 (not of hex digits) may continue on the next line."""
+        """Return True if a token or a line of base64 (not of hex) may continue on the next line."""
         if b"\n" not in text and b"\r" not in text:
             return False
         if self._wrapped_token is not None and self._wrapped_token.search(text) is not None:
@@ -172,7 +172,7 @@ class EncodedText:
 
 
 def _continues(text: bytes, known: Sequence[Span], joined: Span) -> bool:
-    """False if a token found in joined lines is known already and seems to end with its line.
+    """Return False if a token in joined lines is known already and seems to end with its line.
 
     What the next line adds is then a word, or the name of a variable.
     """

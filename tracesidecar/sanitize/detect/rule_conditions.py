@@ -168,7 +168,7 @@ def _is_named_literal(keys: KeyMatcher, proposal: Proposal) -> bool:
 
 
 def _is_sentence_password(value: str) -> bool:
-    """True for letters mixed with digits, as no ordinary word of a sentence has them."""
+    """Return True for letters mixed with digits, as no ordinary word of a sentence has them."""
     value = value.rstrip(".,:;!?)")
     is_mix = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return (
@@ -181,14 +181,14 @@ def _is_sentence_password(value: str) -> bool:
 
 
 def _is_not_a_word(value: str) -> bool:
-    """True for letters with digits or signs, unlike a placeholder (`user`) or a translation key."""
+    """Return True for letters with digits or signs, unlike a placeholder or a translation key."""
     if value.isalnum():
         return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return is_mixed(value) and not is_identifier_chain(value)
 
 
 def _is_token(value: str) -> bool:
-    """True for random characters.
+    """Return True for random characters.
 
     These are a digest, a UUID, or digits mixed with letters of both cases or many of one case.
     """
@@ -208,7 +208,7 @@ def _is_token(value: str) -> bool:
 
 
 def _is_random(value: str) -> bool:
-    """True for base64 of random bytes, except public keys.
+    """Return True for base64 of random bytes, except public keys.
 
     It has more digits among letters of both cases than names do.
     """
@@ -226,7 +226,7 @@ def _is_random(value: str) -> bool:
 
 
 def _is_compound(value: str) -> bool:
-    """True for names whose parts only end in digits: `FactoryBean22`, `base64-encoded-v22`."""
+    """Return True for names whose parts only end in digits: `FactoryBean22`, `encoded-v22`."""
     return all(
         part.rstrip("0123456789").isalpha() or not part
         for part in patterns.NOT_WORD_CHARACTER.split(value)

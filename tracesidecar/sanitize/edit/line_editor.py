@@ -77,11 +77,11 @@ class HitPositions(NamedTuple):
     encoded_ends: Sequence[int] | None
 
     def has_any_in(self, start: int, end: int) -> bool:
-        """True if a hit may be about raw[start:end]."""
+        """Return True if a hit may be about raw[start:end]."""
         return _has_end_in(self.ends, start, end)
 
     def has_encoded_in(self, start: int, end: int) -> bool:
-        """True if a hit on encoded text may be about raw[start:end]."""
+        """Return True if a hit on encoded text may be about raw[start:end]."""
         return _has_end_in(self.encoded_ends, start, end)
 
 
@@ -187,7 +187,7 @@ class LineEditor:
             )
 
     def _is_version(self, start: int) -> bool:
-        """True for a string under a key such as `version`, where 2.31.0.6 is not an address."""
+        """Return True for a string under a key such as `version`: 2.31.0.6 is no address there."""
         before = patterns.PLAIN_KEY_BEFORE.search(self.raw, max(0, start - 96), start)
         return before is not None and before.group(1).lower().endswith((b"version", b"release"))
 
@@ -233,7 +233,7 @@ def _may_be_encoded(content: bytes) -> bool:
 
 
 def is_json_container(content: bytes) -> bool:
-    """True for the text of a JSON object or array."""
+    """Return True for the text of a JSON object or array."""
     if content.lstrip()[:1] not in {b"{", b"["} or len(content) < 2:
         return False
     try:

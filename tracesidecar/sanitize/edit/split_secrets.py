@@ -113,7 +113,7 @@ class SplitSecrets:
     def _is_found_alone(
         self, contents: Sequence[bytes], alone: dict[int, list[Span]], piece: tuple[int, int, int]
     ) -> bool:
-        """True if the rules find something in the first piece without its neighbours."""
+        """Return True if the rules find something in the first piece without its neighbours."""
         leaf, start, end = piece
         if leaf not in alone:
             alone[leaf] = self._detector.find_spans(contents[leaf])
@@ -139,8 +139,9 @@ class SplitSecrets:
 
 
 def groups(raw: bytes) -> list[list[Leaf]]:
-    """Return the groups of neighbouring strings: those in one list, in one object, or under the
-    same name in a list of objects.
+    """Return the groups of neighbouring strings.
+
+    Those in one list, in one object, or under the same name in a list of objects.
     """
     tokens = (match.span() for match in patterns.STRING_OR_NUMBER.finditer(raw))
     found: list[list[Leaf]] = []

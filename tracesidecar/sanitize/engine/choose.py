@@ -6,8 +6,7 @@ from tracesidecar.sanitize.engine.interface import ScanEngine
 
 
 def choose_engine(cache_directory: str | None) -> ScanEngine:
-    """Return Hyperscan if its wheel can be imported, otherwise RE2, which finds the same but is
-    slower.
+    """Return Hyperscan if its wheel can be imported, otherwise RE2: as good, but slower.
 
     Compiled Hyperscan databases are kept in `cache_directory`; None keeps none.
     """

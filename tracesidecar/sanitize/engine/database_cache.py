@@ -24,7 +24,7 @@ class DatabaseCache:
 
     @property
     def is_enabled(self) -> bool:
-        """True if there is a directory to keep databases in."""
+        """Return True if there is a directory to keep databases in."""
         return self._directory is not None
 
     def load(self, name: str, key: str) -> bytes | None:

@@ -55,7 +55,7 @@ class ScanEngine(Protocol):
 
     name: str
     reports_every_end: bool
-    """False if only the leftmost of overlapping matches is reported."""
+    """Return False if only the leftmost of overlapping matches is reported."""
 
     def compile(
         self,

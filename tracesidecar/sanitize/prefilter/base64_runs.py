@@ -82,7 +82,7 @@ def _runs(ends: list[int]) -> list[tuple[int, int]]:
 
 
 def is_compressed_start(data: bytes, end: int) -> bool:
-    """True if the letters before `end`, which begin compressed data in base64, begin a run.
+    """Return True if the letters before `end`, which begin compressed data in base64, begin a run.
 
     In the middle of a run they occur by chance.
     """

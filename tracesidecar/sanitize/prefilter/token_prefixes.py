@@ -89,7 +89,7 @@ class BrokenTokens:
                     yield at, HitRole.SPLIT
 
     def _begins_word(self, raw: bytes, at: int) -> bool:
-        """False for a lower-case prefix in the middle of a word: `openapi_`."""
+        """Return False for a lower-case prefix in the middle of a word: `openapi_`."""
         size = next(
             (size for size in self._sizes if raw[max(0, at - size) : at] in self._prefixes), 0
         )
@@ -110,6 +110,6 @@ def block_starts(raw: bytes) -> list[int]:
 
 
 def may_continue(raw: bytes, start: int, end: int) -> bool:
-    """True if a key that spans several lines begins in raw[start:end] and does not end there."""
+    """Return True if a key of several lines begins in raw[start:end] and does not end there."""
     begin = max(raw.rfind(block, start, end) for block in _BLOCK_STARTS)
     return begin >= 0 and not any(raw.find(mark, begin, end) >= 0 for mark in _BLOCK_ENDS)

@@ -28,7 +28,7 @@ class AllowedPaths:
         return bool(self._patterns)
 
     def contain(self, line: bytes, offset: int) -> bool:
-        """True if the offset in the line is at or below an allowed path."""
+        """Return True if the offset in the line is at or below an allowed path."""
         path = key_path(line, offset)
         return len(path) <= _LONGEST_PATH and any(
             pattern.match(path) is not None for pattern in self._patterns
@@ -36,7 +36,7 @@ class AllowedPaths:
 
 
 def is_path(entry: str) -> bool:
-    """True for an entry of the allow-list that is a path, not a value."""
+    """Return True for an entry of the allow-list that is a path, not a value."""
     return entry.startswith(("$.", "$["))
 
 

@@ -39,14 +39,14 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def has_shared_anchor(self) -> bool:
-        """True if shared keyword or numeric anchors find the rule's lines in a chunk."""
+        """Return True if shared keyword or numeric anchors find the rule's lines in a chunk."""
         return self.anchor in {"keywords", "numeric"}
 
     @property
     def drops_left_boundary(self) -> bool:
-        """True if only the regex checks the character to the left, not the form that scans chunks.
+        """Return True if only the regex checks the character to the left.
 
-        Such hits are confirmed first.
+        The form that scans chunks does not, so such hits are confirmed first.
         """
         return bool(self.scan) and r"(?:\b|_|" in self.regex
 

@@ -30,7 +30,7 @@ _SPECIMEN_SSNS = frozenset({"123-45-6789", "078-05-1120"})
 
 
 def is_luhn(text: str) -> bool:
-    """True for 12 to 19 digits with a valid Luhn check digit that are not all the same."""
+    """Return True for 12 to 19 digits with a valid Luhn check digit that are not all the same."""
     digits = [int(c) for c in text if c.isdigit()]
     if not 12 <= len(digits) <= 19 or len(set(digits)) == 1:
         return False
@@ -39,7 +39,7 @@ def is_luhn(text: str) -> bool:
 
 
 def is_iban(text: str) -> bool:
-    """True if the text begins with an IBAN of its country's length and valid check digits.
+    """Return True if the text begins with an IBAN of its country's length and valid check digits.
 
     The check digits are those of ISO 7064, mod 97-10; characters after the IBAN are ignored.
     """
@@ -52,7 +52,7 @@ def is_iban(text: str) -> bool:
 
 
 def is_ssn(text: str) -> bool:
-    """True for an area, group and serial that may be issued, with the same separator twice."""
+    """Return True for an area, group and serial that may be issued, with one separator twice."""
     digits = re.sub(r"[-. ]", "", text)
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     if (
@@ -65,7 +65,7 @@ def is_ssn(text: str) -> bool:
 
 
 def is_public_ip(text: str) -> bool:
-    """True for an address that is routed on the internet."""
+    """Return True for an address that is routed on the internet."""
     try:
         return ipaddress.ip_address(text).is_global
     except ValueError:
@@ -73,7 +73,7 @@ def is_public_ip(text: str) -> bool:
 
 
 def is_ipv6(text: str) -> bool:
-    """True for any address except the loopback and the unspecified address.
+    """Return True for any address except the loopback and the unspecified address.
 
     Link-local addresses count because they may contain the hardware address.
     """
@@ -85,22 +85,22 @@ def is_ipv6(text: str) -> bool:
 
 
 def is_mac(text: str) -> bool:
-    """True unless all digits are the same, as in the broadcast address."""
+    """Return True unless all digits are the same, as in the broadcast address."""
     return len(set(text.lower()) - set(":-.")) > 1
 
 
 def is_phone(text: str) -> bool:
-    """True for 8 to 15 digits (E.164 allows 15)."""
+    """Return True for 8 to 15 digits (E.164 allows 15)."""
     return 8 <= sum(c.isdigit() for c in text) <= 15
 
 
 def is_nino(text: str) -> bool:
-    """True unless the prefix is one of those that are never issued."""
+    """Return True unless the prefix is one of those that are never issued."""
     return text[:2].upper() not in {"BG", "GB", "NK", "KN", "TN", "NT", "ZZ"}
 
 
 def is_base64_userpass(text: str) -> bool:
-    """True if the text decodes to printable `user:password`."""
+    """Return True if the text decodes to printable `user:password`."""
     try:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
@@ -109,13 +109,13 @@ def is_base64_userpass(text: str) -> bool:
 
 
 def is_personal_email(text: str) -> bool:
-    """True unless it is `git@host` or a file name such as `icon@2x.png`."""
+    """Return True unless it is `git@host` or a file name such as `icon@2x.png`."""
     local, _, domain = text.partition("@")
     return local != "git" and patterns.FILE_SUFFIX.search(domain) is None
 
 
 def is_wallet(text: str) -> bool:
-    """True for a Bitcoin address with a valid checksum: Base58Check, Bech32 or Bech32m."""
+    """Return True for a Bitcoin address with a valid checksum: Base58Check, Bech32 or Bech32m."""
     return _is_bech32(text.lower()) if text[:3].lower() == "bc1" else _is_base58check(text)
 
 

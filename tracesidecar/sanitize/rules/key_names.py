@@ -60,7 +60,7 @@ class KeyMatcher:
         self.is_numeric = lru_cache(1024)(self._is_numeric)
 
     def _is_numeric(self, key: str) -> bool:
-        """True if a bare number under this key is a secret (a PIN), not a count."""
+        """Return True if a bare number under this key is a secret (a PIN), not a count."""
         return any(
             word in self._words.numeric for word in words_of(patterns.MARKER_TEXT.sub("", key))
         )
@@ -136,7 +136,7 @@ class KeyMatcher:
         )
 
     def _is_run_together(self, word: str, *, is_last: bool) -> bool:
-        """True for words run together or misspelt: `mysqlpass`, `userpwd`, `secrete`, `pasword`."""
+        """Return True for words run together or misspelt: `mysqlpass`, `userpwd`, `pasword`."""
         lists = self._words
         if is_last and word.endswith("pass") and word[:-4] in lists.pass_prev:
             return True

@@ -47,7 +47,7 @@ def entropy(text: str) -> float:
 
 
 def is_identifier_chain(text: str) -> bool:
-    """True for names in code such as `settings.api_key` or `Token::new()`.
+    """Return True for names in code such as `settings.api_key` or `Token::new()`.
 
     No part of it may look like a token, as in `pat.<22 mixed characters>.<24 more>`.
     """
@@ -60,7 +60,7 @@ def is_identifier_chain(text: str) -> bool:
 
 
 def is_mixed(text: str) -> bool:
-    """True for letters mixed with digits or signs in a way that words and names in code are not."""
+    """Return True for letters mixed with digits or signs as words and names in code are not."""
     if (
         len(text) < 6
         or patterns.BLANK.search(text) is not None
@@ -71,7 +71,7 @@ def is_mixed(text: str) -> bool:
 
 
 def is_placeholder(text: str) -> bool:
-    """True for `***`, `<your-key>`, `$NAME`, `null`, an earlier redaction and the like."""
+    """Return True for `***`, `<your-key>`, `$NAME`, `null`, an earlier redaction and the like."""
     return patterns.PLACEHOLDER.match(text) is not None
 
 
@@ -109,7 +109,7 @@ def _is_one_long_token(text: str) -> bool:
 
 
 def _is_short_token(text: str) -> bool:
-    """True for letters of both cases mixed with digits as in no name: `xq7Rf2WbK9sLp4Zt`."""
+    """Return True for letters of both cases mixed with digits as in no name: `xq7Rf2WbK9sLp4Zt`."""
     if (
         len(text) < 16
         or not text.isalnum()

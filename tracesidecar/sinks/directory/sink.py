@@ -1,5 +1,6 @@
-"""The directory sink: each object is a file that appears whole and durable, and never replaces
-another.
+"""The directory sink.
+
+Each object is a file that appears whole and durable, and never replaces another.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ def lake_location(options: Options) -> str:
 
 
 class DirectorySink:
-    """Delivers exactly once: a name is given once, and an equal file under it means that it has
-    arrived before.
+    """Delivers exactly once.
+
+    A name is given once, and an equal file under it means that it has arrived before.
     """
 
     def __init__(self, options: Options) -> None:

@@ -46,8 +46,9 @@ class BulkRequestBuilder:
     def build(
         self, records: Sequence[Record], waiting: Sequence[int], limit_bytes: int
     ) -> BulkRequest:
-        """Return a request with the first of the waiting records: as many as the limit allows, and
-        at least one.
+        """Return a request with the first of the waiting records.
+
+        As many as the limit allows, and at least one.
         """
         entries: list[bytes] = []
         size_bytes = 0

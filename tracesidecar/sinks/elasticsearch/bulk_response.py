@@ -1,5 +1,6 @@
-"""The response to a bulk request: for each document, whether it is stored, rejected, or to be sent
-again.
+"""The response to a bulk request.
+
+For each document, whether it is stored, rejected, or to be sent again.
 """
 
 from __future__ import annotations

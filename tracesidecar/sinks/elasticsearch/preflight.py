@@ -1,5 +1,6 @@
-"""What can be checked before the first document: whether the credentials may write, and whether an
-index template matches.
+"""What can be checked before the first document.
+
+Whether the credentials may write, and whether an index template matches.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ class _SimulatedIndex(msgspec.Struct):
 
 
 async def check_access(endpoint: Endpoint, index: IndexName) -> None:
-    """Prove the credentials; raise RetryLater if the server says that they may not create
-    documents.
+    """Prove the credentials.
+
+    Raise RetryLater if the server says that they may not create documents.
 
     Elasticsearch answers that for any user. Other servers only prove that they take the
     credentials.

@@ -1,5 +1,6 @@
-"""The Elasticsearch sink, also for OpenSearch: bulk requests that create each document under its
-event's id.
+"""The Elasticsearch sink, also for OpenSearch.
+
+Bulk requests that create each document under its event's id.
 """
 
 from __future__ import annotations

@@ -88,9 +88,13 @@ _TEXT_LIMIT = 300
 class ClientError(Protocol):
     """The methods of the client's error that are used."""
 
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the name of the error's code."""
+        ...
 
-    def str(self) -> str: ...
+    def str(self) -> str:
+        """Return what the client says of it."""
+        ...
 
 
 def retry_later(error: ClientError, where: str) -> RetryLater:

@@ -1,5 +1,7 @@
-"""The Kafka sink: a message for each record, keyed by its conversation, and acknowledged by all
-replicas that are in sync.
+"""The Kafka sink.
+
+A message for each record, keyed by its conversation, and acknowledged by all replicas that are in
+sync.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The sink of all object stores: each object is created once, on the condition that its name is
-free.
+"""The sink of all object stores.
+
+Each object is created once, on the condition that its name is free.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ T = TypeVar("T")
 
 
 class ObjectStoreSink:
-    """Delivers exactly once: a name is created only while it is free, and the same name always gets
-    the same bytes, which also covers stores that ignore the condition.
+    """Delivers exactly once.
+
+    A name is created only while it is free, and the same name always gets the same bytes, which
+    also covers stores that ignore the condition.
 
     All calls of the client run in one thread of the sink's own. A call whose caller has given up is
     still waited for before the next one starts, so that there is never a second writer.

@@ -1,5 +1,6 @@
-"""A RELP session with a server: it is opened, messages are sent within a window, and the server
-acknowledges each of them.
+"""A RELP session with a server.
+
+It is opened, messages are sent within a window, and the server acknowledges each of them.
 """
 
 from __future__ import annotations

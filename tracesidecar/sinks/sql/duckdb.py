@@ -1,5 +1,6 @@
-"""A DuckDB file for the SQL sink, open for one transaction at a time so that others can read it in
-between.
+"""A DuckDB file for the SQL sink.
+
+It is open for one transaction at a time, so that others can read it in between.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What the SQL sink needs of an engine: a database that stores records, and the few places in which
-the SQL of engines differs.
+"""What the SQL sink needs of an engine.
+
+A database that stores records, and the few places in which the SQL of engines differs.
 """
 
 from __future__ import annotations

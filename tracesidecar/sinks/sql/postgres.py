@@ -1,5 +1,6 @@
-"""PostgreSQL for the SQL sink: records are copied into a temporary table as they are, and the
-server turns them into rows.
+"""PostgreSQL for the SQL sink.
+
+Records are copied into a temporary table as they are, and the server turns them into rows.
 """
 
 from __future__ import annotations

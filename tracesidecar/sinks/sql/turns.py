@@ -1,5 +1,6 @@
-"""Turns: the events of one agent from one user message to the next, folded into a row of
-`agent_traces`.
+"""Turns.
+
+The events of one agent from one user message to the next, folded into a row of `agent_traces`.
 """
 
 from __future__ import annotations
@@ -239,8 +240,9 @@ class _TurnBuilder:
 
 
 def _end(step: TurnStep) -> datetime:
-    """Return when the step ended: a span's time is its start, a transcript's line is written at the
-    end.
+    """Return when the step ended.
+
+    A span's time is its start, a transcript's line is written at the end.
     """
     start = _time(step.event_time)
     return (

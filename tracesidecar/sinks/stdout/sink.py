@@ -34,8 +34,9 @@ def destination(options: Options) -> str:  # noqa: ARG001
 
 
 class StdoutSink:
-    """Writes whole batches. A batch that was interrupted continues where it stopped when it is sent
-    again.
+    """Writes whole batches.
+
+    A batch that was interrupted continues where it stopped when it is sent again.
 
     The descriptor is shared with the process that started this one, so it stays blocking. Once poll
     has found room, a slice of PIPE_BUF bytes does not block: a reader that is stuck never holds a

@@ -25,9 +25,13 @@ _PAUSE_SECONDS = 0.01
 class SyslogClient(Protocol):
     """Sends messages to one server. `send` raises RetryLater if the server may not have them."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Connect, to prove the address."""
+        ...
 
-    async def send(self, messages: Sequence[bytes]) -> None: ...
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Send the messages of one batch."""
+        ...
 
     def close(self) -> None: ...
 
@@ -53,8 +57,9 @@ class StreamClient:
         self._connection = await self._connect()
 
     async def send(self, messages: Sequence[bytes]) -> None:
-        """Return when the server's kernel has acknowledged all messages, and the server has kept
-        the connection open for the `settle` time after that.
+        """Send the messages; return when the server's kernel has acknowledged all of them.
+
+        The server must then keep the connection open for the `settle` time.
 
         A server that rejects a message, or is stopped, closes the connection; what its kernel had
         acknowledged by then may be lost.
@@ -76,8 +81,9 @@ class StreamClient:
             self._connection = None
 
     async def _connect(self) -> Connection:
-        """Return the connection of the last batch if the server has kept it, otherwise a new one
-        that the server keeps open for the `settle` time.
+        """Return the connection of the last batch, or a new one if the server has closed it.
+
+        A new one counts once the server has kept it open for the `settle` time.
         """
         if self._connection is not None and not await self._connection.is_closed():
             return self._connection

@@ -1,5 +1,6 @@
-"""Authentication over HTTP: bearer, basic, header, OAuth2 client credentials, and the Standard
-Webhooks signature.
+"""Authentication over HTTP.
+
+Bearer, basic, header, OAuth2 client credentials, and the Standard Webhooks signature.
 """
 
 from __future__ import annotations

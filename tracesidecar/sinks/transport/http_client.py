@@ -1,5 +1,6 @@
-"""An HTTP client for sinks: one attempt for each request, time-outs, TLS files that may change, and
-the environment's proxy.
+"""An HTTP client for sinks.
+
+One attempt for each request, time-outs, TLS files that may change, and the environment's proxy.
 
 The only module that imports aiohttp.
 """
@@ -41,8 +42,10 @@ class HttpClient:
         timeout_seconds: float,
         connect_timeout_seconds: float,
     ) -> None:
-        """`where` names the destination in messages. `timeout_seconds` covers one whole request,
-        `connect_timeout_seconds` name resolution, connection and TLS handshake.
+        """`where` names the destination in messages.
+
+        `timeout_seconds` covers one whole request, `connect_timeout_seconds` name
+        resolution, connection and TLS handshake.
         """
         self._options = tls
         self._where = where

@@ -1,5 +1,6 @@
-"""Splits a batch of records into requests within a destination's limits, and remembers which of
-them are stored, so that nothing stored is sent again.
+"""Split a batch of records into requests within a destination's limits.
+
+It is remembered which of them are stored, so that nothing stored is sent again.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ class RequestLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordRequest:
-    """The records of one request: consecutive indexes in the batch, the records, and the element
-    that each becomes in the body.
+    """The records of one request.
+
+    Consecutive indexes in the batch, the records, and the element that each becomes in the
+    body.
     """
 
     indexes: Sequence[int]
@@ -133,8 +136,9 @@ def idempotency_key(batch: Batch, request: RecordRequest) -> str:
 
 
 def identification(record: Record) -> dict[str, str]:
-    """Return the fields by which people find a record, for destinations that keep such fields
-    beside it; empty ones are left out.
+    """Return the fields by which people find a record, without the empty ones.
+
+    For destinations that keep such fields beside the record.
     """
     fields = {
         "event_id": record.id,

@@ -206,8 +206,10 @@ class Connection:
             raise  # ETIMEDOUT: the connection itself timed out
 
     async def watch(self, seconds: float) -> None:
-        """Return after that time; raise ConnectionResetError as soon as the peer closes the
-        connection. Anything the peer sends is ignored.
+        """Return after that time.
+
+        Raise ConnectionResetError as soon as the peer closes the connection. Anything the
+        peer sends is ignored.
         """
         until = self._loop.time() + seconds
         while (data := await self.receive_within(max(0.0, until - self._loop.time()))) is not None:
@@ -226,8 +228,9 @@ class Connection:
         return False
 
     def unacknowledged_bytes(self) -> int:
-        """Return how many bytes the peer's kernel has not acknowledged, including bytes that are
-        not sent yet (SIOCOUTQ, tcp(7)).
+        """Return how many bytes the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
+
+        This includes bytes that are not sent yet.
         """
         return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))[0])
 

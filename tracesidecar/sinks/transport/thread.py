@@ -14,8 +14,9 @@ T = TypeVar("T")
 
 
 class ClientThread:
-    """Runs blocking calls in order. If a caller is cancelled, its call still runs to its end, and
-    the next call waits for it.
+    """Runs blocking calls in order.
+
+    If a caller is cancelled, its call still runs to its end, and the next call waits for it.
 
     concurrent.futures joins its threads at exit, so a client that hangs in a read would delay the
     end of a drain. This thread is a daemon thread: only use it for work that may be interrupted at

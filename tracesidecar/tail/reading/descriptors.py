@@ -39,8 +39,9 @@ class Descriptors:
     def __init__(
         self, limit: int, may_close: Callable[[int], bool], closed: Callable[[int], None]
     ) -> None:
-        """`may_close` tells of a segment whether it could be opened again; `closed` is called
-        before its descriptor is closed.
+        """`may_close` tells of a segment whether it could be opened again.
+
+        `closed` is called before its descriptor is closed.
         """
         self._limit = limit
         self._may_close = may_close

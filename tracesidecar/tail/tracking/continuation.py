@@ -56,7 +56,7 @@ class Continuations:
         fingerprinter: Fingerprinter,
         schedule: PollSchedule,
     ) -> None:
-        """The schedule knows the files that change: an original that is being copied is one."""
+        """Take the schedule, too: it knows the files that change, such as an original being copied."""
         self._files = files
         self._open_files = open_files
         self._fingerprinter = fingerprinter

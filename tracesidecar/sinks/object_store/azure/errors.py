@@ -1,6 +1,4 @@
-"""What a failed call of Azure Blob Storage means for the batch, and what a person can do about
-it.
-"""
+"""What a failed call of Azure Blob Storage means for the batch, and how a person can help."""
 
 from __future__ import annotations
 

@@ -74,8 +74,9 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class ConnectionString(msgspec.Struct, frozen=True):
-    """A connection string as the portal offers it for copying: the account's address, and its key
-    or a shared access signature.
+    """A connection string as the portal offers it for copying.
+
+    The account's address, and its key or a shared access signature.
     """
 
     address: str

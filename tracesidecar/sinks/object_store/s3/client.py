@@ -37,8 +37,9 @@ class S3Client:
         self._is_conditional = True  # what the probe found out about the store
 
     def prove_access(self, key: str) -> None:
-        """Prove that the credentials may write, find out whether the store honours conditions, and
-        abort the uploads that crashes left open.
+        """Prove that the credentials may write, and learn whether the store honours conditions.
+
+        Abort the uploads that crashes left open.
         """
         self._is_conditional = self._honours_condition(key)
         if not self._is_conditional:

@@ -115,8 +115,9 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         return f"bucket {self.bucket} at {self.endpoint_url or 'AWS'}"
 
     def put_parameters(self, now: datetime) -> dict[str, object]:
-        """Return the parameters of a PUT at that time, as S3 calls them: encryption, storage class,
-        tags and lock.
+        """Return the parameters of a PUT at that time, as S3 calls them.
+
+        Encryption, storage class, tags and lock.
         """
         configured = {
             "ServerSideEncryption": self.encryption,
