@@ -10,7 +10,8 @@ import pytest
 
 from tests.ddl.lakes import event, rows, write
 from tests.ddl.pitfalls import of_line, pitfalls
-from tracesidecar.dialects import Interpreter, Line, LineBlock, generic
+from tests.dialects.golden import clean_chunk
+from tracesidecar.dialects import Interpreter, generic
 from tracesidecar.encode.canonical import encode_partitioned
 
 POISON = {
@@ -28,7 +29,7 @@ POISON = {
 def interpreted(line: bytes) -> list[bytes]:
     """Return the rows of one line of no known dialect."""
     found, _ = Interpreter(generic.DIALECT, host="host")(
-        LineBlock("/traces/one.jsonl", [Line(line, 0, 0, len(line))], 1), None
+        "/traces/one.jsonl", clean_chunk(line + b"\n"), None
     )
     for _, each in found:
         each.event_time = each.event_time or "2026-09-01T00:00:00.000000Z"

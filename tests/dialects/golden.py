@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from tracesidecar.dialects.interpreter import DialectEvent, Interpreter, Line, LineBlock
+from tracesidecar.dialects.interpreter import DialectEvent, Interpreter
+from tracesidecar.model import Checkpoint, CleanChunk, LinePosition, Segment
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -19,23 +20,33 @@ def fixtures() -> list[Path]:
     return sorted(path for path in FIXTURES.rglob("*.jsonl") if path.is_file())
 
 
-def line_block(data: bytes, label: str, *, start: int = 0) -> LineBlock:
+def clean_chunk(data: bytes, *, start: int = 0) -> CleanChunk:
     """Return the lines of a whole file, as the pipeline would pass them."""
-    lines, offset = [], start
+    lines, positions, offset = [], [], start
     rows = data.split(b"\n")
     count = len(rows) - (not rows[-1])
     for number, row in enumerate(rows[:count]):
         if row.strip():
-            lines.append(Line(row, number, offset, len(row)))
+            lines.append(row + b"\n")
+            positions.append(LinePosition(number, offset, len(row)))
         offset += len(row) + 1
-    return LineBlock(label, lines, count)
+    return CleanChunk(
+        Segment(1, "agent", "trace.jsonl", 1, 1, 1),
+        start,
+        offset,
+        b"".join(lines),
+        Checkpoint(offset, b""),
+        len(lines),
+        positions=tuple(positions),
+        source_lines=count,
+    )
 
 
 def events_of(path: Path) -> list[DialectEvent]:
     """Return the events of a fixture, read under its path below the folder of its dialect."""
     dialect = path.relative_to(FIXTURES).parts[0]
     label = "/home/agent/" + path.relative_to(FIXTURES / dialect).as_posix()
-    return Interpreter(host="host-1")(line_block(path.read_bytes(), label), None)[0]
+    return Interpreter(host="host-1")(label, clean_chunk(path.read_bytes()), None)[0]
 
 
 def golden(events: list[DialectEvent]) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.dialects.golden import line_block
+from tests.dialects.golden import clean_chunk
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.interpreter import Interpreter
@@ -25,7 +25,7 @@ def events_of(
     rows = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     return [
         each.event
-        for each in Interpreter(dialect)(line_block(b"\n".join(rows) + b"\n", label), None)[0]
+        for each in Interpreter(dialect)(label, clean_chunk(b"\n".join(rows) + b"\n"), None)[0]
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.dialects.golden import FIXTURES, events_of, fixtures, golden, line_block
+from tests.dialects.golden import FIXTURES, clean_chunk, events_of, fixtures, golden
 from tracesidecar.dialects.columns import COLUMNS
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
@@ -55,7 +55,7 @@ def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None
     label = "/home/agent/" + fixture.relative_to(FIXTURES / named(fixture).split("/")[0]).as_posix()
     state, found, offset = None, [], 0
     for row in fixture.read_bytes().splitlines(keepends=True):
-        events, state = Interpreter(host="host-1")(line_block(row, label, start=offset), state)
+        events, state = Interpreter(host="host-1")(label, clean_chunk(row, start=offset), state)
         found += events
         offset += len(row)
     assert golden(found) == whole

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialects.golden import line_block
+from tests.dialects.golden import clean_chunk
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.dialects.registry import load_dialects
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Rejection, Segment
@@ -31,7 +31,7 @@ def interpret(data: bytes, label: str) -> tuple[Counter[str], int, int]:
     observed: Counter[str] = Counter()
     valid = validate(data, repair=True)
     interpreter = Interpreter(observe=lambda _dialect, line_type: observed.update([line_type]))
-    events, _ = interpreter(line_block(valid.data, label), None)
+    events, _ = interpreter(label, clean_chunk(valid.data), None)
     return observed, valid.lines, len({each.event.source_offset for each in events})
 
 
@@ -56,7 +56,7 @@ def test_no_dialect_fails_on_the_lines_of_another() -> None:
         Interpreter(
             dialect,
             observe=lambda _name, line_type, observed=observed: observed.update([line_type]),
-        )(line_block(data, "/home/agent/x.jsonl"), None)  # type: ignore[misc]
+        )("/home/agent/x.jsonl", clean_chunk(data), None)  # type: ignore[misc]
         assert not observed["mapper_error"], dialect.name
 
 

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
-from tests.dialects.golden import line_block
+from tests.dialects.golden import clean_chunk
 from tests.dialects.mapping import SAMPLES, sample
 from tests.encode.test_cef_leef import read_cef, read_leef
 from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
@@ -38,7 +38,7 @@ def test_the_samples_exist() -> None:
 def events(path: Path) -> list[tuple[str, Event]]:
     """Yield the events of a sample as a batch has them: with their times."""
     found, _ = Interpreter(labels={"agent": "builder"}, host="build-17")(
-        line_block(b"\n".join(sample(path.name)) + b"\n", str(path)), None
+        str(path), clean_chunk(b"\n".join(sample(path.name)) + b"\n"), None
     )
     for one in found:
         one.event.event_time = one.event.event_time or "2026-09-01T10:00:00.000000Z"

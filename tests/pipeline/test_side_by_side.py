@@ -11,9 +11,10 @@ import pytest
 from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
-from tracesidecar.dialects import DialectEvent, Interpreter, LineBlock
+from tracesidecar.dialects import DialectEvent, Interpreter
 from tracesidecar.journal.journal import Journal
 from tracesidecar.metrics import Metrics
+from tracesidecar.model import CleanChunk
 from tracesidecar.pipeline.service import Service
 from tracesidecar.sinks.directory import sink as directory
 from tracesidecar.tail import SourceOptions
@@ -29,10 +30,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
     interpret = Interpreter.__call__
 
     def count(
-        self: Interpreter, block: LineBlock, state: bytes | None
+        self: Interpreter, label: str, clean: CleanChunk, state: bytes | None
     ) -> tuple[list[DialectEvent], bytes]:
-        counter.update((block.label, line.offset) for line in block.lines)
-        return interpret(self, block, state)
+        counter.update((label, position.offset) for position in clean.positions)
+        return interpret(self, label, clean, state)
 
     monkeypatch.setattr(Interpreter, "__call__", count)
     return counter

@@ -6,7 +6,7 @@ A dialect's own module is imported when the first file needs it.
 
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
-from tracesidecar.dialects.interpreter import DialectEvent, Interpreter, Line, LineBlock
+from tracesidecar.dialects.interpreter import DialectEvent, Interpreter
 from tracesidecar.dialects.prices import cost_source
 from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
 from tracesidecar.dialects.selection import select_dialect
@@ -23,8 +23,6 @@ __all__ = [
     "DialectEvent",
     "Event",
     "Interpreter",
-    "Line",
-    "LineBlock",
     "UnreadableState",
     "cost_source",
     "decode_state",

@@ -22,6 +22,7 @@ from tracesidecar.dialects.prices import price_call
 from tracesidecar.dialects.registry import DIALECT_NAMES, GENERIC, load_dialect, load_dialects
 from tracesidecar.dialects.state import UNDECIDED, FileState, UnreadableState, begin, decode_state
 from tracesidecar.dialects.truncate import raw_column, truncate_columns
+from tracesidecar.model import CleanChunk, LinePosition
 
 UNPRICED = "unpriced"
 """Passed to `observe` as the type of a call whose model has no row in the price table."""
@@ -31,33 +32,6 @@ LINES_TO_DECIDE = 20
 _MARKER = re.compile(rb"\[REDACTED:([a-z0-9-]{1,64})(?::[0-9a-f]{8})?\]")
 _TYPE_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
-
-
-class Line(NamedTuple):
-    """A redacted line without its newline, and where the original is.
-
-    `number` counts lines within the block from 0; `offset` and `length` are bytes of the file.
-    """
-
-    data: bytes
-    number: int
-    offset: int
-    length: int
-    is_repaired: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LineBlock:
-    """Consecutive lines of one file.
-
-    `count` is how many lines there are, including rejected and blank ones, which `lines` does not
-    have. `rejection` is why the first rejected line was rejected.
-    """
-
-    label: str
-    lines: Sequence[Line]
-    count: int
-    rejection: str = ""
 
 
 class DialectEvent(NamedTuple):
@@ -94,23 +68,28 @@ class Interpreter:
         self._host = host
         self._observe = observe
 
-    def __call__(self, block: LineBlock, state: bytes | None) -> tuple[list[DialectEvent], bytes]:
-        """Return the events of a block, at least one for each line, and the state after it.
+    def __call__(
+        self, label: str, clean: CleanChunk, state: bytes | None
+    ) -> tuple[list[DialectEvent], bytes]:
+        """Return the events of a chunk, at least one for each line, and the state after it.
 
-        `state` is what the call for the previous block returned, None at the beginning of the file.
-        Raises UnreadableState if it is damaged or comes from another version.
+        `label` is the redacted path of the file; `clean` has the positions of its lines. `state` is
+        what the call for the previous chunk of the file returned, None at its beginning. Raises
+        UnreadableState if it is damaged or comes from another version.
         """
-        file = decode_state(state) if state else begin(block.label)
-        if not file.first and block.count:
-            file.first = _first_digest(block)
+        file = decode_state(state) if state else begin(label)
+        lines = clean.data.split(b"\n")
+        if not file.first and clean.source_lines:
+            file.first = _first_digest(clean, lines[0])
+        repaired = frozenset(clean.repaired)
         found: list[DialectEvent] = []
         mapper = self._mapper(file)
-        for line in block.lines:
+        for line, position in zip(lines, clean.positions, strict=False):
             if file.dialect == UNDECIDED:
-                mapper = self._recognise(file, line, mapper)
-            found += mapper.events(line)
+                mapper = self._recognise(file, line, position.number, mapper)
+            found += mapper.events(line, position, is_repaired=position.offset in repaired)
         file.mapper = msgspec.msgpack.encode(mapper.state)
-        file.lines += block.count
+        file.lines += clean.source_lines
         return found, file.encode()
 
     def _mapper(self, file: FileState) -> _FileMapper:
@@ -132,20 +111,23 @@ class Interpreter:
             return self._configured
         return load_dialect(name if name in DIALECT_NAMES else GENERIC)
 
-    def _recognise(self, file: FileState, line: Line, mapper: _FileMapper) -> _FileMapper:
+    def _recognise(
+        self, file: FileState, line: bytes, number: int, mapper: _FileMapper
+    ) -> _FileMapper:
         """Show a line to all dialects, and return the mapper to go on with.
 
-        Lines before the one that is recognised stay generic.
+        `number` is that of the line in its chunk. Lines before the one that is recognised stay
+        generic.
         """
         try:
-            members: JsonObject = _decode_object(line.data)
+            members: JsonObject = _decode_object(line)
         except (msgspec.DecodeError, RecursionError):
             members = {}
         for dialect in load_dialects():
             if _recognises(dialect, file.path, members):
                 file.dialect, file.mapper = dialect.name, b""
                 return self._mapper(file)
-        if file.lines + line.number + 1 >= LINES_TO_DECIDE:
+        if file.lines + number + 1 >= LINES_TO_DECIDE:
             file.dialect = mapper.dialect.name
         return mapper
 
@@ -161,23 +143,25 @@ class _FileMapper:
     host: str | None
     observe: Callable[[str, str], None]
 
-    def events(self, line: Line) -> list[DialectEvent]:
+    def events(
+        self, line: bytes, position: LinePosition, *, is_repaired: bool
+    ) -> list[DialectEvent]:
         """Return the complete events of one line."""
-        digest = hashlib.sha256(line.data).hexdigest()
-        events = self._map(line.data)
+        digest = hashlib.sha256(line).hexdigest()
+        events = self._map(line)
         truncated = [truncate_columns(event) for event in events]
-        raw, is_raw_truncated = raw_column(line.data, self.dialect.bulky)
-        count, kinds = _redactions(line.data)
+        raw, is_raw_truncated = raw_column(line, self.dialect.bulky)
+        count, kinds = _redactions(line)
         ordinals: dict[tuple[str | None, str], int] = {}
         for event, is_truncated in zip(events, truncated, strict=True):
             self._set_lineage(event)
-            event.event_id = self._id(event, ordinals, line.offset, digest)
+            event.event_id = self._id(event, ordinals, position.offset, digest)
             event.schema_version = SCHEMA_VERSION
             event.source_file = self.file.path
-            event.source_line = self.file.lines + line.number + 1
-            event.source_offset, event.line_bytes = line.offset, line.length
+            event.source_line = self.file.lines + position.number + 1
+            event.source_offset, event.line_bytes = position.offset, position.length
             event.line_sha256 = digest
-            event.line_state = "repaired" if line.is_repaired else "ok"
+            event.line_state = "repaired" if is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
             event.truncated = (
                 is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
@@ -228,7 +212,7 @@ class _FileMapper:
         """Return an id that is the same whenever the line is read again, on any host.
 
         It follows from the line's own id. If there is none, it follows from the line's content and
-        position, and from the first line of its file, which tells copies of a line apart. A new
+        position, and from the first line of its file, which distinguishes copies of a line. A new
         version of a message has the message's id, so its content counts too (`supersedes`).
         """
         sub = (
@@ -267,16 +251,14 @@ def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: JsonObject
         return False
 
 
-def _first_digest(block: LineBlock) -> bytes:
+def _first_digest(clean: CleanChunk, accepted: bytes) -> bytes:
     """Return a digest of the file's first line, or of why it was rejected.
 
-    It tells files apart whose lines have no ids.
+    It distinguishes files whose lines have no ids. `accepted` is the first accepted line.
     """
-    first = block.lines[0] if block.lines else None
-    is_first = first is not None and (first.number == 0 or not block.rejection)
-    content = (
-        first.data if first is not None and is_first else b"refused:" + block.rejection.encode()
-    )
+    rejection = clean.rejected[0].reason if clean.rejected else ""
+    is_first = bool(clean.positions) and (clean.positions[0].number == 0 or not rejection)
+    content = accepted if is_first else b"refused:" + rejection.encode()
     return hashlib.sha256(content).digest()[:16]
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracesidecar.dialects import Event, Interpreter, Line, LineBlock
+from tracesidecar.dialects import Event, Interpreter
 from tracesidecar.model import Chunk, CleanChunk
-from tracesidecar.sanitize import line_positions
+from tracesidecar.sanitize import complete_chunk
 
 
 class Call(NamedTuple):
@@ -47,15 +47,10 @@ class Tally:
 
     def take(self, path: str, chunk: Chunk, clean: CleanChunk) -> None:
         """Take a chunk of the file that was begun."""
-        places = line_positions(clean, chunk.data)
-        lines = [
-            Line(data, place.number, place.offset, place.length)
-            for data, place in zip(clean.data.split(b"\n"), places, strict=False)
-        ]
-        passage = LineBlock(
-            path, lines, chunk.data.count(b"\n"), clean.rejected[0].reason if clean.rejected else ""
+        clean = complete_chunk(
+            clean, chunk, digest=b"", rejected=clean.rejected, with_positions=True
         )
-        events, self._state = self._interpreter(passage, self._state)
+        events, self._state = self._interpreter(path, clean, self._state)
         for dialect, event in events:
             self._lines[path][dialect] += 1
             if event.usage_scope == "call":

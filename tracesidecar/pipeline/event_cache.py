@@ -11,8 +11,6 @@ import structlog
 from tracesidecar.dialects import (
     DialectEvent,
     Interpreter,
-    Line,
-    LineBlock,
     UnreadableState,
     decode_state,
 )
@@ -89,7 +87,7 @@ class EventCache:
             if first is None:
                 return b""
             interpret = self._interpreters[first.segment.source]
-            _, state = interpret(self._block(first), None)
+            _, state = interpret(self._label(first), first, None)
             known = _LineCount(segment, first.end, state)
         file = decode_state(known.state)
         file.lines += sum(
@@ -100,32 +98,27 @@ class EventCache:
         return self._line_count.state
 
     def _interpret(self, clean: CleanChunk, state: bytes) -> Interpretation:
-        interpret, block = self._interpreters[clean.segment.source], self._block(clean)
+        interpret, label = self._interpreters[clean.segment.source], self._label(clean)
         if not clean.start:
-            return interpret(block, None)
+            return interpret(label, clean, None)
         try:
-            return interpret(block, state or self.state_at(clean.segment.id, clean.start) or None)
+            known = state or self.state_at(clean.segment.id, clean.start)
+            return interpret(label, clean, known or None)
         except UnreadableState as error:
             if not self._has_warned:
                 self._has_warned = True
                 log.warning(
                     "state.unreadable",
-                    path=block.label,
+                    path=label,
                     problem=str(error),
                     remedy="none needed: files go on by what their first lines say",
                 )
-            return interpret(block, self.state_at(clean.segment.id, clean.start) or None)
+            known = self.state_at(clean.segment.id, clean.start)
+            return interpret(label, clean, known or None)
 
-    def _block(self, clean: CleanChunk) -> LineBlock:
-        repaired = frozenset(clean.repaired)
-        lines = [
-            Line(data, place.number, place.offset, place.length, place.offset in repaired)
-            for data, place in zip(clean.data.split(b"\n"), clean.positions, strict=False)
-        ]
-        reason = clean.rejected[0].reason if clean.rejected else ""
+    def _label(self, clean: CleanChunk) -> str:
         segment = clean.segment
-        label = self._labels.label(segment.id, segment.origin or segment.path)
-        return LineBlock(label, lines, clean.source_lines, reason)
+        return self._labels.label(segment.id, segment.origin or segment.path)
 
     def _remember(self, key: tuple[int, int, int, bytes], found: Interpretation) -> None:
         size = key[2] - key[1]
