@@ -134,7 +134,7 @@ class HealthMonitor:
         self._counted: set[tuple[str, SegmentState]] = set()
 
     async def look(self) -> Health:
-        """Return how the service is now. The cost grows with what is behind, not with all there is."""
+        """Return how the service is now. The cost grows with what is behind."""
         return self._health(await self._service.worker.run(_take_stock, clock=self._clock))
 
     async def report(self, configuration: Configuration) -> StatusReport:

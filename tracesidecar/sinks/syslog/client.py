@@ -33,7 +33,9 @@ class SyslogClient(Protocol):
         """Send the messages of one batch."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close what is open."""
+        ...
 
 
 class StreamClient:
