@@ -21,6 +21,7 @@ from tracesidecar.deliver.bisect import RejectedRecord
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks import kafka
+from tracesidecar.sinks.kafka.errors import retry_later
 from tracesidecar.sinks.kafka.options import Sasl
 from tracesidecar.sinks.kafka.sink import KafkaSink
 from tracesidecar.sinks.kafka.transaction_marker import LIMIT_BYTES, TransactionMarker
@@ -230,6 +231,22 @@ async def test_a_broker_without_a_valid_certificate_is_rejected_with_the_reason(
         with pytest.raises(RetryLater, match="certificate") as caught:
             await sink.__aenter__()
         assert caught.value.reason == "tls"
+
+
+class BusyMachineError:
+    """What librdkafka reported for an unknown CA while the machine was busy."""
+
+    def name(self) -> str:
+        return "_TRANSPORT"
+
+    def str(self) -> str:
+        return "ssl://h:1/bootstrap: error:0A000086:SSL routines::certificate verify failed"
+
+
+def test_a_failed_verification_that_is_reported_as_a_transport_error_is_a_tls_problem() -> None:
+    error = retry_later(BusyMachineError(), "kafka at h:1")
+    assert error.reason == "tls"
+    assert "check tls and the certificates of the brokers" in error.detail
 
 
 async def test_a_missing_tls_file_is_retried(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def build_document(event: Event, dialect: str) -> dict[str, object]:
         if value is not None
     ]
     leaves += [
-        (_PATHS[name], value) for name, value in _converted(event, dialect) if value is not None
+        (_PATHS[name], value) for name, value in _convert(event, dialect) if value is not None
     ]
     leaves += [
         (((_LABELS,), key.replace(".", "_")), value)
@@ -145,7 +145,7 @@ def build_document(event: Event, dialect: str) -> dict[str, object]:
     return nest(leaves)
 
 
-def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
+def _convert(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield "ecs.version", VERSION
     yield "event.kind", "event" if event.line_state in (None, "ok") else "pipeline_error"
     yield "event.module", "tracesidecar"
@@ -156,7 +156,7 @@ def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     )
     yield "service.name", event.agent_name
     yield "tracesidecar.schema_version", event.schema_version
-    yield from _classified(event)
+    yield from _classify(event)
     yield _usage(event, event.input_tokens) + ".input_tokens", event.input_tokens
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
     yield "gen_ai.tool.call.arguments", flattened_field(event.tool_arguments)
@@ -167,7 +167,7 @@ def _converted(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     )
 
 
-def _classified(event: Event) -> Iterator[tuple[str, object]]:
+def _classify(event: Event) -> Iterator[tuple[str, object]]:
     """Yield category and type.
 
     An error has no category, because no category of ECS that fits has the type `error`.

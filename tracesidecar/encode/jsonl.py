@@ -19,7 +19,7 @@ COMPRESSOR_BYTES = 256 << 10
 """Roughly the memory of a compressor itself."""
 
 ENTRY_BYTES = 64
-"""The memory that a buffered line takes beside its bytes."""
+"""The memory that a buffered line takes in addition to its bytes."""
 
 EXTENSIONS: dict[Compression, str] = {"none": ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 

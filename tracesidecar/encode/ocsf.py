@@ -123,7 +123,7 @@ def build_event(event: Event, dialect: str) -> Fields:
     """
     route = classify(event)
     unmapped = _columns(event, _UNMAPPED)
-    found = _classified(event, route) | {
+    found = _classification(event, route) | {
         "time": epoch_microseconds(event.event_time) // 1000,
         "duration": None if event.duration_ms is None else round(event.duration_ms),
         "status_code": event.error_type,
@@ -151,7 +151,7 @@ def build_event(event: Event, dialect: str) -> Fields:
     return _present(**found)
 
 
-def _classified(event: Event, route: Classification) -> Fields:
+def _classification(event: Event, route: Classification) -> Fields:
     event_class = route.event_class
     severity_id, severity_name = SEVERITIES[severity_of(event)]
     activity = event_class.activities.get(route.activity_id, "Other")
@@ -256,7 +256,7 @@ def _http_activity(event: Event, found: Fields, unmapped: Fields) -> None:
     _add_trace(event, found, unmapped)
 
 
-def _application_error(event: Event, found: Fields, unmapped: Fields) -> None:  # noqa: ARG001
+def _application_error(event: Event, found: Fields, unmapped: Fields) -> None:  # noqa: ARG001 - all share one signature
     unmapped |= _columns(event, (*_TOOL_COLUMNS, *_MODEL_COLUMNS, "trace_id", "parent_id"))
 
 

@@ -113,16 +113,16 @@ def _classify_tool(event: Event) -> tuple[EventClass, int]:
 def class_table() -> str:
     """Return a Markdown table that shows which class each event becomes."""
     tools = [
-        f"| tool `{kind}` | {_named(event_class, activity)} |"
+        f"| tool `{kind}` | {_describe(event_class, activity)} |"
         for kind, (event_class, activity) in BY_TOOL_TYPE.items()
     ]
     tools += [
-        f"| tool `edit` named `{name}` | {_named(FILE, activity)} |"
+        f"| tool `edit` named `{name}` | {_describe(FILE, activity)} |"
         for name, activity in BY_TOOL_NAME.items()
     ]
-    kinds = [f"| `{kind}` | {_named(API, activity)} |" for kind, activity in BY_KIND.items()]
+    kinds = [f"| `{kind}` | {_describe(API, activity)} |" for kind, activity in BY_KIND.items()]
     rest = [
-        f"| any other tool or kind | {_named(API, OTHER)} |",
+        f"| any other tool or kind | {_describe(API, OTHER)} |",
         "| a `tool_result` or `permission` of a tool | class of the tool · Other (99) |",
     ]
     return (
@@ -130,7 +130,7 @@ def class_table() -> str:
             (
                 "| event | class · activity |",
                 "|---|---|",
-                f"| `error` | {_named(ERROR, 1)} |",
+                f"| `error` | {_describe(ERROR, 1)} |",
                 *tools,
                 *kinds,
                 *rest,
@@ -140,6 +140,6 @@ def class_table() -> str:
     )
 
 
-def _named(event_class: EventClass, activity: int) -> str:
+def _describe(event_class: EventClass, activity: int) -> str:
     name = event_class.activities.get(activity, "Other")
     return f"{event_class.name} {event_class.uid} · {name} ({activity})"

@@ -21,7 +21,7 @@ class _PartialSuccess(msgspec.Struct):
 
 
 class _ExportResponse(msgspec.Struct):
-    partialSuccess: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)  # noqa: N815
+    partialSuccess: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)  # noqa: N815 - as above
 
 
 def export_request(records: Iterable[bytes]) -> bytes:

@@ -30,7 +30,7 @@ A compaction compresses harder.
 """
 
 _OBJECT_BYTES = 2048
-"""The memory that a buffered row takes beside its long texts."""
+"""The memory that a buffered row takes in addition to its long texts."""
 _OUTPUT_SHARE = 2.5
 """The memory while a file is finished, for each byte of columns: the columns, one sorted row group,
 and the file.

@@ -27,7 +27,7 @@ REQUEST_LIMITS = RequestLimits(records=1000, size_bytes=5_000_000 - 2)
 """The limits in the intake's documentation; two bytes are the brackets of the array."""
 
 RECORD_LIMIT_BYTES = 800_000
-"""Datadog truncates a log above 1 MB: the rest is for the fields beside the record, and for the
+"""Datadog truncates a log above 1 MB: the rest is for the other fields, and for the
 quotes in it that have to be escaped.
 """
 

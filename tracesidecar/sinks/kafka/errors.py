@@ -82,6 +82,13 @@ _RETRY_REASONS = {
 _QUOTED = frozenset({"_SSL", "_TRANSPORT", "_RESOLVE"})
 """Errors whose text is repeated: it names addresses and certificates, and never content."""
 
+_OPENSSL_ERROR = "SSL routines"
+"""Part of every message of OpenSSL.
+
+On a busy machine librdkafka has been seen to report a failed verification as `_TRANSPORT`, not as
+`_SSL`: only its text tells that TLS failed.
+"""
+
 _TEXT_LIMIT = 300
 
 
@@ -100,8 +107,10 @@ class ClientError(Protocol):
 def retry_later(error: ClientError, where: str) -> RetryLater:
     """Return the error to raise for one of the client's, with what to do about it."""
     name = error.name()
+    is_tls = name == "_TRANSPORT" and _OPENSSL_ERROR in error.str()
     reason, advice = _RETRY_REASONS.get(
-        name, ("unavailable", "it has a problem of its own; see the brokers' logs")
+        "_SSL" if is_tls else name,
+        ("unavailable", "it has a problem of its own; see the brokers' logs"),
     )
     text = f" ({error.str()[:_TEXT_LIMIT]})" if name in _QUOTED else ""
     return RetryLater(reason, f"{where} reported {name}{text}: {advice}")

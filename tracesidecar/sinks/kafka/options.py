@@ -11,7 +11,7 @@ from tracesidecar.sinks.transport import TlsOptions, record_batches, require_one
 from tracesidecar.units import Seconds, Secret, Size
 
 OVERHEAD_BYTES = 4096
-"""What a message has beside its record: key, headers, and what the protocol adds."""
+"""What a message has in addition to its record: key, headers, and what the protocol adds."""
 
 
 class Sasl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -43,7 +43,7 @@ def promise(options: Options) -> Promise:
 
 
 def record_limit(options: Options) -> int:
-    """Return what brokers accept as a message, without what it has beside the record."""
+    """Return what brokers accept as a message, without its key and headers."""
     return int(options.message_limit) - OVERHEAD_BYTES
 
 

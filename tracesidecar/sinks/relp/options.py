@@ -6,7 +6,7 @@ from tracesidecar.sinks.transport import SyslogMessageOptions, TlsOptions
 
 
 class Options(SyslogMessageOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The server's port and TLS, beside the options of its messages.
+    """The server's port and TLS, in addition to the options of its messages.
 
     Without `tls` the connection is not encrypted. `timeout` is the longest wait for the server's
     next answer, not for a whole batch.

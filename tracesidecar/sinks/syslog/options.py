@@ -16,7 +16,7 @@ _DEFAULT_PORTS = {"udp": 514, "tcp": 514, "tls": 6514}
 
 
 class Options(SyslogMessageOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The server's transport, port and TLS, beside the options of its messages.
+    """The server's transport, port and TLS, in addition to the options of its messages.
 
     `settle` is how long the server must keep the connection open after it has acknowledged
     everything. `timeout` is the longest time without progress, not the time for a whole batch.
