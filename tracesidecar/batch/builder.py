@@ -14,7 +14,7 @@ import msgspec
 from tracesidecar import __version__
 from tracesidecar.batch.contents import Contents, begin_contents
 from tracesidecar.batch.encoding import BatchSpec
-from tracesidecar.batch.layout import manifest_name, object_name
+from tracesidecar.batch.layout import manifest_name, object_file_name
 from tracesidecar.batch.manifest import (
     MANIFEST_VERSION,
     Manifest,
@@ -48,7 +48,9 @@ class BatchBuilder:
     """The batch of one sink while it fills.
 
     Chunks of one segment come in order. The batch's time is that of the first chunk, by `clock`
-    (seconds since the epoch).
+    (seconds since the epoch). `lines` counts the accepted lines, `size_bytes` is the size before
+    compression, `held_bytes` the memory taken by what is encoded so far; `reached` has the
+    checkpoint after the last chunk of each segment. These are to be read only.
     """
 
     def __init__(
@@ -68,23 +70,11 @@ class BatchBuilder:
         self._described: list[ManifestRange] = []
         self._quarantined: list[QuarantinedLine] = []
         self._redactions: Counter[str] = Counter()
+        self.is_empty = True
         self.reached: dict[int, Checkpoint] = {}
         self.lines = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no chunk was added yet."""
-        return self._contents is None
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of what was added, before compression."""
-        return self._contents.size_bytes if self._contents else 0
-
-    @property
-    def held_bytes(self) -> int:
-        """The memory taken by what is encoded so far."""
-        return self._contents.held_bytes if self._contents else 0
+        self.size_bytes = 0
+        self.held_bytes = 0
 
     def add_redriven(
         self, entry: int, clean: CleanChunk, label: str, events: Sequence[DialectEvent] = ()
@@ -108,6 +98,7 @@ class BatchBuilder:
         if self._contents is None:
             self._began = self._clock()
             self._contents = begin_contents(self._spec, int(self._began))
+            self.is_empty = False
         contents, segment, next_ = self._contents, clean.segment, clean.next
         before = contents.records
         too_large = contents.add(clean, events)
@@ -134,6 +125,7 @@ class BatchBuilder:
             self._redactions[rule] += count
         self.reached[segment.id] = replace(next_, state=state) if state else next_
         self.lines += clean.lines
+        self.size_bytes, self.held_bytes = contents.size_bytes, contents.held_bytes
         return too_large
 
     def quarantine(self, lines: Sequence[QuarantinedLine]) -> None:
@@ -147,15 +139,14 @@ class BatchBuilder:
         host = replayed.host if replayed else spec.host
         at = replayed.time if replayed else int(self._began)
 
-        def make(partition: str, content: bytes, records: int) -> Payload:
-            name = (
-                object_name(partition, host, at, batch_id, spec.extension) if spec.is_store else ""
-            )
-            return self._payload(name, content, records, replayed)
-
-        payloads = contents.payloads(make) if contents else ()
+        is_store = spec.is_store
+        file_name = object_file_name(host, at, batch_id, spec.extension) if is_store else ""
+        payloads = tuple(
+            self._payload(f"{partition}/{file_name}" if is_store else "", content, count, replayed)
+            for partition, content, count in (contents.bodies() if contents else ())
+        )
         manifest = None
-        if spec.is_store:
+        if is_store:
             content = encode_manifest(self._manifest(batch_id, host, at, payloads))
             manifest = _json_payload(manifest_name(at, batch_id), content, replayed)
         records = contents.records if contents else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -21,35 +21,25 @@ from tracesidecar.encode import (
     lake_root,
     severity_of,
 )
-from tracesidecar.model import CleanChunk, Payload, Record
+from tracesidecar.model import CleanChunk, Record
 
 RECORD_OVERHEAD_BYTES = 400
 """What a single record takes in memory beside its bytes."""
-
-MakePayload = Callable[[str, bytes, int], Payload]
-"""Makes an object of a partition such as `v1/dt=…/dialect=…`, its content and number of records."""
 
 _NO_CONTENT = dict.fromkeys(CONTENT_COLUMNS)
 
 
 class Contents(Protocol):
-    """What a batch holds while it fills. `size_bytes` is its size before compression.
+    """What a batch holds while it fills.
 
-    Takes clean chunks with their events, in order. `payloads` and `single_records` end it: one of
-    them has the records, and nothing can be added afterwards.
+    Takes clean chunks with their events, in order. `records` counts the records so far,
+    `size_bytes` is their size before compression and `held_bytes` the memory taken. `bodies` and
+    `single_records` end it: one of them has the records, and nothing can be added afterwards.
     """
 
+    records: int
     size_bytes: int
-
-    @property
-    def records(self) -> int:
-        """The number of records so far."""
-        ...
-
-    @property
-    def held_bytes(self) -> int:
-        """The memory taken so far."""
-        ...
+    held_bytes: int
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a chunk.
@@ -59,8 +49,11 @@ class Contents(Protocol):
         """
         ...
 
-    def payloads(self, make: MakePayload) -> tuple[Payload, ...]:
-        """Encode the rest and return the objects or the body."""
+    def bodies(self) -> list[tuple[str, bytes, int]]:
+        """Encode the rest and return each body: its partition, content and number of records.
+
+        The partition of an object is a folder such as `v1/dt=…/dialect=…`.
+        """
         ...
 
     def single_records(self) -> tuple[Record, ...]:
@@ -83,21 +76,17 @@ class RawLines:
         self._partition = f"{lake_root('raw')}/dt={day(at)}"
         self.records = 0
         self.size_bytes = 0
-
-    @property
-    def held_bytes(self) -> int:
-        return self._encoder.encoded_bytes
+        self.held_bytes = 0
 
     def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[int, ...]:
         self._encoder.add(clean.data)
         self.records += clean.lines
         self.size_bytes += len(clean.data)
+        self.held_bytes = self._encoder.encoded_bytes
         return ()
 
-    def payloads(self, make: MakePayload) -> tuple[Payload, ...]:
-        if not self.records:
-            return ()
-        return (make(self._partition, self._encoder.finish(), self.records),)
+    def bodies(self) -> list[tuple[str, bytes, int]]:
+        return [(self._partition, self._encoder.finish(), self.records)] if self.records else []
 
     def single_records(self) -> tuple[Record, ...]:
         return ()
@@ -107,12 +96,10 @@ class EventBody(Protocol):
     """One body of encoded events while it fills."""
 
     records: int
+    held_bytes: int
 
-    @property
-    def held_bytes(self) -> int: ...
-
-    def add(self, event: Event, dialect: str) -> bool:
-        """Take an event; return False if its record is over the limit."""
+    def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
+        """Take events; return those of which the record is over the limit."""
         ...
 
     def finish(self) -> bytes: ...
@@ -124,18 +111,26 @@ class _JsonBody:
         self._limit = encoding.record_limit_bytes
         self._body = LinesEncoder(encoding.compression)
         self.records = 0
+        self.held_bytes = 0
 
-    @property
-    def held_bytes(self) -> int:
-        return self._body.encoded_bytes
-
-    def add(self, event: Event, dialect: str) -> bool:
-        record = encode_within(event, self._encode, dialect, self._limit)
-        if record is None:
-            return False
-        self._body.add(record + b"\n")
-        self.records += 1
-        return True
+    def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
+        encode, limit = self._encode, self._limit
+        too_large: list[Event] = []
+        if limit:
+            records = []
+            for event in events:
+                record = encode_within(event, encode, dialect, limit)
+                if record is None:
+                    too_large.append(event)
+                else:
+                    records.append(record)
+        else:
+            records = [encode(event, dialect) for event in events]
+        if records:
+            self._body.add(b"\n".join((*records, b"")))
+            self.records += len(records)
+            self.held_bytes = self._body.encoded_bytes
+        return too_large
 
     def finish(self) -> bytes:
         return self._body.finish()
@@ -146,15 +141,16 @@ class _ParquetBody:
         self._is_full = encoding.content == "full"
         self._body = ParquetEncoder()
         self.records = 0
+        self.held_bytes = 0
 
-    @property
-    def held_bytes(self) -> int:
-        return self._body.held_bytes
-
-    def add(self, event: Event, _dialect: str) -> bool:
-        self._body.add(event if self._is_full else msgspec.structs.replace(event, **_NO_CONTENT))
-        self.records += 1
-        return True
+    def add(self, events: Sequence[Event], _dialect: str) -> list[Event]:
+        for event in events:
+            self._body.add(
+                event if self._is_full else msgspec.structs.replace(event, **_NO_CONTENT)
+            )
+        self.records += len(events)
+        self.held_bytes = self._body.held_bytes
+        return []
 
     def finish(self) -> bytes:
         return self._body.finish()
@@ -165,52 +161,58 @@ class EncodedEvents:
 
     def __init__(self, encoding: Encoding, at: int) -> None:
         self._encoding = encoding
+        self._is_store = encoding.is_store
         self._clock = BatchClock(at)
         self._root = lake_root(encoding.format)
         self._bodies: dict[str, EventBody] = {}
         self.records = 0
         self.size_bytes = 0
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(body.held_bytes for body in self._bodies.values())
+        self.held_bytes = 0
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
-        too_large: list[int] = []
-        for dialect, shared in events:
-            event = self._clock.date(shared)
-            if self._body(dialect, event).add(event, dialect):
-                self.records += 1
-            else:
-                too_large.append(line_offset(event))
+        too_large: list[Event] = []
+        run: list[Event] = []
+        key = ("", "")
+        for dialect, event in self._clock.date(events):
+            new_key = ((event.event_time or "")[:10] if self._is_store else "", dialect)
+            if new_key != key and run:
+                too_large += self._add_run(key, run)
+                run = []
+            key = new_key
+            run.append(event)
+        if run:
+            too_large += self._add_run(key, run)
         self.size_bytes += len(clean.data)
-        return tuple(dict.fromkeys(too_large))
+        return tuple(sorted({line_offset(event) for event in too_large}))
 
-    def payloads(self, make: MakePayload) -> tuple[Payload, ...]:
-        return tuple(
-            make(partition, body.finish(), body.records)
+    def bodies(self) -> list[tuple[str, bytes, int]]:
+        return [
+            (partition, body.finish(), body.records)
             for partition, body in sorted(self._bodies.items())
             if body.records
-        )
+        ]
 
     def single_records(self) -> tuple[Record, ...]:
         return ()
 
-    def _body(self, dialect: str, event: Event) -> EventBody:
-        encoding = self._encoding
-        partition = (
-            f"{self._root}/dt={(event.event_time or '')[:10]}/dialect={dialect}"
-            if encoding.is_store
-            else ""
-        )
+    def _add_run(self, key: tuple[str, str], events: list[Event]) -> list[Event]:
+        """Add consecutive events of one day and dialect; return those over the limit."""
+        body = self._body(*key)
+        records, held_bytes = body.records, body.held_bytes
+        too_large = body.add(events, key[1])
+        self.records += body.records - records
+        self.held_bytes += body.held_bytes - held_bytes
+        return too_large
+
+    def _body(self, day_: str, dialect: str) -> EventBody:
+        partition = f"{self._root}/dt={day_}/dialect={dialect}" if self._is_store else ""
         body = self._bodies.get(partition)
         if body is None:
+            encoding = self._encoding
             if encoding.format == "parquet":
                 body = _ParquetBody(encoding)
             else:
-                encode = encoder_for(
-                    encoding.format, encoding.content, partitioned=encoding.is_store
-                )
+                encode = encoder_for(encoding.format, encoding.content, partitioned=self._is_store)
                 body = _JsonBody(encode, encoding)
             self._bodies[partition] = body
         return body
@@ -229,15 +231,9 @@ class SingleRecords:
             None if encoding.format == "raw" else encoder_for(encoding.format, encoding.content)
         )
         self._records: list[Record] = []
+        self.records = 0
         self.size_bytes = 0
-
-    @property
-    def records(self) -> int:
-        return len(self._records)
-
-    @property
-    def held_bytes(self) -> int:
-        return self.size_bytes + RECORD_OVERHEAD_BYTES * len(self._records)
+        self.held_bytes = 0
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         too_large: list[int] = []
@@ -260,10 +256,12 @@ class SingleRecords:
                     severity_of(event),
                 )
             )
+        self.records = len(self._records)
+        self.held_bytes = self.size_bytes + RECORD_OVERHEAD_BYTES * self.records
         return tuple(dict.fromkeys(too_large))
 
-    def payloads(self, _make: MakePayload) -> tuple[Payload, ...]:
-        return ()
+    def bodies(self) -> list[tuple[str, bytes, int]]:
+        return []
 
     def single_records(self) -> tuple[Record, ...]:
         return tuple(self._records)
@@ -272,21 +270,17 @@ class SingleRecords:
         self, clean: CleanChunk, events: Sequence[DialectEvent]
     ) -> Iterator[tuple[bytes | None, str, Event]]:
         """Yield each record of a chunk with its dialect and event; None if it is over the limit."""
-        limit = self._limit
-        if self._encode is not None:
-            for dialect, shared in events:
-                event = self._clock.date(shared)
-                yield encode_within(event, self._encode, dialect, limit), dialect, event
+        limit, encode = self._limit, self._encode
+        if encode is not None:
+            for dialect, event in self._clock.date(events):
+                yield encode_within(event, encode, dialect, limit), dialect, event
             return
         first: dict[int, DialectEvent] = {}
         for each in events:
             first.setdefault(line_offset(each.event), each)
-        for line, (dialect, shared) in zip(clean.data.split(b"\n"), first.values(), strict=False):
-            yield (
-                (None if limit and len(line) > limit else line),
-                dialect,
-                self._clock.date(shared),
-            )
+        lines = clean.data.split(b"\n")
+        for line, (dialect, event) in zip(lines, self._clock.date(first.values()), strict=False):
+            yield (None if limit and len(line) > limit else line), dialect, event
 
 
 def record_offsets(

@@ -7,13 +7,14 @@ import time
 from tracesidecar.encode import MANIFESTS
 
 
-def object_name(partition: str, host: str, at: int, batch_id: str, extension: str) -> str:
-    """Return `<partition>/host-20261121T101112Z-<batch id>.jsonl.gz`.
+def object_file_name(host: str, at: int, batch_id: str, extension: str) -> str:
+    """Return the last part of an object's name: `host-20261121T101112Z-<batch id>.jsonl.gz`.
 
-    Names sort by time, and each is used once. `at` is in seconds since the epoch.
+    Its folder is the partition. Names sort by time, and each is used once. `at` is in seconds since
+    the epoch.
     """
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-    return f"{partition}/{host}-{moment}-{batch_id}{extension}"
+    return f"{host}-{moment}-{batch_id}{extension}"
 
 
 def manifest_name(at: int, batch_id: str) -> str:

@@ -121,9 +121,9 @@ class BatchFiller:
         segment, since = sink.next_ready()
         if sink.is_finished(segment):
             return 0
+        at = sink.cursor(segment)
         view = self._tailer.segments().get(segment)
         final = view is not None and (view.is_writer_gone or self._are_writers_gone)
-        at = sink.cursor(segment)
         clean = self._chunks.next(
             segment, at, final=final, flush=final or is_draining, now=self._clock()
         )
@@ -143,7 +143,7 @@ class BatchFiller:
     ) -> None:
         segment = clean.segment
         label = self._labels.label(segment.id, segment.path)
-        if sink.spec.interprets:
+        if sink.interprets:
             events, state = self._events.interpret(clean, at.state)
             too_large = builder.add(clean, label, events, state)
         else:

@@ -42,7 +42,9 @@ class ChunkCleaner:
         `chunk` ends where `clean` ends; `digest` is that of the source bytes if they differ from
         the chunk's.
         """
-        rejected = self._locator.seal(chunk.segment.id, chunk.start, chunk.data, clean.rejected)
+        rejected = clean.rejected
+        if rejected:
+            rejected = self._locator.seal(chunk.segment.id, chunk.start, chunk.data, rejected)
         return complete_chunk(
             clean,
             chunk,

@@ -26,7 +26,10 @@ class Found:
 
 
 class Intake:
-    """What stands between the files and the sinks. Lives in the worker thread."""
+    """What stands between the files and the sinks. Lives in the worker thread.
+
+    `sinks` says where each sink is, by name; only `replace_sinks` changes it.
+    """
 
     def __init__(
         self,
@@ -43,14 +46,9 @@ class Intake:
         self._losses = losses
         self._clock = clock
         self._retained: frozenset[int] = frozenset()
-        self._sinks: dict[str, SinkCursors] = {}
+        self.sinks: Mapping[str, SinkCursors] = {}
         self._last_scan: Scan | None = None
         self._scanned_at = clock()
-
-    @property
-    def sinks(self) -> Mapping[str, SinkCursors]:
-        """Where each sink is, by name."""
-        return self._sinks
 
     @property
     def last_scan(self) -> Scan | None:
@@ -68,8 +66,9 @@ class Intake:
         The new ones are offered what they lack at once, before they connect: it must count as their
         lag if they cannot be reached.
         """
-        kept = {name: sink for name, sink in self._sinks.items() if name not in removed}
-        self._sinks = kept | {sink.name: sink for sink in added}
+        gone = set(removed)
+        kept = {name: sink for name, sink in self.sinks.items() if name not in gone}
+        self.sinks = kept | {sink.name: sink for sink in added}
         for sink in added:
             self._offer_backlog(sink)
 
@@ -77,7 +76,7 @@ class Intake:
 
     def scan(self, *, full: bool) -> Found:
         """Scan, offer what may have something new to the sinks, and account for what is lost."""
-        now, sinks = self._clock(), self._sinks.values()
+        now, sinks = self._clock(), self.sinks.values()
         scan = self._tailer.scan(now, full=full)
         views = self._tailer.segments()
         for segment in dict.fromkeys((*scan.changed, *self._chunks.overdue(now))):
@@ -112,7 +111,7 @@ class Intake:
             segment: view.size if view.compression == "none" or view.is_writer_gone else sys.maxsize
             for segment, view in views.items()
         }
-        for sink in self._sinks.values():
+        for sink in self.sinks.values():
             sink.limit(target)
             for segment in self._chunks.waiting():
                 if segment in views and sink.takes(views[segment].segment.source):
@@ -121,7 +120,7 @@ class Intake:
 
     def _forget(self, known: int) -> None:
         """Drop what is remembered of segments that are over, once that is more than half of it."""
-        sinks = self._sinks.values()
+        sinks = self.sinks.values()
         if any(sink.known_segments > 2 * known + FEW_SEGMENTS for sink in sinks):
             views = self._tailer.segments()
             self._chunks.forget_all_but(views)
@@ -145,13 +144,13 @@ class Intake:
         if fresh := frozenset(rejected_in) - self._retained:
             self._retained |= fresh
             self._tailer.retain(self._retained)
-        self._sinks[name].advance(reached)
+        self.sinks[name].advance(reached)
         self.acknowledge(reached)
 
     def rewind(self, name: str) -> None:
         """Read again what a sink has read and not committed."""
-        if name in self._sinks:
-            self._sinks[name].rewind(self._clock())
+        if name in self.sinks:
+            self.sinks[name].rewind(self._clock())
 
     def acknowledge(self, segments: Iterable[int]) -> None:
         """Report to the tailer how far every sink that must have a segment has it."""
@@ -169,7 +168,7 @@ class Intake:
 
         If none must, every sink that takes it counts; if none takes it, it is its end.
         """
-        takers = [sink for sink in self._sinks.values() if sink.takes(view.segment.source)]
+        takers = [sink for sink in self.sinks.values() if sink.takes(view.segment.source)]
         required = [sink for sink in takers if sink.options.required] or takers
         return min((sink.committed(view.segment.id).offset for sink in required), default=view.size)
 

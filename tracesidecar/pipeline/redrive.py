@@ -54,7 +54,7 @@ def gather(context: WorkerContext, requested: Sequence[QuarantineEntry], name: s
         elif clean.rejected:
             rejected.append((entry.id, clean.rejected[0].reason))
         else:
-            events = context.events.interpret(clean, b"")[0] if sink.spec.interprets else ()
+            events = context.events.interpret(clean, b"")[0] if sink.interprets else ()
             if BatchBuilder(sink.spec).add(clean, "", events):
                 rejected.append((entry.id, "too_large"))
             else:

@@ -13,13 +13,11 @@ from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import DrainResult, undelivered
-from tracesidecar.pipeline.intake import Found
 from tracesidecar.pipeline.shipper import Shipper
 from tracesidecar.pipeline.side_by_side import SideBySide
-from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_loop import SinkLoop
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
-from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_context import MakeSinks, WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 from tracesidecar.tail import Scan
 
@@ -27,9 +25,6 @@ log = structlog.get_logger()
 
 BURST_SECONDS = 0.05
 """Change notices come in bursts: they are gathered for this long before a scan."""
-
-MakeSinks = Callable[[WorkerContext], Sequence[tuple[SinkState, SinkCursors]]]
-"""Makes sinks in the worker thread: what the event loop knows of each, and where it is."""
 
 
 def ignore(_point: str) -> None:
@@ -120,7 +115,7 @@ class Service:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        added = await self.worker.run(_replace, removed, make)
+        added = await self.worker.run(WorkerContext.replace_sinks, removed, make)
         self._group.replace(removed, added)
         for sink in added:
             self._serve(sink)
@@ -161,7 +156,7 @@ class Service:
     async def scan_once(self, *, full: bool = False) -> Scan:
         """Scan, and wake every sink that has something to read."""
         try:
-            found = await self.worker.run(_scan, full=full)
+            found = await self.worker.run(WorkerContext.scan, full=full)
         except BaseException:
             for sink in self.sinks.values():  # what was found before the error is on offer
                 sink.wake()
@@ -253,13 +248,3 @@ class Service:
             if self._has_scanned or loop.time() >= deadline:
                 return
             await asyncio.sleep(min(self._poll_seconds / 4, max(deadline - loop.time(), 0.0)))
-
-
-def _scan(context: WorkerContext, *, full: bool) -> Found:
-    return context.intake.scan(full=full)
-
-
-def _replace(context: WorkerContext, removed: Sequence[str], make: MakeSinks) -> list[SinkState]:
-    made = make(context)
-    context.intake.replace_sinks(removed, [cursors for _, cursors in made])
-    return [state for state, _ in made]

@@ -14,33 +14,29 @@ its patience does not.
 
 
 class SideBySide:
-    """The sinks that are served, and who waits for whom. For the event loop."""
+    """The sinks that are served, by name, and who waits for whom. For the event loop."""
 
     def __init__(self, sinks: Sequence[SinkState]) -> None:
-        self._sinks = {sink.name: sink for sink in sinks}
+        self.sinks: Mapping[str, SinkState] = {sink.name: sink for sink in sinks}
         self._step = asyncio.Event()
-
-    @property
-    def sinks(self) -> Mapping[str, SinkState]:
-        """The sinks by name."""
-        return self._sinks
 
     def replace(self, removed: Iterable[str], added: Sequence[SinkState]) -> None:
         """Serve other sinks in place of some."""
-        kept = {name: sink for name, sink in self._sinks.items() if name not in removed}
-        self._sinks = kept | {sink.name: sink for sink in added}
+        gone = set(removed)
+        kept = {name: sink for name, sink in self.sinks.items() if name not in gone}
+        self.sinks = kept | {sink.name: sink for sink in added}
 
-    def slower(self, sink: SinkState) -> dict[str, int]:
-        """Return the sinks to wait for, if they are slower: name → allowed lead in bytes."""
-        return {
+    def begin_step(self, sink: SinkState) -> tuple[asyncio.Event, dict[str, int]]:
+        """Return the event of the next step that any sink takes, and the sinks to wait for.
+
+        A sink waits for the others if it is ahead by more than a lead in bytes: name → lead.
+        """
+        slower = {
             other.name: lead
-            for other in self._sinks.values()
+            for other in self.sinks.values()
             if other is not sink and (lead := sink.allowed_lead(other)) is not None
         }
-
-    def next_step(self) -> asyncio.Event:
-        """Return the event of the next step that any sink takes."""
-        return self._step
+        return self._step, slower
 
     def end_step(self) -> None:
         """Wake the sinks that are waiting for slower ones to catch up."""

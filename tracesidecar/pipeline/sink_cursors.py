@@ -26,8 +26,10 @@ class SinkCursors:
         buffer_bytes: int,
     ) -> None:
         """`buffer_bytes` is the memory that the sink's batch may take."""
+        self.name = options.name
         self.options = options
         self.spec = spec
+        self.interprets = spec.interprets
         self.buffer_bytes = buffer_bytes
         self._committed = committed
         self._reading: dict[int, Checkpoint] = {}
@@ -36,11 +38,6 @@ class SinkCursors:
         self._target: Mapping[int, int] | None = None
         self._read_bytes = 0
         self._held_bytes = 0
-
-    @property
-    def name(self) -> str:
-        """The sink's name."""
-        return self.options.name
 
     @property
     def read_bytes(self) -> int:

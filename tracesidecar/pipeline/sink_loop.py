@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import structlog
 
-from tracesidecar.batch.builder import PreparedBatch
 from tracesidecar.errors import SinkStopped
 from tracesidecar.journal.journal import Journal
 from tracesidecar.logs import frames
@@ -85,7 +84,7 @@ class SinkLoop:
                 sink.enter(SinkPhase.DRAINED)
                 return
             finally:
-                await asyncio.shield(self._worker.run(_rewind, sink.name))
+                await asyncio.shield(self._worker.run(WorkerContext.rewind, sink.name))
 
     async def _serve(self) -> None:
         sink = self._sink
@@ -110,7 +109,7 @@ class SinkLoop:
         last = await self._fill()
         if last.is_empty:
             return not sink.is_draining or sink.has_redrives or last.has_more
-        prepared = await self._worker.run(_close_batch, sink.name)
+        prepared = await self._worker.run(WorkerContext.close_batch, sink.name)
         await self._acknowledge(await self._shipper.ship(sink, prepared))
         sink.end_sending()
         return True
@@ -129,11 +128,10 @@ class SinkLoop:
         started = newest = self._clock()
         was_empty = True
         while True:
-            next_step = self._group.next_step()
-            is_draining = sink.is_draining
-            sink.clear_news()
+            next_step, slower = self._group.begin_step(sink)
+            is_draining = sink.begin_step()
             step = await self._worker.run(
-                _fill, sink.name, self._group.slower(sink), is_draining=is_draining
+                WorkerContext.fill, sink.name, slower, is_draining=is_draining
             )
             if step.is_ahead:
                 await self._group.wait(next_step)
@@ -184,30 +182,8 @@ class SinkLoop:
     async def _acknowledge(self, committed: Committed) -> None:
         """The journal has it, so the files may be released, except for rejected lines in them."""
         unsealed = frozenset(line.segment for line in committed.quarantined if not line.sealed)
-        await self._worker.run(_commit, self._sink.name, committed, unsealed)
+        await self._worker.run(WorkerContext.commit, self._sink.name, committed.reached, unsealed)
         self._sink.progress()
-
-
-# What runs in the worker thread.
-
-
-def _fill(context: WorkerContext, name: str, slower: dict[str, int], *, is_draining: bool) -> Step:
-    return context.filler.fill(name, slower, is_draining=is_draining)
-
-
-def _close_batch(context: WorkerContext, name: str) -> PreparedBatch:
-    return context.filler.close(name)
-
-
-def _commit(
-    context: WorkerContext, name: str, committed: Committed, rejected_in: frozenset[int]
-) -> None:
-    context.intake.commit(name, committed.reached, rejected_in)
-
-
-def _rewind(context: WorkerContext, name: str) -> None:
-    context.filler.discard(name)
-    context.intake.rewind(name)
 
 
 def _stay_cancelled(error: Exception) -> None:

@@ -44,6 +44,7 @@ class SinkState:
         clock: Callable[[], float],
     ) -> None:
         """`clock` is in seconds and never goes back."""
+        self.name = options.name
         self.options = options
         self.spec = spec
         self.delivery = delivery
@@ -57,11 +58,6 @@ class SinkState:
         self._progressed_at = clock()
         self._has_redrives = True
         self._are_redrives_waiting = False
-
-    @property
-    def name(self) -> str:
-        """The sink's name."""
-        return self.options.name
 
     # ---------------------------------------------------------------- phases
 
@@ -128,9 +124,10 @@ class SinkState:
         """There may be something to read."""
         self._news.set()
 
-    def clear_news(self) -> None:
-        """Forget earlier news, before looking for something to read."""
+    def begin_step(self) -> bool:
+        """Forget earlier news, before looking for something to read; return whether to drain."""
         self._news.clear()
+        return self._is_draining
 
     async def wait_for_news(self, seconds: float | None = None) -> bool:
         """Wait for news; return whether they came in time."""

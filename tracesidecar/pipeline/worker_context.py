@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from tracesidecar.pipeline.batch_filler import BatchFiller
+from tracesidecar.batch.builder import PreparedBatch
+from tracesidecar.model import Checkpoint
+from tracesidecar.pipeline.batch_filler import BatchFiller, Step
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache
-from tracesidecar.pipeline.intake import Intake
+from tracesidecar.pipeline.intake import Found, Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
+from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.pipeline.sink_state import SinkState
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.tail import Tailer
 
@@ -21,7 +26,8 @@ T = TypeVar("T")
 class WorkerContext:
     """The files and all that reads, cleans and interprets them. Made in the worker thread.
 
-    It is the resident of a `WorkerThread`; every attribute raises RuntimeError in another thread.
+    It is the resident of a `WorkerThread`: pass its methods, or functions that take it, to `run`.
+    Every attribute raises RuntimeError in another thread.
     """
 
     def __init__(
@@ -93,7 +99,42 @@ class WorkerContext:
         """The memory taken by clean chunks and events that more than one sink may want."""
         return self._in_thread(self._chunks).cached_bytes + self._events.cached_bytes
 
+    # ---------------------------------------------------------------- what the event loop runs
+
+    def scan(self, *, full: bool) -> Found:
+        """Scan, as `Intake.scan`."""
+        return self.intake.scan(full=full)
+
+    def replace_sinks(self, removed: Iterable[str], make: MakeSinks) -> list[SinkState]:
+        """Make sinks and serve them in place of some, in one step."""
+        made = make(self)
+        self.intake.replace_sinks(removed, [cursors for _, cursors in made])
+        return [state for state, _ in made]
+
+    def fill(self, name: str, slower: Mapping[str, int], *, is_draining: bool) -> Step:
+        """Take a step of filling a sink's batch, as `BatchFiller.fill`."""
+        return self.filler.fill(name, slower, is_draining=is_draining)
+
+    def close_batch(self, name: str) -> PreparedBatch:
+        """Close a sink's batch, as `BatchFiller.close`."""
+        return self.filler.close(name)
+
+    def commit(
+        self, name: str, reached: Mapping[int, Checkpoint], rejected_in: Iterable[int]
+    ) -> None:
+        """Advance a sink to what the journal has, as `Intake.commit`."""
+        self.intake.commit(name, reached, rejected_in)
+
+    def rewind(self, name: str) -> None:
+        """Drop a sink's batch, and read again what was in it."""
+        self.filler.discard(name)
+        self.intake.rewind(name)
+
     def _in_thread(self, part: T) -> T:
         if threading.get_ident() != self._thread:
             raise RuntimeError("this belongs to the worker thread: pass a function to its `run`")
         return part
+
+
+MakeSinks = Callable[[WorkerContext], Sequence[tuple[SinkState, SinkCursors]]]
+"""Makes sinks in the worker thread: what the event loop knows of each, and where it is."""

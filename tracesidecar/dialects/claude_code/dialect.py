@@ -104,8 +104,7 @@ def begin(path: str) -> State:
 def map_line(data: bytes, state: State) -> Sequence[Event]:
     """Map a line to the message with the usage of its call, reasoning, tool calls and results."""
     line = _decode(data)
-    kind = text(line.type) or text(at(line.message, "role"))
-    make = _envelope(line, state)
+    kind, make = _envelope(line, state)
     if kind == "assistant":
         return messages.map_assistant(line, state, make)
     if kind == "user":
@@ -115,31 +114,38 @@ def map_line(data: bytes, state: State) -> Sequence[Event]:
     if kind == "attachment":
         return [_attachment(line, make)]
     event = make("state")
-    titles = (
-        text(each) for each in (line.summary, line.custom_title, line.ai_title, line.last_prompt)
+    event.text = (
+        text(line.summary)
+        or text(line.custom_title)
+        or text(line.ai_title)
+        or text(line.last_prompt)
+        or messages.plain_text(line.content)
     )
-    event.text = next(filter(None, titles), None) or messages.plain_text(line.content)
     if kind not in _BOOKKEEPING:
         event.event_kind = "unknown"
         raise UnknownType(kind or "none", event)
     return [event]
 
 
-def _envelope(line: Line, state: State) -> EventFactory:
-    """Return what makes events with the columns that all events of the line have."""
+def _envelope(line: Line, state: State) -> tuple[str | None, EventFactory]:
+    """Return the line's type, and what makes events with the columns that they all share."""
     state.conversation = text(line.session_id) or state.conversation
     state.version = text(line.version) or state.version
     state.parent = text(at(line.forked_from, "sessionId")) or state.parent
     is_side = state.agent is not None or line.is_sidechain is True
     parent = state.parent or (state.conversation if state.agent is not None else None)
     agent = text(line.agent_id) or state.agent
+    native_id = text(line.uuid)
+    parent_id = text(line.parent_uuid) or text(line.logical_parent_uuid)
+    cwd, git_branch = text(line.cwd), text(line.git_branch)
+    kind = text(line.type) or text(at(line.message, "role"))
     time = utc(line.timestamp)
 
-    def make(kind: EventKind) -> Event:
+    def make(event_kind: EventKind) -> Event:
         return Event(
-            event_kind=kind,
-            native_id=text(line.uuid),
-            parent_id=text(line.parent_uuid) or text(line.logical_parent_uuid),
+            event_kind=event_kind,
+            native_id=native_id,
+            parent_id=parent_id,
             conversation_id=state.conversation,
             parent_conversation_id=parent,
             agent_id=agent,
@@ -148,11 +154,11 @@ def _envelope(line: Line, state: State) -> EventFactory:
             event_time_source="line" if time else None,
             agent_name=state.program,
             agent_version=state.version,
-            cwd=text(line.cwd),
-            git_branch=text(line.git_branch),
+            cwd=cwd,
+            git_branch=git_branch,
         )
 
-    return make
+    return kind, make
 
 
 def _system(line: Line, make: EventFactory) -> Event:

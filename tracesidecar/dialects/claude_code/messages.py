@@ -94,9 +94,15 @@ def plain_text(content: object) -> str | None:
 def _blocks(content: object) -> list[JsonObject]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        return []
     return [
-        {"type": "text", "text": block} if isinstance(block, str) else fields(block)
-        for block in items(content)
+        block
+        if isinstance(block, dict)
+        else {"type": "text", "text": block}
+        if isinstance(block, str)
+        else {}
+        for block in content
     ]
 
 
@@ -105,7 +111,7 @@ def _join_text(blocks: list[JsonObject]) -> str | None:
         "\n".join(
             said
             for block in blocks
-            if block.get("type") == "text" and (said := text(block.get("text")))
+            if block.get("type") == "text" and isinstance(said := block.get("text"), str) and said
         )
         or None
     )
@@ -129,6 +135,7 @@ def _call_id(line: Line, message: JsonObject, event: Event) -> str | None:
 def _usage(event: Event, usage: object, recorded: object) -> None:
     if not isinstance(usage, dict):
         return
+    thinking = at(usage, "output_tokens_details", "thinking_tokens")
     plain, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     read, written = (
         count(usage.get("cache_read_input_tokens")),
@@ -141,7 +148,7 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
         written,
         output,
     )
-    event.reasoning_output_tokens = count(at(usage, "output_tokens_details", "thinking_tokens"))
+    event.reasoning_output_tokens = count(thinking)
     if (cost := real(recorded)) is not None:
         event.cost_usd, event.cost_source = cost, "recorded"
     elif event.model is not None and plain is not None and output is not None:
@@ -173,14 +180,14 @@ def _price(event: Event, usage: JsonObject, plain: int, output: int) -> None:
 
 
 def _part(block: JsonObject, line: Line, state: State, make: EventFactory) -> Event | None:
-    kind = text(block.get("type")) or ""
+    kind = block.get("type")
     if kind in ("thinking", "redacted_thinking"):
         event = make("reasoning")
         event.role, event.text = "assistant", text(block.get("thinking"))
         return event
     if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
         return _tool_call(block, state, make)
-    if kind.endswith("tool_result"):
+    if isinstance(kind, str) and kind.endswith("tool_result"):
         return _tool_result(block, line, state, make)
     return None
 

@@ -78,9 +78,7 @@ class DirectorySink:
     async def send(self, batch: Batch) -> None:
         """Write all objects and make their names durable, then do the same for the manifest."""
         try:
-            await self._store(batch.objects)
-            if batch.manifest is not None:
-                await self._store((batch.manifest,))
+            await asyncio.to_thread(self._store_batch, batch)
         except OSError as error:
             raise retry_later(error, self._attempt) from error
 
@@ -101,23 +99,28 @@ class DirectorySink:
         os.unlink(probe)
         return atomic_files.remove_leftovers(self._path)
 
-    async def _store(self, payloads: Sequence[Payload]) -> None:
+    def _store_batch(self, batch: Batch) -> None:
+        """Store everything in one step of a thread.
+
+        A batch may have a hundred small objects, and each change of threads costs as much as
+        writing one.
+        """
+        self._store(batch.objects)
+        if batch.manifest is not None:
+            self._store((batch.manifest,))
+
+    def _store(self, payloads: Sequence[Payload]) -> None:
         folders: set[str] = set()
         for payload in payloads:
             target = os.path.join(self._path, payload.name)
             folders.update(atomic_files.folders_between(self._path, os.path.dirname(target)))
             try:
-                await asyncio.to_thread(self._write, target, payload.content)
+                self._write(target, payload.content)
             except FileExistsError:
-                await self._accept_equal(target, payload)
-        await asyncio.to_thread(atomic_files.sync_folders, folders)
+                self._accept_equal(target, payload)
+        atomic_files.sync_folders(folders)
 
     def _write(self, target: str, content: bytes) -> None:
-        """Write one file; all of it in one step of a thread.
-
-        A batch may have a hundred small objects, and each change of threads costs as much as
-        writing one.
-        """
         atomic_files.make_folders(os.path.dirname(target), self._directory_mode)
         temporary = _temporary_in(os.path.dirname(target))
         try:
@@ -132,8 +135,8 @@ class DirectorySink:
             with suppress(FileNotFoundError):  # never created, or renamed by now
                 os.unlink(temporary)
 
-    async def _accept_equal(self, target: str, payload: Payload) -> None:
-        digest = await asyncio.to_thread(_digest, target)
+    def _accept_equal(self, target: str, payload: Payload) -> None:
+        digest = _digest(target)
         if digest == payload.sha256:
             return
         if digest not in payload.planned:
