@@ -23,7 +23,7 @@ from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
 from tests.servers.toxiproxy import FaultyWay, Toxiproxy
 from tracesidecar.config.load import load
 from tracesidecar.daemon.wiring import Wiring
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
 
@@ -168,7 +168,7 @@ class Works:
 
     def lag_bytes(self, name: str) -> int:
         """What a sink does not have yet."""
-        committed = sum(at.offset for at in self.journal.offsets(name).values())
+        committed = sum(at.offset for at in self.journal.sinks.load_offsets(name).values())
         return sum(path.stat().st_size for path in self.traces.iterdir()) - committed
 
     async def lag_seconds(self, names: list[str]) -> float:

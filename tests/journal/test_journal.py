@@ -15,8 +15,9 @@ import pytest
 from tracesidecar.errors import StateError, StateLocked
 from tracesidecar.journal import lock
 from tracesidecar.journal.journal import Commit, Journal
+from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
-from tracesidecar.journal.quarantine import LostBytes, QuarantinedLine
+from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.model import Checkpoint, Range
 from tracesidecar.tail import Protection, SegmentRecord
 
@@ -28,7 +29,7 @@ def ignore(_point: str) -> None:
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     journal = Journal.open(str(tmp_path))
-    journal.begin_sink("lake", "directory:/lake", {})
+    journal.sinks.begin("lake", "directory:/lake", {})
     return journal
 
 
@@ -59,9 +60,9 @@ def test_segments_survive_a_restart_with_names_that_are_not_utf8(
     tmp_path: Path, journal: Journal
 ) -> None:
     odd = os.fsdecode(b"/traces/\xff\xfe na\nme.jsonl")
-    journal.save_segments([record(1, odd), record(2)])
+    journal.segments.save([record(1, odd), record(2)])
     journal.close()
-    assert Journal.open(str(tmp_path)).load_segments() == [record(1, odd), record(2)]
+    assert Journal.open(str(tmp_path)).segments.load() == [record(1, odd), record(2)]
 
 
 @pytest.mark.parametrize("protection", ["link", "descriptor", "none", None])
@@ -70,69 +71,69 @@ def test_what_protects_a_segment_survives_a_restart(
     tmp_path: Path, journal: Journal, protection: Protection | None, can_link: bool | None
 ) -> None:
     saved = replace(record(1), protection=protection, can_link=can_link)
-    journal.save_segments([record(1), saved])
+    journal.segments.save([record(1), saved])
     journal.close()
-    assert Journal.open(str(tmp_path)).load_segments() == [saved]
+    assert Journal.open(str(tmp_path)).segments.load() == [saved]
 
 
 def test_a_plan_stays_until_it_is_committed(tmp_path: Path, journal: Journal) -> None:
-    journal.plan(plan("b2", 200))
-    journal.plan(plan("b1", 100))
+    journal.plans.save(plan("b2", 200))
+    journal.plans.save(plan("b1", 100))
     again = Journal.open(str(tmp_path))
-    assert again.plans("lake") == [plan("b1", 100), plan("b2", 200)]
+    assert again.plans.load("lake") == [plan("b1", 100), plan("b2", 200)]
     again.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, ()), ignore)
-    assert again.plans("lake") == [plan("b2", 200)]
-    assert again.offsets("lake") == {1: Checkpoint(10, b"t")}
+    assert again.plans.load("lake") == [plan("b2", 200)]
+    assert again.sinks.load_offsets("lake") == {1: Checkpoint(10, b"t")}
 
 
 def test_an_offset_never_goes_back(journal: Journal) -> None:
     journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, ()), ignore)
     journal.commit(Commit("lake", None, {1: Checkpoint(5, b"x")}, ()), ignore)
-    assert journal.offsets("lake") == {1: Checkpoint(10, b"t")}
+    assert journal.sinks.load_offsets("lake") == {1: Checkpoint(10, b"t")}
 
 
 def test_the_frontier_is_the_furthest_checkpoint_of_any_sink(journal: Journal) -> None:
-    journal.begin_sink("other", "http://x", {})
+    journal.sinks.begin("other", "http://x", {})
     journal.commit(Commit("lake", None, {1: Checkpoint(10, b"near")}, ()), ignore)
     journal.commit(Commit("other", None, {1: Checkpoint(30, b"far")}, ()), ignore)
-    assert journal.frontier() == {1: Checkpoint(30, b"far")}
+    assert journal.segments.load_frontier() == {1: Checkpoint(30, b"far")}
 
 
 def test_a_line_refused_by_validation_is_one_row_however_many_sinks_pass_it(
     journal: Journal,
 ) -> None:
-    journal.begin_sink("other", "http://x", {})
+    journal.sinks.begin("other", "http://x", {})
     assert journal.commit(Commit("lake", None, {}, (refused(),)), ignore) == 1
     assert journal.commit(Commit("other", None, {}, (refused(), refused(20))), ignore) == 1
-    assert [entry.line for entry in journal.quarantine()] == [refused(), refused(20)]
+    assert [entry.line for entry in journal.quarantine.load()] == [refused(), refused(20)]
 
 
 def test_a_line_that_two_sinks_refuse_is_a_row_for_each(journal: Journal) -> None:
     journal.commit(Commit("lake", None, {}, (refused(sink="lake"),)), ignore)
     journal.commit(Commit("other", None, {}, (refused(sink="other"),)), ignore)
-    assert journal.quarantine_counts() == {
+    assert journal.quarantine.count() == {
         ("agent", "lake", "not_json"): 1,
         ("agent", "other", "not_json"): 1,
     }
 
 
 def test_a_commit_that_fails_in_the_middle_changes_nothing(journal: Journal) -> None:
-    journal.plan(plan())
+    journal.plans.save(plan())
 
     def fail(_point: str) -> None:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         journal.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, (refused(),)), fail)
-    assert journal.offsets("lake") == {}
-    assert journal.plans("lake") == [plan()]
-    assert journal.quarantine() == []
+    assert journal.sinks.load_offsets("lake") == {}
+    assert journal.plans.load("lake") == [plan()]
+    assert journal.quarantine.load() == []
 
 
 def test_a_process_killed_in_the_middle_of_a_commit_leaves_the_plan_and_no_offset(
     tmp_path: Path, journal: Journal
 ) -> None:
-    journal.plan(plan())
+    journal.plans.save(plan())
     journal.close()
     script = (
         "import os,signal,sys\n"
@@ -144,24 +145,24 @@ def test_a_process_killed_in_the_middle_of_a_commit_leaves_the_plan_and_no_offse
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL
     again = Journal.open(str(tmp_path))
-    assert again.plans("lake") == [plan()]
-    assert again.offsets("lake") == {}
+    assert again.plans.load("lake") == [plan()]
+    assert again.sinks.load_offsets("lake") == {}
 
 
 def test_forgotten_segments_take_their_offsets_along_and_leave_their_quarantine(
     journal: Journal,
 ) -> None:
-    journal.save_segments([record(1)])
+    journal.segments.save([record(1)])
     journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, (refused(),)), ignore)
-    journal.forget_segments([1])
-    assert journal.load_segments() == []
-    assert journal.offsets("lake") == {}
-    assert len(journal.quarantine()) == 1
+    journal.segments.forget([1])
+    assert journal.segments.load() == []
+    assert journal.sinks.load_offsets("lake") == {}
+    assert len(journal.quarantine.load()) == 1
 
 
 def test_losses_are_kept_with_their_place(journal: Journal) -> None:
-    journal.record_losses([LostBytes(1, "agent", "/traces/a.jsonl", 10, 90, "deleted")])
-    [loss] = journal.losses()
+    journal.losses.record([LostBytes(1, "agent", "/traces/a.jsonl", 10, 90, "deleted")])
+    [loss] = journal.losses.load()
     assert (loss.start, loss.bytes, loss.reason) == (10, 90, "deleted")
 
 
@@ -189,7 +190,7 @@ def test_a_journal_of_another_schema_is_refused(tmp_path: Path, journal: Journal
 
 def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path, journal: Journal) -> None:
     journal.commit(Commit("lake", None, {}, (), lines=7, bytes=70), ignore)
-    [row] = Journal.open_to_read(str(tmp_path)).sinks()
+    [row] = Journal.open_to_read(str(tmp_path)).sinks.load()
     assert (row.name, row.lines, row.bytes, row.batches) == ("lake", 7, 70, 1)
 
 
@@ -212,4 +213,4 @@ def test_a_state_directory_that_everyone_may_write_to_is_refused(tmp_path: Path)
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     with pytest.raises(StateError, match="writable by everyone"):
-        lock.prepare(str(open_to_all))
+        lock.prepare_state_directory(str(open_to_all))

@@ -25,51 +25,58 @@ def refused(start: int = 4, sink: str = "", reason: str = "not_json") -> Quarant
 def journal(tmp_path: Path) -> Journal:
     journal = Journal.open(str(tmp_path))
     for name in ("lake", "far"):
-        journal.begin_sink(name, name, {})
+        journal.sinks.begin(name, name, {})
         journal.commit(Commit(name, None, {1: Checkpoint(10, b"t")}, (refused(),)), ignore)
     return journal
 
 
 def rows(journal: Journal) -> list[tuple[str, int, str]]:
     return [
-        (entry.line.sink, entry.line.start, entry.line.reason) for entry in journal.quarantine()
+        (entry.line.sink, entry.line.start, entry.line.reason)
+        for entry in journal.quarantine.load()
     ]
 
 
 def deliver(journal: Journal, sink: str, *again: QuarantinedLine) -> int:
-    entries = tuple(entry.id for entry in journal.asked(sink))
+    entries = tuple(entry.id for entry in journal.quarantine.load_requested(sink))
     assert entries
     return journal.commit(Commit(sink, None, {}, again, redriven=entries), ignore)
 
 
 def test_a_line_is_asked_of_each_sink_until_all_have_it(journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake", "far"]})
-    assert journal.redrives() == {entry.id: ("far", "lake")}
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake", "far"]})
+    assert journal.redrive_requests.load() == {entry.id: ("far", "lake")}
     deliver(journal, "lake")
-    assert (journal.asked("lake"), journal.asked("far")) == ([], [entry])
+    assert (
+        journal.quarantine.load_requested("lake"),
+        journal.quarantine.load_requested("far"),
+    ) == ([], [entry])
     deliver(journal, "far")
-    assert journal.quarantine() == []
-    assert journal.redrives() == {}
+    assert journal.quarantine.load() == []
+    assert journal.redrive_requests.load() == {}
 
 
 def test_a_sink_that_was_given_the_line_is_not_asked_again_when_another_refused_it(
     journal: Journal,
 ) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake", "far"]})
-    journal.refuse_redrive("far", [(entry.id, "too_long")], ())
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake", "far"]})
+    journal.redrive_requests.reject("far", [(entry.id, "too_long")], ())
     deliver(journal, "lake")
     assert rows(journal) == [("", 4, "too_long")]
-    journal.ask_redrive({entry.id: ["lake", "far"]})
-    assert (journal.asked("lake"), len(journal.asked("far"))) == ([], 1)
+    journal.redrive_requests.add({entry.id: ["lake", "far"]})
+    assert (
+        journal.quarantine.load_requested("lake"),
+        len(journal.quarantine.load_requested("far")),
+    ) == ([], 1)
     deliver(journal, "far")
     assert rows(journal) == []
 
 
 def test_a_line_that_the_destination_refuses_then_is_that_sinks_own_row(journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake", "far"]})
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake", "far"]})
     assert deliver(journal, "far", refused(sink="far", reason="bad_request")) == 1
     deliver(journal, "lake")
     assert rows(journal) == [("far", 4, "bad_request")]
@@ -79,27 +86,27 @@ def test_a_line_that_its_sink_refuses_again_keeps_its_row_with_the_new_reason(
     journal: Journal,
 ) -> None:
     journal.commit(Commit("far", None, {1: Checkpoint(20, b"t")}, (refused(14, "far"),)), ignore)
-    entry = journal.quarantine()[1]
-    journal.ask_redrive({entry.id: ["far"]})
+    entry = journal.quarantine.load()[1]
+    journal.redrive_requests.add({entry.id: ["far"]})
     assert deliver(journal, "far", refused(14, "far", "too_big")) == 0
     assert rows(journal)[1] == ("far", 14, "too_big")
-    assert journal.redrives() == {}
+    assert journal.redrive_requests.load() == {}
 
 
 def test_a_repeat_that_validation_refuses_now_keeps_the_row(journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake"]})
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake"]})
     deliver(journal, "lake", refused(reason="too_deep"))
     assert rows(journal) == [("", 4, "too_deep")]
-    assert journal.redrives() == {}
+    assert journal.redrive_requests.load() == {}
 
 
 def test_a_redrive_moves_no_offset(journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake"]})
-    before = journal.offsets("lake")
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake"]})
+    before = journal.sinks.load_offsets("lake")
     deliver(journal, "lake")
-    assert journal.offsets("lake") == before
+    assert journal.sinks.load_offsets("lake") == before
 
 
 @pytest.mark.parametrize("is_refused_again", [True, False])
@@ -107,61 +114,63 @@ def test_a_sink_that_was_behind_and_takes_the_line_in_its_ordinary_way_is_not_gi
     journal: Journal, is_refused_again: bool
 ) -> None:
     journal.commit(Commit("lake", None, {1: Checkpoint(40, b"t")}, (refused(30),)), ignore)
-    entry = journal.quarantine()[1]
-    journal.ask_redrive({entry.id: ["lake", "far"]})
+    entry = journal.quarantine.load()[1]
+    journal.redrive_requests.add({entry.id: ["lake", "far"]})
     deliver(journal, "lake")
     journal.commit(
         Commit("far", None, {1: Checkpoint(40, b"t")}, (refused(30),) if is_refused_again else ()),
         ignore,
     )
-    assert [asked.id for asked in journal.asked("far")] == ([entry.id] if is_refused_again else [])
-    assert len(journal.quarantine()) == 1 + is_refused_again
+    assert [asked.id for asked in journal.quarantine.load_requested("far")] == (
+        [entry.id] if is_refused_again else []
+    )
+    assert len(journal.quarantine.load()) == 1 + is_refused_again
 
 
 def test_lines_whose_bytes_are_gone_hold_no_segment_and_are_not_asked_for_again(
     journal: Journal,
 ) -> None:
-    [entry] = journal.quarantine()
-    assert journal.quarantined_segments() == {1}
-    journal.ask_redrive({entry.id: ["lake"]})
-    journal.refuse_redrive("lake", (), [entry.id])
-    assert journal.asked("lake") == []
-    assert [kept.is_gone for kept in journal.quarantine()] == [True]
-    assert journal.quarantined_segments() == frozenset()
+    [entry] = journal.quarantine.load()
+    assert journal.quarantine.list_segments() == {1}
+    journal.redrive_requests.add({entry.id: ["lake"]})
+    journal.redrive_requests.reject("lake", (), [entry.id])
+    assert journal.quarantine.load_requested("lake") == []
+    assert [kept.is_gone for kept in journal.quarantine.load()] == [True]
+    assert journal.quarantine.list_segments() == frozenset()
 
 
 def test_what_was_asked_of_a_sink_that_is_no_more_is_forgotten(journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake", "far"]})
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake", "far"]})
     deliver(journal, "lake")
-    journal.forget_redrives(["lake"])
-    assert journal.quarantine() == []
+    journal.redrive_requests.forget_other_sinks(["lake"])
+    assert journal.quarantine.load() == []
 
 
 def test_a_dropped_line_is_not_asked_for_any_more_and_its_id_is_not_given_again(
     journal: Journal,
 ) -> None:
-    [entry] = journal.quarantine()
-    journal.ask_redrive({entry.id: ["lake"]})
-    journal.drop_quarantine([entry.id])
-    assert (journal.quarantine(), journal.asked("lake")) == ([], [])
+    [entry] = journal.quarantine.load()
+    journal.redrive_requests.add({entry.id: ["lake"]})
+    journal.quarantine.drop([entry.id])
+    assert (journal.quarantine.load(), journal.quarantine.load_requested("lake")) == ([], [])
     journal.commit(Commit("lake", None, {}, (refused(50),)), ignore)
-    [next_entry] = journal.quarantine()
+    [next_entry] = journal.quarantine.load()
     assert next_entry.id > entry.id
 
 
 def test_a_line_dropped_while_it_was_under_way_stays_dropped(journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    journal.drop_quarantine([entry.id])
+    [entry] = journal.quarantine.load()
+    journal.quarantine.drop([entry.id])
     journal.commit(Commit("lake", None, {}, (), redriven=(entry.id,)), ignore)
-    assert journal.quarantine() == []
+    assert journal.quarantine.load() == []
 
 
 def test_what_another_process_asks_is_noticed(tmp_path: Path, journal: Journal) -> None:
-    [entry] = journal.quarantine()
-    assert [journal.has_news(), journal.has_news()] == [True, False]
-    beside = Journal.open_to_ask(str(tmp_path))
-    beside.ask_redrive({entry.id: ["lake"]})
+    [entry] = journal.quarantine.load()
+    assert [journal.has_changed(), journal.has_changed()] == [True, False]
+    beside = Journal.open_to_request(str(tmp_path))
+    beside.redrive_requests.add({entry.id: ["lake"]})
     beside.close()
-    assert [journal.has_news(), journal.has_news()] == [True, False]
-    assert journal.asked("lake") == [entry]
+    assert [journal.has_changed(), journal.has_changed()] == [True, False]
+    assert journal.quarantine.load_requested("lake") == [entry]

@@ -74,19 +74,19 @@ def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protecti
     former = SegmentRecord(
         1, "agent", "/traces/a.jsonl", 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, "live", None, 10, False, "/traces/b.jsonl",
     )  # fmt: skip
-    assert journal.load_segments() == [former]
+    assert journal.segments.load() == [former]
     assert former.protection_now(is_daemon_running=True) is None
-    assert journal.offsets("lake") == {1: Checkpoint(10, b"t", b"s")}
-    assert [entry.id for entry in journal.quarantine()] == [7]
+    assert journal.sinks.load_offsets("lake") == {1: Checkpoint(10, b"t", b"s")}
+    assert [entry.id for entry in journal.quarantine.load()] == [7]
     protected = replace(former, protection="link", can_link=True)
-    journal.save_segments([protected])
+    journal.segments.save([protected])
     journal.close()
-    assert Journal.open_to_read(str(third)).load_segments() == [protected]
+    assert Journal.open_to_read(str(third)).segments.load() == [protected]
 
 
 def test_a_journal_of_the_first_schema_is_upgraded_with_all_that_is_in_it(first: Path) -> None:
     journal = Journal.open(str(first))
-    [entry] = journal.quarantine()
+    [entry] = journal.quarantine.load()
     assert (
         entry.id,
         entry.line.start,
@@ -95,10 +95,10 @@ def test_a_journal_of_the_first_schema_is_upgraded_with_all_that_is_in_it(first:
         entry.is_gone,
         entry.at,
     ) == (7, 4, "/a", "", False, 5.0)
-    assert journal.offsets("lake") == {1: Checkpoint(10, b"t")}
-    journal.ask_redrive({7: ["lake"]})
+    assert journal.sinks.load_offsets("lake") == {1: Checkpoint(10, b"t")}
+    journal.redrive_requests.add({7: ["lake"]})
     journal.commit(Commit("lake", None, {}, (), redriven=(7,)), lambda _point: None)
-    assert journal.quarantine() == []
+    assert journal.quarantine.load() == []
     journal.close()
     Journal.open_to_read(str(first)).close()
 

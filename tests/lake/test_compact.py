@@ -18,7 +18,7 @@ from tracesidecar.cli import main
 from tracesidecar.ddl import duckdb as ddl
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.errors import StateLocked
-from tracesidecar.journal.lock import locked
+from tracesidecar.journal import locked
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.rewrite import RewriteLimits
 from tracesidecar.lake.verify import verify

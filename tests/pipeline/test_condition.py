@@ -9,7 +9,7 @@ from tests.daemon.sidecar import append, numbered
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.status import STALL_SECONDS, Health, HealthMonitor
 from tracesidecar.daemon.wiring import Wiring
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING
 from tracesidecar.pipeline.service import Service

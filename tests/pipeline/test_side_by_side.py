@@ -12,7 +12,7 @@ from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.dialects import DialectEvent, Interpreter
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import CleanChunk
 from tracesidecar.pipeline.service import Service

@@ -25,17 +25,17 @@ class MemoryStore:
         self.checkpoints: dict[int, Checkpoint] = {}
         self.saves = 0
 
-    def load_segments(self) -> list[SegmentRecord]:
+    def load(self) -> list[SegmentRecord]:
         return list(self.records.values())
 
-    def frontier(self) -> dict[int, Checkpoint]:
+    def load_frontier(self) -> dict[int, Checkpoint]:
         return dict(self.checkpoints)
 
-    def save_segments(self, records: Iterable[SegmentRecord]) -> None:
+    def save(self, records: Iterable[SegmentRecord]) -> None:
         self.saves += 1
         self.records |= {record.id: record for record in records}
 
-    def forget_segments(self, ids: Iterable[int]) -> None:
+    def forget(self, ids: Iterable[int]) -> None:
         for segment in ids:
             self.records.pop(segment, None)
             self.checkpoints.pop(segment, None)

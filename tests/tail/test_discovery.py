@@ -349,10 +349,10 @@ class FullStore(MemoryStore):
 
     is_full = False
 
-    def save_segments(self, records: Iterable[SegmentRecord]) -> None:
+    def save(self, records: Iterable[SegmentRecord]) -> None:
         if self.is_full:
             raise OSError(errno.ENOSPC, "no space left")
-        super().save_segments(records)
+        super().save(records)
 
 
 def test_what_a_turn_found_and_could_not_save_is_handed_over_by_the_next_one(

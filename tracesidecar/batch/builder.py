@@ -23,8 +23,7 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.dialects import DialectEvent
-from tracesidecar.journal.plan import Plan, PlannedObject
-from tracesidecar.journal.quarantine import QuarantinedLine, quarantined_line
+from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine, quarantined_line
 from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range
 
 

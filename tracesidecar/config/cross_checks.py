@@ -14,7 +14,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects import select_dialect
 from tracesidecar.encode import EXTENSIONS, lake_root
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.journal.sealing import recipient
+from tracesidecar.journal import parse_recipient
 from tracesidecar.sanitize import (
     AllowedPaths,
     CustomRules,
@@ -46,7 +46,7 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
     yield from _redaction(configuration.redaction)
     if seal_to := configuration.quarantine.seal_to:
         try:
-            recipient(seal_to)
+            parse_recipient(seal_to)
         except ConfigurationError as error:
             yield Problem(("quarantine", "seal_to"), str(error))
     if trouble := _unusable(configuration.state_directory):

@@ -22,7 +22,7 @@ from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.introspect.status import StatusReport
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import DrainResult
 

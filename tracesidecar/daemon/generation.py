@@ -23,7 +23,7 @@ from tracesidecar.daemon.status import Health, HealthMonitor
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.wiring import Wiring
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import DrainResult
 from tracesidecar.pipeline.service import Service

@@ -13,7 +13,7 @@ import structlog
 from tracesidecar.config import Configuration, load
 from tracesidecar.daemon.wiring import interpreting_sinks, reject_moved_destination
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
 
 log = structlog.get_logger()

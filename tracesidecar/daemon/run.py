@@ -16,8 +16,7 @@ from tracesidecar.daemon.daemon import Daemon
 from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.journal import lock
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal, locked, prepare_state_directory
 from tracesidecar.pipeline.drain import DrainResult, UndeliveredRange
 from tracesidecar.pipeline.service import ignore
 
@@ -80,12 +79,12 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     """
     logs.configure(mode.progress)
     directory = loaded.configuration.state_directory
-    lock.prepare(directory)
-    with lock.locked(directory):
+    prepare_state_directory(directory)
+    with locked(directory):
         journal = Journal.open(directory)
         try:
             result = asyncio.run(_drained(loaded, journal, mode))
-            quarantined = journal.newly_refused
+            quarantined = journal.newly_rejected
         finally:
             journal.close()
     is_complete = result.has_scanned and not result.left

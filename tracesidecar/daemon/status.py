@@ -22,7 +22,7 @@ from tracesidecar.introspect.lag import (
     measure_lag,
 )
 from tracesidecar.introspect.status import Figures, StatusReport, build_report
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.service import Service
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
@@ -128,7 +128,7 @@ class HealthMonitor:
         self._metrics = metrics
         self._journal = journal
         self._clock = clock
-        self._recorded = {row.name: _Recorded(row.retries) for row in journal.sinks()}
+        self._recorded = {row.name: _Recorded(row.retries) for row in journal.sinks.load()}
         self._retries = _RetryCounts({name: row.retries for name, row in self._recorded.items()})
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, SegmentState]] = set()
@@ -160,7 +160,7 @@ class HealthMonitor:
                 continue
             try:
                 await asyncio.to_thread(
-                    self._journal.note_sink,
+                    self._journal.sinks.record_state,
                     sink.name,
                     retries=now.retries - recorded.retries,
                     state=now.state,

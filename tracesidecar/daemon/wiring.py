@@ -22,8 +22,7 @@ from tracesidecar.deliver.events import SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode import format_of
 from tracesidecar.errors import ConfigurationError
-from tracesidecar.journal import sealing
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal, Vault, sweep_sealed
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline.batch_filler import BatchFiller
@@ -129,7 +128,7 @@ class Wiring:
         check_redaction(sanitizer)
         tailer = Tailer(
             configuration.source,
-            journal,
+            journal.segments,
             key=journal.key,
             link_directory=os.path.join(state, "held"),
             held_limit=daemon.held_limit,
@@ -138,9 +137,9 @@ class Wiring:
             at=self._at,
         )
         sources = {source.name: source for source in configuration.source}
-        sealing.sweep(state, journal.sealed_files())
+        sweep_sealed(state, journal.quarantine.list_sealed_files())
         seal_to = configuration.quarantine.seal_to
-        vault = sealing.Vault(state, seal_to) if seal_to else None
+        vault = Vault(state, seal_to) if seal_to else None
         interprets = interpreting_sinks(configuration) > 0 or self._has_planned_events()
         locator = LineLocator(tailer, key=journal.key, vault=vault)
         labels = PathLabels(sanitizer)
@@ -185,7 +184,7 @@ class Wiring:
             sink, cursors = self._make_sink(context, options)
             intake.replace_sinks((), [cursors])
             self._sinks.append(sink)
-        journal.forget_redrives(options.name for options in configuration.sink)
+        journal.redrive_requests.forget_other_sinks(options.name for options in configuration.sink)
         intake.retain_rejected()
         intake.acknowledge_all()
         return context
@@ -217,7 +216,7 @@ class Wiring:
         )
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
-        committed = self._journal.offsets(options.name)
+        committed = self._journal.sinks.load_offsets(options.name)
         return (
             SinkState(options, spec, delivery, clock=self._clock),
             SinkCursors(options, spec, committed, buffer_bytes=share),
@@ -228,7 +227,7 @@ class Wiring:
         plans = (
             plan
             for options in self.configuration.sink
-            for plan in self._journal.plans(options.name)
+            for plan in self._journal.plans.load(options.name)
         )
         return any(format_of(each.name) != "raw" for plan in plans for each in plan.objects)
 
@@ -249,10 +248,10 @@ class Wiring:
         """Let a sink that is new, or has a new destination, start where its options say."""
         reject_moved_destination(options, self._journal)
         destination = destination_of(options)
-        if destination == self._journal.destination(options.name):
+        if destination == self._journal.sinks.find_destination(options.name):
             return
         reached = _current_ends(context, options) if options.start == "now" else {}
-        self._journal.begin_sink(options.name, destination, reached)
+        self._journal.sinks.begin(options.name, destination, reached)
 
 
 def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Checkpoint]:
@@ -291,7 +290,7 @@ def reject_moved_destination(options: SinkOptions, journal: Journal) -> None:
 
     Not if the options say where to start at the new one.
     """
-    before = journal.destination(options.name)
+    before = journal.sinks.find_destination(options.name)
     now = destination_of(options)
     if before not in (None, now) and options.start is None:
         raise ConfigurationError(

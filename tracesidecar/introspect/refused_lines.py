@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from tracesidecar.config import Configuration
-from tracesidecar.journal.journal import Journal
-from tracesidecar.journal.quarantine import QuarantineEntry
+from tracesidecar.journal import Journal, QuarantineEntry
 from tracesidecar.logs import printable
 from tracesidecar.sanitize import RejectionReason
 from tracesidecar.tail import SegmentRecord
@@ -87,9 +86,9 @@ def refused(
     configuration: Configuration, journal: Journal, entry_id: int | None = None
 ) -> list[Refused]:
     """All refused lines, or the one of that id; where their bytes are is looked up now."""
-    entries = journal.quarantine(entry_id)
-    segments = {segment.id: segment for segment in journal.load_segments()} if entries else {}
-    asked = journal.redrives()
+    entries = journal.quarantine.load(entry_id)
+    segments = {segment.id: segment for segment in journal.segments.load()} if entries else {}
+    asked = journal.redrive_requests.load()
     return [
         _refused(configuration, entry, segments.get(entry.line.segment), asked.get(entry.id, ()))
         for entry in entries

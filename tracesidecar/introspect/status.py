@@ -21,8 +21,7 @@ from tracesidecar.introspect.lag import (
     deciding_sinks,
     measure_lag,
 )
-from tracesidecar.journal.journal import Journal
-from tracesidecar.journal.lock import is_locked
+from tracesidecar.journal import Journal, is_locked
 from tracesidecar.sinks import SinkOptions, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
@@ -117,9 +116,9 @@ def build_report(
     configuration: Configuration, journal: Journal, figures: Figures, *, running: bool | None
 ) -> StatusReport:
     """Put the figures together with what only the journal counts. Blocks; any thread may call."""
-    rows = {row.name: row for row in journal.sinks()}
-    quarantined = journal.quarantine_counts()
-    losses = journal.losses()
+    rows = {row.name: row for row in journal.sinks.load()}
+    quarantined = journal.quarantine.count()
+    losses = journal.losses.load()
 
     def report_sink(options: SinkOptions) -> SinkReport:
         row = rows.get(options.name)
@@ -199,7 +198,7 @@ def protections_so_far(configuration: Configuration) -> dict[str, dict[Protectio
     with closing(journal):
         running = is_locked(configuration.state_directory)
         backlogs = _JournalBacklogs(configuration, journal, running=running)
-        summaries = backlogs.summaries(journal.load_segments())
+        summaries = backlogs.summaries(journal.segments.load())
     return {source: dict(summary.protections) for source, summary in summaries.items()}
 
 
@@ -208,7 +207,7 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
     seconds since the epoch.
     """
     running = is_locked(configuration.state_directory)
-    segments, rows = journal.load_segments(), journal.sinks()
+    segments, rows = journal.segments.load(), journal.sinks.load()
     backlogs = _JournalBacklogs(configuration, journal, running=running)
     figures = Figures(
         measure_lag(filter(None, map(backlogs.backlog, segments)), configuration.sink, now),
@@ -237,7 +236,9 @@ class _JournalBacklogs:
     ) -> None:
         self._sinks = configuration.sink
         self._offsets = {
-            sink.name: {segment: at.offset for segment, at in journal.offsets(sink.name).items()}
+            sink.name: {
+                segment: at.offset for segment, at in journal.sinks.load_offsets(sink.name).items()
+            }
             for sink in configuration.sink
         }
         self._is_daemon_running = running is not False

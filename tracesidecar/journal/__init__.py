@@ -1,0 +1,39 @@
+"""What is known, planned, delivered, rejected and lost: the durable state of one state directory.
+
+`Journal` is the SQLite file with its tables, and `Commit` the one change that moves offsets. Beside
+it stand the lock of the state directory and the sealed bytes of rejected lines.
+"""
+
+from tracesidecar.journal.journal import Commit, Journal
+from tracesidecar.journal.lock import is_locked, locked, prepare_state_directory
+from tracesidecar.journal.losses import LostBytes
+from tracesidecar.journal.plan import Plan, PlannedObject
+from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, quarantined_line
+from tracesidecar.journal.range_digest import RangeDigest
+from tracesidecar.journal.sealing import (
+    Vault,
+    discard_sealed,
+    parse_recipient,
+    sweep_sealed,
+    unseal,
+)
+
+__all__ = [
+    "Commit",
+    "Journal",
+    "LostBytes",
+    "Plan",
+    "PlannedObject",
+    "QuarantineEntry",
+    "QuarantinedLine",
+    "RangeDigest",
+    "Vault",
+    "discard_sealed",
+    "is_locked",
+    "locked",
+    "parse_recipient",
+    "prepare_state_directory",
+    "quarantined_line",
+    "sweep_sealed",
+    "unseal",
+]

@@ -1,5 +1,6 @@
-"""The journal's file: opened by its one writer or beside it, its schema made or brought up to date,
-one transaction at a time.
+"""The journal's file: opened by its one writer or beside it, and changed one transaction at a time.
+
+Opening it for writing creates the schema, or upgrades that of an earlier version.
 """
 
 from __future__ import annotations
@@ -10,25 +11,33 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+import msgspec
 
 from tracesidecar.errors import StateError
 from tracesidecar.journal import schema
 
 FILE_NAME = "journal.sqlite"
 
+Row = TypeVar("Row")
 
-class Database:
+
+class JournalDatabase:
     """An open connection. Any thread may call; calls take turns."""
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._db = connection
         self._path = path
         self._turn = threading.Lock()
-        self._seen = 0
+        self._seen_version = 0
 
     @classmethod
-    def open(cls, state_directory: str) -> Database:
-        """Open for writing, creating or upgrading. Raises StateError where it cannot be used."""
+    def open(cls, state_directory: str) -> JournalDatabase:
+        """Open for writing, creating or upgrading the schema.
+
+        Raise StateError if the file cannot be used.
+        """
         path = os.path.join(state_directory, FILE_NAME)
         try:
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -47,10 +56,10 @@ class Database:
         return database
 
     @classmethod
-    def open_beside(cls, state_directory: str, *pragmas: str) -> Database:
-        """Open what is there, beside the process that holds the state directory.
+    def open_beside(cls, state_directory: str, *pragmas: str) -> JournalDatabase:
+        """Open an existing file beside the process that holds the state directory.
 
-        Raises StateError where there is none.
+        Raise StateError if there is none, or if it has another schema.
         """
         path = os.path.join(state_directory, FILE_NAME)
         try:
@@ -75,12 +84,12 @@ class Database:
         return database
 
     def close(self) -> None:
-        """Close the file; nothing is lost by not calling it."""
+        """Close the file; nothing is lost if this is not called."""
         with self._turn:
             self._db.close()
 
     def meta(self, key: str) -> bytes:
-        """What is kept under a key since the journal was made."""
+        """Return what has been kept under a key since the journal was created."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise sqlite3.DatabaseError(f"meta has no {key}")
@@ -88,7 +97,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One durable transaction; what raises within it changes nothing."""
+        """Run one durable transaction; if the block raises, nothing is changed."""
         with self._turn:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -99,16 +108,23 @@ class Database:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        """Read."""
-        with self._turn:
-            return self._db.execute(query, values).fetchall()
+    def read(self, shape: type[Row], query: str, *values: object) -> list[Row]:
+        """Return the rows of a query, each converted to `shape` (a tuple type).
 
-    def has_news(self) -> bool:
-        """Tell whether another process has written since the last time this was asked."""
+        Raise sqlite3.DatabaseError if a row does not have that shape.
+        """
+        with self._turn:
+            rows = self._db.execute(query, values).fetchall()
+        try:
+            return msgspec.convert(rows, list[shape])  # type: ignore[valid-type]  # a runtime type
+        except msgspec.ValidationError as error:
+            raise sqlite3.DatabaseError(f"a row is not as expected: {error}") from error
+
+    def has_changed(self) -> bool:
+        """Tell whether another process has written since the last call."""
         with self._turn:
             (version,) = self._db.execute("PRAGMA data_version").fetchone()
-        before, self._seen = self._seen, version
+        before, self._seen_version = self._seen_version, version
         return bool(before != version)
 
     def _create_or_upgrade(self) -> None:
@@ -133,17 +149,21 @@ class Database:
     def _check(self, version: bytes) -> None:
         if version in schema.UPGRADES:
             raise StateError(
-                f"the journal {self._path} was written by an earlier version: the next run or ship --once brings it up to date"
+                f"the journal {self._path} was written by an earlier version: "
+                "the next run or ship --once brings it up to date"
             )
         if version != schema.SCHEMA_VERSION:
             raise StateError(
-                f"the journal {self._path} has schema {version.decode(errors='replace')}, this program knows {schema.SCHEMA_VERSION.decode()}: "
-                "run the version of tracesidecar that wrote it, or give this one a state directory of its own"
+                f"the journal {self._path} has schema {version.decode(errors='replace')}, "
+                f"but this program knows {schema.SCHEMA_VERSION.decode()}: "
+                "run the version of tracesidecar that wrote it, "
+                "or give this one a state directory of its own"
             )
 
 
 def _unusable(path: str, error: sqlite3.DatabaseError) -> str:
     return (
-        f"the journal {path} cannot be used ({error}): restore it from a backup, or move it away and start with an empty state directory "
-        "(everything that is still on disk is then delivered again)"
+        f"the journal {path} cannot be used ({error}): restore it from a backup, or move it away "
+        "and start with an empty state directory (everything that is still on the disk is then "
+        "delivered again)"
     )

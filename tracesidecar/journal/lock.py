@@ -1,4 +1,4 @@
-"""One process per state directory."""
+"""One process for each state directory."""
 
 from __future__ import annotations
 
@@ -11,35 +11,39 @@ from contextlib import contextmanager
 from tracesidecar.errors import StateError, StateLocked
 
 
-def prepare(state_directory: str) -> None:
-    """Make the state directory (0700).
+def prepare_state_directory(state_directory: str) -> None:
+    """Create the state directory (0700).
 
-    Raises StateError where others could write to it or it cannot be made.
+    Raise StateError if it cannot be created, or if others could write to it.
     """
     try:
         os.makedirs(state_directory, mode=0o700, exist_ok=True)
         mode = os.stat(state_directory).st_mode
     except OSError as error:
         raise StateError(
-            f"cannot make the state directory {state_directory}: {error.strerror}; set state_directory to a place of your own"
+            f"cannot create the state directory {state_directory}: {error.strerror}; "
+            "set state_directory to a place that you may write to"
         ) from error
     if mode & stat.S_IWOTH:
         raise StateError(
-            f"the state directory {state_directory} is writable by everyone: chmod 700 it, or choose another"
+            f"the state directory {state_directory} is writable by everyone: "
+            "chmod 700 it, or choose another"
         )
     parent = os.path.dirname(os.path.realpath(state_directory))
     mode = os.stat(parent).st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise StateError(
-            f"the state directory {state_directory} lies under {parent}, which everyone may write to: choose another place"
+            f"the state directory {state_directory} is in {parent}, which everyone may write to: "
+            "choose another place"
         )
 
 
 @contextmanager
 def locked(state_directory: str, name: str = "lock") -> Iterator[None]:
-    """Hold the state directory, or with another name one kind of work in it, while in the block.
+    """Hold the state directory, or with another name one kind of work in it, during the block.
 
-    Raises StateLocked, saying who holds it.
+    Raise StateLocked, which names the holder, if another process holds it. The kernel releases the
+    lock with the process, however it ends.
     """
     descriptor = os.open(
         os.path.join(state_directory, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
@@ -50,7 +54,8 @@ def locked(state_directory: str, name: str = "lock") -> Iterator[None]:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
             raise StateLocked(
-                f"the state directory {state_directory} is in use by process {holder}: stop it first, or use another state_directory"
+                f"the state directory {state_directory} is in use by process {holder}: "
+                "stop it first, or use another state_directory"
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -1,18 +1,24 @@
-"""What is written down before anything is sent, so that a repeat is the same or is known not to be."""
+"""The plan of a batch, written down before anything of it is sent.
+
+So a replay after a crash sends the same bytes, or is known not to.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass, field
 
 import msgspec
 
+from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.model import Range
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedObject:
-    """An object's name below the sink's prefix, and the SHA-256 digests under which it may already
-    lie there.
+    """An object's name below the sink's prefix.
+
+    It may already be in the store with any of these SHA-256 digests.
     """
 
     name: str
@@ -21,12 +27,12 @@ class PlannedObject:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One batch of one sink, before it is sent; `lines` counts its records. `time` is in whole
-    seconds since the epoch; `ranges` are in the order of the lines.
+    """One batch of one sink, before it is sent.
 
-    `redriven` are the quarantine entries that the batch delivers after all, one a range; such a
-    batch moves no offset. `manifest` is the store's, as it is to lie there: what arrived can be
-    told even when the batch cannot be made again.
+    `time` is in whole seconds since the epoch, `lines` counts the batch's records, `ranges` are in
+    the order of the lines. `redriven` are the quarantine entries that the batch redrives, one for
+    each range; such a batch moves no offset. `manifest` is that of a store, as it will be written:
+    if the batch cannot be made again, it still shows what has arrived.
     """
 
     id: str
@@ -41,11 +47,32 @@ class Plan:
     manifest: bytes = field(default=b"", repr=False)
 
 
-def encode_plan(plan: Plan) -> bytes:
-    """The plan as the journal keeps it."""
-    return msgspec.msgpack.encode(plan)
+class PlanTable:
+    """The plans that are not committed yet."""
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def save(self, plan: Plan) -> None:
+        """Write a plan down, in place of an earlier form of the same plan."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO plan VALUES (?, ?, ?)",
+                (plan.id, plan.sink, msgspec.msgpack.encode(plan)),
+            )
+
+    def load(self, sink: str) -> list[Plan]:
+        """Return what was planned for a sink and is not committed, oldest first."""
+        query = "SELECT body FROM plan WHERE sink = ?"
+        plans = [decode_plan(body) for (body,) in self._database.read(tuple[bytes], query, sink)]
+        return sorted(plans, key=lambda plan: (plan.time, plan.id))
+
+    @staticmethod
+    def remove(db: sqlite3.Connection, plan_id: str) -> None:
+        """Remove a plan that is committed, within the caller's transaction."""
+        db.execute("DELETE FROM plan WHERE id = ?", (plan_id,))
 
 
 def decode_plan(body: bytes) -> Plan:
-    """Undo `encode_plan`."""
+    """Return the plan that was encoded as MessagePack, also by an earlier version."""
     return msgspec.msgpack.decode(body, type=Plan)

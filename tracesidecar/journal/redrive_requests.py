@@ -1,140 +1,139 @@
-"""Refused lines that a person wants delivered after all: asked for per sink, then settled, or
-refused once more.
+"""Requests to deliver quarantined lines to sinks after all.
 
-A row leaves the quarantine when every sink for which it was asked has it, or has refused it under a
-row of its own. What a sink was given once is not asked of it again, however often the others
-refuse.
+A request (entry, sink) is 'asked', then 'settled' when the sink has the line, or 'refused' when it
+was rejected once more. A row leaves the quarantine when every sink for which it was requested has
+it, or has rejected it under a row of its own. A sink that was given a line is not given it again,
+however often the others reject it.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineTable
 from tracesidecar.model import Checkpoint
 
 
-def ask(db: sqlite3.Connection, entry: int, sinks: Iterable[str]) -> None:
-    """Note the wish of a person; a sink that has the line already is not asked."""
-    query = "INSERT INTO redrive (entry, sink, state) VALUES (?, ?, 'asked') ON CONFLICT (entry, sink) DO UPDATE SET state = 'asked' WHERE state = 'refused'"
-    db.executemany(query, [(entry, sink) for sink in sinks])
+class RedriveRequests:
+    """The table of requests. Static methods run within the caller's transaction."""
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def load(self) -> dict[int, tuple[str, ...]]:
+        """Return, for each entry, the sinks that have yet to take it up."""
+        query = "SELECT entry, sink FROM redrive WHERE state = 'asked' ORDER BY entry, sink"
+        found: dict[int, tuple[str, ...]] = {}
+        for entry, sink in self._database.read(tuple[int, str], query):
+            found[entry] = (*found.get(entry, ()), sink)
+        return found
+
+    def add(self, requests: Mapping[int, Iterable[str]]) -> None:
+        """Request that entries be delivered to sinks, except those that have the line already."""
+        query = (
+            "INSERT INTO redrive (entry, sink, state) VALUES (?, ?, 'asked') "
+            "ON CONFLICT (entry, sink) DO UPDATE SET state = 'asked' WHERE state = 'refused'"
+        )
+        with self._database.transaction() as db:
+            for entry, sinks in requests.items():
+                db.executemany(query, [(entry, sink) for sink in sinks])
+
+    def reject(self, sink: str, reasons: Iterable[tuple[int, str]], gone: Iterable[int]) -> None:
+        """Close requests that could not be met; the rows stay.
+
+        `reasons` are (entry, why it is rejected today), `gone` the entries whose bytes are gone.
+        """
+        with self._database.transaction() as db:
+            _reject(db, sink, reasons)
+            for entry in gone:
+                db.execute("UPDATE quarantine SET gone = 1 WHERE id = ?", (entry,))
+                _set_state(db, entry, sink, "refused")
+
+    def forget_other_sinks(self, known: Iterable[str]) -> None:
+        """Drop the requests for sinks that are no longer configured."""
+        names = set(known)
+        with self._database.transaction() as db:
+            for entry, sink in db.execute(
+                "SELECT entry, sink FROM redrive WHERE state <> 'settled'"
+            ).fetchall():
+                if sink not in names:
+                    db.execute("DELETE FROM redrive WHERE entry = ? AND sink = ?", (entry, sink))
+                    _drop_if_settled(db, entry)
+
+    @staticmethod
+    def settle_passed(
+        db: sqlite3.Connection,
+        sink: str,
+        reached: Mapping[int, Checkpoint],
+        rejected: Iterable[QuarantinedLine],
+    ) -> None:
+        """Settle the requests for lines that a sink that was behind now passes in its usual way.
+
+        Call this before its offsets move.
+        """
+        query = (
+            "SELECT r.entry, q.segment, q.start FROM redrive r JOIN quarantine q ON q.id = r.entry "
+            "WHERE r.sink = ? AND r.state = 'asked'"
+        )
+        withheld = {(line.segment, line.start) for line in rejected}
+        for entry, segment, start in db.execute(query, (sink,)).fetchall():
+            if segment not in reached or (segment, start) in withheld:
+                continue
+            before = db.execute(
+                "SELECT offset FROM offset WHERE sink = ? AND segment = ?", (sink, segment)
+            ).fetchone()
+            if (before[0] if before else 0) <= start < reached[segment].offset:
+                _settle(db, entry, sink)
+
+    @staticmethod
+    def settle(
+        db: sqlite3.Connection,
+        sink: str,
+        entries: Iterable[int],
+        rejected: Iterable[QuarantinedLine],
+        now: float,
+    ) -> int:
+        """Settle the requests of a batch that is committed, but for those `rejected` once more.
+
+        Return how many lines were rejected under a new row.
+        """
+        again = {(line.segment, line.start): line for line in rejected}
+        new_rows = 0
+        for entry in entries:
+            row = db.execute(
+                "SELECT segment, start, sink FROM quarantine WHERE id = ?", (entry,)
+            ).fetchone()
+            if row is None:
+                continue  # somebody dropped it meanwhile
+            line = again.get((row[0], row[1]))
+            if line is not None and line.sink in ("", row[2]):
+                _reject(db, sink, [(entry, line.reason)])
+                continue
+            if line is not None:
+                new_rows += QuarantineTable.insert(db, [line], now)
+            _settle(db, entry, sink)
+        return new_rows
 
 
-def forget_sinks(db: sqlite3.Connection, known: Iterable[str]) -> None:
-    """Drop what was asked of sinks that are no longer configured."""
-    names = set(known)
-    for entry, sink in db.execute(
-        "SELECT entry, sink FROM redrive WHERE state <> 'settled'"
-    ).fetchall():
-        if sink not in names:
-            db.execute("DELETE FROM redrive WHERE entry = ? AND sink = ?", (entry, sink))
-            _close(db, entry)
-
-
-def refuse(
-    db: sqlite3.Connection, sink: str, reasons: Iterable[tuple[int, str]], gone: Iterable[int]
-) -> None:
-    """What was asked for did not pass today's rules either (entry, reason), or its bytes are gone:
-    the rows stay, the requests are over.
-    """
+def _reject(db: sqlite3.Connection, sink: str, reasons: Iterable[tuple[int, str]]) -> None:
     for entry, reason in reasons:
         db.execute("UPDATE quarantine SET reason = ? WHERE id = ?", (reason, entry))
-        _set(db, entry, sink, "refused")
-    for entry in gone:
-        db.execute("UPDATE quarantine SET gone = 1 WHERE id = ?", (entry,))
-        _set(db, entry, sink, "refused")
+        _set_state(db, entry, sink, "refused")
 
 
-def pass_by(
-    db: sqlite3.Connection,
-    sink: str,
-    reached: Mapping[int, Checkpoint],
-    refused: Iterable[QuarantinedLine],
-) -> None:
-    """A sink that was behind comes to lines that were asked for, in its ordinary way, before its
-    offsets move: what passes needs no redrive.
-    """
-    query = "SELECT r.entry, q.segment, q.start FROM redrive r JOIN quarantine q ON q.id = r.entry WHERE r.sink = ? AND r.state = 'asked'"
-    held_back = {(line.segment, line.start) for line in refused}
-    for entry, segment, start in db.execute(query, (sink,)).fetchall():
-        if segment not in reached or (segment, start) in held_back:
-            continue
-        before = db.execute(
-            "SELECT offset FROM offset WHERE sink = ? AND segment = ?", (sink, segment)
-        ).fetchone()
-        if (before[0] if before else 0) <= start < reached[segment].offset:
-            _set(db, entry, sink, "settled")
-            _close(db, entry)
+def _settle(db: sqlite3.Connection, entry: int, sink: str) -> None:
+    _set_state(db, entry, sink, "settled")
+    _drop_if_settled(db, entry)
 
 
-def settle(
-    db: sqlite3.Connection,
-    sink: str,
-    entries: Iterable[int],
-    refused: Iterable[QuarantinedLine],
-    now: float,
-) -> int:
-    """A batch of redriven lines is committed; some may be `refused` once more.
-
-    Return how many of these are new rows.
-    """
-    again = {(line.segment, line.start): line for line in refused}
-    fresh = 0
-    for entry in entries:
-        row = db.execute(
-            "SELECT segment, start, sink FROM quarantine WHERE id = ?", (entry,)
-        ).fetchone()
-        if row is None:
-            continue  # dropped while it was under way
-        line = again.get((row[0], row[1]))
-        if line is not None and line.sink in ("", row[2]):
-            refuse(db, sink, [(entry, line.reason)], ())
-            continue
-        if line is not None:
-            fresh += insert(db, [line], now)
-        _set(db, entry, sink, "settled")
-        _close(db, entry)
-    return fresh
-
-
-def insert(db: sqlite3.Connection, lines: Iterable[QuarantinedLine], now: float) -> int:
-    """Add refused lines that have no row yet; return how many."""
-    query = (
-        "INSERT OR IGNORE INTO quarantine (segment, sink, start, end, source, path, generation, reason, digest, at, sealed, sealed_at) "
-        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-    )
-    before = db.total_changes
-    db.executemany(query, [_values(line, now) for line in lines])
-    return db.total_changes - before
-
-
-def _values(q: QuarantinedLine, now: float) -> tuple[object, ...]:
-    return (
-        q.segment,
-        q.sink,
-        q.start,
-        q.end,
-        q.source,
-        os.fsencode(q.path),
-        q.generation,
-        q.reason,
-        q.digest,
-        now,
-        q.sealed,
-        q.sealed_at,
-    )
-
-
-def _set(db: sqlite3.Connection, entry: int, sink: str, state: str) -> None:
+def _set_state(db: sqlite3.Connection, entry: int, sink: str, state: str) -> None:
     db.execute("UPDATE redrive SET state = ? WHERE entry = ? AND sink = ?", (state, entry, sink))
 
 
-def _close(db: sqlite3.Connection, entry: int) -> None:
-    """Drop the row that no sink has to deliver any more."""
-    states = {
-        state for (state,) in db.execute("SELECT state FROM redrive WHERE entry = ?", (entry,))
-    }
-    if states == {"settled"}:
+def _drop_if_settled(db: sqlite3.Connection, entry: int) -> None:
+    """Remove a row that no sink has to deliver any more."""
+    rows = db.execute("SELECT state FROM redrive WHERE entry = ?", (entry,))
+    if {state for (state,) in rows} == {"settled"}:
         db.execute("DELETE FROM quarantine WHERE id = ?", (entry,))

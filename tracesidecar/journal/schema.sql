@@ -1,8 +1,9 @@
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
--- One physical file in one generation. The record is the tailer's own. protection is what the daemon did to keep the bytes readable when the
--- name is removed: link (a hard link), descriptor (an open file, which ends with the daemon), none, or '' (recorded by no daemon yet). can_link: whether
--- the last hard link that was wanted could be made (NULL: none was wanted yet).
+-- One physical file in one generation; the record is the tailer's own. protection is what the daemon
+-- did to keep the bytes readable when the name is removed: link (a hard link), descriptor (an open
+-- file, which ends with the daemon), none, or '' (not recorded yet). can_link: whether the last hard
+-- link that was wanted could be made (NULL: none was wanted yet).
 CREATE TABLE segment (
     id INTEGER PRIMARY KEY,
     record BLOB NOT NULL,
@@ -21,8 +22,8 @@ CREATE TABLE sink (
     state TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 
--- the end of what a sink has durably: a contiguous prefix of the segment, with proof (keyed digest of the 4 KiB before it)
--- and what the interpreter carries there from line to line
+-- The end of what a sink has durably: a contiguous prefix of the segment, with proof (a keyed digest
+-- of the 4 KiB before it) and the interpreter's state at that point.
 CREATE TABLE offset (
     sink TEXT NOT NULL,
     segment INTEGER NOT NULL,
@@ -33,11 +34,12 @@ CREATE TABLE offset (
 ) WITHOUT ROWID;
 CREATE INDEX offset_by_segment ON offset (segment);
 
--- what is being sent; gone once committed
+-- What is being sent; the row is removed by the commit.
 CREATE TABLE plan (id TEXT PRIMARY KEY, sink TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 
--- a refused line; sink is '' where validation refused it. sealed names the file that has its bytes encrypted ('' for none), where they begin at
--- sealed_at of what that file says; gone: the bytes were looked for in the source and are no longer there. An id is never given twice.
+-- A rejected line; sink is '' if validation rejected it. sealed names the file that has its bytes
+-- encrypted ('' for none), sealed_at is where they begin in its plain text. gone: the bytes were
+-- looked for in the source and not found. An id is never used twice.
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     segment INTEGER NOT NULL,
@@ -56,7 +58,8 @@ CREATE TABLE quarantine (
     UNIQUE (segment, start, sink)
 );
 
--- to which sinks a person wants a refused line delivered after all; state is asked, settled, or refused (once more)
+-- To which sinks a rejected line is to be delivered after all; state is asked, settled, or refused
+-- (once more).
 CREATE TABLE redrive (
     entry INTEGER NOT NULL REFERENCES quarantine (id) ON DELETE CASCADE,
     sink TEXT NOT NULL,
@@ -64,7 +67,7 @@ CREATE TABLE redrive (
     PRIMARY KEY (entry, sink)
 ) WITHOUT ROWID;
 
--- bytes that were gone before we could read them
+-- Bytes that were gone before they could be read.
 CREATE TABLE loss (
     id INTEGER PRIMARY KEY,
     segment INTEGER NOT NULL,

@@ -1,12 +1,15 @@
-"""The rows of the segment table: the tailer's record, and beside it what protects the file."""
+"""The segment table: the tailer's records, and beside each what protects its file."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import fields, replace
 
 import msgspec
 
+from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.model import Checkpoint
 from tracesidecar.tail import Protection, SegmentRecord
 
 _COLUMNS = frozenset({"protection", "can_link"})
@@ -15,32 +18,63 @@ _COLUMNS = frozenset({"protection", "can_link"})
 _RECORDED = [field.name for field in fields(SegmentRecord) if field.name not in _COLUMNS]
 
 
-def encode_row(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:
-    """Return the values of a row.
+class SegmentTable:
+    """What is known of each segment: the tailer's `SegmentStore`."""
 
-    The record is MessagePack. The bytes of paths go as Latin-1, because MessagePack text cannot
-    hold a name that is not UTF-8.
-    """
-    packed = replace(record, path=_packed(record.path), origin=_packed(record.origin))
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def load(self) -> list[SegmentRecord]:
+        """Return every known segment."""
+        query = "SELECT record, protection, can_link FROM segment"
+        return [_decode(*row) for row in self._database.read(tuple[bytes, str, int | None], query)]
+
+    def load_frontier(self) -> dict[int, Checkpoint]:
+        """Return the furthest checkpoint of each segment that any sink has committed."""
+        # SQLite takes the other columns from the row that has the maximum.
+        query = "SELECT segment, max(offset), digest FROM offset GROUP BY segment"
+        return {
+            segment: Checkpoint(offset, digest)
+            for segment, offset, digest in self._database.read(tuple[int, int, bytes], query)
+        }
+
+    def save(self, records: Iterable[SegmentRecord]) -> None:
+        """Insert or replace records in one transaction."""
+        rows = [_encode(record) for record in records]
+        if rows:
+            with self._database.transaction() as db:
+                db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Remove segments and their offsets; their quarantined lines stay."""
+        rows = [(id_,) for id_ in ids]
+        if rows:
+            with self._database.transaction() as db:
+                db.executemany("DELETE FROM segment WHERE id = ?", rows)
+                db.executemany("DELETE FROM offset WHERE segment = ?", rows)
+
+
+def _encode(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:
+    packed = replace(record, path=_pack_path(record.path), origin=_pack_path(record.origin))
     body = msgspec.msgpack.encode({name: getattr(packed, name) for name in _RECORDED})
     return record.id, body, record.protection or "", record.can_link
 
 
-def decode_row(body: bytes, protection: str, can_link: object) -> SegmentRecord:
-    """Return the record of a row, from the columns that follow its id."""
+def _decode(body: bytes, protection: str, can_link: int | None) -> SegmentRecord:
     record = msgspec.msgpack.decode(body, type=SegmentRecord)
     return replace(
         record,
-        path=_unpacked(record.path),
-        origin=_unpacked(record.origin),
+        path=_unpack_path(record.path),
+        origin=_unpack_path(record.origin),
         protection=msgspec.convert(protection, Protection) if protection else None,
         can_link=None if can_link is None else bool(can_link),
     )
 
 
-def _packed(path: str) -> str:
+def _pack_path(path: str) -> str:
+    """Return a path as Latin-1: MessagePack text cannot hold a name that is not UTF-8."""
     return os.fsencode(path).decode("latin-1")
 
 
-def _unpacked(path: str) -> str:
+def _unpack_path(path: str) -> str:
     return os.fsdecode(path.encode("latin-1"))

@@ -1,4 +1,4 @@
--- from schema 1 to 2: refused lines may be sealed, found gone, and asked for again
+-- From schema 1 to 2: rejected lines may be sealed, found gone, and redriven.
 ALTER TABLE quarantine RENAME TO former_quarantine;
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -17,8 +17,10 @@ CREATE TABLE quarantine (
     gone INTEGER NOT NULL DEFAULT 0,
     UNIQUE (segment, start, sink)
 );
-INSERT INTO quarantine (id, segment, sink, start, end, source, path, generation, reason, digest, at)
-    SELECT id, segment, sink, start, end, source, path, generation, reason, digest, at FROM former_quarantine;
+INSERT INTO quarantine
+    (id, segment, sink, start, end, source, path, generation, reason, digest, at)
+    SELECT id, segment, sink, start, end, source, path, generation, reason, digest, at
+    FROM former_quarantine;
 DROP TABLE former_quarantine;
 CREATE TABLE redrive (
     entry INTEGER NOT NULL REFERENCES quarantine (id) ON DELETE CASCADE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracesidecar.journal.range_digest import RangeDigest
+from tracesidecar.journal import RangeDigest
 from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.sanitize import Sanitizer, complete_chunk

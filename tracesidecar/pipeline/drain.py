@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tracesidecar.journal.journal import Journal
-from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.logs import printable
 from tracesidecar.pipeline.worker_context import WorkerContext
 
@@ -58,7 +57,10 @@ def undelivered(
                 path = printable(view.segment.path)
                 rest = UndeliveredRange(sink.name, view.segment.source, path, segment, offset, end)
                 (torn if sink.name in drained and _is_torn(context, rest) else left).append(rest)
-        left += [_not_redriven(sink.name, entry.line) for entry in journal.asked(sink.name)]
+        left += [
+            _not_redriven(sink.name, entry.line)
+            for entry in journal.quarantine.load_requested(sink.name)
+        ]
     return DrainResult(tuple(left), tuple(torn), has_scanned)
 
 

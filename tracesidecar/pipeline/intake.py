@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.losses import Losses
@@ -131,7 +131,7 @@ class Intake:
 
     def retain_rejected(self) -> None:
         """Have the tailer keep the files that alone have the bytes of rejected lines, and no others."""
-        self._retained = self._journal.quarantined_segments()
+        self._retained = self._journal.quarantine.list_segments()
         self._tailer.retain(self._retained)
 
     def commit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tracesidecar.journal.sealing import Vault
+from tracesidecar.journal import Vault
 from tracesidecar.model import CleanChunk, Rejection
 from tracesidecar.sanitize import line_positions
 from tracesidecar.tail import Fingerprinter, Tailer
@@ -56,7 +56,7 @@ class LineLocator:
         return tuple(
             replace(each, sealed=file, sealed_at=at)
             for each in rejections
-            for file, at in (sealed.place(each.start),)
+            for file, at in (sealed.locate(each.start),)
         )
 
     def discard_sealed(self, files: Iterable[str]) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable
 
 import structlog
 
-from tracesidecar.journal.journal import Journal
-from tracesidecar.journal.quarantine import LostBytes
+from tracesidecar.journal import Journal, LostBytes
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
@@ -50,7 +49,7 @@ class Losses:
     def _record(self) -> None:
         if not self._unrecorded:
             return
-        self._journal.record_losses(self._unrecorded)
+        self._journal.losses.record(self._unrecorded)
         for lost in self._unrecorded:
             self._metrics.lost_bytes.labels(lost.reason).inc(lost.bytes)
             log.warning(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
-from tracesidecar.journal.quarantine import QuarantineEntry
+from tracesidecar.journal import QuarantineEntry
 from tracesidecar.pipeline.batch_filler import is_full
 from tracesidecar.pipeline.replay_reader import Absence
 from tracesidecar.pipeline.worker_context import WorkerContext

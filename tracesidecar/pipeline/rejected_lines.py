@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracesidecar.journal.quarantine import QuarantinedLine, quarantined_line
+from tracesidecar.journal import QuarantinedLine, quarantined_line
 from tracesidecar.model import CleanChunk
 from tracesidecar.pipeline.line_locator import LineLocator
 

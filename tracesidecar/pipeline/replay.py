@@ -14,8 +14,7 @@ from tracesidecar.batch.encoding import Encoding
 from tracesidecar.batch.manifest import decode_manifest, encode_manifest
 from tracesidecar.dialects import DialectEvent
 from tracesidecar.encode import compression_of, format_of
-from tracesidecar.journal.plan import Plan, PlannedObject
-from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine
 from tracesidecar.model import BEGINNING, Checkpoint, CleanChunk, Payload, Range
 from tracesidecar.pipeline.rejected_lines import rejected_lines, too_large_lines
 from tracesidecar.pipeline.worker_context import WorkerContext

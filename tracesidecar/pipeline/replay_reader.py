@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.journal import QuarantinedLine
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Range, Rejection
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.sanitize import RejectionReason, reject_fragment, reject_unread_line

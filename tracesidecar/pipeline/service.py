@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.drain import DrainResult, undelivered
@@ -176,7 +176,7 @@ class Service:
 
     async def _refresh_requests(self, scan: Scan) -> None:
         """Look for requests to redrive: new ones in the journal, and those that were too early."""
-        has_news = await asyncio.to_thread(self._journal.has_news)
+        has_news = await asyncio.to_thread(self._journal.has_changed)
         if has_news:
             await self.worker.run(lambda context: context.intake.retain_rejected())
         for sink in self.sinks.values():

@@ -12,9 +12,7 @@ from typing import ParamSpec, cast
 import structlog
 
 from tracesidecar.batch.builder import PreparedBatch
-from tracesidecar.journal.journal import Commit, Journal
-from tracesidecar.journal.plan import Plan
-from tracesidecar.journal.quarantine import QuarantinedLine
+from tracesidecar.journal import Commit, Journal, Plan, QuarantinedLine
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Batch, Checkpoint
 from tracesidecar.pipeline.replay import (
@@ -66,7 +64,7 @@ class Shipper:
         """Plan, send, commit."""
         rejected: tuple[QuarantinedLine, ...] = ()
         if prepared.batch is not None:
-            await self._write(sink, self._journal.plan, prepared.plan)
+            await self._write(sink, self._journal.plans.save, prepared.plan)
             self._at("planned")
             self._at("sending")
             records = await sink.delivery.send(prepared.batch)

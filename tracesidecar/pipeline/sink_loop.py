@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from tracesidecar.errors import SinkStopped
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.batch_filler import Step
@@ -94,7 +94,7 @@ class SinkLoop:
             await self._first_scan.wait()
             sink.enter(SinkPhase.RUNNING)
             log.info("sink.connected", sink=sink.name)
-            for plan in await asyncio.to_thread(self._journal.plans, sink.name):
+            for plan in await asyncio.to_thread(self._journal.plans.load, sink.name):
                 await self._acknowledge(await self._shipper.replay(sink, plan))
             while await self._ship_next():
                 pass
@@ -156,14 +156,14 @@ class SinkLoop:
         """Deliver the rejected lines that a person asked for, as far as they pass today."""
         sink = self._sink
         sink.begin_redrives()
-        requested = await asyncio.to_thread(self._journal.asked, sink.name)
+        requested = await asyncio.to_thread(self._journal.quarantine.load_requested, sink.name)
         if not requested:
             return
         found = await self._worker.run(gather, requested, sink.name)
         sink.defer_redrives(are_waiting=found.is_waiting)
         if found.rejected or found.gone:
             await asyncio.to_thread(
-                self._journal.refuse_redrive, sink.name, found.rejected, found.gone
+                self._journal.redrive_requests.reject, sink.name, found.rejected, found.gone
             )
             log.warning(
                 "sink.redrive_refused",
@@ -174,7 +174,9 @@ class SinkLoop:
         if found.prepared is not None:
             log.info("sink.redriving", sink=sink.name, lines=found.prepared.lines)
             await self._acknowledge(await self._shipper.ship(sink, found.prepared))
-        sealed = {entry.line.sealed for entry in requested} - self._journal.sealed_files()
+        sealed = {
+            entry.line.sealed for entry in requested
+        } - self._journal.quarantine.list_sealed_files()
         await self._worker.run(release_redriven, frozenset(sealed))
         if found.has_more:
             sink.request_redrives()

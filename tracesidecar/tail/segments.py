@@ -118,19 +118,19 @@ class SegmentStore(Protocol):
     saves the same again in its next scan.
     """
 
-    def load_segments(self) -> list[SegmentRecord]:
+    def load(self) -> list[SegmentRecord]:
         """Return every segment that was saved and not forgotten."""
         ...
 
-    def frontier(self) -> dict[int, Checkpoint]:
+    def load_frontier(self) -> dict[int, Checkpoint]:
         """Return the furthest checkpoint of each segment that any sink has committed."""
         ...
 
-    def save_segments(self, records: Iterable[SegmentRecord]) -> None:
+    def save(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace records in one durable transaction."""
         ...
 
-    def forget_segments(self, ids: Iterable[int]) -> None:
+    def forget(self, ids: Iterable[int]) -> None:
         """Remove segments and their offsets in one durable transaction."""
         ...
 

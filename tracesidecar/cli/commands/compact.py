@@ -15,7 +15,7 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.journal.lock import locked, prepare
+from tracesidecar.journal import locked, prepare_state_directory
 from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
 from tracesidecar.sinks import SinkOptions, stored_objects_of
 from tracesidecar.units import Size, format_bytes
@@ -103,7 +103,7 @@ def _compacted(
     store = stored_objects_of(sink)
     if store is None:
         raise AssertionError("the sink was asked for by a type that can be opened")
-    prepare(configuration.state_directory)
+    prepare_state_directory(configuration.state_directory)
     with closing(store), locked(configuration.state_directory, "compact.lock"):
         compactor = Compactor(
             store, configuration.state_directory, RewriteLimits(arguments.memory, arguments.target)

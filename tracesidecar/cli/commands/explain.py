@@ -12,7 +12,7 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.byte_ranges import Piece, pieces
 from tracesidecar.introspect.status import size_now
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.tail import Exclusions, SegmentRecord
 
@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace) -> int:
     configuration = load_to_read(arguments.config, os.environ)
     path = os.path.abspath(arguments.file)
     with closing(Journal.open_to_read(configuration.state_directory)) as journal:
-        segments = [segment for segment in journal.load_segments() if _is_file(segment, path)]
+        segments = [segment for segment in journal.segments.load() if _is_file(segment, path)]
         explanations = [
             _explain(journal, segment, sink.name)
             for segment in segments
@@ -72,21 +72,21 @@ def _is_file(segment: SegmentRecord, path: str) -> bool:
 
 
 def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation:
-    checkpoint = journal.offsets(sink).get(segment.id)
+    checkpoint = journal.sinks.load_offsets(sink).get(segment.id)
     planned = [
         (r.start, r.end)
-        for plan in journal.plans(sink)
+        for plan in journal.plans.load(sink)
         for r in plan.ranges
         if r.segment == segment.id
     ]
     refused = [
         Piece(entry.line.start, entry.line.end, "quarantined", entry.line.reason)
-        for entry in journal.quarantine()
+        for entry in journal.quarantine.load()
         if entry.line.segment == segment.id and entry.line.sink in ("", sink)
     ]
     lost = [
         Piece(loss.start, loss.start + loss.bytes, "lost", loss.reason)
-        for loss in journal.losses()
+        for loss in journal.losses.load()
         if loss.segment == segment.id
     ]
     covered = pieces(

@@ -15,9 +15,7 @@ from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.refused_lines import Refused, refused
-from tracesidecar.journal.journal import Journal
-from tracesidecar.journal.lock import is_locked
-from tracesidecar.journal.sealing import discard, unseal
+from tracesidecar.journal import Journal, discard_sealed, is_locked, unseal
 from tracesidecar.logs import printable
 from tracesidecar.units import format_bytes
 
@@ -55,7 +53,9 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.USAGE
     reads = arguments.action in ("list", "show")
     state = configuration.state_directory
-    with closing(Journal.open_to_read(state) if reads else Journal.open_to_ask(state)) as journal:
+    with closing(
+        Journal.open_to_read(state) if reads else Journal.open_to_request(state)
+    ) as journal:
         entries = refused(configuration, journal)
         wanted = getattr(arguments, "ids", None) or [found.entry.id for found in entries]
         if unknown := set(wanted) - {found.entry.id for found in entries}:
@@ -150,7 +150,7 @@ def _redrive(
             homeless.append(found.entry.id)
         else:
             wishes[found.entry.id] = sinks
-    journal.ask_redrive(wishes)
+    journal.redrive_requests.add(wishes)
     running = is_locked(configuration.state_directory)
     if as_json:
         print_json(
@@ -178,10 +178,10 @@ def _drop(
     configuration: Configuration, journal: Journal, chosen: Sequence[Refused], *, as_json: bool
 ) -> int:
     dropped = [found.entry.id for found in chosen]
-    journal.drop_quarantine(dropped)
-    discard(
+    journal.quarantine.drop(dropped)
+    discard_sealed(
         configuration.state_directory,
-        {found.entry.line.sealed for found in chosen} - journal.sealed_files(),
+        {found.entry.line.sealed for found in chosen} - journal.quarantine.list_sealed_files(),
     )
     if as_json:
         print_json({"dropped": dropped})

@@ -17,7 +17,7 @@ from tracesidecar.introspect.status import (
     report_from_journal,
 )
 from tracesidecar.introspect.status_socket import request_status
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.units import format_bytes, format_duration
 

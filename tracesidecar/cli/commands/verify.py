@@ -11,7 +11,7 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError, StateError
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.journal.journal import Journal
+from tracesidecar.journal import Journal
 from tracesidecar.lake import Proof, size_of, verify
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, sink_type, stored_objects_of
@@ -71,7 +71,7 @@ def under_way(configuration: Configuration, sink: str) -> frozenset[str]:
     except StateError:
         return frozenset()
     with closing(journal):
-        return frozenset(each.name for plan in journal.plans(sink) for each in plan.objects)
+        return frozenset(each.name for plan in journal.plans.load(sink) for each in plan.objects)
 
 
 def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:

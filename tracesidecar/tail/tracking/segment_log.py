@@ -35,8 +35,8 @@ class SegmentLog:
         The descriptors of the earlier run ended with it, and somebody may have removed a link.
         """
         names = [source.name for source in sources]
-        frontier = self._store.frontier()
-        for record in self._store.load_segments():
+        frontier = self._store.load_frontier()
+        for record in self._store.load():
             if record.source in names:
                 place = directory(os.path.dirname(record.path))
                 source = names.index(record.source)
@@ -87,7 +87,7 @@ class SegmentLog:
             self.save(file)
         self._save_urgent()
         if self._over:
-            self._store.forget_segments(sorted(self._over))
+            self._store.forget(sorted(self._over))
             self._over = set()
 
     def _save_urgent(self) -> None:
@@ -97,7 +97,7 @@ class SegmentLog:
             file.record(self._files.options(file).name, self._open_files.protection(file))
             for file in self._urgent.values()
         ]
-        self._store.save_segments(records)
+        self._store.save(records)
         for file, record in zip(self._urgent.values(), records, strict=True):
             file.note_recorded(record)
         self._urgent = {}

@@ -1,0 +1,97 @@
+"""The sink and offset tables: what each sink has delivered, and how far it is in each segment."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.model import Checkpoint
+
+
+class SinkRow(NamedTuple):
+    """What the journal knows of a sink; `committed_at` is in seconds since the epoch."""
+
+    name: str
+    destination: str
+    lines: int
+    bytes: int
+    batches: int
+    retries: int
+    committed_at: float | None
+    state: str
+
+
+class SinkTable:
+    """The sinks that ever ran with this state directory, with their offsets."""
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def load(self) -> list[SinkRow]:
+        """Return every sink that ever ran with this state directory."""
+        query = (
+            "SELECT name, destination, lines, bytes, batches, retries, committed_at, state "
+            "FROM sink ORDER BY name"
+        )
+        return self._database.read(SinkRow, query)
+
+    def find_destination(self, name: str) -> str | None:
+        """Return the destination that a name last stood for, None for a new name."""
+        query = "SELECT destination FROM sink WHERE name = ?"
+        rows = self._database.read(tuple[str], query, name)
+        return rows[0][0] if rows else None
+
+    def load_offsets(self, name: str) -> dict[int, Checkpoint]:
+        """Return where a sink is in each segment that it has begun."""
+        query = "SELECT segment, offset, digest, state FROM offset WHERE sink = ?"
+        rows = self._database.read(tuple[int, int, bytes, bytes], query, name)
+        return {
+            segment: Checkpoint(offset, digest, state) for segment, offset, digest, state in rows
+        }
+
+    def begin(self, name: str, destination: str, reached: Mapping[int, Checkpoint]) -> None:
+        """Begin a sink at these checkpoints, whatever its name stood for before."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM offset WHERE sink = ?", (name,))
+            db.execute("DELETE FROM plan WHERE sink = ?", (name,))
+            db.execute(
+                "INSERT INTO sink (name, destination) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET destination = excluded.destination",
+                (name, destination),
+            )
+            self.advance(db, name, reached)
+
+    def record_state(self, name: str, *, retries: int = 0, state: str | None = None) -> None:
+        """Add retries to a sink's count, and record its state."""
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE sink SET retries = retries + ?, state = coalesce(?, state) WHERE name = ?",
+                (retries, state, name),
+            )
+
+    @staticmethod
+    def advance(db: sqlite3.Connection, name: str, reached: Mapping[int, Checkpoint]) -> None:
+        """Move a sink's offsets forward, never back, within the caller's transaction."""
+        rows = [
+            (name, segment, checkpoint.offset, checkpoint.digest, checkpoint.state)
+            for segment, checkpoint in reached.items()
+        ]
+        db.executemany(
+            "INSERT INTO offset VALUES (?, ?, ?, ?, ?) ON CONFLICT (sink, segment) DO UPDATE SET "
+            "offset = excluded.offset, digest = excluded.digest, state = excluded.state "
+            "WHERE excluded.offset >= offset.offset",
+            rows,
+        )
+
+    @staticmethod
+    def count_batch(
+        db: sqlite3.Connection, name: str, *, lines: int, size_bytes: int, now: float
+    ) -> None:
+        """Add a committed batch to a sink's counts, within the caller's transaction."""
+        db.execute(
+            "UPDATE sink SET lines = lines + ?, bytes = bytes + ?, batches = batches + ?, "
+            "committed_at = ? WHERE name = ?",
+            (lines, size_bytes, lines > 0, now, name),
+        )
