@@ -7,7 +7,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracesidecar.introspect.chunks import chunks
+from tracesidecar.introspect.chunks import read_chunks
 
 _lines = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=8)
 
@@ -16,7 +16,7 @@ def cut(
     data: bytes, step: int, max_line: int
 ) -> list[tuple[int, bytes, bool, tuple[tuple[int, int], ...]]]:
     stream = io.BytesIO(data)
-    found = chunks("test", lambda _: stream.read(step), max_line)
+    found = read_chunks("test", lambda _: stream.read(step), max_line)
     return [
         (
             n.first_line,

@@ -5,24 +5,24 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracesidecar.introspect.byte_ranges import Piece, pieces
+from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 
 
 def test_a_planned_range_and_a_refused_line_stand_out() -> None:
-    refused = [Piece(4, 6, "quarantined", "not_json"), Piece(12, 13, "quarantined", "nan")]
-    assert pieces(size=20, delivered=8, planned=[(8, 14)], exceptions=refused) == [
-        Piece(0, 4, "delivered"),
-        Piece(4, 6, "quarantined", "not_json"),
-        Piece(6, 8, "delivered"),
-        Piece(8, 12, "planned"),
-        Piece(12, 13, "quarantined", "nan"),
-        Piece(13, 14, "planned"),
-        Piece(14, 20, "unread"),
+    refused = [ByteRange(4, 6, "quarantined", "not_json"), ByteRange(12, 13, "quarantined", "nan")]
+    assert cover_segment(size=20, delivered=8, planned=[(8, 14)], exceptions=refused) == [
+        ByteRange(0, 4, "delivered"),
+        ByteRange(4, 6, "quarantined", "not_json"),
+        ByteRange(6, 8, "delivered"),
+        ByteRange(8, 12, "planned"),
+        ByteRange(12, 13, "quarantined", "nan"),
+        ByteRange(13, 14, "planned"),
+        ByteRange(14, 20, "unread"),
     ]
 
 
 def test_an_empty_file_has_no_pieces() -> None:
-    assert pieces(size=0, delivered=0, planned=[], exceptions=[]) == []
+    assert cover_segment(size=0, delivered=0, planned=[], exceptions=[]) == []
 
 
 _range = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(
@@ -39,11 +39,11 @@ _range = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(
 def test_the_pieces_cover_everything_once(
     size: int, delivered: int, planned: list[tuple[int, int]], refused: list[tuple[int, int]]
 ) -> None:
-    found = pieces(
+    found = cover_segment(
         size=size,
         delivered=delivered,
         planned=planned,
-        exceptions=[Piece(*each, "quarantined") for each in refused],
+        exceptions=[ByteRange(*each, "quarantined") for each in refused],
     )
     end = max([size, delivered, *(last for _, last in refused)])
     assert [piece.start for piece in found] == (

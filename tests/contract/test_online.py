@@ -24,7 +24,7 @@ from tests.contract.places import BucketPlace, NetworkPlace
 from tests.contract.sql_place import PostgresPlace
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
-from tracesidecar.introspect.connectivity import ask
+from tracesidecar.introspect.connectivity import check_connections
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import sink_type as declared_type
 from tracesidecar.sinks.transport.http_auth import OAuth2
@@ -58,7 +58,7 @@ def options_for(sink_type: str, **given: object) -> SinkOptions:
 
 async def said_of(options: SinkOptions) -> str:
     """Check one sink; return what it reports, nothing if all is good."""
-    (answer,) = await ask([options])
+    (answer,) = await check_connections([options])
     assert answer.is_good is (not answer.detail)
     return answer.detail
 
@@ -219,9 +219,9 @@ async def test_a_place_on_disk_that_cannot_be_written_is_reported(tmp_path: Path
 def test_a_standard_output_that_is_closed_is_reported() -> None:
     code = """
 import asyncio, sys
-from tracesidecar.introspect.connectivity import ask
+from tracesidecar.introspect.connectivity import check_connections
 from tracesidecar.sinks.stdout.sink import Options
-[answer] = asyncio.run(ask([Options(name="screen", type="stdout")]))
+[answer] = asyncio.run(check_connections([Options(name="screen", type="stdout")]))
 sys.stderr.write(answer.detail)
 """
     done = subprocess.run(

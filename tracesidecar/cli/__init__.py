@@ -1,6 +1,7 @@
 """The command line: find the command, import only its module, turn errors into exit codes.
 
-argparse, not typer: the daemon starts through here and must not pay for what draws and completes.
+It uses argparse, because the daemon starts through here: a library that also draws and completes
+would cost memory and time at each start.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from tracesidecar.errors import (
 from tracesidecar.exit_codes import ExitCode
 
 COMMANDS = {
-    "run": "follow and ship until told to stop (the service)",
-    "ship": "ship --once: ship all that is there now, then exit",
+    "run": "follow and ship until stopped (the service)",
+    "ship": "ship --once: ship everything that is there now, then exit",
     "exec": "exec -- CMD: start an agent, ship while it runs, drain after it",
-    "init": "write a commented configuration for what is found on this machine",
-    "check-config": "say what is wrong with the configuration, and where",
-    "status": "say what each sink has delivered and what is still to come",
-    "explain": "say where each byte range of a file is, per sink",
-    "quarantine": "list the refused lines, show one, deliver them after all, or forget them",
-    "scan": "dry run over files: lines, invalid lines, secrets per rule",
-    "redact": "stdin to stdout by the rules of the configuration",
+    "init": "write a commented configuration for the agents found on this machine",
+    "check-config": "report what is wrong with the configuration, and where",
+    "status": "show what each sink has delivered, and what is not delivered yet",
+    "explain": "show where each byte range of a file is, per sink",
+    "quarantine": "list the rejected lines, show one, deliver them after all, or forget them",
+    "scan": "preview without sending: invalid lines, secrets and personal data, tokens, cost",
+    "redact": "redact stdin to stdout by the rules of the configuration",
     "verify": "prove from the destination that every range is there, once and unaltered",
-    "compact": "rewrite the days of a lake that are over to few large Parquet files, each event once",
-    "ddl": "print the tables, views and loads of an engine for what is shipped, or make them",
+    "compact": "rewrite past days of a lake into few large Parquet files, each event once",
+    "ddl": "print the tables, views and loads of an engine for what is shipped, or create them",
     "config-schema": "print the JSON Schema of the configuration",
     "demo": "run a tiny agent that writes traces with planted secrets",
     "version": "print the version",
@@ -44,14 +45,14 @@ COMMANDS = {
 
 
 class Command(Protocol):
-    """What a command's module offers."""
+    """What a command's module offers. It is called in the main thread of a fresh process."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's own arguments."""
         ...
 
     def execute(self, arguments: argparse.Namespace) -> int:
-        """Do it and return the exit code."""
+        """Run the command and return the exit code."""
         ...
 
 
@@ -75,13 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _end_quietly()
     except TraceSidecarError as error:
-        return _refuse(error, as_json=getattr(arguments, "json", False))
-    except Exception as error:  # noqa: BLE001 - the one place where a bug ends; its message may quote trace content, so only its frames are told
-        return _confess(error)
+        return _report_error(error, as_json=getattr(arguments, "json", False))
+    except Exception as error:  # noqa: BLE001 - a bug ends here
+        return _report_bug(error)
 
 
 def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
-    """Read `--config` and the command, then let the command's module read the rest."""
+    """Read `--config` and the command, and let the module of the command read the rest."""
     head, name, rest = _split(_config_first(words))
     overview = _overview()
     given = overview.parse_args(head)
@@ -91,7 +92,7 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         overview.print_help(sys.stderr)
         sys.exit(ExitCode.USAGE)
     if name not in COMMANDS:
-        overview.error(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+        overview.error(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}")
     command = cast(
         "Command", importlib.import_module(f"tracesidecar.cli.commands.{name.replace('-', '_')}")
     )
@@ -107,19 +108,19 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _config_first(words: list[str]) -> list[str]:
-    """Move `--config FILE` to the front, wherever it stands among our own words; an agent's command
-    line keeps its own.
+    """Move `--config FILE` to the front. It may follow the command; the command line of an agent
+    behind `exec` or `--` is left alone.
     """
     end = next((at for at, word in enumerate(words) if word in {"exec", "--"}), len(words))
-    found: list[str] = []
+    options: list[str] = []
     others: list[str] = []
     ours = iter(words[:end])
     for word in ours:
         if word == "--config":
-            found += [word, *([value] if (value := next(ours, None)) is not None else [])]
+            options += [word, *([value] if (value := next(ours, None)) is not None else [])]
         else:
-            (found if word.startswith("--config=") else others).append(word)
-    return found + others + words[end:]
+            (options if word.startswith("--config=") else others).append(word)
+    return options + others + words[end:]
 
 
 def _split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -137,7 +138,8 @@ def _overview() -> argparse.ArgumentParser:
         allow_abbrev=False,
         usage="tracesidecar [--config FILE] COMMAND …",
         description=f"commands:\n{listing}",
-        epilog="Without --config: $TRACESIDECAR_CONFIG, ./tracesidecar.toml, /etc/tracesidecar/config.toml, else the embedded default.",
+        epilog="Without --config: $TRACESIDECAR_CONFIG, ./tracesidecar.toml, "
+        "/etc/tracesidecar/config.toml, else the embedded default.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -147,8 +149,8 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse(error: TraceSidecarError, *, as_json: bool) -> int:
-    """Say in one sentence what a person must mend."""
+def _report_error(error: TraceSidecarError, *, as_json: bool) -> int:
+    """Report in one sentence what a person must fix."""
     complain(f"tracesidecar: {error}")
     if isinstance(error, StateLocked):
         if as_json:
@@ -161,7 +163,8 @@ def _refuse(error: TraceSidecarError, *, as_json: bool) -> int:
     )
 
 
-def _confess(error: Exception) -> int:
+def _report_bug(error: Exception) -> int:
+    """Report where a bug is: only its frames, because its message may quote trace content."""
     from tracesidecar.logs import frames
 
     where = "".join(f"\n  {frame}" for frame in frames(error))
@@ -172,6 +175,9 @@ def _confess(error: Exception) -> int:
 
 
 def _end_quietly() -> int:
-    """The reader of our output has gone (`| head`): let the interpreter's last flush go nowhere."""
+    """End after the reader of the output has gone (`| head`).
+
+    The interpreter flushes once more at exit; that goes to /dev/null, so that it does not fail.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitCode.BROKEN_PIPE

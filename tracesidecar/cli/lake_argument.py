@@ -1,47 +1,53 @@
-"""Which sink of the configuration has a lake, and where it lies."""
+"""The sink that a command names, if it keeps objects: its lake, and whether it can be read back."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 
+from tracesidecar.cli.output import complain
 from tracesidecar.config import Configuration
 from tracesidecar.ddl import Lake, LakeFormat
-from tracesidecar.sinks import SinkOptions, lake_location_of
+from tracesidecar.errors import StateError
+from tracesidecar.journal import Journal
+from tracesidecar.logs import printable
+from tracesidecar.sinks import SinkOptions, lake_location_of, sink_type
 
 ANYWHERE = Lake("s3://BUCKET/PREFIX")
-"""Stands for a lake where the configuration has none."""
+"""A placeholder for configurations without a lake."""
 
 FORMATS = ("event", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A sink and its lake; `sink` is None where no sink keeps objects."""
+class LakeArgument:
+    """A sink and its lake; `sink` is None if no sink keeps objects."""
 
     sink: SinkOptions | None
     lake: Lake
 
     @property
     def has_events(self) -> bool:
-        """Tell whether there are events in it, and not only lines."""
+        """Whether the lake has events, and not only lines."""
         return self.sink is not None and self.sink.format in FORMATS
 
 
-def lake(configuration: Configuration, name: str | None) -> Found | None:
-    """The lake of the sink of that name, else of the first with events, else of the first store;
-    None where there is none of that name.
+def find_lake(configuration: Configuration, name: str | None) -> LakeArgument | None:
+    """Return the lake of the sink with that name, None if it has none.
+
+    Without a name: of the first sink that ships events, else of the first that keeps objects.
     """
     located = [(sink, lake_location_of(sink)) for sink in configuration.sink]
     kept = [
-        Found(sink, _lake(sink, location))
+        LakeArgument(sink, _lake(sink, location))
         for sink, location in located
         if location is not None and name in {None, sink.name}
     ]
     if not kept:
-        return Found(None, ANYWHERE) if name is None else None
-    return next((found for found in kept if found.has_events), kept[0])
+        return LakeArgument(None, ANYWHERE) if name is None else None
+    return next((lake for lake in kept if lake.has_events), kept[0])
 
 
 def _lake(sink: SinkOptions, location: str) -> Lake:
@@ -57,6 +63,31 @@ def with_objects(lake: Lake) -> Lake:
         return replace(lake, formats=lake.formats[:1])
     there = tuple(form for form in lake.formats if _has_files(lake.prefix(form)))
     return replace(lake, formats=there or lake.formats[:1])
+
+
+def readable_sink(configuration: Configuration, name: str, command: str) -> SinkOptions | None:
+    """Return the sink with that name if it can be read back; else report which can, return None."""
+    readable = {
+        sink.name: sink
+        for sink in configuration.sink
+        if sink_type(sink.type).stored_objects is not None
+    }
+    if name not in readable:
+        complain(
+            f"tracesidecar {command}: {printable(name)} is not a sink that can be read back; "
+            f"of this configuration can: {', '.join(sorted(readable)) or 'none'}"
+        )
+    return readable.get(name)
+
+
+def objects_being_sent(configuration: Configuration, sink: str) -> frozenset[str]:
+    """Return the names of the objects that this machine is sending, none if it never ran."""
+    try:
+        journal = Journal.open_to_read(configuration.state_directory)
+    except StateError:
+        return frozenset()
+    with closing(journal):
+        return frozenset(each.name for plan in journal.plans.load(sink) for each in plan.objects)
 
 
 def _has_files(folder: str) -> bool:

@@ -1,5 +1,6 @@
-"""What commands print: one JSON document, a line, or something drawn; colour only for a person who
-wants it.
+"""What commands print: a JSON document, lines, tables and progress bars.
+
+Colour is used only on a terminal, and never with `NO_COLOR`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one document on stdout; names that are not UTF-8 come out as escapes."""
+    """Print one document on stdout; names that are not UTF-8 are escaped."""
     json.dump(document, sys.stdout, indent=2 if sys.stdout.isatty() else None)
     sys.stdout.write("\n")
     sys.stdout.flush()
@@ -33,7 +34,7 @@ def complain(text: str) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console to draw on; importing rich costs too much for commands that do not."""
+    """Return a console to draw on. Only what draws imports rich, which is slow to import."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -50,7 +51,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Draw a table on stdout; numbers stand on the right."""
+    """Print a table on stdout, with numbers aligned to the right."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -68,8 +69,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 @contextmanager
 def progress(total_bytes: int) -> Iterator[Callable[[int], object]]:
-    """Draw a bar on stderr while in the block when a person looks; yields what to call with each
-    number of bytes done.
+    """Show a progress bar on stderr during the block, if stderr is a terminal.
+
+    Yield a function to call with each number of bytes that is done.
     """
     if not sys.stderr.isatty():
         yield lambda count: count

@@ -73,7 +73,7 @@ class Health(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """What the journal says of a sink."""
+    """What the journal has recorded of a sink."""
 
     retries: int
     state: str = ""
@@ -110,7 +110,7 @@ class _RetryCounts:
 
 
 class HealthMonitor:
-    """Observes the service, and keeps the gauges and what the journal says of the sinks up to date.
+    """Observes the service, and keeps the gauges and the journal's record of the sinks up to date.
 
     For the event loop.
     """
@@ -134,7 +134,7 @@ class HealthMonitor:
         self._counted: set[tuple[str, SegmentState]] = set()
 
     async def look(self) -> Health:
-        """Return how the service is now. The cost grows with what is behind."""
+        """Return how the service is now; the cost grows with the backlog, not with the files."""
         return self._health(await self._service.worker.run(_take_stock, clock=self._clock))
 
     async def report(self, configuration: Configuration) -> StatusReport:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 class SystemdNotifier:
     """Sends states to the service manager; does nothing if there is none.
 
-    `watchdog_seconds` is how long the service may go without `WATCHDOG=1`, None if nobody watches.
+    `watchdog_seconds` is how long the service may go without `WATCHDOG=1`, None without a watchdog.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:

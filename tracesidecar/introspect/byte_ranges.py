@@ -6,51 +6,63 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["delivered", "planned", "quarantined", "lost", "unread"]
+RangeState = Literal["delivered", "planned", "quarantined", "lost", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes [start, end) of a segment, and what has become of them."""
+class ByteRange:
+    """The bytes [start, end) of a segment, and what has become of them.
+
+    The field names are keys of `explain --json`.
+    """
 
     start: int
     end: int
-    state: State
+    state: RangeState
     detail: str = ""
 
 
-def pieces(
-    *, size: int, delivered: int, planned: Iterable[tuple[int, int]], exceptions: Iterable[Piece]
-) -> list[Piece]:
-    """Cover [0, size): delivered up to an offset, planned ranges, the rest unread; quarantined and
-    lost pieces stand out of all of these.
+def cover_segment(
+    *,
+    size: int,
+    delivered: int,
+    planned: Iterable[tuple[int, int]],
+    exceptions: Iterable[ByteRange],
+) -> list[ByteRange]:
+    """Return the ranges that make up [0, size), in order.
+
+    Bytes before `delivered` are delivered, `planned` ranges are being sent, and the rest is unread.
+    The exceptions, quarantined or lost ranges, take precedence over all of these.
     """
-    exceptions = sorted(exceptions, key=lambda piece: piece.start)
-    end = max([size, delivered, *(piece.end for piece in exceptions)])
-    covered: list[Piece] = []
+    exceptions = sorted(exceptions, key=lambda exception: exception.start)
+    end = max([size, delivered, *(exception.end for exception in exceptions)])
+    covered: list[ByteRange] = []
     at = 0
     for exception in exceptions:
         if exception.start < at:
             continue
-        covered += _plain(at, exception.start, delivered, planned)
+        covered += _cover_gap(at, exception.start, delivered, planned)
         covered.append(exception)
         at = exception.end
-    return covered + _plain(at, end, delivered, planned)
+    return covered + _cover_gap(at, end, delivered, planned)
 
 
-def _plain(start: int, end: int, delivered: int, planned: Iterable[tuple[int, int]]) -> list[Piece]:
-    marks: list[tuple[int, int, State]] = [
+def _cover_gap(
+    start: int, end: int, delivered: int, planned: Iterable[tuple[int, int]]
+) -> list[ByteRange]:
+    """Return the ranges of [start, end), in which there is no exception."""
+    marks: list[tuple[int, int, RangeState]] = [
         (0, delivered, "delivered"),
         *((first, last, "planned") for first, last in sorted(planned)),
     ]
-    found: list[Piece] = []
+    covered: list[ByteRange] = []
     at = start
     for first, last, state in marks:
         low, high = max(first, at), min(last, end)
         if low >= high:
             continue
         if low > at:
-            found.append(Piece(at, low, "unread"))
-        found.append(Piece(low, high, state))
+            covered.append(ByteRange(at, low, "unread"))
+        covered.append(ByteRange(low, high, state))
         at = high
-    return [*found, Piece(at, end, "unread")] if at < end else found
+    return [*covered, ByteRange(at, end, "unread")] if at < end else covered

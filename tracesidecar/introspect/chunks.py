@@ -1,4 +1,4 @@
-"""Cut a stream into chunks of whole lines, and know which line of the stream a refused one is."""
+"""Split a stream into chunks of whole lines, and number the lines of the stream."""
 
 from __future__ import annotations
 
@@ -11,77 +11,75 @@ from tracesidecar.sanitize import RejectionReason
 
 @dataclass(frozen=True, slots=True)
 class NumberedChunk:
-    """A chunk and the number, counted from 1, of its first line."""
+    """A chunk, and the number of its first line, counted from 1."""
 
     chunk: Chunk
     first_line: int
 
-    def line_number(self, refusal: Rejection) -> int:
-        """Tell which line of the stream was refused."""
-        return self.first_line + self.chunk.data.count(b"\n", 0, refusal.start - self.chunk.start)
+    def line_number(self, rejection: Rejection) -> int:
+        """Return which line of the stream was rejected."""
+        return self.first_line + self.chunk.data.count(b"\n", 0, rejection.start - self.chunk.start)
 
     @property
     def lines(self) -> int:
-        """Count the lines, a torn last one and one that was too long included."""
+        """The number of lines, including an unfinished last one and one that was too long."""
         return self.chunk.data.count(b"\n") + self.chunk.torn + len(self.chunk.rejected)
 
 
-def chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Iterator[NumberedChunk]:
+def read_chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Iterator[NumberedChunk]:
     """Read to the end of the stream.
 
-    A line longer than `max_line` is passed over and refused; a last line without newline is torn.
+    A line longer than `max_line` is skipped and rejected. A last line without a newline is torn.
     """
-    cutter = _Cutter(Segment(0, "", name, 0, 0, 0))
+    numberer = _ChunkNumberer(Segment(0, "", name, 0, 0, 0))
     buffer = bytearray()
-    passing_over = False
+    is_skipping = False
     while block := read(CHUNK_BYTES):
         buffer += block
-        if passing_over:
+        if is_skipping:
             newline = buffer.find(b"\n") + 1
-            cutter.pass_over(newline or len(buffer))
+            numberer.skip(newline or len(buffer))
             del buffer[: newline or len(buffer)]
             if not newline:
                 continue
-            passing_over = False
-            yield cutter.too_long()
+            is_skipping = False
+            yield numberer.reject_skipped()
         whole = buffer.rfind(b"\n", max(0, len(buffer) - len(block))) + 1
         if whole:
-            yield cutter.cut(bytes(buffer[:whole]), torn=False)
+            yield numberer.number(bytes(buffer[:whole]), torn=False)
             del buffer[:whole]
-        passing_over = len(buffer) > max_line
-        if passing_over:
-            cutter.pass_over(len(buffer))
+        is_skipping = len(buffer) > max_line
+        if is_skipping:
+            numberer.skip(len(buffer))
             buffer.clear()
-    if passing_over:
-        yield cutter.too_long()
+    if is_skipping:
+        yield numberer.reject_skipped()
     elif buffer:
-        yield cutter.cut(bytes(buffer), torn=True)
+        yield numberer.number(bytes(buffer), torn=True)
 
 
-class _Cutter:
+class _ChunkNumberer:
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
         self._start = 0
-        self._passed = 0
+        self._skipped = 0
         self._line = 1
 
-    def cut(self, data: bytes, *, torn: bool) -> NumberedChunk:
-        return self._numbered(
+    def number(self, data: bytes, *, torn: bool) -> NumberedChunk:
+        return self._next(
             Chunk(self._segment, self._start, self._start + len(data), data, BEGINNING, torn=torn)
         )
 
-    def pass_over(self, count: int) -> None:
-        self._passed += count
+    def skip(self, count: int) -> None:
+        self._skipped += count
 
-    def too_long(self) -> NumberedChunk:
-        end = self._start + self._passed
-        self._passed = 0
+    def reject_skipped(self) -> NumberedChunk:
+        end = self._start + self._skipped
+        self._skipped = 0
         rejected = (Rejection(self._start, end, RejectionReason.TOO_LONG),)
-        return self._numbered(
-            Chunk(self._segment, self._start, end, b"", BEGINNING, rejected=rejected)
-        )
+        return self._next(Chunk(self._segment, self._start, end, b"", BEGINNING, rejected=rejected))
 
-    def _numbered(self, chunk: Chunk) -> NumberedChunk:
+    def _next(self, chunk: Chunk) -> NumberedChunk:
         numbered = NumberedChunk(chunk, self._line)
         self._start = chunk.end
         self._line += numbered.lines

@@ -1,4 +1,4 @@
-"""Connect each sink once and hear whether it would take anything."""
+"""Connect each sink once, to see whether its credentials and address are good."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from dataclasses import dataclass
 from tracesidecar.errors import ConfigurationError, SinkError
 from tracesidecar.sinks import SinkOptions, build_sink
 
-PATIENCE_SECONDS = 30.0
+CONNECT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a sink said; `detail` is a sentence without credentials."""
+class ConnectionCheck:
+    """How it went to connect one sink; `detail` is a sentence without credentials.
+
+    The field names are keys of `check-config --online --json`.
+    """
 
     sink: str
     is_good: bool
     detail: str = ""
 
 
-async def ask(sinks: Iterable[SinkOptions]) -> list[Answer]:
-    """Ask all sinks at the same time."""
+async def check_connections(sinks: Iterable[SinkOptions]) -> list[ConnectionCheck]:
+    """Connect all sinks at the same time."""
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(_ask(options)) for options in sinks]
-    return [task.result() for task in asked]
+        checks = [tasks.create_task(_check(options)) for options in sinks]
+    return [task.result() for task in checks]
 
 
-async def _ask(options: SinkOptions) -> Answer:
+async def _check(options: SinkOptions) -> ConnectionCheck:
     try:
         async with (
-            asyncio.timeout(PATIENCE_SECONDS),
+            asyncio.timeout(CONNECT_SECONDS),
             build_sink(options),
         ):
-            return Answer(options.name, is_good=True)
+            return ConnectionCheck(options.name, is_good=True)
     except TimeoutError:
-        return Answer(
+        return ConnectionCheck(
             options.name,
             is_good=False,
-            detail=f"no answer within {PATIENCE_SECONDS:.0f} s: check its address, and what stands between",
+            detail=f"no answer within {CONNECT_SECONDS:.0f} s: check the address, and the network "
+            "between here and there",
         )
     except (SinkError, ConfigurationError) as error:
-        return Answer(options.name, is_good=False, detail=str(error))
+        return ConnectionCheck(options.name, is_good=False, detail=str(error))

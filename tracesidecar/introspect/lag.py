@@ -40,9 +40,11 @@ class Backlog:
 class Lag:
     """How far one sink is behind.
 
-    `bytes` are on disk, and the sink does not have them; the unfinished last line of a file counts
-    only together with whole lines before it, or as long as the daemon has not read it. `seconds` is the age of the oldest of these bytes, at
-    least: how long ago they were first seen, or the file was last modified, if that is longer ago.
+    `bytes` are on disk, and the sink does not have them. The unfinished last line of a file counts
+    only together with whole lines before it, or as long as the daemon has not read it.
+
+    `seconds` is the age of the oldest of these bytes, at least: how long ago they were first seen,
+    or the file was last modified, if that is longer ago.
     """
 
     bytes: int = 0

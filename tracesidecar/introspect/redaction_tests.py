@@ -8,12 +8,12 @@ import os
 import msgspec
 
 from tracesidecar.config import rules_cache
-from tracesidecar.introspect.chunks import chunks
+from tracesidecar.introspect.chunks import read_chunks
 from tracesidecar.sanitize import RedactionOptions, RedactionTest, Sanitizer
 
 
 def failed_tests(options: RedactionOptions) -> list[str]:
-    """Say which tests did not come out as expected, each with what came out."""
+    """Return a sentence for each test whose result is not the expected one."""
     if not options.test:
         return []
     sanitize = Sanitizer(options, cache_directory=rules_cache(os.environ))
@@ -21,14 +21,15 @@ def failed_tests(options: RedactionOptions) -> list[str]:
         (number, test, _outcome(sanitize, test)) for number, test in enumerate(options.test, 1)
     )
     return [
-        f"redaction.test {number} of {len(options.test)}: the result is not the expected one, but: {outcome}"
+        f"redaction.test {number} of {len(options.test)}: "
+        f"the result is not the expected one, but: {outcome}"
         for number, test, outcome in outcomes
         if outcome != test.expected
     ]
 
 
 def _outcome(sanitize: Sanitizer, test: RedactionTest) -> str:
-    """Take an input that is JSON as a line, any other as free text."""
+    """Return the redacted input: as a line if it is JSON, else as free text."""
     line = test.input.encode()
     try:
         msgspec.json.decode(line)
@@ -37,7 +38,7 @@ def _outcome(sanitize: Sanitizer, test: RedactionTest) -> str:
     return (
         b"".join(
             sanitize(numbered.chunk).data
-            for numbered in chunks("test", io.BytesIO(line).read, len(line))
+            for numbered in read_chunks("test", io.BytesIO(line).read, len(line))
         )
         .decode()
         .rstrip("\n")

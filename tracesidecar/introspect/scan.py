@@ -1,4 +1,4 @@
-"""Put whole files through validation and redaction and keep only counts and places."""
+"""Put whole files through validation and redaction, and keep only counts and locations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import msgspec
 import zstandard
 
 from tracesidecar.config import rules_cache
-from tracesidecar.introspect.chunks import NumberedChunk, chunks
-from tracesidecar.introspect.usage_totals import Sum, Tally
+from tracesidecar.introspect.chunks import NumberedChunk, read_chunks
+from tracesidecar.introspect.usage_totals import UsageSum, UsageTally
 from tracesidecar.logs import printable
 from tracesidecar.model import CleanChunk
 from tracesidecar.sanitize import (
@@ -31,13 +31,16 @@ from tracesidecar.units import Size
 
 MAX_LINE = Size.parse("64MiB")
 INVALID_LINES_KEPT = 1000
-PLACES_KEPT = 1000
+MATCHES_KEPT = 1000
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _MARK = re.compile(rb"\[REDACTED:([a-z0-9-]{1,64})")
 
 
-class Place(NamedTuple):
-    """Where a rule found something: the line's number and the path of keys in it (itself redacted)."""
+class RuleMatch(NamedTuple):
+    """Where a rule found something: the number of the line, and the path of keys in it.
+
+    The path is redacted itself. The field names are keys of `scan --json`.
+    """
 
     rule: str
     line: int
@@ -45,12 +48,12 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True)
-class Findings:
-    """What a file holds: counts, and the first thousand places and refused lines.
+class FileFindings:
+    """What was found in a file: counts, and the first thousand matches and rejected lines.
 
-    `path` is the name as it may be shown; `dialect` and `usage` are there once all files are read.
-    `pii_not_cut` is the part of `pii` that the configuration lets pass. `invalid_lines` are (line
-    number, reason); `trouble` says why reading ended early.
+    `path` is the name as it may be shown; `dialect` and `usage` are set once all files are read.
+    `pii_allowed` is the part of `pii` that the configuration does not redact. `invalid_lines` are
+    (line number, reason); `trouble` is why reading ended early, empty if it did not.
     """
 
     path: str
@@ -60,20 +63,20 @@ class Findings:
     invalid_lines: list[tuple[int, str]] = field(default_factory=list)
     secrets: Counter[str] = field(default_factory=Counter)
     pii: Counter[str] = field(default_factory=Counter)
-    pii_not_cut: Counter[str] = field(default_factory=Counter)
-    places: list[Place] = field(default_factory=list)
+    pii_allowed: Counter[str] = field(default_factory=Counter)
+    matches: list[RuleMatch] = field(default_factory=list)
     trouble: str = ""
     dialect: str = ""
-    usage: Sum = field(default_factory=Sum)
+    usage: UsageSum = field(default_factory=UsageSum)
 
     @property
     def is_clean(self) -> bool:
-        """True when all was read, and nothing was found or would be refused."""
+        """Whether all was read, and nothing was found or would be rejected."""
         return not (self.invalid or self.secrets or self.pii or self.trouble)
 
 
 def trace_files(paths: Iterable[str]) -> Iterator[str]:
-    """Name the files meant: those given, and the trace files in the directories given."""
+    """Yield the files that are given, and the trace files in the directories that are given."""
     for path in paths:
         if not os.path.isdir(path):
             yield path
@@ -85,17 +88,15 @@ def trace_files(paths: Iterable[str]) -> Iterator[str]:
             )
 
 
-class Examination:
-    """Examines files with every rule for personal data on, whether or not the configuration cuts
-    it.
-    """
+class FileScanner:
+    """Scans files with all rules for personal data, whether or not the configuration has them."""
 
     def __init__(self, redaction: RedactionOptions) -> None:
         catalogue = load_catalogue()
         personal = {rule.id for rule in catalogue.rule if rule.category == "pii"}
-        cut = {rule.id for rule in active_rules(catalogue, redaction)}
+        redacted = {rule.id for rule in active_rules(catalogue, redaction)}
         self._personal = personal
-        self._not_cut = personal - cut
+        self._allowed = personal - redacted
         wanted = tuple(
             rule.id
             for rule in catalogue.rule
@@ -104,16 +105,18 @@ class Examination:
         self._sanitize = Sanitizer(
             msgspec.structs.replace(redaction, pii=wanted), cache_directory=rules_cache(os.environ)
         )
-        self._tally = Tally()
+        self._tally = UsageTally()
 
-    def findings(
+    def scan(
         self, paths: Iterable[str], advance: Callable[[int], object]
-    ) -> Iterator[Findings]:
-        """Examine one file after the other; `advance` hears of bytes done: of a plain file as they
-        are, of an archive when it is over.
+    ) -> Iterator[FileFindings]:
+        """Scan one file after the other.
+
+        `advance` is called with the number of bytes done on disk: bit by bit in a plain file, once
+        at the end of an archive.
         """
         for path in paths:
-            findings = Findings(self.name(path))
+            findings = FileFindings(self.name(path))
             try:
                 with _opened(path) as file:
                     self._read(path, file, findings, _nothing if _is_archive(path) else advance)
@@ -125,61 +128,63 @@ class Examination:
                 advance(os.path.getsize(path))
             yield findings
 
-    def told(self, findings: Iterable[Findings]) -> list[Findings]:
-        """The findings of all files, with their dialects and what their calls add up to."""
-        found = list(findings)
+    def with_totals(self, findings: Iterable[FileFindings]) -> list[FileFindings]:
+        """Return the findings of all files, with their dialects and the sums of their calls."""
+        files = list(findings)
         sums = self._tally.sums()
-        for each in found:
-            each.dialect, each.usage = self._tally.dialect(each.path), sums.get(each.path, Sum())
-        return found
+        for file in files:
+            file.dialect = self._tally.dialect(file.path)
+            file.usage = sums.get(file.path, UsageSum())
+        return files
 
     def name(self, path: str) -> str:
-        """Return the file name as it may be shown: what the configuration cuts in a trace is cut in
-        it.
-        """
+        """Return the file name as it may be shown: redacted as the configuration redacts traces."""
         redacted = self._sanitize.redact_text(path)
         rules = {
             match.group(1).decode()
             for match in _MARK.finditer(redacted.encode("utf-8", "surrogateescape"))
         }
-        return printable(redacted if rules - self._not_cut else path)
+        return printable(redacted if rules - self._allowed else path)
 
     def _read(
-        self, path: str, file: BinaryIO, findings: Findings, advance: Callable[[int], object]
+        self, path: str, file: BinaryIO, findings: FileFindings, advance: Callable[[int], object]
     ) -> None:
         self._tally.begin(findings.path)
-        for numbered in chunks(path, file.read, MAX_LINE):
+        for numbered in read_chunks(path, file.read, MAX_LINE):
             clean = self._sanitize(numbered.chunk)
             self._tally.take(findings.path, numbered.chunk, clean)
             findings.lines += numbered.lines
             findings.bytes += numbered.chunk.end - numbered.chunk.start
             advance(numbered.chunk.end - numbered.chunk.start)
-            for refusal in clean.rejected:
-                findings.invalid[str(refusal.reason)] += 1
+            for rejection in clean.rejected:
+                findings.invalid[str(rejection.reason)] += 1
                 if len(findings.invalid_lines) < INVALID_LINES_KEPT:
                     findings.invalid_lines.append(
-                        (numbered.line_number(refusal), str(refusal.reason))
+                        (numbered.line_number(rejection), str(rejection.reason))
                     )
             for rule, count in clean.redactions:
                 (findings.pii if rule in self._personal else findings.secrets)[rule] += count
-                if rule in self._not_cut:
-                    findings.pii_not_cut[rule] += count
+                if rule in self._allowed:
+                    findings.pii_allowed[rule] += count
             if clean.redactions:
-                findings.places += _places(numbered, clean, PLACES_KEPT - len(findings.places))
+                findings.matches += _matches(numbered, clean, MATCHES_KEPT - len(findings.matches))
 
 
-def _places(numbered: NumberedChunk, clean: CleanChunk, limit: int) -> list[Place]:
-    """Return where the chunk's lines and the clean ones differ by markers, the first `limit`."""
-    found: list[Place] = []
+def _matches(numbered: NumberedChunk, clean: CleanChunk, limit: int) -> list[RuleMatch]:
+    """Return where the clean lines have markers that the lines of the chunk do not have, the first
+    `limit` of them.
+    """
+    found: list[RuleMatch] = []
     after = iter(clean.data.split(b"\n"))
-    refused = {numbered.line_number(refusal) for refusal in clean.rejected}
+    rejected = {numbered.line_number(rejection) for rejection in clean.rejected}
     for number, line in enumerate(numbered.chunk.data.split(b"\n"), numbered.first_line):
-        if number in refused or not line.strip():
+        if number in rejected or not line.strip():
             continue
         left = next(after, b"")
         if left != line:
             found += [
-                Place(rule, number, path) for rule, path in (_marks(left) - _marks(line)).elements()
+                RuleMatch(rule, number, path)
+                for rule, path in (_marks(left) - _marks(line)).elements()
             ]
         if len(found) >= limit:
             break
@@ -199,7 +204,7 @@ def _is_archive(path: str) -> bool:
 
 
 def _nothing(_count: int) -> None:
-    """Bytes of an archive are not those on disk."""
+    """Ignore the bytes of an archive, which are not those on disk."""
 
 
 def _opened(path: str) -> BinaryIO:

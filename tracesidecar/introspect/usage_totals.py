@@ -1,4 +1,4 @@
-"""What the model calls of trace files add up to: each call once, in whatever files it stands."""
+"""Add up the model calls of trace files: each call once, even if it is in several files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.sanitize import complete_chunk
 
 
-class Call(NamedTuple):
-    """One model call: the row of it that has the most output."""
+class ModelCall(NamedTuple):
+    """One model call, by the row that reports the most output."""
 
     path: str
     input_tokens: int
@@ -21,8 +21,11 @@ class Call(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
-    """What calls add up to; `unpriced` are those whose cost nobody knows."""
+class UsageSum:
+    """The sum of some calls; `unpriced` counts those whose price is not known.
+
+    The field names are keys of `scan --json`.
+    """
 
     calls: int = 0
     input_tokens: int = 0
@@ -31,22 +34,22 @@ class Sum:
     unpriced: int = 0
 
 
-class Tally:
-    """Takes clean chunks file by file, in order."""
+class UsageTally:
+    """Counts the calls of files, which are given chunk by chunk, one file after the other."""
 
     def __init__(self) -> None:
         self._interpreter = Interpreter()
-        self._calls: dict[tuple[str, str], Call] = {}
+        self._calls: dict[tuple[str, str], ModelCall] = {}
         self._lines: dict[str, Counter[str]] = {}
         self._state: bytes | None = None
 
     def begin(self, path: str) -> None:
-        """The next chunks are those of this file."""
+        """Begin a file: the next chunks are its own."""
         self._lines[path] = Counter()
         self._state = None
 
     def take(self, path: str, chunk: Chunk, clean: CleanChunk) -> None:
-        """Take a chunk of the file that was begun."""
+        """Count the calls of the next chunk of the file that was begun."""
         clean = complete_chunk(
             clean, chunk, digest=b"", rejected=clean.rejected, with_positions=True
         )
@@ -57,25 +60,27 @@ class Tally:
                 self._count(path, dialect, event)
 
     def dialect(self, path: str) -> str:
-        """The dialect of most of the file's events; empty for an empty file."""
+        """Return the dialect of most of the file's events, empty for an empty file."""
         return next((name for name, _ in self._lines.get(path, Counter()).most_common(1)), "")
 
-    def sums(self) -> dict[str, Sum]:
-        """By file, a call that stands in several in the one where its row has the most output."""
-        found: dict[str, Sum] = {}
+    def sums(self) -> dict[str, UsageSum]:
+        """Return the sum of each file. A call that several files have counts where it has the most
+        output.
+        """
+        sums: dict[str, UsageSum] = {}
         for call in self._calls.values():
-            before = found.get(call.path, Sum())
-            found[call.path] = Sum(
+            before = sums.get(call.path, UsageSum())
+            sums[call.path] = UsageSum(
                 before.calls + 1,
                 before.input_tokens + call.input_tokens,
                 before.output_tokens + call.output_tokens,
                 before.cost_usd + (call.cost_usd or 0.0),
                 before.unpriced + (call.cost_usd is None),
             )
-        return found
+        return sums
 
     def _count(self, path: str, dialect: str, event: Event) -> None:
         key = dialect, event.api_call_id or event.event_id or ""
-        call = Call(path, event.input_tokens or 0, event.output_tokens or 0, event.cost_usd)
+        call = ModelCall(path, event.input_tokens or 0, event.output_tokens or 0, event.cost_usd)
         if key not in self._calls or call.output_tokens >= self._calls[key].output_tokens:
             self._calls[key] = call

@@ -1,4 +1,4 @@
-"""`check-config`: say what is wrong with the configuration, and where."""
+"""`check-config`: report what is wrong with the configuration, and where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.introspect.connectivity import Answer, ask
+from tracesidecar.introspect.connectivity import ConnectionCheck, check_connections
 from tracesidecar.introspect.redaction_tests import failed_tests
 from tracesidecar.introspect.status import (
     describe_protections,
@@ -29,26 +29,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Report everything at once; 78 when anything is wrong."""
+    """Report everything at once; return 78 if anything is wrong."""
     inspection = inspect(arguments.config, os.environ)
     configuration = inspection.configuration
     is_sound = configuration is not None and not inspection.problems
     failed = failed_tests(configuration.redaction) if configuration is not None and is_sound else []
-    answers = (
-        asyncio.run(ask(configuration.sink))
+    checks = (
+        asyncio.run(check_connections(configuration.sink))
         if configuration is not None and is_sound and arguments.online
         else []
     )
     if arguments.json:
-        print_json(_document(inspection, failed, answers))
+        print_json(_document(inspection, failed, checks))
     else:
-        _tell(inspection, failed, answers)
-    is_good = is_sound and not failed and all(answer.is_good for answer in answers)
+        _print(inspection, failed, checks)
+    is_good = is_sound and not failed and all(check.is_good for check in checks)
     return ExitCode.DONE if is_good else ExitCode.CONFIGURATION
 
 
 def _document(
-    inspection: ConfigurationReport, failed: list[str], answers: list[Answer]
+    inspection: ConfigurationReport, failed: list[str], checks: list[ConnectionCheck]
 ) -> dict[str, object]:
     configuration = inspection.configuration
     return {
@@ -59,7 +59,7 @@ def _document(
         "failed_redaction_tests": failed,
         "sources": _sources(configuration) if configuration else [],
         "sinks": _sinks(configuration) if configuration else [],
-        "online": [asdict(answer) for answer in answers],
+        "online": [asdict(check) for check in checks],
     }
 
 
@@ -87,7 +87,9 @@ def _sinks(configuration: Configuration) -> list[dict[str, object]]:
     ]
 
 
-def _tell(inspection: ConfigurationReport, failed: list[str], answers: list[Answer]) -> None:
+def _print(
+    inspection: ConfigurationReport, failed: list[str], checks: list[ConnectionCheck]
+) -> None:
     for finding in (*inspection.problems, *inspection.warnings):
         complain(f"{'error' if finding in inspection.problems else 'warning'}: {finding}")
     for failure in failed:
@@ -110,11 +112,11 @@ def _tell(inspection: ConfigurationReport, failed: list[str], answers: list[Answ
         ("name", "type", "destination", "promise"),
         [tuple(sink.values()) for sink in _sinks(configuration)],
     )
-    if answers:
+    if checks:
         print_table(
             "Online",
             ("sink", "answer"),
-            [(answer.sink, "good" if answer.is_good else answer.detail) for answer in answers],
+            [(check.sink, "good" if check.is_good else check.detail) for check in checks],
         )
-    if not failed and all(answer.is_good for answer in answers):
+    if not failed and all(check.is_good for check in checks):
         print_line(f"{inspection.path or EMBEDDED}: good")

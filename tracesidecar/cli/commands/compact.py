@@ -1,4 +1,4 @@
-"""`compact SINK --before DATE`: few large Parquet files in place of many small objects."""
+"""`compact SINK --before DATE`: replace many small objects by few large Parquet files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 
 from tracesidecar.batch.manifest import ManifestObject
-from tracesidecar.cli.commands.verify import named, under_way
+from tracesidecar.cli.lake_argument import objects_being_sent, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
@@ -31,38 +31,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATE",
         type=date.fromisoformat,
         required=True,
-        help="days before this one, which must be over",
+        help="rewrite the days before this one, which must be over",
     )
     parser.add_argument(
         "--target",
         metavar="SIZE",
         type=Size.parse,
         default=Size.parse("256MiB"),
-        help="what a file aims at (256MiB)",
+        help="the size that a file should have (256MiB)",
     )
     parser.add_argument(
         "--memory",
         metavar="SIZE",
         type=Size.parse,
         default=Size.parse("1GiB"),
-        help="what the rewrite may take (1GiB); the rest goes to disk",
+        help="the memory that the rewrite may take (1GiB); the rest goes to disk",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be rewritten")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be rewritten")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Rewrite; 65 when a partition was left as it is because something is wrong with it, 75 when
+    """Rewrite; return 65 if a partition was left as it is because something is wrong with it, 75 if
     the store cannot be used now.
     """
     configuration = load_to_read(arguments.config, os.environ)
-    sink = named(configuration, arguments.sink, "compact")
+    sink = readable_sink(configuration, arguments.sink, "compact")
     if sink is None or not _is_possible(arguments):
         return ExitCode.USAGE
     try:
-        done = _compacted(configuration, sink, arguments)
+        done = _compact(configuration, sink, arguments)
     except SinkError as error:
-        complain(f"tracesidecar compact: {error}; what was begun is taken up by the next run")
+        complain(f"tracesidecar compact: {error}; the next run resumes it")
         return ExitCode.LEFT_BEHIND
     except CannotRewrite as error:
         complain(f"tracesidecar compact: {error}")
@@ -76,14 +76,15 @@ def execute(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        _tell(done)
+        _print(done)
     return ExitCode.QUARANTINED if any(each.obstacle for each in done) else ExitCode.DONE
 
 
 def _is_possible(arguments: argparse.Namespace) -> bool:
     if arguments.before > datetime.now(UTC).date():
         complain(
-            f"tracesidecar compact: {arguments.before} is not over yet: only days that are over can be rewritten"
+            f"tracesidecar compact: {arguments.before} is not over yet: "
+            "only days that are over can be rewritten"
         )
         return False
     if arguments.memory < MIN_MEMORY_BYTES:
@@ -97,18 +98,18 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
     return True
 
 
-def _compacted(
+def _compact(
     configuration: Configuration, sink: SinkOptions, arguments: argparse.Namespace
 ) -> list[Compacted]:
     store = stored_objects_of(sink)
     if store is None:
-        raise AssertionError("the sink was asked for by a type that can be opened")
+        raise AssertionError("readable_sink returned a sink that cannot be read back")
     prepare_state_directory(configuration.state_directory)
     with closing(store), locked(configuration.state_directory, "compact.lock"):
         compactor = Compactor(
             store, configuration.state_directory, RewriteLimits(arguments.memory, arguments.target)
         )
-        before, busy = str(arguments.before), under_way(configuration, sink.name)
+        before, busy = str(arguments.before), objects_being_sent(configuration, sink.name)
         if arguments.dry_run:
             return [
                 Compacted(partition, objects)
@@ -121,14 +122,14 @@ def _document(done: Compacted) -> dict[str, object]:
     return {
         "dt": done.partition.dt,
         "dialect": done.partition.dialect,
-        "before": _summed(done.before),
-        "after": _summed(done.after),
+        "before": _sums(done.before),
+        "after": _sums(done.after),
         "duplicates": done.duplicates,
         "refused": done.obstacle or None,
     }
 
 
-def _summed(objects: tuple[ManifestObject, ...]) -> dict[str, int]:
+def _sums(objects: tuple[ManifestObject, ...]) -> dict[str, int]:
     return {
         "objects": len(objects),
         "rows": sum(each.rows for each in objects),
@@ -136,7 +137,7 @@ def _summed(objects: tuple[ManifestObject, ...]) -> dict[str, int]:
     }
 
 
-def _tell(done: Iterable[Compacted]) -> None:
+def _print(done: Iterable[Compacted]) -> None:
     rows = [
         (
             each.partition.dt,
@@ -154,7 +155,7 @@ def _tell(done: Iterable[Compacted]) -> None:
         return
     print_table(
         "Partitions",
-        ("day", "dialect", "objects", "size", "", "objects", "size", "twice", "left as it is"),
+        ("day", "dialect", "objects", "size", "", "objects", "size", "duplicates", "left as it is"),
         rows,
     )
 

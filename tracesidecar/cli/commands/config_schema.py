@@ -9,11 +9,11 @@ from tracesidecar.config import configuration_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take `--json` as every reading command does; there is no other form."""
+    """Declare `--json`, which every reading command has; here there is no other form."""
     parser.add_argument("--json", action="store_true", help="the default")
 
 
 def execute(_arguments: argparse.Namespace) -> int:
-    """Print it."""
+    """Print the schema."""
     print_json(configuration_schema())
     return 0

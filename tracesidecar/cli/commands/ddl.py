@@ -1,4 +1,4 @@
-"""`ddl`: the statements that make tables over what the configuration ships."""
+"""`ddl`: the statements that create tables over what the configuration ships."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 
-from tracesidecar.cli.lake_argument import Found, lake, with_objects
+from tracesidecar.cli.lake_argument import LakeArgument, find_lake, with_objects
 from tracesidecar.cli.output import complain, print_json, print_line
 from tracesidecar.config import load_to_read
 from tracesidecar.ddl import (
@@ -43,7 +43,7 @@ ENGINES: dict[str, Callable[[Lake, date], tuple[Statement, ...]]] = {
 }
 OTHERS = ("elasticsearch", "json-schema")
 NOTES = {
-    "iceberg": "The table is filled from the view `events` that `ddl athena` makes.",
+    "iceberg": "The table is filled from the view `events` that `ddl athena` creates.",
     "postgres": "For each object: lines, copy, insert, in one session.",
 }
 
@@ -56,14 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sink",
         metavar="NAME",
-        help="the sink whose lake is meant; else the first that ships events",
+        help="the sink whose lake to use (default: the first that ships events)",
     )
     parser.add_argument(
         "--database",
         metavar="NAME",
-        help="database, dataset or schema of the tables (agent_traces)",
+        help="the database, dataset or schema of the tables (agent_traces)",
     )
-    parser.add_argument("--project", metavar="NAME", help="project of BigQuery")
+    parser.add_argument("--project", metavar="NAME", help="the project in BigQuery")
     parser.add_argument(
         "--since",
         metavar="DATE",
@@ -80,38 +80,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--apply",
         metavar="WHERE",
-        help="make the tables: a DuckDB file, or the URL of a PostgreSQL or Elasticsearch",
+        help="create the tables: in a DuckDB file, or at the URL of a PostgreSQL or Elasticsearch",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print the statements, or run those that define."""
+    """Print the statements, or run those that define tables."""
     engine: str = arguments.engine
     if engine == "json-schema":
         print_json(event_schema())
         return ExitCode.DONE
     if arguments.apply and engine not in ENGINES_TO_APPLY:
         complain(
-            f"tracesidecar ddl: --apply is for {', '.join(ENGINES_TO_APPLY)}; run the statements for {engine} there"
+            f"tracesidecar ddl: --apply works with {', '.join(ENGINES_TO_APPLY)}; "
+            f"run the statements for {engine} yourself"
         )
         return ExitCode.USAGE
-    found = lake(load_to_read(arguments.config, os.environ), arguments.sink)
+    found = find_lake(load_to_read(arguments.config, os.environ), arguments.sink)
     if found is None:
         complain(f"tracesidecar ddl: no sink {printable(arguments.sink)} keeps objects")
         return ExitCode.USAGE
     try:
-        place = _adjusted(found.lake, arguments)
+        lake = _adjust(found.lake, arguments)
     except ValueError as error:
         complain(f"tracesidecar ddl: {error}")
         return ExitCode.USAGE
     _warn(found)
     if engine == "elasticsearch":
         return _elasticsearch(arguments)
-    statements = ENGINES[engine](place, arguments.day)
+    statements = ENGINES[engine](lake, arguments.day)
     if arguments.apply:
-        return _applied(apply_statements(engine, arguments.apply, statements), arguments)
-    _print(engine, found, place, statements, as_json=arguments.json)
+        return _report_applied(apply_statements(engine, arguments.apply, statements), arguments)
+    _print(engine, found, lake, statements, as_json=arguments.json)
     return ExitCode.DONE
 
 
@@ -119,28 +120,35 @@ def _yesterday() -> date:
     return (datetime.now(UTC) - timedelta(days=1)).date()
 
 
-def _adjusted(place: Lake, arguments: argparse.Namespace) -> Lake:
+def _adjust(lake: Lake, arguments: argparse.Namespace) -> Lake:
     given = {
         "database": arguments.database,
         "project": arguments.project,
         "first_day": arguments.since,
     }
-    return replace(place, **{key: value for key, value in given.items() if value is not None})
+    return replace(lake, **{key: value for key, value in given.items() if value is not None})
 
 
-def _warn(found: Found) -> None:
+def _warn(found: LakeArgument) -> None:
     if found.sink is None:
         complain(
-            "tracesidecar ddl: no sink of the configuration keeps objects; put your own for BUCKET and PREFIX"
+            "tracesidecar ddl: no sink of the configuration keeps objects; "
+            "replace BUCKET and PREFIX by your own"
         )
     elif not found.has_events:
         complain(
-            f'tracesidecar ddl: sink {found.sink.name} ships {found.sink.format}; tables need format = "event" or "parquet"'
+            f"tracesidecar ddl: sink {found.sink.name} ships {found.sink.format}; "
+            'tables need format = "event" or "parquet"'
         )
 
 
 def _print(
-    engine: str, found: Found, place: Lake, statements: tuple[Statement, ...], *, as_json: bool
+    engine: str,
+    found: LakeArgument,
+    lake: Lake,
+    statements: tuple[Statement, ...],
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         sink = found.sink.name if found.sink else None
@@ -148,7 +156,7 @@ def _print(
             {
                 "engine": engine,
                 "sink": sink,
-                "location": place.location,
+                "location": lake.location,
                 "statements": [asdict(statement) for statement in statements],
             }
         )
@@ -163,7 +171,7 @@ def _print(
 
 def _elasticsearch(arguments: argparse.Namespace) -> int:
     if arguments.apply:
-        return _applied(put_templates(arguments.apply), arguments)
+        return _report_applied(put_templates(arguments.apply), arguments)
     made = templates()
     if arguments.json:
         print_json(
@@ -175,12 +183,13 @@ def _elasticsearch(arguments: argparse.Namespace) -> int:
 
 
 def _request(template: Template) -> str:
-    return f"# {template.purpose}\nPUT _index_template/{template.name}\n{json.dumps(template.body, indent=2)}"
+    body = json.dumps(template.body, indent=2)
+    return f"# {template.purpose}\nPUT _index_template/{template.name}\n{body}"
 
 
-def _applied(names: list[str], arguments: argparse.Namespace) -> int:
+def _report_applied(names: list[str], arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"engine": arguments.engine, "applied": names})
     else:
-        print_line(f"made {', '.join(names)}")
+        print_line(f"created {', '.join(names)}")
     return ExitCode.DONE

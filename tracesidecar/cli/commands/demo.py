@@ -1,6 +1,4 @@
-"""`demo`: a tiny agent that writes traces, with planted secrets, so that everything can be seen at
-work.
-"""
+"""`demo`: a tiny agent that writes traces with planted secrets, to see everything at work."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ LINES_PER_CONVERSATION = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how fast, how long and where."""
+    """Declare the rate, the duration and the directory."""
     parser.add_argument(
         "--rate", type=_positive, default=5.0, metavar="N", help="lines a second (default 5)"
     )
@@ -38,14 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Write lines until the time is over; each is one whole write, as agents do it."""
+    """Write lines until the time is over, each with one write, as agents do."""
     os.makedirs(arguments.directory, exist_ok=True)
     path = os.path.join(
         arguments.directory, f"demo-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.jsonl"
     )
     total = max(1, round(arguments.rate * arguments.seconds))
     complain(
-        f"writing {total} lines to {printable(path)} in {arguments.seconds:g} s; some of them hold invented secrets"
+        f"writing {total} lines to {printable(path)} in {arguments.seconds:g} s; "
+        "some of them hold invented secrets"
     )
     begin = time.monotonic()
     with open(path, "ab", buffering=0) as file:
@@ -57,9 +56,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def trace_lines(chance: random.Random) -> Iterator[bytes]:
-    """Lines in the shape of Machina's traces, without end."""
+    """Yield lines in the format of Machina's traces, without end."""
     for number in itertools.count():
-        operation, said, metadata = _step(number, chance)
+        operation, request, metadata = _step(number, chance)
         prompt, completion = chance.randint(300, 3000), chance.randint(20, 600)
         entry = {
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
@@ -67,7 +66,7 @@ def trace_lines(chance: random.Random) -> Iterator[bytes]:
             "connector": "demo_cmms" if operation else "",
             "asset_id": f"P-{chance.randint(201, 206)}" if operation else "",
             "operation": operation,
-            "input_summary": said,
+            "input_summary": request,
             "output_summary": "" if number % 3 else "3 work orders are open",
             "duration_ms": round(chance.uniform(2, 900), 2),
             "success": number % 11 != 10,
@@ -84,26 +83,28 @@ def trace_lines(chance: random.Random) -> Iterator[bytes]:
 
 
 def _step(number: int, chance: random.Random) -> tuple[str, str, dict[str, object]]:
-    """One step of the agent: operation, what it was asked, metadata.
+    """Return one step of the agent: operation, request, metadata.
 
-    Every secret is made up here, from pieces, at run time.
+    Every secret is invented here at run time, from parts, so that no scanner finds one in the code.
     """
 
     def token(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
         return "".join(chance.choice(alphabet) for _ in range(length))
 
+    access_key = "AK" + "IA" + token(16, string.ascii_uppercase + "234567")
+    git_token = "gh" + "s_" + token(36)
     steps: tuple[tuple[str, str, dict[str, object]], ...] = (
         ("", "Which pumps need maintenance this week?", {}),
         ("read_work_orders", "status=open", {"rows": 3}),
         (
             "",
-            f"Use AWS_ACCESS_KEY_ID={'AK' + 'IA'}{token(16, string.ascii_uppercase + '234567')} for the upload",
+            f"Use AWS_ACCESS_KEY_ID={access_key} for the upload",
             {},
         ),
         ("connect", "", {"user": "planner", "password": token(14)}),
         (
             "fetch",
-            f"git clone https://x-access-token:{'gh' + 's_'}{token(36)}@git.example.org/plant/pumps.git",
+            f"git clone https://x-access-token:{git_token}@git.example.org/plant/pumps.git",
             {},
         ),
         ("read_spare_parts", "P-201 größer als 3″ – naïve check ✓", {"rows": 12}),

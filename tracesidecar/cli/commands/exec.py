@@ -11,7 +11,7 @@ from tracesidecar.exit_codes import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the agent's command line; `--` keeps its options from ours."""
+    """Declare the command line of the agent; `--` separates its options from ours."""
     parser.usage = "tracesidecar exec [--config FILE] -- CMD [ARG…]"
     parser.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- CMD [ARG…]", help="the agent to start"
@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Load the configuration and hand over to the daemon."""
+    """Run the daemon around the agent."""
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
-        complain("tracesidecar exec: no command was given; write: tracesidecar exec -- CMD [ARG…]")
+        complain("tracesidecar exec: no command is given; write: tracesidecar exec -- CMD [ARG…]")
         return ExitCode.USAGE
     loaded = load(arguments.config, os.environ)
     from tracesidecar import daemon

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.introspect.byte_ranges import Piece, pieces
+from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 from tracesidecar.introspect.status import size_now
 from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
@@ -19,16 +19,16 @@ from tracesidecar.tail import Exclusions, SegmentRecord
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One segment (a generation of the file) and its pieces for one sink."""
+    """One segment (a generation of the file) and its byte ranges for one sink."""
 
     segment: SegmentRecord
     sink: str
-    pieces: list[Piece]
+    ranges: list[ByteRange]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file and `--json`."""
-    parser.add_argument("file", metavar="FILE", help="a trace file; it may be gone")
+    parser.add_argument("file", metavar="FILE", help="a trace file, which may be gone")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -46,7 +46,8 @@ def execute(arguments: argparse.Namespace) -> int:
         ]
     if not explanations:
         complain(
-            f"tracesidecar explain: {printable(path)} is not in the journal: {_why_not(configuration, path)}"
+            f"tracesidecar explain: {printable(path)} is not in the journal: "
+            f"{_why_unknown(configuration, path)}"
         )
         return ExitCode.USAGE
     if arguments.json:
@@ -57,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        _tell(explanations)
+        _print(explanations)
     return 0
 
 
@@ -79,26 +80,26 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         for r in plan.ranges
         if r.segment == segment.id
     ]
-    refused = [
-        Piece(entry.line.start, entry.line.end, "quarantined", entry.line.reason)
+    rejected = [
+        ByteRange(entry.line.start, entry.line.end, "quarantined", entry.line.reason)
         for entry in journal.quarantine.load()
         if entry.line.segment == segment.id and entry.line.sink in ("", sink)
     ]
     lost = [
-        Piece(loss.start, loss.start + loss.bytes, "lost", loss.reason)
+        ByteRange(loss.start, loss.start + loss.bytes, "lost", loss.reason)
         for loss in journal.losses.load()
         if loss.segment == segment.id
     ]
-    covered = pieces(
+    ranges = cover_segment(
         size=size_now(segment),
         delivered=checkpoint.offset if checkpoint else 0,
         planned=planned,
-        exceptions=[*refused, *lost],
+        exceptions=[*rejected, *lost],
     )
-    return Explanation(segment, sink, covered)
+    return Explanation(segment, sink, ranges)
 
 
-def _why_not(configuration: Configuration, path: str) -> str:
+def _why_unknown(configuration: Configuration, path: str) -> str:
     for source in configuration.source:
         if any(path in Exclusions((pattern,)) for pattern in source.include):
             is_excluded = path in Exclusions(source.exclude)
@@ -119,19 +120,22 @@ def _document(explanation: Explanation) -> dict[str, object]:
         "path": printable(segment.path),
         "state": segment.state,
         "sink": explanation.sink,
-        "pieces": [asdict(piece) for piece in explanation.pieces],
+        "pieces": [asdict(each) for each in explanation.ranges],
     }
 
 
-def _tell(explanations: list[Explanation]) -> None:
+def _print(explanations: list[Explanation]) -> None:
     for explanation in explanations:
         segment = explanation.segment
-        title = f"{printable(segment.path)} (segment {segment.id}, generation {segment.generation}, {segment.state}) in sink {explanation.sink}"
-        if explanation.pieces:
+        title = (
+            f"{printable(segment.path)} (segment {segment.id}, generation {segment.generation}, "
+            f"{segment.state}) in sink {explanation.sink}"
+        )
+        if explanation.ranges:
             print_table(
                 title,
                 ("from byte", "to byte", "state", "why"),
-                [(p.start, p.end, p.state, p.detail) for p in explanation.pieces],
+                [(each.start, each.end, each.state, each.detail) for each in explanation.ranges],
             )
         else:
             print_line(f"{title}: empty")

@@ -1,4 +1,4 @@
-"""`init`: write a commented configuration for what is found on this machine."""
+"""`init`: write a commented configuration for the agents found on this machine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
 _HEAD = """\
-# The configuration of tracesidecar, written by "tracesidecar init" for what it found on this machine.
-# All options are in config.example.toml. "tracesidecar check-config" says what is wrong, with the line.
+# The configuration of tracesidecar, written by "tracesidecar init" for this machine.
+# All options are in config.example.toml. "tracesidecar check-config" reports every mistake.
 
 state_directory = {state}
 
@@ -24,18 +24,18 @@ _SOURCE = """
 [[source]]
 name    = {name}
 include = {include}
-{more}repair  = true                   # replace NaN and lone surrogates, which some agents write, instead of refusing the line
+{more}repair  = true             # replace NaN and lone surrogates instead of rejecting the line
 """
 _TAIL = """
 [redaction]
-pii = false                      # secrets are always cut; true also cuts personal data
+pii = false                      # true also redacts personal data; secrets are always redacted
 
-# Where to: a folder on this machine. Nothing leaves the machine before you name another sink.
+# The destination: a folder. Nothing leaves this machine unless you add another sink.
 [[sink]]
 name  = "lake"
 type  = "directory"
 path  = {lake}
-format = "event"                 # rows with the same columns for every agent; "raw" keeps the lines as they stand
+format = "event"           # the same columns for every agent; "raw" keeps the lines
 batch = {{ age = "60s", idle = "10s" }}
 
 # [[sink]]
@@ -53,11 +53,11 @@ batch = {{ age = "60s", idle = "10s" }}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--force`; `--config` names the file to write."""
-    parser.add_argument("--force", action="store_true", help="overwrite the file when it exists")
+    parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Write the file, and say what was found and what comes next."""
+    """Write the file, and print what was found and what to do next."""
     path = arguments.config or "tracesidecar.toml"
     folder = os.getcwd()
     text = configuration_text(folder)
@@ -70,16 +70,17 @@ def execute(arguments: argparse.Namespace) -> int:
     except OSError as error:
         complain(f"tracesidecar init: {printable(path)} cannot be written: {error.strerror}")
         return ExitCode.CONFIGURATION
-    agents = ", ".join(find_agents(os.environ, folder)) or "no agent that it knows"
+    agents = ", ".join(find_agents(os.environ, folder)) or "no known agent"
     print_line(f"wrote {printable(path)}; found {agents}")
     print_line(
-        f"next: tracesidecar check-config --config {printable(path)}, then tracesidecar run --config {printable(path)}"
+        f"next: tracesidecar check-config --config {printable(path)}, "
+        f"then tracesidecar run --config {printable(path)}"
     )
     return 0
 
 
 def configuration_text(folder: str) -> str:
-    """The configuration for this user and this working directory, as TOML with comments."""
+    """Return the configuration for this user and working directory, as TOML with comments."""
     blocks = [_HEAD.format(state=_quoted(default_state_directory(os.environ)))]
     for name, agent in find_agents(os.environ, folder).items():
         more = f"exclude = {_list(agent.exclude)}\n" if agent.exclude else ""
@@ -104,5 +105,5 @@ def _list(texts: tuple[str, ...]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string has JSON's escapes; DEL, which JSON leaves alone, needs one too."""
+    """Return a TOML basic string: the escapes of JSON, and one for DEL, which JSON allows."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F").replace("${", "$${")

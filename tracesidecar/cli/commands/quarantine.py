@@ -1,6 +1,4 @@
-"""`quarantine list|show|redrive|drop`: the refused lines, by place and reason, and what is to
-become of them.
-"""
+"""`quarantine list|show|redrive|drop`: the rejected lines, and what is to be done with them."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.introspect.refused_lines import Refused, refused
+from tracesidecar.introspect.rejected_lines import RejectedLineReport, report_rejected_lines
 from tracesidecar.journal import Journal, discard_sealed, is_locked, unseal
 from tracesidecar.logs import printable
 from tracesidecar.units import format_bytes
@@ -23,22 +21,23 @@ from tracesidecar.units import format_bytes
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the four actions."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|redrive|drop")
-    listing = actions.add_parser("list", help="all refused lines, oldest first")
-    show = actions.add_parser("show", help="one refused line")
+    listing = actions.add_parser("list", help="all rejected lines, oldest first")
+    show = actions.add_parser("show", help="one rejected line")
     show.add_argument("ids", type=int, nargs=1, metavar="ID")
     show.add_argument(
         "--identity",
         metavar="FILE",
-        help="private keys of age: print what the line says, where it is sealed",
+        help="private keys of age: print the content of the line, if it is sealed",
     )
     redrive = actions.add_parser(
         "redrive",
-        help="deliver refused lines after all, by today's rules, once; needs the bytes in their file",
+        help="deliver rejected lines after all, by the current rules, once; "
+        "the bytes must still be in their file",
     )
     redrive.add_argument("ids", type=int, nargs="*", metavar="ID")
     redrive.add_argument("--all", action="store_true", help="all of them")
     drop = actions.add_parser(
-        "drop", help="forget refused lines; a file that was held for them alone is let go"
+        "drop", help="forget rejected lines; a file that is kept only for them is released"
     )
     drop.add_argument("ids", type=int, nargs="+", metavar="ID")
     for action in (listing, show, redrive, drop):
@@ -46,17 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Find the entries that are meant, and do it."""
+    """Find the entries that are named, and do what is asked."""
     configuration = load_to_read(arguments.config, os.environ)
     if arguments.action == "redrive" and bool(arguments.ids) == arguments.all:
-        complain("tracesidecar quarantine redrive: name the entries, or say --all")
+        complain("tracesidecar quarantine redrive: name the entries, or give --all")
         return ExitCode.USAGE
     reads = arguments.action in ("list", "show")
     state = configuration.state_directory
     with closing(
         Journal.open_to_read(state) if reads else Journal.open_to_request(state)
     ) as journal:
-        entries = refused(configuration, journal)
+        entries = report_rejected_lines(configuration, journal)
         wanted = getattr(arguments, "ids", None) or [found.entry.id for found in entries]
         if unknown := set(wanted) - {found.entry.id for found in entries}:
             complain(
@@ -75,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return _show(chosen[0], as_json=arguments.json)
 
 
-def _list(entries: Sequence[Refused], *, as_json: bool) -> int:
+def _list(entries: Sequence[RejectedLineReport], *, as_json: bool) -> int:
     if as_json:
         print_json({"quarantine": [found.document for found in entries]})
     elif entries:
@@ -87,16 +86,16 @@ def _list(entries: Sequence[Refused], *, as_json: bool) -> int:
             "from byte",
             "to byte",
             "reason",
-            "refused by",
+            "rejected by",
             "bytes",
         )
-        print_table("Refused lines", columns, [found.row for found in entries])
+        print_table("Rejected lines", columns, [found.row for found in entries])
     else:
         print_line("no line is in quarantine")
     return ExitCode.DONE
 
 
-def _show(found: Refused, *, as_json: bool) -> int:
+def _show(found: RejectedLineReport, *, as_json: bool) -> int:
     if as_json:
         print_json(found.document)
         return ExitCode.DONE
@@ -106,12 +105,13 @@ def _show(found: Refused, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def _open(configuration: Configuration, found: Refused, identity: str) -> int:
-    """Print what a sealed line says, byte for byte; on a terminal what could steer it is escaped."""
+def _open(configuration: Configuration, found: RejectedLineReport, identity: str) -> int:
+    """Print the content of a sealed line as it is; escape control characters on a terminal."""
     line = found.entry.line
     if not found.is_sealed:
         complain(
-            f"tracesidecar quarantine show: entry {found.entry.id} is not sealed: its bytes are only in the file, if there"
+            f"tracesidecar quarantine show: entry {found.entry.id} is not sealed: "
+            "its bytes are at most in the file"
         )
         return ExitCode.USAGE
     try:
@@ -131,12 +131,14 @@ def _open(configuration: Configuration, found: Refused, identity: str) -> int:
 
 
 def _redrive(
-    configuration: Configuration, journal: Journal, chosen: Sequence[Refused], *, as_json: bool
+    configuration: Configuration,
+    journal: Journal,
+    chosen: Sequence[RejectedLineReport],
+    *,
+    as_json: bool,
 ) -> int:
-    """Write down what is wanted; the process that holds the state directory, or the next one, does
-    it.
-    """
-    wishes, gone, homeless = {}, [], []
+    """Record the request; the running daemon serves it, or the next run."""
+    requests, gone, without_sink = {}, [], []
     for found in chosen:
         line = found.entry.line
         sinks = [
@@ -147,35 +149,45 @@ def _redrive(
         if found.bytes != "source":
             gone.append(found.entry.id)
         elif not sinks:
-            homeless.append(found.entry.id)
+            without_sink.append(found.entry.id)
         else:
-            wishes[found.entry.id] = sinks
-    journal.redrive_requests.add(wishes)
+            requests[found.entry.id] = sinks
+    journal.redrive_requests.add(requests)
     running = is_locked(configuration.state_directory)
     if as_json:
         print_json(
-            {"asked": list(wishes), "bytes_gone": gone, "no_sink": homeless, "running": running}
+            {
+                "asked": list(requests),
+                "bytes_gone": gone,
+                "no_sink": without_sink,
+                "running": running,
+            }
         )
     else:
-        _tell_redrive(list(wishes), gone, homeless, running=running)
-    return ExitCode.LEFT_BEHIND if gone or homeless else ExitCode.DONE
+        _print_redrive(list(requests), gone, without_sink, running=running)
+    return ExitCode.LEFT_BEHIND if gone or without_sink else ExitCode.DONE
 
 
-def _tell_redrive(
-    asked: list[int], gone: list[int], homeless: list[int], *, running: bool | None
+def _print_redrive(
+    requested: list[int], gone: list[int], without_sink: list[int], *, running: bool | None
 ) -> None:
     for entry in gone:
         complain(f"{entry}: bytes gone: the file no longer has them, so they cannot be delivered")
-    for entry in homeless:
+    for entry in without_sink:
         complain(f"{entry}: no sink of the configuration takes it")
     when = "now" if running else "by the next run or ship --once"
     print_line(
-        f"{len(asked)} refused line{'' if len(asked) == 1 else 's'} will be delivered {when}, if today's rules let them pass"
+        f"{len(requested)} rejected line{'' if len(requested) == 1 else 's'} will be delivered "
+        f"{when}, if the current rules accept {'it' if len(requested) == 1 else 'them'}"
     )
 
 
 def _drop(
-    configuration: Configuration, journal: Journal, chosen: Sequence[Refused], *, as_json: bool
+    configuration: Configuration,
+    journal: Journal,
+    chosen: Sequence[RejectedLineReport],
+    *,
+    as_json: bool,
 ) -> int:
     dropped = [found.entry.id for found in chosen]
     journal.quarantine.drop(dropped)
@@ -186,5 +198,5 @@ def _drop(
     if as_json:
         print_json({"dropped": dropped})
     else:
-        print_line(f"forgotten: {', '.join(map(str, dropped))}")
+        print_line(f"dropped: {', '.join(map(str, dropped))}")
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`redact`: stdin to stdout, one line each, by the rules of the configuration."""
+"""`redact`: redact stdin to stdout, line by line, by the rules of the configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from tracesidecar.cli.output import complain
 from tracesidecar.config import load_to_read, rules_cache
-from tracesidecar.introspect.chunks import chunks
+from tracesidecar.introspect.chunks import read_chunks
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.units import Size
 
@@ -16,22 +16,21 @@ MAX_LINE = Size.parse("64MiB")
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """`redact` has no arguments of its own."""
+    """Declare nothing: `redact` has no arguments of its own."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Pass on what comes as it comes; say of each refused line its number and why."""
+    """Write each line as soon as it is read; report the number and reason of each rejected line."""
     sanitize = Sanitizer(
         load_to_read(arguments.config, os.environ).redaction,
         cache_directory=rules_cache(os.environ),
     )
-    with open(
-        sys.stdin.fileno(), "rb", buffering=0, closefd=False
-    ) as stdin:  # unbuffered: a line is passed on when it comes
-        for numbered in chunks("stdin", lambda length: stdin.read(length) or b"", MAX_LINE):
+    # without a buffer, so that a line is written as soon as it is read
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
+        for numbered in read_chunks("stdin", lambda length: stdin.read(length) or b"", MAX_LINE):
             clean = sanitize(numbered.chunk)
             sys.stdout.buffer.write(clean.data)
             sys.stdout.buffer.flush()
-            for refusal in clean.rejected:
-                complain(f"line {numbered.line_number(refusal)}: {refusal.reason}")
+            for rejection in clean.rejected:
+                complain(f"line {numbered.line_number(rejection)}: {rejection.reason}")
     return 0

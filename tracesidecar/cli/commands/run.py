@@ -1,4 +1,4 @@
-"""`run`: follow and ship until told to stop."""
+"""`run`: follow and ship until stopped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tracesidecar.config import load
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """`run` has no arguments of its own."""
+    """Declare nothing: `run` has no arguments of its own."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Load the configuration and hand over to the daemon."""
+    """Run the daemon as a service."""
     loaded = load(arguments.config, os.environ)
     from tracesidecar import daemon
 

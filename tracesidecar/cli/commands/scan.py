@@ -1,6 +1,4 @@
-"""`scan PATH…`: a dry run over files that says what would be refused and cut and where, never what
-it was.
-"""
+"""`scan PATH…`: preview what would be rejected and redacted, and where, but never the values."""
 
 from __future__ import annotations
 
@@ -13,13 +11,13 @@ from dataclasses import asdict, fields
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
 from tracesidecar.config import load_to_read
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.introspect.scan import Examination, Findings, Place, trace_files
-from tracesidecar.introspect.usage_totals import Sum
+from tracesidecar.introspect.scan import FileFindings, FileScanner, RuleMatch, trace_files
+from tracesidecar.introspect.usage_totals import UsageSum
 from tracesidecar.logs import printable
 from tracesidecar.units import format_bytes
 
-REFUSED_LINES_SHOWN = 20
-PLACES_SHOWN = 3
+REJECTED_LINES_SHOWN = 20
+MATCHES_SHOWN = 3
 _COUNTERS = ("invalid", "secrets", "pii", "pii_not_cut")
 
 
@@ -35,12 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="exit 65 when a secret, personal data or a line that would be refused was found, or a file could not be read",
+        help="exit with 65 if a secret, personal data or a line that would be rejected was found, "
+        "or a file could not be read",
     )
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Examine every file and report."""
+    """Scan every file and print the findings."""
     redaction = load_to_read(arguments.config, os.environ).redaction
     missing = [path for path in arguments.path if not os.path.exists(path)]
     for path in missing:
@@ -49,12 +48,12 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.USAGE
     files = list(trace_files(arguments.path))
     with progress(sum(map(_size, files))) as advance:
-        examination = Examination(redaction)
-        findings = examination.told(examination.findings(files, advance))
+        scanner = FileScanner(redaction)
+        findings = scanner.with_totals(scanner.scan(files, advance))
     if arguments.json:
         print_json(_document(findings))
     else:
-        _tell(findings)
+        _print(findings)
     is_clean = all(found.is_clean for found in findings)
     return ExitCode.DONE if is_clean or not arguments.strict else ExitCode.QUARANTINED
 
@@ -63,7 +62,7 @@ def _size(path: str) -> int:
     return os.path.getsize(path) if os.path.exists(path) else 0
 
 
-def _document(findings: Iterable[Findings]) -> dict[str, object]:
+def _document(findings: Iterable[FileFindings]) -> dict[str, object]:
     files = [
         {
             "path": found.path,
@@ -73,7 +72,7 @@ def _document(findings: Iterable[Findings]) -> dict[str, object]:
                 {"line": line, "reason": reason} for line, reason in found.invalid_lines
             ],
             **{name: dict(counter) for name, counter in _counters(found)},
-            "places": [place._asdict() for place in found.places],
+            "places": [match._asdict() for match in found.matches],
             "dialect": found.dialect,
             **asdict(found.usage),
             "trouble": found.trouble,
@@ -83,13 +82,13 @@ def _document(findings: Iterable[Findings]) -> dict[str, object]:
     return {"files": files, "total": _total(findings)}
 
 
-def _counters(found: Findings) -> Iterator[tuple[str, Counter[str]]]:
+def _counters(found: FileFindings) -> Iterator[tuple[str, Counter[str]]]:
     yield from zip(
-        _COUNTERS, (found.invalid, found.secrets, found.pii, found.pii_not_cut), strict=True
+        _COUNTERS, (found.invalid, found.secrets, found.pii, found.pii_allowed), strict=True
     )
 
 
-def _total(findings: Iterable[Findings]) -> dict[str, object]:
+def _total(findings: Iterable[FileFindings]) -> dict[str, object]:
     totals = {name: Counter[str]() for name in _COUNTERS}
     lines = byte_count = 0
     for found in findings:
@@ -98,7 +97,7 @@ def _total(findings: Iterable[Findings]) -> dict[str, object]:
         for name, counter in _counters(found):
             totals[name] += counter
     usage = [asdict(found.usage) for found in findings]
-    sums = {field.name: sum(each[field.name] for each in usage) for field in fields(Sum)}
+    sums = {field.name: sum(each[field.name] for each in usage) for field in fields(UsageSum)}
     return {
         "lines": lines,
         "bytes": byte_count,
@@ -107,7 +106,7 @@ def _total(findings: Iterable[Findings]) -> dict[str, object]:
     }
 
 
-def _tell(findings: list[Findings]) -> None:
+def _print(findings: list[FileFindings]) -> None:
     if not findings:
         print_line("no .jsonl files there")
         return
@@ -133,16 +132,16 @@ def _tell(findings: list[Findings]) -> None:
             ("file", "rule", "kind", "count", "would be", "line and keys"),
             found_rows,
         )
-    if any(found.pii_not_cut for found in findings):
+    if any(found.pii_allowed for found in findings):
         print_line(
-            'Personal data is let pass where the table says so; "pii" in [redaction] changes that.'
+            'Personal data is allowed where the table says so; "pii" in [redaction] changes that.'
         )
     for found in findings:
-        for line, reason in found.invalid_lines[:REFUSED_LINES_SHOWN]:
+        for line, reason in found.invalid_lines[:REJECTED_LINES_SHOWN]:
             print_line(f"{found.path}:{line}: {reason}")
 
 
-def _row(found: Findings) -> tuple[str | int, ...]:
+def _row(found: FileFindings) -> tuple[str | int, ...]:
     usage = found.usage
     spent = (
         f"{usage.cost_usd:.2f}{f' + {usage.unpriced} unpriced' if usage.unpriced else ''}"
@@ -168,11 +167,11 @@ def _row(found: Findings) -> tuple[str | int, ...]:
     )
 
 
-def _rows(found: Findings) -> Iterator[tuple[str, str, str, int, str, str]]:
+def _rows(found: FileFindings) -> Iterator[tuple[str, str, str, int, str, str]]:
     kinds = (
-        ("secret", "cut", found.secrets),
-        ("personal data", "cut", found.pii - found.pii_not_cut),
-        ("personal data", "not cut", found.pii_not_cut),
+        ("secret", "redacted", found.secrets),
+        ("personal data", "redacted", found.pii - found.pii_allowed),
+        ("personal data", "allowed", found.pii_allowed),
     )
     for kind, fate, counter in kinds:
         for rule, count in counter.most_common():
@@ -182,10 +181,10 @@ def _rows(found: Findings) -> Iterator[tuple[str, str, str, int, str, str]]:
                 kind,
                 count,
                 fate,
-                _places([place for place in found.places if place.rule == rule], count),
+                _locations([match for match in found.matches if match.rule == rule], count),
             )
 
 
-def _places(places: list[Place], count: int) -> str:
-    shown = [f"{place.line}:{place.path}" for place in places[:PLACES_SHOWN]]
+def _locations(matches: list[RuleMatch], count: int) -> str:
+    shown = [f"{match.line}:{match.path}" for match in matches[:MATCHES_SHOWN]]
     return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

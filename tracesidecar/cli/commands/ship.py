@@ -1,4 +1,4 @@
-"""`ship --once`: ship all that is there now, then exit."""
+"""`ship --once`: ship everything that is there now, then exit."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from tracesidecar.config import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--once`, which is not optional: a service is started with `run`."""
+    """Declare `--once`, which is required: the service is started with `run`."""
     parser.add_argument(
         "--once", action="store_true", required=True, help="ship what is there now, then exit"
     )
-    parser.add_argument("--strict", action="store_true", help="exit 65 when lines were quarantined")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 65 if lines were quarantined"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the outcome as one JSON document"
     )
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Load the configuration and hand over to the daemon."""
+    """Run the daemon once."""
     loaded = load(arguments.config, os.environ)
     from tracesidecar import daemon
 

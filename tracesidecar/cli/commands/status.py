@@ -39,7 +39,8 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         with closing(Journal.open_to_read(configuration.state_directory)) as journal:
             report = report_from_journal(configuration, journal, time.time())
-        note = f"{answer.reason or _silence(running=report.running)}; these figures are from the journal"
+        reason = answer.reason or _silence(running=report.running)
+        note = f"{reason}; these figures are from the journal"
     if arguments.json:
         if note and report.running is not False:
             complain(f"tracesidecar status: {note}")

@@ -1,5 +1,5 @@
-"""A refused line as people and scripts see it: place, reason, and where its bytes are; never what
-it says.
+"""The rejected lines as people and scripts see them: location, reason, and where the bytes are, but
+never their content.
 """
 
 from __future__ import annotations
@@ -14,31 +14,36 @@ from tracesidecar.config import Configuration
 from tracesidecar.journal import Journal, QuarantineEntry
 from tracesidecar.logs import printable
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.tail import SegmentRecord
+from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState
 
-Bytes = Literal["source", "sealed", "gone"]
-TOLD: Mapping[Bytes, str] = {"source": "in the file", "sealed": "sealed", "gone": "bytes gone"}
+BytesLocation = Literal["source", "sealed", "gone"]
+LOCATIONS: Mapping[BytesLocation, str] = {
+    "source": "in the file",
+    "sealed": "sealed",
+    "gone": "bytes gone",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """One entry. `source` bytes can be redriven, `sealed` ones only be opened by who has the key.
+class RejectedLineReport:
+    """One entry of the quarantine.
 
-    `asked` are the sinks that have it still to come.
+    Bytes in the `source` can be redriven; `sealed` bytes can only be read with the private key.
+    `redrives` are the sinks that are still to get the line.
     """
 
     entry: QuarantineEntry
-    bytes: Bytes
+    bytes: BytesLocation
     is_sealed: bool
-    asked: tuple[str, ...]
+    redrives: tuple[str, ...]
 
     @property
     def document(self) -> dict[str, object]:
-        """The stable keys of `--json`."""
+        """The object of `--json`; scripts rely on its keys."""
         entry, line = self.entry, self.entry.line
         return {
             "id": entry.id,
-            "at": self.when,
+            "at": self.time,
             "source": line.source,
             "path": printable(line.path),
             "generation": line.generation,
@@ -47,22 +52,22 @@ class Refused:
             "reason": line.reason,
             "meaning": next(
                 (known.meaning for known in RejectionReason if known == line.reason),
-                "The destination refused it.",
+                "The destination rejected it.",
             ),
             "sink": line.sink or None,
-            "bytes": TOLD[self.bytes],
+            "bytes": LOCATIONS[self.bytes],
             "sealed": self.is_sealed,
-            "redrive": list(self.asked),
+            "redrive": list(self.redrives),
         }
 
     @property
     def row(self) -> tuple[object, ...]:
         """The cells of the table."""
         entry, line = self.entry, self.entry.line
-        where = f"{TOLD[self.bytes]}{', redrive asked' if self.asked else ''}"
+        where = f"{LOCATIONS[self.bytes]}{', redrive requested' if self.redrives else ''}"
         return (
             entry.id,
-            self.when,
+            self.time,
             line.source,
             printable(line.path),
             line.start,
@@ -73,8 +78,8 @@ class Refused:
         )
 
     @property
-    def when(self) -> str:
-        """When it was refused, UTC."""
+    def time(self) -> str:
+        """When the line was rejected, in UTC."""
         return (
             datetime.fromtimestamp(self.entry.at, UTC)
             .isoformat(timespec="seconds")
@@ -82,39 +87,40 @@ class Refused:
         )
 
 
-def refused(
+def report_rejected_lines(
     configuration: Configuration, journal: Journal, entry_id: int | None = None
-) -> list[Refused]:
-    """All refused lines, or the one of that id; where their bytes are is looked up now."""
+) -> list[RejectedLineReport]:
+    """Return all rejected lines, or the one with that id; where the bytes are is looked up now."""
     entries = journal.quarantine.load(entry_id)
     segments = {segment.id: segment for segment in journal.segments.load()} if entries else {}
-    asked = journal.redrive_requests.load()
+    redrives = journal.redrive_requests.load()
     return [
-        _refused(configuration, entry, segments.get(entry.line.segment), asked.get(entry.id, ()))
+        _report(configuration, entry, segments.get(entry.line.segment), redrives.get(entry.id, ()))
         for entry in entries
     ]
 
 
-def _refused(
+def _report(
     configuration: Configuration,
     entry: QuarantineEntry,
     segment: SegmentRecord | None,
-    asked: tuple[str, ...],
-) -> Refused:
+    redrives: tuple[str, ...],
+) -> RejectedLineReport:
     sealed = os.path.join(configuration.state_directory, "quarantine", entry.line.sealed)
     is_sealed = bool(entry.line.sealed) and os.path.exists(sealed)
+    location: BytesLocation = "sealed" if is_sealed else "gone"
     if (
         not entry.is_gone
         and segment is not None
         and _is_readable(configuration, segment, entry.line.end)
     ):
-        return Refused(entry, "source", is_sealed, asked)
-    return Refused(entry, "sealed" if is_sealed else "gone", is_sealed, asked)
+        location = "source"
+    return RejectedLineReport(entry, location, is_sealed, redrives)
 
 
 def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int) -> bool:
-    """As far as can be seen without reading: the file is still itself under its name, or a link
-    holds it.
+    """Return whether the bytes are still there, as far as that can be seen without reading them:
+    the name is still that of the file, or a hard link keeps it.
     """
     folders = [
         source.hold_directory
@@ -122,7 +128,7 @@ def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int)
         if source.name == segment.source and source.hold_directory
     ]
     folders.append(os.path.join(configuration.state_directory, "held"))
-    if segment.state not in ("live", "deleted", "missing"):
+    if segment.state not in READABLE_STATES:
         return False
     if any(os.path.lexists(os.path.join(folder, f"segment-{segment.id}")) for folder in folders):
         return True
@@ -131,7 +137,7 @@ def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int)
     except OSError:
         return False
     return (
-        segment.state == "live"
+        segment.state is SegmentState.LIVE
         and status.st_ino == segment.inode
         and (segment.compression != "none" or status.st_size >= end)
     )
