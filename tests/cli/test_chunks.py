@@ -42,7 +42,7 @@ def test_nothing_is_lost_and_lines_keep_their_numbers(
 
 
 @given(st.integers(1, 7), st.integers(20, 60), st.booleans())
-def test_a_line_that_is_too_long_is_passed_over_whole(step: int, length: int, ends: bool) -> None:
+def test_a_line_that_is_too_long_is_skipped_as_a_whole(step: int, length: int, ends: bool) -> None:
     data = b"a\n" + b"x" * length + (b"\nb\n" if ends else b"")
     pieces = cut(data, step, 12)
     assert [refused for _, _, _, refused in pieces if refused] == [((2, 2 + length + ends),)]

@@ -1,4 +1,4 @@
-"""File names are shown as text, and what in them begins like a well-known token is not shown."""
+"""File names are shown as text, without anything that begins like a well-known token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WELL_KNOWN = (
 
 
 @pytest.mark.parametrize("rule_id", WELL_KNOWN)
-def test_a_well_known_token_in_a_name_is_cut(rule_id: str) -> None:
+def test_a_well_known_token_in_a_name_is_redacted(rule_id: str) -> None:
     (rule,) = (rule for rule in CATALOGUE.rule if rule.id == rule_id)
     token = CATALOGUE.example(rule.positives[0]).removeprefix("found ").split()[0]
     shown = printable(f"/traces/{token}/a.jsonl")
@@ -32,7 +32,7 @@ def test_a_well_known_token_in_a_name_is_cut(rule_id: str) -> None:
     assert token[-16:] not in shown
 
 
-def test_a_password_in_a_name_is_cut_and_the_rest_stays() -> None:
+def test_a_password_in_a_name_is_redacted_and_the_rest_stays() -> None:
     assert printable("/traces/token=hay7stack/a.jsonl") == "/traces/token=[REDACTED:name]/a.jsonl"
 
 

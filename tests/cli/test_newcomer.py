@@ -74,7 +74,7 @@ def test_check_config_of_the_embedded_default_is_good_and_writes_nothing(desk: D
     assert [*desk.home.iterdir(), *desk.folder.iterdir()] == []
 
 
-def test_check_config_tells_all_mistakes_as_one_document(desk: Desk) -> None:
+def test_check_config_reports_all_mistakes_in_one_document(desk: Desk) -> None:
     desk.write("tracesidecar.toml", '[daemon]\nlisten = 1\n[[source]]\nname = "a"\n')
     done = desk.call("check-config", "--json")
     document = json.loads(done.stdout)

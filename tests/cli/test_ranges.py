@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 
 
-def test_a_planned_range_and_a_refused_line_stand_out() -> None:
+def test_a_planned_range_and_a_rejected_line_have_ranges_of_their_own() -> None:
     refused = [ByteRange(4, 6, "quarantined", "not_json"), ByteRange(12, 13, "quarantined", "nan")]
     assert cover_segment(size=20, delivered=8, planned=[(8, 14)], exceptions=refused) == [
         ByteRange(0, 4, "delivered"),

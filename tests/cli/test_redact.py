@@ -9,14 +9,14 @@ from tests.cli.conftest import PROGRAM, Desk
 TOKEN = "gh" + "p_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
 
 
-def test_secrets_are_cut_and_everything_else_stays_byte_for_byte(desk: Desk) -> None:
+def test_secrets_are_redacted_and_everything_else_stays_byte_for_byte(desk: Desk) -> None:
     lines = b'{"a" :  1e2, "b":"\\u00e4"}\n{"password":"correct-horse-9"}\n'
     done = desk.call("redact", stdin=lines)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == '{"a" :  1e2, "b":"\\u00e4"}\n{"password":"[REDACTED:key-name]"}\n'
 
 
-def test_refused_lines_are_told_by_number_and_reason_and_never_shown(desk: Desk) -> None:
+def test_rejected_lines_are_reported_by_number_and_reason_and_never_shown(desk: Desk) -> None:
     done = desk.call("redact", stdin=b'1\nsecret words\n\n{"a":NaN}\r\n{"b":2}\n{"c":')
     assert (done.returncode, done.stdout) == (0, '1\n{"b":2}\n')
     assert done.stderr == "line 2: not_json\nline 4: nan\nline 6: truncated\n"

@@ -1,5 +1,5 @@
-"""What was shipped, refused and left is told by `status`, `explain`, `quarantine` and `scan`, and
-never what a line says.
+"""`status`, `explain`, `quarantine` and `scan` report what was shipped, rejected and left, but never
+the content of a line.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def test_explain_shows_what_was_appended_since_as_unread(shipped: Desk) -> None:
     assert shipped.call("ship", "--once").returncode == 0
 
 
-def test_explain_says_why_it_does_not_know_a_file(shipped: Desk) -> None:
+def test_explain_reports_why_it_does_not_know_a_file(shipped: Desk) -> None:
     shipped.write("other.jsonl", "1\n")
     shipped.write("traces/new.jsonl", "1\n")
     assert shipped.call("explain", "other.jsonl").stderr.endswith(
@@ -177,7 +177,7 @@ def test_scan_counts_lines_reasons_secrets_and_personal_data(desk: Desk) -> None
     assert report["total"]["lines"] == 12
 
 
-def test_scan_shows_each_rule_of_each_file_with_its_places_and_what_would_be_let_pass(
+def test_scan_shows_each_rule_of_each_file_with_locations_and_what_would_be_allowed(
     desk: Desk,
 ) -> None:
     desk.write("t/a.jsonl", LINES)
@@ -188,7 +188,7 @@ def test_scan_shows_each_rule_of_each_file_with_its_places_and_what_would_be_let
     assert '"pii" in [redaction]' in told
 
 
-def test_scan_tells_personal_data_that_is_cut_from_what_is_not(desk: Desk) -> None:
+def test_scan_distinguishes_personal_data_that_is_redacted_from_what_is_allowed(desk: Desk) -> None:
     desk.write("t/a.jsonl", LINES)
     desk.write("tracesidecar.toml", CONFIGURATION + "[redaction]\npii = true\n")
     (file,) = desk.document("scan", "t", "--config", "tracesidecar.toml")["files"]
@@ -225,7 +225,7 @@ def test_scan_goes_on_after_what_it_cannot_read(desk: Desk) -> None:
     assert report["files"][2]["lines"] == 4
 
 
-def test_scan_tells_dialects_and_what_the_calls_cost_each_once(desk: Desk) -> None:
+def test_scan_reports_dialects_and_the_cost_of_each_call_once(desk: Desk) -> None:
     call = {
         "input_tokens": 1000,
         "output_tokens": 10,

@@ -60,14 +60,14 @@ def delivered(desk: Desk) -> int:
     )
 
 
-def test_status_of_a_running_daemon_says_that_it_runs(daemon: Desk) -> None:
+def test_status_of_a_running_daemon_is_running(daemon: Desk) -> None:
     status = daemon.document("status")
     assert status["running"] is True
     assert (status["sinks"][0]["delivered_lines"], status["sinks"][0]["lag_bytes"]) == (2, 0)
     assert status["sinks"][0]["state"] not in {"stopped", "not started"}
 
 
-def test_a_second_daemon_is_told_who_holds_the_state_directory(daemon: Desk) -> None:
+def test_a_second_daemon_reports_which_process_holds_the_state_directory(daemon: Desk) -> None:
     done = daemon.call("ship", "--once")
     assert done.returncode == 75
     assert "is in use by process" in done.stderr

@@ -1,4 +1,4 @@
-"""Wrong usage, a refused configuration and a bug each end with their own exit code and a clear word
+"""Wrong usage, a rejected configuration and a bug each have their own exit code and a clear message
 on stderr.
 """
 
@@ -33,7 +33,7 @@ REFUSED = '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n'
     ],
     ids=" ".join,
 )
-def test_wrong_usage_exits_64_and_says_so_on_stderr(
+def test_wrong_usage_exits_64_with_a_message_on_stderr(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 64
@@ -69,7 +69,7 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     ],
     ids=" ".join,
 )
-def test_a_refused_configuration_exits_78_with_one_sentence(
+def test_a_rejected_configuration_exits_78_with_one_sentence(
     desk: Desk, words: tuple[str, ...]
 ) -> None:
     desk.write("tracesidecar.toml", REFUSED)
@@ -81,7 +81,7 @@ def test_a_refused_configuration_exits_78_with_one_sentence(
     )
 
 
-def test_the_configuration_is_taken_before_and_after_the_command(desk: Desk) -> None:
+def test_the_configuration_may_be_named_before_and_after_the_command(desk: Desk) -> None:
     path = str(desk.write("other.toml", REFUSED))
     for words in (
         ("--config", path, "check-config"),
@@ -92,7 +92,7 @@ def test_the_configuration_is_taken_before_and_after_the_command(desk: Desk) -> 
         assert (done.returncode, "other.toml:1: sink" in done.stderr) == (78, True)
 
 
-def test_the_version_is_told_in_all_its_ways(desk: Desk) -> None:
+def test_every_way_to_ask_for_the_version_works(desk: Desk) -> None:
     assert (
         desk.call("version").stdout
         == desk.call("--version").stdout
@@ -114,7 +114,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(desk: Desk) -> None:
     assert done.returncode in {0, 141}
 
 
-def test_a_bug_exits_1_and_its_message_is_not_told(desk: Desk) -> None:
+def test_a_bug_exits_1_and_its_message_is_not_shown(desk: Desk) -> None:
     """An exception's message may quote what was read, so only where it came from is told."""
     program = (
         "import sys, tracesidecar.cli as cli, tracesidecar.cli.commands.version as version\n"
@@ -130,7 +130,9 @@ def test_a_bug_exits_1_and_its_message_is_not_told(desk: Desk) -> None:
     assert "a line of a trace" not in done.stderr
 
 
-def test_a_state_directory_in_use_exits_75_and_says_locked(desk: Desk, tmp_path: Path) -> None:
+def test_a_state_directory_in_use_exits_75_with_the_reason_locked(
+    desk: Desk, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     desk.write(

@@ -1,4 +1,4 @@
-"""Whatever a file holds, nothing stops and the neighbours arrive."""
+"""Whatever a file holds, shipping goes on and the other lines arrive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize(("reason", "line"), REFUSED.items(), ids=list(REFUSED))
-def test_a_refused_line_has_its_reason_and_its_neighbours_arrive(
+def test_a_rejected_line_has_its_reason_and_the_others_arrive(
     sidecar: Sidecar, reason: str, line: bytes
 ) -> None:
     append(sidecar.traces / "a.jsonl", [*BEFORE, line, *AFTER])

@@ -177,7 +177,7 @@ def test_the_sweep_finds_what_is_there(field: Field) -> None:
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["by reference", "sealed"])
-def test_no_secret_is_written_or_said_while_sinks_take_refuse_and_are_dead(
+def test_no_secret_is_written_or_logged_while_sinks_accept_reject_or_are_down(
     field: Field, sealed: bool
 ) -> None:
     if sealed:
@@ -228,7 +228,7 @@ sys.exit(daemon.run(load(sys.argv[1], os.environ), at=at))
 
 
 @pytest.mark.parametrize("point", ["read", "planned", "sending", "sent", "committing"])
-def test_no_secret_is_told_by_a_bug_whose_error_quotes_it(field: Field, point: str) -> None:
+def test_a_bug_whose_error_quotes_a_secret_does_not_reveal_it(field: Field, point: str) -> None:
     with field.sidecar.log.open("ab") as log:
         command = [
             sys.executable,

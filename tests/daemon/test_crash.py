@@ -70,7 +70,7 @@ def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(
     assert status["sources"][0]["lost_bytes"] == len(body(numbered(0, 100)))
 
 
-def test_a_deleted_source_is_repeated_from_the_held_link(sidecar: Sidecar) -> None:
+def test_a_deleted_source_is_replayed_from_its_hard_link(sidecar: Sidecar) -> None:
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(0, 100))
     killed_at(sidecar, "planned")
@@ -110,7 +110,7 @@ def test_an_upgrade_between_plan_and_repeat_is_accepted_with_a_warning(sidecar: 
     assert len(sidecar.lines()) == 1, "what was there under the planned digest is ours"
 
 
-def test_an_object_that_is_not_ours_under_our_name_stops_the_sink_and_says_so(
+def test_a_foreign_object_under_our_name_stops_the_sink_and_is_reported(
     sidecar: Sidecar,
 ) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
@@ -177,7 +177,7 @@ def test_what_is_left_of_a_plan_whose_other_file_was_rewritten_goes_under_its_ke
     assert new.plain == body(numbered(500, 100))
 
 
-def test_a_line_that_the_destination_refuses_after_its_source_was_rewritten_is_quarantined_all_the_same(
+def test_a_line_that_the_destination_rejects_after_its_source_was_rewritten_is_still_quarantined(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
     configure(sidecar, receiver, "500ms")

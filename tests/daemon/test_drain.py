@@ -77,7 +77,7 @@ def test_ship_once_ends_at_the_first_sigterm(sidecar: Sidecar) -> None:
     assert sidecar.stop(signal.SIGTERM) == 75
 
 
-def test_a_deleted_file_that_no_sink_takes_is_let_go_of(sidecar: Sidecar) -> None:
+def test_a_deleted_file_that_no_sink_takes_is_released(sidecar: Sidecar) -> None:
     other = sidecar.folder / "other"
     other.mkdir()
     more = f'[[source]]\nname = "other"\ninclude = ["{other}/*.jsonl"]\ncopy_grace = "100ms"\n'

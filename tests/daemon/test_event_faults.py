@@ -126,7 +126,7 @@ def test_a_redriven_line_has_its_number_and_dialect(sidecar: Sidecar) -> None:
 
 
 @pytest.mark.parametrize("form", ["raw", "event"])
-def test_behind_a_record_over_the_limit_the_line_that_the_destination_refused_is_quarantined(
+def test_the_line_that_the_destination_rejected_is_quarantined_behind_a_record_over_the_limit(
     sidecar: Sidecar, receiver: ReceivingServer, form: str
 ) -> None:
     receiver.order(intake="splunk", secret=SECRET, poison="line 2")
@@ -189,7 +189,7 @@ def test_a_plan_of_several_objects_interrupted_between_them_is_finished(
     assert sidecar.call("verify", "lake").returncode == 0
 
 
-def test_a_plan_whose_objects_were_all_there_has_its_manifest_though_a_source_was_rewritten(
+def test_a_plan_whose_objects_all_exist_gets_its_manifest_though_a_source_was_rewritten(
     sidecar: Sidecar,
 ) -> None:
     path = two_dialects(sidecar)

@@ -278,7 +278,7 @@ def test_a_streamed_message_that_never_ends_is_taken_after_a_while_and_counted(
 
 
 @pytest.mark.parametrize("form", ["raw", "event"])
-def test_a_batch_of_refused_lines_leaves_its_ranges_in_the_store(
+def test_a_batch_of_rejected_lines_leaves_its_ranges_in_the_store(
     sidecar: Sidecar, form: str
 ) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + f'format = "{form}"\n')

@@ -1,4 +1,4 @@
-"""A redaction that cannot be trusted ships nothing, and what is switched off is said."""
+"""Nothing is shipped with a redaction that cannot be trusted; rules that are off are logged."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def start(sidecar: Sidecar, switch: Path) -> subprocess.Popen[bytes]:
     return sidecar.daemon
 
 
-def test_a_redaction_that_lets_planted_secrets_pass_does_not_start(sidecar: Sidecar) -> None:
+def test_a_redaction_that_misses_planted_secrets_does_not_start(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 3))
     assert start(sidecar, sidecar.folder).wait(600) == 78
     assert b"misses planted secrets" in sidecar.log.read_bytes()
     assert sidecar.lines() == []
 
 
-def test_a_redaction_that_fails_later_stops_all_shipping_and_says_so(sidecar: Sidecar) -> None:
+def test_a_redaction_that_fails_later_stops_all_shipping_and_is_reported(sidecar: Sidecar) -> None:
     switch = sidecar.folder / "switch"
     append(sidecar.traces / "a.jsonl", numbered(0, 3))
     start(sidecar, switch)
@@ -60,7 +60,9 @@ def test_a_redaction_that_fails_later_stops_all_shipping_and_says_so(sidecar: Si
     assert not (sidecar.folder / "second").exists()
 
 
-def test_each_rule_for_secrets_that_is_switched_off_is_said_at_each_start(sidecar: Sidecar) -> None:
+def test_each_rule_for_secrets_that_is_switched_off_is_logged_at_each_start(
+    sidecar: Sidecar,
+) -> None:
     sidecar.configure(
         LAKE.format(lake=sidecar.lake),
         more='[redaction]\ndisable = ["twilio-key", "github-token", "email"]\n',

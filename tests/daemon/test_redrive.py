@@ -1,4 +1,4 @@
-"""Refused lines are delivered after all, once, or forgotten; until then their bytes are kept."""
+"""Rejected lines are redriven once, or dropped; until then their bytes are kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def redrive(sidecar: Sidecar, *words: str) -> dict[str, object]:
     return dict(msgspec.json.decode(ended.stdout))
 
 
-def test_a_line_that_passes_todays_rules_arrives_once_and_leaves_the_quarantine(
+def test_a_line_that_the_current_rules_accept_arrives_once_and_leaves_the_quarantine(
     refusing: Sidecar,
 ) -> None:
     assert redrive(refusing) == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": False}
@@ -71,7 +71,7 @@ def test_a_line_over_a_limit_that_was_raised_arrives(sidecar: Sidecar) -> None:
     assert sidecar.quarantined() == []
 
 
-def test_the_running_daemon_takes_a_request_up_and_only_the_sink_that_refused_gets_the_line(
+def test_the_running_daemon_serves_a_redrive_and_only_the_sink_that_rejected_gets_the_line(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
     far = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
@@ -104,7 +104,9 @@ def test_a_kill_in_the_middle_of_a_redrive_loses_and_repeats_nothing(
     assert refusing.quarantined() == []
 
 
-def test_a_repeat_that_today_refuses_is_in_quarantine_again(refusing: Sidecar) -> None:
+def test_a_redriven_line_that_the_rules_reject_again_is_in_quarantine_again(
+    refusing: Sidecar,
+) -> None:
     redrive(refusing)
     killed_at(refusing, "planned")
     refusing.configure(LAKE.format(lake=refusing.lake))
@@ -115,7 +117,7 @@ def test_a_repeat_that_today_refuses_is_in_quarantine_again(refusing: Sidecar) -
     ]
 
 
-def test_a_deleted_file_is_held_for_its_refused_line_until_the_line_is_delivered(
+def test_a_deleted_file_is_kept_for_its_rejected_line_until_the_line_is_delivered(
     refusing: Sidecar,
 ) -> None:
     (refusing.traces / "a.jsonl").unlink()
@@ -130,7 +132,7 @@ def test_a_deleted_file_is_held_for_its_refused_line_until_the_line_is_delivered
     assert refusing.stop() == 0
 
 
-def test_a_running_daemon_holds_a_deleted_file_for_its_refused_line_and_lets_go_when_it_is_dropped(
+def test_a_running_daemon_keeps_a_deleted_file_for_its_rejected_line_until_that_is_dropped(
     sidecar: Sidecar,
 ) -> None:
     append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"broken"])
@@ -150,13 +152,13 @@ def test_a_running_daemon_holds_a_deleted_file_for_its_refused_line_and_lets_go_
     assert sidecar.stop() == 0
 
 
-def test_a_finished_file_without_refused_lines_is_not_held(sidecar: Sidecar) -> None:
+def test_a_finished_file_without_rejected_lines_is_not_kept(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 3))
     assert sidecar.ship().returncode == 0
     assert held(sidecar) == []
 
 
-def test_lines_of_a_rewritten_file_are_told_as_gone_and_cannot_be_redriven(
+def test_lines_of_a_rewritten_file_are_reported_gone_and_cannot_be_redriven(
     refusing: Sidecar,
 ) -> None:
     (refusing.traces / "a.jsonl").write_bytes(body(numbered(100, 50)))
@@ -199,7 +201,7 @@ def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(refusing: Sidecar
     )
 
 
-def test_what_a_redrive_refuses_is_not_held_against_strict(refusing: Sidecar) -> None:
+def test_lines_that_a_redrive_rejects_do_not_count_for_strict(refusing: Sidecar) -> None:
     refusing.configure(LAKE.format(lake=refusing.lake))
     redrive(refusing)
     assert refusing.ship("--strict").returncode == 0
@@ -210,7 +212,7 @@ def test_what_a_redrive_refuses_is_not_held_against_strict(refusing: Sidecar) ->
     [("redrive",), ("redrive", "1", "--all"), ("redrive", "4711"), ("drop",), ("drop", "4711")],
     ids=" ".join,
 )
-def test_wrong_usage_is_told(refusing: Sidecar, words: tuple[str, ...]) -> None:
+def test_wrong_usage_is_reported(refusing: Sidecar, words: tuple[str, ...]) -> None:
     assert refusing.call("quarantine", *words).returncode == 64
 
 

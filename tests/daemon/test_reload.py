@@ -1,6 +1,4 @@
-"""SIGHUP while lines are written: nothing is lost, nothing comes twice, and a refused file changes
-nothing.
-"""
+"""SIGHUP while lines are written: nothing is lost or duplicated, and a rejected file changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ def second(sidecar: Sidecar) -> str:
 @pytest.mark.parametrize(
     "source", ["", 'labels = { changed = "too" }'], ids=["one sink", "sources too"]
 )
-def test_a_moved_destination_without_a_start_is_refused_and_the_old_one_goes_on(
+def test_a_moved_destination_without_a_start_is_rejected_and_the_old_one_stays(
     sidecar: Sidecar, source: str
 ) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))

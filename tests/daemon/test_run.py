@@ -1,4 +1,4 @@
-"""`run`: follow, drain, reload, tell how it is."""
+"""`run`: follow, drain, reload, report the state of the service."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_sink_that_comes_back_gets_everything_without_a_restart(
     assert sidecar.stop() == 0
 
 
-def test_sighup_takes_a_new_sink_and_refuses_a_broken_file(sidecar: Sidecar) -> None:
+def test_sighup_adds_a_new_sink_and_rejects_a_broken_file(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     daemon = sidecar.start()
     sidecar.arrives(10)
@@ -122,7 +122,7 @@ def test_a_reload_that_changes_one_sink_leaves_the_other_running(sidecar: Sideca
     assert sidecar.stop() == 0
 
 
-def test_the_health_pages_tell_how_it_is(sidecar: Sidecar) -> None:
+def test_the_health_pages_report_the_state_of_the_service(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.start()
     sidecar.arrives(10)
@@ -163,7 +163,7 @@ def test_a_taken_port_is_a_warning_and_not_the_end(sidecar: Sidecar) -> None:
     assert any(event["event"] == "health.address_taken" for event in sidecar.events())
 
 
-def test_systemd_is_told_ready_status_watchdog_and_stopping(sidecar: Sidecar) -> None:
+def test_systemd_is_notified_of_ready_status_watchdog_and_stopping(sidecar: Sidecar) -> None:
     address = sidecar.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(address))
@@ -179,7 +179,7 @@ def test_systemd_is_told_ready_status_watchdog_and_stopping(sidecar: Sidecar) ->
             told |= set(manager.recv(4096).decode().split("\n"))
 
 
-def test_a_deleted_files_last_line_is_taken_when_it_is_whole_and_quarantined_when_it_is_not(
+def test_the_last_line_of_a_deleted_file_is_delivered_if_it_is_whole_else_quarantined(
     sidecar: Sidecar,
 ) -> None:
     whole, torn = sidecar.traces / "whole.jsonl", sidecar.traces / "torn.jsonl"
@@ -227,17 +227,19 @@ def test_exec_passes_signals_on_and_drains_after_the_agent(sidecar: Sidecar) -> 
     assert sidecar.lines() == [b'{"n": 1}', b'{"n": 2}']
 
 
-def test_exec_of_a_command_that_is_not_there_is_127(sidecar: Sidecar) -> None:
+def test_exec_of_a_missing_command_exits_127(sidecar: Sidecar) -> None:
     assert sidecar.call("exec", "--", "no-such-command-here").returncode == 127
 
 
-def test_exec_that_is_stopped_before_or_after_its_agent_began_tells_so(sidecar: Sidecar) -> None:
+def test_exec_that_is_stopped_before_its_agent_began_exits_as_by_the_signal(
+    sidecar: Sidecar,
+) -> None:
     sidecar.start("exec", "--", "sleep", "60")
     sidecar.wait_for_event("service.started")
     assert sidecar.stop() == 128 + signal.SIGTERM
 
 
-def test_the_embedded_default_finds_traces_here_and_says_where_the_result_lies(
+def test_the_embedded_default_finds_traces_here_and_reports_where_the_result_is(
     sidecar: Sidecar,
 ) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))

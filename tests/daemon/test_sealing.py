@@ -41,7 +41,7 @@ def shown(sidecar: Sidecar, entry: object, identity: Path) -> bytes:
     return ended.stdout
 
 
-def test_refused_bytes_are_opened_by_who_has_the_key_when_the_file_is_gone(
+def test_anyone_with_the_key_can_read_rejected_bytes_after_the_file_is_gone(
     sidecar: Sidecar, identity: Path
 ) -> None:
     append(sidecar.traces / "a.jsonl", [*numbered(0, 3), BROKEN[0], *numbered(3, 3), BROKEN[1]])
@@ -131,7 +131,7 @@ def test_a_line_over_the_limit_is_kept_by_reference_alone(sidecar: Sidecar, iden
     assert len(list((sidecar.state / "held").iterdir())) == 1
 
 
-def test_a_record_that_the_destination_refuses_is_sealed_as_it_was_written(
+def test_a_record_that_the_destination_rejects_is_sealed_as_it_was_written(
     sidecar: Sidecar, identity: Path, receiver: ReceivingServer
 ) -> None:
     seal = sidecar.config.read_text().partition("[quarantine]")[2]
@@ -175,7 +175,7 @@ def test_two_sinks_share_one_sealed_file(sidecar: Sidecar, identity: Path) -> No
     assert len(sealed(sidecar)) == len(sidecar.quarantined()) == 1
 
 
-def test_pyrage_is_loaded_only_where_something_is_sealed_and_its_absence_is_told(
+def test_pyrage_is_loaded_only_to_seal_and_its_absence_is_reported(
     sidecar: Sidecar, identity: Path
 ) -> None:
     script = "import os, sys\nsys.modules['pyrage'] = None\nfrom tracesidecar.cli import main\nsys.exit(main(['--config', sys.argv[1], 'check-config']))\n"

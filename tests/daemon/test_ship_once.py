@@ -56,7 +56,7 @@ def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbour
     )
 
 
-def test_strict_tells_that_something_was_refused(sidecar: Sidecar) -> None:
+def test_strict_reports_that_lines_were_quarantined(sidecar: Sidecar) -> None:
     (sidecar.traces / "a.jsonl").write_bytes(b"not json\n")
     assert sidecar.ship("--strict").returncode == 65
 
@@ -139,7 +139,7 @@ def test_the_manifest_proves_what_arrived(sidecar: Sidecar) -> None:
     assert manifest["rules"]
 
 
-def test_a_record_that_the_destination_refuses_is_quarantined_with_its_exact_place(
+def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_location(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
     sidecar.configure(f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n')
@@ -163,7 +163,7 @@ def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:
     assert sidecar.lines() == numbered(10, 10)
 
 
-def test_a_changed_destination_under_an_old_name_is_refused_until_it_is_said_what_is_meant(
+def test_a_changed_destination_under_an_old_name_is_rejected_without_a_start(
     sidecar: Sidecar,
 ) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))

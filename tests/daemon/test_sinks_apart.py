@@ -34,7 +34,7 @@ def memory(sidecar: Sidecar, which: str) -> int:
     )
 
 
-def test_a_bug_in_one_sink_restarts_it_alone_and_tells_nothing_of_what_it_had(
+def test_a_bug_in_one_sink_restarts_it_alone_and_reveals_no_content(
     sidecar: Sidecar,
 ) -> None:
     faulty = '[[sink]]\nname = "odd"\ntype = "faulty"\nbatch = { idle = "50ms" }\n'
@@ -84,7 +84,7 @@ def test_a_big_file_does_not_keep_small_ones_waiting(
     assert sum(len(request.plain) for request in receiver.requests()) < 300 << 20
 
 
-def test_a_dead_sink_leaves_memory_flat_and_another_one_alone(sidecar: Sidecar) -> None:
+def test_a_dead_sink_leaves_memory_flat_and_the_other_sinks_undisturbed(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD)
     lines = [b'{"n":1,"text":"' + b"word " * 20_000 + b'"}'] * 100
     path = sidecar.traces / "a.jsonl"

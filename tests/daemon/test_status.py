@@ -238,7 +238,7 @@ def test_another_program_at_the_socket_is_not_believed(tmp_path: Path) -> None:
     ]
 
 
-def test_another_user_is_told_that_the_daemon_is_not_theirs_to_ask(tmp_path: Path) -> None:
+def test_another_user_may_not_ask_the_daemon(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user for a while")
     for folder in (tmp_path, *tmp_path.parents[:2]):
@@ -252,7 +252,7 @@ def test_another_user_is_told_that_the_daemon_is_not_theirs_to_ask(tmp_path: Pat
     assert answer == NoAnswer("only the user of the daemon, and root, may ask it")
 
 
-def test_unprotected_bytes_are_at_risk_and_the_page_says_the_same(sidecar: Sidecar) -> None:
+def test_bytes_kept_by_a_descriptor_are_at_risk_once_the_daemon_is_gone(sidecar: Sidecar) -> None:
     """A hold directory that cannot be made and no descriptor left: nothing protects the files."""
     sidecar.configure(DEAD)
     (sidecar.state / "held").write_bytes(b"")
@@ -269,7 +269,7 @@ def test_unprotected_bytes_are_at_risk_and_the_page_says_the_same(sidecar: Sidec
     assert "not kept" in sidecar.call("status").stdout.decode()
 
 
-def test_a_client_that_connects_and_says_nothing_does_not_keep_others_waiting(
+def test_a_silent_client_does_not_keep_others_waiting(
     sidecar: Sidecar,
 ) -> None:
     with_backlog(sidecar)

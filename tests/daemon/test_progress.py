@@ -1,4 +1,4 @@
-"""What people see of the daemon: a progress line that stays one line, and where a bug came from."""
+"""What people see of the daemon: a progress line that stays one line, and where a bug is."""
 
 from __future__ import annotations
 
