@@ -78,7 +78,8 @@ class Compactor:
                     yield Compacted(
                         partition,
                         objects,
-                        obstacle=f"{self._scratch} cannot be used: {error.strerror}",
+                        obstacle=f"could not write below {self._scratch}: {error.strerror}; "
+                        "make room there, or correct its rights",
                     )
 
     def _plan(self, before: str, under_way: frozenset[str]) -> CompactionPlan:
@@ -102,7 +103,9 @@ class Compactor:
         rewritten = rewrite(paths, folder, self._limits)
         expected = sum(each.rows for each in objects)
         if rewritten.rows != expected:
-            raise CannotRewrite(f"it has {rewritten.rows} rows, and its manifests say {expected}")
+            raise CannotRewrite(
+                f"it has {rewritten.rows} rows, but its manifests say {expected}: run verify"
+            )
         id_ = compaction_id(objects)
         after = tuple(
             _describe(path, partition.object_name(id_, number))

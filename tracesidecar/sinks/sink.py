@@ -120,6 +120,7 @@ class SinkType(Generic[OptionsT]):
     credentials: the journal notices by it that a sink's name now stands for another place.
     `promise` and `record_limit_bytes` (the longest record that the destination takes, 0 for any)
     hold for the type, unless `promise_of` or `record_limit_of` derive them from the options.
+    The formats that the type takes are the type of `format` in its options.
     `keeps_content`: events are delivered whole unless the configuration says otherwise.
     For types that take objects, `lake_location` names the folder, or the bucket and prefix as query
     engines write it, and `stored_objects` gives access to what is stored. `needs` names the import

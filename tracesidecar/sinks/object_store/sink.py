@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -63,7 +64,7 @@ class ObjectStoreSink:
     async def send(self, batch: Batch) -> None:
         """Create all objects, then the manifest."""
         for payload in (*batch.objects, *((batch.manifest,) if batch.manifest is not None else ())):
-            await self._in_thread(lambda payload=payload: self._create(payload, batch.id))  # type: ignore[misc]
+            await self._in_thread(partial(self._create, payload, batch.id))
 
     async def exists(self, name: str) -> bool:
         """Return whether an object of that name is stored.
@@ -119,7 +120,8 @@ class ObjectStoreSink:
         if found is None:
             raise RetryLater(
                 "conflict",
-                f"{self._where} answered that {key} exists, and then that it does not",
+                f"{self._where} answered that {key} exists, then that it does not; "
+                "it is sent again",
             )
         if not found.matches(payload, self._client.checksum(payload.content)):
             raise SinkStopped(

@@ -81,7 +81,7 @@ def refresh(transaction: Transaction, syntax: SqlSyntax) -> None:
     steps = transaction.stream(
         _STEPS.format(time=syntax.time_text.format("e.event_time"), columns=columns, day=day)
     )
-    found = list(fold_turns(TurnStep(*row) for row in steps))  # type: ignore[arg-type]
+    found = list(fold_turns(map(TurnStep._make, steps)))
     stored = {str(id_) for (id_,) in transaction.execute(_STORED.format(day=day))}
     for ids in _slices(sorted(stored - {turn.id for turn in found})):
         transaction.execute(

@@ -23,12 +23,12 @@ _POLL_MILLISECONDS = 100
 _GONE = frozenset({errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ECONNRESET})
 
 
-def build(options: Options) -> StdoutSink:  # noqa: ARG001
+def build(_options: Options) -> StdoutSink:
     """Make the sink."""
     return StdoutSink()
 
 
-def destination(options: Options) -> str:  # noqa: ARG001
+def destination(_options: Options) -> str:
     """Name the destination: there is one."""
     return "stdout"
 
@@ -92,7 +92,9 @@ class StdoutSink:
                     "the reader of standard output has ended; start both processes again",
                 ) from error
             raise RetryLater(
-                "io", f"could not write to standard output: {error.strerror}"
+                "io",
+                f"could not write to standard output: {error.strerror}; "
+                "check the file or program that it goes to",
             ) from error
         finally:
             cancelled.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,15 +26,15 @@ def credentials(file: str | None, *, is_emulator: bool) -> Credentials:
     from google.auth.credentials import AnonymousCredentials
 
     if file is not None:
-        return _of_file(file)
+        return _load_file(file)
     if is_emulator:
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
     if FILE_VARIABLE in os.environ:
-        return _of_file(os.environ[FILE_VARIABLE])
+        return _load_file(os.environ[FILE_VARIABLE])
     return google.auth.default(scopes=SCOPES)[0]
 
 
-def _of_file(path: str) -> Credentials:
+def _load_file(path: str) -> Credentials:
     """Load a file of any known type.
 
     Google's own loader asks another of its services for the project first, which this machine may
@@ -43,25 +43,27 @@ def _of_file(path: str) -> Credentials:
     from google.auth.exceptions import GoogleAuthError
 
     try:
-        made = _of_type(msgspec.json.decode(Path(path).read_bytes(), type=dict[str, object]))
+        return _of_type(msgspec.json.decode(Path(path).read_bytes(), type=dict[str, object]))
     except (OSError, ValueError, GoogleAuthError):  # not chained: a message may quote the key
         raise StoreError("UnusableCredentials") from None
-    return cast("Credentials", made)
 
 
-def _of_type(found: dict[str, object]) -> object:
+def _of_type(found: dict[str, object]) -> Credentials:
     from google.auth import aws, identity_pool
     from google.oauth2 import credentials as user
     from google.oauth2 import service_account
 
+    made: Credentials
     source = found.get("credential_source")
     match found.get("type"):
         case "service_account":
-            return service_account.Credentials.from_service_account_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+            made = service_account.Credentials.from_service_account_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
         case "external_account" if isinstance(source, dict) and "environment_id" in source:
-            return aws.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+            made = aws.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
         case "external_account":
-            return identity_pool.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+            made = identity_pool.Credentials.from_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
         case "authorized_user":
-            return user.Credentials.from_authorized_user_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
-    raise ValueError("unknown type of credentials")
+            made = user.Credentials.from_authorized_user_info(found, scopes=SCOPES)  # type: ignore[no-untyped-call]
+        case _:
+            raise ValueError("unknown type of credentials")
+    return made
