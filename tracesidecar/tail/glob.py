@@ -35,7 +35,7 @@ class GlobPattern:
 
     def start(self) -> Positions:
         """Return the positions at the root."""
-        return self._closed({0})
+        return self._close_over({0})
 
     def descend(self, positions: Positions, name: str) -> Positions:
         """Return the positions in the sub-directory `name`, none if nothing below it can match."""
@@ -46,7 +46,7 @@ class GlobPattern:
                 further.add(position)
             elif component.match(name) and position + 1 < len(self.components):
                 further.add(position + 1)
-        return self._closed(further)
+        return self._close_over(further)
 
     def accepts(self, positions: Positions, name: str) -> bool:
         """Tell whether a file of that name matches."""
@@ -66,7 +66,7 @@ class GlobPattern:
             positions = self.descend(positions, directory)
         return self.accepts(positions, name)
 
-    def _closed(self, positions: set[int]) -> Positions:
+    def _close_over(self, positions: set[int]) -> Positions:
         closed = set(positions)
         for position in positions:
             while self.components[position] is None and position + 1 < len(self.components):

@@ -48,7 +48,7 @@ class PollCycle:
 
         Return whether every directory was listed.
         """
-        announced = self._announced()
+        announced = self._drain_announcements()
         lists_all = full or self._is_first or now - self._listed_at >= _LIST_ALL_SECONDS
         relies_on_watcher = (
             self._watcher is not None and self._watcher.is_working and self._schedule.trusts(now)
@@ -72,7 +72,7 @@ class PollCycle:
         self._is_first = False
         return lists_all
 
-    def _announced(self) -> set[str]:
+    def _drain_announcements(self) -> set[str]:
         if self._watcher is None:
             return set()
         if self._watcher.trouble:

@@ -43,7 +43,7 @@ class DirectoryObjects:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(name) from error
         except OSError as error:
-            raise self._later("read", error) from error
+            raise self._retry_later("read", error) from error
 
     def local(self, name: str) -> str | None:
         """Return the object's path on this machine."""
@@ -65,7 +65,7 @@ class DirectoryObjects:
                 os.replace(temporary, target)
             atomic_files.sync_folders(atomic_files.folders_between(self._path, folder))
         except OSError as error:
-            raise self._later("write", error) from error
+            raise self._retry_later("write", error) from error
 
     def remove(self, name: str) -> None:
         """Remove an object; a missing one is no error."""
@@ -75,7 +75,7 @@ class DirectoryObjects:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise self._later("remove", error) from error
+            raise self._retry_later("remove", error) from error
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
@@ -85,7 +85,7 @@ class DirectoryObjects:
 
     def _raise_unless_missing(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            raise self._later("list", error) from error
+            raise self._retry_later("list", error) from error
 
-    def _later(self, verb: str, error: OSError) -> RetryLater:
+    def _retry_later(self, verb: str, error: OSError) -> RetryLater:
         return retry_later(error, f"{verb} {error.filename or self._path}")

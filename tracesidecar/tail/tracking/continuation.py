@@ -99,7 +99,7 @@ class Continuations:
         """Look for a continuation of this file from now on."""
         self._orphans.setdefault(file.id, Orphan(file, self._now))
 
-    def expired(self) -> list[File]:
+    def find_expired(self) -> list[File]:
         """Return the orphans of which no continuation was found in time."""
         return [
             orphan.file

@@ -185,7 +185,7 @@ class Lifecycle:
         """Tell whether a segment is about to be given up: before that, everything is listed."""
         return any(
             file.state is not SegmentState.DELETED and not file.is_acknowledged
-            for file in self._continuations.expired()
+            for file in self._continuations.find_expired()
         )
 
     def expire(self, *, searched: bool) -> None:
@@ -193,7 +193,7 @@ class Lifecycle:
 
         `searched`: every directory was listed in this scan.
         """
-        for file in self._continuations.expired():
+        for file in self._continuations.find_expired():
             is_deleted = file.state is SegmentState.DELETED
             if is_deleted and self._open_files.outlasts_its_name(file):
                 continue
