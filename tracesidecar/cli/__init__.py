@@ -108,8 +108,9 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _config_first(words: list[str]) -> list[str]:
-    """Move `--config FILE` to the front. It may follow the command; the command line of an agent
-    behind `exec` or `--` is left alone.
+    """Move `--config FILE` to the front.
+
+    It may follow the command; the command line of an agent behind `exec` or `--` is left alone.
     """
     end = next((at for at, word in enumerate(words) if word in {"exec", "--"}), len(words))
     options: list[str] = []

@@ -1,5 +1,6 @@
-"""The rejected lines as people and scripts see them: location, reason, and where the bytes are, but
-never their content.
+"""The rejected lines as people and scripts see them.
+
+Location, reason, and where the bytes are, but never their content.
 """
 
 from __future__ import annotations
@@ -119,8 +120,9 @@ def _report(
 
 
 def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int) -> bool:
-    """Return whether the bytes are still there, as far as that can be seen without reading them:
-    the name is still that of the file, or a hard link keeps it.
+    """Return whether the bytes are still there, as far as that can be seen without reading them.
+
+    The name is still that of the file, or a hard link keeps it.
     """
     folders = [
         source.hold_directory

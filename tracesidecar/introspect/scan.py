@@ -171,9 +171,7 @@ class FileScanner:
 
 
 def _matches(numbered: NumberedChunk, clean: CleanChunk, limit: int) -> list[RuleMatch]:
-    """Return where the clean lines have markers that the lines of the chunk do not have, the first
-    `limit` of them.
-    """
+    """Return the first `limit` positions of markers that the redaction put into clean lines."""
     found: list[RuleMatch] = []
     after = iter(clean.data.split(b"\n"))
     rejected = {numbered.line_number(rejection) for rejection in clean.rejected}

@@ -64,8 +64,9 @@ class UsageTally:
         return next((name for name, _ in self._lines.get(path, Counter()).most_common(1)), "")
 
     def sums(self) -> dict[str, UsageSum]:
-        """Return the sum of each file. A call that several files have counts where it has the most
-        output.
+        """Return the sum of each file.
+
+        A call that several files have counts where it has the most output.
         """
         sums: dict[str, UsageSum] = {}
         for call in self._calls.values():

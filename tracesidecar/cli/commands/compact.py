@@ -52,8 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Rewrite; return 65 if a partition was left as it is because something is wrong with it, 75 if
-    the store cannot be used now.
+    """Rewrite the partitions and return the exit code.
+
+    Return 65 if a partition was left as it is because something is wrong with it, 75 if the
+    store cannot be used now.
     """
     configuration = load_to_read(arguments.config, os.environ)
     sink = readable_sink(configuration, arguments.sink, "compact")
