@@ -110,7 +110,10 @@ def test_every_sensitive_name_in_every_spelling_reaches_the_redactor(
     for name in names:
         for tail in ((), ("value",), ("prod",)):
             key = SPELLINGS[spelling]([*name, *tail])
-            if secrets_only._redactor._lines._tools.keys.classify(key) is not KeyClass.STRONG:
+            if (
+                secrets_only._redactor._line_redactor._tools.keys.classify(key)
+                is not KeyClass.STRONG
+            ):
                 continue
             for value in values:
                 for line in ({key: value}, {"a": json.dumps({"b": 1, key: value})}):

@@ -63,7 +63,7 @@ class Redactor:
         self._marker = Marker(policy.hmac_key)
         candidates = Candidates(policy.rules, engine, policy.key_names)
         self._scanner = ChunkScanner(candidates, policy.custom_rules)
-        self._lines = LineRedactor(
+        self._line_redactor = LineRedactor(
             policy,
             candidates,
             detector=self.detector,
@@ -72,7 +72,7 @@ class Redactor:
             marker=self._marker,
             budget=self._budget,
         )
-        self._streams = StreamEdits(self.detector, self._encoded_text, self._marker)
+        self._stream_edits = StreamEdits(self.detector, self._encoded_text, self._marker)
 
     def scan(self, data: bytes) -> ScannedLines:
         """Scan every byte of whole lines, each ended by a newline."""
@@ -88,13 +88,13 @@ class Redactor:
         failed: list[FailedLine] = []
         pieces: list[bytes] = []
         position = 0
-        streamed = self._stream_edits(data, streams) if streams else {}
+        streamed = self._find_stream_edits(data, streams) if streams else {}
         for start, end, hits in _with_streamed(scanned.suspects, streamed):
             try:
                 edited = (
                     self._redact_streamed(data[start:end], streamed[start])
                     if start in streamed
-                    else self._lines.redact(data, start, end, hits)
+                    else self._line_redactor.redact(data, start, end, hits)
                 )
             except Exception as error:  # noqa: BLE001 - fail closed: whatever went wrong, the line is withheld
                 failed.append(
@@ -121,7 +121,11 @@ class Redactor:
     def redact_line(self, line: bytes) -> EditedLine:
         """Redact one line (without its newline) and return its edits; may raise any exception."""
         suspect = next(iter(self.scan(line).suspects), None)
-        edited = self._lines.redact(line, 0, len(line), suspect[2]) if suspect is not None else None
+        edited = (
+            self._line_redactor.redact(line, 0, len(line), suspect[2])
+            if suspect is not None
+            else None
+        )
         return edited if edited is not None else EditedLine(line, ())
 
     def redact_text(self, text: bytes) -> bytes | None:
@@ -131,7 +135,7 @@ class Redactor:
         spans = merge_spans([*plain, *self._encoded_text.find_spans(text, plain)])
         return self._marker.redact(text, spans) if spans else None
 
-    def _stream_edits(
+    def _find_stream_edits(
         self, data: bytes, streams: Sequence[StreamedText]
     ) -> dict[int, _StreamedLine]:
         """Return, by its start, each line with a part of a streamed secret."""
@@ -139,7 +143,7 @@ class Redactor:
         for stream in streams:
             self._budget.begin(sum(len(piece.text) for piece in stream.pieces))
             try:
-                for (start, end), edits in self._streams.find_edits(data, stream).items():
+                for (start, end), edits in self._stream_edits.find_edits(data, stream).items():
                     _, before = lines.setdefault(start, (end, []))
                     if before is not None:
                         before += edits
@@ -151,7 +155,7 @@ class Redactor:
         _, edits = streamed
         if edits is None:
             raise StreamNotRedacted
-        return self._lines.redact_after(line, edits)
+        return self._line_redactor.redact_after(line, edits)
 
 
 def _with_streamed(

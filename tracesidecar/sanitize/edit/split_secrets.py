@@ -5,7 +5,6 @@ Examples: a key in two fields, or a PEM file as a list of lines.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
 from tracesidecar.sanitize.detect import Detector
 from tracesidecar.sanitize.edit.edits import Edit
+from tracesidecar.sanitize.edit.json_members import Members, decode_members
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.markers import Marker, Span
 
@@ -145,19 +145,15 @@ def groups(raw: bytes) -> list[list[Leaf]]:
     """
     tokens = (match.span() for match in patterns.STRING_OR_NUMBER.finditer(raw))
     found: list[list[Leaf]] = []
-    _collect(json.loads(raw, object_pairs_hook=_Members), tokens, found)
+    _collect(decode_members(raw), tokens, found)
     return [group for group in found if len(group) > 1]
-
-
-class _Members(list[tuple[str, object]]):
-    """The members of an object in order, including repeated names."""
 
 
 def _collect(
     value: object, tokens: Iterator[tuple[int, int]], found: list[list[Leaf]]
 ) -> list[tuple[str, Leaf]]:
     """Add the groups below a value to `found`; return the strings of an object with their names."""
-    if isinstance(value, _Members):
+    if isinstance(value, Members):
         return _members(value, tokens, found)
     if isinstance(value, list):
         _items(value, tokens, found)
@@ -167,7 +163,7 @@ def _collect(
 
 
 def _members(
-    members: _Members, tokens: Iterator[tuple[int, int]], found: list[list[Leaf]]
+    members: Members, tokens: Iterator[tuple[int, int]], found: list[list[Leaf]]
 ) -> list[tuple[str, Leaf]]:
     own = []
     for name, value in members:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
@@ -10,6 +9,7 @@ from itertools import accumulate, islice
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit.edits import Edit
+from tracesidecar.sanitize.edit.json_members import Members, decode_members
 from tracesidecar.sanitize.edit.line_editor import with_escaped
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.markers import Marker, merge_spans
@@ -72,22 +72,18 @@ class StreamEdits:
 
 def _offsets(raw: bytes, path: Sequence[str | int]) -> Callable[[int], int]:
     """Return a map from offsets in the string at `path` to offsets in the raw line."""
-    wanted = _tokens_before(json.loads(raw, object_pairs_hook=_Members), path)
+    wanted = _tokens_before(decode_members(raw), path)
     match = next(islice(patterns.STRING_OR_NUMBER.finditer(raw), wanted, None))
     first = match.start() + 1
     to_raw = raw_offsets(raw[first : match.end() - 1])
     return lambda offset: first + to_raw(offset)
 
 
-class _Members(list[tuple[str, object]]):
-    """The members of an object in order, including repeated names."""
-
-
 def _tokens_before(value: object, path: Sequence[str | int]) -> int:
     """Count the string and number tokens of the line before the value at `path`."""
     count = 0
     for step in path:
-        if isinstance(value, _Members):
+        if isinstance(value, Members):
             # a decoder keeps the last of several equal names
             at = max(i for i, (name, _) in enumerate(value) if name == step)
             count += sum(1 + _tokens(below) for _, below in value[:at]) + 1
@@ -101,7 +97,7 @@ def _tokens_before(value: object, path: Sequence[str | int]) -> int:
 
 
 def _tokens(value: object) -> int:
-    if isinstance(value, _Members):
+    if isinstance(value, Members):
         return sum(1 + _tokens(below) for _, below in value)
     if isinstance(value, list):
         return sum(map(_tokens, value))

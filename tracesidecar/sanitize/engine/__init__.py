@@ -1,6 +1,7 @@
-"""How many patterns are run over many bytes in linear time: by Hyperscan, or by RE2 alone.
+"""How are hundreds of patterns run over every byte in linear time?
 
-The engines themselves are loaded by `choose_engine`, RE2 when the first pattern is compiled.
+By Hyperscan where its wheel is available, otherwise by RE2. Importing this package loads neither:
+`choose_engine` loads Hyperscan, and the first compiled pattern loads RE2.
 """
 
 from __future__ import annotations

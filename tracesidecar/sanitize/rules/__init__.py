@@ -1,4 +1,7 @@
-"""What counts as a secret: the catalogue, key names, values, custom rules and the allow-list."""
+"""What counts as a secret?
+
+The catalogue of rules, names of keys, checks of values, custom rules and the allow-list decide.
+"""
 
 from __future__ import annotations
 
