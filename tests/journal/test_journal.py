@@ -1,4 +1,4 @@
-"""The journal: what is committed is there after a kill, what was not is not."""
+"""The journal: what was committed survives a kill, and nothing else does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plan(batch: str = "b1", at: int = 100) -> Plan:
     )
 
 
-def refused(start: int = 4, sink: str = "") -> QuarantinedLine:
+def rejected(start: int = 4, sink: str = "") -> QuarantinedLine:
     return QuarantinedLine(
         1, sink, start, start + 3, "agent", "/traces/a.jsonl", 0, "not_json", b"k"
     )
@@ -99,18 +99,18 @@ def test_the_frontier_is_the_furthest_checkpoint_of_any_sink(journal: Journal) -
     assert journal.segments.load_frontier() == {1: Checkpoint(30, b"far")}
 
 
-def test_a_line_refused_by_validation_is_one_row_however_many_sinks_pass_it(
+def test_a_line_rejected_by_validation_is_one_row_however_many_sinks_pass_it(
     journal: Journal,
 ) -> None:
     journal.sinks.begin("other", "http://x", {})
-    assert journal.commit(Commit("lake", None, {}, (refused(),)), ignore) == 1
-    assert journal.commit(Commit("other", None, {}, (refused(), refused(20))), ignore) == 1
-    assert [entry.line for entry in journal.quarantine.load()] == [refused(), refused(20)]
+    assert journal.commit(Commit("lake", None, {}, (rejected(),)), ignore) == 1
+    assert journal.commit(Commit("other", None, {}, (rejected(), rejected(20))), ignore) == 1
+    assert [entry.line for entry in journal.quarantine.load()] == [rejected(), rejected(20)]
 
 
-def test_a_line_that_two_sinks_refuse_is_a_row_for_each(journal: Journal) -> None:
-    journal.commit(Commit("lake", None, {}, (refused(sink="lake"),)), ignore)
-    journal.commit(Commit("other", None, {}, (refused(sink="other"),)), ignore)
+def test_a_line_that_two_destinations_reject_is_a_row_for_each(journal: Journal) -> None:
+    journal.commit(Commit("lake", None, {}, (rejected(sink="lake"),)), ignore)
+    journal.commit(Commit("other", None, {}, (rejected(sink="other"),)), ignore)
     assert journal.quarantine.count() == {
         ("agent", "lake", "not_json"): 1,
         ("agent", "other", "not_json"): 1,
@@ -124,7 +124,7 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing(journal: Journal) -> 
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        journal.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, (refused(),)), fail)
+        journal.commit(Commit("lake", "b1", {1: Checkpoint(10, b"t")}, (rejected(),)), fail)
     assert journal.sinks.load_offsets("lake") == {}
     assert journal.plans.load("lake") == [plan()]
     assert journal.quarantine.load() == []
@@ -149,25 +149,25 @@ def test_a_process_killed_in_the_middle_of_a_commit_leaves_the_plan_and_no_offse
     assert again.sinks.load_offsets("lake") == {}
 
 
-def test_forgotten_segments_take_their_offsets_along_and_leave_their_quarantine(
+def test_forgetting_a_segment_removes_its_offsets_and_keeps_its_quarantined_lines(
     journal: Journal,
 ) -> None:
     journal.segments.save([record(1)])
-    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, (refused(),)), ignore)
+    journal.commit(Commit("lake", None, {1: Checkpoint(10, b"t")}, (rejected(),)), ignore)
     journal.segments.forget([1])
     assert journal.segments.load() == []
     assert journal.sinks.load_offsets("lake") == {}
     assert len(journal.quarantine.load()) == 1
 
 
-def test_losses_are_kept_with_their_place(journal: Journal) -> None:
+def test_losses_are_recorded_with_their_offsets(journal: Journal) -> None:
     journal.losses.record([LostBytes(1, "agent", "/traces/a.jsonl", 10, 90, "deleted")])
     [loss] = journal.losses.load()
     assert (loss.start, loss.bytes, loss.reason) == (10, 90, "deleted")
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all" * 500])
-def test_a_damaged_journal_is_refused_with_a_sentence_and_never_skipped_over(
+def test_a_damaged_journal_is_reported_and_never_replaced_by_an_empty_one(
     tmp_path: Path, journal: Journal, damage: bytes
 ) -> None:
     journal.close()
@@ -180,7 +180,7 @@ def test_a_damaged_journal_is_refused_with_a_sentence_and_never_skipped_over(
         Journal.open(str(tmp_path))
 
 
-def test_a_journal_of_another_schema_is_refused(tmp_path: Path, journal: Journal) -> None:
+def test_a_journal_of_another_schema_is_rejected(tmp_path: Path, journal: Journal) -> None:
     journal.close()
     with sqlite3.connect(tmp_path / "journal.sqlite") as db:
         db.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (b"99",))
@@ -194,7 +194,7 @@ def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path, journal:
     assert (row.name, row.lines, row.bytes, row.batches) == ("lake", 7, 70, 1)
 
 
-def test_one_process_holds_a_state_directory_and_the_second_is_told_which(tmp_path: Path) -> None:
+def test_one_process_holds_a_state_directory_and_the_second_reports_which(tmp_path: Path) -> None:
     with lock.locked(str(tmp_path)):
         script = "import sys\nfrom tracesidecar.journal import lock\nwith lock.locked(sys.argv[1]): pass\n"
         second = subprocess.run(
@@ -208,7 +208,7 @@ def test_one_process_holds_a_state_directory_and_the_second_is_told_which(tmp_pa
         assert StateLocked.__mro__[1] is StateError
 
 
-def test_a_state_directory_that_everyone_may_write_to_is_refused(tmp_path: Path) -> None:
+def test_a_state_directory_that_everyone_may_write_to_is_rejected(tmp_path: Path) -> None:
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)

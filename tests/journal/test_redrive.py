@@ -1,5 +1,6 @@
-"""What is asked of refused lines: given once to each sink, never twice, and the row goes when no
-sink has to have it any more.
+"""Requests to redrive rejected lines.
+
+A line is given once to each sink, and its row is removed when no sink has to deliver it any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def ignore(_point: str) -> None:
     return None
 
 
-def refused(start: int = 4, sink: str = "", reason: str = "not_json") -> QuarantinedLine:
+def rejected(start: int = 4, sink: str = "", reason: str = "not_json") -> QuarantinedLine:
     return QuarantinedLine(1, sink, start, start + 3, "agent", "/traces/a.jsonl", 0, reason, b"k")
 
 
@@ -26,7 +27,7 @@ def journal(tmp_path: Path) -> Journal:
     journal = Journal.open(str(tmp_path))
     for name in ("lake", "far"):
         journal.sinks.begin(name, name, {})
-        journal.commit(Commit(name, None, {1: Checkpoint(10, b"t")}, (refused(),)), ignore)
+        journal.commit(Commit(name, None, {1: Checkpoint(10, b"t")}, (rejected(),)), ignore)
     return journal
 
 
@@ -43,7 +44,7 @@ def deliver(journal: Journal, sink: str, *again: QuarantinedLine) -> int:
     return journal.commit(Commit(sink, None, {}, again, redriven=entries), ignore)
 
 
-def test_a_line_is_asked_of_each_sink_until_all_have_it(journal: Journal) -> None:
+def test_a_line_is_requested_of_each_sink_until_all_have_it(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake", "far"]})
     assert journal.redrive_requests.load() == {entry.id: ("far", "lake")}
@@ -57,7 +58,7 @@ def test_a_line_is_asked_of_each_sink_until_all_have_it(journal: Journal) -> Non
     assert journal.redrive_requests.load() == {}
 
 
-def test_a_sink_that_was_given_the_line_is_not_asked_again_when_another_refused_it(
+def test_a_sink_that_has_the_line_is_not_given_it_again_when_another_rejected_it(
     journal: Journal,
 ) -> None:
     [entry] = journal.quarantine.load()
@@ -74,29 +75,29 @@ def test_a_sink_that_was_given_the_line_is_not_asked_again_when_another_refused_
     assert rows(journal) == []
 
 
-def test_a_line_that_the_destination_refuses_then_is_that_sinks_own_row(journal: Journal) -> None:
+def test_a_line_that_the_destination_rejects_then_is_a_row_of_that_sink(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake", "far"]})
-    assert deliver(journal, "far", refused(sink="far", reason="bad_request")) == 1
+    assert deliver(journal, "far", rejected(sink="far", reason="bad_request")) == 1
     deliver(journal, "lake")
     assert rows(journal) == [("far", 4, "bad_request")]
 
 
-def test_a_line_that_its_sink_refuses_again_keeps_its_row_with_the_new_reason(
+def test_a_line_that_its_sink_rejects_again_keeps_its_row_with_the_new_reason(
     journal: Journal,
 ) -> None:
-    journal.commit(Commit("far", None, {1: Checkpoint(20, b"t")}, (refused(14, "far"),)), ignore)
+    journal.commit(Commit("far", None, {1: Checkpoint(20, b"t")}, (rejected(14, "far"),)), ignore)
     entry = journal.quarantine.load()[1]
     journal.redrive_requests.add({entry.id: ["far"]})
-    assert deliver(journal, "far", refused(14, "far", "too_big")) == 0
+    assert deliver(journal, "far", rejected(14, "far", "too_big")) == 0
     assert rows(journal)[1] == ("far", 14, "too_big")
     assert journal.redrive_requests.load() == {}
 
 
-def test_a_repeat_that_validation_refuses_now_keeps_the_row(journal: Journal) -> None:
+def test_a_redriven_line_that_validation_rejects_now_keeps_its_row(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake"]})
-    deliver(journal, "lake", refused(reason="too_deep"))
+    deliver(journal, "lake", rejected(reason="too_deep"))
     assert rows(journal) == [("", 4, "too_deep")]
     assert journal.redrive_requests.load() == {}
 
@@ -109,25 +110,27 @@ def test_a_redrive_moves_no_offset(journal: Journal) -> None:
     assert journal.sinks.load_offsets("lake") == before
 
 
-@pytest.mark.parametrize("is_refused_again", [True, False])
-def test_a_sink_that_was_behind_and_takes_the_line_in_its_ordinary_way_is_not_given_it_twice(
-    journal: Journal, is_refused_again: bool
+@pytest.mark.parametrize("is_rejected_again", [True, False])
+def test_a_sink_that_was_behind_and_passes_the_line_as_usual_is_not_given_it_twice(
+    journal: Journal, is_rejected_again: bool
 ) -> None:
-    journal.commit(Commit("lake", None, {1: Checkpoint(40, b"t")}, (refused(30),)), ignore)
+    journal.commit(Commit("lake", None, {1: Checkpoint(40, b"t")}, (rejected(30),)), ignore)
     entry = journal.quarantine.load()[1]
     journal.redrive_requests.add({entry.id: ["lake", "far"]})
     deliver(journal, "lake")
     journal.commit(
-        Commit("far", None, {1: Checkpoint(40, b"t")}, (refused(30),) if is_refused_again else ()),
+        Commit(
+            "far", None, {1: Checkpoint(40, b"t")}, (rejected(30),) if is_rejected_again else ()
+        ),
         ignore,
     )
-    assert [asked.id for asked in journal.quarantine.load_requested("far")] == (
-        [entry.id] if is_refused_again else []
+    assert [requested.id for requested in journal.quarantine.load_requested("far")] == (
+        [entry.id] if is_rejected_again else []
     )
-    assert len(journal.quarantine.load()) == 1 + is_refused_again
+    assert len(journal.quarantine.load()) == 1 + is_rejected_again
 
 
-def test_lines_whose_bytes_are_gone_hold_no_segment_and_are_not_asked_for_again(
+def test_lines_whose_bytes_are_gone_retain_no_segment_and_are_not_requested_again(
     journal: Journal,
 ) -> None:
     [entry] = journal.quarantine.load()
@@ -139,7 +142,7 @@ def test_lines_whose_bytes_are_gone_hold_no_segment_and_are_not_asked_for_again(
     assert journal.quarantine.list_segments() == frozenset()
 
 
-def test_what_was_asked_of_a_sink_that_is_no_more_is_forgotten(journal: Journal) -> None:
+def test_requests_for_a_sink_that_is_no_longer_configured_are_forgotten(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake", "far"]})
     deliver(journal, "lake")
@@ -147,26 +150,26 @@ def test_what_was_asked_of_a_sink_that_is_no_more_is_forgotten(journal: Journal)
     assert journal.quarantine.load() == []
 
 
-def test_a_dropped_line_is_not_asked_for_any_more_and_its_id_is_not_given_again(
+def test_a_dropped_line_is_not_requested_any_more_and_its_id_is_not_used_again(
     journal: Journal,
 ) -> None:
     [entry] = journal.quarantine.load()
     journal.redrive_requests.add({entry.id: ["lake"]})
     journal.quarantine.drop([entry.id])
     assert (journal.quarantine.load(), journal.quarantine.load_requested("lake")) == ([], [])
-    journal.commit(Commit("lake", None, {}, (refused(50),)), ignore)
+    journal.commit(Commit("lake", None, {}, (rejected(50),)), ignore)
     [next_entry] = journal.quarantine.load()
     assert next_entry.id > entry.id
 
 
-def test_a_line_dropped_while_it_was_under_way_stays_dropped(journal: Journal) -> None:
+def test_a_line_that_was_dropped_while_it_was_being_sent_stays_dropped(journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     journal.quarantine.drop([entry.id])
     journal.commit(Commit("lake", None, {}, (), redriven=(entry.id,)), ignore)
     assert journal.quarantine.load() == []
 
 
-def test_what_another_process_asks_is_noticed(tmp_path: Path, journal: Journal) -> None:
+def test_a_request_of_another_process_is_noticed(tmp_path: Path, journal: Journal) -> None:
     [entry] = journal.quarantine.load()
     assert [journal.has_changed(), journal.has_changed()] == [True, False]
     beside = Journal.open_to_request(str(tmp_path))

@@ -13,7 +13,7 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject, decode_plan
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail import SegmentRecord
+from tracesidecar.tail import SegmentRecord, SourceOptions, Tailer
 
 FIRST = (Path(__file__).parent / "schema-1.sql").read_text("utf-8")
 THIRD = (Path(__file__).parent / "schema-3.sql").read_text("utf-8")
@@ -82,6 +82,26 @@ def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protecti
     journal.segments.save([protected])
     journal.close()
     assert Journal.open_to_read(str(third)).segments.load() == [protected]
+
+
+def test_the_tailer_records_protection_in_a_journal_of_commit_220f27f(third: Path) -> None:
+    traces = third / "traces"
+    traces.mkdir()
+    (traces / "new.jsonl").write_bytes(b'{"n": 1}\n')
+    journal = Journal.open(str(third))
+    source = SourceOptions(name="agent", include=(f"{traces}/*.jsonl",))
+    tailer = Tailer(
+        [source],
+        journal.segments,
+        key=journal.key,
+        link_directory=str(third / "held"),
+        held_limit=1 << 30,
+    )
+    tailer.scan(0.0)
+    reader = Journal.open_to_read(str(third))
+    recorded = {record.path: record.protection for record in reader.segments.load()}
+    assert recorded == {"/traces/a.jsonl": "none", f"{traces}/new.jsonl": "link"}
+    tailer.close()
 
 
 def test_a_journal_of_the_first_schema_is_upgraded_with_all_that_is_in_it(first: Path) -> None:

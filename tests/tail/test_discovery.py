@@ -1,6 +1,4 @@
-"""Which files are read: globs, symlinks, odd files, odd names, unreadable ones, vanished
-directories, many files.
-"""
+"""Which files are read: globs, symlinks, special files, odd names, unreadable files, many files."""
 
 from __future__ import annotations
 
@@ -134,7 +132,7 @@ def test_a_symlink_is_followed_once_and_its_new_target_too(
     assert follower.counted() == Counter(writer.written)
 
 
-def test_symlink_loops_are_refused_and_linked_directories_read_once(
+def test_symlink_loops_are_not_followed_and_linked_directories_are_read_once(
     follower: Follower, writer: Writer
 ) -> None:
     below = follower.traces / "below"
@@ -152,7 +150,7 @@ def test_symlink_loops_are_refused_and_linked_directories_read_once(
     } == {"a.jsonl", "b.jsonl"}
 
 
-def test_fifos_sockets_devices_and_directories_are_refused_once(
+def test_fifos_sockets_devices_and_directories_are_reported_once_and_not_read(
     follower: Follower, writer: Writer
 ) -> None:
     os.mkfifo(follower.traces / "fifo.jsonl")
@@ -226,7 +224,7 @@ def test_a_file_that_two_sources_match_belongs_to_the_first(
 
 @pytest.fixture
 def unprivileged(tmp_path: pathlib.Path) -> Iterator[None]:
-    """Root may read everything; these tests need somebody who may not."""
+    """Become another user: root may read everything, and these tests need files that it may not."""
     if os.geteuid() != 0:
         yield
         return
@@ -239,7 +237,7 @@ def unprivileged(tmp_path: pathlib.Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unprivileged")
-def test_an_unreadable_file_is_warned_of_once_and_taken_when_it_is_readable(
+def test_an_unreadable_file_is_reported_once_and_read_when_it_is_readable(
     tmp_path: pathlib.Path, writer: Writer
 ) -> None:
     follower = Follower(tmp_path)
@@ -254,7 +252,7 @@ def test_an_unreadable_file_is_warned_of_once_and_taken_when_it_is_readable(
 
 
 @pytest.mark.usefixtures("unprivileged")
-def test_an_unreadable_directory_is_warned_of_once_and_taken_when_it_is_readable(
+def test_an_unreadable_directory_is_reported_once_and_read_when_it_is_readable(
     tmp_path: pathlib.Path, writer: Writer
 ) -> None:
     follower = Follower(tmp_path)
@@ -355,7 +353,7 @@ class FullStore(MemoryStore):
         super().save(records)
 
 
-def test_what_a_turn_found_and_could_not_save_is_handed_over_by_the_next_one(
+def test_what_a_scan_found_and_could_not_save_is_returned_by_the_next_one(
     follower: Follower, writer: Writer
 ) -> None:
     store = follower.store = FullStore()

@@ -1,5 +1,6 @@
-"""What keeps unsent bytes alive: hard links where they are possible, descriptors otherwise, and a
-limit that alarms.
+"""What protects undelivered bytes: hard links if possible, descriptors otherwise.
+
+The journal says which, for each file.
 """
 
 from __future__ import annotations
@@ -49,18 +50,18 @@ def test_the_journal_says_when_a_link_is_made_and_when_it_is_removed(
     assert (recorded(follower), os.listdir(follower.held)) == ([("descriptor", True)], [])
 
 
-def refuse_links(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    def refuse(*_: object, **__: object) -> None:
+def forbid_links(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", fail)
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.EXDEV, errno.EMLINK])
 def test_the_journal_says_that_a_link_could_not_be_made(
     follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    refuse_links(monkeypatch, error)
+    forbid_links(monkeypatch, error)
     writer.append(follower.traces / "a.jsonl", 3)
     follower.scan()
     assert recorded(follower) == [("descriptor", False)]
@@ -111,7 +112,7 @@ def acting_as(user: int) -> Iterator[None]:
 def test_the_journal_says_that_nothing_protects_a_file_whose_descriptor_was_given_up(
     follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse_links(monkeypatch, errno.EXDEV)
+    forbid_links(monkeypatch, errno.EXDEV)
     monkeypatch.setattr(follower.tailer._open_files._descriptors, "_limit", 2)
     follower.behind = True
     for number in range(5):
@@ -129,7 +130,7 @@ def test_the_journal_says_that_nothing_protects_a_file_whose_descriptor_was_give
 def test_a_descriptor_ends_with_the_daemon_and_the_journal_says_so(
     follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse_links(monkeypatch, errno.EXDEV)
+    forbid_links(monkeypatch, errno.EXDEV)
     follower.behind = True
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
@@ -145,7 +146,7 @@ def test_a_descriptor_ends_with_the_daemon_and_the_journal_says_so(
 def test_a_descriptor_of_a_killed_daemon_is_none_to_a_reader_and_to_the_next_daemon(
     follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse_links(monkeypatch, errno.EXDEV)
+    forbid_links(monkeypatch, errno.EXDEV)
     follower.behind = True
     writer.append(follower.traces / "a.jsonl", 3)
     follower.turn()
@@ -183,7 +184,7 @@ def test_a_file_at_rest_costs_no_further_write_of_the_journal(
     assert follower.store.saves == before
 
 
-def test_links_may_be_held_in_a_directory_of_the_source(
+def test_a_source_may_have_a_directory_of_its_own_for_links(
     follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
 ) -> None:
     hold = tmp_path / "traces" / ".held"
@@ -227,7 +228,9 @@ def test_across_mounts_the_descriptor_is_the_protection(
         elsewhere.rmdir()
 
 
-def test_more_held_than_the_limit_alarms_and_keeps(follower: Follower, writer: Writer) -> None:
+def test_more_deleted_files_than_the_limit_cause_a_warning_and_are_kept(
+    follower: Follower, writer: Writer
+) -> None:
     follower.stop()
     follower.limit = 1000
     follower.start()

@@ -1,5 +1,6 @@
-"""Random histories of a trace file: whatever writers, rotation and restarts do, each line that
-could be read is read once.
+"""Random histories of a trace file.
+
+Whatever writers, rotation and restarts do, each line that could be read is read once.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ RUDE = [*SAFE, "truncate", "delete", "compress", "move_away"]
 
 
 class History:
-    """One file's life.
+    """What happens to one file.
 
-    `may_be_lost` are lines that were destroyed before a turn of discovery had seen them, or that
-    nothing could hold.
+    `may_be_lost` are lines that were destroyed before a scan had seen them, or that nothing could
+    protect.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
@@ -94,12 +95,12 @@ class History:
         self.follower.restart()
 
     def kill(self) -> None:
-        """End without a word: nothing is flushed or closed in order."""
+        """End abruptly: nothing is saved or closed in order."""
         self.follower.kill()
         self.is_known &= bool(self.here)
 
     def kill_while_rotating(self) -> None:
-        """Die in the next turn that has a rotation to save."""
+        """Crash in the next scan that has a rotation to save."""
 
         def die(moment: str) -> None:
             if moment == "rotating":
@@ -148,9 +149,7 @@ class History:
             self._emptied()
 
     def delete(self) -> None:
-        """A file that discovery has seen and holds loses nothing; one that it has not seen cannot
-        be helped.
-        """
+        """Delete the file after a scan: one that was never seen would be lost."""
         self._end_half()
         if self.here:
             self.turn()
@@ -166,8 +165,9 @@ class History:
             self.here, self.is_known = [], False
 
     def _meet(self) -> None:
-        """After the last file under the name was removed for good, nothing tells that a file which
-        rotates at once unseen was ours.
+        """Scan before the first rotation under a name.
+
+        Nothing shows that a file belongs to a source if it is rotated before it was ever seen.
         """
         if not self.is_known:
             self.turn()

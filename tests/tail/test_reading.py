@@ -1,6 +1,4 @@
-"""Chunks: cut on the grid, whole lines, long lines within their allowance, archives, and the same
-bytes again.
-"""
+"""Chunks: they end on the grid and hold whole lines, also of archives, and are the same again."""
 
 from __future__ import annotations
 
@@ -53,7 +51,7 @@ def test_all_readers_see_the_same_chunks(follower: Follower, writer: Writer) -> 
 
 
 @pytest.mark.parametrize("offset", [-2, -1, 0, 1])
-def test_a_newline_at_the_grid_line_is_cut_right(follower: Follower, offset: int) -> None:
+def test_a_newline_at_the_grid_line_ends_the_right_chunk(follower: Follower, offset: int) -> None:
     first = b"x" * (MIB + offset) + b"\n"
     (follower.traces / "a.jsonl").write_bytes(b"a\n" + first[2:] + b"second\nthird\n")
     follower.turn()
@@ -71,7 +69,7 @@ def test_lines_of_all_lengths_arrive_with_their_neighbours(follower: Follower, l
 
 
 @pytest.mark.parametrize("limit", [10, 4096, MIB, 5 * MIB])
-def test_a_line_over_the_limit_is_passed_over_and_its_neighbours_arrive(
+def test_a_line_over_the_limit_is_skipped_and_its_neighbours_arrive(
     follow: Callable[..., Follower], limit: int
 ) -> None:
     follower = follow(max_line=Size(limit))
@@ -89,7 +87,7 @@ def test_a_line_over_the_limit_is_passed_over_and_its_neighbours_arrive(
     ]
 
 
-def test_a_long_line_that_comes_in_pieces_is_measured_once_and_never_held(
+def test_a_long_line_that_comes_in_pieces_is_measured_once_and_never_in_memory(
     follow: Callable[..., Follower],
 ) -> None:
     follower = follow(max_line=Size(4 * MIB))
@@ -111,7 +109,7 @@ def test_a_long_line_that_comes_in_pieces_is_measured_once_and_never_held(
     assert peak < 8 * MIB
 
 
-def test_a_long_line_passed_over_in_part_is_passed_over_after_a_restart(
+def test_a_long_line_that_was_measured_in_part_is_skipped_after_a_restart(
     follow: Callable[..., Follower],
 ) -> None:
     follower = follow(max_line=Size(MIB))
@@ -175,7 +173,7 @@ def test_a_range_that_is_gone_is_none(follower: Follower, writer: Writer) -> Non
     assert follower.tailer.read_range(12345, 0, size) is None
 
 
-def test_bytes_changed_before_the_checkpoint_are_never_passed(
+def test_bytes_changed_before_the_checkpoint_are_never_delivered(
     follower: Follower, writer: Writer
 ) -> None:
     a = follower.traces / "a.jsonl"
@@ -308,7 +306,7 @@ def test_a_bomb_is_given_up(
     assert [loss.reason for loss in follower.losses] == ["bomb"]
 
 
-def test_two_readers_apart_in_one_archive_do_not_begin_again_each_time(
+def test_two_readers_apart_in_one_archive_do_not_decompress_it_from_the_beginning_each_time(
     follow: Callable[..., Follower],
     tmp_path: pathlib.Path,
     writer: Writer,

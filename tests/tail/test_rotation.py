@@ -1,5 +1,6 @@
-"""Files that are renamed, copied, truncated, deleted or replaced, while running and while stopped:
-each line once.
+"""Files that are renamed, copied, truncated, deleted or replaced, running or stopped.
+
+Each line is read once.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def test_a_writer_that_keeps_the_rotated_file_open_is_followed(
     exactly(follower, writer)
 
 
-def test_a_file_moved_to_a_directory_nobody_watches_is_drained(
+def test_a_file_moved_to_a_directory_that_is_not_watched_is_read_to_its_end(
     follower: Follower, writer: Writer
 ) -> None:
     a = follower.traces / "a.jsonl"
@@ -249,7 +250,7 @@ def test_a_copy_whose_original_stays_is_a_file_of_its_own(
     "include", ["*.jsonl", "*.jsonl*"], ids=["copy-outside-glob", "copy-inside-glob"]
 )
 @pytest.mark.parametrize("lines", [5, 300], ids=["short", "long"])
-def test_copies_into_one_and_the_same_file_are_told_apart(
+def test_successive_copies_into_the_same_file_are_distinguished(
     follow: Callable[..., Follower],
     tmp_path: pathlib.Path,
     writer: Writer,
@@ -355,7 +356,7 @@ def test_a_truncation_of_unread_bytes_is_reported_with_its_length(
     "include", ["*.jsonl", "*.jsonl*"], ids=["archive-outside-glob", "archive-inside-glob"]
 )
 @pytest.mark.parametrize("unread", [0, 3000], ids=["read", "partly-read"])
-def test_a_compressed_rotated_file_goes_on_where_it_was(
+def test_a_rotated_file_that_is_compressed_continues_at_its_offset(
     follow: Callable[..., Follower],
     tmp_path: pathlib.Path,
     writer: Writer,
@@ -382,7 +383,7 @@ def test_a_compressed_rotated_file_goes_on_where_it_was(
     exactly(follower, writer)
 
 
-def test_a_held_file_that_was_compressed_while_stopped_is_not_sent_twice(
+def test_a_linked_file_that_was_compressed_while_stopped_is_not_sent_twice(
     follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
 ) -> None:
     follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
@@ -419,7 +420,7 @@ def test_a_file_deleted_while_the_sink_is_behind_is_read_to_its_end(
     assert follower.store.records == {}
 
 
-def test_a_deleted_file_that_nothing_holds_is_reported_lost(
+def test_a_deleted_file_without_link_or_descriptor_is_reported_lost(
     follower: Follower, writer: Writer
 ) -> None:
     a = follower.traces / "a.jsonl"
@@ -520,7 +521,7 @@ def test_a_new_device_number_changes_nothing(follower: Follower, writer: Writer)
     assert len(follower.store.records) == 1
 
 
-def test_a_file_replaced_by_rename_with_the_same_content_and_more_goes_on(
+def test_a_file_replaced_by_rename_with_the_same_content_and_more_continues(
     follower: Follower, writer: Writer
 ) -> None:
     a = follower.traces / "a.jsonl"
@@ -555,8 +556,9 @@ def test_ten_renames_between_two_turns_lose_and_repeat_nothing(
 def test_a_writer_that_does_not_append_leaves_a_hole_that_is_a_line_of_its_own(
     follower: Follower, writer: Writer
 ) -> None:
-    """After copytruncate its next write lands at the old offset; the NULs before it make that one
-    line invalid, and no other.
+    """After copytruncate the next write lands at the old offset.
+
+    The NULs before it make that line invalid, and no other.
     """
     a = follower.traces / "a.jsonl"
     with a.open("wb", buffering=0) as stale:

@@ -1,4 +1,4 @@
-"""Change notices make things faster; whatever becomes of them, polling finds everything."""
+"""Change notices make things faster; polling finds everything, even if no notice comes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def woken() -> threading.Event:
 
 
 @pytest.fixture
-def noticing(follow: Callable[..., Follower], woken: threading.Event) -> Iterator[Follower]:
+def watching(follow: Callable[..., Follower], woken: threading.Event) -> Iterator[Follower]:
     follower = follow()
     follower.stop()
     follower.watcher = Watcher([str(follower.traces)], wake=woken.set)
@@ -40,58 +40,58 @@ def until(condition: Callable[[], bool], what: str) -> None:
         threading.Event().wait(0.02)
 
 
-def test_a_change_wakes_the_caller_and_is_looked_at(
-    noticing: Follower, writer: Writer, woken: threading.Event
+def test_a_change_wakes_the_caller_and_is_read(
+    watching: Follower, writer: Writer, woken: threading.Event
 ) -> None:
     woken.clear()
-    writer.append(noticing.traces / "a.jsonl", 3)
+    writer.append(watching.traces / "a.jsonl", 3)
     assert woken.wait(120)
-    until(lambda: noticing.turn(0.01) or len(noticing.lines) == 3, "the lines arrive")
+    until(lambda: watching.turn(0.01) or len(watching.lines) == 3, "the lines arrive")
     woken.clear()
-    writer.append(noticing.traces / "a.jsonl", 3)
-    until(lambda: noticing.turn(0.01) or len(noticing.lines) == 6, "the further lines arrive")
+    writer.append(watching.traces / "a.jsonl", 3)
+    until(lambda: watching.turn(0.01) or len(watching.lines) == 6, "the further lines arrive")
 
 
-def test_a_directory_made_and_filled_at_once_is_read(noticing: Follower, writer: Writer) -> None:
+def test_a_directory_made_and_filled_at_once_is_read(watching: Follower, writer: Writer) -> None:
     for number in range(30):
-        below = noticing.traces / f"d{number}" / "x"
+        below = watching.traces / f"d{number}" / "x"
         below.mkdir(parents=True)
         writer.append(below / "a.tmp", 10)
         (below / "a.tmp").rename(below / "a.jsonl")
     until(
-        lambda: noticing.turn(0.01) or len(noticing.lines) == len(writer.written),
+        lambda: watching.turn(0.01) or len(watching.lines) == len(writer.written),
         "all lines arrive",
     )
-    noticing.turns(40)
-    assert noticing.counted() == Counter(writer.written)
+    watching.turns(40)
+    assert watching.counted() == Counter(writer.written)
 
 
-def test_rotation_is_followed_by_notices(noticing: Follower, writer: Writer) -> None:
-    a = noticing.traces / "a.jsonl"
+def test_rotation_is_followed_by_notices(watching: Follower, writer: Writer) -> None:
+    a = watching.traces / "a.jsonl"
     for number in range(5):
         writer.append(a, 10)
         until(
-            lambda: noticing.turn(0.01) or len(noticing.lines) == len(writer.written),
+            lambda: watching.turn(0.01) or len(watching.lines) == len(writer.written),
             "all lines arrive",
         )
         writer.append(a, 10)
-        a.rename(noticing.traces / f"a.jsonl.{number}")
+        a.rename(watching.traces / f"a.jsonl.{number}")
     until(
-        lambda: noticing.turn(0.01) or len(noticing.lines) == len(writer.written),
+        lambda: watching.turn(0.01) or len(watching.lines) == len(writer.written),
         "all lines arrive",
     )
-    assert noticing.counted() == Counter(writer.written)
+    assert watching.counted() == Counter(writer.written)
 
 
 class Deaf(Watcher):
-    """Notices that work and never say anything, as on a network file system."""
+    """A watcher that works and never reports anything, as on a network file system."""
 
     def drain(self) -> set[str]:
         super().drain()
         return set()
 
 
-def test_changes_that_are_not_announced_are_found_by_the_round_and_end_the_trust(
+def test_a_change_that_was_not_announced_is_found_and_notices_are_distrusted(
     follow: Callable[..., Follower], writer: Writer
 ) -> None:
     follower = follow()
@@ -121,13 +121,13 @@ def test_changes_that_are_not_announced_are_found_by_the_round_and_end_the_trust
     follower.watcher.close()
 
 
-def test_without_watches_to_be_had_polling_does_it(
+def test_polling_finds_everything_when_no_watches_are_left(
     follow: Callable[..., Follower], writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "inotify watch limit reached")
 
-    monkeypatch.setattr(InotifyObserver, "schedule", refuse)
+    monkeypatch.setattr(InotifyObserver, "schedule", fail)
     follower = follow()
     follower.stop()
     follower.watcher = Watcher([str(follower.traces)])
@@ -142,33 +142,33 @@ def test_without_watches_to_be_had_polling_does_it(
 
 
 def test_a_directory_that_is_replaced_is_watched_again(
-    noticing: Follower, writer: Writer, tmp_path: pathlib.Path
+    watching: Follower, writer: Writer, tmp_path: pathlib.Path
 ) -> None:
-    noticing.traces.rename(tmp_path / "away")
-    noticing.turn()
-    noticing.traces.mkdir()
-    noticing.turn()
-    writer.append(noticing.traces / "a.jsonl")
-    until(lambda: noticing.turn(0.01) or len(noticing.lines) == 1, "the line arrives")
+    watching.traces.rename(tmp_path / "away")
+    watching.turn()
+    watching.traces.mkdir()
+    watching.turn()
+    writer.append(watching.traces / "a.jsonl")
+    until(lambda: watching.turn(0.01) or len(watching.lines) == 1, "the line arrives")
 
 
-def test_quiet_files_cost_a_thirtieth_a_turn_with_notices(
-    noticing: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
+    watching: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(300):
-        writer.append(noticing.traces / f"{number}.jsonl")
-    noticing.turn()
-    noticing.scan(full=True)
-    schedule = noticing.tailer._poll_cycle._schedule
-    until(lambda: noticing.turn(0.01) or not schedule.restless_files(), "all is quiet")
+        writer.append(watching.traces / f"{number}.jsonl")
+    watching.turn()
+    watching.scan(full=True)
+    schedule = watching.tailer._poll_cycle._schedule
+    until(lambda: watching.turn(0.01) or not schedule.restless_files(), "all is quiet")
     looked = []
-    look = noticing.tailer._changes.look
+    look = watching.tailer._changes.look
     monkeypatch.setattr(
-        noticing.tailer._changes,
+        watching.tailer._changes,
         "look",
         lambda file, **options: (looked.append(file.id), look(file, **options))[1],
     )
-    noticing.turns(10)
+    watching.turns(10)
     assert len(looked) <= 10 * (300 / ROUND_SECONDS + 2)
-    noticing.turns(int(ROUND_SECONDS) + 1)
+    watching.turns(int(ROUND_SECONDS) + 1)
     assert len(set(looked)) == 300
