@@ -14,7 +14,10 @@ OF_EVERY_DESTINATION = {"SINK_TYPE", "Options", "build"}
 whoever makes one sink alone takes the others.
 """
 
-NOT_IN_THE_FACE: dict[str, str] = {}
+NOT_IN_THE_FACE: dict[str, str] = {
+    "tracesidecar.sinks.directory": "the embedded default makes its options, typed; the face loads "
+    "no destination",
+}
 """Modules that outsiders import directly, with the reason why the face does not have them."""
 
 
