@@ -1,4 +1,4 @@
-"""The names that vulture is told to allow are names of something."""
+"""The names that vulture must allow are names of something."""
 
 from __future__ import annotations
 

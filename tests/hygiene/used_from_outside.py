@@ -39,8 +39,9 @@ used.cert
 # Enum reads the value of a member that was made in `__new__`.
 used._value_
 
-# Fields of rows and requests: written by msgspec under their own names.
+# Fields of rows, requests and manifests: written and read by msgspec under their own names.
 used.circuit_breaker_events
+used.cuts
 used.ddsource
 used.ddtags
 used.final_status
@@ -48,6 +49,12 @@ used.source_line
 used.tool_call_count
 used.total_tokens
 used.workspace_id
+
+# A column of the journal, for whoever asks how old a sink's last commit is.
+used.committed_at
+
+# The tests judge single redactions with it.
+used.find_redactions
 
 # Keys of rules.toml: the tests of the rules read them.
 used.confidence
