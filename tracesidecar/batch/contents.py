@@ -19,6 +19,7 @@ from tracesidecar.encode import (
     encode_within,
     encoder_for,
     lake_root,
+    partition_folder,
     severity_of,
 )
 from tracesidecar.model import CleanChunk, Record
@@ -73,7 +74,7 @@ class RawLines:
 
     def __init__(self, encoding: Encoding, at: int) -> None:
         self._encoder = LinesEncoder(encoding.compression)
-        self._partition = f"{lake_root('raw')}/dt={day(at)}"
+        self._partition = partition_folder(lake_root("raw"), day(at))
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
@@ -205,7 +206,7 @@ class EncodedEvents:
         return too_large
 
     def _body(self, day_: str, dialect: str) -> EventBody:
-        partition = f"{self._root}/dt={day_}/dialect={dialect}" if self._is_store else ""
+        partition = partition_folder(self._root, day_, dialect) if self._is_store else ""
         body = self._bodies.get(partition)
         if body is None:
             encoding = self._encoding

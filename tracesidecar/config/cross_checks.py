@@ -12,7 +12,7 @@ from tracesidecar.config.paths import is_pattern, is_within, watched_directory
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects import select_dialect
-from tracesidecar.encode import EXTENSIONS, lake_root
+from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import parse_recipient
 from tracesidecar.sanitize import (
@@ -123,9 +123,8 @@ def _own_output(configuration: Configuration) -> Iterator[Problem]:
         if sink.type != "directory" or not isinstance(folder, str):
             continue
         extension = ".parquet" if sink.format == "parquet" else EXTENSIONS[sink.compression]
-        produced = (
-            f"{folder}/{lake_root(sink.format)}/dt=2026-01-31/host-20260131T000000Z-0{extension}"
-        )
+        partition = partition_folder(lake_root(sink.format), "2026-01-31")
+        produced = f"{folder}/{partition}/host-20260131T000000Z-0{extension}"
         for source in configuration.source:
             include = next(
                 (

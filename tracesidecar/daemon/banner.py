@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
-from tracesidecar.encode import EXTENSIONS, lake_root
+from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, destination_of
 from tracesidecar.tail import SegmentView
@@ -69,8 +69,8 @@ def _look(folder: str, sink: SinkOptions) -> str:
         return f"duckdb -c \"FROM read_parquet('{folder}/{root}/*/*/*.parquet') LIMIT 10\""
     shown = _short(folder) if shlex.quote(folder) == folder else shlex.quote(folder)
     tool = {"gzip": "gzip -dc", "zstd": "zstd -dc", "none": "cat"}[sink.compression]
-    dialects = "" if sink.format == "raw" else "/dialect=*"
-    return f"{tool} {shown}/{root}/dt=*{dialects}/*{EXTENSIONS[sink.compression]} | head"
+    folders = partition_folder(root, "*", "" if sink.format == "raw" else "*")
+    return f"{tool} {shown}/{folders}/*{EXTENSIONS[sink.compression]} | head"
 
 
 def _program() -> str:

@@ -21,6 +21,7 @@ from tracesidecar.encode.lake_layout import (
     RecordFormat,
     format_of,
     lake_root,
+    partition_folder,
 )
 from tracesidecar.encode.limit import encode_within
 from tracesidecar.encode.otlp_request import export_request, rejected_records, to_protobuf
@@ -60,6 +61,7 @@ __all__ = [
     "lake_root",
     "open_parquet_writer",
     "parquet_schema",
+    "partition_folder",
     "rejected_records",
     "severity_of",
     "to_protobuf",

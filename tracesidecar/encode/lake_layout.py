@@ -33,3 +33,11 @@ def format_of(name: str) -> Format:
     """Return the format of an object by its name, which this program gave it."""
     root = name.partition("/")[0]
     return "event" if root == "v1" else next((each for each in FORMATS if each == root), "raw")
+
+
+def partition_folder(root: str, day: str, dialect: str = "") -> str:
+    """Return the folder of a day (YYYY-MM-DD) and, for events, of a dialect below a root.
+
+    `day` and `dialect` are values of the partitions `dt` and `dialect`, or patterns of them.
+    """
+    return f"{root}/dt={day}/dialect={dialect}" if dialect else f"{root}/dt={day}"

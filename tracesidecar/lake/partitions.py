@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 from tracesidecar.batch.manifest import ManifestObject
 from tracesidecar.ddl import LAKE_ROOTS
+from tracesidecar.encode import partition_folder
 from tracesidecar.lake.records import compactions, manifests
 from tracesidecar.sinks import StoredObjects
 
-_EVENTS = re.compile(rf"(?:{'|'.join(LAKE_ROOTS.values())})/dt=([0-9-]+)/dialect=([^/]+)/[^/]+")
+_ANY_ROOT = f"(?:{'|'.join(LAKE_ROOTS.values())})"
+_EVENTS = re.compile(partition_folder(_ANY_ROOT, "([0-9-]+)", "([^/]+)") + "/[^/]+")
 _COMPACTED = re.compile(
-    rf"{LAKE_ROOTS['parquet']}/dt=[^/]+/dialect=[^/]+/compact-[0-9a-f]{{16}}-[0-9]{{5}}\.parquet"
+    partition_folder(LAKE_ROOTS["parquet"], "[^/]+", "[^/]+")
+    + r"/compact-[0-9a-f]{16}-[0-9]{5}\.parquet"
 )
 
 
@@ -26,7 +29,7 @@ class Partition(NamedTuple):
 
     def object_name(self, compaction: str, number: int) -> str:
         """Return the name of an object of a compaction, by the compaction's id."""
-        folder = f"{LAKE_ROOTS['parquet']}/dt={self.dt}/dialect={self.dialect}"
+        folder = partition_folder(LAKE_ROOTS["parquet"], self.dt, self.dialect)
         return f"{folder}/compact-{compaction}-{number:05d}.parquet"
 
 
