@@ -1,4 +1,4 @@
-"""The metrics, by their public names (Prometheus); each is described where it is made."""
+"""The Prometheus metrics, with their public names and descriptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PREFIX = "tracesidecar_"
 
 
 class Metrics:
-    """One process's metrics, in a registry of their own."""
+    """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
@@ -22,12 +22,12 @@ class Metrics:
         )
         self.lines = self._counter("lines_total", "Lines that passed validation.", "source")
         self.quarantined_lines = self._counter(
-            "quarantined_lines_total", "Lines refused, by reason.", "source", "reason"
+            "quarantined_lines_total", "Rejected lines, by reason.", "source", "reason"
         )
-        self.redactions = self._counter("redactions_total", "Secrets cut, by rule.", "rule")
+        self.redactions = self._counter("redactions_total", "Redacted secrets, by rule.", "rule")
         self.open_messages = self._counter(
             "open_messages_total",
-            "Streamed messages taken before their end: a secret split there is not seen.",
+            "Streamed messages taken before their end: a secret that is split there is not seen.",
             "source",
         )
         self.repaired_lines = self._counter(
@@ -35,7 +35,7 @@ class Metrics:
         )
         self.blank_lines = self._counter("blank_lines_total", "Blank lines skipped.", "source")
         self.delivered_lines = self._counter(
-            "delivered_lines_total", "Lines that the destination has durably.", "sink"
+            "delivered_lines_total", "Lines that are durable at the destination.", "sink"
         )
         self.delivered_bytes = self._counter(
             "delivered_bytes_total", "Bytes delivered, before compression.", "sink"
@@ -51,10 +51,10 @@ class Metrics:
             buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
         )
         self.retries = self._counter(
-            "retries_total", "Sends to be repeated, by reason.", "sink", "reason"
+            "retries_total", "Sends that must be repeated, by reason.", "sink", "reason"
         )
         self.circuit_open = self._gauge(
-            "circuit_open", "1 while the destination is taken for down.", "sink"
+            "circuit_open", "1 while the destination is considered down.", "sink"
         )
         self.lag_bytes = self._gauge(
             "lag_bytes", "Bytes on disk that the sink does not have yet.", "sink"
@@ -63,7 +63,7 @@ class Metrics:
             "lag_seconds", "Age of the oldest byte that the sink does not have yet.", "sink"
         )
         self.sink_restarts = self._counter(
-            "sink_restarts_total", "A bug in a sink: its task was started again.", "sink"
+            "sink_restarts_total", "Restarts of a sink after a bug in it.", "sink"
         )
         self.held_bytes = self._gauge(
             "held_bytes", "Bytes of deleted files kept for sinks that are behind."

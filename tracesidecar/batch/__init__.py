@@ -1,0 +1,31 @@
+"""What is sent together under one id: clean chunks and their events in, a planned batch out.
+
+`BatchSpec` says how the batches of a sink are shaped, `BatchBuilder` fills one, and the manifest
+proves afterwards what a store received.
+"""
+
+from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.batch.contents import record_offsets
+from tracesidecar.batch.encoding import BatchSpec, Encoding
+from tracesidecar.batch.layout import manifest_name
+from tracesidecar.batch.manifest import (
+    Manifest,
+    ManifestObject,
+    ManifestRange,
+    decode_manifest,
+    encode_manifest,
+)
+
+__all__ = [
+    "BatchBuilder",
+    "BatchSpec",
+    "Encoding",
+    "Manifest",
+    "ManifestObject",
+    "ManifestRange",
+    "PreparedBatch",
+    "decode_manifest",
+    "encode_manifest",
+    "manifest_name",
+    "record_offsets",
+]

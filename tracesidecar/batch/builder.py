@@ -254,7 +254,7 @@ def _new_id(now: float) -> str:
 
 
 def _planned_digests(name: str, sha256: bytes, replayed: Plan | None) -> tuple[bytes, ...]:
-    """Return the digests under which the object may already exist: as planned before, and as now."""
+    """Return the digests under which the object may already exist: as planned, and as now."""
     before = (
         next((planned.sha256 for planned in replayed.objects if planned.name == name), ())
         if replayed

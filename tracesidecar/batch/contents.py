@@ -1,4 +1,4 @@
-"""The contents of a batch while it fills: lines as they stand, encoded events, or single records."""
+"""The contents of a batch while it fills: raw lines, encoded events, or single records."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ MANIFEST_VERSION = 2
 class ManifestRange(msgspec.Struct, frozen=True):
     """The part [start, end) of one segment.
 
-    `lines` were accepted and became `records`; `refused` were rejected. `path` is as it may leave the machine.
+    `lines` were accepted and became `records`; `refused` were rejected. `path` is as it may leave
+    the machine.
     """
 
     segment: int

@@ -24,7 +24,7 @@ from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.introspect.status import StatusReport
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.drain import DrainResult
+from tracesidecar.pipeline import DrainResult
 
 
 class Daemon:

@@ -25,8 +25,7 @@ from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.drain import DrainResult
-from tracesidecar.pipeline.service import Service
+from tracesidecar.pipeline import DrainResult, Service
 from tracesidecar.tail import GlobPattern
 from tracesidecar.tail.discovery.watcher import Watcher
 

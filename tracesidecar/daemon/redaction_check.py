@@ -11,7 +11,7 @@ import asyncio
 import structlog
 
 from tracesidecar.errors import RedactionError
-from tracesidecar.pipeline.service import Service
+from tracesidecar.pipeline import Service
 from tracesidecar.sanitize import RedactionOptions, Sanitizer, load_catalogue
 
 log = structlog.get_logger()

@@ -17,8 +17,7 @@ from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import Journal, locked, prepare_state_directory
-from tracesidecar.pipeline.drain import DrainResult, UndeliveredRange
-from tracesidecar.pipeline.service import ignore
+from tracesidecar.pipeline import DrainResult, UndeliveredRange, ignore
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ import structlog
 
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
-from tracesidecar.deliver.events import SinkEvents
+from tracesidecar.deliver import SinkEvents
 from tracesidecar.introspect.lag import (
     Backlog,
     Lag,
@@ -24,9 +24,7 @@ from tracesidecar.introspect.lag import (
 from tracesidecar.introspect.status import Figures, StatusReport, build_report
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.service import Service
-from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
-from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
 from tracesidecar.tail import READABLE_STATES, Scan, SegmentState, SourceSummary
 
 log = structlog.get_logger()

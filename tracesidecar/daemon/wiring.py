@@ -14,31 +14,23 @@ from importlib.metadata import version
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.encoding import BatchSpec, Encoding
+from tracesidecar.batch import BatchSpec, Encoding
 from tracesidecar.config import Configuration
 from tracesidecar.daemon.redaction_check import check_redaction
-from tracesidecar.deliver.delivery import Delivery
-from tracesidecar.deliver.events import SinkEvents
+from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode import format_of
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import Journal, Vault, sweep_sealed
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
-from tracesidecar.pipeline.batch_filler import BatchFiller
-from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
-from tracesidecar.pipeline.chunk_reader import ChunkReader
-from tracesidecar.pipeline.event_cache import EventCache
-from tracesidecar.pipeline.intake import Intake
-from tracesidecar.pipeline.line_locator import LineLocator
-from tracesidecar.pipeline.line_metrics import LineMetrics
-from tracesidecar.pipeline.losses import Losses
-from tracesidecar.pipeline.path_labels import PathLabels
-from tracesidecar.pipeline.replay_reader import ReplayReader
-from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.pipeline.sink_state import SinkState
-from tracesidecar.pipeline.worker_context import WorkerContext
-from tracesidecar.pipeline.worker_thread import WorkerThread
+from tracesidecar.pipeline import (
+    SinkCursors,
+    SinkState,
+    WorkerContext,
+    WorkerThread,
+    build_context,
+)
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.sinks import (
     SinkOptions,
@@ -136,57 +128,30 @@ class Wiring:
             watcher=watcher,
             at=self._at,
         )
-        sources = {source.name: source for source in configuration.source}
         sweep_sealed(state, journal.quarantine.list_sealed_files())
         seal_to = configuration.quarantine.seal_to
-        vault = Vault(state, seal_to) if seal_to else None
         interprets = interpreting_sinks(configuration) > 0 or self._has_planned_events()
-        locator = LineLocator(tailer, key=journal.key, vault=vault)
-        labels = PathLabels(sanitizer)
-        cleaner = ChunkCleaner(
-            sanitizer, sources, locator, key=journal.key, with_positions=interprets
-        )
-        chunks = ChunkReader(
-            tailer, cleaner, sources, LineMetrics(self._metrics), cache_bytes=chunk_cache_bytes
-        )
-        interpreters = self._interpreters() if interprets else {}
-        events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)
-        intake = Intake(
-            tailer,
-            chunks,
-            journal,
-            Losses(tailer, journal, self._metrics),
-            clock=self._clock,
-        )
-        filler = BatchFiller(
-            tailer=tailer,
-            chunks=chunks,
-            events=events,
-            locator=locator,
-            labels=labels,
-            intake=intake,
-            clock=self._clock,
-            at=self._at,
-        )
-        context = WorkerContext(
+        context = build_context(
             tailer=tailer,
             sanitizer=sanitizer,
-            chunks=chunks,
-            replay=ReplayReader(tailer, cleaner, sources, key=journal.key),
-            events=events,
-            locator=locator,
-            labels=labels,
-            intake=intake,
-            filler=filler,
+            journal=journal,
+            metrics=self._metrics,
+            sources={source.name: source for source in configuration.source},
+            interpreters=self._interpreters() if interprets else {},
+            vault=Vault(state, seal_to) if seal_to else None,
+            chunk_cache_bytes=chunk_cache_bytes,
+            event_cache_bytes=event_cache_bytes,
+            clock=self._clock,
+            at=self._at,
         )
         # sinks that start "now" come last: what is still needed depends on the others too
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):
             sink, cursors = self._make_sink(context, options)
-            intake.replace_sinks((), [cursors])
+            context.intake.replace_sinks((), [cursors])
             self._sinks.append(sink)
         journal.redrive_requests.forget_other_sinks(options.name for options in configuration.sink)
-        intake.retain_rejected()
-        intake.acknowledge_all()
+        context.intake.retain_rejected()
+        context.intake.acknowledge_all()
         return context
 
     def _cache_sizes(self) -> tuple[int, int]:

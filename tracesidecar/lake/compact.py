@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.manifest import ManifestObject
+from tracesidecar.batch import ManifestObject
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.partitions import CompactionPlan, Partition, plan_compaction
 from tracesidecar.lake.records import Compaction, compaction_id

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tracesidecar.batch.manifest import Manifest, ManifestRange
+from tracesidecar.batch import Manifest, ManifestRange
 
 
 class SegmentKey(NamedTuple):

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tracesidecar.batch.manifest import ManifestObject
+from tracesidecar.batch import ManifestObject
 from tracesidecar.ddl import LAKE_ROOTS
 from tracesidecar.encode import partition_folder
 from tracesidecar.lake.records import compactions, manifests

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tracesidecar.batch.manifest import Manifest, ManifestObject, decode_manifest
+from tracesidecar.batch import Manifest, ManifestObject, decode_manifest
 from tracesidecar.encode import COMPACTIONS, MANIFESTS
 from tracesidecar.sinks import StoredObjects
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from tracesidecar.batch.layout import manifest_name
-from tracesidecar.batch.manifest import Manifest, ManifestObject
+from tracesidecar.batch import Manifest, ManifestObject, manifest_name
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
 from tracesidecar.lake.partitions import is_compacted

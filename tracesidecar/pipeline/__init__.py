@@ -1,1 +1,26 @@
-"""The way of the data, from files to sinks."""
+"""How lines get from the files to the sinks: intake, batches that fill, and the loop of each sink.
+
+`Service` runs on the event loop. What reads, cleans and interprets lives in the worker thread: it
+is the `WorkerContext`, and `WorkerThread` is the only door to it.
+"""
+
+from tracesidecar.pipeline.build import build_context
+from tracesidecar.pipeline.drain import DrainResult, UndeliveredRange
+from tracesidecar.pipeline.service import Service, ignore
+from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_thread import WorkerThread
+
+__all__ = [
+    "DrainResult",
+    "Service",
+    "SinkCursors",
+    "SinkPhase",
+    "SinkState",
+    "UndeliveredRange",
+    "WorkerContext",
+    "WorkerThread",
+    "build_context",
+    "ignore",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.batch import BatchBuilder, PreparedBatch
 from tracesidecar.model import Checkpoint, CleanChunk
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache

@@ -73,7 +73,7 @@ class ChunkReader:
         return clean
 
     def peek(self, segment: int, until: int) -> CleanChunk | None:
-        """Return the lines of a segment's first chunk that begin before `until`, to learn from them.
+        """Return the lines of a segment's first chunk before `until`, only to interpret them.
 
         Nothing of them is delivered, and what is rejected of them is not reported.
         """

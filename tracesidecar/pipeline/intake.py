@@ -14,7 +14,7 @@ from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.tail import Scan, SegmentView, Tailer
 
 FEW_SEGMENTS = 1000
-"""So many segments that are over may be remembered: searching for them costs more than they take."""
+"""How many segments that are over may be remembered: to search for fewer is not worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Intake:
     # ---------------------------------------------------------------- acknowledgements
 
     def retain_rejected(self) -> None:
-        """Have the tailer keep the files that alone have the bytes of rejected lines, and no others."""
+        """Have the tailer keep the files, and only those, that alone have bytes of rejected lines."""
         self._retained = self._journal.quarantine.list_segments()
         self._tailer.retain(self._retained)
 

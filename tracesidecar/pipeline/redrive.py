@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.batch import BatchBuilder, PreparedBatch
 from tracesidecar.journal import QuarantineEntry
 from tracesidecar.pipeline.batch_filler import is_full
 from tracesidecar.pipeline.replay_reader import Absence
@@ -17,9 +17,9 @@ class RedriveBatch:
     """What became of the lines that were requested for one sink.
 
     `prepared` has those that pass today, None if there are none. `rejected` are (entry, reason of
-    today); `gone` are the entries whose bytes no longer exist. `is_waiting`: some lines are still
-    ahead of the sink, or their file cannot be reached now. `has_more`: the batch was full before all
-    lines were in it.
+    today); `gone` are the entries whose bytes no longer exist. `is_waiting`: the sink has not come
+    to some lines yet, or their file cannot be reached now. `has_more`: the batch was full before
+    all lines were in it.
     """
 
     prepared: PreparedBatch | None

@@ -8,10 +8,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
-from tracesidecar.batch.contents import record_offsets
-from tracesidecar.batch.encoding import Encoding
-from tracesidecar.batch.manifest import decode_manifest, encode_manifest
+from tracesidecar.batch import (
+    BatchBuilder,
+    Encoding,
+    PreparedBatch,
+    decode_manifest,
+    encode_manifest,
+    record_offsets,
+)
 from tracesidecar.dialects import DialectEvent
 from tracesidecar.encode import compression_of, format_of
 from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine
@@ -35,7 +39,7 @@ class ReplayedBatch:
 
 @dataclass(frozen=True, slots=True)
 class ReplayedChunk:
-    """A chunk of a plan, with its events and the interpreter's state after it if they are wanted."""
+    """A chunk of a plan; if they are wanted, with its events and the state after it."""
 
     clean: CleanChunk
     events: Sequence[DialectEvent]

@@ -189,7 +189,7 @@ class Service:
             await self._wait_for_changes()
 
     async def _try_to_scan(self, *, full: bool) -> Scan | None:
-        """Scan; return None if that failed. It is tried again, and nothing that was found is lost."""
+        """Scan; return None if that failed. The next scan finds what this one did not report."""
         try:
             return await self.scan_once(full=full)
         except (sqlite3.OperationalError, OSError) as error:

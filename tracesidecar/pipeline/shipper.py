@@ -11,7 +11,7 @@ from typing import ParamSpec, cast
 
 import structlog
 
-from tracesidecar.batch.builder import PreparedBatch
+from tracesidecar.batch import PreparedBatch
 from tracesidecar.journal import Commit, Journal, Plan, QuarantinedLine
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Batch, Checkpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Container, Mapping
 
-from tracesidecar.batch.encoding import BatchSpec
+from tracesidecar.batch import BatchSpec
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.sinks import SinkOptions
 
@@ -85,7 +85,7 @@ class SinkCursors:
         return segment in self._reading
 
     def end(self, segment: int, size: int) -> int:
-        """Return where reading ends: at the segment's size, in a drain at its size when it began."""
+        """Return where reading ends: at the segment's size, in a drain at its size at the start."""
         return size if self._target is None else min(size, self._target.get(segment, size))
 
     def is_finished(self, segment: int) -> bool:

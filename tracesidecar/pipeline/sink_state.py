@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 
-from tracesidecar.batch.encoding import BatchSpec
-from tracesidecar.deliver.delivery import Delivery
+from tracesidecar.batch import BatchSpec
+from tracesidecar.deliver import Delivery
 from tracesidecar.sinks import SinkOptions
 
 LEAD_BYTES = 1 << 20
-"""How far a sink may be ahead of one that is sending: the caches still hold what that needs next."""
+"""How far a sink may be ahead of one that is sending, which finds its next chunks in the caches."""
 SENDING_SECONDS = 0.5
 """How long a sink that is ahead waits at least for one that is sending. It waits as long as its own
 last sending took, if that is longer; slower sinks read for themselves.

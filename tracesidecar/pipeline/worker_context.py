@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from tracesidecar.batch.builder import PreparedBatch
+from tracesidecar.batch import PreparedBatch
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.batch_filler import BatchFiller, Step
 from tracesidecar.pipeline.chunk_reader import ChunkReader

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, date, datetime
 
-from tracesidecar.batch.manifest import ManifestObject
+from tracesidecar.batch import ManifestObject
 from tracesidecar.cli.lake_argument import objects_being_sent, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read

@@ -1,0 +1,75 @@
+"""Build everything that lives in the worker thread, and connect it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tracesidecar.dialects import Interpreter
+from tracesidecar.journal import Journal, Vault
+from tracesidecar.metrics import Metrics
+from tracesidecar.pipeline.batch_filler import BatchFiller
+from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
+from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.event_cache import EventCache
+from tracesidecar.pipeline.intake import Intake
+from tracesidecar.pipeline.line_locator import LineLocator
+from tracesidecar.pipeline.line_metrics import LineMetrics
+from tracesidecar.pipeline.losses import Losses
+from tracesidecar.pipeline.path_labels import PathLabels
+from tracesidecar.pipeline.replay_reader import ReplayReader
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.sanitize import Sanitizer
+from tracesidecar.tail import SourceOptions, Tailer
+
+
+def build_context(
+    *,
+    tailer: Tailer,
+    sanitizer: Sanitizer,
+    journal: Journal,
+    metrics: Metrics,
+    sources: Mapping[str, SourceOptions],
+    interpreters: Mapping[str, Interpreter],
+    vault: Vault | None,
+    chunk_cache_bytes: int,
+    event_cache_bytes: int,
+    clock: Callable[[], float],
+    at: Callable[[str], None],
+) -> WorkerContext:
+    """Build the context in the thread that calls this; nothing else may use it.
+
+    `sources` and `interpreters` are by name of the source; no interpreters: nobody takes events.
+    `vault` is where rejected bytes are sealed, None if they stay in the source only. `clock` is in
+    seconds and never goes back; `at` is called at named points.
+    """
+    locator = LineLocator(tailer, key=journal.key, vault=vault)
+    labels = PathLabels(sanitizer)
+    cleaner = ChunkCleaner(
+        sanitizer, sources, locator, key=journal.key, with_positions=bool(interpreters)
+    )
+    chunks = ChunkReader(
+        tailer, cleaner, sources, LineMetrics(metrics), cache_bytes=chunk_cache_bytes
+    )
+    events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)
+    intake = Intake(tailer, chunks, journal, Losses(tailer, journal, metrics), clock=clock)
+    filler = BatchFiller(
+        tailer=tailer,
+        chunks=chunks,
+        events=events,
+        locator=locator,
+        labels=labels,
+        intake=intake,
+        clock=clock,
+        at=at,
+    )
+    return WorkerContext(
+        tailer=tailer,
+        sanitizer=sanitizer,
+        chunks=chunks,
+        replay=ReplayReader(tailer, cleaner, sources, key=journal.key),
+        events=events,
+        locator=locator,
+        labels=labels,
+        intake=intake,
+        filler=filler,
+    )
