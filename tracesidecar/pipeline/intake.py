@@ -130,7 +130,7 @@ class Intake:
     # ---------------------------------------------------------------- acknowledgements
 
     def retain_rejected(self) -> None:
-        """Have the tailer keep the files, and only those, that alone have bytes of rejected lines."""
+        """Have the tailer keep the files that alone have bytes of rejected lines, and no others."""
         self._retained = self._journal.quarantine.list_segments()
         self._tailer.retain(self._retained)
 
