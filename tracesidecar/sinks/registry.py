@@ -34,7 +34,7 @@ SINK_PACKAGES: dict[str, str] = {
 def sink_type(name: str) -> SinkType[SinkOptions]:
     """Import and return a sink type. Raises KeyError when there is none of that name.
 
-    Its functions take the options of that type alone: narrow others with `SinkType.own`, or call
+    Its functions take the options of that type alone: narrow others with `SinkType.narrow`, or call
     the functions below.
     """
     declared: object = importlib.import_module(SINK_PACKAGES[name]).SINK_TYPE
@@ -46,19 +46,19 @@ def sink_type(name: str) -> SinkType[SinkOptions]:
 def build_sink(options: SinkOptions) -> Sink:
     """Make the sink; it opens nothing before `async with`."""
     found = sink_type(options.type)
-    return found.build(found.own(options))
+    return found.build(found.narrow(options))
 
 
 def destination_of(options: SinkOptions) -> str:
     """Name where the sink delivers, without credentials."""
     found = sink_type(options.type)
-    return found.destination(found.own(options))
+    return found.destination(found.narrow(options))
 
 
 def promise_of(options: SinkOptions) -> Promise:
     """Return what the sink promises with these options."""
     found = sink_type(options.type)
-    return found.promise if found.promise_of is None else found.promise_of(found.own(options))
+    return found.promise if found.promise_of is None else found.promise_of(found.narrow(options))
 
 
 def record_limit_of(options: SinkOptions) -> int:
@@ -66,7 +66,7 @@ def record_limit_of(options: SinkOptions) -> int:
     found = sink_type(options.type)
     if found.record_limit_of is None:
         return found.record_limit_bytes
-    return found.record_limit_of(found.own(options))
+    return found.record_limit_of(found.narrow(options))
 
 
 def content_of(options: SinkOptions) -> Literal["full", "metadata"]:
@@ -87,10 +87,10 @@ def lake_location_of(options: SinkOptions) -> str | None:
     None when the sink keeps no objects.
     """
     found = sink_type(options.type)
-    return None if found.lake_location is None else found.lake_location(found.own(options))
+    return None if found.lake_location is None else found.lake_location(found.narrow(options))
 
 
 def stored_objects_of(options: SinkOptions) -> StoredObjects | None:
     """Open what the sink has stored, to verify or rewrite it; None when it keeps no objects."""
     found = sink_type(options.type)
-    return None if found.stored_objects is None else found.stored_objects(found.own(options))
+    return None if found.stored_objects is None else found.stored_objects(found.narrow(options))

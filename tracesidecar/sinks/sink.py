@@ -142,7 +142,7 @@ class SinkType(Generic[OptionsT]):
     extra: str = ""
     needs: str = ""
 
-    def own(self, options: SinkOptions) -> OptionsT:
+    def narrow(self, options: SinkOptions) -> OptionsT:
         """Return the options as this type's. Raises TypeError when they are another type's."""
         if not isinstance(options, self.options):
             raise TypeError(f"{type(options)} are not the options of a sink of type {self.name}")
