@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -51,7 +52,8 @@ class StatusServer:
         """Stop listening and remove the socket's file."""
         if self._socket is not None:
             self._socket.close()
-            status_socket.remove(self._state_directory)
+            with suppress(OSError):  # it goes with the next start, which replaces it
+                status_socket.remove(self._state_directory)
 
     def _open(self) -> socket.socket | None:
         try:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracesidecar.sinks import SinkOptions
+from tracesidecar.sinks import SinkOptions, deciding_sinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,3 @@ def measure_lag(backlogs: Iterable[Backlog], sinks: Sequence[SinkOptions], now: 
         for sink in sinks
     }
     return LagReport(lags, at_risk)
-
-
-def deciding_sinks(sinks: Iterable[SinkOptions], source: str) -> list[SinkOptions]:
-    """Return the sinks that must have a source before its files may go: the required ones that take
-    it, else all that take it.
-    """
-    takers = [sink for sink in sinks if sink.takes(source)]
-    return [sink for sink in takers if sink.required] or takers

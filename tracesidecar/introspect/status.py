@@ -18,11 +18,10 @@ from tracesidecar.introspect.lag import (
     Lag,
     LagReport,
     Remainder,
-    deciding_sinks,
     measure_lag,
 )
 from tracesidecar.journal import Journal, is_locked
-from tracesidecar.sinks import SinkOptions, destination_of, promise_of
+from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
     Protection,

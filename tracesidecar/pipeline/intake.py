@@ -11,6 +11,7 @@ from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.sinks import deciding_sinks
 from tracesidecar.tail import Scan, SegmentView, Tailer
 
 FEW_SEGMENTS = 1000
@@ -168,9 +169,12 @@ class Intake:
 
         If none must, every sink that takes it counts; if none takes it, it is its end.
         """
-        takers = [sink for sink in self.sinks.values() if sink.takes(view.segment.source)]
-        required = [sink for sink in takers if sink.options.required] or takers
-        return min((sink.committed(view.segment.id).offset for sink in required), default=view.size)
+        options = (sink.options for sink in self.sinks.values())
+        deciding = deciding_sinks(options, view.segment.source)
+        return min(
+            (self.sinks[sink.name].committed(view.segment.id).offset for sink in deciding),
+            default=view.size,
+        )
 
     def is_searching(self) -> bool:
         """Return whether a file that some sink does not have is missing and not yet given up."""

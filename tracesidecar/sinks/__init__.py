@@ -6,7 +6,7 @@ Each destination has a package of its own; the registry imports it when a config
 sink makes one attempt to send a batch. Retries, bisection and the circuit breaker are in `deliver`.
 """
 
-from tracesidecar.sinks.options import BatchLimits, SinkOptions
+from tracesidecar.sinks.options import BatchLimits, SinkOptions, deciding_sinks
 from tracesidecar.sinks.registry import (
     SINK_PACKAGES,
     build_sink,
@@ -30,6 +30,7 @@ __all__ = [
     "StoredObjects",
     "build_sink",
     "content_of",
+    "deciding_sinks",
     "destination_of",
     "lake_location_of",
     "promise_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -44,3 +45,12 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def takes(self, source: str) -> bool:
         """Return whether the sink ships this source: all of them, unless it names some."""
         return not self.sources or source in self.sources
+
+
+def deciding_sinks(sinks: Iterable[SinkOptions], source: str) -> list[SinkOptions]:
+    """Return the sinks that must have the files of a source before these may be released.
+
+    Those are the required sinks that take the source, or all that take it if none is required.
+    """
+    takers = [sink for sink in sinks if sink.takes(source)]
+    return [sink for sink in takers if sink.required] or takers
