@@ -18,8 +18,10 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.servers.processes import eventually
 from tests.warm import warm
+from tracesidecar.errors import StateError
 from tracesidecar.introspect.status import StatusReport
 from tracesidecar.introspect.status_socket import NoAnswer, listen, request_status
+from tracesidecar.journal import Journal
 
 DEAD = '[[sink]]\nname = "dead"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
 SINK_KEYS = [
@@ -238,18 +240,38 @@ def test_another_program_at_the_socket_is_not_believed(tmp_path: Path) -> None:
     ]
 
 
-def test_another_user_may_not_ask_the_daemon(tmp_path: Path) -> None:
+def test_another_user_may_neither_ask_the_daemon_nor_read_the_journal(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user for a while")
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
+    (tmp_path / "journal.sqlite").touch(0o600)
     with listen(str(tmp_path)):
         os.seteuid(65534)
         try:
             answer = request_status(str(tmp_path))
+            with pytest.raises(StateError, match="run this as the user of the daemon, or as root"):
+                Journal.open_to_read(str(tmp_path))
         finally:
             os.seteuid(0)
     assert answer == NoAnswer("only the user of the daemon, and root, may ask it")
+
+
+def test_protection_is_what_the_daemon_did_and_unknown_before(sidecar: Sidecar) -> None:
+    def expected() -> object:
+        done = sidecar.call("check-config", "--json")
+        return json.loads(done.stdout)["sources"][0]["protection"]
+
+    sidecar.configure(DEAD)
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    assert expected() == "unknown"
+    assert "not known before the first run" in sidecar.call("check-config").stdout.decode()
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    assert list((sidecar.state / "held").iterdir())
+    assert status(sidecar)["sources"][0]["protection"] == expected() == "link"
+    sidecar.kill()
+    assert status(sidecar)["sources"][0]["protection"] == expected() == "link"
 
 
 def test_bytes_kept_by_a_descriptor_are_at_risk_once_the_daemon_is_gone(sidecar: Sidecar) -> None:
