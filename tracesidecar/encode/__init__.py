@@ -1,6 +1,6 @@
 """How events and lines are written.
 
-The record formats, compressed bodies, Parquet files, and the layout of a lake.
+Here are the record formats, compressed bodies, Parquet files, and the layout of a lake.
 
 pyarrow and the protobuf packages are imported only by the functions that need them.
 """

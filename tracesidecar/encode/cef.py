@@ -43,8 +43,8 @@ LABELLED: dict[str, tuple[str, str]] = {
 def custom_key(words: str) -> str:
     """Return a key for a name that is not in the dictionary.
 
-    `Tracesidecar` and the words, with letters and digits only, as CEF's naming guidelines ask
-    for.
+    It is `Tracesidecar` and the words, with letters and digits only, as CEF's naming
+    guidelines ask for.
     """
     return "Tracesidecar" + "".join(
         word[:1].upper() + word[1:]

@@ -1,6 +1,6 @@
 """Objects for Elasticsearch.
 
-Names with dots as nested objects, and JSON text as the value of a `flattened` field, which accepts
+Names with dots become nested objects, and JSON text the value of a `flattened` field, which accepts
 only objects and has limits of its own.
 """
 

@@ -72,7 +72,7 @@ def attribute_value(text: str) -> str:
 def attribute_key(name: str) -> str:
     """Return the key for a label.
 
-    Letters, digits and `_` after `label_`, so that it is never a predefined attribute.
+    It has letters, digits and `_` after `label_`, so that it is never a predefined attribute.
     """
     return "label_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 

@@ -1,6 +1,6 @@
 """Records of format `otlp`.
 
-A log record of OpenTelemetry with `gen_ai.*` attributes, as one line of OTLP/JSON.
+Each is a log record of OpenTelemetry with `gen_ai.*` attributes, as one line of OTLP/JSON.
 """
 
 from __future__ import annotations

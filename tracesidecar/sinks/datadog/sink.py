@@ -27,8 +27,9 @@ REQUEST_LIMITS = RequestLimits(records=1000, size_bytes=5_000_000 - 2)
 """The limits in the intake's documentation; two bytes are the brackets of the array."""
 
 RECORD_LIMIT_BYTES = 800_000
-"""Datadog truncates a log above 1 MB: the rest is for the other fields, and for the
-quotes in it that have to be escaped.
+"""Datadog truncates a log above 1 MB.
+
+The rest is for the other fields, and for the quotes in the record that have to be escaped.
 """
 
 PAST_SECONDS, FUTURE_SECONDS = 17 * 3600.0, 3600.0

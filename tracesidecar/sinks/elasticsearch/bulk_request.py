@@ -48,7 +48,7 @@ class BulkRequestBuilder:
     ) -> BulkRequest:
         """Return a request with the first of the waiting records.
 
-        As many as the limit allows, and at least one.
+        It holds as many as the limit allows, and at least one.
         """
         entries: list[bytes] = []
         size_bytes = 0

@@ -1,6 +1,6 @@
 """The response to a bulk request.
 
-For each document, whether it is stored, rejected, or to be sent again.
+It says of each document whether it is stored, rejected, or to be sent again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What can be checked before the first document.
+"""The checks before the first document.
 
-Whether the credentials may write, and whether an index template matches.
+They show whether the credentials may write, and whether an index template matches.
 """
 
 from __future__ import annotations

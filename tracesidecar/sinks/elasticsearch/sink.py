@@ -1,6 +1,6 @@
 """The Elasticsearch sink, also for OpenSearch.
 
-Bulk requests that create each document under its event's id.
+It makes bulk requests, which create each document under its event's id.
 """
 
 from __future__ import annotations

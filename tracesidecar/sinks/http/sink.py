@@ -1,7 +1,7 @@
 """The HTTP sink.
 
-One POST for each batch, or several within the limits, each with an idempotency key. The server
-answers 2xx once it has stored the records.
+It makes one POST for each batch, or several within the limits, each with an idempotency key. The
+server answers 2xx once it has stored the records.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class ClientError(Protocol):
         ...
 
     def str(self) -> str:
-        """Return what the client says of it."""
+        """Return the client's description."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The Kafka sink.
 
-A message for each record, keyed by its conversation, and acknowledged by all replicas that are in
-sync.
+It sends a message for each record, keyed by its conversation. All replicas that are in sync
+acknowledge it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The marker that a transaction commits with its messages.
 
-Which batch it was, and which records were left out.
+It says which batch it was, and which records were left out.
 
 It is written as the metadata of a consumer group's offset, the only text that Kafka commits in the
 same transaction as messages.

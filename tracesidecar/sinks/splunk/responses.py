@@ -1,6 +1,6 @@
 """What the HTTP Event Collector's responses mean.
 
-Their codes, the number of an invalid event, and acknowledgements.
+They have a code, the number of an invalid event, or acknowledgements.
 
 The codes are those of Splunk's "Troubleshoot HTTP Event Collector". A proxy, or the collector
 itself if the token is wrong, may also answer in plain text.

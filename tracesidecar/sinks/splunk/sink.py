@@ -1,6 +1,6 @@
 """The Splunk sink.
 
-Events to the HTTP Event Collector, with indexer acknowledgement if the token has it.
+It posts events to the HTTP Event Collector, with indexer acknowledgement if the token has it.
 """
 
 from __future__ import annotations

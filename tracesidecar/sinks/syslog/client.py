@@ -26,7 +26,7 @@ class SyslogClient(Protocol):
     """Sends messages to one server. `send` raises RetryLater if the server may not have them."""
 
     async def open(self) -> None:
-        """Connect, to prove the address."""
+        """Connect; raise RetryLater if that is not possible now."""
         ...
 
     async def send(self, messages: Sequence[bytes]) -> None:

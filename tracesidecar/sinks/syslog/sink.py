@@ -1,6 +1,7 @@
 """The syslog sink.
 
-RFC 5424 messages over TLS (RFC 5425), TCP with octet counting (RFC 6587) or UDP (RFC 5426).
+It sends RFC 5424 messages over TLS (RFC 5425), TCP with octet counting (RFC 6587) or UDP
+(RFC 5426).
 """
 
 from __future__ import annotations

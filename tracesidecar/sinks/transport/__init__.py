@@ -1,7 +1,7 @@
 """What destinations share.
 
-TLS, TCP connections, a thread for blocking clients, requests within limits, credentials, the
-reading of HTTP responses, and syslog messages.
+This is TLS, TCP connections, a thread for blocking clients, requests within limits, credentials,
+the reading of HTTP responses, and syslog messages.
 
 Two modules are not exported here, because they load aiohttp, which only HTTP sinks need:
 `http_endpoint` (requests with our credentials) and `record_sink` (a sink that posts records).

@@ -1,6 +1,7 @@
 """Authentication over HTTP.
 
-Bearer, basic, header, OAuth2 client credentials, and the Standard Webhooks signature.
+The ways are bearer, basic, header and OAuth2 client credentials, and the Standard Webhooks
+signature.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """An HTTP client for sinks.
 
-One attempt for each request, time-outs, TLS files that may change, and the environment's proxy.
+It makes one attempt for each request, with time-outs, TLS files that may change, and the
+environment's proxy.
 
 The only module that imports aiohttp.
 """

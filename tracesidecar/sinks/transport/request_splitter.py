@@ -1,6 +1,6 @@
 """Split a batch of records into requests within a destination's limits.
 
-It is remembered which of them are stored, so that nothing stored is sent again.
+The splitter remembers which of them are stored, so that nothing stored is sent again.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class RequestLimits(NamedTuple):
 class RecordRequest:
     """The records of one request.
 
-    Consecutive indexes in the batch, the records, and the element that each becomes in the
-    body.
+    Their indexes in the batch, which are consecutive, the records themselves, and the element
+    that each becomes in the body.
     """
 
     indexes: Sequence[int]
@@ -138,7 +138,7 @@ def idempotency_key(batch: Batch, request: RecordRequest) -> str:
 def identification(record: Record) -> dict[str, str]:
     """Return the fields by which people find a record, without the empty ones.
 
-    For destinations that keep such fields beside the record.
+    Some destinations keep such fields next to the record.
     """
     fields = {
         "event_id": record.id,
