@@ -160,7 +160,7 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
     watching.turn()
     watching.scan(full=True)
     schedule = watching.tailer._poll_cycle._schedule
-    until(lambda: watching.turn(0.01) or not schedule.restless_files(), "all is quiet")
+    until(lambda: watching.turn(0.01) or not schedule.files_to_recheck(), "all is quiet")
     looked = []
     look = watching.tailer._changes.look
     monkeypatch.setattr(

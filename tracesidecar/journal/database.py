@@ -89,7 +89,7 @@ class JournalDatabase:
             self._db.close()
 
     def meta(self, key: str) -> bytes:
-        """Return what has been kept under a key since the journal was created."""
+        """Return the value that was stored under a key when the journal was created."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise sqlite3.DatabaseError(f"meta has no {key}")
@@ -121,7 +121,7 @@ class JournalDatabase:
             raise sqlite3.DatabaseError(f"a row is not as expected: {error}") from error
 
     def has_changed(self) -> bool:
-        """Tell whether another process has written since the last call."""
+        """Return whether another process has written since the last call."""
         with self._turn:
             (version,) = self._db.execute("PRAGMA data_version").fetchone()
         before, self._seen_version = self._seen_version, version

@@ -90,7 +90,7 @@ class Journal:
         return self._newly_rejected
 
     def has_changed(self) -> bool:
-        """Tell whether another process has written since the last call."""
+        """Return whether another process has written since the last call."""
         return self._database.has_changed()
 
     def commit(self, commit: Commit, at: Callable[[str], None]) -> int:

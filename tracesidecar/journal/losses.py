@@ -30,7 +30,7 @@ class LossTable:
         self._database = database
 
     def record(self, losses: Iterable[LostBytes]) -> None:
-        """Record losses, each in place of what was recorded of the same segment.
+        """Record losses, each in place of an earlier one of the same segment.
 
         After a crash the same loss is reported again.
         """
@@ -48,7 +48,7 @@ class LossTable:
             )
 
     def load(self) -> list[LostBytes]:
-        """Return what was lost, oldest first."""
+        """Return all losses, oldest first."""
         rows = self._database.read(
             tuple[int, str, bytes, int, int, str, float],
             "SELECT segment, source, path, start, bytes, reason, at FROM loss ORDER BY id",

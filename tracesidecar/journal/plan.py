@@ -62,7 +62,7 @@ class PlanTable:
             )
 
     def load(self, sink: str) -> list[Plan]:
-        """Return what was planned for a sink and is not committed, oldest first."""
+        """Return the plans of a sink that are not committed, oldest first."""
         query = "SELECT body FROM plan WHERE sink = ?"
         plans = [decode_plan(body) for (body,) in self._database.read(tuple[bytes], query, sink)]
         return sorted(plans, key=lambda plan: (plan.time, plan.id))

@@ -95,12 +95,12 @@ class File:
 
     @property
     def is_acknowledged(self) -> bool:
-        """Tell whether every required sink has all bytes that are known."""
+        """Return whether every required sink has all bytes that are known."""
         return self.acknowledged_offset >= self.length
 
     @property
     def is_read_to_end(self) -> bool:
-        """Tell whether everything that is known to be in the file has been read."""
+        """Return whether everything that is known to be in the file has been read."""
         return self.reach_offset >= self.length and (self.is_whole or self.compression == "none")
 
     # ---- the content
@@ -120,7 +120,7 @@ class File:
             self.acknowledged_offset = self.reach_offset if offset == self.reach_offset else offset
 
     def observe(self, status: os.stat_result) -> None:
-        """Take over what a stat says, after the content has been verified."""
+        """Update size, times and inode from a stat, after the content has been verified."""
         self.is_whole = self.is_whole and status.st_size == self.size
         if (self.device, self.inode) != (status.st_dev, status.st_ino):
             # else keep the number objects that are shared with the table
@@ -155,7 +155,7 @@ class File:
         self.changed_ns = _UNVERIFIED
 
     def accept_change(self, changed_ns: int) -> None:
-        """Take over a ctime of which the cause is known, so that no verification follows."""
+        """Update the ctime without verification, because the cause of the change is known."""
         self.changed_ns = changed_ns
 
     def note_link(self, *, is_made: bool) -> None:
@@ -181,7 +181,7 @@ class File:
         self.state, self.loss = SegmentState.ENDED, reason
 
     def give_up(self, reason: LossReason) -> None:
-        """Note that the rest cannot be read any more."""
+        """Note that the rest of the file cannot be read any more."""
         self.state, self.loss = SegmentState.LOST, reason
 
     def continue_as(self, other: File, status: os.stat_result) -> None:

@@ -45,7 +45,7 @@ class Fingerprinter:
         return Prefix(len(data), self.digest(data))
 
     def begins_with(self, source: ByteSource, prefix: Prefix) -> bool:
-        """Tell whether the file still begins with these bytes."""
+        """Return whether the file still begins with these bytes."""
         data = source.pread(prefix.length, 0)
         return len(data) == prefix.length and self.digest(data) == prefix.digest
 
@@ -54,7 +54,7 @@ class Fingerprinter:
         return Checkpoint(offset, self._tail(source, offset)) if offset else BEGINNING
 
     def matches(self, source: ByteSource, checkpoint: Checkpoint) -> bool:
-        """Tell whether the bytes before the checkpoint are still those that were there."""
+        """Return whether the bytes before the checkpoint are still those that were there."""
         return checkpoint.offset == 0 or self._tail(source, checkpoint.offset) == checkpoint.digest
 
     def _tail(self, source: ByteSource, offset: int) -> bytes:

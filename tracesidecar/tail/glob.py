@@ -49,7 +49,7 @@ class GlobPattern:
         return self._close_over(further)
 
     def accepts(self, positions: Positions, name: str) -> bool:
-        """Tell whether a file of that name matches."""
+        """Return whether a file of that name matches."""
         last = len(self.components) - 1
         if last not in positions:
             return False
@@ -57,7 +57,7 @@ class GlobPattern:
         return component is None or component.match(name) is not None
 
     def reaches(self, path: str) -> bool:
-        """Tell whether a whole path matches."""
+        """Return whether a whole path matches."""
         if not path.startswith(self.root.rstrip("/") + "/"):
             return False
         *directories, name = path.removeprefix(self.root).lstrip("/").split("/")
@@ -88,7 +88,7 @@ class Exclusions:
         return any(pattern.reaches(path) for pattern in self._patterns)
 
     def cover(self, directory: str) -> bool:
-        """Tell whether everything below the directory is excluded."""
+        """Return whether everything below the directory is excluded."""
         return any(
             pattern.components[-1] is None and pattern.reaches(f"{directory}/.")
             for pattern in self._patterns

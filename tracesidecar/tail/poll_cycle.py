@@ -1,4 +1,7 @@
-"""What one poll visits: everything, or with change notices what was announced."""
+"""Which directories and files one poll visits.
+
+Without change notices it visits all of them, else those that were announced.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _LIST_ALL_SECONDS = 300.0
 
 
 class PollCycle:
-    """Visits directories and files, and passes on what it meets."""
+    """Visits directories and files, and passes its findings on."""
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class PollCycle:
         self._is_first = True
 
     def visit(self, now: float, *, full: bool) -> bool:
-        """Visit what is due; `full` visits everything.
+        """Visit the files and directories that are due; `full` visits all.
 
         Return whether every directory was listed.
         """
@@ -64,7 +67,7 @@ class PollCycle:
             self._look_at_all(announced)
         else:
             self._sort_in(self._discovery.visit(announced))
-            for file in self._schedule.restless_files():
+            for file in self._schedule.files_to_recheck():
                 self._changes.look(file)
         if relies_on_watcher:
             for file in self._schedule.quiet_share(now):
@@ -95,7 +98,7 @@ class PollCycle:
             self._schedule.distrust(self._scan.now, written_ns)
 
     def _sort_in(self, findings: WalkFindings) -> None:
-        """Pass on what a walk met.
+        """Pass on the findings of a walk.
 
         New names first, so that a file that only moved is not taken for deleted.
         """

@@ -138,7 +138,7 @@ class Tailer:
         self._open_files.remove_stray_links()
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
-        """Poll the files and return what was found.
+        """Poll the files and return the findings.
 
         `full` looks at everything, whatever change notices say (the last scan before a drain). If
         saving fails, the error is raised, and the next scan returns these findings too.

@@ -37,7 +37,7 @@ class PollSchedule:
         self._distrusted_until = float("-inf")
 
     def trusts(self, now: float) -> bool:
-        """Tell whether change notices have missed nothing lately."""
+        """Return whether change notices have missed nothing lately."""
         return now >= self._distrusted_until
 
     def distrust(self, now: float, changed_ns: int) -> None:
@@ -61,7 +61,7 @@ class PollSchedule:
             # gives back the memory of the table that a first scan of very many files has left
             self._recheck.clear()
 
-    def restless_files(self) -> list[File]:
+    def files_to_recheck(self) -> list[File]:
         """Return the files that change, or changed lately."""
         return list(self._recheck.values())
 

@@ -20,7 +20,7 @@ _ROTATED = re.compile(r"(.+)[.\-_][0-9][0-9.:T_-]*(?:\.gz|\.zst)?", re.DOTALL)
 
 
 def is_rotated_name(name: str, original: str) -> bool:
-    """Tell whether a name is what rotation makes of another."""
+    """Return whether a name is what rotation makes of another."""
     match = _ROTATED.fullmatch(name)
     return match is not None and match.group(1) == original
 

@@ -21,7 +21,7 @@ or by the second.
 
 @dataclass(slots=True)
 class WalkFindings:
-    """What a walk met.
+    """The findings of a walk.
 
     `unknown` are names whose inode is not known, `renamed` known inodes under another name,
     `nameless` files whose name is gone or should be checked, `not_regular` matching names of
@@ -66,7 +66,7 @@ class Discovery:
         return found
 
     def is_watched(self, directory: Directory) -> bool:
-        """Tell whether change notices cover a directory: walked, and not through a symlink."""
+        """Return whether change notices cover a directory: walked, and not through a symlink."""
         return not directory.linked and self._directories.get(directory.path) is directory
 
     def walk(self, *, full: bool = False) -> WalkFindings:
@@ -99,7 +99,7 @@ class Discovery:
         return [self._location(directory, name) for name in names]
 
     def is_matched(self, file: File) -> bool:
-        """Tell whether a glob matches the file's name as it is."""
+        """Return whether a glob matches the file's name as it is."""
         return self._globs.source_of(file.path) is not None
 
     def search_rotated(self, old: FileLocation, modified_ns: int) -> list[FileLocation]:

@@ -60,7 +60,7 @@ class Watcher(FileSystemEventHandler):
 
     @property
     def is_working(self) -> bool:
-        """Tell whether every directory that exists is watched."""
+        """Return whether every directory that exists is watched."""
         return (
             not self.trouble
             and self._observer.is_alive()

@@ -56,7 +56,7 @@ class ArchiveFile:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the stream has been read to its proper end."""
+        """Return whether the stream has been read to its proper end."""
         return self._stream.is_complete
 
     @property
@@ -111,7 +111,7 @@ class _Stream:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the last member ends where the file ends."""
+        """Return whether the last member ends where the file ends."""
         return (
             bool(self._member.eof)
             and not self._pending
@@ -151,7 +151,8 @@ class _Stream:
             else:
                 data = self._member.decompress(self._pending[:_ZSTANDARD_INPUT_BYTES])
                 rest = self._pending[_ZSTANDARD_INPUT_BYTES:]
-        except (IsalError, zstandard.ZstdError) as error:  # type: ignore[misc]  # the stub has no base class
+        # the stub of IsalError has no base class
+        except (IsalError, zstandard.ZstdError) as error:  # type: ignore[misc]
             raise ArchiveError("corrupt") from error
         self._pending = (
             self._member.unused_data + (b"" if self._is_gzip else rest)

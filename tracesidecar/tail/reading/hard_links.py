@@ -13,14 +13,14 @@ class HardLinks:
     """At most one hard link a segment, in the state directory or in a source's `hold_directory`.
 
     Links need one mount, and (with Linux's fs.protected_hardlinks) a file of our own or root. Where
-    one was refused, no further one is tried for the same device and owner.
+    one failed, no further one is tried for the same device and owner.
     """
 
     def __init__(self, directory: str, others: Iterable[str] = ()) -> None:
         """Make the directories that are missing, and take over the links of earlier runs."""
         self._directory = directory
         self._paths: dict[int, str] = {}
-        self._refused: set[tuple[str, int, int]] = set()
+        self._forbidden: set[tuple[str, int, int]] = set()
         for place in (directory, *others):
             try:
                 os.makedirs(place, mode=0o700, exist_ok=True)
@@ -44,7 +44,7 @@ class HardLinks:
 
         `directory` is where, None for the state directory's. Return whether the segment has a link.
         """
-        if segment in self._paths or self.is_refused(directory, status):
+        if segment in self._paths or self.is_forbidden(directory, status):
             return segment in self._paths
         target = os.path.join(directory or self._directory, f"segment-{segment}")
         try:
@@ -52,7 +52,7 @@ class HardLinks:
         except FileNotFoundError:
             return False
         except OSError:
-            self._refused.add(self._terms(directory, status))
+            self._forbidden.add(self._terms(directory, status))
             return False
         self._paths[segment] = target
         linked = os.lstat(target)
@@ -61,9 +61,9 @@ class HardLinks:
             return False
         return True
 
-    def is_refused(self, directory: str | None, status: os.stat_result) -> bool:
-        """Tell whether a link of such a file (device, owner) was refused there."""
-        return self._terms(directory, status) in self._refused
+    def is_forbidden(self, directory: str | None, status: os.stat_result) -> bool:
+        """Return whether a link of such a file (device, owner) failed there."""
+        return self._terms(directory, status) in self._forbidden
 
     def remove(self, segment: int) -> bool:
         """Remove the segment's link; return False if there was none."""

@@ -73,7 +73,7 @@ class OpenFiles:
         return self._archive(file, descriptor, offset)
 
     def reopen(self, file: File) -> OpenedFile | None:
-        """Return the bytes of a segment, without anything remembered of what an archive held."""
+        """Return the bytes of a segment; an archive is decompressed from its beginning again."""
         self._archives.pop(file.id, None)
         return self.open(file)
 
@@ -151,12 +151,12 @@ class OpenFiles:
         can_link = self._hard_links.link(file.id, file.path, directory, status)
         if can_link:
             self._accept_ctime(file)
-        if can_link or self._hard_links.is_refused(directory, status):
+        if can_link or self._hard_links.is_forbidden(directory, status):
             file.note_link(is_made=can_link)
         self._touched.add(file.id)
 
     def unpin(self, file: File) -> None:
-        """Remove the link of a file that is finished for now, unless it is retained."""
+        """Remove the link of a file that every sink has so far, unless it is retained."""
         if file.id not in self._retained and self._hard_links.remove(file.id):
             self._touched.add(file.id)
             self._accept_ctime(file)
@@ -167,11 +167,11 @@ class OpenFiles:
         return before
 
     def is_retained(self, file: File) -> bool:
-        """Tell whether a file's link is kept even if the file is finished."""
+        """Return whether a file's link is kept even if the file is finished."""
         return file.id in self._retained
 
     def outlasts_its_name(self, file: File) -> bool:
-        """Tell whether a file stays readable without a name: it is retained, and has a link."""
+        """Return whether a file stays readable without a name: it is retained, and has a link."""
         return file.id in self._retained and self._hard_links.path(file.id) is not None
 
     def release(self, file: File) -> None:
@@ -210,7 +210,7 @@ class OpenFiles:
         self._touched.add(file.id)
 
     def _accept_ctime(self, file: File) -> None:
-        """Take over the ctime that our own link or unlink gave a file, if nothing else changed."""
+        """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""
         try:
             status = os.stat(file.path)
         except OSError:

@@ -34,7 +34,7 @@ class SegmentReader:
         *,
         save: Callable[[File], None],
     ) -> None:
-        """`save` has what is known of a file saved some time."""
+        """`save` is called if a file's record should be saved, at some time."""
         self._files = files
         self._open_files = open_files
         self._fingerprinter = fingerprinter
@@ -104,7 +104,7 @@ class SegmentReader:
     def _verify(
         self, file: File, opened: OpenedFile, at: Checkpoint, span: ChunkSpan
     ) -> LossReason | None:
-        """Compare the file, after reading, with what was read and with what is known of it."""
+        """After reading, compare the file with the bytes read and with its fingerprints."""
         fingerprinter = self._fingerprinter
         if not isinstance(opened, ArchiveFile):
             status = self._open_files.status(file)

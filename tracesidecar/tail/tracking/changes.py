@@ -17,7 +17,7 @@ from tracesidecar.tail.tracking.verification import Verification
 
 
 class Changes:
-    """Looks at known files, and follows what has become of them."""
+    """Looks at known files, and follows up every difference."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Changes:
         self._scan = scan
 
     def look(self, file: File) -> int | None:
-        """Compare a file's stat with what is known, and follow up a difference.
+        """Compare a file's stat with the last one, and follow up a difference.
 
         Return the ctime of the write that was found, None if there was none.
         """
@@ -153,7 +153,7 @@ class Changes:
 
 
 def _is_written(file: File, status: os.stat_result) -> bool:
-    """Tell whether a known file was written to.
+    """Return whether a known file was written to.
 
     Our own links move only the ctime, and a file that was never looked at has no time yet.
     """
@@ -164,7 +164,7 @@ def _is_written(file: File, status: os.stat_result) -> bool:
 
 
 def is_at(file: File, path: str) -> bool:
-    """Tell whether a path leads to this very file."""
+    """Return whether a path leads to this very file."""
     try:
         status = os.stat(path)
     except OSError:

@@ -84,7 +84,7 @@ class Continuations:
         return [copy.file for copy in self._copies.values()]
 
     def begin_scan(self, now: float) -> None:
-        """Take the time of a scan, and forget what was only true of the last one."""
+        """Note the time of a scan, and drop the index of files that changed before the last one."""
         self._now = now
         self._recent = None
         if now - self._indexed_at >= _INDEX_SECONDS:
@@ -100,7 +100,7 @@ class Continuations:
         self._orphans.setdefault(file.id, Orphan(file, self._now))
 
     def find_expired(self) -> list[File]:
-        """Return the orphans of which no continuation was found in time."""
+        """Return the orphans whose continuation was not found in time."""
         return [
             orphan.file
             for orphan in self._orphans.values()
@@ -123,7 +123,7 @@ class Continuations:
         return max(found, key=lambda file: file.reach_offset, default=None)
 
     def original_of(self, file: File, candidate: OpenedFile, head: bytes) -> File | None:
-        """Return the live file of which this one may be becoming a copy."""
+        """Return the live file that may be in the process of being copied to this one."""
         former = self._copies.get(file.id)
         if former is not None:
             known = self._files.get(former.original)
@@ -133,7 +133,7 @@ class Continuations:
         if self._index is None:
             self._index = _PrefixIndex(self._files, self._fingerprinter)
         if self._recent is None:
-            self._recent = _PrefixIndex(self._schedule.restless_files(), self._fingerprinter)
+            self._recent = _PrefixIndex(self._schedule.files_to_recheck(), self._fingerprinter)
         similar = chain(self._recent.similar(file, head), self._index.similar(file, head))
         return next((known for known in similar if self._is_copy(file, candidate, known)), None)
 
@@ -146,7 +146,7 @@ class Continuations:
         return self._now - former.since < self._copy_grace(file)
 
     def is_spent(self, file: File, size: int) -> bool:
-        """Tell whether a file holds nothing new.
+        """Return whether a file holds nothing new.
 
         It was seen to be a copy of a file that has ended since, and that had been read as far as
         the copy goes.

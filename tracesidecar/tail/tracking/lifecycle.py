@@ -101,7 +101,7 @@ class Lifecycle:
         self._begin_reading(orphan)
 
     def accept(self, file: File, status: os.stat_result) -> None:
-        """Take over how a file is now, after its content was verified."""
+        """Record how a file is now, after its content was verified."""
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
             self._scan.changed[file.id] = None
         self.find_again(file)
@@ -116,7 +116,7 @@ class Lifecycle:
             self._open_files.pin(file)
 
     def extend_prefix(self, file: File, prefix: Prefix) -> None:
-        """Take over a longer prefix of a file that has grown."""
+        """Record a longer prefix of a file that has grown."""
         if prefix.length == TAIL_BYTES or prefix.length >= 2 * file.prefix_length:
             self._log.save(file)
         file.note_prefix(prefix)
@@ -182,7 +182,7 @@ class Lifecycle:
         self._log.forget(file)
 
     def must_search(self) -> bool:
-        """Tell whether a segment is about to be given up: before that, everything is listed."""
+        """Return whether a segment is about to be given up: before that, everything is listed."""
         return any(
             file.state is not SegmentState.DELETED and not file.is_acknowledged
             for file in self._continuations.find_expired()
@@ -221,7 +221,7 @@ class Lifecycle:
         self._scan.changed[file.id] = None
         self._schedule.recheck_soon(file)
         self._open_files.pin(file)
-        file.require_verification()  # what was decided may have been overtaken
+        file.require_verification()  # it may have changed since it was opened
 
     def _report_loss(self, file: File) -> None:
         self._scan.losses.append(

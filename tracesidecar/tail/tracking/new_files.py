@@ -1,6 +1,6 @@
-"""What a file is that is not known yet.
+"""What to do with a file that is not known yet.
 
-It may be nothing for now, the continuation of another segment, a possible copy in progress, or a
+It may be undecided for now, the continuation of another segment, a possible copy in progress, or a
 segment of its own.
 """
 

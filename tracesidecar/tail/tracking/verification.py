@@ -1,4 +1,4 @@
-"""Whether a file still holds what it held: its size, its first bytes, and those before `reach`."""
+"""Whether a file has kept its content: the size, the first bytes, and those before `reach`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Verification:
     def verify(self, file: File, broken: LossReason | None = None) -> Verdict | None:
         """Open a file afresh and compare it; None if it cannot be opened.
 
-        `broken` is what a reader has found already.
+        `broken` is the reason that a reader has found already.
         """
         opened = self._open_files.reopen(file)
         status = self._open_files.status(file)
@@ -41,7 +41,7 @@ class Verification:
         return Verdict(opened, status, broken or self._compare(file, opened, status))
 
     def is_same(self, file: File, status: os.stat_result) -> bool:
-        """Tell whether a file, found with this stat, holds what is known of it."""
+        """Return whether a file, found with this stat, has the known fingerprints."""
         opened = self._open_files.open(file)
         return opened is not None and self._compare(file, opened, status) is None
 
