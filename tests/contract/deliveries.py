@@ -23,16 +23,16 @@ class World:
     repaired_after: int = 2
     errors: list[RetryLater] = field(default_factory=list)
 
-    def attempted(self, seconds: float, outcome: str) -> None:
+    def record_attempt(self, seconds: float, outcome: str) -> None:
         """Ignore the outcome, which these tests do not check."""
 
-    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+    def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.errors.append(error)
         if len(self.errors) == self.repaired_after:
             self.repair()
         assert len(self.errors) < self.repaired_after + PATIENCE, error
 
-    def circuit(self, *, is_open: bool) -> None:
+    def record_circuit(self, *, is_open: bool) -> None:
         """Ignore the circuit, which these tests do not check."""
 
 

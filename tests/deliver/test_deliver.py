@@ -56,13 +56,13 @@ class Told:
     pauses: list[float] = field(default_factory=list)
     circuits: list[bool] = field(default_factory=list)
 
-    def attempted(self, seconds: float, outcome: str) -> None:
+    def record_attempt(self, seconds: float, outcome: str) -> None:
         self.outcomes.append(outcome)
 
-    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+    def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.pauses.append(pause_seconds)
 
-    def circuit(self, *, is_open: bool) -> None:
+    def record_circuit(self, *, is_open: bool) -> None:
         self.circuits.append(is_open)
 
 

@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 
 class DeliveryEvents(Protocol):
-    """Is called while a delivery goes on, on the event loop. No method may block or raise."""
+    """Record what happens during a delivery. Called on the event loop; may not block or raise."""
 
-    def attempted(self, seconds: float, outcome: str) -> None:
-        """One attempt ended, with the outcome `ok`, `retry` or `rejected`."""
+    def record_attempt(self, seconds: float, outcome: str) -> None:
+        """Record the end of an attempt, with the outcome `ok`, `retry` or `rejected`."""
         ...
 
-    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
-        """The same batch is sent again after the pause."""
+    def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+        """Record that the same batch is sent again after the pause."""
         ...
 
-    def circuit(self, *, is_open: bool) -> None:
-        """The destination is considered down, or up again."""
+    def record_circuit(self, *, is_open: bool) -> None:
+        """Record that the destination is considered down, or up again."""
         ...
 
 
@@ -81,14 +81,14 @@ class Delivery:
             try:
                 answer = await attempt()
             except RetryLater as error:
-                self.events.attempted(time.monotonic() - started, "retry")
+                self.events.record_attempt(time.monotonic() - started, "retry")
                 await self._wait(error)
             except Rejected:
-                self.events.attempted(time.monotonic() - started, "rejected")
+                self.events.record_attempt(time.monotonic() - started, "rejected")
                 self._close_circuit()
                 raise
             else:
-                self.events.attempted(time.monotonic() - started, "ok")
+                self.events.record_attempt(time.monotonic() - started, "ok")
                 self._close_circuit()
                 return answer
             finally:
@@ -96,15 +96,15 @@ class Delivery:
 
     async def _wait(self, error: RetryLater) -> None:
         if self.circuit.fail(self.retry):
-            self.events.circuit(is_open=True)
+            self.events.record_circuit(is_open=True)
         failures = self.circuit.failures
         pause = self.retry.pause(failures, error.after_seconds)
-        self.events.retrying(error, pause, failures)
+        self.events.record_retry(error, pause, failures)
         await self.sleep(pause)
 
     def _close_circuit(self) -> None:
         if self.circuit.close():
-            self.events.circuit(is_open=False)
+            self.events.record_circuit(is_open=False)
 
     async def _bisect(self, batch: Batch, error: Rejected) -> tuple[RejectedRecord, ...]:
         if batch.lines == 1:

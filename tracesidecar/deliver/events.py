@@ -23,14 +23,14 @@ class SinkEvents:
         self.retries = 0
         self.trouble = ""
 
-    def attempted(self, seconds: float, outcome: str) -> None:
+    def record_attempt(self, seconds: float, outcome: str) -> None:
         self.tries += 1
         self._metrics.send_seconds.labels(self._sink).observe(seconds)
         self._metrics.batches.labels(self._sink, outcome).inc()
         if outcome == "ok":
             self.trouble = ""
 
-    def retrying(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+    def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
         self.trouble = str(error)
         self.retries += 1
         self._metrics.retries.labels(self._sink, error.reason).inc()
@@ -43,7 +43,7 @@ class SinkEvents:
             pause_seconds=round(pause_seconds, 1),
         )
 
-    def circuit(self, *, is_open: bool) -> None:
+    def record_circuit(self, *, is_open: bool) -> None:
         self._metrics.circuit_open.labels(self._sink).set(is_open)
         if is_open:
             log.error(

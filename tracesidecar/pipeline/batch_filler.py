@@ -71,7 +71,7 @@ class BatchFiller:
         self._has_read = False
 
     def end_writers(self) -> None:
-        """From now on no file grows any more: take last lines without a newline, too."""
+        """Take last lines without a newline, too: no file grows any more."""
         self._are_writers_gone = True
 
     def fill(self, name: str, slower: Mapping[str, int], *, is_draining: bool) -> Step:

@@ -48,7 +48,7 @@ def undelivered(
             continue
         for segment, view in views.items():
             end = sink.end(segment, view.size)
-            offset = sink.committed(segment).offset
+            offset = sink.committed_checkpoint(segment).offset
             if (
                 offset < end
                 and sink.takes(view.segment.source)

@@ -138,7 +138,7 @@ class Intake:
     def commit(
         self, name: str, reached: Mapping[int, Checkpoint], rejected_in: Iterable[int]
     ) -> None:
-        """The journal has these checkpoints of a sink, so the tailer may release the bytes before.
+        """Note where the journal has a sink, so that the tailer may release the bytes before.
 
         It keeps the segments `rejected_in`, which alone have the bytes of rejected lines.
         """
@@ -172,7 +172,10 @@ class Intake:
         options = (sink.options for sink in self.sinks.values())
         deciding = deciding_sinks(options, view.segment.source)
         return min(
-            (self.sinks[sink.name].committed(view.segment.id).offset for sink in deciding),
+            (
+                self.sinks[sink.name].committed_checkpoint(view.segment.id).offset
+                for sink in deciding
+            ),
             default=view.size,
         )
 

@@ -62,7 +62,7 @@ def replay_chunks(
     The chunk is None if its bytes, or earlier ones of its segment, are gone or have changed, or if
     a redriven line is rejected again.
     """
-    committed = context.intake.sinks[plan.sink].committed
+    committed = context.intake.sinks[plan.sink].committed_checkpoint
     cursors: dict[int, Checkpoint] = {}
     broken: set[int] = set()
     for planned in plan.ranges:

@@ -121,7 +121,7 @@ class Service:
             self._serve(sink)
 
     async def end_writers(self) -> None:
-        """Nobody writes the files any more: take last lines without a newline, too."""
+        """Take last lines without a newline, too: nobody writes the files any more."""
         await self.worker.run(lambda context: context.filler.end_writers())
 
     async def halt(self) -> None:

@@ -100,7 +100,7 @@ class Shipper:
                 upgraded=plan.fingerprint != prepared.plan.fingerprint,
             )
         if prepared.plan.manifest != plan.manifest:
-            prepared = adopt_stored(prepared, plan, await self._stored(sink, plan))
+            prepared = adopt_stored(prepared, plan, await self._find_stored(sink, plan))
         log.info("sink.repeating", sink=sink.name, batch=plan.id, lines=plan.lines)
         return await self.ship(sink, prepared)
 
@@ -114,7 +114,7 @@ class Shipper:
         """
         arrived = sink.spec.is_store and {
             each.name for each in plan.objects[:-1] or plan.objects
-        } <= await self._stored(sink, plan)
+        } <= await self._find_stored(sink, plan)
         log.warning("sink.plan_source_changed", sink=sink.name, batch=plan.id, arrived=arrived)
         if arrived and plan.manifest:
             manifest = planned_manifest(plan, plan.manifest)
@@ -129,7 +129,7 @@ class Shipper:
         await self._write(sink, self._journal.commit, commit, self._at)
         return Committed(reached, quarantined)
 
-    async def _stored(self, sink: SinkState, plan: Plan) -> set[str]:
+    async def _find_stored(self, sink: SinkState, plan: Plan) -> set[str]:
         """Return the names of the plan's objects that the store has."""
         store = cast("Store", sink.delivery.sink)
         return {

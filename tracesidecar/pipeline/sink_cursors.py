@@ -68,7 +68,7 @@ class SinkCursors:
         """Return whether the sink takes this source."""
         return self.options.takes(source)
 
-    def committed(self, segment: int) -> Checkpoint:
+    def committed_checkpoint(self, segment: int) -> Checkpoint:
         """Return how far the destination has the segment."""
         return self._committed.get(segment, BEGINNING)
 
@@ -78,7 +78,7 @@ class SinkCursors:
 
     def cursor(self, segment: int) -> Checkpoint:
         """Return where to read next."""
-        return self._reading.get(segment) or self.committed(segment)
+        return self._reading.get(segment) or self.committed_checkpoint(segment)
 
     def is_reading(self, segment: int) -> bool:
         """Return whether something of the segment is read and not committed."""
@@ -95,7 +95,7 @@ class SinkCursors:
         )
 
     def offer(self, segment: int, now: float) -> None:
-        """There may be something new in the segment."""
+        """Note that there may be something new in the segment."""
         if segment not in self._ready:
             self._ready[segment] = now
         self._behind_since.setdefault(segment, now)
@@ -105,13 +105,13 @@ class SinkCursors:
         return self._ready.popitem(last=False)
 
     def take(self, segment: int, reached: Checkpoint, since: float) -> None:
-        """The segment was read up to here; it may have more, and is ready since the same time."""
+        """Note that the segment was read up to here; it stays ready since the same time."""
         self._read_bytes += reached.offset - self.cursor(segment).offset
         self._reading[segment] = reached
         self._ready[segment] = since
 
     def exhaust(self, segment: int) -> None:
-        """Nothing whole is left to read in the segment for now."""
+        """Note that nothing whole is left to read in the segment for now."""
         if segment not in self._reading:
             self._behind_since.pop(segment, None)
 
@@ -120,7 +120,7 @@ class SinkCursors:
         self._held_bytes = held_bytes
 
     def advance(self, reached: Mapping[int, Checkpoint]) -> None:
-        """The journal has these checkpoints now."""
+        """Note the checkpoints that the journal has now."""
         for segment, checkpoint in reached.items():
             self._committed[segment] = checkpoint
             if self._reading.get(segment) == checkpoint:
@@ -134,7 +134,7 @@ class SinkCursors:
     def rewind(self, now: float) -> None:
         """Forget what was read and not committed: it is read again."""
         for segment, at in self._reading.items():
-            self._read_bytes -= at.offset - self.committed(segment).offset
+            self._read_bytes -= at.offset - self.committed_checkpoint(segment).offset
             self.offer(segment, now)
         self._reading.clear()
         self._held_bytes = 0

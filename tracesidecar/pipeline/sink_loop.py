@@ -182,7 +182,7 @@ class SinkLoop:
             sink.request_redrives()
 
     async def _acknowledge(self, committed: Committed) -> None:
-        """The journal has it, so the files may be released, except for rejected lines in them."""
+        """Release what the journal has as delivered, but keep the files of rejected lines."""
         unsealed = frozenset(line.segment for line in committed.quarantined if not line.sealed)
         await self._worker.run(WorkerContext.commit, self._sink.name, committed.reached, unsealed)
         self._sink.progress()

@@ -88,19 +88,19 @@ class SinkState:
     # ---------------------------------------------------------------- filling and sending
 
     def begin_filling(self) -> None:
-        """A batch begins to fill."""
+        """Note that a batch begins to fill."""
         self._is_filling = True
 
     def end_filling(self) -> None:
-        """The batch is full or complete; what follows is sending."""
+        """Note that the batch is full or complete; what follows is sending."""
         self._is_filling, self._filled_at = False, self._clock()
 
     def end_sending(self) -> None:
-        """The batch is committed."""
+        """Note that the batch is committed."""
         self._sending_seconds = self._clock() - self._filled_at
 
     def progress(self) -> None:
-        """The journal has more of this sink than before."""
+        """Note that the journal has more of this sink than before."""
         self._progressed_at = self._clock()
         self._has_redrives = self._has_redrives or self._are_redrives_waiting
 
@@ -121,7 +121,7 @@ class SinkState:
     # ---------------------------------------------------------------- news
 
     def wake(self) -> None:
-        """There may be something to read."""
+        """Wake the sink: there may be something to read."""
         self._news.set()
 
     def begin_step(self) -> bool:
@@ -153,7 +153,7 @@ class SinkState:
         self._news.set()
 
     def begin_redrives(self) -> None:
-        """All requests that are in the journal now are being handled."""
+        """Note that all requests that are in the journal now are being handled."""
         self._has_redrives = False
 
     def defer_redrives(self, *, are_waiting: bool) -> None:
