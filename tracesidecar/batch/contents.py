@@ -116,17 +116,16 @@ class _JsonBody:
 
     def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
         encode, limit = self._encode, self._limit
+        records: list[bytes] = []
         too_large: list[Event] = []
-        if limit:
-            records = []
-            for event in events:
+        for event in events:
+            record: bytes | None = encode(event, dialect)
+            if record is not None and limit and len(record) > limit:
                 record = encode_within(event, encode, dialect, limit)
-                if record is None:
-                    too_large.append(event)
-                else:
-                    records.append(record)
-        else:
-            records = [encode(event, dialect) for event in events]
+            if record is None:
+                too_large.append(event)
+            else:
+                records.append(record)
         if records:
             self._body.add(b"\n".join((*records, b"")))
             self.records += len(records)

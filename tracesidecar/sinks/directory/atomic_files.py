@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import stat
+import uuid
 from collections.abc import Iterable
 
 LEFTOVER_SUFFIX = ".tracesidecar.tmp"
@@ -14,6 +15,11 @@ LEFTOVER_SUFFIX = ".tracesidecar.tmp"
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+def temporary_path(folder: str) -> str:
+    """Return a new hidden name in a folder, by which leftovers of a crash are known."""
+    return os.path.join(folder, f".{uuid.uuid4().hex}{LEFTOVER_SUFFIX}")
 
 
 def make_folders(folder: str, mode: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -94,7 +93,7 @@ class DirectorySink:
 
     def _prepare(self) -> int:
         atomic_files.make_folders(self._path, self._directory_mode)
-        probe = _temporary_in(self._path)
+        probe = atomic_files.temporary_path(self._path)
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         os.unlink(probe)
         return atomic_files.remove_leftovers(self._path)
@@ -122,7 +121,7 @@ class DirectorySink:
 
     def _write(self, target: str, content: bytes) -> None:
         atomic_files.make_folders(os.path.dirname(target), self._directory_mode)
-        temporary = _temporary_in(os.path.dirname(target))
+        temporary = atomic_files.temporary_path(os.path.dirname(target))
         try:
             with open(temporary, "xb") as file:
                 atomic_files.mark_in_use(file.fileno())
@@ -146,10 +145,6 @@ class DirectorySink:
                 "find out who wrote it, then move it away",
             )
         log.warning("sink.earlier_plan_accepted", path=target)
-
-
-def _temporary_in(folder: str) -> str:
-    return os.path.join(folder, f".{uuid.uuid4().hex}{atomic_files.LEFTOVER_SUFFIX}")
 
 
 def _digest(path: str) -> bytes:
