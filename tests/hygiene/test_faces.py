@@ -15,6 +15,8 @@ whoever makes one sink alone takes the others.
 """
 
 NOT_IN_THE_FACE: dict[str, str] = {
+    "tracesidecar.introspect.": "each command takes one answer, and pays for no other",
+    "tracesidecar.tail.discovery.watcher": "it loads watchdog, which light commands do without",
     "tracesidecar.sinks.directory": "the embedded default makes its options, typed; the face loads "
     "no destination",
 }

@@ -80,6 +80,7 @@ class RawLines:
         self.held_bytes = 0
 
     def add(self, clean: CleanChunk, _events: Sequence[DialectEvent]) -> tuple[int, ...]:
+        """Take the lines of a chunk as they are."""
         self._encoder.add(clean.data)
         self.records += clean.lines
         self.size_bytes += len(clean.data)
@@ -87,9 +88,11 @@ class RawLines:
         return ()
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
+        """Return the one body, unless it is empty."""
         return [(self._partition, self._encoder.finish(), self.records)] if self.records else []
 
     def single_records(self) -> tuple[Record, ...]:
+        """Return nothing: the lines are one body."""
         return ()
 
 
@@ -103,7 +106,9 @@ class EventBody(Protocol):
         """Take events; return those of which the record is over the limit."""
         ...
 
-    def finish(self) -> bytes: ...
+    def finish(self) -> bytes:
+        """Return the encoded body; nothing can be added afterwards."""
+        ...
 
 
 class _JsonBody:
@@ -170,6 +175,7 @@ class EncodedEvents:
         self.held_bytes = 0
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
+        """Take the events of a chunk, each into the body of its partition."""
         too_large: list[Event] = []
         run: list[Event] = []
         key = ("", "")
@@ -186,6 +192,7 @@ class EncodedEvents:
         return tuple(sorted({line_offset(event) for event in too_large}))
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
+        """Return the body of each partition."""
         return [
             (partition, body.finish(), body.records)
             for partition, body in sorted(self._bodies.items())
@@ -193,6 +200,7 @@ class EncodedEvents:
         ]
 
     def single_records(self) -> tuple[Record, ...]:
+        """Return nothing: the events are in bodies."""
         return ()
 
     def _add_run(self, key: tuple[str, str], events: list[Event]) -> list[Event]:
@@ -236,6 +244,7 @@ class SingleRecords:
         self.held_bytes = 0
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
+        """Take the events or lines of a chunk, each as a record."""
         too_large: list[int] = []
         for body, dialect, event in self.encode(clean, events):
             if body is None:
@@ -261,9 +270,11 @@ class SingleRecords:
         return tuple(dict.fromkeys(too_large))
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
+        """Return nothing: the records are single."""
         return []
 
     def single_records(self) -> tuple[Record, ...]:
+        """Return the records."""
         return tuple(self._records)
 
     def encode(

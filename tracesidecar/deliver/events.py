@@ -24,6 +24,7 @@ class SinkEvents:
         self.trouble = ""
 
     def record_attempt(self, seconds: float, outcome: str) -> None:
+        """Count the attempt, and note that the trouble is over if it succeeded."""
         self.tries += 1
         self._metrics.send_seconds.labels(self._sink).observe(seconds)
         self._metrics.batches.labels(self._sink, outcome).inc()
@@ -31,6 +32,7 @@ class SinkEvents:
             self.trouble = ""
 
     def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+        """Log and count the retry."""
         self.trouble = str(error)
         self.retries += 1
         self._metrics.retries.labels(self._sink, error.reason).inc()
@@ -44,6 +46,7 @@ class SinkEvents:
         )
 
     def record_circuit(self, *, is_open: bool) -> None:
+        """Log the change and show it in the metrics."""
         self._metrics.circuit_open.labels(self._sink).set(is_open)
         if is_open:
             log.error(
