@@ -56,7 +56,7 @@ class Continuations:
         fingerprinter: Fingerprinter,
         schedule: PollSchedule,
     ) -> None:
-        """Take the schedule, too: it knows which files change, such as an original being copied."""
+        """Search the files that `schedule` rechecks first: an original that is copied is one."""
         self._files = files
         self._open_files = open_files
         self._fingerprinter = fingerprinter
