@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 TESTING := $(VENV)/.testing-installed
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 ARGS ?=
-STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py names.py dead_code.py) \
+STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
 
 .PHONY: run test test-all check bench figures servers clean

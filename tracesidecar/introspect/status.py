@@ -187,8 +187,9 @@ def describe_protections(protections: Mapping[Protection, int]) -> str:
 
 
 def protections_so_far(configuration: Configuration) -> dict[str, dict[Protection, int]]:
-    """Return how many files of each source were protected in which way, by the journal; nothing
-    before the first run, or if this user may not read the journal.
+    """Return how many files of each source were protected in which way, by the journal.
+
+    Nothing before the first run, or if this user may not read the journal.
     """
     try:
         journal = Journal.open_to_read(configuration.state_directory)
@@ -202,8 +203,9 @@ def protections_so_far(configuration: Configuration) -> dict[str, dict[Protectio
 
 
 def report_from_journal(configuration: Configuration, journal: Journal, now: float) -> StatusReport:
-    """Report without asking a daemon: from the journal and the files as they are at `now`, in
-    seconds since the epoch.
+    """Report without asking a daemon.
+
+    From the journal and the files as they are at `now`, in seconds since the epoch.
     """
     running = is_locked(configuration.state_directory)
     segments, rows = journal.segments.load(), journal.sinks.load()
@@ -218,8 +220,9 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
 
 
 def size_now(segment: SegmentRecord) -> int:
-    """Return the segment's length on disk: of the file as it is now if it still has its name, else
-    as the journal knows it.
+    """Return the segment's length on disk.
+
+    Of the file as it is now if it still has its name, else as the journal knows it.
     """
     status = _status_now(segment)
     if status is None or segment.compression != "none" or segment.state is not SegmentState.LIVE:
