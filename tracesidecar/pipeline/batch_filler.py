@@ -110,9 +110,8 @@ class BatchFiller:
     def _step(
         self, sink: SinkCursors, builder: BatchBuilder, taken: int, *, is_ahead: bool = False
     ) -> Step:
-        return Step(
-            taken, builder.is_empty, is_full(builder, sink), sink.has_ready, is_ahead=is_ahead
-        )
+        has_more = sink.has_ready
+        return Step(taken, builder.is_empty, is_full(builder, sink), has_more, is_ahead=is_ahead)
 
     def _fill_from_next(
         self, sink: SinkCursors, builder: BatchBuilder, *, is_draining: bool

@@ -136,6 +136,7 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
     if not isinstance(usage, dict):
         return
     thinking = at(usage, "output_tokens_details", "thinking_tokens")
+    for_an_hour = at(usage, "cache_creation", "ephemeral_1h_input_tokens")
     plain, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     read, written = (
         count(usage.get("cache_read_input_tokens")),
@@ -149,16 +150,16 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
         output,
     )
     event.reasoning_output_tokens = count(thinking)
+    written_1h = min(count(for_an_hour) or 0, written or 0)
     if (cost := real(recorded)) is not None:
         event.cost_usd, event.cost_source = cost, "recorded"
     elif event.model is not None and plain is not None and output is not None:
-        _price(event, usage, plain, output)
+        _price(event, usage, plain, output, written_1h)
 
 
-def _price(event: Event, usage: JsonObject, plain: int, output: int) -> None:
+def _price(event: Event, usage: JsonObject, plain: int, output: int, written_1h: int) -> None:
     """Price what the columns do not show: cache writes for one hour, and the fast mode."""
     written = event.cache_creation_input_tokens or 0
-    written_1h = min(count(at(usage, "cache_creation", "ephemeral_1h_input_tokens")) or 0, written)
     is_fast = usage.get("speed") == "fast"
     if event.model is None or not (written_1h or is_fast):
         return
