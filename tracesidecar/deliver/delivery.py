@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 from tracesidecar.deliver.bisect import Bisection, RejectedRecord, part, split_lines
@@ -112,9 +113,9 @@ class Delivery:
         lines = await asyncio.to_thread(split_lines, batch)
         bisection = Bisection(batch, error)
         while (span := bisection.next_span()) is not None:
-            piece = await asyncio.to_thread(part, batch, lines, *span)
+            sub_batch = await asyncio.to_thread(part, batch, lines, *span)
             try:
-                await self._retry_until_answered(lambda piece=piece: self.sink.send(piece))  # type: ignore[misc]
+                await self._retry_until_answered(partial(self.sink.send, sub_batch))
             except Rejected as rejected:
                 bisection.reject(*span, rejected)
             else:
