@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.sanitize.lines import redacted
-from tracesidecar.sanitize.detect import detector as text_rules
+from tracesidecar.sanitize.detect import detector
 from tracesidecar.sanitize.rules.catalogue import RuleCatalogue
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -121,7 +121,7 @@ def test_values_longer_than_any_window_are_redacted_whole(
 def test_a_suspicious_string_beyond_the_limit_is_redacted_whole(
     secrets_only: Sanitizer,
 ) -> None:
-    filler = "plain words " * (text_rules.LEAF_LIMIT // 12)
+    filler = "plain words " * (detector.STRING_LIMIT_BYTES // 12)
     line = json.dumps({"id": 7, "out": filler + "DB_PASSWORD=" + "hay7stack!"}).encode()
     assert secrets_only.redact_line(line) == b'{"id": 7, "out": "[REDACTED:too-large]"}'
     clean = json.dumps({"id": 7, "out": filler + "no more"}).encode()
