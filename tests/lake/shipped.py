@@ -19,7 +19,7 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.ddl.lake_location import LakeFormat
-from tracesidecar.lake.proof import StoreFinding
+from tracesidecar.lake.findings import StoreFinding
 from tracesidecar.model import Compression
 
 TIME = 1_788_307_200

@@ -13,7 +13,7 @@ import pytest
 from tests.ddl.lakes import event, rows
 from tests.lake.shipped import Shipped, kinds
 from tracesidecar.cli import main
-from tracesidecar.lake.proof import Proof
+from tracesidecar.lake.findings import Proof
 from tracesidecar.lake.verify import verify
 from tracesidecar.sinks.directory.objects import DirectoryObjects
 from tracesidecar.sinks.directory.sink import Options

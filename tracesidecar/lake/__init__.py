@@ -4,7 +4,7 @@
 """
 
 from tracesidecar.lake.compact import Compacted, Compactor
-from tracesidecar.lake.proof import Proof
+from tracesidecar.lake.findings import Proof
 from tracesidecar.lake.rewrite import MIN_MEMORY_BYTES, RewriteLimits
 from tracesidecar.lake.rows import CannotRewrite
 from tracesidecar.lake.verify import size_of, verify

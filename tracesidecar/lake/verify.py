@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from tracesidecar.batch import Manifest, ManifestObject, manifest_name
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
+from tracesidecar.lake.findings import Proof
 from tracesidecar.lake.partitions import is_compacted
-from tracesidecar.lake.proof import Proof
 from tracesidecar.lake.records import Compaction, compactions, manifests
 from tracesidecar.sinks import StoredObjects
 

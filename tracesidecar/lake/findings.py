@@ -1,4 +1,4 @@
-"""The result of a verification."""
+"""What a verification found: the counts, and every problem."""
 
 from __future__ import annotations
 
