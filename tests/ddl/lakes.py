@@ -171,8 +171,7 @@ def _lines(events: Iterable[Event], dialect: str, compression: Compression) -> b
 
 def _parquet(events: Iterable[Event]) -> bytes:
     encoder = ParquetEncoder()
-    for row in events:
-        encoder.add(row)
+    encoder.add(list(events), "")
     return encoder.finish()
 
 

@@ -17,7 +17,7 @@ from tracesidecar.encode.parquet import ParquetEncoder
 def encoded(events: list[Event]) -> bytes:
     encoder = ParquetEncoder()
     for one in events:
-        encoder.add(one)
+        encoder.add([one], "")
     return encoder.finish()
 
 
@@ -71,7 +71,7 @@ def test_long_rows_do_not_wait_as_python_objects_and_are_counted() -> None:
     encoder = ParquetEncoder()
     line = "x" * (1 << 20)
     for number in range(32):
-        encoder.add(event(number, raw=line))
+        encoder.add([event(number, raw=line)], "")
     assert len(encoder._columns._rows) < 16
     assert encoder.held_bytes >= 32 << 20
 

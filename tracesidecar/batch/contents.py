@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Protocol
-
-import msgspec
 
 from tracesidecar.batch.encoding import Encoding
 from tracesidecar.batch.event_time import BatchClock
 from tracesidecar.batch.layout import day
 from tracesidecar.dialects import DialectEvent, Event
 from tracesidecar.encode import (
-    CONTENT_COLUMNS,
+    EventLinesEncoder,
     LinesEncoder,
     ParquetEncoder,
-    RecordEncoder,
     encode_within,
     encoder_for,
     lake_root,
@@ -26,8 +25,6 @@ from tracesidecar.model import CleanChunk, Record
 
 RECORD_OVERHEAD_BYTES = 400
 """What a single record takes in memory beside its bytes."""
-
-_NO_CONTENT = dict.fromkeys(CONTENT_COLUMNS)
 
 
 class Contents(Protocol):
@@ -100,7 +97,11 @@ class EventBody(Protocol):
     """One body of encoded events while it fills."""
 
     records: int
-    held_bytes: int
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that the body takes so far."""
+        ...
 
     def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
         """Take events; return those of which the record is over the limit."""
@@ -111,65 +112,15 @@ class EventBody(Protocol):
         ...
 
 
-class _JsonBody:
-    def __init__(self, encode: RecordEncoder, encoding: Encoding) -> None:
-        self._encode = encode
-        self._limit = encoding.record_limit_bytes
-        self._body = LinesEncoder(encoding.compression)
-        self.records = 0
-        self.held_bytes = 0
-
-    def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
-        encode, limit = self._encode, self._limit
-        records: list[bytes] = []
-        too_large: list[Event] = []
-        for event in events:
-            record: bytes | None = encode(event, dialect)
-            if record is not None and limit and len(record) > limit:
-                record = encode_within(event, encode, dialect, limit)
-            if record is None:
-                too_large.append(event)
-            else:
-                records.append(record)
-        if records:
-            self._body.add(b"\n".join((*records, b"")))
-            self.records += len(records)
-            self.held_bytes = self._body.encoded_bytes
-        return too_large
-
-    def finish(self) -> bytes:
-        return self._body.finish()
-
-
-class _ParquetBody:
-    def __init__(self, encoding: Encoding) -> None:
-        self._is_full = encoding.content == "full"
-        self._body = ParquetEncoder()
-        self.records = 0
-        self.held_bytes = 0
-
-    def add(self, events: Sequence[Event], _dialect: str) -> list[Event]:
-        for event in events:
-            self._body.add(
-                event if self._is_full else msgspec.structs.replace(event, **_NO_CONTENT)
-            )
-        self.records += len(events)
-        self.held_bytes = self._body.held_bytes
-        return []
-
-    def finish(self) -> bytes:
-        return self._body.finish()
-
-
 class EncodedEvents:
     """Encoded events: for a store one object per day and dialect, otherwise one body."""
 
     def __init__(self, encoding: Encoding, at: int) -> None:
-        self._encoding = encoding
         self._is_store = encoding.is_store
         self._clock = BatchClock(at)
         self._root = lake_root(encoding.format)
-        self._bodies: dict[str, EventBody] = {}
+        self._begin_body = _body_factory(encoding)
+        self._bodies: dict[tuple[str, str], EventBody] = {}
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
@@ -193,10 +144,14 @@ class EncodedEvents:
 
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return the body of each partition."""
+        partitions = [
+            (partition_folder(self._root, *key) if self._is_store else "", body)
+            for key, body in self._bodies.items()
+            if body.records
+        ]
         return [
             (partition, body.finish(), body.records)
-            for partition, body in sorted(self._bodies.items())
-            if body.records
+            for partition, body in sorted(partitions, key=itemgetter(0))
         ]
 
     def single_records(self) -> tuple[Record, ...]:
@@ -205,25 +160,23 @@ class EncodedEvents:
 
     def _add_run(self, key: tuple[str, str], events: list[Event]) -> list[Event]:
         """Add consecutive events of one day and dialect; return those over the limit."""
-        body = self._body(*key)
+        partition = key if self._is_store else ("", "")
+        body = self._bodies.get(partition)
+        if body is None:
+            body = self._bodies[partition] = self._begin_body()
         records, held_bytes = body.records, body.held_bytes
         too_large = body.add(events, key[1])
         self.records += body.records - records
         self.held_bytes += body.held_bytes - held_bytes
         return too_large
 
-    def _body(self, day_: str, dialect: str) -> EventBody:
-        partition = partition_folder(self._root, day_, dialect) if self._is_store else ""
-        body = self._bodies.get(partition)
-        if body is None:
-            encoding = self._encoding
-            if encoding.format == "parquet":
-                body = _ParquetBody(encoding)
-            else:
-                encode = encoder_for(encoding.format, encoding.content, partitioned=self._is_store)
-                body = _JsonBody(encode, encoding)
-            self._bodies[partition] = body
-        return body
+
+def _body_factory(encoding: Encoding) -> Callable[[], EventBody]:
+    """Return what begins a body of events in the sink's format."""
+    if encoding.format == "parquet":
+        return partial(ParquetEncoder, encoding.content)
+    encode = encoder_for(encoding.format, encoding.content, partitioned=encoding.is_store)
+    return partial(EventLinesEncoder, encode, encoding.compression, encoding.record_limit_bytes)
 
 
 class SingleRecords:

@@ -6,9 +6,10 @@ pyarrow and the protobuf packages are imported only by the functions that need t
 """
 
 from tracesidecar.encode.event_fields import epoch_microseconds
-from tracesidecar.encode.formats import CONTENT_COLUMNS, Content, RecordEncoder, encoder_for
+from tracesidecar.encode.formats import Content, encoder_for
 from tracesidecar.encode.jsonl import (
     EXTENSIONS,
+    EventLinesEncoder,
     LinesEncoder,
     compression_of,
     decode_lines,
@@ -38,17 +39,16 @@ from tracesidecar.encode.severity import severity_of
 
 __all__ = [
     "COMPACTIONS",
-    "CONTENT_COLUMNS",
     "EXTENSIONS",
     "MANIFESTS",
     "PARQUET_CHUNK_BYTES",
     "PARQUET_CHUNK_ROWS",
     "ColumnBuffer",
     "Content",
+    "EventLinesEncoder",
     "Format",
     "LinesEncoder",
     "ParquetEncoder",
-    "RecordEncoder",
     "RecordFormat",
     "compression_of",
     "decode_lines",

@@ -66,7 +66,12 @@ class _MetadataOnly:
     encode: RecordEncoder
 
     def __call__(self, event: Event, dialect: str, /) -> bytes:
-        return self.encode(replace(event, **_NO_CONTENT), dialect)
+        return self.encode(without_content(event), dialect)
+
+
+def without_content(event: Event) -> Event:
+    """Return a copy of an event without the columns that `content = "metadata"` leaves out."""
+    return replace(event, **_NO_CONTENT)
 
 
 def mapping_table(format: str) -> str:  # noqa: A002 - the word of the configuration

@@ -1,13 +1,17 @@
-"""Bodies of newline-delimited JSON, compressed while lines are added."""
+"""Bodies of newline-delimited records, compressed while lines or events are added."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Protocol
 
 import zstandard
 from isal import isal_zlib
 
+from tracesidecar.dialects import Event
+from tracesidecar.encode.formats import RecordEncoder
+from tracesidecar.encode.limit import encode_within
 from tracesidecar.model import Compression
 
 BLOCK_BYTES = 1 << 20
@@ -104,6 +108,41 @@ class LinesEncoder:
             self._compressor = _compressor(self._compression)
         self._body.write(self._compressor.compress(data))
         return self._compressor
+
+
+class EventLinesEncoder:
+    """Makes one compressed body of events, each as a record on its own line."""
+
+    def __init__(self, encode: RecordEncoder, compression: Compression, limit_bytes: int) -> None:
+        """`limit_bytes` is the most that one record may have, 0 for no limit."""
+        self._encode = encode
+        self._limit = limit_bytes
+        self._lines = LinesEncoder(compression)
+        self.records = 0
+        self.held_bytes = 0
+
+    def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
+        """Add events of a dialect; return those of which the record is over the limit."""
+        encode, limit = self._encode, self._limit
+        records: list[bytes] = []
+        too_large: list[Event] = []
+        for event in events:
+            record: bytes | None = encode(event, dialect)
+            if record is not None and limit and len(record) > limit:
+                record = encode_within(event, encode, dialect, limit)
+            if record is None:
+                too_large.append(event)
+            else:
+                records.append(record)
+        if records:
+            self._lines.add(b"\n".join((*records, b"")))
+            self.records += len(records)
+            self.held_bytes = self._lines.encoded_bytes
+        return too_large
+
+    def finish(self) -> bytes:
+        """Return the finished body; the encoder cannot be used again."""
+        return self._lines.finish()
 
 
 def encode_lines(data: bytes, compression: Compression) -> bytes:

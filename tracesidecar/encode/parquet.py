@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
 from tracesidecar.dialects import COLUMNS, Column, Event
+from tracesidecar.encode.formats import Content, without_content
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,8 +124,10 @@ class ParquetEncoder:
     The same events in the same order give the same bytes with the same version of pyarrow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, content: Content = "full") -> None:
+        self._is_full = content == "full"
         self._columns = ColumnBuffer()
+        self.records = 0
         self._batches: list[pa.RecordBatch] = []
         self._batches_bytes = 0
 
@@ -132,10 +136,14 @@ class ParquetEncoder:
         """An estimate of the memory that it takes now and will take in `finish`."""
         return self._columns.held_bytes + int(self._batches_bytes * _OUTPUT_SHARE)
 
-    def add(self, event: Event) -> None:
-        """Add an event."""
-        if (batch := self._columns.add(event)) is not None:
-            self._keep(batch)
+    def add(self, events: Sequence[Event], _dialect: str) -> list[Event]:
+        """Add events of a dialect; return those over the limit: none, a file has no limit."""
+        for event in events:
+            batch = self._columns.add(event if self._is_full else without_content(event))
+            if batch is not None:
+                self._keep(batch)
+        self.records += len(events)
+        return []
 
     def finish(self) -> bytes:
         """Return the sorted file; the encoder cannot be used again."""
