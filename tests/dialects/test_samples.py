@@ -64,7 +64,7 @@ def test_where_lines_stood_is_known_whatever_was_refused_or_skipped() -> None:
     data = b'\xef\xbb\xbfbad\n{"a":1}\r\n\n  \n{"b":NaN}\n{"c":3}'
     valid = validate(data, is_first=True, is_torn=True)
     refused = tuple(
-        Rejection(100 + start, 100 + end, reason.value) for start, end, reason in valid.refused
+        Rejection(100 + start, 100 + end, reason.value) for start, end, reason in valid.rejected
     )
     clean = CleanChunk(
         Segment(1, "s", "p", 1, 1, 1),

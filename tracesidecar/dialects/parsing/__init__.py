@@ -8,10 +8,19 @@ from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
 from tracesidecar.dialects.parsing.correlation import call_key, remember
 from tracesidecar.dialects.parsing.json_in_text import decode_json_text, object_in_text
 from tracesidecar.dialects.parsing.message_text import message_text
-from tracesidecar.dialects.parsing.numbers import count, real, total
 from tracesidecar.dialects.parsing.times import milliseconds_between, utc
 from tracesidecar.dialects.parsing.tool_types import ToolType, tool_type
-from tracesidecar.dialects.parsing.values import JsonObject, as_json, at, fields, items, text
+from tracesidecar.dialects.parsing.values import (
+    JsonObject,
+    as_json,
+    at,
+    count,
+    fields,
+    items,
+    real,
+    text,
+    total,
+)
 
 __all__ = [
     "JsonObject",

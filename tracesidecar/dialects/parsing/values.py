@@ -1,16 +1,20 @@
-"""Parts of decoded JSON with the type that a mapper wants.
+"""Parts of decoded JSON with the type that a mapper wants: text, numbers, objects and lists.
 
 Each function returns None, or an empty value, if the part has another type.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 JsonObject = Mapping[str, object]
 """The members of a decoded JSON object."""
+
+LARGEST_EXACT = 1 << 53
+"""The largest number that a JSON reader with doubles reads exactly, with all below it."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,3 +48,34 @@ def as_json(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return _encode(value).decode()
+
+
+def count(value: object) -> int | None:
+    """Return a count of tokens, bytes or the like: a whole number from 0 to 2^53.
+
+    It may be written as a float or as text.
+    """
+    number = real(value)
+    if number is None or number < 0 or number > LARGEST_EXACT or number != int(number):
+        return None
+    return int(number)
+
+
+def real(value: object) -> float | None:
+    """Return a finite number, which may be written as text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value) if len(value) <= 40 else None
+        except ValueError:
+            return None
+    if isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value):
+        return value
+    return None
+
+
+def total(*parts: int | None) -> int | None:
+    """Return the sum of the parts that are known, None if none is."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
