@@ -20,7 +20,7 @@ from tests.contract.deliveries import delivery
 from tests.servers.collecting import Collector, attributes, body
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
-from tracesidecar.encode.otlp_request import rejected_records
+from tracesidecar.encode.otlp_request import count_rejected_records
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks import otlp
 from tracesidecar.sinks.transport.http_auth import Bearer
@@ -158,16 +158,16 @@ async def test_a_partial_success_that_rejects_everything_is_retried(
     ],
 )
 def test_the_count_of_a_response_is_read_from_json(answer: bytes, refused: int) -> None:
-    assert rejected_records(answer, "json") == refused
+    assert count_rejected_records(answer, "json") == refused
 
 
 def test_the_count_of_a_response_is_read_from_protobuf() -> None:
     answer = ExportLogsServiceResponse(
         partial_success=ExportLogsPartialSuccess(rejected_log_records=4)
     )
-    assert rejected_records(answer.SerializeToString(), "protobuf") == 4
-    assert rejected_records(b"", "protobuf") == 0
-    assert rejected_records(b"\xff\xff", "protobuf") == 0
+    assert count_rejected_records(answer.SerializeToString(), "protobuf") == 4
+    assert count_rejected_records(b"", "protobuf") == 0
+    assert count_rejected_records(b"\xff\xff", "protobuf") == 0
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503, 504])

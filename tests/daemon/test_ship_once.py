@@ -10,7 +10,7 @@ import msgspec
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.servers.receiving import ReceivingServer
-from tracesidecar.journal import locked, prepare_state_directory
+from tracesidecar.journal import hold_lock, prepare_state_directory
 
 
 def test_every_line_arrives_once_in_order_and_a_second_run_adds_nothing(sidecar: Sidecar) -> None:
@@ -91,7 +91,7 @@ def test_one_dead_sink_does_not_keep_another_from_its_data(sidecar: Sidecar) -> 
 
 def test_a_state_directory_in_use_is_exit_75_with_the_reason(sidecar: Sidecar) -> None:
     prepare_state_directory(str(sidecar.state))
-    with locked(str(sidecar.state)):
+    with hold_lock(str(sidecar.state)):
         ended = sidecar.ship("--json")
     assert ended.returncode == 75
     assert json.loads(ended.stdout)["reason"] == "locked"

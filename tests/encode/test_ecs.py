@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.encode.events import DIALECT, EVENTS, event, tool_call
 from tracesidecar.ddl.elasticsearch import ecs_mapping
 from tracesidecar.encode.formats import encoder_for
-from tracesidecar.encode.json_fields import flattened_field
+from tracesidecar.encode.json_fields import make_flattened_field
 
 PUBLISHED = {
     "@timestamp": "date",
@@ -233,7 +233,7 @@ def test_arguments_and_results_are_objects_whatever_they_were() -> None:
     ],
 )
 def test_text_that_a_flattened_field_rejects_becomes_one_value(text: str) -> None:
-    found = flattened_field(text)
+    found = make_flattened_field(text)
     assert found is not None
     assert list(found) == ["value"]
     assert len(str(found["value"]).encode()) < 32_766
@@ -256,7 +256,7 @@ def test_a_flattened_field_never_gets_more_than_it_accepts(value: object) -> Non
                 check(item, level + 1)
         assert not isinstance(inner, dict) or not any("\0" in key for key in inner)
 
-    check(flattened_field(msgspec.json.encode(value).decode()), 1)
+    check(make_flattened_field(msgspec.json.encode(value).decode()), 1)
 
 
 def test_a_label_is_a_keyword_without_dots_and_replaces_a_value_of_the_trace() -> None:

@@ -195,8 +195,8 @@ def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path, journal:
 
 
 def test_one_process_holds_a_state_directory_and_the_second_reports_which(tmp_path: Path) -> None:
-    with lock.locked(str(tmp_path)):
-        script = "import sys\nfrom tracesidecar.journal import lock\nwith lock.locked(sys.argv[1]): pass\n"
+    with lock.hold_lock(str(tmp_path)):
+        script = "import sys\nfrom tracesidecar.journal import lock\nwith lock.hold_lock(sys.argv[1]): pass\n"
         second = subprocess.run(
             [sys.executable, "-c", script, str(tmp_path)],
             capture_output=True,
@@ -204,7 +204,7 @@ def test_one_process_holds_a_state_directory_and_the_second_reports_which(tmp_pa
             check=False,
         )
     assert f"in use by process {os.getpid()}" in second.stderr
-    with lock.locked(str(tmp_path)):
+    with lock.hold_lock(str(tmp_path)):
         assert StateLocked.__mro__[1] is StateError
 
 

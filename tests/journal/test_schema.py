@@ -75,7 +75,7 @@ def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protecti
         1, "agent", "/traces/a.jsonl", 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, "live", None, 10, False, "/traces/b.jsonl",
     )  # fmt: skip
     assert journal.segments.load() == [former]
-    assert former.protection_now(is_daemon_running=True) is None
+    assert former.find_current_protection(is_daemon_running=True) is None
     assert journal.sinks.load_offsets("lake") == {1: Checkpoint(10, b"t", b"s")}
     assert [entry.id for entry in journal.quarantine.load()] == [7]
     protected = replace(former, protection="link", can_link=True)

@@ -15,7 +15,7 @@ from tracesidecar.sinks.object_store import objects as remote_objects
 from tracesidecar.sinks.object_store.azure import sink as azure
 from tracesidecar.sinks.object_store.gcs import sink as gcs
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.registry import stored_objects_of
+from tracesidecar.sinks.registry import open_stored_objects
 from tracesidecar.sinks.sink import StoredObjects
 from tracesidecar.units import Secret
 
@@ -51,7 +51,7 @@ def options(request: pytest.FixtureRequest) -> SinkOptions:
 
 @pytest.fixture
 def store(options: SinkOptions) -> StoredObjects:
-    opened = stored_objects_of(options)
+    opened = open_stored_objects(options)
     assert opened is not None
     return opened
 
@@ -92,7 +92,7 @@ def test_a_store_that_is_away_is_said(kind: str, monkeypatch: pytest.MonkeyPatch
             account_key=Secret(key_of(SECRET)),
         ),
     }
-    store = stored_objects_of(options[kind])
+    store = open_stored_objects(options[kind])
     assert store is not None
     with pytest.raises(RetryLater, match="could not be reached"):
         list(store.list(""))

@@ -18,7 +18,7 @@ from tracesidecar.cli import main
 from tracesidecar.ddl import duckdb as ddl
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.errors import StateLocked
-from tracesidecar.journal import locked
+from tracesidecar.journal import hold_lock
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.rewrite import RewriteLimits
 from tracesidecar.lake.verify import verify
@@ -359,8 +359,8 @@ def test_the_command_rewrites_and_rejects_days_that_are_not_over(
 
 def test_two_compactions_at_once_are_rejected(tmp_path: Path) -> None:
     with (
-        locked(str(tmp_path), "compact.lock"),
+        hold_lock(str(tmp_path), "compact.lock"),
         pytest.raises(StateLocked),
-        locked(str(tmp_path), "compact.lock"),
+        hold_lock(str(tmp_path), "compact.lock"),
     ):
         pass

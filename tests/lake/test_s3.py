@@ -55,7 +55,7 @@ def shipped(object_store: ObjectStore, tmp_path: Path) -> Shipped:
 def test_a_bucket_is_proved_rewritten_and_proved_again(
     object_store: ObjectStore, shipped: Shipped, tmp_path: Path
 ) -> None:
-    store = s3.stored_objects(options(object_store))
+    store = s3.open_objects(options(object_store))
     assert verify(store).problems == []
     done = list(
         Compactor(store, str(tmp_path), RewriteLimits(256 << 20)).run("2026-09-02", frozenset())
@@ -77,7 +77,7 @@ def test_an_object_that_is_gone_or_altered_is_named(
     client = object_store.client()
     client.delete_object(Bucket=BUCKET, Key=f"agents/{shipped.names[0]}")
     client.put_object(Bucket=BUCKET, Key=f"agents/{shipped.names[1]}", Body=b"x")
-    assert sorted(kinds(verify(s3.stored_objects(options(object_store))).problems)) == [
+    assert sorted(kinds(verify(s3.open_objects(options(object_store))).problems)) == [
         "altered",
         "missing",
     ]
@@ -93,7 +93,7 @@ def test_a_listing_and_an_object_longer_than_one_answer_are_read_whole(
     folder.mkdir(parents=True)
     for number in range(1005):
         (folder / f"{number:04}").touch()
-    store = s3.stored_objects(
+    store = s3.open_objects(
         options(object_store, multipart_above=Size(1 << 20), part_size=Size(5 << 20))
     )
     assert [name for name, _ in store.list("v1/")] == [f"v1/{number:04}" for number in range(1005)]
@@ -126,7 +126,7 @@ def test_a_store_that_is_away_is_said_and_ends_with_75(
     assert json.loads(capsys.readouterr().out)["batches"] == 0
     object_store.stop()
     with pytest.raises(RetryLater):
-        list(s3.stored_objects(options(object_store)).list(""))
+        list(s3.open_objects(options(object_store)).list(""))
     assert main(["verify", "lake", "--config", str(path)]) == 75
     assert main(["compact", "lake", "--before", "2026-09-02", "--config", str(path)]) == 75
     said = capsys.readouterr().err

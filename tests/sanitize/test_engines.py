@@ -62,7 +62,7 @@ def test_hyperscan_finds_each_anchor_wherever_re2_does() -> None:
     kinds = [
         *anchors.rule_anchors(RULES),
         *anchors.keyword_anchors(),
-        *anchors.encoded_anchors(),
+        *anchors.list_encoded_anchors(),
         anchors.numeric_anchor(),
         anchors.base64_text_anchor(),
     ]

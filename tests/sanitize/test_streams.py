@@ -265,7 +265,7 @@ def test_all_lines_of_a_stream_that_cannot_be_examined_are_withheld(
     def failing(*_args: object) -> object:
         raise RuntimeError("failed")
 
-    monkeypatch.setattr(stream_edits, "with_escaped", failing)
+    monkeypatch.setattr(stream_edits, "add_escaped_spans", failing)
     clean = secrets_only(chunk_of(CALM + streamed(99) + CALM))
     assert clean.data == CALM * 2
     assert {rejection.reason for rejection in clean.rejected} == {"redaction_failed"}

@@ -152,8 +152,8 @@ def test_a_descriptor_of_a_killed_daemon_is_none_to_a_reader_and_to_the_next_dae
     follower.turn()
     [left] = follower.store.records.values()
     assert left.protection == "descriptor"
-    assert left.protection_now(is_daemon_running=True) == "descriptor"
-    assert left.protection_now(is_daemon_running=False) == "none"
+    assert left.find_current_protection(is_daemon_running=True) == "descriptor"
+    assert left.find_current_protection(is_daemon_running=False) == "none"
     follower.kill()
     assert recorded(follower) == [("none", False)]
 

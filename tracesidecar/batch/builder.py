@@ -23,7 +23,7 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.dialects import DialectEvent
-from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine, quarantined_line
+from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine, make_quarantined_line
 from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range
 
 
@@ -119,7 +119,7 @@ class BatchBuilder:
             )
         )
         for rejection in clean.rejected:
-            self._quarantined.append(quarantined_line(segment, rejection))
+            self._quarantined.append(make_quarantined_line(segment, rejection))
         for rule, count in clean.redactions:
             self._redactions[rule] += count
         self.reached[segment.id] = replace(next_, state=state) if state else next_

@@ -80,7 +80,7 @@ def readable_sink(configuration: Configuration, name: str, command: str) -> Sink
     return readable.get(name)
 
 
-def objects_being_sent(configuration: Configuration, sink: str) -> frozenset[str]:
+def find_objects_being_sent(configuration: Configuration, sink: str) -> frozenset[str]:
     """Return the names of the objects that this machine is sending, none if it never ran."""
     try:
         journal = Journal.open_to_read(configuration.state_directory)

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 
 from tracesidecar.config.messages import nearest, one_of
-from tracesidecar.config.paths import is_pattern, is_within, watched_directory
+from tracesidecar.config.paths import find_watched_directory, is_pattern, is_within
 from tracesidecar.config.problems import Problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects import select_dialect
@@ -60,7 +60,7 @@ def absent_directories(configuration: Configuration) -> Iterator[Problem]:
     """
     for index, source in enumerate(configuration.source):
         for position, pattern in enumerate(source.include):
-            directory = watched_directory(pattern)
+            directory = find_watched_directory(pattern)
             if not os.path.exists(directory):
                 message = (
                     f'the directory "{directory}" of source "{source.name}" does not exist (yet)'
@@ -177,7 +177,7 @@ def _redaction(options: RedactionOptions) -> Iterator[Problem]:
 
 
 def _watched(pattern: str, configuration: Configuration) -> Iterator[str]:
-    directory = watched_directory(pattern)
+    directory = find_watched_directory(pattern)
     yield from _unreadable(pattern)
     state = configuration.state_directory
     if is_within(directory, state):
@@ -198,7 +198,7 @@ def _unreadable(pattern: str) -> Iterator[str]:
     Something that does not exist yet is no mistake.
     """
     is_file = not is_pattern(pattern)
-    place = pattern if is_file else watched_directory(pattern)
+    place = pattern if is_file else find_watched_directory(pattern)
     kind = "file" if is_file else "directory"
     if not pattern:
         yield "the pattern is empty"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
-from tracesidecar.config.messages import allowed, found, nearest, one_of
+from tracesidecar.config.messages import describe_type, found, nearest, one_of
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.units import Seconds, Secret, Size
 
@@ -48,7 +48,8 @@ class OptionsDecoder:
                 elif field.required:
                     self.problems.append(
                         Problem(
-                            path, f'the key "{name}" is missing; it takes {allowed(field.type)}'
+                            path,
+                            f'the key "{name}" is missing; it takes {describe_type(field.type)}',
                         )
                     )
                     is_complete = False
@@ -113,7 +114,7 @@ class OptionsDecoder:
         except msgspec.ValidationError:
             is_shown = not is_interpolated and "Secret" not in str(kind)
             raise self._invalid(
-                path, f"expected {allowed(kind)}, found {_culprit(value, is_shown=is_shown)}"
+                path, f"expected {describe_type(kind)}, found {_culprit(value, is_shown=is_shown)}"
             ) from None
 
     def _build(self, kind: type[S], values: dict[str, Any], path: KeyPath) -> S:

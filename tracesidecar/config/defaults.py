@@ -16,7 +16,7 @@ NEWCOMER_BATCH = BatchLimits(age=Seconds(10.0), idle=Seconds(2.0))
 """Small batches, so that a first-time user sees an object within seconds."""
 
 
-def embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
+def make_embedded_default(environ: Mapping[str, str], folder: str) -> Configuration:
     """Return the configuration for this user and working directory.
 
     With it, nothing leaves the machine.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tracesidecar.config.paths import home, watched_directory
+from tracesidecar.config.paths import find_watched_directory, home
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class KnownAgent:
         return tuple(
             pattern
             for pattern in self.patterns(environ)
-            if os.access(watched_directory(pattern), os.R_OK | os.X_OK)
+            if os.access(find_watched_directory(pattern), os.R_OK | os.X_OK)
         )
 
 

@@ -11,7 +11,7 @@ import tomli
 from tracesidecar.config.build import ConfigurationBuilder
 from tracesidecar.config.cross_checks import absent_directories, contradictions
 from tracesidecar.config.decode import OptionsDecoder
-from tracesidecar.config.defaults import embedded_default
+from tracesidecar.config.defaults import make_embedded_default
 from tracesidecar.config.interpolate import interpolate
 from tracesidecar.config.line_numbers import locate
 from tracesidecar.config.problems import KeyPath, LocatedProblem, Problem, locate_problem
@@ -70,7 +70,7 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     """Find every mistake of the configuration at once."""
     chosen = find(path, environ)
     if chosen is None:
-        return _checked(None, embedded_default(environ, os.getcwd()), None)
+        return _checked(None, make_embedded_default(environ, os.getcwd()), None)
     try:
         text = _read(chosen)
         document, lines = tomli.loads(text), locate(text)

@@ -33,7 +33,7 @@ _BOUNDS = (
 )
 
 
-def allowed(kind: object) -> str:
+def describe_type(kind: object) -> str:
     """Describe the values of a type: `a whole number`, `one of "gzip", "none"`."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return "a table"
@@ -43,13 +43,13 @@ def allowed(kind: object) -> str:
     if origin is Literal:
         return one_of(parts)
     if origin is Annotated:
-        return allowed(parts[0]) + "".join(_bounds(meta) for meta in parts[1:])
+        return describe_type(parts[0]) + "".join(_bounds(meta) for meta in parts[1:])
     if origin in (Union, types.UnionType):
-        return " or ".join(allowed(part) for part in parts if part is not type(None))
+        return " or ".join(describe_type(part) for part in parts if part is not type(None))
     if origin in (tuple, list):
-        return f"a list of {_plural(allowed(parts[0]))}"
+        return f"a list of {_plural(describe_type(parts[0]))}"
     if origin is dict:
-        return f"a table of {_plural(allowed(parts[1]))}"
+        return f"a table of {_plural(describe_type(parts[1]))}"
     return "another value"
 
 

@@ -59,7 +59,7 @@ def absolute(path: str, folder: str, environ: Mapping[str, str]) -> str:
     return os.path.normpath(os.path.join(folder, path))
 
 
-def watched_directory(pattern: str) -> str:
+def find_watched_directory(pattern: str) -> str:
     """Return the directory that contains everything a pattern can match.
 
     It is the part of the pattern before its first wildcard.

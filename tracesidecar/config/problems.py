@@ -34,7 +34,7 @@ class LocatedProblem:
         return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 
-def dotted(path: KeyPath) -> str:
+def join_key_path(path: KeyPath) -> str:
     """Write a key path without indexes: the line shows which block is meant."""
     return ".".join(part for part in path if isinstance(part, str))
 
@@ -47,8 +47,8 @@ def locate_problem(
     `lines` is None if there is no file.
     """
     if lines is None:
-        return LocatedProblem(file, 0, dotted(problem.path), problem.message)
+        return LocatedProblem(file, 0, join_key_path(problem.path), problem.message)
     path = problem.path
     while path and path not in lines:
         path = path[:-1]
-    return LocatedProblem(file, lines.get(path, 1), dotted(problem.path), problem.message)
+    return LocatedProblem(file, lines.get(path, 1), join_key_path(problem.path), problem.message)

@@ -16,7 +16,7 @@ from tracesidecar.daemon.daemon import Daemon
 from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.journal import Journal, locked, prepare_state_directory
+from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
 from tracesidecar.pipeline import DrainResult, UndeliveredRange, ignore
 
 log = structlog.get_logger()
@@ -79,7 +79,7 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     logs.configure(mode.progress)
     directory = loaded.configuration.state_directory
     prepare_state_directory(directory)
-    with locked(directory):
+    with hold_lock(directory):
         journal = Journal.open(directory)
         try:
             result = asyncio.run(_drained(loaded, journal, mode))

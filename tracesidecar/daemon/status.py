@@ -272,7 +272,7 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
             view.protection != "none",
             {
                 sink.name: Remainder(
-                    max(0, view.size - sink.committed_checkpoint(segment).offset),
+                    max(0, view.size - sink.find_committed_checkpoint(segment).offset),
                     min(modified, epoch + sink.behind_since[segment]),
                 )
                 for sink in sinks

@@ -12,7 +12,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
-from tracesidecar.dialects.generic import State, likely_kind
+from tracesidecar.dialects.generic import State, guess_kind
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -95,7 +95,7 @@ def field_map_dialect(
             setattr(event, column, convert(read(decoded)))
         _set_defaults(event)
         name = "untyped" if native_kind is None else (text(native_kind(decoded)) or "untyped")
-        kind = likely_kind(event) if native_kind is None else translated.get(name)
+        kind = guess_kind(event) if native_kind is None else translated.get(name)
         if kind is None:
             raise UnknownType(name, event)
         event.event_kind = kind

@@ -63,7 +63,7 @@ class State(msgspec.Struct):
     """No state."""
 
 
-def likely_kind(event: Event) -> EventKind | None:
+def guess_kind(event: Event) -> EventKind | None:
     """Return the kind of an event by the columns that are set, None if they do not show it.
 
     Usage makes it a model call; otherwise the tool columns decide, and then the role.
@@ -99,7 +99,7 @@ def map_line(data: bytes, _state: State) -> Sequence[Event]:
         _set_tool_result(event, members)
     requested = members.get("tool_calls") or message.get("tool_calls")
     calls = [_tool_call(event, *each) for each in tool_calls(requested)] if requested else ()
-    kind = likely_kind(event)
+    kind = guess_kind(event)
     if kind is None:
         raise UnknownType("untyped", event)
     event.event_kind = kind

@@ -25,7 +25,7 @@ from tracesidecar.encode.lake_layout import (
     partition_folder,
 )
 from tracesidecar.encode.limit import encode_within
-from tracesidecar.encode.otlp_request import export_request, rejected_records, to_protobuf
+from tracesidecar.encode.otlp_request import count_rejected_records, export_request, to_protobuf
 from tracesidecar.encode.parquet import (
     PARQUET_CHUNK_BYTES,
     PARQUET_CHUNK_ROWS,
@@ -51,6 +51,7 @@ __all__ = [
     "ParquetEncoder",
     "RecordFormat",
     "compression_of",
+    "count_rejected_records",
     "decode_lines",
     "encode_lines",
     "encode_within",
@@ -62,7 +63,6 @@ __all__ = [
     "open_parquet_writer",
     "parquet_schema",
     "partition_folder",
-    "rejected_records",
     "severity_of",
     "to_protobuf",
     "write_sorted",

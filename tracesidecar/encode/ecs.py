@@ -11,8 +11,8 @@ from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.event_fields import parse_labels, parse_target
 from tracesidecar.encode.json_fields import (
     FieldPath,
-    flattened_field,
     is_too_long,
+    make_flattened_field,
     nest,
     split_path,
 )
@@ -159,8 +159,8 @@ def _convert(event: Event, dialect: str) -> Iterator[tuple[str, object]]:
     yield from _classify(event)
     yield _usage(event, event.input_tokens) + ".input_tokens", event.input_tokens
     yield _usage(event, event.output_tokens) + ".output_tokens", event.output_tokens
-    yield "gen_ai.tool.call.arguments", flattened_field(event.tool_arguments)
-    yield "gen_ai.tool.call.result", flattened_field(event.tool_result)
+    yield "gen_ai.tool.call.arguments", make_flattened_field(event.tool_arguments)
+    yield "gen_ai.tool.call.result", make_flattened_field(event.tool_result)
     yield (
         "tracesidecar.truncated",
         True if is_too_long(event.tool_arguments) or is_too_long(event.tool_result) else None,

@@ -25,7 +25,7 @@ FieldPath = tuple[tuple[str, ...], str]
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def flattened_field(column: str | None) -> dict[str, object] | None:
+def make_flattened_field(column: str | None) -> dict[str, object] | None:
     """Return the object that the text is, or `{"value": text}` if the field would reject that.
 
     The field rejects anything but an object, more than 20 levels, NUL in a key, and a leaf above
@@ -44,7 +44,7 @@ def flattened_field(column: str | None) -> dict[str, object] | None:
 
 
 def is_too_long(column: str | None) -> bool:
-    """Return whether `flattened_field` truncates the text."""
+    """Return whether `make_flattened_field` truncates the text."""
     return (
         column is not None
         and len(column) * 4 > LEAF_LIMIT_BYTES

@@ -54,7 +54,7 @@ def to_protobuf(request: bytes) -> bytes:
     return Parse(in_base64, ExportLogsServiceRequest()).SerializeToString()
 
 
-def rejected_records(response: bytes, encoding: Literal["json", "protobuf"]) -> int:
+def count_rejected_records(response: bytes, encoding: Literal["json", "protobuf"]) -> int:
     """Return how many records the response to a request reports as rejected.
 
     0 if it reports none, or cannot be decoded.

@@ -12,7 +12,7 @@ from tracesidecar.introspect.chunks import read_chunks
 from tracesidecar.sanitize import RedactionOptions, RedactionTest, Sanitizer
 
 
-def failed_tests(options: RedactionOptions) -> list[str]:
+def find_failed_tests(options: RedactionOptions) -> list[str]:
     """Return a sentence for each test whose result is not the expected one."""
     if not options.test:
         return []

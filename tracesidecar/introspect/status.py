@@ -28,7 +28,7 @@ from tracesidecar.tail import (
     SegmentRecord,
     SegmentState,
     SourceSummary,
-    observed_protection,
+    observe_protection,
 )
 
 BLOCK_BYTES = 64 << 10
@@ -186,7 +186,7 @@ def describe_protections(protections: Mapping[Protection, int]) -> str:
     return phrase
 
 
-def protections_so_far(configuration: Configuration) -> dict[str, dict[Protection, int]]:
+def count_protections(configuration: Configuration) -> dict[str, dict[Protection, int]]:
     """Return how many files of each source were protected in which way, by the journal.
 
     Nothing before the first run, or if this user may not read the journal.
@@ -219,7 +219,7 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
     return build_report(configuration, journal, figures, running=running)
 
 
-def size_now(segment: SegmentRecord) -> int:
+def measure_segment(segment: SegmentRecord) -> int:
     """Return the segment's length on disk.
 
     Of the file as it is now if it still has its name, else as the journal knows it.
@@ -271,7 +271,7 @@ class _JournalBacklogs:
         }
         if not behind:
             return None
-        protection = segment.protection_now(is_daemon_running=self._is_daemon_running)
+        protection = segment.find_current_protection(is_daemon_running=self._is_daemon_running)
         return Backlog(segment.source, protection in ("link", "descriptor"), behind)
 
     def summaries(self, segments: list[SegmentRecord]) -> dict[str, SourceSummary]:
@@ -280,7 +280,7 @@ class _JournalBacklogs:
         protections: dict[str, Counter[Protection]] = {}
         for segment in segments:
             files[segment.source] += segment.state is SegmentState.LIVE
-            sizes[segment.source] += size_now(segment)
+            sizes[segment.source] += measure_segment(segment)
             counted = protections.setdefault(segment.source, Counter())
             if segment.state in READABLE_STATES and (kind := self._protection(segment)):
                 counted[kind] += 1
@@ -294,8 +294,8 @@ class _JournalBacklogs:
             self._offset(sink, segment) for sink in deciding_sinks(self._sinks, segment.source)
         )
         length = self._length(segment)
-        return observed_protection(
-            segment.protection_now(is_daemon_running=self._is_daemon_running),
+        return observe_protection(
+            segment.find_current_protection(is_daemon_running=self._is_daemon_running),
             can_link=segment.can_link,
             is_finished=min(offsets, default=length) >= length,
         )
@@ -305,7 +305,7 @@ class _JournalBacklogs:
 
     def _length(self, segment: SegmentRecord) -> int:
         """Return how long the segment is, decompressed; of an archive as far as that is known."""
-        return size_now(segment) if segment.compression == "none" else segment.length
+        return measure_segment(segment) if segment.compression == "none" else segment.length
 
     def _since(self, segment: SegmentRecord, offset: int) -> float:
         """Return when the bytes from an offset on were on disk already, in seconds since the epoch.

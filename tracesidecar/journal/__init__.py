@@ -5,10 +5,10 @@ it stand the lock of the state directory and the sealed bytes of rejected lines.
 """
 
 from tracesidecar.journal.journal import Commit, Journal
-from tracesidecar.journal.lock import is_locked, locked, prepare_state_directory
+from tracesidecar.journal.lock import hold_lock, is_locked, prepare_state_directory
 from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
-from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, quarantined_line
+from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, make_quarantined_line
 from tracesidecar.journal.range_digest import RangeDigest
 from tracesidecar.journal.sealing import (
     Vault,
@@ -29,11 +29,11 @@ __all__ = [
     "RangeDigest",
     "Vault",
     "discard_sealed",
+    "hold_lock",
     "is_locked",
-    "locked",
+    "make_quarantined_line",
     "parse_recipient",
     "prepare_state_directory",
-    "quarantined_line",
     "sweep_sealed",
     "unseal",
 ]

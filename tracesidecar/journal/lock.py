@@ -39,7 +39,7 @@ def prepare_state_directory(state_directory: str) -> None:
 
 
 @contextmanager
-def locked(state_directory: str, name: str = "lock") -> Iterator[None]:
+def hold_lock(state_directory: str, name: str = "lock") -> Iterator[None]:
     """Hold the state directory, or with another name one kind of work in it, during the block.
 
     Raise StateLocked, which names the holder, if another process holds it. The kernel releases the

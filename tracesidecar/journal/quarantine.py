@@ -34,7 +34,9 @@ class QuarantinedLine:
     sealed_at: int = 0
 
 
-def quarantined_line(segment: Segment, rejection: Rejection, sink: str = "") -> QuarantinedLine:
+def make_quarantined_line(
+    segment: Segment, rejection: Rejection, sink: str = ""
+) -> QuarantinedLine:
     """Return the row of a rejected line."""
     return QuarantinedLine(
         segment.id,

@@ -58,7 +58,7 @@ class Coverage:
                 if before is None or end > before[1]:
                     before = start, end, batch
 
-    def unexpected_redrives(self) -> Iterator[tuple[int, int, str]]:
+    def find_unexpected_redrives(self) -> Iterator[tuple[int, int, str]]:
         """Yield redriven ranges (start, end, batch) that no batch has skipped before."""
         covered = sorted((start, end) for start, end, _ in self.ranges)
         for start, end, batch in self.redriven:

@@ -193,7 +193,7 @@ class _StoreVerification:
             self._proof.add_problem(
                 "overlap", where, f"the bytes {start} to {end} are in {one} and in {other}"
             )
-        for start, end, batch in coverage.unexpected_redrives():
+        for start, end, batch in coverage.find_unexpected_redrives():
             self._proof.add_problem(
                 "overlap",
                 where,

@@ -86,7 +86,7 @@ class ChunkReader:
         """Return the segments whose last message is still open, or whose last line has no end."""
         return [*self._waiting, *self._tails]
 
-    def overdue(self, now: float) -> list[int]:
+    def list_overdue(self, now: float) -> list[int]:
         """Return the segments of `waiting` that have waited so long that they are taken as is."""
         since = [
             *self._waiting.items(),

@@ -36,7 +36,7 @@ class DrainResult:
     has_scanned: bool
 
 
-def undelivered(
+def count_undelivered(
     context: WorkerContext, journal: Journal, drained: Collection[str], *, has_scanned: bool
 ) -> DrainResult:
     """Collect what the required sinks do not have; `drained` are those that came to their end."""
@@ -48,7 +48,7 @@ def undelivered(
             continue
         for segment, view in views.items():
             end = sink.end(segment, view.size)
-            offset = sink.committed_checkpoint(segment).offset
+            offset = sink.find_committed_checkpoint(segment).offset
             if (
                 offset < end
                 and sink.takes(view.segment.source)

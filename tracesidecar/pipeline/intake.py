@@ -80,7 +80,7 @@ class Intake:
         now, sinks = self._clock(), self.sinks.values()
         scan = self._tailer.scan(now, full=full)
         views = self._tailer.segments()
-        for segment in dict.fromkeys((*scan.changed, *self._chunks.overdue(now))):
+        for segment in dict.fromkeys((*scan.changed, *self._chunks.list_overdue(now))):
             view = views.get(segment)
             if view is None:
                 continue
@@ -158,13 +158,13 @@ class Intake:
         views = self._tailer.segments()
         for segment in segments:
             if segment in views:
-                self._tailer.acknowledge(segment, self.required_offset(views[segment]))
+                self._tailer.acknowledge(segment, self.find_required_offset(views[segment]))
 
     def acknowledge_all(self) -> None:
         """Report every segment, as the tailer expects after a start."""
         self.acknowledge(tuple(self._tailer.segments()))
 
-    def required_offset(self, view: SegmentView) -> int:
+    def find_required_offset(self, view: SegmentView) -> int:
         """Return how far every sink that must have the segment has it.
 
         If none must, every sink that takes it counts; if none takes it, it is its end.
@@ -173,7 +173,7 @@ class Intake:
         deciding = deciding_sinks(options, view.segment.source)
         return min(
             (
-                self.sinks[sink.name].committed_checkpoint(view.segment.id).offset
+                self.sinks[sink.name].find_committed_checkpoint(view.segment.id).offset
                 for sink in deciding
             ),
             default=view.size,
@@ -182,6 +182,6 @@ class Intake:
     def is_searching(self) -> bool:
         """Return whether a file that some sink does not have is missing and not yet given up."""
         return any(
-            view.state in ("missing", "ended") and self.required_offset(view) < view.size
+            view.state in ("missing", "ended") and self.find_required_offset(view) < view.size
             for view in self._tailer.segments().values()
         )

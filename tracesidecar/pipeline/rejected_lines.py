@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracesidecar.journal import QuarantinedLine, quarantined_line
+from tracesidecar.journal import QuarantinedLine, make_quarantined_line
 from tracesidecar.model import CleanChunk
 from tracesidecar.pipeline.line_locator import LineLocator
 
 
-def rejected_lines(
+def list_rejected_lines(
     clean: CleanChunk, wanted: Mapping[int, str], sink: str, locator: LineLocator
 ) -> list[QuarantinedLine]:
     """Return the rows of accepted lines, given as index in the chunk → reason."""
     return [
-        quarantined_line(clean.segment, rejection, sink)
+        make_quarantined_line(clean.segment, rejection, sink)
         for rejection in locator.locate(clean, wanted)
     ]
 
@@ -28,4 +28,4 @@ def too_large_lines(
         for index, position in enumerate(clean.positions)
         if position.offset in offsets
     }
-    return rejected_lines(clean, wanted, sink, locator)
+    return list_rejected_lines(clean, wanted, sink, locator)

@@ -20,7 +20,7 @@ from tracesidecar.dialects import DialectEvent
 from tracesidecar.encode import compression_of, format_of
 from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine
 from tracesidecar.model import BEGINNING, Checkpoint, CleanChunk, Payload, Range
-from tracesidecar.pipeline.rejected_lines import rejected_lines, too_large_lines
+from tracesidecar.pipeline.rejected_lines import list_rejected_lines, too_large_lines
 from tracesidecar.pipeline.worker_context import WorkerContext
 
 
@@ -62,7 +62,7 @@ def replay_chunks(
     The chunk is None if its bytes, or earlier ones of its segment, are gone or have changed, or if
     a redriven line is rejected again.
     """
-    committed = context.intake.sinks[plan.sink].committed_checkpoint
+    committed = context.intake.sinks[plan.sink].find_committed_checkpoint
     cursors: dict[int, Checkpoint] = {}
     broken: set[int] = set()
     for planned in plan.ranges:
@@ -123,14 +123,14 @@ def adopt_stored(prepared: PreparedBatch, plan: Plan, stored: Container[str]) ->
         return replace(
             prepared,
             plan=plan,
-            batch=replace(batch, objects=(), manifest=planned_manifest(plan, plan.manifest)),
+            batch=replace(batch, objects=(), manifest=make_planned_manifest(plan, plan.manifest)),
         )
     mixed = encode_manifest(
         msgspec.structs.replace(
             made, objects=tuple(arrived.get(each.name, each) for each in made.objects)
         )
     )
-    manifest = planned_manifest(plan, mixed)
+    manifest = make_planned_manifest(plan, mixed)
     objects = (*prepared.plan.objects[:-1], PlannedObject(manifest.name, manifest.planned))
     return replace(
         prepared,
@@ -139,7 +139,7 @@ def adopt_stored(prepared: PreparedBatch, plan: Plan, stored: Container[str]) ->
     )
 
 
-def planned_manifest(plan: Plan, content: bytes) -> Payload:
+def make_planned_manifest(plan: Plan, content: bytes) -> Payload:
     """Return the manifest object of a plan, with this content."""
     planned, sha256 = plan.objects[-1], hashlib.sha256(content).digest()
     return Payload(
@@ -152,7 +152,7 @@ def planned_manifest(plan: Plan, content: bytes) -> Payload:
     )
 
 
-def reached_by(plan: Plan, reread: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:
+def find_reached_checkpoints(plan: Plan, reread: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:
     """Return where each segment is once the plan counts as delivered.
 
     `reread` are the checkpoints that were reached when the plan was read again; they have the
@@ -193,7 +193,7 @@ def locate_rejected(
             found.append(context.replay.quarantine_range(planned, plan.sink, reason))
         else:
             lines = _lines_of_records(chunk, spec, plan.time, here)
-            found += rejected_lines(chunk.clean, lines, plan.sink, context.locator)
+            found += list_rejected_lines(chunk.clean, lines, plan.sink, context.locator)
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ import structlog
 from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline.drain import DrainResult, undelivered
+from tracesidecar.pipeline.drain import DrainResult, count_undelivered
 from tracesidecar.pipeline.shipper import Shipper
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_loop import SinkLoop
@@ -102,7 +102,7 @@ class Service:
                     task.cancel()
         drained = {sink.name for sink in self.sinks.values() if sink.phase is SinkPhase.DRAINED}
         return await self.worker.run(
-            undelivered, self._journal, drained, has_scanned=self._has_scanned
+            count_undelivered, self._journal, drained, has_scanned=self._has_scanned
         )
 
     async def replace_sinks(self, removed: Sequence[str], make: MakeSinks) -> None:

@@ -17,10 +17,10 @@ from tracesidecar.metrics import Metrics
 from tracesidecar.model import Batch, Checkpoint
 from tracesidecar.pipeline.replay import (
     adopt_stored,
+    find_reached_checkpoints,
     is_undecided,
     locate_rejected,
-    planned_manifest,
-    reached_by,
+    make_planned_manifest,
     rebuild,
 )
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
@@ -117,11 +117,13 @@ class Shipper:
         } <= await self._find_stored(sink, plan)
         log.warning("sink.plan_source_changed", sink=sink.name, batch=plan.id, arrived=arrived)
         if arrived and plan.manifest:
-            manifest = planned_manifest(plan, plan.manifest)
+            manifest = make_planned_manifest(plan, plan.manifest)
             await sink.delivery.send(
                 Batch(plan.id, plan.time, (), manifest, 0, 0, plan.fingerprint)
             )
-        reached = reached_by(plan, partial.reached if partial else {}) if arrived else {}
+        reached = (
+            find_reached_checkpoints(plan, partial.reached if partial else {}) if arrived else {}
+        )
         quarantined = partial.quarantined if partial and arrived else ()
         commit = Commit(
             sink.name, plan.id, reached, quarantined, redriven=plan.redriven if arrived else ()

@@ -34,7 +34,7 @@ class SideBySide:
         slower = {
             other.name: lead
             for other in self.sinks.values()
-            if other is not sink and (lead := sink.allowed_lead(other)) is not None
+            if other is not sink and (lead := sink.find_allowed_lead(other)) is not None
         }
         return self._step, slower
 

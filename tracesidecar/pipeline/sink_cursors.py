@@ -68,7 +68,7 @@ class SinkCursors:
         """Return whether the sink takes this source."""
         return self.options.takes(source)
 
-    def committed_checkpoint(self, segment: int) -> Checkpoint:
+    def find_committed_checkpoint(self, segment: int) -> Checkpoint:
         """Return how far the destination has the segment."""
         return self._committed.get(segment, BEGINNING)
 
@@ -78,7 +78,7 @@ class SinkCursors:
 
     def cursor(self, segment: int) -> Checkpoint:
         """Return where to read next."""
-        return self._reading.get(segment) or self.committed_checkpoint(segment)
+        return self._reading.get(segment) or self.find_committed_checkpoint(segment)
 
     def is_reading(self, segment: int) -> bool:
         """Return whether something of the segment is read and not committed."""
@@ -134,7 +134,7 @@ class SinkCursors:
     def rewind(self, now: float) -> None:
         """Forget what was read and not committed: it is read again."""
         for segment, at in self._reading.items():
-            self._read_bytes -= at.offset - self.committed_checkpoint(segment).offset
+            self._read_bytes -= at.offset - self.find_committed_checkpoint(segment).offset
             self.offer(segment, now)
         self._reading.clear()
         self._held_bytes = 0

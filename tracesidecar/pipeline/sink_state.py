@@ -104,7 +104,7 @@ class SinkState:
         self._progressed_at = self._clock()
         self._has_redrives = self._has_redrives or self._are_redrives_waiting
 
-    def allowed_lead(self, other: SinkState) -> int | None:
+    def find_allowed_lead(self, other: SinkState) -> int | None:
         """Return how many bytes this sink may be ahead of another that is not far behind.
 
         The other one reads what this one has read a moment ago, or is about to: to wait for it

@@ -18,8 +18,8 @@ from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.policy import RedactionPolicy
 from tracesidecar.sanitize.redactor import Redactor
 from tracesidecar.sanitize.rejections import RejectionReason
-from tracesidecar.sanitize.rules import catalogue_bytes, disabled_secret_rules, load_catalogue
-from tracesidecar.sanitize.self_test import failed_lines, planted_lines
+from tracesidecar.sanitize.rules import catalogue_bytes, list_disabled_secret_rules, load_catalogue
+from tracesidecar.sanitize.self_test import find_failed_lines, make_planted_lines
 from tracesidecar.sanitize.streams import pending_start
 from tracesidecar.sanitize.validate import ValidatedLines, rejection_reason, validate
 
@@ -60,11 +60,11 @@ class Sanitizer:
         policy = RedactionPolicy.from_options(catalogue, options)
         self._redactor = Redactor(policy, engine)
         engine.wait()
-        self._planted_lines = planted_lines(catalogue, policy.rules)
+        self._planted_lines = make_planted_lines(catalogue, policy.rules)
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
-        self.disabled_secret_rules = disabled_secret_rules(catalogue, options)
+        self.disabled_secret_rules = list_disabled_secret_rules(catalogue, options)
         self.version = _fingerprint(options)
 
     def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> CleanChunk:
@@ -116,7 +116,7 @@ class Sanitizer:
 
         If there are any, nothing may be shipped.
         """
-        return failed_lines(self._planted_lines, self.redact_line)
+        return find_failed_lines(self._planted_lines, self.redact_line)
 
     def redact_line(self, line: bytes) -> bytes | RejectionReason:
         """Redact one line (with or without its newline), or return why it is rejected."""

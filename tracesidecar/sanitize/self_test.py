@@ -26,7 +26,7 @@ class PlantedLine(NamedTuple):
     secrets: tuple[str, ...]
 
 
-def planted_lines(catalogue: RuleCatalogue, rules: Iterable[Rule]) -> tuple[PlantedLine, ...]:
+def make_planted_lines(catalogue: RuleCatalogue, rules: Iterable[Rule]) -> tuple[PlantedLine, ...]:
     """Return the lines that these rules must redact."""
     active = {rule.id: rule for rule in rules}
     pair = {"headers": [["Authorization", f"Bearer {_VALUE}"]]}
@@ -52,7 +52,7 @@ def _encodings_of(name: str, text: str) -> Iterator[PlantedLine]:
     yield PlantedLine(f"{name}: base64", json.dumps({"d": encoded}).encode(), (encoded,))
 
 
-def failed_lines(
+def find_failed_lines(
     lines: Iterable[PlantedLine], redact: Callable[[bytes], bytes | RejectionReason]
 ) -> tuple[str, ...]:
     """Return the names of the lines that kept their secret or were rejected."""

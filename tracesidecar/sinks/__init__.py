@@ -13,10 +13,10 @@ from tracesidecar.sinks.registry import (
     content_of,
     destination_of,
     lake_location_of,
+    open_stored_objects,
     promise_of,
     record_limit_of,
     sink_type,
-    stored_objects_of,
 )
 from tracesidecar.sinks.sink import DeliveryUnit, Sink, Store, StoredObjects
 
@@ -33,8 +33,8 @@ __all__ = [
     "deciding_sinks",
     "destination_of",
     "lake_location_of",
+    "open_stored_objects",
     "promise_of",
     "record_limit_of",
     "sink_type",
-    "stored_objects_of",
 ]

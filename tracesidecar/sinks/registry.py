@@ -90,7 +90,7 @@ def lake_location_of(options: SinkOptions) -> str | None:
     return None if found.lake_location is None else found.lake_location(found.narrow(options))
 
 
-def stored_objects_of(options: SinkOptions) -> StoredObjects | None:
+def open_stored_objects(options: SinkOptions) -> StoredObjects | None:
     """Open what the sink has stored, to verify or rewrite it; None when it keeps no objects."""
     found = sink_type(options.type)
     return None if found.stored_objects is None else found.stored_objects(found.narrow(options))

@@ -22,7 +22,7 @@ from tracesidecar.tail.segments import (
     SegmentState,
     SegmentView,
     SourceSummary,
-    observed_protection,
+    observe_protection,
 )
 from tracesidecar.tail.tailer import Tailer
 
@@ -41,6 +41,6 @@ __all__ = [
     "SourceOptions",
     "SourceSummary",
     "Tailer",
-    "observed_protection",
+    "observe_protection",
     "open_regular",
 ]

@@ -89,7 +89,7 @@ class PollCycle:
 
     def _look_at_all(self, announced: set[str]) -> None:
         judges_watcher = self._watcher is not None and not self._is_first
-        for file in self._schedule.changed_files():
+        for file in self._schedule.list_changed_files():
             self._look(file, is_announced=not judges_watcher or file.path in announced)
 
     def _look(self, file: File, *, is_announced: bool) -> None:

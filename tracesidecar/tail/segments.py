@@ -85,7 +85,7 @@ class SegmentRecord:
     protection: Protection | None = None
     can_link: bool | None = None
 
-    def protection_now(self, *, is_daemon_running: bool) -> Protection | None:
+    def find_current_protection(self, *, is_daemon_running: bool) -> Protection | None:
         """Return what keeps the file readable now, for a process that only reads the journal.
 
         A record that says "descriptor" is left behind when the daemon is killed: its descriptors
@@ -96,7 +96,7 @@ class SegmentRecord:
         return self.protection
 
 
-def observed_protection(
+def observe_protection(
     protection: Protection | None, *, can_link: bool | None, is_finished: bool
 ) -> Protection | None:
     """Return how far the daemon can protect a file; None before it has tried.

@@ -28,7 +28,7 @@ from tracesidecar.tail.segments import (
     SegmentView,
     SourceSummary,
     WarningKind,
-    observed_protection,
+    observe_protection,
 )
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
@@ -223,7 +223,7 @@ class Tailer:
             source = self._files.options(file).name
             files[source] += file.state is SegmentState.LIVE
             sizes[source] += file.size
-            kind = observed_protection(
+            kind = observe_protection(
                 self._open_files.protection(file),
                 can_link=file.can_link,
                 is_finished=file.is_acknowledged,

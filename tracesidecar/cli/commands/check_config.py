@@ -11,10 +11,10 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import ConnectionCheck, check_connections
-from tracesidecar.introspect.redaction_tests import failed_tests
+from tracesidecar.introspect.redaction_tests import find_failed_tests
 from tracesidecar.introspect.status import (
+    count_protections,
     describe_protections,
-    protections_so_far,
     weakest,
 )
 from tracesidecar.sinks import destination_of, promise_of
@@ -33,7 +33,9 @@ def execute(arguments: argparse.Namespace) -> int:
     inspection = inspect(arguments.config, os.environ)
     configuration = inspection.configuration
     is_sound = configuration is not None and not inspection.problems
-    failed = failed_tests(configuration.redaction) if configuration is not None and is_sound else []
+    failed = (
+        find_failed_tests(configuration.redaction) if configuration is not None and is_sound else []
+    )
     checks = (
         asyncio.run(check_connections(configuration.sink))
         if configuration is not None and is_sound and arguments.online
@@ -64,7 +66,7 @@ def _document(
 
 
 def _sources(configuration: Configuration) -> list[dict[str, object]]:
-    protections = protections_so_far(configuration)
+    protections = count_protections(configuration)
     return [
         {
             "name": source.name,
@@ -97,7 +99,7 @@ def _print(
     if inspection.configuration is None or inspection.problems:
         return
     configuration = inspection.configuration
-    protections = protections_so_far(configuration)
+    protections = count_protections(configuration)
     rows = [
         (
             source.name,

@@ -10,14 +10,14 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 
 from tracesidecar.batch import ManifestObject
-from tracesidecar.cli.lake_argument import objects_being_sent, readable_sink
+from tracesidecar.cli.lake_argument import find_objects_being_sent, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.journal import locked, prepare_state_directory
+from tracesidecar.journal import hold_lock, prepare_state_directory
 from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
-from tracesidecar.sinks import SinkOptions, stored_objects_of
+from tracesidecar.sinks import SinkOptions, open_stored_objects
 from tracesidecar.units import Size, format_bytes
 
 
@@ -103,15 +103,15 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
 def _compact(
     configuration: Configuration, sink: SinkOptions, arguments: argparse.Namespace
 ) -> list[Compacted]:
-    store = stored_objects_of(sink)
+    store = open_stored_objects(sink)
     if store is None:
         raise AssertionError("readable_sink returned a sink that cannot be read back")
     prepare_state_directory(configuration.state_directory)
-    with closing(store), locked(configuration.state_directory, "compact.lock"):
+    with closing(store), hold_lock(configuration.state_directory, "compact.lock"):
         compactor = Compactor(
             store, configuration.state_directory, RewriteLimits(arguments.memory, arguments.target)
         )
-        before, busy = str(arguments.before), objects_being_sent(configuration, sink.name)
+        before, busy = str(arguments.before), find_objects_being_sent(configuration, sink.name)
         if arguments.dry_run:
             return [
                 Compacted(partition, objects)

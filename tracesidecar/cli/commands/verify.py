@@ -7,14 +7,14 @@ import os
 from contextlib import closing
 from dataclasses import asdict
 
-from tracesidecar.cli.lake_argument import objects_being_sent, readable_sink
+from tracesidecar.cli.lake_argument import find_objects_being_sent, readable_sink
 from tracesidecar.cli.output import complain, print_json, print_line, print_table, progress
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.lake import Proof, size_of, verify
 from tracesidecar.logs import printable
-from tracesidecar.sinks import SinkOptions, stored_objects_of
+from tracesidecar.sinks import SinkOptions, open_stored_objects
 from tracesidecar.units import format_bytes
 
 
@@ -45,13 +45,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
-    store = stored_objects_of(sink)
+    store = open_stored_objects(sink)
     if store is None:
         raise AssertionError("readable_sink returned a sink that cannot be read back")
     with closing(store), progress(size_of(store)) as report_read:
         return verify(
             store,
-            under_way=objects_being_sent(configuration, sink.name),
+            under_way=find_objects_being_sent(configuration, sink.name),
             begins_anywhere=sink.start == "now",
             on_read=report_read,
         )

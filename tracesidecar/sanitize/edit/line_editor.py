@@ -169,7 +169,7 @@ class LineEditor:
         if self._edit_nested(content, start, end):
             return
         plain = self.tools.detector.find_spans(content)
-        spans = with_escaped(self.tools.detector, content, plain)
+        spans = add_escaped_spans(self.tools.detector, content, plain)
         if is_encoded or _may_be_encoded(content):
             spans = merge_spans([*spans, *self.tools.encoded_text.find_spans(content, plain)])
         if (
@@ -243,7 +243,7 @@ def is_json_container(content: bytes) -> bool:
     return True
 
 
-def with_escaped(detector: Detector, content: bytes, plain: list[Span]) -> list[Span]:
+def add_escaped_spans(detector: Detector, content: bytes, plain: list[Span]) -> list[Span]:
     """Return `plain` and what the rules find in the text with its JSON escapes decoded.
 
     A JSON text that was truncated is not valid JSON any more, but its escapes still are escapes.

@@ -10,7 +10,7 @@ from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit.edits import Edit
 from tracesidecar.sanitize.edit.json_members import Members, decode_members
-from tracesidecar.sanitize.edit.line_editor import with_escaped
+from tracesidecar.sanitize.edit.line_editor import add_escaped_spans
 from tracesidecar.sanitize.escapes import raw_offsets
 from tracesidecar.sanitize.markers import Marker, merge_spans
 from tracesidecar.sanitize.streams import StreamedText
@@ -43,7 +43,7 @@ class StreamEdits:
         plain = self._detector.find_spans(joined)
         spans = merge_spans(
             [
-                *with_escaped(self._detector, joined, plain),
+                *add_escaped_spans(self._detector, joined, plain),
                 *self._encoded_text.find_spans(joined, plain),
             ]
         )

@@ -29,7 +29,7 @@ class CompileJob(msgspec.Struct, frozen=True, array_like=True):
     flags: int
 
 
-def compile_here(patterns: Sequence[ScanPattern], flags: int) -> hyperscan.Database:
+def compile_in_process(patterns: Sequence[ScanPattern], flags: int) -> hyperscan.Database:
     """Compile a database in this process."""
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
@@ -78,7 +78,7 @@ class Compilation:
 def main() -> None:
     """Compile the job on standard input."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=CompileJob)
-    database = compile_here([ScanPattern(*each) for each in job.patterns], job.flags)
+    database = compile_in_process([ScanPattern(*each) for each in job.patterns], job.flags)
     sys.stdout.buffer.write(hyperscan.dumpb(database))
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import hyperscan
 
-from tracesidecar.sanitize.engine.compile_database import Compilation, compile_here
+from tracesidecar.sanitize.engine.compile_database import Compilation, compile_in_process
 from tracesidecar.sanitize.engine.database_cache import DatabaseCache
 from tracesidecar.sanitize.engine.interface import HIT_LIMIT, Hit, Scanner, ScanPattern, TooManyHits
 
@@ -92,7 +92,7 @@ class HyperscanEngine:
         stored = self._cache.load(name, key)
         database = _load(stored) if stored is not None else None
         if database is not None or not self._cache.is_enabled:
-            loaded = database if database is not None else compile_here(patterns, flags)
+            loaded = database if database is not None else compile_in_process(patterns, flags)
             return HyperscanScanner(lambda: loaded, limit)
         if sum(len(pattern.expression) for pattern in patterns) < _SMALL_DATABASE_CHARACTERS:
             small = self._compile_and_store(name, key, patterns, flags)
@@ -123,7 +123,7 @@ class HyperscanEngine:
     def _compile_and_store(
         self, name: str, key: str, patterns: Sequence[ScanPattern], flags: int
     ) -> hyperscan.Database:
-        database = compile_here(patterns, flags)
+        database = compile_in_process(patterns, flags)
         self._cache.store(name, key, hyperscan.dumpb(database))
         return database
 

@@ -292,7 +292,7 @@ def numeric_anchor() -> Anchor:
     )
 
 
-def encoded_anchors() -> list[Anchor]:
+def list_encoded_anchors() -> list[Anchor]:
     """Return the anchors on encoded text; their hits need no confirmation."""
     signs = {
         ("unicode"): (

@@ -36,7 +36,7 @@ class Candidates:
         kinds = [
             *anchors.rule_anchors(rules),
             *anchors.keyword_anchors(custom_names),
-            *anchors.encoded_anchors(),
+            *anchors.list_encoded_anchors(),
             *self._broken_tokens.anchors(),
             Anchor("stream", HitRole.STREAM, STREAM_SIGNS),
         ]

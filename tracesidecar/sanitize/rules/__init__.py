@@ -13,7 +13,7 @@ from tracesidecar.sanitize.rules.catalogue import (
     Vocabulary,
     active_rules,
     catalogue_bytes,
-    disabled_secret_rules,
+    list_disabled_secret_rules,
     load_catalogue,
 )
 from tracesidecar.sanitize.rules.custom_rules import NO_CUSTOM_RULES, CustomRules
@@ -39,12 +39,12 @@ __all__ = [
     "active_rules",
     "catalogue_bytes",
     "checksums",
-    "disabled_secret_rules",
     "entropy",
     "is_identifier_chain",
     "is_mixed",
     "is_placeholder",
     "is_secret",
+    "list_disabled_secret_rules",
     "load_catalogue",
     "words_of",
 ]

@@ -130,7 +130,9 @@ def active_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[R
     return tuple(rule for rule in catalogue.rule if is_active(rule))
 
 
-def disabled_secret_rules(catalogue: RuleCatalogue, options: RedactionOptions) -> tuple[str, ...]:
+def list_disabled_secret_rules(
+    catalogue: RuleCatalogue, options: RedactionOptions
+) -> tuple[str, ...]:
     """Return the ids of the secret rules that `options` disable; each start logs them."""
     return tuple(
         rule.id

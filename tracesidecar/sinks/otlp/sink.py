@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from tracesidecar.encode import encode_lines, export_request, rejected_records, to_protobuf
+from tracesidecar.encode import count_rejected_records, encode_lines, export_request, to_protobuf
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
 from tracesidecar.sinks.otlp.options import Options
@@ -63,7 +63,7 @@ class OtlpSink(RecordSink):
 
     async def _post(self, request: RecordRequest) -> None:
         response = await self._export(tuple(request.elements))
-        if rejected := rejected_records(response.body, self._options.encoding):
+        if rejected := count_rejected_records(response.body, self._options.encoding):
             sent = len(request.elements)
             log.warning(
                 "sink.partial_success",

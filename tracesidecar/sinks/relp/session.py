@@ -19,7 +19,7 @@ from tracesidecar.sinks.relp.frames import (
     frame,
     next_transaction,
 )
-from tracesidecar.sinks.transport import Connection, closed_by_server
+from tracesidecar.sinks.transport import Connection, make_closed_by_server_error
 
 WINDOW = 128
 """The most messages that may wait for an acknowledgement: the default of librelp itself."""
@@ -118,11 +118,12 @@ class RelpSession:
             while not responses:
                 data = await self._connection.receive()
                 if not data:
-                    raise closed_by_server()
+                    raise make_closed_by_server_error()
                 responses = self._parser.feed(data)
         for response in responses:
             if response.transaction == HINT_TRANSACTION:
-                raise closed_by_server()  # "serverclose" is the only hint that is specified
+                # "serverclose" is the only hint that is specified
+                raise make_closed_by_server_error()
             if response.command != "rsp" or response.transaction not in self._unacknowledged:
                 raise RelpProtocolError
             if not response.is_success:

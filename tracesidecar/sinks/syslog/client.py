@@ -110,10 +110,10 @@ class StreamClient:
 
         Raise TimeoutError if it takes nothing for the whole `timeout`.
         """
-        unacknowledged = connection.unacknowledged_bytes()
+        unacknowledged = connection.count_unacknowledged_bytes()
         while unacknowledged:
             async with asyncio.timeout(self._timeout):
-                while (now := connection.unacknowledged_bytes()) >= unacknowledged:
+                while (now := connection.count_unacknowledged_bytes()) >= unacknowledged:
                     await connection.watch(_POLL_SECONDS)
             unacknowledged = now
 

@@ -28,7 +28,12 @@ from tracesidecar.sinks.transport.syslog_message import (
     SyslogFormatter,
     SyslogMessageOptions,
 )
-from tracesidecar.sinks.transport.tcp import Connection, Dialer, closed_by_server, open_socket
+from tracesidecar.sinks.transport.tcp import (
+    Connection,
+    Dialer,
+    make_closed_by_server_error,
+    open_socket,
+)
 from tracesidecar.sinks.transport.thread import ClientThread
 from tracesidecar.sinks.transport.tls import (
     TlsOptions,
@@ -55,9 +60,9 @@ __all__ = [
     "SyslogMessageOptions",
     "TlsOptions",
     "certificate_files",
-    "closed_by_server",
     "idempotency_key",
     "identification",
+    "make_closed_by_server_error",
     "open_socket",
     "parse_retry_after",
     "raise_for_status",

@@ -132,7 +132,7 @@ async def open_socket(host: str, port: int, kind: socket.SocketKind) -> socket.s
     raise failure
 
 
-def closed_by_server() -> ConnectionResetError:
+def make_closed_by_server_error() -> ConnectionResetError:
     """Make the error for a connection that the server has closed in an orderly way."""
     return ConnectionResetError(errno.ECONNRESET, "the server closed it")
 
@@ -214,7 +214,7 @@ class Connection:
         until = self._loop.time() + seconds
         while (data := await self.receive_within(max(0.0, until - self._loop.time()))) is not None:
             if not data:
-                raise closed_by_server()
+                raise make_closed_by_server_error()
 
     async def is_closed(self) -> bool:
         """Return whether the peer has closed the connection while it was idle.
@@ -227,7 +227,7 @@ class Connection:
             return True
         return False
 
-    def unacknowledged_bytes(self) -> int:
+    def count_unacknowledged_bytes(self) -> int:
         """Return how many bytes the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
 
         This includes bytes that are not sent yet.

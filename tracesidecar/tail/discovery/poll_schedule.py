@@ -77,7 +77,7 @@ class PollSchedule:
         del self._round[-count:]
         return [file for file in share if file.id in self._files]
 
-    def changed_files(self) -> Iterator[File]:
+    def list_changed_files(self) -> Iterator[File]:
         """Compare all files with their stat; return those that differ, directory by directory.
 
         Ten thousand of these comparisons a second are all that an idle daemon does.

@@ -192,7 +192,7 @@ class OpenFiles:
             return "link"
         return "descriptor" if file.id in self._descriptors else "none"
 
-    def newly_protected(self) -> list[File]:
+    def find_changed_protection(self) -> list[File]:
         """Return the files whose protection is no longer what the journal says.
 
         They are among those that were opened, closed, linked or released since the last call.

@@ -99,7 +99,7 @@ class Changes:
             self._lifecycle.forget(file)
             return
         self._lifecycle.move(file, location.directory, location.name)
-        self._lifecycle.find_again(file)
+        self._lifecycle.look_up_path(file)
         self.look(file)
         self._new_files.search_rotated(old, file.modified_ns)
 

@@ -107,7 +107,7 @@ class Continuations:
             if self._now - orphan.since >= self._copy_grace(orphan.file)
         ]
 
-    def continued_by(self, candidate: OpenedFile, head: bytes) -> File | None:
+    def find_predecessor(self, candidate: OpenedFile, head: bytes) -> File | None:
         """Return the orphan that goes on in this file: the one with the most in common."""
         digests: dict[int, bytes] = {}
         found: list[File] = []
@@ -134,7 +134,7 @@ class Continuations:
             self._index = _PrefixIndex(self._files, self._fingerprinter)
         if self._recent is None:
             self._recent = _PrefixIndex(self._schedule.files_to_recheck(), self._fingerprinter)
-        similar = chain(self._recent.similar(file, head), self._index.similar(file, head))
+        similar = chain(self._recent.find_similar(file, head), self._index.find_similar(file, head))
         return next((known for known in similar if self._is_copy(file, candidate, known)), None)
 
     def wait(self, file: File, original: File, size: int) -> bool:
@@ -206,7 +206,7 @@ class _PrefixIndex:
                 stem = file.name.partition(".")[0]
                 self._by_name.setdefault((file.directory, stem), []).append(file)
 
-    def similar(self, file: File, head: bytes) -> Iterator[File]:
+    def find_similar(self, file: File, head: bytes) -> Iterator[File]:
         for place in (None, file.directory):
             for length in self._lengths.get(place, ()):
                 if length <= len(head):

@@ -104,7 +104,7 @@ class Lifecycle:
         """Record how a file is now, after its content was verified."""
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
             self._scan.changed[file.id] = None
-        self.find_again(file)
+        self.look_up_path(file)
         file.observe(status)
         self._log.save_lazily(file)
         if time.time_ns() - status.st_ctime_ns < _FRESH_NS:
@@ -131,7 +131,7 @@ class Lifecycle:
         """Go on with a file that has a name somewhere, but not where it could be found."""
         self._schedule.recheck_soon(file)
 
-    def find_again(self, file: File) -> None:
+    def look_up_path(self, file: File) -> None:
         """Go on with a missing file that was found."""
         if file.state is SegmentState.MISSING:
             file.take()

@@ -135,7 +135,7 @@ class NewFiles:
             return
         if candidate is None:
             return
-        orphan = self._continuations.continued_by(candidate.opened, candidate.head)
+        orphan = self._continuations.find_predecessor(candidate.opened, candidate.head)
         if orphan is not None:
             self._lifecycle.continue_in(orphan, file, candidate.status)
             return
@@ -180,7 +180,7 @@ class NewFiles:
             orphan = (
                 None
                 if candidate is None
-                else self._continuations.continued_by(candidate.opened, candidate.head)
+                else self._continuations.find_predecessor(candidate.opened, candidate.head)
             )
         except ArchiveError:
             candidate = orphan = None

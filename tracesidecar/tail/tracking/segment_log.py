@@ -83,7 +83,7 @@ class SegmentLog:
             self._urgent |= self._lazy
             self._lazy = {}
             self._saved_at = now
-        for file in self._open_files.newly_protected():
+        for file in self._open_files.find_changed_protection():
             self.save(file)
         self._save_urgent()
         if self._over:

@@ -8,7 +8,7 @@ from tracesidecar.sinks.object_store.objects import RemoteObjects
 from tracesidecar.sinks.object_store.sink import ObjectStoreSink
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
 
-__all__ = ["SINK_TYPE", "Options", "build", "stored_objects"]
+__all__ = ["SINK_TYPE", "Options", "build", "open_objects"]
 
 
 def build(options: Options) -> ObjectStoreSink:
@@ -26,7 +26,7 @@ def lake_location(options: Options) -> str:
     return f"gs://{options.bucket}/{options.key_prefix}".rstrip("/")
 
 
-def stored_objects(options: Options) -> RemoteObjects:
+def open_objects(options: Options) -> RemoteObjects:
     """Open what the sink has stored.
 
     Needs the rights to list and to read, and to put and delete where objects are rewritten.
@@ -44,7 +44,7 @@ SINK_TYPE = SinkType(
     record_limit_bytes=LAKE_ROW_BYTES,
     keeps_content=True,
     lake_location=lake_location,
-    stored_objects=stored_objects,
+    stored_objects=open_objects,
     extra="gcs",
     needs="google.cloud.storage",
 )
