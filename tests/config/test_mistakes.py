@@ -165,7 +165,7 @@ MISTAKES = {
     ),
     "sealing to a private key": (
         '[quarantine]\nseal_to = "AGE-SECRET-KEY-1X"\n' + BOTH,
-        "2: quarantine.seal_to: seal_to has a private key: keep that elsewhere, and write the public one that belongs to it (age1…)",
+        "2: quarantine.seal_to: seal_to has a private key: keep that elsewhere, and write the public key that belongs to it (age1…)",
     ),
     "a rule that does not exist": (
         '[redaction]\ndisable = ["twilio-kee"]\n' + BOTH,

@@ -95,11 +95,13 @@ def test_a_record_longer_than_a_message_is_truncated_with_a_marker(
 
 
 def test_syslog_and_relp_load_no_heavy_client() -> None:
+    heavy = {"aiohttp", "aiofiles", "boto3", "duckdb", "google", "psycopg", "pyarrow", "yarl"}
     code = (
-        "import sys; from tracesidecar.sinks.syslog import relp_sink, sink as syslog\n"
-        "from tracesidecar.sinks.registry import record_limit_of\n"
-        "record_limit_of(syslog.Options(name='a', type='syslog', host='h'))\n"
-        "print(sorted({'aiohttp', 'aiofiles', 'boto3', 'duckdb', 'google', 'psycopg', 'pyarrow', 'yarl'} & {name.partition('.')[0] for name in sys.modules}))"
+        "import sys; from tracesidecar.sinks import record_limit_of, relp, syslog\n"
+        "for kind in (relp, syslog):\n"
+        "    name = kind.__name__.rpartition('.')[2]\n"
+        "    record_limit_of(kind.Options(name='a', type=name, host='h'))\n"
+        f"print(sorted({heavy!r} & {{name.partition('.')[0] for name in sys.modules}}))"
     )
     assert (
         subprocess.run(
