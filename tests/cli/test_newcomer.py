@@ -28,7 +28,10 @@ def test_demo_writes_whole_lines_with_secrets_that_are_found(desk: Desk) -> None
 def test_demo_lines_have_the_shape_of_machina(desk: Desk) -> None:
     desk.call("demo", "--rate", "100", "--seconds", "0.01", "elsewhere")
     (path,) = (desk.folder / "elsewhere").glob("demo-*.jsonl")
-    fields = "timestamp action connector asset_id operation input_summary output_summary duration_ms success error metadata conversation_id"
+    fields = (
+        "timestamp action connector asset_id operation input_summary output_summary duration_ms "
+        "success error metadata conversation_id"
+    )
     fields += " prompt_tokens completion_tokens total_tokens usd_cost model"
     assert list(json.loads(path.read_bytes().splitlines()[0])) == fields.split()
 
@@ -89,8 +92,12 @@ def test_check_config_reports_all_mistakes_in_one_document(desk: Desk) -> None:
 def test_check_config_runs_the_redaction_tests(desk: Desk) -> None:
     text = '[redaction]\n[[redaction.rule]]\nid = "staff"\nregex = "E[0-9]{7}"\n'
     text += "[[redaction.test]]\ninput = 'by E1234567'\nexpected = 'by [REDACTED:staff]'\n"
-    text += """[[redaction.test]]\ninput = '{"by":"E1234567"}'\nexpected = '{"by":"[REDACTED:staff]"}'\n"""
-    rest = '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "l"\ntype = "directory"\npath = "lake"\n'
+    text += "[[redaction.test]]\n"
+    text += """input = '{"by":"E1234567"}'\nexpected = '{"by":"[REDACTED:staff]"}'\n"""
+    rest = (
+        '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "l"\n'
+        'type = "directory"\npath = "lake"\n'
+    )
     desk.write("tracesidecar.toml", text + rest)
     assert desk.call("check-config").returncode == 0
     desk.write(
@@ -126,8 +133,10 @@ def test_check_config_online_tries_each_sinks_credentials_and_shows_none(
 ) -> None:
     desk.write(
         "tracesidecar.toml",
-        '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n'
-        f'[[sink]]\nname = "web"\ntype = "http"\nurl = "http://127.0.0.1:{refusing_server}/"\nauth = {{ type = "bearer", token = "tok-hunter2" }}\n',
+        '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "lake"\n'
+        'type = "directory"\npath = "lake"\n'
+        f'[[sink]]\nname = "web"\ntype = "http"\nurl = "http://127.0.0.1:{refusing_server}/"\n'
+        f'auth = {{ type = "bearer", token = "tok-hunter2" }}\n',
     )
     done = desk.call("check-config", "--online", "--json")
     answers = {answer["sink"]: answer for answer in json.loads(done.stdout)["online"]}

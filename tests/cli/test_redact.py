@@ -37,8 +37,10 @@ def test_a_line_over_the_limit_is_passed_over_and_its_neighbours_arrive(desk: De
 def test_the_rules_of_the_configuration_hold(desk: Desk) -> None:
     desk.write(
         "tracesidecar.toml",
-        '[redaction]\npii = true\ndisable = ["github-token"]\n[[redaction.rule]]\nid = "staff"\nregex = "E[0-9]{7}"\n'
-        '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "l"\ntype = "directory"\npath = "lake"\n',
+        '[redaction]\npii = true\ndisable = ["github-token"]\n[[redaction.rule]]\nid = "staff"\n'
+        'regex = "E[0-9]{7}"\n'
+        '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "l"\n'
+        'type = "directory"\npath = "lake"\n',
     )
     done = desk.call("redact", stdin=f'["jane@example.org","E1234567","{TOKEN}"]\n'.encode())
     assert done.stdout == f'["[REDACTED:email]","[REDACTED:staff]","{TOKEN}"]\n'

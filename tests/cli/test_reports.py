@@ -1,5 +1,6 @@
-"""`status`, `explain`, `quarantine` and `scan` report what was shipped, rejected and left, but never
-the content of a line.
+"""Reports say what was shipped, rejected and left, but never the content of a line.
+
+The reports are those of `status`, `explain`, `quarantine` and `scan`.
 """
 
 from __future__ import annotations

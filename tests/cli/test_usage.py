@@ -77,7 +77,8 @@ def test_a_rejected_configuration_exits_78_with_one_sentence(
     assert (done.returncode, done.stdout) == (78, "")
     (sentence,) = done.stderr.splitlines()
     assert sentence.endswith(
-        "tracesidecar.toml:1: sink: there is no [[sink]] block: at least one must say where to ship to"
+        "tracesidecar.toml:1: sink: there is no [[sink]] block: at least one must say where to "
+        "ship to"
     )
 
 
@@ -137,9 +138,13 @@ def test_a_state_directory_in_use_exits_75_with_the_reason_locked(
     state.mkdir(mode=0o700)
     desk.write(
         "tracesidecar.toml",
-        f'state_directory = "{state}"\n{REFUSED}[[sink]]\nname = "l"\ntype = "directory"\npath = "lake"\n',
+        f'state_directory = "{state}"\n{REFUSED}[[sink]]\nname = "l"\ntype = "directory"\n'
+        'path = "lake"\n',
     )
-    program = f"import fcntl, sys; lock = open({str(state / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    program = (
+        f"import fcntl, sys; lock = open({str(state / 'lock')!r}, 'w'); fcntl.flock(lock, "
+        "fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
@@ -153,7 +158,10 @@ def test_a_state_directory_in_use_exits_75_with_the_reason_locked(
 
 
 def test_a_light_command_loads_nothing_heavy(desk: Desk) -> None:
-    program = "import sys; from tracesidecar.cli import main; main(['version']); print(sorted({name.split('.')[0] for name in sys.modules}))"
+    program = (
+        "import sys; from tracesidecar.cli import main; main(['version']); "
+        "print(sorted({name.split('.')[0] for name in sys.modules}))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=desk.folder, check=True
     )

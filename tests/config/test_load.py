@@ -43,9 +43,9 @@ def test_references_are_replaced_and_may_stand_for_numbers_and_flags(
 ) -> None:
     (folder.path / "hmac").write_text("from-a-file\n")
     folder.environ |= {"LINES": "7", "EMPTY": ""}
-    text = (
-        good
-        + 'required = "${env:REQUIRED:-false}"\nbatch = { lines = "${env:LINES}", age = "${env:EMPTY:-3s}" }\n'
+    text = good + (
+        'required = "${env:REQUIRED:-false}"\n'
+        'batch = { lines = "${env:LINES}", age = "${env:EMPTY:-3s}" }\n'
     )
     text += '[redaction]\nhmac_key = "${file:hmac}"\nallow = ["a$${b}", "${env:EMPTY}"]\n'
     configuration = folder.load(text).configuration

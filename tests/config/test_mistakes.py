@@ -67,13 +67,17 @@ MISTAKES = {
     ),
     "unknown key at the top": (
         'state_directry = "x"\n' + BOTH,
-        '1: state_directry: unknown key; did you mean "state_directory"? allowed are state_directory, daemon, source, redaction, quarantine, sink',
+        (
+            '1: state_directry: unknown key; did you mean "state_directory"? allowed are '
+            "state_directory, daemon, source, redaction, quarantine, sink"
+        ),
     ),
     "unknown key in a block": (
         '[[source]]\nname = "a"\ninclude = ["x/*"]\nexlude = ["y"]\n' + SINK,
         (
             '4: source.exlude: unknown key; did you mean "exclude"? allowed are '
-            "name, include, exclude, dialect, labels, max_line, repair, documents, copy_grace, hold_directory"
+            "name, include, exclude, dialect, labels, max_line, repair, documents, copy_grace, "
+            "hold_directory"
         ),
     ),
     "unknown key in an inline table": (
@@ -94,7 +98,10 @@ MISTAKES = {
     ),
     "unknown sink type": (
         SOURCE + '[[sink]]\nname = "x"\ntype = "htpp"\n',
-        f'6: sink.type: unknown sink type: expected one of {TYPES}, found "htpp"; did you mean "http"?',
+        (
+            f'6: sink.type: unknown sink type: expected one of {TYPES}, found "htpp"; did you mean '
+            '"http"?'
+        ),
     ),
     "no sink": (
         SOURCE,
@@ -114,7 +121,10 @@ MISTAKES = {
     ),
     "a source that does not exist": (
         BOTH + 'sources = ["agnt"]\n',
-        '8: sink.sources: sink "lake" names the source "agnt", which does not exist: expected "agent"; did you mean "agent"?',
+        (
+            '8: sink.sources: sink "lake" names the source "agnt", which does not exist: expected '
+            '"agent"; did you mean "agent"?'
+        ),
     ),
     "an empty include": (
         '[[source]]\nname = "a"\ninclude = []\n' + SINK,
@@ -146,12 +156,16 @@ MISTAKES = {
     ),
     "a variable that is not set": (
         BOTH + 'start = "${env:WHEN}"\n',
-        "8: sink.start: the environment variable WHEN is not set; set it, or give a default with ${env:WHEN:-default}",
+        (
+            "8: sink.start: the environment variable WHEN is not set; set it, or give a default "
+            "with ${env:WHEN:-default}"
+        ),
     ),
     "another kind of reference": (
         'state_directory = "${HOME}/x"\n' + BOTH,
         (
-            "1: state_directory: unknown kind of reference; allowed are ${env:NAME}, ${env:NAME:-default} and ${file:PATH}; "
+            "1: state_directory: unknown kind of reference; allowed are ${env:NAME}, "
+            "${env:NAME:-default} and ${file:PATH}; "
             "a literal ${ is written $${"
         ),
     ),
@@ -161,11 +175,17 @@ MISTAKES = {
     ),
     "sealing": (
         '[quarantine]\nseal_to = "age1x"\n' + BOTH,
-        "2: quarantine.seal_to: seal_to is not a public key of age: it is what age-keygen prints after 'Public key:' (age1…)",
+        (
+            "2: quarantine.seal_to: seal_to is not a public key of age: it is what age-keygen "
+            "prints after 'Public key:' (age1…)"
+        ),
     ),
     "sealing to a private key": (
         '[quarantine]\nseal_to = "AGE-SECRET-KEY-1X"\n' + BOTH,
-        "2: quarantine.seal_to: seal_to has a private key: keep that elsewhere, and write the public key that belongs to it (age1…)",
+        (
+            "2: quarantine.seal_to: seal_to has a private key: keep that elsewhere, and write the "
+            "public key that belongs to it (age1…)"
+        ),
     ),
     "a rule that does not exist": (
         '[redaction]\ndisable = ["twilio-kee"]\n' + BOTH,
@@ -173,7 +193,10 @@ MISTAKES = {
     ),
     "an allowed path that is none": (
         '[redaction]\nallow = ["a value", "$..token"]\n' + BOTH,
-        '2: redaction.allow: an entry that begins with "$." or "$[" is a path, written as $.name.other[0].* or $.list[*].name',
+        (
+            '2: redaction.allow: an entry that begins with "$." or "$[" is a path, written as '
+            "$.name.other[0].* or $.list[*].name"
+        ),
     ),
     "a rule whose regex is none": (
         '[redaction]\n[[redaction.rule]]\nid = "x"\nregex = "(a"\n' + BOTH,
@@ -190,42 +213,50 @@ def test_a_mistake_gives_one_sentence_with_its_line(
 
 
 def test_all_mistakes_are_told_at_once_and_in_the_order_of_the_file(folder: Folder) -> None:
-    text = '[daemon]\nlisten = 3\npoll = "1s"\n[[source]]\nname = "a"\n[[sink]]\nname = "x"\ntype = "directory"\npath = 3\n'
+    text = (
+        '[daemon]\nlisten = 3\npoll = "1s"\n[[source]]\nname = "a"\n[[sink]]\nname = "x"\n'
+        'type = "directory"\npath = 3\n'
+    )
     assert [problem.split(":")[0] for problem in folder.mistakes(text)] == ["2", "3", "4", "9"]
 
 
 def test_load_tells_the_first_mistake_and_how_many_more_there_are(folder: Folder) -> None:
     with pytest.raises(ConfigurationError) as refused:
         folder.load('[daemon]\nlisten = 3\npoll = "1s"\n' + BOTH)
-    assert (
-        str(refused.value)
-        == f'{folder.file}:2: daemon.listen: expected a string, found the number 3 (and 1 more, see "tracesidecar check-config")'
+    assert str(refused.value) == (
+        f"{folder.file}:2: daemon.listen: expected a string, found the number 3 (and 1 more, "
+        'see "tracesidecar check-config")'
     )
 
 
 def test_a_missing_file_is_named(folder: Folder) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(str(folder.path / "nowhere.toml"), folder.environ)
-    assert (
-        str(refused.value)
-        == f"{folder.path}/nowhere.toml: the configuration cannot be read: No such file or directory"
+    assert str(refused.value) == (
+        f"{folder.path}/nowhere.toml: the configuration cannot be read: No such file or directory"
     )
 
 
 def test_a_missing_referenced_file_is_named(folder: Folder) -> None:
     text = f'[redaction]\nhmac_key = "${{file:{folder.path}/hmac}}"\n{BOTH}'
     assert folder.mistakes(text) == [
-        f"2: redaction.hmac_key: the file {folder.path}/hmac cannot be read: No such file or directory"
+        (
+            f"2: redaction.hmac_key: the file {folder.path}/hmac cannot be read: No such file or "
+            "directory"
+        )
     ]
 
 
 def test_a_missing_credential_file_is_named(folder: Folder) -> None:
-    text = (
-        SOURCE
-        + '[[sink]]\nname = "w"\ntype = "http"\nurl = "http://localhost/"\nauth = { type = "bearer", token_file = "token" }\n'
+    text = SOURCE + (
+        '[[sink]]\nname = "w"\ntype = "http"\nurl = "http://localhost/"\n'
+        'auth = { type = "bearer", token_file = "token" }\n'
     )
     assert folder.mistakes(text) == [
-        f'8: sink.auth.token_file: the file "{folder.path}/token" does not exist; create it, or correct the path'
+        (
+            f'8: sink.auth.token_file: the file "{folder.path}/token" does not exist; create it, '
+            "or correct the path"
+        )
     ]
 
 
@@ -248,7 +279,10 @@ def test_a_directory_named_as_what_to_follow_is_refused(folder: Folder) -> None:
     (folder.path / "traces").mkdir()
     text = SOURCE.replace("traces/*.jsonl", "traces") + SINK
     assert folder.mistakes(text) == [
-        f'3: source.include: "{folder.path}/traces" is a directory; write which files are meant, such as "{folder.path}/traces/**/*.jsonl"'
+        (
+            f'3: source.include: "{folder.path}/traces" is a directory; write which files are '
+            f'meant, such as "{folder.path}/traces/**/*.jsonl"'
+        )
     ]
 
 
@@ -258,7 +292,10 @@ def test_the_state_directory_inside_a_watched_directory_is_refused(
 ) -> None:
     text = good.replace('"state"', '"traces/state"').replace("traces/**/*.jsonl", pattern)
     assert folder.mistakes(text) == [
-        f'5: source.include: the state directory "{folder.path}/traces/state" lies inside the watched directory "{folder.path}/traces"; keep them apart'
+        (
+            f'5: source.include: the state directory "{folder.path}/traces/state" lies inside the '
+            f'watched directory "{folder.path}/traces"; keep them apart'
+        )
     ]
 
 
@@ -267,7 +304,10 @@ def test_a_watched_directory_inside_the_state_directory_is_refused(
 ) -> None:
     text = good.replace("traces/**/*.jsonl", "state/traces/*.jsonl")
     assert folder.mistakes(text) == [
-        f'5: source.include: the watched directory "{folder.path}/state/traces" lies inside the state directory "{folder.path}/state"; keep them apart'
+        (
+            f'5: source.include: the watched directory "{folder.path}/state/traces" lies inside '
+            f'the state directory "{folder.path}/state"; keep them apart'
+        )
     ]
 
 
@@ -292,7 +332,8 @@ def test_a_sink_that_a_source_would_follow_is_refused(folder: Folder, good: str)
     )
     assert folder.mistakes(text.replace('name = "traces/lake"', 'name = "lake"')) == [
         (
-            f'10: sink.path: what this sink writes to "{folder.path}/traces/lake" is matched by "{folder.path}/traces/**/*.jsonl" of source "agent"; '
+            f'10: sink.path: what this sink writes to "{folder.path}/traces/lake" is matched by '
+            f'"{folder.path}/traces/**/*.jsonl" of source "agent"; '
             "keep them apart, or exclude it"
         )
     ]
@@ -314,7 +355,10 @@ def test_a_state_directory_that_is_a_file_is_refused(folder: Folder, good: str) 
 
 def test_a_directory_that_does_not_exist_yet_is_a_warning(folder: Folder, good: str) -> None:
     assert folder.load(good).warnings == (
-        f'{folder.file}:5: source.include: the directory "{folder.path}/traces" of source "agent" does not exist (yet)',
+        (
+            f'{folder.file}:5: source.include: the directory "{folder.path}/traces" of source '
+            '"agent" does not exist (yet)'
+        ),
     )
 
 
@@ -337,7 +381,8 @@ def test_an_unreadable_directory_is_refused(closed: str) -> None:
         (folder.path / "above/traces").chmod(0o700)
     assert len(mistakes) == 1
     assert mistakes[0].startswith(
-        f'{place}/tracesidecar.toml:4: source.include: the directory "{place}/above/traces" cannot be read'
+        f'{place}/tracesidecar.toml:4: source.include: the directory "{place}/above/traces" '
+        "cannot be read"
     )
 
 
@@ -370,7 +415,8 @@ def test_a_sink_without_its_extra_says_what_to_install(folder: Folder) -> None:
         "import sys\n"
         "import importlib.util\n"
         "found = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, package=None: None if name == 'boto3' else found(name, package)\n"
+        "importlib.util.find_spec = lambda name, package=None: None if name == 'boto3' else "
+        "found(name, package)\n"
         "from tracesidecar.cli import main\n"
         "sys.exit(main())\n"
     )
@@ -381,7 +427,10 @@ def test_a_sink_without_its_extra_says_what_to_install(folder: Folder) -> None:
     )
     assert (done.returncode, done.stderr) == (
         78,
-        f'error: {folder.file}:6: sink.type: "s3" is not installed; run: pip install "tracesidecar[s3]"\n',
+        (
+            f'error: {folder.file}:6: sink.type: "s3" is not installed; run: pip install '
+            '"tracesidecar[s3]"\n'
+        ),
     )
 
 
@@ -397,9 +446,15 @@ def test_no_message_holds_a_credential(folder: Folder) -> None:
         BOTH + f'start = "{secret}"\n',
         SOURCE + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://u:{secret}@h/"\n',
         SOURCE
-        + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nauth = {{ type = "{secret}", token = "{secret}" }}\n',
+        + (
+            '[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\n'
+            f'auth = {{ type = "{secret}", token = "{secret}" }}\n'
+        ),
         SOURCE
-        + f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nheaders = "{secret}"\nauth = "{secret}"\n',
+        + (
+            f'[[sink]]\nname = "w"\ntype = "http"\nurl = "http://h/"\nheaders = "{secret}"\n'
+            f'auth = "{secret}"\n'
+        ),
         SOURCE + f'[[sink]]\nname = "w"\ntype = "{secret}"\n',
         f'[redaction]\nhmac_key = "{secret}\n',
         f"[redaction]\nhmac_key = {secret}\n",

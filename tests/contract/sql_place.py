@@ -78,7 +78,8 @@ class PostgresPlace:
         """Change the password, and end the sessions: they would stay logged in."""
         self.stored.server.run(f"ALTER ROLE {self.stored.schema} PASSWORD '{secret}'")
         self.stored.server.run(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.stored.schema}'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = "
+            f"'{self.stored.schema}'"
         )
 
     def writes(self) -> int:

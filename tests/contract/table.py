@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,10 +22,13 @@ MARKS: dict[Outcome | None, str] = {"passed": "✓", "failed": "**✗**", "skipp
 COMMON = "contract"
 INTRODUCTION = """# What was tried with each sink
 
-Made from a run of `tests/contract` by `python -m tests.contract.table`, not by hand. ✓: it held, **✗**: it did not, –: its server was not there,
-empty: it makes no sense for this sink, or it has a test of its own below.
+Made from a run of `tests/contract` by `python -m tests.contract.table`, not by hand.
+✓: it held, **✗**: it did not, –: its server was not there, empty: it makes no sense for this
+sink, or it has a test of its own below.
 
-The servers: {servers}. PostgreSQL is also that of the package pgserver. HTTP and Datadog are receivers of our own, Datadog's after its public documentation.
+{servers}
+PostgreSQL is also that of the package pgserver. HTTP and Datadog are receivers of our own,
+Datadog's after its public documentation.
 """
 
 
@@ -79,7 +83,8 @@ def page(found: Iterable[Case]) -> str:
         else case
         for case in of_run
     ]
-    servers = ", ".join(f"{server.name} {server.version}" for server in SERVERS.values())
+    names = ", ".join(f"{server.name} {server.version}" for server in SERVERS.values())
+    servers = textwrap.fill(f"The servers: {names}.", 100)
     common, own = (
         _common([case for case in placed if case.place]),
         _own([case for case in placed if not case.place]),
@@ -98,7 +103,8 @@ def _common(found: list[Case]) -> str:
     places = sorted({case.place for case in found})
     outcomes = {(case.claim, case.place): case.outcome for case in found}
     rows = [
-        f"| {_cell(claim)} | {' | '.join(MARKS[outcomes.get((claim, place))] for place in places)} |"
+        f"| {_cell(claim)} | "
+        f"{' | '.join(MARKS[outcomes.get((claim, place))] for place in places)} |"
         for claim in _in_order(found)
     ]
     return "\n".join((f"| | {' | '.join(places)} |", f"|---|{':-:|' * len(places)}", *rows, ""))

@@ -155,7 +155,10 @@ async def test_exists_knows_names_below_the_prefix(sink: ObjectStoreSink) -> Non
 
 
 async def test_a_connection_string_says_where_and_who(azurite: Azurite) -> None:
-    text = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={azurite.url};"
+    text = (
+        f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
+        f"BlobEndpoint={azurite.url};"
+    )
     batch = batch_of(lines_of(3))
     async with azure.build(
         options_for(None, azurite.container, account_key=None, connection_string=Secret(text))
@@ -277,7 +280,10 @@ async def test_a_credentials_file_that_holds_none_is_retried(
 async def test_a_missing_container_is_retried_and_named(azurite: Azurite) -> None:
     with pytest.raises(
         RetryLater,
-        match=r"not_found: container not-there at http://127\.0\.0\.1:[0-9]+/shipper answered 404 ContainerNotFound: there is no",
+        match=(
+            r"not_found: container not-there at http://127\.0\.0\.1:[0-9]+/shipper answered 404 "
+            r"ContainerNotFound: there is no"
+        ),
     ):
         await azure.build(options_for(azurite.url, "not-there")).__aenter__()
 
@@ -412,7 +418,8 @@ def test_impossible_options_are_rejected(changes: dict[str, object], said: str) 
 
 def test_the_destination_has_account_container_and_prefix_and_no_credentials() -> None:
     text = Secret(
-        "DefaultEndpointsProtocol=https;AccountName=myaccount;AccountKey=c2VjcmV0;EndpointSuffix=core.windows.net"
+        "DefaultEndpointsProtocol=https;AccountName=myaccount;AccountKey=c2VjcmV0;"
+        "EndpointSuffix=core.windows.net"
     )
     said = azure.destination(options_for(None, "traces", account_key=None, connection_string=text))
     assert said == "azure:https://myaccount.blob.core.windows.net/traces/agents"

@@ -145,7 +145,7 @@ async def test_a_silent_server_is_abandoned_after_the_timeout_and_tried_again_wi
             await sink.send(batch)
         assert 1.0 <= time.monotonic() - started < 60.0
         if network_place.type in {"kafka", "sql"}:
-            # These exchange messages before they send records: without responses they never get there.
+            # These exchange messages before they send records, and wait for the responses.
             assert network_place.writes() in (0, 1)
         else:
             eventually(lambda: network_place.writes() == 1)

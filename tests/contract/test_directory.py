@@ -157,7 +157,8 @@ async def main(path):
         try:
             await sink.send(batch)
         except RetryLater as error:
-            print(error.reason, sorted(os.listdir(path)), sum(len(names) for _, _, names in os.walk(path)))
+            files = sum(len(names) for _, _, names in os.walk(path))
+            print(error.reason, sorted(os.listdir(path)), files)
         os.unlink(f"{path}/ballast")
         await sink.send(batch)
         print(len(open(f"{path}/{batch.objects[0].name}", "rb").read().splitlines()))
@@ -212,14 +213,16 @@ async def main(path):
                 break
             except RetryLater as error:
                 print(error.reason, sum(len(names) for _, _, names in os.walk(path)))
-    print(open(f"{path}/{batch.objects[0].name}", "rb").read() == batch.objects[0].content, sum(len(names) for _, _, names in os.walk(path)))
+    content = open(f"{path}/{batch.objects[0].name}", "rb").read()
+    files = sum(len(names) for _, _, names in os.walk(path))
+    print(content == batch.objects[0].content, files)
 
 asyncio.run(main(sys.argv[1]))
 """
 
 
 def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
-    """Send a batch under strace; return what the process printed and its system calls, with paths."""
+    """Send a batch under strace; return the output and the system calls, with paths."""
     if (
         shutil.which("strace") is None
         or subprocess.run(

@@ -336,7 +336,10 @@ async def test_without_a_template_nothing_is_sent_and_the_error_says_how_to_crea
     elsewhere = elasticsearch_place.options(index="traces-{dt}")
     with pytest.raises(
         RetryLater,
-        match=r"no index template that matches traces-.*: run `tracesidecar ddl elasticsearch --apply http://127.0.0.1",
+        match=(
+            r"no index template that matches traces-.*: run `tracesidecar ddl elasticsearch "
+            r"--apply http://127.0.0.1"
+        ),
     ):
         await elasticsearch.build(elsewhere).__aenter__()
     async with elasticsearch.build(
@@ -493,7 +496,10 @@ def test_no_heavy_client_is_imported() -> None:
         "duckdb",
         "opentelemetry",
     }
-    code = f"import sys, tracesidecar.sinks.elasticsearch.sink; print(sorted({heavy!r} & set(sys.modules)))"
+    code = (
+        f"import sys, tracesidecar.sinks.elasticsearch.sink; print(sorted({heavy!r} & "
+        "set(sys.modules)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,

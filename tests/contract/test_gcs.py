@@ -150,7 +150,10 @@ async def test_a_workload_identity_is_exchanged_for_a_token(
     (tmp_path / "subject").write_text(SUBJECT)
     federation = {
         "type": "external_account",
-        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/cluster",
+        "audience": (
+            "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/"
+            "providers/cluster"
+        ),
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         "token_url": f"{google_storage.token_url}/sts",
         "credential_source": {"file": str(tmp_path / "subject")},
@@ -168,7 +171,10 @@ async def test_a_missing_bucket_is_retried_and_named(google_storage: GoogleStora
     options = options_for(google_storage.open_url, bucket="not-there")
     with pytest.raises(
         RetryLater,
-        match=r"not_found: bucket not-there at http://127\.0\.0\.1:[0-9]+ answered 404 .*: there is no such bucket",
+        match=(
+            r"not_found: bucket not-there at http://127\.0\.0\.1:[0-9]+ answered 404 .*: there "
+            r"is no such bucket"
+        ),
     ):
         await gcs.build(options).__aenter__()
 
@@ -216,7 +222,8 @@ TAKEN = answer(412, "conditionNotMet")
 MAY_ONLY_CREATE = answer(
     403,
     "forbidden",
-    "shipper@project does not have storage.objects.delete access to the Google Cloud Storage object.",
+    "shipper@project does not have storage.objects.delete access to the Google Cloud Storage "
+    "object.",
 )
 
 

@@ -14,7 +14,10 @@ from tests.servers.receiving import ReceivingServer
 
 
 def run(folder: Path, receiver: ReceivingServer, kills: int) -> list[str]:
-    sink = f'name = "web"\ntype = "http"\nurl = "{receiver.url}"\nmax_records = 7\nmax_bytes = "256KiB"\n'
+    sink = (
+        f'name = "web"\ntype = "http"\nurl = "{receiver.url}"\nmax_records = 7\n'
+        'max_bytes = "256KiB"\n'
+    )
     expected = kill_while_sending(folder, sink, kills=kills)
     taken = [request for request in receiver.requests() if request.kept]
     assert any("." in request.key for request in taken)

@@ -284,7 +284,10 @@ def test_a_password_must_be_given_exactly_once(given: dict[str, Secret]) -> None
 
 
 def test_the_client_is_imported_only_when_a_sink_is_entered() -> None:
-    code = "import sys, tracesidecar.sinks.kafka.sink as k; k.build; print('confluent_kafka' in sys.modules)"
+    code = (
+        "import sys, tracesidecar.sinks.kafka.sink as k; k.build; print('confluent_kafka' in "
+        "sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,

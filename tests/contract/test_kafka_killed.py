@@ -17,7 +17,10 @@ from tests.servers.broker import Broker
 def run(folder: Path, broker: Broker, kills: int, *, with_transactions: bool) -> list[str]:
     topic = f"killed-{kills}-{with_transactions}"
     broker.make_topic(topic)
-    sink = f'name = "bus"\ntype = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\ntopic = "{topic}"\nformat = "raw"\n'
+    sink = (
+        f'name = "bus"\ntype = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\n'
+        f'topic = "{topic}"\nformat = "raw"\n'
+    )
     expected = kill_while_sending(
         folder, sink + (f'transactional_id = "{topic}"\n' if with_transactions else ""), kills=kills
     )

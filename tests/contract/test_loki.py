@@ -120,16 +120,25 @@ async def test_the_rejected_entry_of_a_batch_is_found_in_few_requests_and_all_ot
     ("said", "reason"),
     [
         (
-            "entry for stream '{a=\"b\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: …",
+            (
+                "entry for stream '{a=\"b\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest "
+                "acceptable timestamp is: …"
+            ),
             "too_old",
         ),
         ("entry for stream '{a=\"b\"}' has timestamp too new: 2030-01-01T00:00:00Z", "too_new"),
         (
-            "entry with timestamp 2026-01-01 ignored, reason: 'entry too far behind, entry timestamp is: …'",
+            (
+                "entry with timestamp 2026-01-01 ignored, reason: 'entry too far behind, entry "
+                "timestamp is: …'"
+            ),
             "too_far_behind",
         ),
         (
-            "Max entry size '262144' bytes exceeded for stream '{a=\"b\"}' while adding an entry with length '300000' bytes",
+            (
+                "Max entry size '262144' bytes exceeded for stream '{a=\"b\"}' while adding an "
+                "entry with length '300000' bytes"
+            ),
             "too_large",
         ),
         ("hunter2", "bad_request"),
@@ -148,7 +157,10 @@ async def test_a_rejection_has_lokis_reason_and_quotes_nothing(
 async def test_a_server_without_structured_metadata_is_retried(
     receiver: ReceivingServer,
 ) -> None:
-    said = "stream '{a=\"b\"}' includes structured metadata, but this feature is disallowed. Please see `limits_config.structured_metadata`"
+    said = (
+        "stream '{a=\"b\"}' includes structured metadata, but this feature is disallowed. Please "
+        "see `limits_config.structured_metadata`"
+    )
     error = await error_of(receiver, {"status": 400, "body": said})
     assert isinstance(error, RetryLater)
     assert "allow_structured_metadata" in str(error)

@@ -34,19 +34,31 @@ from tracesidecar.units import Seconds, Secret
 WRONG = "hunter2"
 
 REJECTED = {
-    "azure_place": r"container traces-\d+ at \S+ answered 403 AuthorizationFailure: .* correct credentials_file, the key, the signature",
+    "azure_place": (
+        r"container traces-\d+ at \S+ answered 403 AuthorizationFailure: .* correct "
+        r"credentials_file, the key, the signature"
+    ),
     "datadog_place": r"answered 403 Forbidden: .* correct api_key",
     "elasticsearch_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
-    "gcs_place": r"bucket traces at \S+ was not contacted, for lack of credentials \(RefreshError\): no token can be obtained: correct credentials_file",
+    "gcs_place": (
+        r"bucket traces at \S+ was not contacted, for lack of credentials \(RefreshError\): no "
+        r"token can be obtained: correct credentials_file"
+    ),
     "http_place": r"answered 401 Unauthorized to HEAD: correct auth",
-    "kafka_place": r"kafka at \S+ reported \w*AUTHENTICATION\w*: it rejects the credentials; correct sasl",
+    "kafka_place": (
+        r"kafka at \S+ reported \w*AUTHENTICATION\w*: it rejects the credentials; correct sasl"
+    ),
     "loki_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
     "otlp_place": r"answered 401 Unauthorized: .* correct auth, or the file that it names",
     "postgres_place": r"rejected the login: .*; correct url or the password",
     "relp_place": r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)",
-    "s3_place": r"bucket traces at \S+ answered 403 SignatureDoesNotMatch: .* correct credentials_file",
+    "s3_place": (
+        r"bucket traces at \S+ answered 403 SignatureDoesNotMatch: .* correct credentials_file"
+    ),
     "splunk_place": r"answered 401: it rejects the credentials; correct token",
-    "syslog_place": r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)",
+    "syslog_place": (
+        r"closed the connection; .* whether it accepts our credentials \(tls.cert_file\)"
+    ),
 }
 
 UNKNOWN_CA = "unable to get local issuer certificate.* set tls.ca_file to the certificate of the CA"
@@ -300,5 +312,6 @@ async def test_an_unknown_ca_of_google_and_of_a_broker_is_reported(
     )
     assert_said(
         await said_of(broker),
-        "certificate (could not be verified|verify failed).* check tls and the certificates of the brokers",
+        "certificate (could not be verified|verify failed).* check tls and the certificates of "
+        "the brokers",
     )

@@ -12,7 +12,8 @@ from tracesidecar.sinks import syslog
 from tracesidecar.sinks.transport.syslog_message import BOM, SyslogFormatter
 
 MESSAGE = re.compile(
-    rb"<(?P<pri>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48}) (?P<procid>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) "
+    rb"<(?P<pri>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48}) "
+    rb"(?P<procid>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) "
     rb'\[(?P<id>[!-~]{1,32}?)(?P<parameters>( [a-z]{1,32}="(\\["\\\]]|[^"\\\]])*")*)\] (?P<msg>.*)',
     re.DOTALL,
 )

@@ -237,7 +237,10 @@ async def test_a_missing_bucket_is_retried_and_named(object_store: ObjectStore) 
     )
     with pytest.raises(
         RetryLater,
-        match=r"not_found: bucket not-there at http://127\.0\.0\.1:[0-9]+ answered 404 NoSuchBucket: there is no such bucket",
+        match=(
+            r"not_found: bucket not-there at http://127\.0\.0\.1:[0-9]+ answered 404 "
+            r"NoSuchBucket: there is no such bucket"
+        ),
     ):
         await s3.build(missing).__aenter__()
 
@@ -467,7 +470,9 @@ async def main():
     # accepts connections and never answers
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        sink = s3.build(s3.Options(name="lake", type="s3", bucket="traces", endpoint_url=url, access_key=Secret("a"), secret_key=Secret("b")))
+        keys = {"access_key": Secret("a"), "secret_key": Secret("b")}
+        options = s3.Options(name="lake", type="s3", bucket="traces", endpoint_url=url, **keys)
+        sink = s3.build(options)
         try:
             await asyncio.wait_for(sink.__aenter__(), timeout=1)
         except TimeoutError:

@@ -320,7 +320,8 @@ from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.registry import sink_type
 from tracesidecar.units import Secret
 sql = sink_type("sql")
-sink = sql.build(sql.options(name="base", type="sql", url=Secret({url.replace("/tmp", str(tmp_path))!r})))
+url = Secret({url.replace("/tmp", str(tmp_path))!r})
+sink = sql.build(sql.options(name="base", type="sql", url=url))
 try:
     asyncio.run(sink.__aenter__())
 except RetryLater:

@@ -19,7 +19,8 @@ from tests.sql.engines import DuckdbFile, PostgresSchema, SqliteFile, Stored
 from tests.sql.rebuilding import rebuild_turns
 
 DELIVERED = """SELECT line_sha256, max(times) FROM (
-  SELECT line_sha256, raw, count(*) AS times FROM events WHERE raw IS NOT NULL GROUP BY line_sha256, raw
+  SELECT line_sha256, raw, count(*) AS times FROM events
+  WHERE raw IS NOT NULL GROUP BY line_sha256, raw
 ) AS parts GROUP BY line_sha256"""
 
 

@@ -94,7 +94,8 @@ from tracesidecar.sinks.stdout import sink as stdout
 async def main():
     async with stdout.build(stdout.Options(name="out", type="stdout")) as sink:
         try:
-            await asyncio.wait_for(sink.send(batch_of(lines_of(5000), compression="none")), timeout=0.3)
+            batch = batch_of(lines_of(5000), compression="none")
+            await asyncio.wait_for(sink.send(batch), timeout=0.3)
         except TimeoutError:
             pass
 

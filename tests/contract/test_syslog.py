@@ -140,7 +140,10 @@ async def test_the_server_understands_every_field(
         "42",
         "tool_call",
     )
-    ids = f'event="{RECORD.id}" conversation="c1" dialect="claude_code" source="/traces/a.jsonl" trace="{RECORD.trace_id}" span="{RECORD.span_id}"'
+    ids = (
+        f'event="{RECORD.id}" conversation="c1" dialect="claude_code" source="/traces/a.jsonl" '
+        f'trace="{RECORD.trace_id}" span="{RECORD.span_id}"'
+    )
     assert first.structured_data == f"[tracesidecar@32473 {ids}]"
     assert first.msg == '\ufeff{"a":1}'
     assert (second.pri, second.msgid, second.record) == (19 * 8 + 3, "error", odd.body)
@@ -227,7 +230,7 @@ async def test_datagrams_that_the_network_reports_as_unreachable_are_retried(
         pytest.param("limit_data", {"bytes": 100_000}, id="in the middle of a frame"),
     ],
 )
-async def test_a_cut_connection_is_noticed_without_any_answer(
+async def test_a_broken_connection_is_noticed_without_any_answer(
     kind: str, attributes: dict[str, int], running: Callable[..., LogServer], toxiproxy: Toxiproxy
 ) -> None:
     server, lines = running("tcp"), lines_of(5000)

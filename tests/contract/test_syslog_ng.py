@@ -21,7 +21,8 @@ pytestmark = pytest.mark.long
 _CONFIGURATION = """@version: 3.38
 options {{ log-msg-size(1100000); stats-freq(0); }};
 source sent {{ syslog(transport("{transport}") ip(127.0.0.1) port({port}){tls}); }};
-destination kept {{ file("{store}" template("$(format-json --pair event=\\"${{.SDATA.tracesidecar@32473.event}}\\" --pair msg=\\"${{MSG}}\\")\\n")); }};
+destination kept {{ file("{store}" template("$(format-json \
+--pair event=\\"${{.SDATA.tracesidecar@32473.event}}\\" --pair msg=\\"${{MSG}}\\")\\n")); }};
 log {{ source(sent); destination(kept); flags(flow-control); }};
 """
 
@@ -35,7 +36,10 @@ class SyslogNg:
         folder.mkdir()
         self.port = free_port()
         self._store = folder / "kept.jsonl"
-        files = f'key-file("{authority.server}") cert-file("{authority.server}") ca-file("{authority.file}")'
+        files = (
+            f'key-file("{authority.server}") cert-file("{authority.server}") '
+            f'ca-file("{authority.file}")'
+        )
         tls = f" tls({files} peer-verify(required-trusted))" if transport == "tls" else ""
         (folder / "conf").write_text(
             _CONFIGURATION.format(transport=transport, port=self.port, tls=tls, store=self._store)

@@ -53,7 +53,8 @@ def shipped(
     for kind, server in servers.items():
         where = 'type = "relp"' if kind == "relp" else f'type = "syslog"\ntransport = "{kind}"'
         blocks.append(
-            f'[[sink]]\nname = "{kind}"\n{where}\nhost = "127.0.0.1"\nport = {server.port}\n{content}'
+            f'[[sink]]\nname = "{kind}"\n{where}\nhost = "127.0.0.1"\nport = {server.port}\n'
+            f"{content}"
         )
     configuration = folder / "tracesidecar.toml"
     configuration.write_text("".join(blocks))
@@ -81,7 +82,10 @@ def test_a_record_longer_than_a_message_is_truncated_with_a_marker(
     for kind, messages in shipped(tmp_path, servers, 'content = "full"\n').items():
         sizes = [
             len(
-                f"<14>1 {m.time} {m.hostname} {m.app_name} {m.procid} {m.msgid} {m.structured_data} {m.msg}".encode()
+                (
+                    f"<14>1 {m.time} {m.hostname} {m.app_name} {m.procid} {m.msgid} "
+                    f"{m.structured_data} {m.msg}"
+                ).encode()
             )
             for m in messages
         ]

@@ -8,12 +8,15 @@ from tests.contract.table import Case, cases, page
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.contract.test_contract" name="test_lines_arrive[s3_place]"/>
-<testcase classname="tests.contract.test_contract" name="test_lines_arrive[relp_place]"><failure/></testcase>
-<testcase classname="tests.contract.test_contract" name="test_a_cut_heals[s3_place-in-between]"><skipped/></testcase>
+<testcase classname="tests.contract.test_contract" \
+name="test_lines_arrive[relp_place]"><failure/></testcase>
+<testcase classname="tests.contract.test_contract" \
+name="test_a_cut_heals[s3_place-in-between]"><skipped/></testcase>
 <testcase classname="tests.contract.test_tls" name="test_strangers_are_refused[expired-s3]"/>
 <testcase classname="tests.contract.test_syslog" name="test_lines_arrive"/>
 <testcase classname="tests.contract.test_s3" name="test_a_bucket_may_be_far[near]"/>
-<testcase classname="tests.contract.test_s3" name="test_a_bucket_may_be_far[far]"><error/></testcase>
+<testcase classname="tests.contract.test_s3" \
+name="test_a_bucket_may_be_far[far]"><error/></testcase>
 </testsuite></testsuites>"""
 
 
@@ -32,7 +35,7 @@ def test_each_case_of_a_report_is_a_claim_of_a_place() -> None:
 def test_the_page_has_a_row_for_each_claim_and_a_column_for_each_place() -> None:
     text = page(cases(ET.fromstring(REPORT)))
     assert (
-        "| | relp | s3 | syslog |\n|---|:-:|:-:|:-:|\n| a cut heals (in-between) |  | – |  |\n| lines arrive | **✗** | ✓ | ✓ |\n"
-        in text
+        "| | relp | s3 | syslog |\n|---|:-:|:-:|:-:|\n| a cut heals (in-between) |  | – |  |\n"
+        "| lines arrive | **✗** | ✓ | ✓ |\n" in text
     )
     assert "| s3 | |\n|---|:-:|\n| a bucket may be far | **✗** |\n" in text

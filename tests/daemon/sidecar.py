@@ -1,4 +1,4 @@
-"""Drive the installed program as its users do: a configuration, a process, what lies in the lake."""
+"""Drive the installed program as its users do: a configuration, a process, a lake."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL).returncode
 print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """  # a small parent of its own: a child's peak begins with what its parent had at the fork
-LAKE = '[[sink]]\nname = "lake"\ntype = "directory"\npath = "{lake}"\nbatch = {{ age = "500ms", idle = "100ms" }}\n'
+LAKE = (
+    '[[sink]]\nname = "lake"\ntype = "directory"\npath = "{lake}"\n'
+    'batch = {{ age = "500ms", idle = "100ms" }}\n'
+)
 
 
 class Sidecar:
@@ -45,8 +48,10 @@ class Sidecar:
     def configure(self, sinks: str, source: str = "", daemon: str = "", more: str = "") -> None:
         """Write the configuration: sinks and whatever else a test needs."""
         self.config.write_text(
-            f'state_directory = "{self.state}"\n[daemon]\nlisten = "127.0.0.1:{self.port}"\npoll_interval = "200ms"\n{daemon}\n'
-            f'[[source]]\nname = "agent"\ninclude = ["{self.traces}/**/*.jsonl"]\ncopy_grace = "500ms"\n{source}\n{sinks}\n{more}\n'
+            f'state_directory = "{self.state}"\n[daemon]\nlisten = "127.0.0.1:{self.port}"\n'
+            f'poll_interval = "200ms"\n{daemon}\n'
+            f'[[source]]\nname = "agent"\ninclude = ["{self.traces}/**/*.jsonl"]\n'
+            f'copy_grace = "500ms"\n{source}\n{sinks}\n{more}\n'
         )
 
     def environment(self, **more: str) -> dict[str, str]:

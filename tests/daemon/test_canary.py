@@ -95,7 +95,10 @@ class Field:
             file.write(f'{{"t":"{CANARIES["torn"]}'.encode())
 
     def configure(self, more: str = "") -> None:
-        far = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{self.receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
+        far = (
+            f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{self.receiver.url}"\n'
+            f'batch = {{ idle = "100ms" }}\n'
+        )
         dead = '[[sink]]\nname = "dead"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
         sinks = LAKE.format(lake=self.sidecar.lake) + far + dead
         self.sidecar.configure(
@@ -114,10 +117,20 @@ class Field:
         """What the commands say about all of it."""
         entry = str(self.sidecar.quarantined()[0]["id"])
         for words in (
-            ("status",), ("status", "--json"), ("explain", str(self.trace)), ("explain", str(self.trace), "--json"), ("quarantine", "list"),
-            ("quarantine", "list", "--json"), ("quarantine", "show", entry), ("quarantine", "redrive", "--all"), ("scan", str(self.sidecar.traces)),
-            ("scan", str(self.sidecar.traces), "--json"), ("check-config",), ("check-config", "--json"), ("config-schema",),
-        ):  # fmt: skip
+            ("status",),
+            ("status", "--json"),
+            ("explain", str(self.trace)),
+            ("explain", str(self.trace), "--json"),
+            ("quarantine", "list"),
+            ("quarantine", "list", "--json"),
+            ("quarantine", "show", entry),
+            ("quarantine", "redrive", "--all"),
+            ("scan", str(self.sidecar.traces)),
+            ("scan", str(self.sidecar.traces), "--json"),
+            ("check-config",),
+            ("check-config", "--json"),
+            ("config-schema",),
+        ):
             ended = self.sidecar.call(*words, LOG_LEVEL="debug")
             assert ended.returncode in {0, 78}, (words, ended.stderr)
             yield " ".join(words[:2]), ended.stdout + ended.stderr
@@ -201,8 +214,12 @@ def test_no_secret_is_left_by_a_kill(field: Field, point: str) -> None:
     with field.sidecar.log.open("ab") as log:
         ended = subprocess.run(
             [sys.executable, driver.__file__, point, "1", field.sidecar.config],
-            env=field.sidecar.environment(LOG_LEVEL="debug"), cwd=Path(driver.__file__).parents[2], stderr=log, timeout=600, check=False,
-        )  # fmt: skip
+            env=field.sidecar.environment(LOG_LEVEL="debug"),
+            cwd=Path(driver.__file__).parents[2],
+            stderr=log,
+            timeout=600,
+            check=False,
+        )
     assert ended.returncode == -signal.SIGKILL
     sweep(field.written())
     field.sidecar.start(LOG_LEVEL="debug")

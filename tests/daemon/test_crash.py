@@ -83,7 +83,8 @@ def test_a_batch_interrupted_before_the_answer_is_repeated_over_http_under_its_o
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
     sidecar.configure(
-        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n'
+        f'batch = {{ idle = "100ms" }}\n'
     )
     append(sidecar.traces / "a.jsonl", numbered(0, 100))
     killed_at(sidecar, "sent")
@@ -127,7 +128,10 @@ def test_a_foreign_object_under_our_name_stops_the_sink_and_is_reported(
 def far(receiver: ReceivingServer, grace: str = "5s") -> tuple[str, str]:
     """One HTTP sink, and a source that waits so long for what is missing."""
     return (
-        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n',
+        (
+            f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n'
+            f'batch = {{ idle = "100ms" }}\n'
+        ),
         f'copy_grace = "{grace}"',
     )
 

@@ -133,7 +133,10 @@ def test_the_line_that_the_destination_rejected_is_quarantined_behind_a_record_o
     token = sidecar.folder / "token"
     token.write_text(SECRET)
     token.chmod(0o600)
-    siem = f'[[sink]]\nname = "siem"\ntype = "splunk"\nurl = "http://127.0.0.1:{receiver.port}"\ntoken_file = "{token}"\n'
+    siem = (
+        f'[[sink]]\nname = "siem"\ntype = "splunk"\nurl = "http://127.0.0.1:{receiver.port}"\n'
+        f'token_file = "{token}"\n'
+    )
     sidecar.configure(siem + f'format = "{form}"\ncontent = "full"\n')
     long = b'{"conversation_id":"' + b"c" * 1_100_000 + b'"}'
     append(sidecar.traces / "a.jsonl", [long, *numbered(0, 5)])

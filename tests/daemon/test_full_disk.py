@@ -1,4 +1,4 @@
-"""A full state directory is waited for: nothing ends, nothing is lost, and all goes on by itself."""
+"""While the state directory is full the daemon waits, loses nothing, and goes on by itself."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def siem(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[Destination]:
         yield Destination(
             "siem",
             way,
-            f'type = "syslog"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {way.port}\nsettle = "50ms"',
+            f'type = "syslog"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {way.port}\n'
+            'settle = "50ms"',
             server.records,
         )
     server.stop()
@@ -139,7 +140,8 @@ class Works:
         )
         config = folder / "tracesidecar.toml"
         config.write_text(
-            f'state_directory = "{state}"\n[[source]]\nname = "agent"\ninclude = ["{self.traces}/*.jsonl"]\n{sinks}'
+            f'state_directory = "{state}"\n[[source]]\nname = "agent"\n'
+            f'include = ["{self.traces}/*.jsonl"]\n{sinks}'
         )
         self.journal, metrics = Journal.open(str(state)), Metrics()
         wiring = Wiring(

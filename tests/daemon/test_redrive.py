@@ -74,7 +74,10 @@ def test_a_line_over_a_limit_that_was_raised_arrives(sidecar: Sidecar) -> None:
 def test_the_running_daemon_serves_a_redrive_and_only_the_sink_that_rejected_gets_the_line(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
-    far = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
+    far = (
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n'
+        f'batch = {{ idle = "100ms" }}\n'
+    )
     sidecar.configure(LAKE.format(lake=sidecar.lake) + far)
     receiver.order(poison="line 2")
     append(sidecar.traces / "a.jsonl", numbered(0, 5))

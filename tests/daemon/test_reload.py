@@ -1,4 +1,4 @@
-"""SIGHUP while lines are written: nothing is lost or duplicated, and a rejected file changes nothing."""
+"""SIGHUP loses and repeats nothing, and a rejected configuration changes nothing."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def test_a_sink_that_comes_back_gets_everything_without_a_restart(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
     sidecar.configure(
-        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ idle = "100ms" }}\n'
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n'
+        f'batch = {{ idle = "100ms" }}\n'
     )
     receiver.server.stop()
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
@@ -220,7 +221,10 @@ def test_exec_keeps_the_agents_exit_code_and_ships_its_last_line(sidecar: Sideca
 
 
 def test_exec_passes_signals_on_and_drains_after_the_agent(sidecar: Sidecar) -> None:
-    script = f'trap \'echo "{{\\"n\\": 2}}" >> {sidecar.traces}/a.jsonl; exit 0\' TERM; echo \'{{"n": 1}}\' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done'
+    script = (
+        f'trap \'echo "{{\\"n\\": 2}}" >> {sidecar.traces}/a.jsonl; exit 0\' TERM; echo \'{{"n": '
+        f"1}}' > {sidecar.traces}/a.jsonl; while :; do sleep 0.05; done"
+    )
     sidecar.start("exec", "--", "sh", "-c", script)
     sidecar.arrives(1)
     assert sidecar.stop() == 0

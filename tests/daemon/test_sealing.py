@@ -178,7 +178,10 @@ def test_two_sinks_share_one_sealed_file(sidecar: Sidecar, identity: Path) -> No
 def test_pyrage_is_loaded_only_to_seal_and_its_absence_is_reported(
     sidecar: Sidecar, identity: Path
 ) -> None:
-    script = "import os, sys\nsys.modules['pyrage'] = None\nfrom tracesidecar.cli import main\nsys.exit(main(['--config', sys.argv[1], 'check-config']))\n"
+    script = (
+        "import os, sys\nsys.modules['pyrage'] = None\nfrom tracesidecar.cli import main\n"
+        "sys.exit(main(['--config', sys.argv[1], 'check-config']))\n"
+    )
 
     def check() -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

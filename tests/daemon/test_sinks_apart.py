@@ -60,7 +60,10 @@ def test_a_bug_in_one_sink_restarts_it_alone_and_reveals_no_content(
 def test_a_big_file_does_not_keep_small_ones_waiting(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:
-    sink = f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\nbatch = {{ bytes = "8MiB", lines = 1000000 }}\n'
+    sink = (
+        f'[[sink]]\nname = "far"\ntype = "http"\nurl = "{receiver.url}"\n'
+        f'batch = {{ bytes = "8MiB", lines = 1000000 }}\n'
+    )
     sidecar.configure(sink)
     line = b'{"n":1,"text":"' + b"word " * 200_000 + b'"}'
     with (sidecar.traces / "0-big.jsonl").open("wb") as file:

@@ -17,7 +17,10 @@ from tests.ddl.lakes import CALLS, rows, write
 from tracesidecar.cli import main
 from tracesidecar.cli.commands.ddl import ENGINES
 
-TOTALS = "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM model_calls GROUP BY dialect"
+TOTALS = (
+    "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
+    "model_calls GROUP BY dialect"
+)
 
 
 def sink(name: str, form: str, **more: str) -> str:
@@ -29,7 +32,10 @@ def sink(name: str, form: str, **more: str) -> str:
 def configured(tmp_path: Path) -> Path:
     """A configuration with a raw sink, a lake of JSON in a folder, and one in S3."""
     path = tmp_path / "tracesidecar.toml"
-    head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/traces/*.jsonl"]\n'
+    head = (
+        f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\n'
+        f'include = ["{tmp_path}/traces/*.jsonl"]\n'
+    )
     lakes = [
         sink("archive", "raw", type="directory", path=f"{tmp_path}/archive"),
         sink("lake", "event", type="directory", path=f"{tmp_path}/lake"),
@@ -85,8 +91,8 @@ def test_without_a_lake_placeholders_stand_for_it(
 ) -> None:
     path = tmp_path / "tracesidecar.toml"
     path.write_text(
-        f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "a"\ninclude = ["{tmp_path}/*.jsonl"]\n'
-        + sink("out", "raw", type="stdout")
+        f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "a"\n'
+        f'include = ["{tmp_path}/*.jsonl"]\n' + sink("out", "raw", type="stdout")
     )
     assert main(["ddl", "athena", "--config", str(path)]) == 0
     said = capsys.readouterr()

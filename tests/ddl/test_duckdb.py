@@ -42,7 +42,10 @@ def test_totals_are_right_over_repeats_forks_and_session_totals(
 ) -> None:
     write(tmp_path, rows(), form)
     database = opened(Lake(str(tmp_path), formats=(form,)))
-    sums = "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM model_calls GROUP BY dialect"
+    sums = (
+        "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
+        "model_calls GROUP BY dialect"
+    )
     assert set(database.execute(sums).fetchall()) == CALLS
     assert (
         set(
@@ -62,7 +65,8 @@ def test_a_lake_that_is_partly_compacted_counts_each_call_once(tmp_path: Path) -
     assert (
         set(
             database.execute(
-                "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM model_calls GROUP BY dialect"
+                "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT "
+                "FROM model_calls GROUP BY dialect"
             ).fetchall()
         )
         == CALLS
@@ -73,6 +77,7 @@ def test_a_day_and_a_dialect_are_found_by_their_folders_alone(tmp_path: Path) ->
     write(tmp_path, rows(), "json")
     database = opened(Lake(str(tmp_path), formats=("json",)))
     plan = database.execute(
-        "EXPLAIN ANALYZE SELECT count(*) FROM events WHERE dt = '2026-09-02' AND dialect = 'claude_code'"
+        "EXPLAIN ANALYZE SELECT count(*) FROM events WHERE dt = '2026-09-02' AND dialect = "
+        "'claude_code'"
     ).fetchall()
     assert "Total Files Read: 1" in str(plan)

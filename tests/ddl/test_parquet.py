@@ -34,9 +34,7 @@ def test_times_are_instants_in_microseconds_and_all_else_is_as_in_the_schema() -
     ) == (pa.int64(), pa.float64(), pa.bool_())
 
 
-def test_rows_stand_by_conversation_and_time_and_in_the_order_of_their_lines_where_both_are_equal() -> (
-    None
-):
+def test_rows_are_sorted_by_conversation_then_time_then_the_order_of_their_lines() -> None:
     times = (
         "2026-09-01T00:00:02.000000Z",
         "2026-09-01T00:00:01.000000Z",

@@ -42,13 +42,15 @@ def test_objects_go_in_once_and_totals_are_right(postgres: str, tmp_path: Path) 
             len(rows()),
         )
         totals = database.execute(
-            "SELECT dialect, count(*), sum(input_tokens)::int, sum(output_tokens)::int FROM traces_test.model_calls GROUP BY dialect"
+            "SELECT dialect, count(*), sum(input_tokens)::int, sum(output_tokens)::int FROM "
+            "traces_test.model_calls GROUP BY dialect"
         )
         assert set(totals) == CALLS
         assert (
             set(
                 database.execute(
-                    "SELECT dialect, conversation_id, input_tokens::int, output_tokens::int FROM traces_test.session_totals"
+                    "SELECT dialect, conversation_id, input_tokens::int, output_tokens::int FROM "
+                    "traces_test.session_totals"
                 )
             )
             == SESSIONS

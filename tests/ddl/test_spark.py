@@ -83,7 +83,8 @@ def test_spark_gives_every_row_and_the_right_totals(
     ]
     assert shown == [as_row(dialect, event) for dialect, event in rows()]
     totals = spark.sql(
-        "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP BY dialect"
+        "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP "
+        "BY dialect"
     ).collect()
     assert {tuple(row) for row in totals} == CALLS
     sessions = spark.sql(

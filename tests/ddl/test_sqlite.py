@@ -20,7 +20,8 @@ def test_events_go_in_once_and_totals_are_right() -> None:
         assert (
             set(
                 database.execute(
-                    "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP BY dialect"
+                    "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM "
+                    "model_calls GROUP BY dialect"
                 )
             )
             == CALLS

@@ -182,9 +182,7 @@ async def test_a_destination_that_names_every_record_as_refused_holds_the_data()
     assert sink.taken == lines
 
 
-async def test_a_destination_that_refuses_everything_holds_the_data_instead_of_emptying_it_into_quarantine() -> (
-    None
-):
+async def test_a_destination_that_rejects_everything_does_not_fill_the_quarantine() -> None:
     sink, told = Destination(refuses_all=True), Told()
     paused: list[float] = []
 

@@ -45,7 +45,8 @@ def table() -> str:
             "labels",
         }:
             rows.append(
-                f"| `{column.name}` | {' | '.join(str(share) if share else '' for share in shares)} |"
+                f"| `{column.name}` | "
+                f"{' | '.join(str(share) if share else '' for share in shares)} |"
             )
     return "\n".join(rows) + "\n"
 

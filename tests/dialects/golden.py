@@ -50,7 +50,7 @@ def events_of(path: Path) -> list[DialectEvent]:
 
 
 def golden(events: list[DialectEvent]) -> bytes:
-    """Return one line for each event, its dialect first; `raw` is left out, because it is the line."""
+    """Return one line for each event, its dialect first, without `raw`, which is the line."""
     rows = []
     for dialect, event in events:
         members = {"dialect": dialect, **msgspec.to_builtins(event)}

@@ -16,7 +16,10 @@ from tracesidecar.dialects.event import Event
 Golden = dict[str, Any]
 SESSIONS = {
     "attocode-collector.jsonl": "attocode-collector.jsonl",
-    "attocode-cli.jsonl": "attocode-cli.jsonl (kind 'tool' mapped to 'tool_end'; the unmodified file raises ValueError: 'tool' is not a valid TraceEventKind)",
+    "attocode-cli.jsonl": (
+        "attocode-cli.jsonl (kind 'tool' mapped to 'tool_end'; the unmodified file raises "
+        "ValueError: 'tool' is not a valid TraceEventKind)"
+    ),
 }
 
 

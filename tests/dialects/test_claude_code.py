@@ -151,9 +151,9 @@ def test_results_have_their_tool_outcome_and_duration() -> None:
         "toolu_05Task": ("Agent", "function", "success", None, 29500),
         "srvtoolu_01": ("web_search", "web", "success", None, None),
     }
-    assert (
-        results["toolu_02Map"].tool_result
-        == '[{"type":"text","text":"row 3"},{"type":"image","media_type":"image/png","base64_bytes":1212}]'
+    assert results["toolu_02Map"].tool_result == (
+        '[{"type":"text","text":"row '
+        '3"},{"type":"image","media_type":"image/png","base64_bytes":1212}]'
     )
 
 
@@ -284,7 +284,10 @@ def test_another_program_with_the_same_shape_has_its_own_name() -> None:
     "path",
     [
         "C:\\Users\\agent\\.claude\\projects\\C--srv\\s.jsonl",
-        "/Users/a/Library/Application Support/Claude/local-agent-mode-sessions/x/projects/y/s.jsonl",
+        (
+            "/Users/a/Library/Application "
+            "Support/Claude/local-agent-mode-sessions/x/projects/y/s.jsonl"
+        ),
     ],
 )
 def test_a_transcript_is_known_by_its_place(path: str) -> None:

@@ -1,4 +1,4 @@
-"""LangSmith: a chain's sum does not add to its calls, and managed agents count as their API does."""
+"""LangSmith: a chain's sum does not add to its calls; managed agents count as their API does."""
 
 from __future__ import annotations
 

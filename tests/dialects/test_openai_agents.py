@@ -1,4 +1,4 @@
-"""OpenAI Agents SDK: spans belong to the group of their trace, and turns do not add to their calls."""
+"""OpenAI Agents SDK: spans belong to the group of their trace; turns do not add to calls."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def fixture(name: str) -> list[Event]:
 
 
 def calls(events: list[Event]) -> dict[str, Event]:
-    """Return what the view of model calls has: one row for each api_call_id, with the most output."""
+    """Return the rows of the model calls: one for each api_call_id, with the most output."""
     best: dict[str, Event] = {}
     for event in events:
         key = event.api_call_id or event.event_id or ""

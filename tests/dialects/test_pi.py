@@ -1,4 +1,4 @@
-"""Sessions of pi, OpenClaw and omp: tokens and cost as recorded, and ids unique in a session only."""
+"""Sessions of pi, OpenClaw and omp: recorded tokens and cost, ids unique in a session."""
 
 from __future__ import annotations
 

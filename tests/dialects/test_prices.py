@@ -1,4 +1,4 @@
-"""Prices: the table is complete, names of deployments are known, and unlisted models have no price."""
+"""Prices: the table is complete, deployments are known, unlisted models have no price."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ MILLION = 1_000_000
         ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
         ("bedrock/us-gov.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4"),
         (
-            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0:200k",
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/"
+                "anthropic.claude-3-haiku-20240307-v1:0:200k"
+            ),
             "claude-3-haiku",
         ),
         ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5"),

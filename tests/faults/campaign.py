@@ -45,7 +45,7 @@ copy_grace = "500ms"
 
 
 class Campaign:
-    """One folder of traces, four writer processes, one configuration; at most one daemon at a time."""
+    """One folder of traces, four writer processes, one configuration, at most one daemon."""
 
     def __init__(self, folder: Path, lines: list[bytes], sinks: str, seed: int) -> None:
         self._rng = random.Random(seed)
@@ -105,7 +105,7 @@ class Campaign:
             )
 
     def kill_at_random(self) -> None:
-        """Run the daemon for a random while, at times too short to come to anything, and kill it."""
+        """Run the daemon for a random time, sometimes too short to ship anything, and kill it."""
         daemon = self._start(PROGRAM, "run", "--config", self._configuration)
         try:
             daemon.wait(self._rng.uniform(0.2, 2.5))

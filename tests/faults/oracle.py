@@ -50,7 +50,8 @@ def differences(what: str, expected: Counter[_Item], found: Counter[_Item]) -> l
     """
     missing, surplus = expected - found, found - expected
     return [
-        f"{what}: {title} {sum(counter.values())} of {sum(expected.values())}: {', '.join(_name(item) for item in list(counter)[:5])}"
+        f"{what}: {title} {sum(counter.values())} of {sum(expected.values())}: "
+        f"{', '.join(_name(item) for item in list(counter)[:5])}"
         for title, counter in (("missing", missing), ("too many", surplus))
         if counter
     ]

@@ -101,11 +101,17 @@ def receiver(tmp_path: Path) -> Iterator[ReceivingServer]:
 
 def sinks(lake: Path, store: ObjectStore, receiver: ReceivingServer) -> str:
     """Configure one sink of each kind, with small batches."""
-    place = f'bucket = "{BUCKET}"\nregion = "us-east-1"\nendpoint_url = "{store.url}"\npath_style = true'
+    place = (
+        f'bucket = "{BUCKET}"\nregion = "us-east-1"\nendpoint_url = "{store.url}"\n'
+        "path_style = true"
+    )
     keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"'
     blocks = (
         f'name = "lake"\ntype = "directory"\npath = "{lake}"',
-        f'name = "events"\ntype = "directory"\nformat = "event"\npath = "{lake.with_name("events")}"',
+        (
+            'name = "events"\ntype = "directory"\nformat = "event"\n'
+            f'path = "{lake.with_name("events")}"'
+        ),
         f'name = "hook"\ntype = "http"\nurl = "{receiver.url}"',
         f'name = "archive"\ntype = "s3"\n{place}\n{keys}',
     )

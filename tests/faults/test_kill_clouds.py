@@ -22,8 +22,14 @@ __all__ = ["azurite", "azurite_process", "google_storage"]
 def sinks(google: GoogleStorage, azure: Azurite) -> str:
     """Configure one sink of each kind, with small batches."""
     blocks = (
-        f'name = "google"\ntype = "gcs"\nbucket = "{google_server.BUCKET}"\nendpoint_url = "{google.open_url}"',
-        f'name = "azure"\ntype = "azure"\ncontainer = "{azure.container}"\naccount_url = "{azure.url}"\naccount_key = "{key_of(SECRET)}"',
+        (
+            f'name = "google"\ntype = "gcs"\nbucket = "{google_server.BUCKET}"\n'
+            f'endpoint_url = "{google.open_url}"'
+        ),
+        (
+            f'name = "azure"\ntype = "azure"\ncontainer = "{azure.container}"\n'
+            f'account_url = "{azure.url}"\naccount_key = "{key_of(SECRET)}"'
+        ),
     )
     return "".join(f"[[sink]]\n{block}\n{BATCH}\n" for block in blocks)
 

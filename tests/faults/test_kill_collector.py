@@ -38,8 +38,14 @@ def sinks(collector: Collector) -> str:
     url = {name: f"http://127.0.0.1:{port}" for name, port in collector.ports.items()}
     auth = f'auth = {{ type = "bearer", token = "{SECRET}" }}'
     blocks = (
-        f'name = "splunk"\ntype = "splunk"\nurl = "{url["SPLUNK"]}"\ntoken = "{SECRET}"\nformat = "raw"\nacknowledge = true\nack_interval = "50ms"\n',
-        f'name = "loki"\ntype = "loki"\nurl = "{url["LOKI"]}/loki/api/v1/push"\n{auth}\nformat = "raw"\n',
+        (
+            f'name = "splunk"\ntype = "splunk"\nurl = "{url["SPLUNK"]}"\ntoken = "{SECRET}"\n'
+            'format = "raw"\nacknowledge = true\nack_interval = "50ms"\n'
+        ),
+        (
+            f'name = "loki"\ntype = "loki"\nurl = "{url["LOKI"]}/loki/api/v1/push"\n{auth}\n'
+            'format = "raw"\n'
+        ),
         f'name = "otlp"\ntype = "otlp"\nurl = "{url["OTLP"]}/v1/logs"\n{auth}\n',
     )
     return "".join(f"[[sink]]\n{block}{batch}" for block in blocks)

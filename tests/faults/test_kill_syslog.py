@@ -32,7 +32,10 @@ def servers(tmp_path: Path) -> Iterator[tuple[LogServer, LogServer]]:
 
 def sinks(servers: tuple[LogServer, LogServer]) -> str:
     """Configure both, with small batches."""
-    common = 'host = "127.0.0.1"\nformat = "raw"\nmax_message = "1MiB"\nbatch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
+    common = (
+        'host = "127.0.0.1"\nformat = "raw"\nmax_message = "1MiB"\n'
+        'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }\n'
+    )
     syslog, relp = servers
     blocks = (
         f'name = "siem"\ntype = "syslog"\ntransport = "tcp"\nport = {syslog.port}\n',

@@ -140,7 +140,8 @@ def test_a_process_killed_in_the_middle_of_a_commit_leaves_the_plan_and_no_offse
         "from tracesidecar.model import Checkpoint\n"
         "from tracesidecar.journal.journal import Commit, Journal\n"
         "j = Journal.open(sys.argv[1])\n"
-        "j.commit(Commit('lake', 'b1', {1: Checkpoint(10, b't')}, ()), lambda point: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "j.commit(Commit('lake', 'b1', {1: Checkpoint(10, b't')}, ()), lambda point: "
+        "os.kill(os.getpid(), signal.SIGKILL))\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -196,7 +197,10 @@ def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path, journal:
 
 def test_one_process_holds_a_state_directory_and_the_second_reports_which(tmp_path: Path) -> None:
     with lock.hold_lock(str(tmp_path)):
-        script = "import sys\nfrom tracesidecar.journal import lock\nwith lock.hold_lock(sys.argv[1]): pass\n"
+        script = (
+            "import sys\nfrom tracesidecar.journal import lock\n"
+            "with lock.hold_lock(sys.argv[1]): pass\n"
+        )
         second = subprocess.run(
             [sys.executable, "-c", script, str(tmp_path)],
             capture_output=True,

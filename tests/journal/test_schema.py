@@ -41,7 +41,8 @@ def first(tmp_path: Path) -> Path:
         db.execute("INSERT INTO sink (name, destination) VALUES ('lake', 'directory:/lake')")
         db.execute("INSERT INTO offset VALUES ('lake', 1, 10, x'74')")
         db.execute(
-            "INSERT INTO quarantine VALUES (7, 1, '', 4, 8, 'agent', x'2f61', 0, 'not_json', x'6b', 5.0)"
+            "INSERT INTO quarantine VALUES (7, 1, '', 4, 8, 'agent', x'2f61', 0, 'not_json', "
+            "x'6b', 5.0)"
         )
     db.close()
     return tmp_path
@@ -60,7 +61,8 @@ def third(tmp_path: Path) -> Path:
         db.execute("INSERT INTO sink (name, destination) VALUES ('lake', 'directory:/lake')")
         db.execute("INSERT INTO offset VALUES ('lake', 1, 10, x'74', x'73')")
         db.execute(
-            "INSERT INTO quarantine (id, segment, sink, start, end, source, path, generation, reason, at) "
+            "INSERT INTO quarantine (id, segment, sink, start, end, source, path, generation, "
+            "reason, at) "
             "VALUES (7, 1, '', 4, 8, 'agent', x'2f61', 0, 'not_json', 5.0)"
         )
     db.close()
@@ -72,7 +74,8 @@ def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protecti
 ) -> None:
     journal = Journal.open(str(third))
     former = SegmentRecord(
-        1, "agent", "/traces/a.jsonl", 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, "live", None, 10, False, "/traces/b.jsonl",
+        1, "agent", "/traces/a.jsonl", 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6,
+        "live", None, 10, False, "/traces/b.jsonl",
     )  # fmt: skip
     assert journal.segments.load() == [former]
     assert former.find_current_protection(is_daemon_running=True) is None

@@ -110,7 +110,8 @@ def totals(root: Path) -> set[tuple[object, ...]]:
     return set(
         opened(root)
         .execute(
-            "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM model_calls GROUP BY dialect"
+            "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
+            "model_calls GROUP BY dialect"
         )
         .fetchall()
     )
@@ -336,10 +337,16 @@ def test_the_command_rewrites_and_rejects_days_that_are_not_over(
 ) -> None:
     shipped = small_batches(tmp_path / "lake")
     path = tmp_path / "tracesidecar.toml"
-    head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/*.jsonl"]\n'
+    head = (
+        f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\n'
+        f'include = ["{tmp_path}/*.jsonl"]\n'
+    )
     path.write_text(
         head
-        + f'[[sink]]\nname = "lake"\ntype = "directory"\nformat = "event"\npath = "{shipped.root}"\n'
+        + (
+            '[[sink]]\nname = "lake"\ntype = "directory"\nformat = "event"\n'
+            f'path = "{shipped.root}"\n'
+        )
     )
     words = ["compact", "lake", "--config", str(path), "--before"]
     assert main([*words, "2999-01-01"]) == 64

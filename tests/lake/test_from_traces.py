@@ -64,8 +64,10 @@ def configured(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     )
     path = tmp_path / "tracesidecar.toml"
     path.write_text(
-        f'state_directory = "{tmp_path}/state"\n[daemon]\nlisten = ""\n[[source]]\nname = "agent"\ninclude = ["{traces}/*.jsonl"]\n'
-        f'[[sink]]\nname = "lake"\ntype = "directory"\nformat = "{request.param}"\npath = "{tmp_path}/lake"\n'
+        f'state_directory = "{tmp_path}/state"\n[daemon]\nlisten = ""\n[[source]]\n'
+        f'name = "agent"\ninclude = ["{traces}/*.jsonl"]\n'
+        f'[[sink]]\nname = "lake"\ntype = "directory"\nformat = "{request.param}"\n'
+        f'path = "{tmp_path}/lake"\n'
     )
     return path
 
@@ -76,7 +78,8 @@ def asked(path: Path) -> list[tuple[object, ...]]:
     assert main(["ddl", "duckdb", "--config", str(path), "--apply", str(file)]) == 0
     with duckdb.connect(str(file), read_only=True) as database:
         return database.execute(
-            "SELECT count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM model_calls"
+            "SELECT count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
+            "model_calls"
         ).fetchall()
 
 

@@ -113,11 +113,17 @@ def test_a_store_that_is_away_is_said_and_ends_with_75(
 ) -> None:
     monkeypatch.setattr(remote_objects, "ATTEMPTS", 1)
     path = tmp_path / "tracesidecar.toml"
-    head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/*.jsonl"]\n'
+    head = (
+        f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\n'
+        f'include = ["{tmp_path}/*.jsonl"]\n'
+    )
     keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"\n'
     path.write_text(
         head
-        + f'[[sink]]\nname = "lake"\ntype = "s3"\nformat = "event"\nbucket = "{BUCKET}"\nendpoint_url = "{object_store.url}"\npath_style = true\n'
+        + (
+            f'[[sink]]\nname = "lake"\ntype = "s3"\nformat = "event"\nbucket = "{BUCKET}"\n'
+            f'endpoint_url = "{object_store.url}"\npath_style = true\n'
+        )
         + keys
     )
     shipped = Shipped(tmp_path / "lake")

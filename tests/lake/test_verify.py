@@ -148,10 +148,16 @@ def test_the_command_proves_and_ends_with_65_when_it_cannot(
     shipped: Shipped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "tracesidecar.toml"
-    head = f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\ninclude = ["{tmp_path}/*.jsonl"]\n'
+    head = (
+        f'state_directory = "{tmp_path}/state"\n[[source]]\nname = "agent"\n'
+        f'include = ["{tmp_path}/*.jsonl"]\n'
+    )
     path.write_text(
         head
-        + f'[[sink]]\nname = "lake"\ntype = "directory"\nformat = "event"\npath = "{shipped.root}"\n[[sink]]\nname = "out"\ntype = "stdout"\n'
+        + (
+            '[[sink]]\nname = "lake"\ntype = "directory"\nformat = "event"\n'
+            f'path = "{shipped.root}"\n[[sink]]\nname = "out"\ntype = "stdout"\n'
+        )
     )
     assert main(["verify", "lake", "--config", str(path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -8,7 +8,8 @@ import pytest
 
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
-LINES = r"""
+LINES = (
+    r"""
 UserTokenProvider tokenProvider = new UserTokenProvider(context);
 const tokens = tokenizer.encode("hello world 123");
 key: node.example.internal:8080
@@ -56,7 +57,8 @@ postgres://${USER}:${PASS}@host/db
 redis://localhost:6379/0
 git@github.com:acme/app.git
 https://user@host.example/path
-"integrity": "sha512-v2kDEe57lecTulaDIuNTPy3Ry4gLGJ6Z1O3vE1krgXZNrsQ+LFTGHVxVjcXPs17LhbZVGedAJv8XZ1tvj5FvSg=="
+"integrity": "sha512-v2kDEe57lecTulaDIuNTPy3Ry4gLGJ6Z1O3vE1krgXZNrsQ+"""
+    r"""LFTGHVxVjcXPs17LhbZVGedAJv8XZ1tvj5FvSg=="
 "sha": "d670460b4b4aece5915caf5c68d12f560a9fe3e4"
 key = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 cache_key = f"user:{user_id}:profile"
@@ -180,6 +182,7 @@ discord_channel_id = "712345678901234567"
 stripe_price: price_1MoBy5LkdIwHu7ixZhnattbh
 slack_channel: C024BE91L
 """
+)
 
 
 @pytest.mark.parametrize("line", LINES.strip().split("\n"))

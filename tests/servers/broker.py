@@ -150,7 +150,9 @@ class Broker:
             "controller.quorum.voters": f"1@127.0.0.1:{p.controller}",
             "listeners": f"PLAIN://127.0.0.1:{p.plain},CONTROLLER://127.0.0.1:{p.controller},SCRAM://127.0.0.1:{p.scram},TLS://127.0.0.1:{p.tls}",
             "advertised.listeners": f"PLAIN://127.0.0.1:{p.plain},SCRAM://127.0.0.1:{p.proxied},TLS://127.0.0.1:{p.tls}",
-            "listener.security.protocol.map": "PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL",
+            "listener.security.protocol.map": (
+                "PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_PLAINTEXT,TLS:SSL"
+            ),
             "inter.broker.listener.name": "PLAIN",
             "controller.listener.names": "CONTROLLER",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",

@@ -24,17 +24,21 @@ extensions:
   bearertokenauth/splunk: {scheme: Splunk, token: TOKEN}
   bearertokenauth: {scheme: Bearer, token: TOKEN}
 receivers:
-  splunk_hec: {endpoint: "127.0.0.1:SPLUNK", auth: {authenticator: bearertokenauth/splunk} TLS, ack: {extension: ack}}
+  splunk_hec: {endpoint: "127.0.0.1:SPLUNK", \
+auth: {authenticator: bearertokenauth/splunk} TLS, ack: {extension: ack}}
   splunk_hec/plain: {endpoint: "127.0.0.1:PLAIN", auth: {authenticator: bearertokenauth/splunk}}
-  loki: {protocols: {http: {endpoint: "127.0.0.1:LOKI", auth: {authenticator: bearertokenauth} TLS}}}
-  otlp: {protocols: {http: {endpoint: "127.0.0.1:OTLP", auth: {authenticator: bearertokenauth} TLS}}}
+  loki: {protocols: {http: {endpoint: "127.0.0.1:LOKI", \
+auth: {authenticator: bearertokenauth} TLS}}}
+  otlp: {protocols: {http: {endpoint: "127.0.0.1:OTLP", \
+auth: {authenticator: bearertokenauth} TLS}}}
   otlp/mark: {protocols: {http: {endpoint: "127.0.0.1:MARK"}}}
 exporters:
   file: {path: "OUTPUT", append: true, flush_interval: 20ms}
 service:
   telemetry: {metrics: {level: none}, logs: {level: error}}
   extensions: [ack, bearertokenauth/splunk, bearertokenauth]
-  pipelines: {logs: {receivers: [splunk_hec, splunk_hec/plain, loki, otlp, otlp/mark], exporters: [file]}}
+  pipelines: {logs: {receivers: [splunk_hec, splunk_hec/plain, loki, otlp, otlp/mark], \
+exporters: [file]}}
 """
 
 

@@ -191,7 +191,8 @@ class _Door(BaseHTTPRequestHandler):
         elif self.headers.get("Authorization") != f"Bearer {self.store.token}":
             self._answer(
                 401,
-                b'{"error":{"code":401,"message":"Invalid Credentials","errors":[{"reason":"authError"}]}}',
+                b'{"error":{"code":401,"message":"Invalid '
+                b'Credentials","errors":[{"reason":"authError"}]}}',
             )
         else:
             self._pass_on(body)

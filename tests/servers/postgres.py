@@ -76,7 +76,8 @@ class PostgresServer:
                 ("ssl_cert_file", "ssl_key_file"), str(self._own(certificate))
             )
             (self._data / "pg_hba.conf").write_text(
-                "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"
+                "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 "
+                "clientcert=verify-ca\n"
             )
 
     def present(self, certificate: Path) -> None:

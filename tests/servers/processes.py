@@ -78,7 +78,8 @@ class Server:
         def is_up() -> bool:
             if process.poll() is not None:
                 pytest.fail(
-                    f"{self._command[0]} ended with {process.returncode}: {self._log.read_text(errors='replace')[-2000:]}"
+                    f"{self._command[0]} ended with {process.returncode}: "
+                    f"{self._log.read_text(errors='replace')[-2000:]}"
                 )
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0

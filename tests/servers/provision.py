@@ -208,11 +208,18 @@ class MavenServer:
     def _project(self) -> str:
         parts = (artifact.split(":") for artifact in self.artifacts)
         needed = "".join(
-            f"<dependency><groupId>{g}</groupId><artifactId>{a}</artifactId><version>{v}</version></dependency>"
+            f"<dependency><groupId>{g}</groupId><artifactId>{a}</artifactId><version>{v}</"
+            "version></dependency>"
             for g, a, v in parts
         )
-        own = "<modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>servers</artifactId><version>1</version>"
-        return f'<project xmlns="http://maven.apache.org/POM/4.0.0">{own}<dependencies>{needed}</dependencies></project>'
+        own = (
+            "<modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>servers</"
+            "artifactId><version>1</version>"
+        )
+        return (
+            f'<project xmlns="http://maven.apache.org/POM/4.0.0">{own}<dependencies>{needed}</'
+            "dependencies></project>"
+        )
 
 
 @dataclass(frozen=True)
@@ -378,12 +385,14 @@ def provide(server: Server) -> bool:
     """Build one server, print that, and return whether it is there now."""
     if not server.has_tool():
         print(
-            f"servers: no {server.needs} here, so the tests of {server.stands_for} with {server.name} are skipped",
+            f"servers: no {server.needs} here, so the tests of {server.stands_for} with "
+            f"{server.name} are skipped",
             file=sys.stderr,
         )
         return False
     print(
-        f"servers: making {server.name} {server.version} (once; up to a few minutes on a small machine)",
+        f"servers: making {server.name} {server.version} (once; up to a few minutes on a small "
+        "machine)",
         file=sys.stderr,
         flush=True,
     )

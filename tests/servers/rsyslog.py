@@ -27,7 +27,9 @@ template(name="understood" type="list" option.jsonf="on") {{
   property(outname="structured_data" name="structured-data" format="jsonf")
   property(outname="msg" name="msg" format="jsonf")
 }}
-ruleset(name="keep" queue.type="Direct") {{ action(type="omfile" file="{store}" template="understood") }}
+ruleset(name="keep" queue.type="Direct") {{
+  action(type="omfile" file="{store}" template="understood")
+}}
 {input}
 """
 
@@ -208,7 +210,10 @@ class LogServer:
 
     def _relp_tls(self) -> tuple[str, str]:
         assert self._tls is not None
-        files = f'tls.caCert="{self._tls.client_ca}" tls.myCert="{self._tls.certificate}" tls.myPrivKey="{self._tls.certificate}"'
+        files = (
+            f'tls.caCert="{self._tls.client_ca}" tls.myCert="{self._tls.certificate}" '
+            f'tls.myPrivKey="{self._tls.certificate}"'
+        )
         return f' tls="on" tls.authMode="name" tls.permittedPeer=["{self._permitted}"] {files}', ""
 
 

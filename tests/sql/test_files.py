@@ -18,7 +18,10 @@ from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.units import Seconds
 
-HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+HOLDER = (
+    "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); "
+    "sys.stdin.read()"
+)
 
 
 @pytest.fixture(params=["sqlite", "duckdb"])

@@ -35,7 +35,8 @@ async def test_model_calls_may_be_summed(stored: Stored) -> None:
                 event.raw = None
             await sink.send(batch(events, dialect))
     found = stored.ask(
-        "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP BY dialect"
+        "SELECT dialect, count(*), sum(input_tokens), sum(output_tokens) FROM model_calls GROUP "
+        "BY dialect"
     )
     assert {
         (dialect, calls, int(given), int(made)) for dialect, calls, given, made in found

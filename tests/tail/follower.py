@@ -74,8 +74,14 @@ class Follower:
 
     def start(self) -> None:
         self.tailer = Tailer(
-            self.sources, self.store, key=KEY, link_directory=str(self.held), held_limit=self.limit, watcher=self.watcher, at=self.at
-        )  # fmt: skip
+            self.sources,
+            self.store,
+            key=KEY,
+            link_directory=str(self.held),
+            held_limit=self.limit,
+            watcher=self.watcher,
+            at=self.at,
+        )
         for segment, place in self.store.checkpoints.items():
             self.tailer.acknowledge(segment, place.offset)
         self.open: set[int] = set(self.tailer.segments())
