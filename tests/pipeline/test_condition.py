@@ -52,7 +52,7 @@ class Bench:
         """How it is so many seconds later."""
         self.now += seconds
         if scan:
-            await self.service.scan_once()
+            await self.service.scans.scan()
         return await self.monitor.look()
 
 

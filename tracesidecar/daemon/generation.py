@@ -132,7 +132,7 @@ class Generation:
 
     def _wake(self) -> None:
         """Wake the scan task; the watcher's thread calls this."""
-        self._loop.call_soon_threadsafe(self.service.wake.set)
+        self._loop.call_soon_threadsafe(self.service.scans.wake.set)
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield check_redaction_hourly(self.service)
@@ -145,7 +145,7 @@ class Generation:
 
     async def _announce(self) -> None:
         """Report that the service is ready: after the first scan, and once each sink has tried."""
-        await self.service.first_scan.wait()
+        await self.service.scans.first_scan.wait()
         self._started.set()
         for sink in tuple(self.service.sinks.values()):
             await sink.delivery.tried.wait()

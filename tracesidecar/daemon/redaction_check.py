@@ -49,5 +49,5 @@ async def check_redaction_hourly(service: Service) -> None:
             await service.worker.run(lambda context: check_redaction(context.sanitizer))
         except RedactionError as error:
             log.error("redaction.failed", problem=str(error))
-            await service.halt()
+            await service.stop_shipping()
             return

@@ -229,7 +229,7 @@ class HealthMonitor:
             yield "the first scan of the files is not over"
         elif unseen > STALL_SECONDS and not any(state.is_draining for state in states.values()):
             yield f"the files could not be scanned for {unseen:.0f} s: see the log"
-        if self._service.is_halted:
+        if self._service.is_stopped:
             yield "the redaction has failed its test: nothing is shipped, see the log"
         for sink in sinks:
             since = stock.behind_since[sink.name]

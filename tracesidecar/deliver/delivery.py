@@ -59,7 +59,7 @@ class Delivery:
     async def send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         """Return when every record is durable at the destination or rejected by it.
 
-        The rejected records are returned. Raises SinkHalted.
+        The rejected records are returned. Raises SinkStopped.
         """
         while True:
             try:

@@ -1,13 +1,22 @@
-"""What a drain did not deliver."""
+"""Drain: deliver what there is until a deadline, and collect what is left."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+import structlog
 
 from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.logs import printable
+from tracesidecar.pipeline.scan_loop import ScanLoop
+from tracesidecar.pipeline.side_by_side import SideBySide
+from tracesidecar.pipeline.sink_state import SinkPhase
 from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_thread import WorkerThread
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +45,75 @@ class DrainResult:
     has_scanned: bool
 
 
+class Drain:
+    """The end of a service: one last scan, then the sinks finish. For the event loop.
+
+    With `whole_backlog` it ends when nothing is delivered for `seconds`; otherwise it takes no
+    longer than that as a whole.
+    """
+
+    def __init__(
+        self,
+        worker: WorkerThread[WorkerContext],
+        group: SideBySide,
+        scans: ScanLoop,
+        journal: Journal,
+        *,
+        seconds: float,
+        whole_backlog: bool,
+    ) -> None:
+        self._worker = worker
+        self._group = group
+        self._scans = scans
+        self._journal = journal
+        self._seconds = seconds
+        self._whole_backlog = whole_backlog
+        self._has_scanned = False
+
+    async def run(self, serving: Mapping[str, asyncio.Task[None]]) -> None:
+        """Return when all required sinks have finished, or at the deadline.
+
+        `serving` are the tasks of the sinks, by name; `ScanLoop.run` has been cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+        self._has_scanned = await self._scans.scan_until_settled(deadline)
+        files = await self._worker.run(lambda context: context.intake.begin_drain())
+        for sink in self._group.sinks.values():
+            sink.begin_drain()
+        log.info("service.draining", files=files, deadline_seconds=self._seconds)
+        while waiting := [
+            task
+            for name, task in serving.items()
+            if self._group.sinks[name].options.required and not task.done()
+        ]:
+            if self._whole_backlog:
+                last_progress = max(sink.progressed_at for sink in self._group.sinks.values())
+                deadline = max(deadline, last_progress + self._seconds)
+            if loop.time() >= deadline:
+                return
+            await asyncio.wait(
+                waiting,
+                timeout=min(deadline - loop.time(), 1.0),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+
+    async def result(self) -> DrainResult:
+        """Return what is left; call it when no sink is served any more."""
+        sinks = self._group.sinks.values()
+        drained = {sink.name for sink in sinks if sink.phase is SinkPhase.DRAINED}
+        return await self._worker.run(
+            count_undelivered, self._journal, drained, has_scanned=self._has_scanned
+        )
+
+
 def count_undelivered(
     context: WorkerContext, journal: Journal, drained: Collection[str], *, has_scanned: bool
 ) -> DrainResult:
-    """Collect what the required sinks do not have; `drained` are those that came to their end."""
+    """Collect what the required sinks do not have.
+
+    `drained` are the sinks that have finished draining.
+    """
     left: list[UndeliveredRange] = []
     torn: list[UndeliveredRange] = []
     views = context.tailer.segments()

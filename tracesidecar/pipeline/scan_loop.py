@@ -1,0 +1,116 @@
+"""Scan the files regularly, and wake the sinks that have something to read."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import structlog
+
+from tracesidecar.journal import Journal
+from tracesidecar.logs import printable
+from tracesidecar.pipeline.side_by_side import SideBySide
+from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.pipeline.worker_thread import WorkerThread
+from tracesidecar.tail import Scan
+
+log = structlog.get_logger()
+
+BURST_SECONDS = 0.05
+"""Change notices come in bursts: they are gathered for this long before a scan."""
+
+
+class ScanLoop:
+    """Scans at each poll, and earlier when `wake` is set. For the event loop.
+
+    `first_scan` is set after the first scan that succeeded.
+    """
+
+    def __init__(
+        self,
+        worker: WorkerThread[WorkerContext],
+        group: SideBySide,
+        journal: Journal,
+        *,
+        poll_seconds: float,
+    ) -> None:
+        self.wake = asyncio.Event()
+        self.first_scan = asyncio.Event()
+        self._worker = worker
+        self._group = group
+        self._journal = journal
+        self._poll_seconds = poll_seconds
+
+    async def run(self) -> None:
+        """Scan until cancelled."""
+        while True:
+            await self.try_to_scan(full=False)
+            await self._wait_for_changes()
+
+    async def try_to_scan(self, *, full: bool) -> Scan | None:
+        """Scan; return None if that failed. The next scan finds what this one did not report."""
+        try:
+            return await self.scan(full=full)
+        except (sqlite3.OperationalError, OSError) as error:
+            log.error(
+                "collect.scan_failed",
+                kind=type(error).__name__,
+                problem=getattr(error, "strerror", None) or str(error),
+            )
+            return None
+
+    async def scan_until_settled(self, deadline: float) -> bool:
+        """Scan until it is known of every file whether it is new, a copy, moved or gone.
+
+        Return False if the deadline, by the event loop's clock, came first.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            scan = await self.try_to_scan(full=True)
+            is_settled = (
+                scan is not None
+                and not scan.waiting
+                and not await self._worker.run(lambda context: context.intake.is_searching())
+            )
+            if is_settled or loop.time() >= deadline:
+                return is_settled
+            await asyncio.sleep(min(self._poll_seconds / 4, max(deadline - loop.time(), 0.0)))
+
+    async def scan(self, *, full: bool = False) -> Scan:
+        """Scan, and wake every sink that has something to read."""
+        try:
+            found = await self._worker.run(WorkerContext.scan, full=full)
+        except BaseException:
+            for sink in self._group.sinks.values():  # what was found before the error is on offer
+                sink.wake()
+            raise
+        for name in found.ready & self._group.sinks.keys():
+            self._group.sinks[name].wake()
+        for warning in found.scan.warnings:
+            log.warning(
+                "collect.warning",
+                kind=warning.kind,
+                path=printable(warning.path),
+                problem=warning.sentence,
+            )
+        await self._refresh_requests(found.scan)
+        self.first_scan.set()
+        return found.scan
+
+    async def _refresh_requests(self, scan: Scan) -> None:
+        """Look for requests to redrive: new ones in the journal, and those that were too early."""
+        has_news = await asyncio.to_thread(self._journal.has_changed)
+        if has_news:
+            await self._worker.run(lambda context: context.intake.retain_rejected())
+        for sink in self._group.sinks.values():
+            if has_news or (sink.are_redrives_waiting and (scan.changed or scan.losses)):
+                sink.request_redrives()
+
+    async def _wait_for_changes(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self.wake.wait()
+                await asyncio.sleep(BURST_SECONDS)
+        except TimeoutError:
+            return
+        self.wake.clear()
