@@ -60,7 +60,7 @@ class Metrics:
             "lag_bytes", "Bytes on disk that the sink does not have yet.", "sink"
         )
         self.lag_seconds = self._gauge(
-            "lag_seconds", "Age of the oldest byte that the sink does not have yet.", "sink"
+            "lag_seconds", "Seconds since the sink is behind, 0 if it has everything.", "sink"
         )
         self.sink_restarts = self._counter(
             "sink_restarts_total", "Restarts of a sink after a bug in it.", "sink"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from tests.daemon.sidecar import append, numbered
@@ -65,6 +66,23 @@ def test_a_sink_that_delivers_nothing_of_what_waits_is_not_ready(tmp_path: Path)
         late = await bench.after(STALL_SECONDS)
         assert not late.is_ready
         assert late.why_not[0].startswith("sink lake has delivered nothing for 241 s")
+
+    asyncio.run(play())
+
+
+def test_an_old_file_is_a_lag_since_it_was_found_however_often_it_grows(tmp_path: Path) -> None:
+    async def play() -> None:
+        bench = Bench(tmp_path)
+        path = bench.traces / "a.jsonl"
+        append(path, numbered(0, 1))
+        os.utime(path, (1577880000, 1577880000))  # of 2020
+        await bench.after(1)
+        (sink,) = (await bench.after(10)).sinks
+        assert (sink.lag_bytes, sink.lag_seconds) == (path.stat().st_size, 10.0)
+        assert b'lag_seconds{sink="lake"} 10.0' in bench.metrics.exposition()
+        append(path, numbered(1, 1))
+        (sink,) = (await bench.after(20)).sinks
+        assert (sink.lag_bytes, sink.lag_seconds) == (path.stat().st_size, 30.0)
 
     asyncio.run(play())
 

@@ -79,10 +79,9 @@ class _Recorded:
 
 @dataclass(frozen=True, slots=True)
 class _Stock:
-    """What the worker thread knows. `behind_since` and `held_bytes` are by sink."""
+    """What the worker thread knows. `held_bytes` is by sink."""
 
     lag: LagReport
-    behind_since: Mapping[str, float | None]
     held_bytes: Mapping[str, int]
     scan: Scan | None
     scanned_at: float
@@ -232,8 +231,7 @@ class HealthMonitor:
         if self._service.is_stopped:
             yield "the redaction has failed its test: nothing is shipped, see the log"
         for sink in sinks:
-            since = stock.behind_since[sink.name]
-            if reason := _stall(states[sink.name], sink, now, since=since):
+            if reason := _stall(states[sink.name], sink, now):
                 yield reason
 
 
@@ -249,7 +247,6 @@ def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock
         measure_lag(
             _backlogs(context, clock), [sink.options for sink in sinks.values()], time.time()
         ),
-        {name: min(sink.behind_since.values(), default=None) for name, sink in sinks.items()},
         {name: sink.held_bytes for name, sink in sinks.items()},
         intake.last_scan,
         intake.scanned_at,
@@ -266,14 +263,13 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
         view = views.get(segment)
         if view is None or view.state not in READABLE_STATES:
             continue
-        modified = view.modified_ns / 1e9
         yield Backlog(
             view.segment.source,
             view.protection != "none",
             {
                 sink.name: Remainder(
                     max(0, view.size - sink.find_committed_checkpoint(segment).offset),
-                    min(modified, epoch + sink.behind_since[segment]),
+                    epoch + sink.behind_since[segment],
                 )
                 for sink in sinks
                 if segment in sink.behind_since
@@ -281,19 +277,15 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
         )
 
 
-def _stall(state: SinkState, sink: SinkHealth, now: float, *, since: float | None) -> str:
-    """Return why this sink keeps the service from being ready, empty if it does not.
-
-    The time `since` the daemon first saw the undelivered bytes counts, not their age: an idle sink
-    that gets an old file is not late.
-    """
+def _stall(state: SinkState, sink: SinkHealth, now: float) -> str:
+    """Return why this sink keeps the service from being ready, empty if it does not."""
     patience = max(STALL_SECONDS, 3 * state.options.batch.age)
     if not sink.required:
         return ""
     if state.phase is SinkPhase.STOPPED:
         return f"sink {sink.name} has stopped: see the log"
     idle = now - state.progressed_at
-    if sink.lag_bytes and since is not None and idle > patience and now - since > patience:
+    if sink.lag_bytes and idle > patience and sink.lag_seconds > patience:
         return (
             f"sink {sink.name} has delivered nothing for {idle:.0f} s "
             f"with {sink.lag_bytes} bytes to deliver"

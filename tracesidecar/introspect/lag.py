@@ -17,7 +17,8 @@ from tracesidecar.sinks import SinkOptions, deciding_sinks
 class Remainder:
     """What one sink does not have of a segment.
 
-    `since`, in seconds since the epoch: the oldest of these bytes was on disk then.
+    `since`, in seconds since the epoch, is when the sink was found behind on it: a daemon has seen
+    that, and who reads the journal estimates it with `estimate_since`.
     """
 
     bytes: int
@@ -43,8 +44,13 @@ class Lag:
     `bytes` are on disk, and the sink does not have them. The unfinished last line of a file counts
     only together with whole lines before it, or as long as the daemon has not read it.
 
-    `seconds` is the age of the oldest of these bytes, at least: how long ago they were first seen,
-    or the file was last modified, if that is longer ago.
+    Of a compressed archive the decompressed bytes count, as many as are known: the daemon knows how
+    far it has decompressed the archive, the journal the last such length that was saved. So the two
+    may differ, and an archive that nobody has begun to read counts nothing.
+
+    `seconds` is how long the sink has been behind without a break on the segment that has waited
+    longest. The age of the file does not count: an old file that the daemon has just found is a lag
+    of some seconds. A daemon that starts begins at 0 again.
     """
 
     bytes: int = 0
@@ -61,6 +67,15 @@ class LagReport:
 
     sinks: Mapping[str, Lag]
     at_risk_bytes: Mapping[str, int]
+
+
+def estimate_since(modified: float, committed: float | None) -> float:
+    """Return since when a sink may be behind on bytes, for whoever has not seen it happen.
+
+    That is the later of the moment the file was modified and the sink's last commit, at which
+    nothing else was left to deliver as far as is known. All in seconds since the epoch.
+    """
+    return max(modified, committed or 0.0)
 
 
 def measure_lag(backlogs: Iterable[Backlog], sinks: Sequence[SinkOptions], now: float) -> LagReport:

@@ -18,6 +18,7 @@ from tracesidecar.introspect.lag import (
     Lag,
     LagReport,
     Remainder,
+    estimate_since,
     measure_lag,
 )
 from tracesidecar.journal import Journal, is_locked
@@ -243,6 +244,7 @@ class _JournalBacklogs:
             }
             for sink in configuration.sink
         }
+        self._committed = {row.name: row.committed_at for row in journal.sinks.load()}
         self._is_daemon_running = running is not False
         self._document_sources = {
             source.name for source in configuration.source if source.documents
@@ -265,7 +267,10 @@ class _JournalBacklogs:
         first = min(reached.values(), default=length)
         end = self._end_of_whole_lines(segment, first, length) if first < length else first
         behind = {
-            sink: Remainder(length - offset, self._since(segment, offset))
+            sink: Remainder(
+                length - offset,
+                estimate_since(self._modified(segment, offset), self._committed.get(sink)),
+            )
             for sink, offset in reached.items()
             if offset < end
         }
@@ -307,11 +312,11 @@ class _JournalBacklogs:
         """Return how long the segment is, decompressed; of an archive as far as that is known."""
         return measure_segment(segment) if segment.compression == "none" else segment.length
 
-    def _since(self, segment: SegmentRecord, offset: int) -> float:
+    def _modified(self, segment: SegmentRecord, offset: int) -> float:
         """Return when the bytes from an offset on were on disk already, in seconds since the epoch.
 
         Bytes that the journal knows of are as old as it says. All others are not known to be older
-        than the file.
+        than the last modification of the file.
         """
         known = segment.size if segment.compression == "none" else segment.length
         status = _status_now(segment)

@@ -189,7 +189,7 @@ class SegmentView:
     """A segment as it is now.
 
     `size` is its decompressed length as far as it is known. If `is_writer_gone`, no byte will be
-    added: read it with `final=True`. `modified_ns` is the file's modification time as last seen.
+    added: read it with `final=True`.
     """
 
     segment: Segment
@@ -198,7 +198,6 @@ class SegmentView:
     is_writer_gone: bool
     protection: Protection
     compression: Compression
-    modified_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -305,5 +305,4 @@ class _SegmentViews(Mapping[int, SegmentView]):
             is_writer_gone=file.state is SegmentState.DELETED or file.is_whole,
             protection=self._open_files.protection(file),
             compression=file.compression,
-            modified_ns=file.modified_ns,
         )
