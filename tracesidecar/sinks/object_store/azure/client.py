@@ -1,6 +1,6 @@
 """An Azure Blob Storage container as a store of objects: the only module that knows Azure's client.
 
-The client retries by itself unless told not to; here every call makes one attempt.
+The client retries by itself unless retries are disabled; here every call makes one attempt.
 """
 
 from __future__ import annotations
