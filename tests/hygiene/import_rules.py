@@ -6,14 +6,24 @@ The rules go by place, so that a new module or destination is held by them witho
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from tests.hygiene.source_tree import SourceTree, last_name
+from tests.hygiene.source_tree import IMPORTERS, SourceTree, last_name
 
 CLEAN = "CleanChunk"
 SANITIZE = "sanitize"
 COPIES = {"replace", "copy", "deepcopy"}
 """`dataclasses.replace`, `copy.replace`, `copy.copy`, `copy.deepcopy`: each returns a new value."""
+
+COPYING_MODULES = {"copy", "dataclasses", "msgspec.structs", "structs"}
+RAW_METHODS = {"__new__", "__setattr__", "__replace__", "__setstate__"}
+"""Methods that make or change an instance of a frozen class, past its constructor."""
+
+LOADERS = {
+    "resolve_name", "module_from_spec", "spec_from_file_location", "SourceFileLoader",
+    "load_module", "reload", "run_module", "run_path", "eval", "exec",
+}  # fmt: skip
+"""Functions that run or find a module by a name or a text that this tree cannot follow."""
 
 
 def against_the_layers(
@@ -88,40 +98,104 @@ def is_in(module: str, folder: str) -> bool:
     return module == folder or module.startswith(f"{folder}.")
 
 
-def clean_chunks_made_outside_sanitize(tree: SourceTree) -> list[str]:
-    """Return the places outside `sanitize` where a CleanChunk is, or could be, made.
+def dynamic_imports(tree: SourceTree, allowed: Collection[str]) -> list[str]:
+    """Return the imports whose module cannot be read from the source, outside the allowed modules.
 
-    The class may be named there only as a type: in annotations and in `isinstance`. Any other use
-    of it counts (a call, an alias, a subclass, `__new__`, an argument of `map`), and so does a copy
-    with changes of a value that is annotated as one, or a call of its type.
+    These are `import_module` and `__import__` with anything but a literal, or under another name;
+    `sys.modules`; `runpy`, and what else loads a module by its name.
     """
-    fields = _fields_with_clean_chunks(tree)
     return [
-        f"{module}:{node.lineno} {ast.unparse(node)}"
+        f"{module}:{getattr(node, 'lineno', 0)} {ast.unparse(node)}"
         for module in tree.modules
-        if tree.part(module) != SANITIZE
-        for node in (*_references(tree, module), *_copies(tree, module, fields))
+        if module not in allowed
+        for node in _dynamic_imports(tree, module)
     ]
 
 
-def _references(tree: SourceTree, module: str) -> Iterator[ast.Name | ast.Attribute]:
-    names = {CLEAN} | {
-        found.alias for found in tree.imports_of[module] if found.name == CLEAN and found.alias
+def _dynamic_imports(tree: SourceTree, module: str) -> Iterator[ast.AST]:
+    nodes, importers = tree.nodes[module], tree.importers(module)
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    for node in nodes:
+        name = last_name(node)
+        if isinstance(node, ast.Call) and last_name(node.func) in importers:
+            if not tree.literal_import(module, node):
+                yield node
+        elif (name in importers and id(node) not in called) or (
+            isinstance(node, ast.Constant) and node.value in IMPORTERS
+        ):
+            yield node
+        elif isinstance(node, ast.Name | ast.Attribute):
+            is_loader = name in LOADERS and (isinstance(node, ast.Name) or _is_loader(node))
+            if is_loader or ast.unparse(node) == "sys.modules":
+                yield node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            taken = {alias.name for alias in node.names}
+            origin = node.module if isinstance(node, ast.ImportFrom) else ""
+            if (
+                {"runpy", "imp"} & {*taken, origin}
+                or (origin == "sys" and "modules" in taken)
+                or (
+                    (origin or "").partition(".")[0] in {"importlib", "pkgutil"} and taken & LOADERS
+                )
+            ):
+                yield node
+
+
+def _is_loader(node: ast.Attribute) -> bool:
+    """Return whether the attribute is one of a module that loads modules, and no own method."""
+    root = ast.unparse(node.value).partition(".")[0]
+    return root in {"importlib", "pkgutil", "runpy", "builtins", "imp"}
+
+
+def clean_chunks_made_outside_sanitize(
+    tree: SourceTree, other_copies: Collection[str] = ()
+) -> list[str]:
+    """Return the places outside `sanitize` where a CleanChunk is, or could be, made.
+
+    Its name may stand there only in an import, in `__all__`, in an annotation (but `type[…]`) and
+    in `isinstance`. No copy of anything may set a field that a CleanChunk has, unless
+    `other_copies` has `module: value`, and nothing may be made or changed past a constructor.
+    """
+    typed = _fields_with_clean_chunks(tree)
+    fields = {
+        last_name(step.target)
+        for nodes in tree.nodes.values()
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and node.name == CLEAN
+        for step in node.body
+        if isinstance(step, ast.AnnAssign)
     }
-    as_type = {id(inner) for node in _types(tree.nodes[module]) for inner in ast.walk(node)} - {
-        id(node.func) for node in tree.nodes[module] if isinstance(node, ast.Call)
-    }
-    for node in tree.nodes[module]:
-        is_clean = (isinstance(node, ast.Name) and node.id in names) or (
-            isinstance(node, ast.Attribute) and node.attr == CLEAN
+    return [
+        f"{module}:{getattr(node, 'lineno', 0)} {ast.unparse(node)}"
+        for module in tree.modules
+        if tree.part(module) != SANITIZE
+        for node in (
+            *_mentions(tree, module),
+            *_copies(tree, module, typed),
+            *_changes(tree, module, fields, other_copies),
+            *_made_past_the_constructor(tree.nodes[module]),
         )
-        if is_clean and id(node) not in as_type:
-            assert isinstance(node, ast.Name | ast.Attribute)
+    ]
+
+
+def _mentions(tree: SourceTree, module: str) -> Iterator[ast.AST]:
+    nodes = tree.nodes[module]
+    allowed = {id(inner) for node in _types(nodes) for inner in _inside(node)}
+    allowed |= {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and last_name(node.targets[0]) == "__all__":
+            allowed |= {id(inner) for inner in ast.walk(node.value)}
+    for node in nodes:
+        is_mention = last_name(node) == CLEAN or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and CLEAN in node.value
+        )
+        is_renamed = isinstance(node, ast.alias) and node.name == CLEAN and node.asname
+        if (is_mention and id(node) not in allowed) or is_renamed:
             yield node
 
 
 def _types(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the expressions that only name a type."""
+    """Yield the annotations, and the types that `isinstance` compares with."""
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if node.returns:
@@ -129,18 +203,26 @@ def _types(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
         elif isinstance(node, ast.arg | ast.AnnAssign):
             if node.annotation:
                 yield node.annotation
-        elif isinstance(node, ast.Call) and last_name(node.func) in {"isinstance", "issubclass"}:
+        elif isinstance(node, ast.Call) and last_name(node.func) == "isinstance":
             yield from node.args[1:]
-        elif isinstance(node, ast.Call) and last_name(node.func) == "cast":
-            yield from node.args[:1]
-        elif isinstance(node, ast.Subscript):
-            # list[CleanChunk](...) makes a list; the type in the brackets makes nothing
-            yield node.slice
-        elif isinstance(node, ast.MatchClass):
-            yield node.cls
 
 
-def _copies(tree: SourceTree, module: str, fields: set[str]) -> Iterator[ast.Call]:
+def _inside(annotation: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of an annotation, without calls and without the class itself: `type[…]`."""
+    is_class = isinstance(annotation, ast.Subscript) and last_name(annotation.value) in {
+        "type",
+        "Type",
+    }
+    is_text = isinstance(annotation, ast.Constant) and "type[" in str(annotation.value).lower()
+    if isinstance(annotation, ast.Call) or is_class or is_text:
+        return
+    yield annotation
+    for inner in ast.iter_child_nodes(annotation):
+        yield from _inside(inner)
+
+
+def _copies(tree: SourceTree, module: str, fields: set[str]) -> Iterator[ast.AST]:
+    """Yield the copies of a value that is annotated as a CleanChunk."""
     nodes = tree.nodes[module]
     typed = set(fields)
     for node in nodes:
@@ -150,20 +232,58 @@ def _copies(tree: SourceTree, module: str, fields: set[str]) -> Iterator[ast.Cal
             typed.add(last_name(node.target))
     copying = COPIES | {found.alias for found in tree.imports_of[module] if found.name in COPIES}
     for node in nodes:
-        if isinstance(node, ast.Call) and _copied(node, copying) in typed:
+        if (
+            isinstance(node, ast.Call)
+            and last_name(node.func) in copying
+            and node.args
+            and last_name(node.args[0]) in typed
+        ):
             yield node
 
 
-def _copied(call: ast.Call, copying: set[str]) -> str:
-    """Return the name of the value that a call makes another of, or nothing."""
-    called = last_name(call.func)
-    if called in copying and call.args:
-        return last_name(call.args[0])
-    if called in {"__replace__", "__class__"} and isinstance(call.func, ast.Attribute):
-        return last_name(call.func.value)
-    if isinstance(call.func, ast.Call) and last_name(call.func.func) == "type":
-        return last_name(call.func.args[0])
-    return ""
+def _changes(
+    tree: SourceTree, module: str, fields: set[str], other_copies: Collection[str]
+) -> Iterator[ast.AST]:
+    """Yield the copies with a change to a field that a CleanChunk has, or with unknown changes.
+
+    So too `replace` under another name, or as a value: what it then copies cannot be seen.
+    """
+    called = set()
+    for node in tree.nodes[module]:
+        if isinstance(node, ast.Call) and last_name(node.func) == "replace":
+            called.add(id(node.func))
+            changed = {keyword.arg for keyword in node.keywords}
+            value = ast.unparse(node.args[0]) if node.args else ""
+            if changed & {*fields, None} and f"{module}: {value}" not in other_copies:
+                yield node
+    for node in tree.nodes[module]:
+        if isinstance(node, ast.ImportFrom) and node.module in COPYING_MODULES:
+            yield from (alias for alias in node.names if alias.name in COPIES and alias.asname)
+        elif isinstance(node, ast.Attribute) and node.attr == "replace" and id(node) not in called:
+            if ast.unparse(node.value) in COPYING_MODULES:
+                yield node
+        elif isinstance(node, ast.Name) and node.id == "replace" and id(node) not in called:
+            yield node
+
+
+def _made_past_the_constructor(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """Yield what makes a value by the type of another, or writes past `frozen`.
+
+    The name of a type, a comparison with it, and a table by type make nothing.
+    """
+    looked_at = {
+        id(inner)
+        for node in nodes
+        if isinstance(node, ast.Attribute | ast.Compare | ast.FormattedValue | ast.Subscript)
+        for inner in ast.iter_child_nodes(node)
+    }
+    for node in nodes:
+        is_type = (
+            isinstance(node, ast.Call) and last_name(node.func) == "type" and len(node.args) == 1
+        ) or (isinstance(node, ast.Attribute) and node.attr == "__class__")
+        is_raw = isinstance(node, ast.Attribute) and node.attr in RAW_METHODS
+        if is_raw or (is_type and id(node) not in looked_at):
+            yield node
 
 
 def _names_clean(annotation: ast.AST) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "tracesidecar"
+
+
+IMPORTERS = {"import_module", "__import__"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ def last_name(node: ast.AST) -> str:
     if isinstance(node, ast.Name):
         return node.id
     return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _without(keywords: dict[str | None, ast.expr], name: str) -> Sequence[ast.expr]:
+    return [value for key, value in keywords.items() if key != name]
 
 
 class SourceTree:
@@ -84,18 +91,89 @@ class SourceTree:
                         yield Import(module, inner, "", bound, node.lineno)
                     else:
                         yield Import(module, base, alias.name, bound, node.lineno)
-            elif isinstance(node, ast.Call) and last_name(node.func) == "import_module":
-                for name in node.args[:1]:
-                    if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                        yield Import(module, name.value, "", "", node.lineno)
+        yield from self._imports_by_call(module)
+        yield from self._imports_by_attribute(module)
+
+    def _imports_by_call(self, module: str) -> Iterator[Import]:
+        for node in self.nodes[module]:
+            if (
+                isinstance(node, ast.Call)
+                and last_name(node.func) in self.importers(module)
+                and (name := self.literal_import(module, node))
+            ):
+                yield Import(module, name, "", "", node.lineno)
+
+    def importers(self, module: str) -> set[str]:
+        """Return the names under which a module calls `import_module` and `__import__`."""
+        return IMPORTERS | {
+            alias.asname
+            for node in self.nodes[module]
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if alias.asname and alias.name in IMPORTERS
+        }
+
+    def literal_import(self, module: str, call: ast.Call) -> str:
+        """Return the module that a call of `import_module` or `__import__` loads.
+
+        It is empty where the name is no literal, or is relative to more than `__package__`.
+        """
+        keywords = {each.arg: each.value for each in call.keywords}
+        given = [*call.args[:1], *(keywords[key] for key in ("name",) if key in keywords)]
+        if len(given) != 1 or not isinstance(given[0], ast.Constant):
+            return ""
+        name, others = str(given[0].value), [*call.args[1:], *_without(keywords, "name")]
+        if not name.startswith("."):
+            return "" if others else name
+        if [ast.unparse(each) for each in others] != ["__package__"]:
+            return ""
+        rest = name.lstrip(".")
+        return self._relative(module, len(name) - len(rest), rest)
+
+    def _imports_by_attribute(self, module: str) -> Iterator[Import]:
+        """Yield what is reached by attributes: `import tracesidecar` loads `tracesidecar.sinks`.
+
+        So it does once anyone has imported that module.
+        """
+        bound = self._bound_modules(module)
+        inner = {id(n.value) for n in self.nodes[module] if isinstance(n, ast.Attribute)}
+        for node in self.nodes[module]:
+            if not isinstance(node, ast.Attribute) or id(node) in inner:
+                continue
+            root, *steps = ast.unparse(node).split(".")
+            if root not in bound:
+                continue
+            for length in range(len(steps), 0, -1):
+                target = ".".join([bound[root], *steps[:length]])
+                if target in self.modules:
+                    yield Import(module, target, "", "", node.lineno)
+                    break
+
+    def _bound_modules(self, module: str) -> dict[str, str]:
+        """Return the names in a module that stand for a module of the tree."""
+        bound = {}
+        for node in self.nodes[module]:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    first = alias.name.partition(".")[0]
+                    bound[alias.asname or first] = alias.name if alias.asname else first
+            elif isinstance(node, ast.ImportFrom):
+                base = self._base(module, node)
+                for alias in node.names:
+                    bound[alias.asname or alias.name] = f"{base}.{alias.name}"
+        return {name: target for name, target in bound.items() if target in self.modules}
 
     def _base(self, module: str, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
+        return self._relative(module, node.level, node.module or "")
+
+    def _relative(self, module: str, level: int, name: str) -> str:
+        """Return the dotted name of what is imported with so many dots before it."""
+        if not level:
+            return name
         is_package = (self.root.parent / Path(*module.split(".")) / "__init__.py").exists()
         parts = module.split(".")
-        parts = parts[: len(parts) - node.level + is_package]
-        return ".".join([*parts, node.module] if node.module else parts)
+        parts = parts[: len(parts) - level + is_package]
+        return ".".join([*parts, name] if name else parts)
 
     @cached_property
     def own_imports(self) -> list[Import]:

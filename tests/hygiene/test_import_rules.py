@@ -29,6 +29,9 @@ CONTRACT = {
 }
 
 
+CLASS = "class CleanChunk:\n    data: bytes\n    lines: int\n"
+
+
 def made_up(folder: Path, files: dict[str, str]) -> SourceTree:
     """Write a package `made` with these files, and an `__init__` in each of its folders."""
     root = folder / "made"
@@ -52,6 +55,13 @@ def made_up(folder: Path, files: dict[str, str]) -> SourceTree:
         "def later():\n    from made.cli import run",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.cli import run",
         "import importlib\nrun = importlib.import_module('made.cli.run')",
+        "import importlib\nrun = importlib.import_module(name='made.cli.run')",
+        "import importlib\nrun = importlib.import_module('..cli.run', __package__)",
+        "import importlib\nrun = importlib.import_module('..cli.run', package=__package__)",
+        "from importlib import import_module as load\nrun = load('made.cli.run')",
+        "run = __import__('made.cli.run')",
+        "import made\nmade.cli.run.main()",
+        "import made as m\nmain = m.cli.run.main",
     ],
 )
 def test_a_lower_part_that_imports_a_higher_one_is_found(tmp_path: Path, text: str) -> None:
@@ -84,6 +94,9 @@ def test_parts_of_one_layer_may_not_import_each_other_but_those_of_the_foundatio
         "from made.tail.a import x",
         "def later():\n    from made.tail.a import x",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.tail import a",
+        "import made\ndef later(): return made.tail.a.x",
+        "def later(): return __import__('made.tail.a')",
+        "import importlib\ndef later(): return importlib.import_module('.a', __package__)",
     ],
 )
 def test_a_circle_is_found_over_any_number_of_modules(tmp_path: Path, back: str) -> None:
@@ -128,6 +141,18 @@ def test_a_module_that_goes_through_the_face_of_its_own_package_is_in_a_circle(
         ("sinks/loki/sink.py", "import made.sinks.object_store.s3.client"),
         ("sinks/loki/sink.py", "import made.sinks.registry"),
         ("sinks/loki/sink.py", "from made import sinks"),
+        ("sinks/loki/sink.py", "import made\nx = made.sinks.splunk.responses.x"),
+        ("sinks/loki/sink.py", "import made.sinks.sink\nx = made.sinks.splunk.responses.x"),
+        ("sinks/loki/sink.py", "__import__('made.sinks.splunk')"),
+        (
+            "sinks/loki/sink.py",
+            "import importlib\nimportlib.import_module('..splunk', __package__)",
+        ),
+        ("sinks/loki/sink.py", "from importlib import import_module as f\nf('made.sinks.splunk')"),
+        (
+            "sinks/loki/sink.py",
+            "import importlib\nimportlib.import_module(name='made.sinks.splunk')",
+        ),
         ("sinks/object_store/s3/client.py", "import made.sinks.object_store.gcs.credentials"),
         ("sinks/object_store/s3/client.py", "import made.sinks.loki.sink"),
         ("sinks/object_store/errors.py", "import made.sinks.object_store.s3.client"),
@@ -175,6 +200,56 @@ def test_a_destination_may_import_the_contract_the_transport_its_own_folder_and_
 @pytest.mark.parametrize(
     "text",
     [
+        "import importlib\nimportlib.import_module('made.sinks.' + 'splunk')",
+        "import importlib\nimportlib.import_module(f'made.sinks.{name}')",
+        "import importlib\nNAME = 'made.sinks.splunk'\nimportlib.import_module(NAME)",
+        "import importlib\nimportlib.import_module(name=NAME)",
+        "import importlib\nimportlib.import_module('..splunk', 'made.sinks.loki')",
+        "import importlib\nload = importlib.import_module\nload('made.sinks.splunk')",
+        "import importlib\ngetattr(importlib, 'import_module')('made.sinks.splunk')",
+        "from importlib import import_module as load\nload(NAME)",
+        "from importlib import import_module as load\nlist(map(load, NAMES))",
+        "__import__(NAME)",
+        "__import__('made.sinks', fromlist=['splunk'])",
+        "import builtins\nload = builtins.__import__",
+        "import sys\nsys.modules['made.sinks.splunk']",
+        "import sys\nfound = sys.modules.get('made.sinks.splunk')",
+        "from sys import modules\nmodules['made.sinks.splunk']",
+        "import pkgutil\npkgutil.resolve_name('made.sinks.splunk')",
+        "from pkgutil import resolve_name as find\nfind('made.sinks.splunk')",
+        "import runpy\nrunpy.run_module('made.sinks.splunk')",
+        "from runpy import run_module",
+        "from importlib.util import module_from_spec as make",
+        "import importlib.util\nimportlib.util.module_from_spec(spec)",
+        "exec('import made.sinks.splunk')",
+    ],
+)
+def test_an_import_whose_module_cannot_be_read_is_found(tmp_path: Path, text: str) -> None:
+    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    found = import_rules.dynamic_imports(tree, ())
+    assert found
+    assert all(place.startswith("made.sinks.loki.sink:") for place in found)
+    assert import_rules.dynamic_imports(tree, {"made.sinks.loki.sink"}) == []
+
+
+def test_an_import_with_a_literal_name_is_no_finding(tmp_path: Path) -> None:
+    text = """
+        import importlib
+        from importlib import resources, metadata
+        importlib.import_module("made.sinks.sink")
+        importlib.import_module(".responses", __package__)
+        importlib.import_module(name="json")
+        found = importlib.util.find_spec("pyarrow")
+        modules = tree.modules
+        config.reload()
+    """
+    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    assert import_rules.dynamic_imports(tree, ()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "from made.model import CleanChunk\nmade = CleanChunk(b'secret')",
         "from made.model import CleanChunk as C\nmade = C(b'secret')",
         "from made.tail import CleanChunk\nmade = CleanChunk(b'secret')",
@@ -196,12 +271,38 @@ def test_a_destination_may_import_the_contract_the_transport_its_own_folder_and_
         "def f(c: CleanChunk): return c.__class__(data=b'secret')",
         "def f(c: CleanChunk): return type(c)(data=b'secret')",
         "import copy\nclass P:\n    clean: CleanChunk\nq = copy.replace(p.clean, data=b'secret')",
+        "import copy\ndef f(c): return copy.replace(c, data=b'secret')",
+        "from dataclasses import replace\ndef f(c): return replace(c, data=b'secret')",
+        "import msgspec\ndef f(c): return msgspec.structs.replace(c, data=b'secret')",
+        "import copy\ndef f(all): return [copy.replace(c, data=b'secret') for c in all]",
+        "import copy\nd = copy.replace(read(), data=b'secret')",
+        "import copy\nd = copy.replace(cache[0], data=b'secret')",
+        "import copy\nd = copy.replace(c, **{'data': b'secret'})",
+        "import copy\nf = copy.replace\nd = f(c, data=b'secret')",
+        "from copy import replace\nf = replace\nd = f(c, data=b'secret')",
+        "from functools import partial\nfrom copy import replace\nf = partial(replace, data=b'')",
+        "from copy import replace as r\nd = r(c, data=b'secret')",
+        "from made.model import CleanChunk\nmatch x:\n    case CleanChunk() as d: pass",
+        "from made.model import CleanChunk\nd = msgspec.convert(x, list[CleanChunk])",
+        "from made.model import CleanChunk\nd = Annotated[CleanChunk, 1](b'secret')",
+        "def f(c): return type(c)(b'secret')",
+        "def f(c):\n    kind = type(c)\n    return kind(b'secret')",
+        "def f(c): return c.__class__(b'secret')",
+        "def f(c): return object.__new__(type(c))",
+        "def f(c): return c.__replace__(data=b'secret')",
+        "def f(kind: type[CleanChunk]): return kind(b'secret')",
+        "def f(kind: 'type[CleanChunk]'): return kind(b'secret')",
+        "def f(kind: type[CleanChunk] | None): return kind(b'secret')",
+        "Kind: TypeAlias = CleanChunk",
+        "import made.model as m\nd = getattr(m, 'CleanChunk')(b'secret')",
+        "import made.model as m\nd = vars(m)['CleanChunk'](b'secret')",
+        "def f(c): object.__setattr__(c, 'data', b'secret')",
+        "put = object.__setattr__",
+        "from made.model import CleanChunk\nd = cast(CleanChunk, x)",
     ],
 )
 def test_a_clean_chunk_that_is_made_outside_sanitize_is_found(tmp_path: Path, text: str) -> None:
-    tree = made_up(
-        tmp_path, {"model.py": "class CleanChunk: ...", "tail/__init__.py": "", "cli/run.py": text}
-    )
+    tree = made_up(tmp_path, {"model.py": CLASS, "tail/__init__.py": "", "cli/run.py": text})
     found = import_rules.clean_chunks_made_outside_sanitize(tree)
     assert found
     assert all(place.startswith("made.cli.run:") for place in found)
@@ -211,7 +312,7 @@ def test_sanitize_makes_clean_chunks_and_others_name_the_type(tmp_path: Path) ->
     tree = made_up(
         tmp_path,
         {
-            "model.py": "class CleanChunk: ...",
+            "model.py": CLASS,
             "sanitize/sanitizer.py": """
                 from made.model import CleanChunk
                 def sanitize(data): return CleanChunk(data)
@@ -223,12 +324,16 @@ def test_sanitize_makes_clean_chunks_and_others_name_the_type(tmp_path: Path) ->
                 def run(clean: CleanChunk, others: list[CleanChunk]) -> CleanChunk | None:
                     first: CleanChunk = others[0]
                     plan = replace(clean.plan, id=1)
+                    batch = replace(plan.batch, lines=2)
+                    name = type(first).__name__
+                    maker = MAKERS[type(plan)]
                     text = first.data.replace(b"a", b"b")
                     return first if isinstance(first, CleanChunk) else None
             """,
         },
     )
-    assert import_rules.clean_chunks_made_outside_sanitize(tree) == []
+    known = {"made.cli.run: plan.batch"}
+    assert import_rules.clean_chunks_made_outside_sanitize(tree, known) == []
 
 
 def test_a_client_that_is_imported_away_from_its_home_is_found(tmp_path: Path) -> None:
