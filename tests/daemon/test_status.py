@@ -4,20 +4,25 @@ the same figures.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import stat
+import subprocess
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.servers.processes import eventually
 from tests.warm import warm
+from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.errors import StateError
 from tracesidecar.introspect.status import StatusReport
 from tracesidecar.introspect.status_socket import NoAnswer, listen, request_status
@@ -290,6 +295,83 @@ def test_bytes_kept_by_a_descriptor_are_at_risk_once_the_daemon_is_gone(sidecar:
     (source,) = status(sidecar)["sources"]
     assert (source["protection"], source["at_risk_bytes"]) == ("none", size(sidecar))
     assert "not kept" in sidecar.call("status").stdout.decode()
+
+
+def test_a_state_directory_whose_name_is_not_utf8_gives_the_same_text_on_both_ways(
+    sidecar: Sidecar, tmp_path: Path
+) -> None:
+    state = tmp_path / os.fsdecode(b"st\xffate")
+    warm(state)
+    sidecar.config.write_text(
+        sidecar.config.read_text().replace(f'state_directory = "{sidecar.state}"\n', "")
+    )
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start(STATE_DIRECTORY=str(state))
+    sidecar.arrives(10)
+
+    def answer(*words: str) -> subprocess.CompletedProcess[bytes]:
+        return sidecar.call("status", *words, STATE_DIRECTORY=str(state))
+
+    asked, said = answer("--json"), answer()
+    assert (asked.returncode, asked.stderr) == (0, b"")
+    assert b"running, state in " + os.fsencode(tmp_path) + b"/st\\xffate\n" in said.stdout
+    assert sidecar.stop() == 0
+    read = answer("--json")
+    assert read.stderr == b""
+    live, stopped = json.loads(asked.stdout), json.loads(read.stdout)
+    assert (live["running"], stopped["running"]) == (True, False)
+    assert live["state_directory"] == stopped["state_directory"] == str(state)
+
+
+def test_a_daemon_that_fails_to_report_says_so(tmp_path: Path) -> None:
+    """The answer differs from that of a daemon that is stopping."""
+    state = str(tmp_path)
+
+    async def fail() -> StatusReport:
+        raise LookupError("what it read")
+
+    async def stop() -> None:
+        return None
+
+    async def ask(report: Callable[[], Awaitable[StatusReport | None]]) -> StatusReport | NoAnswer:
+        server = StatusServer(state, report)
+        serving = asyncio.create_task(server.run())
+        answer = await asyncio.to_thread(request_status, state)
+        serving.cancel()
+        server.close()
+        return answer
+
+    with capture_logs() as logs:
+        answers = [asyncio.run(ask(fail)), asyncio.run(ask(stop))]
+    assert answers == [
+        NoAnswer("the daemon failed to report its status (LookupError): see its log"),
+        NoAnswer("the daemon ended the connection: it is stopping, or reloading"),
+    ]
+    (failed,) = logs
+    assert (failed["event"], failed["kind"], failed["problem"]) == (
+        "status.failed",
+        "LookupError",
+        None,
+    )
+    assert "what it read" not in str(failed)
+
+
+def test_a_daemon_whose_state_directory_was_moved_leaves_the_socket_of_the_next(
+    tmp_path: Path,
+) -> None:
+    async def nothing() -> None:
+        return None
+
+    state, moved = tmp_path / "state", tmp_path / "moved"
+    state.mkdir()
+    first = StatusServer(str(state), nothing)
+    state.rename(moved)
+    state.mkdir()
+    second = StatusServer(str(state), nothing)
+    first.close()
+    assert (state / "status.sock").exists()
+    second.close()
+    assert not (state / "status.sock").exists()
 
 
 def test_a_silent_client_does_not_keep_others_waiting(

@@ -62,9 +62,14 @@ class Daemon:
         """Return how the service is now."""
         return await self._generation.monitor.look()
 
-    async def report(self) -> StatusReport:
-        """Return the document of `status`."""
-        return await self._generation.monitor.report(self.configuration)
+    async def report(self) -> StatusReport | None:
+        """Return the document of `status`; None if the service has just ended."""
+        try:
+            return await self._generation.monitor.report(self.configuration)
+        except RuntimeError:  # a thread pool that is shut down takes no more work
+            if self.is_stopping or self._restart_wanted:
+                return None
+            raise
 
     def stop(self) -> None:
         """Drain and end; the second time, end at once."""

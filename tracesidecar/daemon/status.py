@@ -203,7 +203,7 @@ class HealthMonitor:
             lag.bytes,
             lag.seconds,
             retries,
-            trouble,
+            trouble.encode("utf-8", "backslashreplace").decode(),  # it may quote any path
         )
 
     def _set_gauges(self, health: Health, files: Mapping[tuple[str, SegmentState], int]) -> None:

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import msgspec
 import structlog
 
 from tracesidecar.introspect import status_socket
 from tracesidecar.introspect.status import StatusReport
+from tracesidecar.introspect.status_socket import ReportFailure, encode_answer
 from tracesidecar.logs import frames
 
 log = structlog.get_logger()
@@ -23,14 +23,18 @@ PAUSE_SECONDS = 1.0
 class StatusServer:
     """Reports the status of the service to each process that connects, one after the other.
 
-    All of it runs in the event loop. `report` may raise: then the connection ends without an
-    answer, and whoever asked reads the journal.
+    All of it runs in the event loop. `report` returns None while the service stops or is replaced:
+    then the connection ends without an answer. If it raises, that is logged, and the answer says
+    so. In both cases whoever asked reads the journal.
     """
 
-    def __init__(self, state_directory: str, report: Callable[[], Awaitable[StatusReport]]) -> None:
+    def __init__(
+        self, state_directory: str, report: Callable[[], Awaitable[StatusReport | None]]
+    ) -> None:
         """Open the socket. If that is not possible, log it; `status` then reads the journal."""
         self._state_directory = state_directory
         self._report = report
+        self._identity: tuple[int, int] | None = None
         self._socket = self._open()
 
     async def run(self) -> None:
@@ -42,7 +46,7 @@ class StatusServer:
             try:
                 client, _ = await loop.sock_accept(self._socket)
             except OSError as error:  # the process has no descriptor left, for a while
-                log.warning("status.failed", kind=type(error).__name__, problem=error.strerror)
+                _log_failure(error)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             with client:
@@ -53,11 +57,12 @@ class StatusServer:
         if self._socket is not None:
             self._socket.close()
             with suppress(OSError):  # it goes with the next start, which replaces it
-                status_socket.remove(self._state_directory)
+                status_socket.remove(self._state_directory, only=self._identity)
 
     def _open(self) -> socket.socket | None:
         try:
-            return status_socket.listen(self._state_directory)
+            server = status_socket.listen(self._state_directory)
+            self._identity = status_socket.identify(self._state_directory)
         except OSError as error:
             log.warning(
                 "status.socket_unavailable",
@@ -65,18 +70,31 @@ class StatusServer:
                 remedy="the daemon goes on without it; status reads the journal instead",
             )
             return None
+        return server
 
     async def _answer(self, client: socket.socket) -> None:
         client.setblocking(False)
         try:
-            document = msgspec.json.encode(await self._report())
+            answer = await self._prepare_answer()
             async with asyncio.timeout(SEND_SECONDS):
-                await asyncio.get_running_loop().sock_sendall(client, document)
+                await asyncio.get_running_loop().sock_sendall(client, answer)
         except OSError as error:  # also TimeoutError: whoever asked has gone, or does not read
             log.debug("status.not_sent", problem=str(error))
+
+    async def _prepare_answer(self) -> bytes:
+        try:
+            report = await self._report()
+            return b"" if report is None else encode_answer(report)
         except Exception as error:  # noqa: BLE001 - what goes wrong here must not stop what ships well
-            log.warning(
-                "status.failed",
-                kind=type(error).__name__,
-                where=frames(error),
-            )
+            _log_failure(error)
+            return encode_answer(ReportFailure(type(error).__name__))
+
+
+def _log_failure(error: Exception) -> None:
+    """Log an error; its text only if the operating system wrote it, for others may quote data."""
+    log.warning(
+        "status.failed",
+        kind=type(error).__name__,
+        problem=error.strerror if isinstance(error, OSError) else None,
+        where=frames(error),
+    )

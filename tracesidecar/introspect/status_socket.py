@@ -1,16 +1,18 @@
 """The Unix socket in the state directory, over which the running daemon reports its status.
 
-Whoever connects is sent one StatusReport as JSON, and the connection ends. The socket has mode 0600
-in a directory of mode 0700: only the user of the daemon, and root, can connect.
+Whoever connects is sent one StatusReport as JSON, or a ReportFailure, and the connection ends. The
+socket has mode 0600 in a directory of mode 0700: only the user of the daemon, and root, can
+connect.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -29,6 +31,12 @@ class NoAnswer:
     """Why the daemon could not be asked. `reason` is empty if no process listens at the socket."""
 
     reason: str = ""
+
+
+class ReportFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer of a daemon that has failed to report: the kind of the error that it logged."""
+
+    failed: str
 
 
 def listen(state_directory: str) -> socket.socket:
@@ -53,12 +61,29 @@ def listen(state_directory: str) -> socket.socket:
     return server
 
 
-def remove(state_directory: str) -> None:
-    """Remove the socket's file if it is there."""
-    try:
-        os.unlink(os.path.join(state_directory, SOCKET_NAME))
-    except FileNotFoundError:
-        return
+def identify(state_directory: str) -> tuple[int, int]:
+    """Return device and inode of the socket's file."""
+    status = os.lstat(os.path.join(state_directory, SOCKET_NAME))
+    return status.st_dev, status.st_ino
+
+
+def remove(state_directory: str, *, only: tuple[int, int] | None = None) -> None:
+    """Remove the socket's file if it is there, and if `only` is given, only that very socket.
+
+    A state directory may be moved while its daemon runs, and another daemon may make a new one in
+    its place: that one's socket must stay.
+    """
+    with suppress(FileNotFoundError):
+        if only is None or identify(state_directory) == only:
+            os.unlink(os.path.join(state_directory, SOCKET_NAME))
+
+
+def encode_answer(answer: StatusReport | ReportFailure) -> bytes:
+    r"""Return the bytes that are sent.
+
+    Bytes of a path that are not UTF-8 are escaped (`"\udcff"`), as `status --json` prints them.
+    """
+    return json.dumps(msgspec.to_builtins(answer)).encode("ascii")
 
 
 def request_status(
@@ -85,8 +110,12 @@ def request_status(
     if not answer:
         return NoAnswer("the daemon ended the connection: it is stopping, or reloading")
     try:
-        return msgspec.json.decode(answer, type=StatusReport)
-    except msgspec.DecodeError:
+        document = json.loads(answer)
+        if isinstance(document, dict) and "failed" in document:
+            kind = msgspec.convert(document, ReportFailure).failed
+            return NoAnswer(f"the daemon failed to report its status ({kind}): see its log")
+        return msgspec.convert(document, StatusReport)
+    except (ValueError, msgspec.ValidationError):
         return NoAnswer(
             "the daemon is of another version and its answer is not understood: restart it"
         )
