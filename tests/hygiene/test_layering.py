@@ -15,7 +15,7 @@ from tests.hygiene.source_tree import tracesidecar
 
 LAYERS = (
     {"__init__"},
-    {"model", "errors", "exit_codes", "units", "logs", "metrics"},
+    {"model", "errors", "exit_codes", "units", "logs", "metrics", "redaction_marker"},
     {"tail", "sanitize", "dialects"},
     {"encode"},
     {"ddl"},

@@ -44,7 +44,6 @@ CLAIMS = {"are", "can", "did", "has", "have", "is", "may", "must", "was", "were"
 
 ALLOWED: dict[str, str] = {
     "ship_once": "the command is `run --once`",
-    "scan_once": "one scan, beside the loop that repeats it",
     "retry_later": "it makes a RetryLater, a word of the sinks' contract",
 }
 """Names that end in an adverb, with the reason."""

@@ -25,7 +25,7 @@ from tracesidecar.introspect.status import Figures, StatusReport, build_report
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
-from tracesidecar.tail import READABLE_STATES, Scan, SegmentState, SourceSummary
+from tracesidecar.tail import READABLE_STATES, Scan, SegmentState, SourceSummary, is_protected
 
 log = structlog.get_logger()
 
@@ -265,7 +265,7 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
             continue
         yield Backlog(
             view.segment.source,
-            view.protection != "none",
+            is_protected(view.protection),
             {
                 sink.name: Remainder(
                     max(0, view.size - sink.find_committed_checkpoint(segment).offset),

@@ -40,7 +40,7 @@ from tracesidecar.sinks import (
     record_limit_of,
     sink_type,
 )
-from tracesidecar.tail import Tailer
+from tracesidecar.tail import Tailer, link_folder
 from tracesidecar.tail.discovery.watcher import Watcher
 
 CHUNK_CACHE_BYTES = 8 << 20
@@ -122,7 +122,7 @@ class Wiring:
             configuration.source,
             journal.segments,
             key=journal.key,
-            link_directory=os.path.join(state, "held"),
+            link_directory=link_folder(state),
             held_limit=daemon.held_limit,
             poll_interval=daemon.poll_interval,
             watcher=watcher,

@@ -11,7 +11,7 @@ from typing import Literal, cast, get_args, get_origin, get_type_hints
 import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
-from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.event import Event, EventKind, Outcome
 from tracesidecar.dialects.generic import State, guess_kind
 from tracesidecar.dialects.parsing import (
     JsonObject,
@@ -30,6 +30,7 @@ _Convert = Callable[[object], object]
 _Read = Callable[[object], object]
 
 KINDS = get_args(EventKind)
+OUTCOMES = get_args(Outcome)
 _NOT_IN_LINE = frozenset(
     (
         "event_id",
@@ -231,9 +232,7 @@ def _outcome(value: object) -> str | None:
         return "success" if value else "failure"
     said = value.lower() if isinstance(value, str) else None
     return (
-        {"ok": "success", "error": "failure"}.get(
-            said, said if said in ("success", "failure", "unknown") else None
-        )
+        {"ok": "success", "error": "failure"}.get(said, said if said in OUTCOMES else None)
         if said
         else None
     )

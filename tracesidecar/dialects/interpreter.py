@@ -23,13 +23,14 @@ from tracesidecar.dialects.registry import DIALECT_NAMES, GENERIC, load_dialect,
 from tracesidecar.dialects.state import UNDECIDED, FileState, UnreadableState, begin, decode_state
 from tracesidecar.dialects.truncate import raw_column, truncate_columns
 from tracesidecar.model import CleanChunk, LinePosition
+from tracesidecar.redaction_marker import MARKER_PATTERN
 
 UNPRICED = "unpriced"
 """Passed to `observe` as the type of a call whose model has no row in the price table."""
 LINES_TO_DECIDE = 20
 """How many first lines of a file are shown to the dialects before it counts as generic."""
 
-_MARKER = re.compile(rb"\[REDACTED:([a-z0-9-]{1,64})(?::[0-9a-f]{8})?\]")
+_MARKER = re.compile(MARKER_PATTERN.encode())
 _TYPE_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 

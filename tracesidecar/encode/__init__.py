@@ -17,6 +17,7 @@ from tracesidecar.encode.jsonl import (
 )
 from tracesidecar.encode.lake_layout import (
     COMPACTIONS,
+    FORMATS,
     MANIFESTS,
     Format,
     RecordFormat,
@@ -40,6 +41,7 @@ from tracesidecar.encode.severity import severity_of
 __all__ = [
     "COMPACTIONS",
     "EXTENSIONS",
+    "FORMATS",
     "MANIFESTS",
     "PARQUET_CHUNK_BYTES",
     "PARQUET_CHUNK_ROWS",

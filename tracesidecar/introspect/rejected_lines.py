@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from tracesidecar.config import Configuration
-from tracesidecar.journal import Journal, QuarantineEntry
+from tracesidecar.journal import Journal, QuarantineEntry, vault_path
 from tracesidecar.logs import printable
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState
+from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState, link_folder, link_path
 
 BytesLocation = Literal["source", "sealed", "gone"]
 LOCATIONS: Mapping[BytesLocation, str] = {
@@ -107,7 +107,7 @@ def _report(
     segment: SegmentRecord | None,
     redrives: tuple[str, ...],
 ) -> RejectedLineReport:
-    sealed = os.path.join(configuration.state_directory, "quarantine", entry.line.sealed)
+    sealed = vault_path(configuration.state_directory, entry.line.sealed)
     is_sealed = bool(entry.line.sealed) and os.path.exists(sealed)
     location: BytesLocation = "sealed" if is_sealed else "gone"
     if (
@@ -129,10 +129,10 @@ def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int)
         for source in configuration.source
         if source.name == segment.source and source.hold_directory
     ]
-    folders.append(os.path.join(configuration.state_directory, "held"))
+    folders.append(link_folder(configuration.state_directory))
     if segment.state not in READABLE_STATES:
         return False
-    if any(os.path.lexists(os.path.join(folder, f"segment-{segment.id}")) for folder in folders):
+    if any(os.path.lexists(link_path(folder, segment.id)) for folder in folders):
         return True
     try:
         status = os.stat(segment.path)

@@ -19,6 +19,7 @@ from tracesidecar.introspect.chunks import NumberedChunk, read_chunks
 from tracesidecar.introspect.usage_totals import UsageSum, UsageTally
 from tracesidecar.logs import printable
 from tracesidecar.model import CleanChunk
+from tracesidecar.redaction_marker import MARKER_START_PATTERN
 from tracesidecar.sanitize import (
     RedactionOptions,
     Sanitizer,
@@ -33,7 +34,7 @@ MAX_LINE = Size.parse("64MiB")
 INVALID_LINES_KEPT = 1000
 MATCHES_KEPT = 1000
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-_MARK = re.compile(rb"\[REDACTED:([a-z0-9-]{1,64})")
+_MARK = re.compile(MARKER_START_PATTERN.encode())
 
 
 class RuleMatch(NamedTuple):

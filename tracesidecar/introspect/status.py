@@ -29,6 +29,9 @@ from tracesidecar.tail import (
     SegmentRecord,
     SegmentState,
     SourceSummary,
+    is_protected,
+    link_folder,
+    link_path,
     observe_protection,
 )
 
@@ -251,7 +254,7 @@ class _JournalBacklogs:
         }
         self._hold_directories = [
             *(source.hold_directory for source in configuration.source if source.hold_directory),
-            os.path.join(configuration.state_directory, "held"),
+            link_folder(configuration.state_directory),
         ]
 
     def backlog(self, segment: SegmentRecord) -> Backlog | None:
@@ -277,7 +280,7 @@ class _JournalBacklogs:
         if not behind:
             return None
         protection = segment.find_current_protection(is_daemon_running=self._is_daemon_running)
-        return Backlog(segment.source, protection in ("link", "descriptor"), behind)
+        return Backlog(segment.source, is_protected(protection), behind)
 
     def summaries(self, segments: list[SegmentRecord]) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""
@@ -330,7 +333,7 @@ class _JournalBacklogs:
         """
         if segment.compression != "none" or segment.source in self._document_sources:
             return end
-        held = (os.path.join(folder, f"segment-{segment.id}") for folder in self._hold_directories)
+        held = (link_path(folder, segment.id) for folder in self._hold_directories)
         for path in (segment.path, *held):
             try:
                 with open(path, "rb", buffering=0) as file:

@@ -16,6 +16,7 @@ from tracesidecar.journal.sealing import (
     parse_recipient,
     sweep_sealed,
     unseal,
+    vault_path,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "prepare_state_directory",
     "sweep_sealed",
     "unseal",
+    "vault_path",
 ]

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 FOLDER = "quarantine"
 
 
+def vault_path(state_directory: str, file: str) -> str:
+    """Return the path of a sealed file, by the name that the journal has."""
+    return os.path.join(state_directory, FOLDER, file)
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """One sealed file.
@@ -116,7 +121,7 @@ def unseal(state_directory: str, file: str, at: int, length: int, identities: st
     Raise ConfigurationError if none of them fits.
     """
     keys = _parse_identities(identities)
-    with open(os.path.join(state_directory, FOLDER, file), "rb") as sealed:
+    with open(vault_path(state_directory, file), "rb") as sealed:
         content = sealed.read()
     import pyrage
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from tracesidecar.batch import Manifest, ManifestObject, manifest_name
+from tracesidecar.encode import FORMATS, lake_root, partition_folder
 from tracesidecar.lake.contents import examine
 from tracesidecar.lake.coverage import Coverage
 from tracesidecar.lake.findings import Proof
@@ -13,7 +14,14 @@ from tracesidecar.lake.partitions import is_compacted
 from tracesidecar.lake.records import Compaction, compactions, manifests
 from tracesidecar.sinks import StoredObjects
 
-_OBJECT = re.compile(r"(?:[a-z]+/)?v1/dt=[^/]+/(?:dialect=[^/]+/)?[^/]+")
+_ANY = "[^/]+"
+_OBJECT = re.compile(
+    "|".join(
+        f"{partition_folder(lake_root(each), _ANY, dialect)}/{_ANY}"
+        for each in FORMATS
+        for dialect in ("", _ANY)
+    )
+)
 
 
 def verify(

@@ -6,7 +6,8 @@ import hmac
 from collections.abc import Sequence
 from hashlib import sha256
 
-MARKER_START = "[REDACTED:"
+from tracesidecar.redaction_marker import MARKER_START
+
 MARKER_START_BYTES = MARKER_START.encode()
 
 Span = tuple[int, int, str]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from tracesidecar.redaction_marker import MARKER_PATTERN
+
 # -- keys
 CAMEL_START = re.compile(r"([a-z0-9])([A-Z])")
 CAMEL_END = re.compile(r"([A-Z])([A-Z][a-z])")
@@ -56,7 +58,7 @@ AUTHORIZATION_SCHEME = re.compile(
 )
 
 # -- our own markers
-MARKER_TEXT = re.compile(r"\[REDACTED:[a-z0-9-]{1,64}(?::[0-9a-f]{8})?\]")
+MARKER_TEXT = re.compile(MARKER_PATTERN)
 
 ARN_BEFORE = re.compile(rb"\barn:[a-z0-9:-]{1,80}\Z")
 

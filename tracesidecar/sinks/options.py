@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tracesidecar.encode import Format
+from tracesidecar.encode import Content, Format
 from tracesidecar.model import Compression
 from tracesidecar.units import Seconds, Size
 
@@ -36,7 +36,7 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     type: str
     format: Format = "raw"
     compression: Compression = "gzip"
-    content: Literal["full", "metadata"] | None = None
+    content: Content | None = None
     batch: BatchLimits = msgspec.field(default_factory=BatchLimits)
     required: bool = True
     sources: tuple[str, ...] = ()

@@ -6,8 +6,8 @@ They say what a configured sink promises, takes and keeps.
 from __future__ import annotations
 
 import importlib
-from typing import Literal
 
+from tracesidecar.encode import Content
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
 
@@ -69,7 +69,7 @@ def record_limit_of(options: SinkOptions) -> int:
     return found.record_limit_of(found.narrow(options))
 
 
-def content_of(options: SinkOptions) -> Literal["full", "metadata"]:
+def content_of(options: SinkOptions) -> Content:
     """Return how much of each event the sink is given.
 
     Raw lines are always whole; events are as configured, or as is usual for the sink's type.

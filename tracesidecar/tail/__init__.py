@@ -13,6 +13,7 @@ from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.chunker import LONGEST_OPEN_BYTES
 from tracesidecar.tail.reading.descriptors import open_regular
+from tracesidecar.tail.reading.hard_links import link_folder, link_path
 from tracesidecar.tail.segments import (
     READABLE_STATES,
     Loss,
@@ -22,6 +23,7 @@ from tracesidecar.tail.segments import (
     SegmentState,
     SegmentView,
     SourceSummary,
+    is_protected,
     observe_protection,
 )
 from tracesidecar.tail.tailer import Tailer
@@ -41,6 +43,9 @@ __all__ = [
     "SourceOptions",
     "SourceSummary",
     "Tailer",
+    "is_protected",
+    "link_folder",
+    "link_path",
     "observe_protection",
     "open_regular",
 ]

@@ -47,6 +47,12 @@ link: a hard link, also while the daemon is stopped. descriptor: an open file, a
 process runs that opened it. none: nothing.
 """
 
+
+def is_protected(protection: Protection | None) -> bool:
+    """Return whether the bytes stay readable if the file is deleted now; None is unknown."""
+    return protection in ("link", "descriptor")
+
+
 WarningKind = Literal["unreadable", "refused", "held_limit", "notices"]
 
 

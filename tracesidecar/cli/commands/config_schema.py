@@ -6,6 +6,7 @@ import argparse
 
 from tracesidecar.cli.output import print_json
 from tracesidecar.config import configuration_schema
+from tracesidecar.exit_codes import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,4 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(_arguments: argparse.Namespace) -> int:
     """Print the schema."""
     print_json(configuration_schema())
-    return 0
+    return ExitCode.DONE

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tracesidecar.cli.output import complain
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
 LINES_PER_CONVERSATION = 12
@@ -52,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> int:
             time.sleep(max(0.0, begin + number / arguments.rate - time.monotonic()))
             file.write(line)
     complain(f"wrote {total} lines")
-    return 0
+    return ExitCode.DONE
 
 
 def trace_lines(chance: random.Random) -> Iterator[bytes]:

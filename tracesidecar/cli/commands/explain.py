@@ -59,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     else:
         _print(explanations)
-    return 0
+    return ExitCode.DONE
 
 
 def _is_file(segment: SegmentRecord, path: str) -> bool:

@@ -76,7 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
         f"next: tracesidecar check-config --config {printable(path)}, "
         f"then tracesidecar run --config {printable(path)}"
     )
-    return 0
+    return ExitCode.DONE
 
 
 def configuration_text(folder: str) -> str:

@@ -8,6 +8,7 @@ import sys
 
 from tracesidecar.cli.output import complain
 from tracesidecar.config import load_to_read, rules_cache
+from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.chunks import read_chunks
 from tracesidecar.sanitize import Sanitizer
 from tracesidecar.units import Size
@@ -33,4 +34,4 @@ def execute(arguments: argparse.Namespace) -> int:
             sys.stdout.buffer.flush()
             for rejection in clean.rejected:
                 complain(f"line {numbered.line_number(rejection)}: {rejection.reason}")
-    return 0
+    return ExitCode.DONE

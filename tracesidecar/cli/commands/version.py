@@ -7,6 +7,7 @@ import platform
 
 from tracesidecar import __version__
 from tracesidecar.cli.output import print_json, print_line
+from tracesidecar.exit_codes import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,4 +27,4 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     else:
         print_line(f"tracesidecar {__version__}")
-    return 0
+    return ExitCode.DONE

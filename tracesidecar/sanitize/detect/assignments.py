@@ -8,10 +8,11 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable
 
+from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.engine import ScanEngine, ScanPattern
-from tracesidecar.sanitize.markers import MARKER_START, MARKER_START_BYTES, Span
+from tracesidecar.sanitize.markers import MARKER_START_BYTES, Span
 from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, is_mixed, is_secret, words_of
 
 RULE = "kv-assignment"

@@ -9,12 +9,12 @@ import html
 import re
 from collections.abc import Callable, Sequence
 
+from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect.detector import Detector
 from tracesidecar.sanitize.engine import Hit
 from tracesidecar.sanitize.escapes import unescape
-from tracesidecar.sanitize.markers import MARKER_START
 from tracesidecar.sanitize.prefilter import HitRole
 from tracesidecar.sanitize.rules import KeyClass, KeyMatcher, checksums, is_secret
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
+from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize.budget import Budget
 from tracesidecar.sanitize.detect import assignments
 from tracesidecar.sanitize.detect.assignments import Assignments
 from tracesidecar.sanitize.detect.rule_conditions import Proposal, RuleCondition, rule_conditions
 from tracesidecar.sanitize.engine import Re2Match, Re2Pattern, ScanEngine, ScanPattern
-from tracesidecar.sanitize.markers import MARKER_START, Span, merge_spans
+from tracesidecar.sanitize.markers import Span, merge_spans
 from tracesidecar.sanitize.rules import (
     NO_CUSTOM_RULES,
     CustomRules,

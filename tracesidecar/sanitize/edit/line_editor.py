@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, Budget, OverBudget
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit.edits import Edit, EditedLine, splice
 from tracesidecar.sanitize.escapes import decode_escapes, raw_offsets
-from tracesidecar.sanitize.markers import MARKER_START, Marker, Span, merge_spans
+from tracesidecar.sanitize.markers import Marker, Span, merge_spans
 from tracesidecar.sanitize.rules import AllowedPaths, KeyClass, KeyMatcher, is_secret
 
 KEY_NAME_RULE = "key-name"

@@ -11,11 +11,11 @@ from typing import TypeAlias, cast
 
 import msgspec
 
+from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE, OverBudget
 from tracesidecar.sanitize.edit.edits import Edit
 from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE, LineEditor
-from tracesidecar.sanitize.markers import MARKER_START
 from tracesidecar.sanitize.rules import KeyClass
 
 PAIR_RULE = "pair"

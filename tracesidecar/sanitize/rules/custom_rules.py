@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.redaction_marker import MARKER_START
 from tracesidecar.sanitize.engine import Re2Pattern, compile_pattern
 from tracesidecar.sanitize.escapes import unescape
-from tracesidecar.sanitize.markers import MARKER_START, Span
+from tracesidecar.sanitize.markers import Span
 from tracesidecar.sanitize.options import CustomRule
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

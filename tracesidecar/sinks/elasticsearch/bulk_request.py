@@ -10,6 +10,7 @@ import msgspec
 
 from tracesidecar.model import Record
 
+ElasticsearchFormat = Literal["ecs", "event", "ocsf", "raw"]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,7 +41,7 @@ class BulkRequestBuilder:
     Dashboards order by it.
     """
 
-    form: Literal["ecs", "event", "ocsf", "raw"]
+    form: ElasticsearchFormat
     index: IndexName
 
     def build(

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
+from tracesidecar.sinks.elasticsearch.bulk_request import ElasticsearchFormat, IndexName
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.sinks.transport import record_batches
 from tracesidecar.sinks.transport.http_endpoint import EndpointOptions
@@ -25,7 +25,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
     matches the name, because the server would guess the types of fields.
     """
 
-    format: Literal["ecs", "event", "ocsf", "raw"] = "ecs"
+    format: ElasticsearchFormat = "ecs"
     compression: Literal["gzip", "none"] = "gzip"
     batch: BatchLimits = msgspec.field(default_factory=record_batches)
     index: str = ""

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -33,9 +33,11 @@ SyslogFacility = Literal[
     "local7",
 ]
 
-FACILITIES = {"user": 1, "daemon": 3, "auth": 4, "authpriv": 10, "audit": 13} | {
-    f"local{number}": 16 + number for number in range(8)
-}
+FACILITIES: dict[SyslogFacility, int] = dict(
+    zip(get_args(SyslogFacility), (1, 3, 4, 10, 13, *range(16, 24)), strict=True)
+)
+"""The numbers of the facilities (RFC 5424, 6.2.1)."""
+
 SEVERITIES: dict[Severity, int] = {"informational": 6, "low": 5, "medium": 4}
 ERROR = 3
 """The severity of an event that is an error; the others are info, notice and warning."""

@@ -13,7 +13,7 @@ from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
 
-_FRESH_NS = 3_000_000_000
+_RELIST_NS = 3_000_000_000
 """A directory that changed this recently is listed once more: file systems keep time by the tick,
 or by the second.
 """
@@ -249,7 +249,7 @@ class Discovery:
             elif self._globs.source_in(directory, entry.name) is not None:
                 findings.not_regular.append(entry.path)
         findings.nameless += [file for file in directory.files if id(file) not in seen]
-        directory.changed_ns = -1 if time.time_ns() - changed_ns < _FRESH_NS else changed_ns
+        directory.changed_ns = -1 if time.time_ns() - changed_ns < _RELIST_NS else changed_ns
         return fresh
 
     def _enter_child(self, directory: Directory, name: str, *, linked: bool) -> list[Directory]:

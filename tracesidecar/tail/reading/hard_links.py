@@ -6,7 +6,18 @@ import os
 import re
 from collections.abc import Iterable
 
-_LINK = re.compile(r"segment-([0-9]+)")
+_PREFIX = "segment-"
+_LINK = re.compile(rf"{_PREFIX}([0-9]+)")
+
+
+def link_folder(state_directory: str) -> str:
+    """Return the folder of the hard links of sources that name no `hold_directory`."""
+    return os.path.join(state_directory, "held")
+
+
+def link_path(folder: str, segment: int) -> str:
+    """Return the path of a segment's hard link in a folder, whether or not it exists."""
+    return os.path.join(folder, f"{_PREFIX}{segment}")
 
 
 class HardLinks:
@@ -46,7 +57,7 @@ class HardLinks:
         """
         if segment in self._paths or self.is_forbidden(directory, status):
             return segment in self._paths
-        target = os.path.join(directory or self._directory, f"segment-{segment}")
+        target = link_path(directory or self._directory, segment)
         try:
             os.link(path, target)
         except FileNotFoundError:
