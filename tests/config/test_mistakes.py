@@ -23,11 +23,23 @@ SOURCE = '[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n'
 SINK = '[[sink]]\nname = "lake"\ntype = "directory"\npath = "lake"\n'
 BOTH = SOURCE + SINK
 TYPES = ", ".join(f'"{name}"' for name in sorted(SINK_PACKAGES))
+RECORD_FORMATS = '"raw", "event", "ecs", "ocsf", "cef", "leef", "otlp"'
 
 MISTAKES = {
     "wrong type: a string for a list": (
         '[[source]]\nname = "a"\ninclude = "x"\n' + SINK,
         '3: source.include: expected a list of strings, found "x"',
+    ),
+    "a format that only other sinks take": (
+        SOURCE + '[[sink]]\nname = "out"\ntype = "stdout"\nformat = "parquet"\n',
+        (
+            '7: sink.format: a sink of type stdout does not take the format "parquet": '
+            f"expected one of {RECORD_FORMATS}"
+        ),
+    ),
+    "a format that no sink takes": (
+        SOURCE + '[[sink]]\nname = "out"\ntype = "stdout"\nformat = "csv"\n',
+        f'7: sink.format: expected one of {RECORD_FORMATS}, found "csv"',
     ),
     "wrong type: a number for a time": (
         "[daemon]\npoll_interval = 1\n" + BOTH,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
+
+import msgspec
 
 from tracesidecar.config.decode import InvalidValue, OptionsDecoder, unknown_key
-from tracesidecar.config.messages import found, nearest, one_of
+from tracesidecar.config.messages import describe_type, found, nearest, one_of
 from tracesidecar.config.paths import PathResolver, absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
+from tracesidecar.encode import Format
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
 from tracesidecar.tail import SourceOptions
@@ -106,4 +110,24 @@ class ConfigurationBuilder:
         try:
             return self._decoder.struct(chosen.options, block, path)
         except InvalidValue:
+            self._explain_format(written, chosen.options, block, path)
             return None
+
+    def _explain_format(
+        self, sink: str, options: type[SinkOptions], block: object, path: KeyPath
+    ) -> None:
+        """Replace the problem of a format that exists, such as "parquet", but not for this type."""
+        written = block.get("format") if isinstance(block, dict) else None
+        if written not in get_args(Format):
+            return
+        (takes,) = (
+            describe_type(field.type)
+            for field in msgspec.structs.fields(options)
+            if field.name == "format"
+        )
+        message = f'a sink of type {sink} does not take the format "{written}": expected {takes}'
+        problems = self._decoder.problems
+        problems[:] = [
+            Problem(problem.path, message) if problem.path == (*path, "format") else problem
+            for problem in problems
+        ]
