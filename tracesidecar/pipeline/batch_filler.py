@@ -14,7 +14,6 @@ from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
-from tracesidecar.pipeline.rejected_lines import too_large_lines
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.tail import Tailer
 
@@ -121,8 +120,7 @@ class BatchFiller:
         if sink.is_finished(segment):
             return 0
         at = sink.cursor(segment)
-        view = self._tailer.segments().get(segment)
-        final = view is not None and (view.is_writer_gone or self._are_writers_gone)
+        final = self._are_writers_gone or self._tailer.is_writer_gone(segment)
         clean = self._chunks.next(
             segment, at, final=final, flush=final or is_draining, now=self._clock()
         )
@@ -148,7 +146,7 @@ class BatchFiller:
         else:
             too_large = builder.add(clean, label)
         if too_large:
-            builder.quarantine(too_large_lines(clean, too_large, sink.name, self._locator))
+            builder.quarantine(self._locator.quarantine_too_large(clean, too_large, sink.name))
 
 
 def is_full(builder: BatchBuilder, sink: SinkCursors) -> bool:

@@ -1,11 +1,11 @@
-"""Where rejected lines stand in their files, and where their bytes are sealed."""
+"""Where rejected lines stand in their files, their quarantine rows, and their sealed bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tracesidecar.journal import Vault
+from tracesidecar.journal import QuarantinedLine, Vault, make_quarantined_line
 from tracesidecar.model import CleanChunk, Rejection
 from tracesidecar.sanitize import line_positions
 from tracesidecar.tail import Fingerprinter, Tailer
@@ -20,25 +20,28 @@ class LineLocator:
         self._fingerprinter = Fingerprinter(key)
         self._vault = vault
 
-    def locate(self, clean: CleanChunk, wanted: Mapping[int, str]) -> list[Rejection]:
-        """Return rejections of accepted lines, given as index in the chunk → reason.
+    def quarantine_lines(
+        self, clean: CleanChunk, wanted: Mapping[int, str], sink: str
+    ) -> list[QuarantinedLine]:
+        """Return the rows of accepted lines that a sink rejects: index in the chunk → reason.
 
         Returns none if the bytes cannot be read any more.
         """
-        parts = (
-            self._tailer.read_range(clean.segment.id, clean.start, clean.end) if wanted else None
-        )
-        if parts is None:
-            return []
-        data = b"".join(parts)
-        positions = line_positions(clean, data)
-        rejections = []
-        for index, reason in sorted(wanted.items()):
-            _, offset, length = positions[index]
-            line = data[offset - clean.start : offset - clean.start + length]
-            digest = self._fingerprinter.digest(line)
-            rejections.append(Rejection(offset, offset + length, reason, digest))
-        return list(self.seal(clean.segment.id, clean.start, data, rejections))
+        return [
+            make_quarantined_line(clean.segment, rejection, sink)
+            for rejection in self._locate(clean, wanted)
+        ]
+
+    def quarantine_too_large(
+        self, clean: CleanChunk, offsets: tuple[int, ...], sink: str
+    ) -> list[QuarantinedLine]:
+        """Return the rows of the lines at these offsets: a record of each is too large."""
+        wanted = {
+            index: "too_large"
+            for index, position in enumerate(clean.positions)
+            if position.offset in offsets
+        }
+        return self.quarantine_lines(clean, wanted, sink)
 
     def seal(
         self, segment: int, start: int, data: bytes, rejections: Sequence[Rejection]
@@ -63,3 +66,19 @@ class LineLocator:
         """Remove sealed files whose lines were delivered; without a vault the next start does."""
         if self._vault is not None:
             self._vault.discard(files)
+
+    def _locate(self, clean: CleanChunk, wanted: Mapping[int, str]) -> list[Rejection]:
+        parts = (
+            self._tailer.read_range(clean.segment.id, clean.start, clean.end) if wanted else None
+        )
+        if parts is None:
+            return []
+        data = b"".join(parts)
+        positions = line_positions(clean, data)
+        rejections = []
+        for index, reason in sorted(wanted.items()):
+            _, offset, length = positions[index]
+            line = data[offset - clean.start : offset - clean.start + length]
+            digest = self._fingerprinter.digest(line)
+            rejections.append(Rejection(offset, offset + length, reason, digest))
+        return list(self.seal(clean.segment.id, clean.start, data, rejections))

@@ -20,7 +20,6 @@ from tracesidecar.dialects import DialectEvent
 from tracesidecar.encode import compression_of, format_of
 from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine
 from tracesidecar.model import BEGINNING, Checkpoint, CleanChunk, Payload, Range
-from tracesidecar.pipeline.rejected_lines import list_rejected_lines, too_large_lines
 from tracesidecar.pipeline.worker_context import WorkerContext
 
 
@@ -97,7 +96,7 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
             clean, segment = chunk.clean, chunk.clean.segment
             label = context.labels.label(segment.id, segment.path)
             too_large = builder.add(clean, label, chunk.events, chunk.state)
-            builder.quarantine(too_large_lines(clean, too_large, plan.sink, context.locator))
+            builder.quarantine(context.locator.quarantine_too_large(clean, too_large, plan.sink))
     if builder.is_empty:
         return ReplayedBatch(None, is_same=False, is_partial=True)
     prepared = builder.close(plan)
@@ -193,7 +192,7 @@ def locate_rejected(
             found.append(context.replay.quarantine_range(planned, plan.sink, reason))
         else:
             lines = _lines_of_records(chunk, spec, plan.time, here)
-            found += list_rejected_lines(chunk.clean, lines, plan.sink, context.locator)
+            found += context.locator.quarantine_lines(chunk.clean, lines, plan.sink)
     return tuple(found)
 
 

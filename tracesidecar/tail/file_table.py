@@ -103,6 +103,11 @@ class File:
         """Return whether everything that is known to be in the file has been read."""
         return self.reach_offset >= self.length and (self.is_whole or self.compression == "none")
 
+    @property
+    def is_writer_gone(self) -> bool:
+        """Return whether no byte will be added."""
+        return self.state is SegmentState.DELETED or self.is_whole
+
     # ---- the content
 
     def advance(self, place: Checkpoint) -> None:

@@ -168,6 +168,11 @@ class Tailer:
         file = self._files.get(segment)
         return None if file is None else self._reader.read(file, at, final=final, until=until)
 
+    def is_writer_gone(self, segment: int) -> bool:
+        """Return whether no byte will be added to a segment: read it with `final=True`."""
+        file = self._files.get(segment)
+        return file is not None and file.is_writer_gone
+
     def read_range(self, segment: int, start: int, end: int) -> Iterator[bytes] | None:
         """Return the bytes [start, end) again, in pieces of whole lines; None if they are gone.
 
@@ -302,7 +307,7 @@ class _SegmentViews(Mapping[int, SegmentView]):
             self._files.segment(file),
             file.state,
             file.length,
-            is_writer_gone=file.state is SegmentState.DELETED or file.is_whole,
+            is_writer_gone=file.is_writer_gone,
             protection=self._open_files.protection(file),
             compression=file.compression,
         )
