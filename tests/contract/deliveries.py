@@ -22,6 +22,8 @@ class World:
     repair: Callable[[], object] = lambda: None
     repaired_after: int = 2
     errors: list[RetryLater] = field(default_factory=list)
+    retries: int = 0
+    trouble: str = ""
 
     def record_attempt(self, seconds: float, outcome: str) -> None:
         """Ignore the outcome, which these tests do not check."""

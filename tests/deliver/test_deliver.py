@@ -55,6 +55,8 @@ class Told:
     outcomes: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     circuits: list[bool] = field(default_factory=list)
+    retries: int = 0
+    trouble: str = ""
 
     def record_attempt(self, seconds: float, outcome: str) -> None:
         self.outcomes.append(outcome)

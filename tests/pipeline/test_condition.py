@@ -54,7 +54,7 @@ class Bench:
         self.now += seconds
         if scan:
             await self.service.scans.scan()
-        return await self.monitor.look()
+        return await self.monitor.check_health()
 
 
 def test_a_sink_that_delivers_nothing_of_what_waits_is_not_ready(tmp_path: Path) -> None:

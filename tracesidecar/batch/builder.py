@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -47,9 +47,7 @@ class BatchBuilder:
     """The batch of one sink while it fills.
 
     Chunks of one segment come in order. The batch's time is that of the first chunk, by `clock`
-    (seconds since the epoch). `lines` counts the accepted lines, `size_bytes` is the size before
-    compression, `held_bytes` the memory taken by what is encoded so far; `reached` has the
-    checkpoint after the last chunk of each segment. These are to be read only.
+    (seconds since the epoch).
     """
 
     def __init__(
@@ -69,11 +67,36 @@ class BatchBuilder:
         self._described: list[ManifestRange] = []
         self._quarantined: list[QuarantinedLine] = []
         self._redactions: Counter[str] = Counter()
-        self.is_empty = True
-        self.reached: dict[int, Checkpoint] = {}
-        self.lines = 0
-        self.size_bytes = 0
-        self.held_bytes = 0
+        self._is_empty = True
+        self._reached: dict[int, Checkpoint] = {}
+        self._lines = 0
+        self._size_bytes = 0
+        self._held_bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no chunk has been added."""
+        return self._is_empty
+
+    @property
+    def reached(self) -> Mapping[int, Checkpoint]:
+        """The checkpoint after the last chunk of each segment."""
+        return self._reached
+
+    @property
+    def lines(self) -> int:
+        """How many lines were accepted."""
+        return self._lines
+
+    @property
+    def size_bytes(self) -> int:
+        """The size before compression."""
+        return self._size_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory taken by what is encoded so far."""
+        return self._held_bytes
 
     def add_redriven(
         self, entry: int, clean: CleanChunk, label: str, events: Sequence[DialectEvent] = ()
@@ -91,13 +114,13 @@ class BatchBuilder:
     ) -> tuple[int, ...]:
         """Add a chunk, with its events and the interpreter's state after it if the sink takes them.
 
-        `label` is the path as it may leave the machine. Return the offsets of lines of which a
-        record is over the sink's limit.
+        `label` is the path as it may leave the machine. Return the offsets
+        of lines that have a record over the sink's limit.
         """
         if self._contents is None:
             self._began = self._clock()
             self._contents = begin_contents(self._spec, int(self._began))
-            self.is_empty = False
+            self._is_empty = False
         contents, segment, next_ = self._contents, clean.segment, clean.next
         before = contents.records
         too_large = contents.add(clean, events)
@@ -122,9 +145,9 @@ class BatchBuilder:
             self._quarantined.append(make_quarantined_line(segment, rejection))
         for rule, count in clean.redactions:
             self._redactions[rule] += count
-        self.reached[segment.id] = replace(next_, state=state) if state else next_
-        self.lines += clean.lines
-        self.size_bytes, self.held_bytes = contents.size_bytes, contents.held_bytes
+        self._reached[segment.id] = replace(next_, state=state) if state else next_
+        self._lines += clean.lines
+        self._size_bytes, self._held_bytes = contents.size_bytes, contents.held_bytes
         return too_large
 
     def quarantine(self, lines: Sequence[QuarantinedLine]) -> None:
@@ -172,12 +195,12 @@ class BatchBuilder:
                 payloads,
                 manifest,
                 records,
-                self.size_bytes,
+                self._size_bytes,
                 spec.fingerprint,
                 contents.single_records() if contents else (),
             )
-        reached = {} if self._redriven else self.reached
-        return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self.lines)
+        reached = {} if self._redriven else self._reached
+        return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines)
 
     def _describe(self, new: ManifestRange) -> None:
         last = self._described[-1] if self._described else None

@@ -42,7 +42,7 @@ class Contents(Protocol):
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take a chunk.
 
-        Return the offsets of lines of which a record is over the sink's limit; these records are
+        Return the offsets of lines that have a record over the sink's limit; these records are
         left out.
         """
         ...
@@ -104,7 +104,7 @@ class EventBody(Protocol):
         ...
 
     def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
-        """Take events; return those of which the record is over the limit."""
+        """Take events; return those whose record is over the limit."""
         ...
 
     def finish(self) -> bytes:

@@ -54,13 +54,13 @@ class Daemon:
             stack.callback(status.close)
             listen = self.configuration.daemon.listen
             if listen and not self._mode.once:
-                pages = HealthPages(self.look, self._metrics, self._loop)
+                pages = HealthPages(self.check_health, self._metrics, self._loop)
                 stack.callback(pages.open(listen))
             return await run_beside(self._run_generations(), [status.run(), *self._companions()])
 
-    async def look(self) -> Health:
+    async def check_health(self) -> Health:
         """Return how the service is now."""
-        return await self._generation.monitor.look()
+        return await self._generation.monitor.check_health()
 
     async def report(self) -> StatusReport | None:
         """Return the document of `status`; None if the service has just ended."""

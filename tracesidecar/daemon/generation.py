@@ -114,10 +114,9 @@ class Generation:
         self, configuration: Configuration, removed: tuple[str, ...], added: tuple[str, ...]
     ) -> None:
         """Replace single sinks while the others go on."""
-        self._configuration = self._wiring.configuration = configuration
-        wanted = [options for options in configuration.sink if options.name in added]
+        self._configuration = configuration
         await self.service.replace_sinks(
-            removed, lambda context: self._wiring.make_sinks(context, wanted)
+            removed, lambda context: self._wiring.make_sinks(context, configuration, added)
         )
 
     def _watch(self) -> Watcher | None:
@@ -167,13 +166,13 @@ class Generation:
 
     async def _look_regularly(self) -> None:
         while True:
-            health = await self.monitor.look()
+            health = await self.monitor.check_health()
             await self.monitor.record(health)
             self._systemd.send(f"STATUS={_status_line(health)}")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _feed_watchdog(self, seconds: float) -> None:
-        """Only while the worker thread still takes work: systemd restarts a process that hangs."""
+        """Ping systemd's watchdog as long as the worker thread accepts work."""
         while True:
             await self.service.worker.run(lambda _context: None)
             self._systemd.send("WATCHDOG=1")

@@ -22,16 +22,16 @@ class HealthPages:
     """Answers in the threads of the health server.
 
     Every page asks the event loop, and the event loop asks the worker thread: an answer proves that
-    both are alive. `look` is called in the event loop.
+    both are alive. `check_health` is called in the event loop.
     """
 
     def __init__(
         self,
-        look: Callable[[], Coroutine[Any, Any, Health]],
+        check_health: Callable[[], Coroutine[Any, Any, Health]],
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._look = look
+        self._check_health = check_health
         self._metrics = metrics
         self._loop = loop
 
@@ -58,7 +58,7 @@ class HealthPages:
             return lambda: None
 
     def _health(self) -> Health:
-        answer = asyncio.run_coroutine_threadsafe(self._look(), self._loop)
+        answer = asyncio.run_coroutine_threadsafe(self._check_health(), self._loop)
         try:
             return answer.result(ANSWER_SECONDS)
         finally:

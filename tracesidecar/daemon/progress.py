@@ -48,7 +48,7 @@ class ProgressLine:
 async def show_progress(line: ProgressLine, monitor: HealthMonitor, metrics: Metrics) -> None:
     """Update the line once a second, until cancelled."""
     while True:
-        health = await monitor.look()
+        health = await monitor.check_health()
         lag = max((sink.lag_bytes for sink in health.sinks), default=0)
         trouble = next(
             (f" · {sink.name}: {sink.trouble}" for sink in health.sinks if sink.trouble), ""

@@ -13,7 +13,7 @@ import structlog
 
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
-from tracesidecar.deliver import SinkEvents
+from tracesidecar.deliver import DeliveryEvents
 from tracesidecar.introspect.lag import (
     Backlog,
     Lag,
@@ -95,9 +95,9 @@ class _RetryCounts:
     def __init__(self, before: Mapping[str, int]) -> None:
         """`before` has the retries of earlier runs, by sink."""
         self._before = dict(before)
-        self._events: dict[str, SinkEvents] = {}
+        self._events: dict[str, DeliveryEvents] = {}
 
-    def count(self, sink: str, events: SinkEvents) -> int:
+    def count(self, sink: str, events: DeliveryEvents) -> int:
         """Return the retries of a sink; its events are new ones after a reload has changed it."""
         former = self._events.get(sink)
         if former is not None and former is not events:
@@ -130,7 +130,7 @@ class HealthMonitor:
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, SegmentState]] = set()
 
-    async def look(self) -> Health:
+    async def check_health(self) -> Health:
         """Return how the service is now; the cost grows with the backlog, not with the files."""
         return self._health(await self._service.worker.run(_take_stock, clock=self._clock))
 
@@ -193,17 +193,14 @@ class HealthMonitor:
 
     def _sink_health(self, state: SinkState, lag: Lag) -> SinkHealth:
         events = state.delivery.events
-        retries, trouble = 0, ""
-        if isinstance(events, SinkEvents):
-            retries, trouble = self._retries.count(state.name, events), events.trouble
         return SinkHealth(
             state.name,
             state.phase.value,
             state.options.required,
             lag.bytes,
             lag.seconds,
-            retries,
-            trouble.encode("utf-8", "backslashreplace").decode(),  # it may quote any path
+            self._retries.count(state.name, events),
+            events.trouble.encode("utf-8", "backslashreplace").decode(),  # it may quote any path
         )
 
     def _set_gauges(self, health: Health, files: Mapping[tuple[str, SegmentState], int]) -> None:

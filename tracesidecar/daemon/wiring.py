@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -67,7 +67,7 @@ class Wiring:
 
         Raises ConfigurationError or RedactionError if the configuration cannot be run.
         """
-        self.configuration = configuration
+        self._configuration = configuration
         self._journal = journal
         self._metrics = metrics
         self._at = at
@@ -96,20 +96,25 @@ class Wiring:
         return self._rules
 
     def make_sinks(
-        self, context: WorkerContext, wanted: Sequence[SinkOptions]
+        self, context: WorkerContext, configuration: Configuration, names: Collection[str]
     ) -> list[tuple[SinkState, SinkCursors]]:
-        """Build sinks in the worker thread: what the event loop knows of each, and where it is.
+        """Build sinks of a changed configuration in the worker thread.
 
+        Return, for each sink, its SinkState (event loop) and its SinkCursors (worker thread).
         Raises ConfigurationError as `reject_moved_destination` does.
         """
-        return [self._make_sink(context, options) for options in wanted]
+        return [
+            self._make_sink(context, configuration, options)
+            for options in configuration.sink
+            if options.name in names
+        ]
 
     # ---------------------------------------------------------------- in the worker thread
 
     def _build(
         self, watcher: Watcher | None, chunk_cache_bytes: int, event_cache_bytes: int
     ) -> WorkerContext:
-        configuration, journal = self.configuration, self._journal
+        configuration, journal = self._configuration, self._journal
         state, daemon = configuration.state_directory, configuration.daemon
         sanitizer = Sanitizer(
             configuration.redaction,
@@ -146,7 +151,7 @@ class Wiring:
         )
         # sinks that start "now" come last: what is still needed depends on the others too
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):
-            sink, cursors = self._make_sink(context, options)
+            sink, cursors = self._make_sink(context, configuration, options)
             context.intake.replace_sinks((), [cursors])
             self._sinks.append(sink)
         journal.redrive_requests.forget_other_sinks(options.name for options in configuration.sink)
@@ -156,17 +161,17 @@ class Wiring:
 
     def _cache_sizes(self) -> tuple[int, int]:
         """Return how much clean chunks and events may take: nothing if only one sink takes them."""
-        configuration, limit = self.configuration, self.configuration.daemon.memory_limit // 4
+        configuration, limit = self._configuration, self._configuration.daemon.memory_limit // 4
         return (
             min(CHUNK_CACHE_BYTES, limit) if len(configuration.sink) > 1 else 0,
             min(EVENT_CACHE_BYTES, limit) if interpreting_sinks(configuration) > 1 else 0,
         )
 
     def _make_sink(
-        self, context: WorkerContext, options: SinkOptions
+        self, context: WorkerContext, configuration: Configuration, options: SinkOptions
     ) -> tuple[SinkState, SinkCursors]:
         self._begin(context, options)
-        daemon, encoding = self.configuration.daemon, encoding_of(options)
+        daemon, encoding = configuration.daemon, encoding_of(options)
         spec = BatchSpec(
             encoding.takes,
             encoding.format,
@@ -175,12 +180,12 @@ class Wiring:
             encoding.record_limit_bytes,
             sink=options.name,
             host=host_name(),
-            fingerprint=fingerprint(self.configuration, options, self._rules),
+            fingerprint=fingerprint(configuration, options, self._rules),
             rules=self._rules,
-            labels={source.name: source.labels for source in self.configuration.source},
+            labels={source.name: source.labels for source in configuration.source},
         )
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
-        share = (daemon.memory_limit - self._cache_bytes) // len(self.configuration.sink)
+        share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
         committed = self._journal.sinks.load_offsets(options.name)
         return (
             SinkState(options, spec, delivery, clock=self._clock),
@@ -191,7 +196,7 @@ class Wiring:
         """Return whether a plan with events is unfinished: the sink may take raw lines by now."""
         plans = (
             plan
-            for options in self.configuration.sink
+            for options in self._configuration.sink
             for plan in self._journal.plans.load(options.name)
         )
         return any(format_of(each.name) != "raw" for plan in plans for each in plan.objects)
@@ -206,7 +211,7 @@ class Wiring:
                 host=host_name(),
                 observe=lambda dialect, line_type: metric.labels(dialect, line_type).inc(),
             )
-            for source in self.configuration.source
+            for source in self._configuration.source
         }
 
     def _begin(self, context: WorkerContext, options: SinkOptions) -> None:

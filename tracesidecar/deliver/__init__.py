@@ -3,7 +3,7 @@
 `Delivery` does it, and `SinkEvents` turns what happens into metrics and log events.
 """
 
-from tracesidecar.deliver.delivery import Delivery
+from tracesidecar.deliver.delivery import Delivery, DeliveryEvents
 from tracesidecar.deliver.events import SinkEvents
 
-__all__ = ["Delivery", "SinkEvents"]
+__all__ = ["Delivery", "DeliveryEvents", "SinkEvents"]

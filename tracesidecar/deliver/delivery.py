@@ -21,6 +21,16 @@ T = TypeVar("T")
 class DeliveryEvents(Protocol):
     """Record what happens during a delivery. Called on the event loop; may not block or raise."""
 
+    @property
+    def retries(self) -> int:
+        """How often a batch was sent again."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why the last attempt failed; empty while all is well."""
+        ...
+
     def record_attempt(self, seconds: float, outcome: str) -> None:
         """Record the end of an attempt, with the outcome `ok`, `retry` or `rejected`."""
         ...

@@ -7,7 +7,7 @@ import functools
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, cast
+from typing import ParamSpec
 
 import structlog
 
@@ -133,7 +133,9 @@ class Shipper:
 
     async def _find_stored(self, sink: SinkState, plan: Plan) -> set[str]:
         """Return the names of the plan's objects that the store has."""
-        store = cast("Store", sink.delivery.sink)
+        store = sink.delivery.sink
+        if not isinstance(store, Store):
+            raise TypeError(f"sink {sink.name} cannot say which objects it has")
         return {
             each.name for each in plan.objects if await sink.delivery.ask(store.exists, each.name)
         }

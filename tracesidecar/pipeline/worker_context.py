@@ -137,4 +137,7 @@ class WorkerContext:
 
 
 MakeSinks = Callable[[WorkerContext], Sequence[tuple[SinkState, SinkCursors]]]
-"""Makes sinks in the worker thread: what the event loop knows of each, and where it is."""
+"""Makes sinks in the worker thread.
+
+Return, for each sink, its SinkState (event loop) and its SinkCursors (worker thread).
+"""

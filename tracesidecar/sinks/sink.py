@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from tracesidecar.model import Batch
 from tracesidecar.sinks.options import SinkOptions
@@ -63,6 +63,7 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
 class Store(Sink, Protocol):
     """A sink that keeps objects by name."""
 
