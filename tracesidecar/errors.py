@@ -4,6 +4,7 @@ TraceSidecarError
 ├── ConfigurationError      a person must fix the configuration (exit 78)
 ├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
 ├── StateError              the state directory cannot be used (exit 78)
+│   ├── JournalMissing      nothing has run with it yet (exit 78)
 │   └── StateLocked         another process holds it (exit 75)
 └── SinkError               how a sink's `send` may fail
     ├── RetryLater          the destination may take it later: keep it and retry, without end
@@ -31,6 +32,10 @@ class RedactionError(TraceSidecarError):
 
 class StateError(TraceSidecarError):
     """The state directory cannot be used as it is."""
+
+
+class JournalMissing(StateError):
+    """There is no journal: nothing has run with this state directory yet."""
 
 
 class StateLocked(StateError):

@@ -9,10 +9,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +280,35 @@ def test_protection_is_what_the_daemon_did_and_unknown_before(sidecar: Sidecar) 
     assert status(sidecar)["sources"][0]["protection"] == expected() == "link"
     sidecar.kill()
     assert status(sidecar)["sources"][0]["protection"] == expected() == "link"
+
+
+def test_a_protection_that_is_unknown_says_why(sidecar: Sidecar) -> None:
+    def phrases() -> tuple[str, ...]:
+        return tuple(
+            next(
+                line.partition("not known")[2]
+                for line in sidecar.call(command).stdout.decode().splitlines()
+                if "not known" in line
+            )
+            for command in ("status", "check-config")
+        )
+
+    assert sidecar.ship().returncode == 0
+    assert phrases() == (": there are no files yet",) * 2
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    assert sidecar.ship().returncode == 0
+    with closing(sqlite3.connect(sidecar.state / "journal.sqlite")) as journal, journal:
+        journal.execute("UPDATE segment SET protection = '', can_link = NULL")  # as an upgrade does
+    assert phrases() == (": no file has needed protection since this is recorded",) * 2
+    with closing(sqlite3.connect(sidecar.state / "journal.sqlite")) as journal, journal:
+        journal.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (b"3",))
+    done = sidecar.call("check-config")
+    assert done.returncode == 0
+    assert "not known: the journal could not be read" in done.stdout.decode()
+    assert "was written by an earlier version" in done.stderr.decode()
+    assert json.loads(sidecar.call("check-config", "--json").stdout)["sources"][0][
+        "protection"
+    ] == ("unknown")
 
 
 def test_bytes_kept_by_a_descriptor_are_at_risk_once_the_daemon_is_gone(sidecar: Sidecar) -> None:

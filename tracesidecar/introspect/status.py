@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 
 from tracesidecar.config import Configuration
-from tracesidecar.errors import StateError
 from tracesidecar.introspect.lag import (
     Backlog,
     Lag,
@@ -174,10 +173,15 @@ def weakest(protections: Collection[Protection]) -> Protection | Literal["unknow
     return next((kind for kind in _PROTECTIONS if kind in protections), "unknown")
 
 
-def describe_protections(protections: Mapping[Protection, int]) -> str:
-    """Return a phrase for people that completes "unsent files are"."""
+def describe_protections(protections: Mapping[Protection, int], *, has_files: bool) -> str:
+    """Return a phrase for people that completes "unsent files are".
+
+    A source whose files all sinks have can have no protection on record: after an upgrade, say.
+    """
+    if not protections and has_files:
+        return "not known: no file has needed protection since this is recorded"
     if not protections:
-        return "not known before the first run"
+        return "not known: there are no files yet"
     kinds = [kind for kind in _PROTECTIONS if kind in protections]
     phrase = ", ".join(
         f"{protections[kind]} {_PROTECTIONS[kind]}" if len(kinds) > 1 else _PROTECTIONS[kind]
@@ -190,20 +194,15 @@ def describe_protections(protections: Mapping[Protection, int]) -> str:
     return phrase
 
 
-def count_protections(configuration: Configuration) -> dict[str, dict[Protection, int]]:
-    """Return how many files of each source were protected in which way, by the journal.
+def summarize_sources(configuration: Configuration) -> dict[str, SourceSummary]:
+    """Return the files of each source, and how they are protected, by the journal.
 
-    Nothing before the first run, or if this user may not read the journal.
+    Raise JournalMissing before the first run, and StateError if the journal cannot be read.
     """
-    try:
-        journal = Journal.open_to_read(configuration.state_directory)
-    except StateError:
-        return {}
-    with closing(journal):
+    with closing(Journal.open_to_read(configuration.state_directory)) as journal:
         running = is_locked(configuration.state_directory)
         backlogs = _JournalBacklogs(configuration, journal, running=running)
-        summaries = backlogs.summaries(journal.segments.load())
-    return {source: dict(summary.protections) for source, summary in summaries.items()}
+        return backlogs.summaries(journal.segments.load())
 
 
 def report_from_journal(configuration: Configuration, journal: Journal, now: float) -> StatusReport:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tracesidecar.errors import StateError
+from tracesidecar.errors import JournalMissing, StateError
 from tracesidecar.journal import schema
 
 FILE_NAME = "journal.sqlite"
@@ -59,13 +59,13 @@ class JournalDatabase:
     def open_beside(cls, state_directory: str, *pragmas: str) -> JournalDatabase:
         """Open an existing file beside the process that holds the state directory.
 
-        Raise StateError if there is none, or if it has another schema.
+        Raise JournalMissing if there is none, and StateError if it has another schema.
         """
         path = os.path.join(state_directory, FILE_NAME)
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError as error:
-            raise StateError(
+            raise JournalMissing(
                 f"there is no journal at {path}: nothing has run with this state directory yet"
             ) from error
         except OSError as error:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
+from tracesidecar.errors import JournalMissing, StateError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.connectivity import ConnectionCheck, check_connections
 from tracesidecar.introspect.redaction_tests import find_failed_tests
 from tracesidecar.introspect.status import (
-    count_protections,
     describe_protections,
+    summarize_sources,
     weakest,
 )
 from tracesidecar.sinks import destination_of, promise_of
+from tracesidecar.tail import Protection, SourceSummary
+
+
+@dataclass(frozen=True, slots=True)
+class _ExpectedProtection:
+    """How unsent files of a source are protected: as in `status --json`, and for people."""
+
+    kind: Protection | Literal["unknown"]
+    phrase: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,15 +77,39 @@ def _document(
 
 
 def _sources(configuration: Configuration) -> list[dict[str, object]]:
-    protections = count_protections(configuration)
+    protections = _protections(configuration)
     return [
         {
             "name": source.name,
             "include": source.include,
-            "protection": weakest(protections.get(source.name, {})),
+            "protection": protections[source.name].kind,
         }
         for source in configuration.source
     ]
+
+
+def _protections(configuration: Configuration) -> dict[str, _ExpectedProtection]:
+    """Return how unsent files of each source are protected, by what a daemon has recorded."""
+    try:
+        summaries = summarize_sources(configuration)
+    except StateError as error:
+        phrase = "not known before the first run"
+        if not isinstance(error, JournalMissing):
+            complain(f"warning: {error}")
+            phrase = "not known: the journal could not be read"
+        return {
+            source.name: _ExpectedProtection("unknown", phrase) for source in configuration.source
+        }
+    return {
+        source.name: _ExpectedProtection(
+            weakest(summary.protections),
+            describe_protections(
+                summary.protections, has_files=bool(summary.files or summary.bytes)
+            ),
+        )
+        for source in configuration.source
+        for summary in (summaries.get(source.name, SourceSummary()),)
+    }
 
 
 def _sinks(configuration: Configuration) -> list[dict[str, object]]:
@@ -99,12 +134,12 @@ def _print(
     if inspection.configuration is None or inspection.problems:
         return
     configuration = inspection.configuration
-    protections = count_protections(configuration)
+    protections = _protections(configuration)
     rows = [
         (
             source.name,
             "\n".join(source.include),
-            describe_protections(protections.get(source.name, {})),
+            protections[source.name].phrase,
         )
         for source in configuration.source
     ]

@@ -89,7 +89,9 @@ def _print(report: StatusReport, note: str) -> None:
                 format_bytes(source.at_risk_bytes),
                 format_bytes(source.lost_bytes),
                 source.quarantined,
-                describe_protections(source.protections),
+                describe_protections(
+                    source.protections, has_files=bool(source.files or source.bytes)
+                ),
             )
             for source in report.sources
         ],
