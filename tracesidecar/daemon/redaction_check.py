@@ -12,7 +12,12 @@ import structlog
 
 from tracesidecar.errors import RedactionError
 from tracesidecar.pipeline import Service
-from tracesidecar.sanitize import RedactionOptions, Sanitizer, load_catalogue
+from tracesidecar.sanitize import (
+    RedactionOptions,
+    Sanitizer,
+    list_disabled_secret_rules,
+    load_catalogue,
+)
 
 log = structlog.get_logger()
 
@@ -23,13 +28,12 @@ def warn_of_disabled_rules(options: RedactionOptions) -> None:
     """Log a warning for each rule for secrets that the configuration switches off."""
     if not options.disable:
         return
-    for rule in load_catalogue().rule:
-        if rule.category == "secret" and rule.id in options.disable:
-            log.warning(
-                "redaction.rule_disabled",
-                rule=rule.id,
-                problem="secrets of this kind are delivered as they are",
-            )
+    for rule in list_disabled_secret_rules(load_catalogue(), options):
+        log.warning(
+            "redaction.rule_disabled",
+            rule=rule,
+            problem="secrets of this kind are delivered as they are",
+        )
 
 
 def check_redaction(sanitizer: Sanitizer) -> None:

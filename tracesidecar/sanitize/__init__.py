@@ -21,6 +21,7 @@ from tracesidecar.sanitize.rules import (
     CustomRules,
     KeyMatcher,
     active_rules,
+    list_disabled_secret_rules,
     load_catalogue,
 )
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -37,6 +38,7 @@ __all__ = [
     "complete_chunk",
     "key_paths",
     "line_positions",
+    "list_disabled_secret_rules",
     "load_catalogue",
     "reject_fragment",
     "reject_unread_line",

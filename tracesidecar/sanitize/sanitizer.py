@@ -18,7 +18,7 @@ from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.policy import RedactionPolicy
 from tracesidecar.sanitize.redactor import Redactor
 from tracesidecar.sanitize.rejections import RejectionReason
-from tracesidecar.sanitize.rules import catalogue_bytes, list_disabled_secret_rules, load_catalogue
+from tracesidecar.sanitize.rules import catalogue_bytes, load_catalogue
 from tracesidecar.sanitize.self_test import find_failed_lines, make_planted_lines
 from tracesidecar.sanitize.streams import pending_start
 from tracesidecar.sanitize.validate import ValidatedLines, rejection_reason, validate
@@ -64,7 +64,6 @@ class Sanitizer:
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
-        self.disabled_secret_rules = list_disabled_secret_rules(catalogue, options)
         self.version = _fingerprint(options)
 
     def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> CleanChunk:
