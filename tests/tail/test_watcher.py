@@ -162,10 +162,10 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
     schedule = watching.tailer._poll_cycle._schedule
     until(lambda: watching.turn(0.01) or not schedule.files_to_recheck(), "all is quiet")
     looked = []
-    look = watching.tailer._changes.look
+    look = watching.tailer._changes.compare
     monkeypatch.setattr(
         watching.tailer._changes,
-        "look",
+        "compare",
         lambda file, **options: (looked.append(file.id), look(file, **options))[1],
     )
     watching.turns(10)

@@ -25,7 +25,7 @@ class StatusServer:
 
     All of it runs in the event loop. `report` returns None while the service stops or is replaced:
     then the connection ends without an answer. If it raises, that is logged, and the answer says
-    so. In both cases whoever asked reads the journal.
+    so. In both cases the command that connected reads the journal.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class StatusServer:
             answer = await self._prepare_answer()
             async with asyncio.timeout(SEND_SECONDS):
                 await asyncio.get_running_loop().sock_sendall(client, answer)
-        except OSError as error:  # also TimeoutError: whoever asked has gone, or does not read
+        except OSError as error:  # also TimeoutError: the client has gone, or does not read
             log.debug("status.not_sent", problem=str(error))
 
     async def _prepare_answer(self) -> bytes:

@@ -14,8 +14,8 @@ from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 
 UNANIMOUS = 100
-"""If so many records are rejected one by one and none is taken, the endpoint or the format is
-wrong, and not so many lines.
+"""If this many records in a row are rejected and none is stored, suspect the endpoint or the
+format, not the data.
 """
 
 

@@ -27,7 +27,7 @@ class Remainder:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """A readable segment of which some sink has still to get a whole line.
+    """A readable segment with whole lines that some sink has not fully received.
 
     `remainders` is by sink. `is_protected`: the bytes stay readable if the file is deleted now.
     """
@@ -70,7 +70,7 @@ class LagReport:
 
 
 def estimate_since(modified: float, committed: float | None) -> float:
-    """Return since when a sink may be behind on bytes, for whoever has not seen it happen.
+    """Return since when a sink may be behind on bytes, for a process that has not seen it happen.
 
     That is the later of the moment the file was modified and the sink's last commit, at which
     nothing else was left to deliver as far as is known. All in seconds since the epoch.

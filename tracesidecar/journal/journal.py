@@ -101,11 +101,13 @@ class Journal:
         """
         now = time.time()
         with self._database.transaction() as db:
-            self.redrive_requests.settle_passed(db, commit.sink, commit.reached, commit.quarantined)
+            self.redrive_requests.complete_passed(
+                db, commit.sink, commit.reached, commit.quarantined
+            )
             self.sinks.advance(db, commit.sink, commit.reached)
             at("committing")
             if commit.redriven:
-                rejected = self.redrive_requests.settle(
+                rejected = self.redrive_requests.complete(
                     db, commit.sink, commit.redriven, commit.quarantined, now
                 )
             else:

@@ -60,16 +60,16 @@ class RedriveRequests:
             ).fetchall():
                 if sink not in names:
                     db.execute("DELETE FROM redrive WHERE entry = ? AND sink = ?", (entry, sink))
-                    _drop_if_settled(db, entry)
+                    _drop_if_complete(db, entry)
 
     @staticmethod
-    def settle_passed(
+    def complete_passed(
         db: sqlite3.Connection,
         sink: str,
         reached: Mapping[int, Checkpoint],
         rejected: Iterable[QuarantinedLine],
     ) -> None:
-        """Settle the requests for lines that a sink that was behind now passes in its usual way.
+        """Complete the requests for lines that a sink that was behind now passes in its usual way.
 
         Call this before its offsets move.
         """
@@ -85,17 +85,17 @@ class RedriveRequests:
                 "SELECT offset FROM offset WHERE sink = ? AND segment = ?", (sink, segment)
             ).fetchone()
             if (before[0] if before else 0) <= start < reached[segment].offset:
-                _settle(db, entry, sink)
+                _complete(db, entry, sink)
 
     @staticmethod
-    def settle(
+    def complete(
         db: sqlite3.Connection,
         sink: str,
         entries: Iterable[int],
         rejected: Iterable[QuarantinedLine],
         now: float,
     ) -> int:
-        """Settle the requests of a batch that is committed, but for those `rejected` once more.
+        """Complete the requests of a batch that is committed, but for those `rejected` once more.
 
         Return how many lines were rejected under a new row.
         """
@@ -113,7 +113,7 @@ class RedriveRequests:
                 continue
             if line is not None:
                 new_rows += QuarantineTable.insert(db, [line], now)
-            _settle(db, entry, sink)
+            _complete(db, entry, sink)
         return new_rows
 
 
@@ -123,16 +123,16 @@ def _reject(db: sqlite3.Connection, sink: str, reasons: Iterable[tuple[int, str]
         _set_state(db, entry, sink, "refused")
 
 
-def _settle(db: sqlite3.Connection, entry: int, sink: str) -> None:
+def _complete(db: sqlite3.Connection, entry: int, sink: str) -> None:
     _set_state(db, entry, sink, "settled")
-    _drop_if_settled(db, entry)
+    _drop_if_complete(db, entry)
 
 
 def _set_state(db: sqlite3.Connection, entry: int, sink: str, state: str) -> None:
     db.execute("UPDATE redrive SET state = ? WHERE entry = ? AND sink = ?", (state, entry, sink))
 
 
-def _drop_if_settled(db: sqlite3.Connection, entry: int) -> None:
+def _drop_if_complete(db: sqlite3.Connection, entry: int) -> None:
     """Remove a row that no sink has to deliver any more."""
     rows = db.execute("SELECT state FROM redrive WHERE entry = ?", (entry,))
     if {state for (state,) in rows} == {"settled"}:

@@ -23,7 +23,7 @@ class ChunkCleaner:
         key: bytes,
         with_positions: bool,
     ) -> None:
-        """`with_positions`: somebody interprets the lines, so their positions are wanted."""
+        """`with_positions`: also note where each line begins, for the interpreters."""
         self._sanitizer = sanitizer
         self._sources = sources
         self._locator = locator

@@ -126,7 +126,7 @@ class ReplayReader:
         )
 
     def _take(self, chunk: Chunk) -> CleanChunk:
-        """Clean with `flush`: what was taken once is taken as it was, and waits for nothing."""
+        """Clean with `flush`: a chunk that was taken before is taken whole, without a wait."""
         return self._cleaner.take(chunk, self._cleaner.clean(chunk, flush=True))
 
 

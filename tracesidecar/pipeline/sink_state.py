@@ -1,4 +1,4 @@
-"""One sink as the event loop sees it: what it does, and when it last got on."""
+"""One sink as the event loop sees it: what it does, and when it last made progress."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class PollCycle:
         else:
             self._sort_in(self._discovery.visit(announced))
             for file in self._schedule.files_to_recheck():
-                self._changes.look(file)
+                self._changes.compare(file)
         if relies_on_watcher:
             for file in self._schedule.quiet_share(now):
                 self._look(file, is_announced=False)
@@ -93,7 +93,7 @@ class PollCycle:
             self._look(file, is_announced=not judges_watcher or file.path in announced)
 
     def _look(self, file: File, *, is_announced: bool) -> None:
-        written_ns = self._changes.look(file)
+        written_ns = self._changes.compare(file)
         if written_ns is not None and not is_announced:
             self._schedule.distrust(self._scan.now, written_ns)
 
@@ -105,7 +105,7 @@ class PollCycle:
         for file, location in findings.renamed:
             self._changes.rename(file, location)
         for file in findings.nameless:
-            self._changes.look(file)
+            self._changes.compare(file)
         for location in sorted(findings.unknown, key=lambda location: location.source or 0):
             self._identification.identify(location)
         for path in findings.not_regular:

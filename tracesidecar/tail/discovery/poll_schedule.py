@@ -15,7 +15,7 @@ from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 
 ROUND_SECONDS = 30.0
-"""How long a quiet file may go without a look while change notices work."""
+"""Within this time every quiet file is compared once while change notices work."""
 
 DISTRUST_SECONDS = 300.0
 """How long change notices are not relied on after they missed a change."""

@@ -39,7 +39,7 @@ class Descriptors:
     def __init__(
         self, limit: int, may_close: Callable[[int], bool], closed: Callable[[int], None]
     ) -> None:
-        """`may_close` tells of a segment whether it could be opened again.
+        """`may_close` returns whether a segment could be opened again.
 
         `closed` is called before its descriptor is closed.
         """

@@ -36,7 +36,7 @@ class Changes:
         self._new_files = new_files
         self._scan = scan
 
-    def look(self, file: File) -> int | None:
+    def compare(self, file: File) -> int | None:
         """Compare a file's stat with the last one, and follow up a difference.
 
         Return the ctime of the write that was found, None if there was none.
@@ -100,7 +100,7 @@ class Changes:
             return
         self._lifecycle.move(file, location.directory, location.name)
         self._lifecycle.look_up_path(file)
-        self.look(file)
+        self.compare(file)
         self._new_files.search_rotated(old, file.modified_ns)
 
     def _look_closer(self, file: File, status: os.stat_result) -> None:
@@ -137,7 +137,7 @@ class Changes:
         elif (path := self._open_files.current_path(file)) is not None:
             directory = self._discovery.directory(os.path.dirname(path))
             self._lifecycle.move(file, directory, os.path.basename(path))
-            self.look(file)
+            self.compare(file)
         elif names <= 0:
             self._lifecycle.lose_name(file, is_readable=True)
         else:

@@ -13,7 +13,7 @@ from tracesidecar.tail.tracking.verification import Verification
 
 
 class Identification:
-    """Tells new files from known ones that moved, or whose device has another number."""
+    """Distinguishes new files from known ones that moved, or whose device number has changed."""
 
     def __init__(
         self, files: FileTable, verification: Verification, changes: Changes, new_files: NewFiles
