@@ -47,7 +47,7 @@ def test_definitions_are_named_by_the_keys_and_not_by_modules_or_classes() -> No
     }
 
 
-def test_unknown_keys_are_refused_as_the_loader_does() -> None:
+def test_unknown_keys_are_rejected_as_the_loader_does() -> None:
     schema = configuration_schema()
     assert schema["additionalProperties"] is False
     assert all(

@@ -224,7 +224,7 @@ def test_a_mistake_gives_one_sentence_with_its_line(
     assert folder.mistakes(text) == [sentence]
 
 
-def test_all_mistakes_are_told_at_once_and_in_the_order_of_the_file(folder: Folder) -> None:
+def test_all_mistakes_are_reported_at_once_and_in_the_order_of_the_file(folder: Folder) -> None:
     text = (
         '[daemon]\nlisten = 3\npoll = "1s"\n[[source]]\nname = "a"\n[[sink]]\nname = "x"\n'
         'type = "directory"\npath = 3\n'
@@ -232,19 +232,19 @@ def test_all_mistakes_are_told_at_once_and_in_the_order_of_the_file(folder: Fold
     assert [problem.split(":")[0] for problem in folder.mistakes(text)] == ["2", "3", "4", "9"]
 
 
-def test_load_tells_the_first_mistake_and_how_many_more_there_are(folder: Folder) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+def test_load_reports_the_first_mistake_and_how_many_more_there_are(folder: Folder) -> None:
+    with pytest.raises(ConfigurationError) as rejected:
         folder.load('[daemon]\nlisten = 3\npoll = "1s"\n' + BOTH)
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         f"{folder.file}:2: daemon.listen: expected a string, found the number 3 (and 1 more, "
         'see "tracesidecar check-config")'
     )
 
 
 def test_a_missing_file_is_named(folder: Folder) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as rejected:
         load(str(folder.path / "nowhere.toml"), folder.environ)
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         f"{folder.path}/nowhere.toml: the configuration cannot be read: No such file or directory"
     )
 
@@ -272,7 +272,7 @@ def test_a_missing_credential_file_is_named(folder: Folder) -> None:
     ]
 
 
-def test_a_file_that_is_not_text_is_refused(folder: Folder) -> None:
+def test_a_file_that_is_not_text_is_rejected(folder: Folder) -> None:
     folder.file.write_bytes(b'a = "\xff"\n')
     with pytest.raises(ConfigurationError, match=r"is not UTF-8 text \(byte 5\)"):
         load(str(folder.file), folder.environ)
@@ -283,11 +283,11 @@ def test_a_file_that_is_not_text_is_refused(folder: Folder) -> None:
     ["a = " + "[" * 100_000, "a = " + "[" * 400 + "]" * 400, "a = 1" + "0" * 10_000],
     ids=["open", "deep", "long number"],
 )
-def test_a_file_made_to_break_the_reader_is_refused(folder: Folder, text: str) -> None:
+def test_a_file_made_to_break_the_reader_is_rejected(folder: Folder, text: str) -> None:
     assert folder.inspect(text).problems
 
 
-def test_a_directory_named_as_what_to_follow_is_refused(folder: Folder) -> None:
+def test_a_directory_in_place_of_a_file_pattern_is_rejected(folder: Folder) -> None:
     (folder.path / "traces").mkdir()
     text = SOURCE.replace("traces/*.jsonl", "traces") + SINK
     assert folder.mistakes(text) == [
@@ -299,7 +299,7 @@ def test_a_directory_named_as_what_to_follow_is_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["traces/**/*.jsonl", "traces/*.jsonl"])
-def test_the_state_directory_inside_a_watched_directory_is_refused(
+def test_the_state_directory_inside_a_watched_directory_is_rejected(
     folder: Folder, good: str, pattern: str
 ) -> None:
     text = good.replace('"state"', '"traces/state"').replace("traces/**/*.jsonl", pattern)
@@ -311,7 +311,7 @@ def test_the_state_directory_inside_a_watched_directory_is_refused(
     ]
 
 
-def test_a_watched_directory_inside_the_state_directory_is_refused(
+def test_a_watched_directory_inside_the_state_directory_is_rejected(
     folder: Folder, good: str
 ) -> None:
     text = good.replace("traces/**/*.jsonl", "state/traces/*.jsonl")
@@ -323,7 +323,7 @@ def test_a_watched_directory_inside_the_state_directory_is_refused(
     ]
 
 
-def test_a_state_directory_reached_through_a_symbolic_link_is_refused_too(
+def test_a_state_directory_reached_through_a_symbolic_link_is_rejected_too(
     folder: Folder, good: str
 ) -> None:
     (folder.path / "traces").mkdir()
@@ -338,7 +338,7 @@ def test_a_single_followed_file_does_not_claim_its_directory(folder: Folder, goo
     assert folder.mistakes(good.replace("traces/**/*.jsonl", "agent.jsonl")) == []
 
 
-def test_a_sink_that_a_source_would_follow_is_refused(folder: Folder, good: str) -> None:
+def test_a_sink_that_a_source_would_follow_is_rejected(folder: Folder, good: str) -> None:
     text = good.replace('"lake"\n', '"traces/lake"\n').replace(
         'path = "traces/lake"', 'path = "traces/lake"\ncompression = "none"'
     )
@@ -358,7 +358,7 @@ def test_a_sink_whose_objects_are_excluded_is_accepted(folder: Folder, good: str
     assert folder.mistakes(text) == []
 
 
-def test_a_state_directory_that_is_a_file_is_refused(folder: Folder, good: str) -> None:
+def test_a_state_directory_that_is_a_file_is_rejected(folder: Folder, good: str) -> None:
     (folder.path / "state").touch()
     assert folder.mistakes(good) == [
         f'1: state_directory: "{folder.path}/state" is not a directory'
@@ -375,7 +375,7 @@ def test_a_directory_that_does_not_exist_yet_is_a_warning(folder: Folder, good: 
 
 
 @pytest.mark.parametrize("closed", ["", "above"], ids=["itself", "what is above it"])
-def test_an_unreadable_directory_is_refused(closed: str) -> None:
+def test_an_unreadable_directory_is_rejected(closed: str) -> None:
     """Permissions bind only ordinary users: as root, the judgement is made by a process that has
     given root up.
     """

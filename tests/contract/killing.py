@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tests.faults.campaign import Campaign
-from tests.faults.material import mixed, refused_lines, valid_lines
+from tests.faults.material import invalid_lines, mixed, valid_lines
 from tests.faults.oracle import Expected, expect
 
 BATCH = 'batch = { bytes = "64KiB", lines = 40, age = "1s", idle = "100ms" }'
@@ -25,7 +25,9 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
 
     `sink` is its block of configuration without `batch`.
     """
-    lines = mixed(_told_apart(valid_lines(LINES_PER_KILL * kills, kills)), refused_lines(4), kills)
+    lines = mixed(
+        _without_repeated_ids(valid_lines(LINES_PER_KILL * kills, kills)), invalid_lines(4), kills
+    )
     moments = [POINTS[number % len(POINTS)] for number in range(kills)]
     random.Random(kills).shuffle(moments)
     with Campaign(folder, lines, f"[[sink]]\n{sink}\n{BATCH}\n", kills) as campaign:
@@ -41,7 +43,7 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
     return expect(lines)
 
 
-def _told_apart(lines: list[bytes]) -> list[bytes]:
+def _without_repeated_ids(lines: list[bytes]) -> list[bytes]:
     """Leave out lines that have the id of another line.
 
     Some of the real traces were edited by hand, and rows with the same id are one row.

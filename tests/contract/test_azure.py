@@ -218,7 +218,7 @@ def token_of_entra() -> str:
     )
 
 
-async def test_a_managed_identity_is_asked_for_a_token_when_no_credentials_are_configured(
+async def test_a_managed_identity_gives_the_token_when_no_credentials_are_configured(
     receiver: ReceivingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on App Service, where an environment variable names the server that issues tokens."""

@@ -132,7 +132,7 @@ async def test_exists_knows_names_below_the_prefix(sink: ObjectStoreSink) -> Non
     assert await sink.exists(batch.objects[0].name)
 
 
-async def test_the_machines_own_credentials_are_asked_for_when_none_are_configured(
+async def test_the_machines_own_credentials_are_used_when_none_are_configured(
     google_storage: GoogleStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "key.json").write_text(google_storage.key_file(SECRET))

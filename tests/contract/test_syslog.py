@@ -313,7 +313,7 @@ async def test_a_server_without_a_valid_certificate_is_rejected_with_the_reason(
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
-async def test_a_required_client_certificate_is_asked_for_by_its_option(
+async def test_a_required_client_certificate_is_reported_with_its_option(
     kind: Input, authority: Authority, running: Callable[..., LogServer]
 ) -> None:
     server = running(kind, ServerTls(authority.server, authority.file), PEER)

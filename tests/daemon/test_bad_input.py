@@ -12,7 +12,7 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 
 BEFORE, AFTER = numbered(0, 3), numbered(100, 3)
-REFUSED = {
+REJECTED = {
     "not_json": b"plain text",
     "two_documents": b'{"a":1} {"b":2}',
     "invalid_utf8": b'{"a":"\xff\xfe"}',
@@ -29,7 +29,7 @@ ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize(("reason", "line"), REFUSED.items(), ids=list(REFUSED))
+@pytest.mark.parametrize(("reason", "line"), REJECTED.items(), ids=list(REJECTED))
 def test_a_rejected_line_has_its_reason_and_the_others_arrive(
     sidecar: Sidecar, reason: str, line: bytes
 ) -> None:

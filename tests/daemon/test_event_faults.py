@@ -1,4 +1,4 @@
-"""Events where something goes wrong: killed with a plan, reconfigured, refused, or begun in
+"""Events where something goes wrong: killed with a plan, reconfigured, rejected, or begun in
 mid-file.
 """
 

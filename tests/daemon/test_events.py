@@ -153,7 +153,7 @@ def test_two_sinks_of_events_and_one_of_lines_walk_side_by_side(sidecar: Sidecar
     sidecar.configure(LAKE.format(lake=sidecar.lake) + 'format = "event"\n' + second + third)
     assert sidecar.ship().returncode == 0
     count = len(sidecar.lines())
-    refused = len(sidecar.quarantined())
+    rejected = len(sidecar.quarantined())
     sidecar.lake = sidecar.folder / "second"
     assert (
         sum(
@@ -165,7 +165,7 @@ def test_two_sinks_of_events_and_one_of_lines_walk_side_by_side(sidecar: Sidecar
         == count
     )
     sidecar.lake = sidecar.folder / "third"
-    assert len(sidecar.lines()) == lines - refused
+    assert len(sidecar.lines()) == lines - rejected
 
 
 def _last_of_a_call(row: dict[str, Any]) -> tuple[int, str, list[int]]:
@@ -186,7 +186,7 @@ def test_the_query_of_the_readme_counts_every_call_once(sidecar: Sidecar) -> Non
         r'duckdb traces.duckdb "(.*)"', (Path(__file__).parents[2] / "README.md").read_text()
     )
     with duckdb.connect(str(sidecar.folder / "traces.duckdb"), read_only=True) as database:
-        told = {
+        reported = {
             model: (calls, given, taken)
             for model, calls, given, taken, _ in database.execute(query).fetchall()
         }
@@ -205,7 +205,7 @@ def test_the_query_of_the_readme_counts_every_call_once(sidecar: Sidecar) -> Non
         count[1] += row.get("input_tokens", 0)
         count[2] += row.get("output_tokens", 0)
     assert {
-        model: (count, given or 0, taken or 0) for model, (count, given, taken) in told.items()
+        model: (count, given or 0, taken or 0) for model, (count, given, taken) in reported.items()
     } == {model: tuple(sums) for model, sums in expected.items()}
     assert sidecar.call("verify", "lake").returncode == 0
 

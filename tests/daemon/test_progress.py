@@ -34,6 +34,6 @@ def test_the_frames_of_a_group_of_errors_name_where_each_began() -> None:
         except ValueError as error:
             raise ExceptionGroup("several", [error]) from None
     except ExceptionGroup as group:
-        told = frames(group)
-    assert any("failing_part" in frame for frame in told)
-    assert not any("trace content" in frame for frame in told)
+        reported = frames(group)
+    assert any("failing_part" in frame for frame in reported)
+    assert not any("trace content" in frame for frame in reported)

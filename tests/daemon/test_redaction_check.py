@@ -68,6 +68,6 @@ def test_each_rule_for_secrets_that_is_switched_off_is_logged_at_each_start(
         more='[redaction]\ndisable = ["twilio-key", "github-token", "email"]\n',
     )
     for _ in range(2):
-        told = sidecar.ship().stderr
-        assert told.count(b"redaction.rule_disabled") == 2
-        assert b'"rule": "twilio-key"' in told
+        reported = sidecar.ship().stderr
+        assert reported.count(b"redaction.rule_disabled") == 2
+        assert b'"rule": "twilio-key"' in reported

@@ -15,11 +15,11 @@ from tests.servers.processes import eventually
 from tests.servers.receiving import ReceivingServer
 
 NAN = b'{"loss":NaN}'
-MENDED = b'{"loss":null}'
+FIXED = b'{"loss":null}'
 
 
 @pytest.fixture
-def refusing(sidecar: Sidecar) -> Sidecar:
+def rejecting(sidecar: Sidecar) -> Sidecar:
     """A file is shipped but for a line with NaN in its middle; since then the configuration says
     `repair`.
     """
@@ -39,16 +39,16 @@ def redrive(sidecar: Sidecar, *words: str) -> dict[str, object]:
 
 
 def test_a_line_that_the_current_rules_accept_arrives_once_and_leaves_the_quarantine(
-    refusing: Sidecar,
+    rejecting: Sidecar,
 ) -> None:
-    assert redrive(refusing) == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": False}
-    assert [entry["redrive"] for entry in refusing.quarantined()] == [["lake"]]
+    assert redrive(rejecting) == {"asked": [1], "bytes_gone": [], "no_sink": [], "running": False}
+    assert [entry["redrive"] for entry in rejecting.quarantined()] == [["lake"]]
     for _ in range(2):
-        assert refusing.ship().returncode == 0
-        assert refusing.lines() == [*numbered(0, 6), MENDED]
-        assert refusing.quarantined() == []
+        assert rejecting.ship().returncode == 0
+        assert rejecting.lines() == [*numbered(0, 6), FIXED]
+        assert rejecting.quarantined() == []
     explained = json.loads(
-        refusing.call("explain", str(refusing.traces / "a.jsonl"), "--json").stdout
+        rejecting.call("explain", str(rejecting.traces / "a.jsonl"), "--json").stdout
     )
     [ranges] = explained["ranges"]
     assert [(piece["start"], piece["state"]) for piece in ranges["pieces"]] == [(0, "delivered")]
@@ -63,7 +63,7 @@ def test_a_line_over_a_limit_that_was_raised_arrives(sidecar: Sidecar) -> None:
     sidecar.ship()
     assert [(entry["reason"], entry["redrive"]) for entry in sidecar.quarantined()] == [
         ("too_long", [])
-    ], "refused again, and the request is over"
+    ], "rejected again, and the request is over"
     sidecar.configure(LAKE.format(lake=sidecar.lake), source='max_line = "8KiB"')
     redrive(sidecar)
     assert sidecar.ship().returncode == 0
@@ -97,42 +97,42 @@ def test_the_running_daemon_serves_a_redrive_and_only_the_sink_that_rejected_get
 
 @pytest.mark.parametrize("point", ["planned", "sending", "sent", "committing"])
 def test_a_kill_in_the_middle_of_a_redrive_loses_and_repeats_nothing(
-    refusing: Sidecar, point: str
+    rejecting: Sidecar, point: str
 ) -> None:
-    redrive(refusing)
-    killed_at(refusing, point)
-    assert len(refusing.quarantined()) == 1
-    assert refusing.ship().returncode == 0
-    assert refusing.lines() == [*numbered(0, 6), MENDED]
-    assert refusing.quarantined() == []
+    redrive(rejecting)
+    killed_at(rejecting, point)
+    assert len(rejecting.quarantined()) == 1
+    assert rejecting.ship().returncode == 0
+    assert rejecting.lines() == [*numbered(0, 6), FIXED]
+    assert rejecting.quarantined() == []
 
 
 def test_a_redriven_line_that_the_rules_reject_again_is_in_quarantine_again(
-    refusing: Sidecar,
+    rejecting: Sidecar,
 ) -> None:
-    redrive(refusing)
-    killed_at(refusing, "planned")
-    refusing.configure(LAKE.format(lake=refusing.lake))
-    assert refusing.ship().returncode == 0
-    assert refusing.lines() == numbered(0, 6)
-    assert [(entry["reason"], entry["redrive"]) for entry in refusing.quarantined()] == [
+    redrive(rejecting)
+    killed_at(rejecting, "planned")
+    rejecting.configure(LAKE.format(lake=rejecting.lake))
+    assert rejecting.ship().returncode == 0
+    assert rejecting.lines() == numbered(0, 6)
+    assert [(entry["reason"], entry["redrive"]) for entry in rejecting.quarantined()] == [
         ("nan", [])
     ]
 
 
 def test_a_deleted_file_is_kept_for_its_rejected_line_until_the_line_is_delivered(
-    refusing: Sidecar,
+    rejecting: Sidecar,
 ) -> None:
-    (refusing.traces / "a.jsonl").unlink()
-    assert refusing.ship().returncode == 0
-    assert [entry["bytes"] for entry in refusing.quarantined()] == ["in the file"]
-    assert len(held(refusing)) == 1
-    redrive(refusing)
-    assert refusing.ship().returncode == 0
-    assert refusing.lines() == [*numbered(0, 6), MENDED]
-    refusing.start()
-    eventually(lambda: held(refusing) == [])
-    assert refusing.stop() == 0
+    (rejecting.traces / "a.jsonl").unlink()
+    assert rejecting.ship().returncode == 0
+    assert [entry["bytes"] for entry in rejecting.quarantined()] == ["in the file"]
+    assert len(held(rejecting)) == 1
+    redrive(rejecting)
+    assert rejecting.ship().returncode == 0
+    assert rejecting.lines() == [*numbered(0, 6), FIXED]
+    rejecting.start()
+    eventually(lambda: held(rejecting) == [])
+    assert rejecting.stop() == 0
 
 
 def test_a_running_daemon_keeps_a_deleted_file_for_its_rejected_line_until_that_is_dropped(
@@ -162,39 +162,39 @@ def test_a_finished_file_without_rejected_lines_is_not_kept(sidecar: Sidecar) ->
 
 
 def test_lines_of_a_rewritten_file_are_reported_gone_and_cannot_be_redriven(
-    refusing: Sidecar,
+    rejecting: Sidecar,
 ) -> None:
-    (refusing.traces / "a.jsonl").write_bytes(body(numbered(100, 50)))
-    assert refusing.ship().returncode == 0
-    assert [entry["bytes"] for entry in refusing.quarantined()] == ["bytes gone"]
-    ended = refusing.call("quarantine", "redrive", "1")
+    (rejecting.traces / "a.jsonl").write_bytes(body(numbered(100, 50)))
+    assert rejecting.ship().returncode == 0
+    assert [entry["bytes"] for entry in rejecting.quarantined()] == ["bytes gone"]
+    ended = rejecting.call("quarantine", "redrive", "1")
     assert ended.returncode == 75
     assert b"1: bytes gone" in ended.stderr
-    assert b"bytes gone" in refusing.call("quarantine", "list").stdout
+    assert b"bytes gone" in rejecting.call("quarantine", "list").stdout
 
 
 def test_bytes_that_changed_in_place_unseen_are_found_gone_by_the_redrive(
-    refusing: Sidecar,
+    rejecting: Sidecar,
 ) -> None:
-    with (refusing.traces / "a.jsonl").open("r+b") as file:
+    with (rejecting.traces / "a.jsonl").open("r+b") as file:
         file.seek(len(body(numbered(0, 3))))
         file.write(b'{"loss":1.0}')
-    redrive(refusing)
-    refusing.ship()
-    assert [(entry["bytes"], entry["redrive"]) for entry in refusing.quarantined()] == [
+    redrive(rejecting)
+    rejecting.ship()
+    assert [(entry["bytes"], entry["redrive"]) for entry in rejecting.quarantined()] == [
         ("bytes gone", [])
     ]
-    assert MENDED not in refusing.lines()
+    assert FIXED not in rejecting.lines()
 
 
-def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(refusing: Sidecar) -> None:
-    refusing.configure(
+def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(rejecting: Sidecar) -> None:
+    rejecting.configure(
         '[[sink]]\nname = "lake"\ntype = "http"\nurl = "http://127.0.0.1:9/"\nstart = "now"\n',
         source="repair = true",
         daemon='drain_deadline = "2s"',
     )
-    redrive(refusing)
-    ended = refusing.ship("--json")
+    redrive(rejecting)
+    ended = rejecting.ship("--json")
     assert ended.returncode == 75
     [left] = json.loads(ended.stdout)["left"]
     assert (left["sink"], left["offset"], left["size"]) == (
@@ -204,10 +204,10 @@ def test_a_redrive_that_a_dead_sink_cannot_take_is_left_behind(refusing: Sidecar
     )
 
 
-def test_lines_that_a_redrive_rejects_do_not_count_for_strict(refusing: Sidecar) -> None:
-    refusing.configure(LAKE.format(lake=refusing.lake))
-    redrive(refusing)
-    assert refusing.ship("--strict").returncode == 0
+def test_lines_that_a_redrive_rejects_do_not_count_for_strict(rejecting: Sidecar) -> None:
+    rejecting.configure(LAKE.format(lake=rejecting.lake))
+    redrive(rejecting)
+    assert rejecting.ship("--strict").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -215,43 +215,43 @@ def test_lines_that_a_redrive_rejects_do_not_count_for_strict(refusing: Sidecar)
     [("redrive",), ("redrive", "1", "--all"), ("redrive", "4711"), ("drop",), ("drop", "4711")],
     ids=" ".join,
 )
-def test_wrong_usage_is_reported(refusing: Sidecar, words: tuple[str, ...]) -> None:
-    assert refusing.call("quarantine", *words).returncode == 64
+def test_wrong_usage_is_reported(rejecting: Sidecar, words: tuple[str, ...]) -> None:
+    assert rejecting.call("quarantine", *words).returncode == 64
 
 
 def test_a_daemon_that_was_killed_with_requests_open_takes_them_up_when_it_is_back(
-    refusing: Sidecar,
+    rejecting: Sidecar,
 ) -> None:
-    daemon = refusing.start()
-    refusing.wait_for_event("service.ready")
+    daemon = rejecting.start()
+    rejecting.wait_for_event("service.ready")
     daemon.send_signal(signal.SIGKILL)
     daemon.wait(600)
-    redrive(refusing)
-    refusing.start()
-    refusing.arrives(7)
-    eventually(lambda: refusing.quarantined() == [])
-    assert refusing.stop() == 0
+    redrive(rejecting)
+    rejecting.start()
+    rejecting.arrives(7)
+    eventually(lambda: rejecting.quarantined() == [])
+    assert rejecting.stop() == 0
 
 
-def test_a_line_whose_file_cannot_be_reached_is_waited_for(refusing: Sidecar) -> None:
-    away = refusing.folder / "away"
-    append(refusing.traces / "b.jsonl", numbered(6, 1))
-    redrive(refusing)
-    for link in held(refusing):
+def test_a_line_whose_file_cannot_be_reached_is_waited_for(rejecting: Sidecar) -> None:
+    away = rejecting.folder / "away"
+    append(rejecting.traces / "b.jsonl", numbered(6, 1))
+    redrive(rejecting)
+    for link in held(rejecting):
         link.unlink()
-    (refusing.traces / "a.jsonl").rename(away)
-    refusing.config.write_text(
-        refusing.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "5m"')
+    (rejecting.traces / "a.jsonl").rename(away)
+    rejecting.config.write_text(
+        rejecting.config.read_text().replace('copy_grace = "500ms"', 'copy_grace = "5m"')
     )
-    refusing.start()
-    refusing.arrives(7)
-    assert [(entry["redrive"], entry["bytes"]) for entry in refusing.quarantined()] == [
+    rejecting.start()
+    rejecting.arrives(7)
+    assert [(entry["redrive"], entry["bytes"]) for entry in rejecting.quarantined()] == [
         (["lake"], "bytes gone")
     ]
-    away.rename(refusing.traces / "a.jsonl")
-    refusing.arrives(8)
-    eventually(lambda: refusing.quarantined() == [])
-    assert refusing.stop() == 0
+    away.rename(rejecting.traces / "a.jsonl")
+    rejecting.arrives(8)
+    eventually(lambda: rejecting.quarantined() == [])
+    assert rejecting.stop() == 0
 
 
 def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(

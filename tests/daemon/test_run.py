@@ -170,14 +170,14 @@ def test_systemd_is_notified_of_ready_status_watchdog_and_stopping(sidecar: Side
         manager.bind(str(address))
         manager.settimeout(120)
         sidecar.start(NOTIFY_SOCKET=str(address), WATCHDOG_USEC="300000")
-        told: set[str] = set()
-        while not {"READY=1", "WATCHDOG=1"} <= told or not any(
-            word.startswith("STATUS=") for word in told
+        reported: set[str] = set()
+        while not {"READY=1", "WATCHDOG=1"} <= reported or not any(
+            word.startswith("STATUS=") for word in reported
         ):
-            told |= set(manager.recv(4096).decode().split("\n"))
+            reported |= set(manager.recv(4096).decode().split("\n"))
         assert sidecar.stop() == 0
-        while "STOPPING=1" not in told:
-            told |= set(manager.recv(4096).decode().split("\n"))
+        while "STOPPING=1" not in reported:
+            reported |= set(manager.recv(4096).decode().split("\n"))
 
 
 def test_the_last_line_of_a_deleted_file_is_delivered_if_it_is_whole_else_quarantined(

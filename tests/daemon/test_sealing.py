@@ -1,4 +1,4 @@
-"""With `seal_to` refused bytes are kept for who has the key, and for nobody else."""
+"""With `seal_to`, rejected bytes are kept, but only the holder of the private key can read them."""
 
 from __future__ import annotations
 

@@ -46,13 +46,13 @@ def test_invalid_lines_are_quarantined_once_with_their_place_and_their_neighbour
     (sidecar.traces / "a.jsonl").write_bytes(b'{"n":1}\nnot json\n{"n":2}\n{"n":NaN}\n\n{"n":3}\n')
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
-    refused = sidecar.quarantined()
-    assert [(line["start"], line["end"], line["reason"]) for line in refused] == [
+    rejected = sidecar.quarantined()
+    assert [(line["start"], line["end"], line["reason"]) for line in rejected] == [
         (8, 16, "not_json"),
         (25, 34, "nan"),
     ]
     assert sidecar.ship("--strict").returncode == 0, (
-        "what an earlier run refused is not held against this one"
+        "what an earlier run rejected does not count in this one"
     )
 
 
@@ -111,7 +111,7 @@ def test_secrets_do_not_arrive_anywhere(sidecar: Sidecar) -> None:
     assert sidecar.lines() == [b'{"cmd": "export GITHUB_TOKEN=[REDACTED:github-token]"}']
     originals = {
         path.stat().st_ino for path in sidecar.traces.iterdir()
-    }  # what was refused is held by a link to its file
+    }  # rejected lines are kept by a link to their file
     everything = [
         path
         for root in (sidecar.lake, sidecar.state)
@@ -150,8 +150,8 @@ def test_a_record_that_the_destination_rejects_is_quarantined_with_its_exact_loc
     kept = [line for line in receiver.kept_lines() if line]
     assert Counter(kept) == Counter(line for line in numbered(0, 1000) if b"line 700" not in line)
     at = body(lines).index(b'{"n": 700,')
-    refused = {(line["sink"], line["start"], line["reason"]) for line in sidecar.quarantined()}
-    assert refused == {(None, 1, "not_json"), ("far", at, "bad_request")}
+    rejected = {(line["sink"], line["start"], line["reason"]) for line in sidecar.quarantined()}
+    assert rejected == {(None, 1, "not_json"), ("far", at, "bad_request")}
 
 
 def test_a_new_sink_may_start_now(sidecar: Sidecar) -> None:

@@ -93,14 +93,16 @@ def test_the_page_the_metrics_and_the_command_agree_in_every_shared_figure(
     with_backlog(sidecar)
     eventually(lambda: {sink["lag_bytes"] for sink in page(sidecar)["sinks"]} == {0, size(sidecar)})
     for _ in range(2):  # as they started, and after a restart
-        first, told, measured, last = (
+        first, reported, measured, last = (
             page(sidecar),
             status(sidecar),
             gauges(sidecar),
             page(sidecar),
         )
-        assert told["running"] is True
-        for before, sink, after in zip(first["sinks"], told["sinks"], last["sinks"], strict=True):
+        assert reported["running"] is True
+        for before, sink, after in zip(
+            first["sinks"], reported["sinks"], last["sinks"], strict=True
+        ):
             name = sink["name"]
             assert before["name"] == after["name"] == name
             assert before["state"] == sink["state"] == after["state"]
@@ -113,14 +115,14 @@ def test_the_page_the_metrics_and_the_command_agree_in_every_shared_figure(
                 <= measured[f'lag_seconds{{sink="{name}"}}']
                 <= after["lag_seconds"]
             )
-        assert {sink["name"]: sink["lag_bytes"] for sink in told["sinks"]} == {
+        assert {sink["name"]: sink["lag_bytes"] for sink in reported["sinks"]} == {
             "dead": size(sidecar),
             "lake": 0,
         }
-        assert told["sinks"][0]["lag_seconds"] < 600, "not the age of the files"
-        at_risk = sum(source["at_risk_bytes"] for source in told["sources"])
+        assert reported["sinks"][0]["lag_seconds"] < 600, "not the age of the files"
+        at_risk = sum(source["at_risk_bytes"] for source in reported["sources"])
         assert first["at_risk_bytes"] == at_risk == measured["at_risk_bytes"] == 0
-        assert first["files"] == sum(source["files"] for source in told["sources"]) == 2
+        assert first["files"] == sum(source["files"] for source in reported["sources"]) == 2
         sidecar.kill()
         sidecar.start()
         sidecar.wait_for_event("service.ready", 2)

@@ -255,7 +255,7 @@ def test_the_templates_are_put_and_opensearch_gets_its_own(
     assert "flat_object" in json.dumps(kept)
 
 
-def test_refused_credentials_are_said(
+def test_rejected_credentials_are_reported(
     configured: Path, search: tuple[str, dict[str, object]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (

@@ -91,6 +91,6 @@ def test_athena_projects_every_dialect_and_no_table_reaches_into_another_prefix(
         {"location": "/x", "project": "a`"},
     ],
 )
-def test_what_cannot_stand_in_a_statement_is_refused(given: dict[str, str]) -> None:
+def test_what_cannot_be_quoted_in_a_statement_is_rejected(given: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"must be|which the location"):
         Lake(**given)  # type: ignore[arg-type]

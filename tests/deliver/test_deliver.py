@@ -137,23 +137,21 @@ async def test_parts_have_the_same_ids_when_the_bisection_is_repeated() -> None:
     assert first.requests[:2] == ["b1", "b1.0-9"]
 
 
-async def test_records_named_by_the_destination_are_refused_and_the_rest_is_sent() -> None:
+async def test_records_named_by_the_destination_are_rejected_and_the_rest_is_sent() -> None:
     sink = Destination(answers=[Rejected("mapping", records=(1, 3))])
     refused = await delivery(sink, Told()).send(batch_of(LINES[:5]))
     assert refused == (RejectedRecord(1, "mapping"), RejectedRecord(3, "mapping"))
     assert sink.taken == [LINES[0], LINES[2], LINES[4]]
 
 
-async def test_records_that_are_stored_beside_refused_ones_are_not_sent_again() -> None:
+async def test_records_that_are_stored_beside_rejected_ones_are_not_sent_again() -> None:
     sink = Destination(answers=[Rejected("mapping", records=(1, 3), stored=True)])
     refused = await delivery(sink, Told()).send(batch_of([b"a", b"b", b"c", b"d"]))
     assert [record.index for record in refused] == [1, 3]
     assert sink.requests == ["b1"]
 
 
-async def test_a_destination_that_tells_only_how_many_it_refuses_has_taken_the_others_of_them() -> (
-    None
-):
+async def test_a_destination_that_only_counts_rejected_records_has_stored_the_others() -> None:
     error = Rejected("partial_success", records=tuple(range(150)), rejected_count=3)
     sink = Destination(answers=[error])
     refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(150)]))
@@ -161,7 +159,7 @@ async def test_a_destination_that_tells_only_how_many_it_refuses_has_taken_the_o
     assert sink.requests == ["b1"]
 
 
-async def test_only_where_the_refused_records_are_is_bisected() -> None:
+async def test_only_the_halves_with_rejected_records_are_bisected() -> None:
     sink = Destination(answers=[Rejected("bad_request", within=(2, 5))], poison={b"3"})
     assert await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(9)])) == (
         RejectedRecord(3, "bad_request"),
@@ -177,7 +175,7 @@ async def test_a_part_of_which_something_is_stored_is_no_doubt_of_the_destinatio
     assert sink.requests == ["b1", "b1.0-149", "b1.150-299"]
 
 
-async def test_a_destination_that_names_every_record_as_refused_holds_the_data() -> None:
+async def test_a_destination_that_rejects_every_record_by_name_stops_with_the_data_kept() -> None:
     lines = [b"%d" % number for number in range(150)]
     sink = Destination(answers=[Rejected("mapping", records=tuple(range(150)))])
     assert await delivery(sink, Told()).send(batch_of(lines)) == ()
@@ -197,7 +195,7 @@ async def test_a_destination_that_rejects_everything_does_not_fill_the_quarantin
     assert sink.taken == LINES[:300]
 
 
-async def test_a_halted_sink_is_not_retried() -> None:
+async def test_a_stopped_sink_is_not_retried() -> None:
     sink = Destination(answers=[SinkStopped("conflict")])
     with pytest.raises(SinkStopped):
         await delivery(sink, Told()).send(batch_of(LINES[:3]))

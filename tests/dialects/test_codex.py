@@ -111,7 +111,7 @@ def test_without_a_last_usage_a_call_is_the_difference_of_totals() -> None:
     ] == [(100, 50), (120, 5)]
 
 
-def test_totals_that_begin_anew_are_no_negative_call() -> None:
+def test_totals_that_start_over_are_no_negative_call() -> None:
     lines = [
         meta("s"),
         counted(1, total_token_usage=tokens(900)),
@@ -219,7 +219,7 @@ def test_tools_have_their_names_outcomes_and_durations() -> None:
     }
 
 
-def test_how_a_run_ended_is_told_beside_its_result() -> None:
+def test_how_a_run_ended_is_reported_beside_its_result() -> None:
     ends = [event for event in fixture("10") if event.event_kind == "state" and event.tool_call_id]
     assert [(event.tool_call_id, event.outcome, event.duration_ms) for event in ends] == [
         ("call_rows", "success", 52.0),
@@ -262,7 +262,7 @@ def test_rollouts_without_envelopes_are_read() -> None:
     ]
 
 
-def test_the_thread_is_known_from_the_name_before_the_first_line_tells() -> None:
+def test_the_thread_is_known_from_the_file_name_before_the_first_line() -> None:
     path = f"/home/agent/.codex/sessions/2026/09/02/rollout-2026-09-02T10-00-00-{PARENT}.jsonl"
     (event,) = events_of(path, [{"timestamp": START, "type": "world_state", "payload": {}}])
     assert event.conversation_id == PARENT

@@ -46,7 +46,7 @@ def test_what_messages_and_compactions_say_is_never_summed() -> None:
     }
 
 
-def test_a_call_is_counted_once_however_often_it_is_told() -> None:
+def test_a_call_is_counted_once_however_often_it_is_reported() -> None:
     calls = [event.tool_call_id for event in fixture_events() if event.event_kind == "tool_call"]
     assert calls == ["toolu_01", "toolu_02", "call_9"]
 

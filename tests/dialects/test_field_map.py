@@ -99,7 +99,7 @@ def test_values_that_do_not_fit_are_left_out() -> None:
     assert [getattr(event, column) for column in columns] == [None] * len(columns)
 
 
-def test_kinds_are_translated_named_constant_or_told_by_the_rest() -> None:
+def test_kinds_are_translated_named_constant_or_derived_from_the_rest() -> None:
     kinds = {"msg": "user_message"}
     assert one({"event_kind": "type"}, {"type": "msg"}, kinds).event_kind == "user_message"
     assert one({"event_kind": "type"}, {"type": "tool_call"}, kinds).event_kind == "tool_call"
@@ -133,7 +133,7 @@ def test_tokens_are_of_one_call_and_costs_recorded_unless_the_map_says_otherwise
         ({"text": "a"}, {"msg": "user_mesage"}, 'the nearest is "user_message"'),
     ],
 )
-def test_what_cannot_be_is_refused_when_the_map_is_read(
+def test_an_impossible_map_is_rejected_when_it_is_read(
     fields: dict[str, str], event_kinds: dict[str, str], said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):

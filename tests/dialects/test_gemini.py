@@ -69,7 +69,7 @@ def test_a_message_that_comes_again_as_it_was_is_bookkeeping() -> None:
     assert (first.event_kind, again.event_kind, again.usage_scope) == ("model_call", "state", None)
 
 
-def test_a_tool_call_and_its_result_are_told_once() -> None:
+def test_a_tool_call_and_its_result_are_reported_once() -> None:
     tools = [
         (event.event_kind, event.tool_call_id, event.outcome)
         for event in fixture_events()
@@ -100,7 +100,7 @@ def test_the_path_of_a_subagent_names_its_parent() -> None:
     } == {(SESSION, True, "1d2e3f4a")}
 
 
-def test_the_start_of_a_session_is_told_once() -> None:
+def test_the_start_of_a_session_is_reported_once() -> None:
     assert [event.event_kind for event in fixture_events()].count("session_start") == 1
 
 

@@ -23,7 +23,7 @@ def test_the_path_says_session_and_directory() -> None:
     assert said == {("019f1111-0000-7000-8000-00000000000a", "/home/gardener/orchard")}
 
 
-def test_a_turn_told_again_is_the_same_calls() -> None:
+def test_a_repeated_turn_is_the_same_calls() -> None:
     calls = {
         event.api_call_id: event
         for event in fixture_events("updates.jsonl")

@@ -73,7 +73,7 @@ def test_tokens_of_kimi_code_count_once_though_the_step_repeats_them() -> None:
     ]
 
 
-def test_what_the_user_said_is_told_once_and_what_was_injected_is_not_the_users() -> None:
+def test_a_prompt_is_reported_once_and_injected_text_is_not_the_users() -> None:
     assert [
         event.text
         for event in fixture_events(f"{CODE}/main/wire.jsonl")

@@ -66,7 +66,7 @@ def test_results_say_whether_the_tool_worked() -> None:
     }
 
 
-def test_what_the_user_refused_is_a_permission() -> None:
+def test_what_the_user_rejected_is_a_permission() -> None:
     (event,) = [event for event in fixture() if event.event_kind == "permission"]
     assert (event.tool_call_id, event.outcome, event.text) == (
         "call_h2",

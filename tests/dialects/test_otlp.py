@@ -93,7 +93,7 @@ def test_an_agents_total_is_not_added_to_its_calls() -> None:
     ] == [(2600, 170)]
 
 
-def test_a_call_that_a_span_and_a_log_record_tell_is_counted_once() -> None:
+def test_a_call_in_a_span_and_in_a_log_record_is_counted_once() -> None:
     events = fixture("genai.jsonl") + fixture("logs.jsonl")
     assert sum(event.api_call_id == "msg_0Desk000000000002" for event in events) == 2
     only_in_logs = (12304 + 5000 + 900, 25 + 320 + 100)
@@ -185,7 +185,7 @@ def test_a_span_without_a_kind_is_known_by_its_name(name: str, kind: str) -> Non
     assert event.event_kind == kind
 
 
-def test_an_exception_tells_why_a_span_failed() -> None:
+def test_an_exception_gives_the_reason_for_a_failed_span() -> None:
     raised = {
         "name": "exception",
         "attributes": listed({"exception.type": "TimeoutError", "exception.message": "30 s"}),

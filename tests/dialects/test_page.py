@@ -17,4 +17,4 @@ def test_the_page_names_every_dialect() -> None:
 
 def test_the_table_of_fill_rates_is_that_of_the_fixtures() -> None:
     page = PAGE.read_text("utf-8")
-    assert page == page_with_table(page), "python -m tests.dialects.fill writes it anew"
+    assert page == page_with_table(page), "python -m tests.dialects.fill writes it again"

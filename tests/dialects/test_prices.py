@@ -109,7 +109,7 @@ def test_the_rows_of_a_model_have_different_days() -> None:
     assert all(row.since <= price_table().version for row in price_table().price)
 
 
-def test_what_a_cache_gives_is_cheaper_than_what_is_read_anew() -> None:
+def test_what_a_cache_gives_is_cheaper_than_new_input() -> None:
     for row in price_table().price:
         assert 0 < row.price_of(row.cache_read) < row.input < row.output
         assert (

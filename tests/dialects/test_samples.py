@@ -36,7 +36,7 @@ def interpret(data: bytes, label: str) -> tuple[Counter[str], int, int]:
 
 
 @needs_shared
-def test_every_line_of_every_sample_becomes_events_or_is_refused() -> None:
+def test_every_line_of_every_sample_becomes_events_or_is_rejected() -> None:
     assert SAMPLES
     for sample in SAMPLES:
         observed, lines, with_events = interpret(sample.read_bytes(), f"/home/agent/{sample.name}")
@@ -60,10 +60,10 @@ def test_no_dialect_fails_on_the_lines_of_another() -> None:
         assert not observed["mapper_error"], dialect.name
 
 
-def test_where_lines_stood_is_known_whatever_was_refused_or_skipped() -> None:
+def test_positions_of_lines_are_known_whatever_was_rejected_or_skipped() -> None:
     data = b'\xef\xbb\xbfbad\n{"a":1}\r\n\n  \n{"b":NaN}\n{"c":3}'
     valid = validate(data, is_first=True, is_torn=True)
-    refused = tuple(
+    rejected = tuple(
         Rejection(100 + start, 100 + end, reason.value) for start, end, reason in valid.rejected
     )
     clean = CleanChunk(
@@ -73,7 +73,7 @@ def test_where_lines_stood_is_known_whatever_was_refused_or_skipped() -> None:
         valid.data,
         Checkpoint(100 + len(data), b""),
         valid.lines,
-        refused,
+        rejected,
     )
     chunk = Chunk(
         clean.segment, clean.start, clean.end, data, Checkpoint(clean.end, b""), torn=True

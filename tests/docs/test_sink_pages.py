@@ -50,7 +50,7 @@ def test_every_page_is_about_a_sink_type_and_every_type_has_one() -> None:
     assert {path.stem for path in PAGES.glob("*.md")} - {"README", "contract"} == set(SINK_PACKAGES)
 
 
-def test_the_types_that_promise_by_their_options_are_those_that_are_asked_with_others() -> None:
+def test_every_type_whose_promise_depends_on_its_options_is_tried_with_other_options() -> None:
     assert {name for name in SINK_PACKAGES if declared_type(name).promise_of is not None} == set(
         OTHERWISE
     )

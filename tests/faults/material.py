@@ -50,7 +50,7 @@ def valid_lines(count: int, seed: int) -> list[bytes]:
     ]
 
 
-def refused_lines(count: int) -> list[bytes]:
+def invalid_lines(count: int) -> list[bytes]:
     """Return `count` invalid lines.
 
     Each has a length of its own, so that a quarantine's reference, which holds no content, still

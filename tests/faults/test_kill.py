@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from tests.faults.campaign import POINTS, Campaign
-from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
+from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect, once_per_key
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore, object_store
@@ -123,7 +123,7 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
     what arrived.
     """
     seed = size.kills
-    lines = mixed(valid_lines(size.valid, seed), refused_lines(size.refused), seed)
+    lines = mixed(valid_lines(size.valid, seed), invalid_lines(size.refused), seed)
     expected = expect(lines)
     moments = [*POINTS * size.rounds_of_points, *[""] * size.random_kills]
     random.Random(seed).shuffle(moments)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import POINTS, Campaign
-from tests.faults.material import mixed, refused_lines, valid_lines
+from tests.faults.material import invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect
 from tests.faults.test_kill import BATCH, lines_of
 from tests.servers import google_storage as google_server
@@ -36,7 +36,7 @@ def sinks(google: GoogleStorage, azure: Azurite) -> str:
 
 def run(folder: Path, kills: int, google: GoogleStorage, azure: Azurite) -> list[str]:
     """Kill so often, drain, and tell every difference between what was written and what arrived."""
-    lines = mixed(valid_lines(kills * 120, kills), refused_lines(kills * 2), kills)
+    lines = mixed(valid_lines(kills * 120, kills), invalid_lines(kills * 2), kills)
     expected = expect(lines)
     rng = random.Random(kills)
     with Campaign(folder, lines, sinks(google, azure), kills) as campaign:

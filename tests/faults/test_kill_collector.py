@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Campaign
-from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
+from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect
 from tests.servers.collecting import Collector, attributes, body
 from tests.servers.stores import SECRET
@@ -71,7 +71,7 @@ def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str
     """Kill five times so many rounds, drain, and tell what is missing, and what is there that
     nobody wrote.
     """
-    lines = mixed(valid_lines(valid, rounds), refused_lines(20), rounds)
+    lines = mixed(valid_lines(valid, rounds), invalid_lines(20), rounds)
     expected = expect(lines)
     moments = [*POINTS * rounds]
     random.Random(rounds).shuffle(moments)

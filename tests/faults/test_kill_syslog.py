@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Campaign
-from tests.faults.material import REAL_LINES, mixed, refused_lines, valid_lines
+from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect
 from tests.servers.rsyslog import LogServer
 
@@ -48,7 +48,7 @@ def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: 
     """Kill so many times five times, drain, and tell what is missing, and what is there that nobody
     wrote.
     """
-    lines = mixed(valid_lines(valid, rounds), refused_lines(20), rounds)
+    lines = mixed(valid_lines(valid, rounds), invalid_lines(20), rounds)
     expected = expect(lines)
     moments = [*POINTS * rounds]
     random.Random(rounds).shuffle(moments)

@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults import writer
-from tests.faults.material import MAX_LINE, REAL_LINES, mixed, refused_lines, valid_lines
+from tests.faults.material import MAX_LINE, REAL_LINES, invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect, once_per_key
 
 
-def test_every_planted_invalid_line_is_refused_and_has_a_length_of_its_own() -> None:
-    planted = refused_lines(60)
+def test_every_planted_invalid_line_is_rejected_and_has_a_length_of_its_own() -> None:
+    planted = invalid_lines(60)
     expected = expect(planted)
     assert not expected.delivered
     assert expected.refused == Counter(len(line) for line in planted)
@@ -31,7 +31,7 @@ def test_every_valid_line_is_expected_once_for_each_time_it_was_written() -> Non
 
 
 def test_writers_rotate_and_write_each_line_once(tmp_path: Path) -> None:
-    lines = mixed(valid_lines(150, seed=2), refused_lines(20), seed=2)
+    lines = mixed(valid_lines(150, seed=2), invalid_lines(20), seed=2)
     source, folder = tmp_path / "lines", tmp_path / "traces"
     source.write_bytes(b"".join(line + b"\n" for line in lines))
     folder.mkdir()

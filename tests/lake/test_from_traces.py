@@ -83,7 +83,7 @@ def asked(path: Path) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-def test_traces_are_shipped_proved_asked_and_rewritten(
+def test_traces_are_shipped_verified_queried_and_compacted(
     configured: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["ship", "--once", "--config", str(configured)]) == 0

@@ -102,7 +102,7 @@ async def test_a_repeat_changes_nothing(stored: Stored) -> None:
     assert turns(stored) == TURNS
 
 
-async def test_the_cut_into_batches_changes_nothing(stored: Stored) -> None:
+async def test_the_division_into_batches_changes_nothing(stored: Stored) -> None:
     await send(stored, *([each] for each in conversation()))
     assert turns(stored) == TURNS
 

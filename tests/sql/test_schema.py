@@ -82,7 +82,7 @@ def test_turns_of_events_that_were_there_before_are_counted(stored: Stored) -> N
     assert len(before) == 3
 
 
-def test_the_page_tells_of_each_column_of_a_turn() -> None:
+def test_the_page_describes_each_column_of_a_turn() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "sinks" / "sql.md").read_text(
         encoding="utf-8"
     )

@@ -29,7 +29,7 @@ PARTS = (slice(0, 12), slice(12, 24), slice(24, 36))
 """A third of a secret that comes through is found too."""
 
 
-def canary(name: str) -> str:
+def planted(name: str) -> str:
     """A token of a well-known form whose body occurs nowhere else."""
     chance = random.Random(name)
     return (
@@ -54,7 +54,7 @@ ACCEPTED = {
     ).encode(),
     "poison": lambda c: json.dumps({"text": "poison", "t": c}).encode(),
 }
-REFUSED = {
+REJECTED = {
     "not JSON": lambda c: f"broken {c}".encode(),
     "two documents": lambda c: f'{{"t":"{c}"}} {{"u":1}}'.encode(),
     "not UTF-8": lambda c: b'{"a":"\xff\xfe ' + c.encode() + b'"}',
@@ -64,21 +64,22 @@ REFUSED = {
     "binary": lambda c: b"\0\x01\x02" + c.encode() + b"\0",
     "too long": lambda c: json.dumps({"t": c, "filler": "x" * 40_000}).encode(),
 }
-CANARIES = {
-    name: canary(name) for name in (*ACCEPTED, *REFUSED, "torn", "file name", "error", "stdin")
+SECRETS = {
+    name: planted(name) for name in (*ACCEPTED, *REJECTED, "torn", "file name", "error", "stdin")
 }
 
 
 def needles(name: str) -> list[bytes]:
-    body = CANARIES[name][-BODY_LENGTH:].encode()
+    body = SECRETS[name][-BODY_LENGTH:].encode()
     encoded = [base64.b64encode(b"x" * shift + body)[4:-4] for shift in range(3)]
     return [body[part] for part in PARTS] + encoded
 
 
 @dataclass(frozen=True)
 class Field:
-    """A sidecar whose traces are full of canaries, with a sink that takes, one that refuses a
-    record and one that is dead.
+    """A sidecar whose traces are full of planted secrets.
+
+    One of its sinks accepts everything, one rejects a record, and one is down.
     """
 
     sidecar: Sidecar
@@ -86,13 +87,13 @@ class Field:
 
     @property
     def trace(self) -> Path:
-        return self.sidecar.traces / f"run-{CANARIES['file name']}.jsonl"
+        return self.sidecar.traces / f"run-{SECRETS['file name']}.jsonl"
 
     def plant(self) -> None:
-        lines = [make(CANARIES[name]) for name, make in (*ACCEPTED.items(), *REFUSED.items())]
+        lines = [make(SECRETS[name]) for name, make in (*ACCEPTED.items(), *REJECTED.items())]
         append(self.trace, [*numbered(0, 3), *lines, *numbered(3, 3)])
         with self.trace.open("ab") as file:
-            file.write(f'{{"t":"{CANARIES["torn"]}'.encode())
+            file.write(f'{{"t":"{SECRETS["torn"]}'.encode())
 
     def configure(self, more: str = "") -> None:
         far = (
@@ -111,7 +112,7 @@ class Field:
         self.sidecar.arrives(len(ACCEPTED) + 6)
         self.sidecar.wait_for_event("sink.retry")
         eventually(lambda: {entry["sink"] for entry in self.sidecar.quarantined()} == {None, "far"})
-        assert len(self.sidecar.quarantined()) == len(REFUSED) + 1
+        assert len(self.sidecar.quarantined()) == len(REJECTED) + 1
 
     def said(self) -> Iterator[tuple[str, bytes]]:
         """What the commands say about all of it."""
@@ -135,7 +136,7 @@ class Field:
             assert ended.returncode in {0, 78}, (words, ended.stderr)
             yield " ".join(words[:2]), ended.stdout + ended.stderr
         ended = self.sidecar.call(
-            "redact", stdin=f'{{"t":"{CANARIES["stdin"]}"}}\nbroken {CANARIES["stdin"]}\n'.encode()
+            "redact", stdin=f'{{"t":"{SECRETS["stdin"]}"}}\nbroken {SECRETS["stdin"]}\n'.encode()
         )
         yield "redact", ended.stdout + ended.stderr
 
@@ -162,11 +163,11 @@ LOCAL = ("state/journal.sqlite", "log.jsonl", "explain", "quarantine", "scan")
 
 
 def sweep(*places: Iterator[tuple[str, bytes]]) -> None:
-    """Fail with the names of the canaries and the places, never with what stands there."""
+    """Fail with the names of the secrets and the places, never with what stands there."""
     found, searched = [], 0
     for place, content in (each for part in places for each in part):
         searched += 1
-        names = [name for name in CANARIES if name != "file name" or not place.startswith(LOCAL)]
+        names = [name for name in SECRETS if name != "file name" or not place.startswith(LOCAL)]
         found += [
             (name, place) for name in names if any(needle in content for needle in needles(name))
         ]
@@ -183,7 +184,7 @@ def field(sidecar: Sidecar, receiver: ReceivingServer) -> Field:
 
 
 def test_the_sweep_finds_what_is_there(field: Field) -> None:
-    (field.sidecar.folder / "note").write_bytes(b"x" + CANARIES["value"][20:].encode())
+    (field.sidecar.folder / "note").write_bytes(b"x" + SECRETS["value"][20:].encode())
     places = list(field.written())
     with pytest.raises(AssertionError, match="note"):
         sweep(iter(places * 9))
@@ -253,7 +254,7 @@ def test_a_bug_whose_error_quotes_a_secret_does_not_reveal_it(field: Field, poin
             QUOTING,
             str(field.sidecar.config),
             point,
-            CANARIES["error"],
+            SECRETS["error"],
         ]
         field.sidecar.daemon = subprocess.Popen(
             command,
