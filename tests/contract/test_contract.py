@@ -19,9 +19,25 @@ from tests.contract.places import NetworkPlace, Place, promise
 from tests.servers.processes import eventually
 from tests.servers.stores import SECRET
 from tracesidecar.errors import RetryLater
+from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import Sink
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "real-agent-lines.jsonl.gz"
+
+
+ABANDONED_WITHIN_SECONDS = 30.0
+"""Ten times the time-out of an impatient sink, and half that of a patient one."""
+
+
+async def send_with_at_most_one_retry(sink: Sink, batch: Batch) -> int:
+    """Send a batch that has to succeed at once, and return the number of retries.
+
+    One is granted: on a busy machine a healthy server may be slower than an impatient sink.
+    """
+    world = World()
+    assert await delivery(sink, world).send(batch) == ()
+    assert len(world.errors) <= 1, world.errors
+    return len(world.errors)
 
 
 @asynccontextmanager
@@ -127,7 +143,7 @@ async def test_a_connection_that_is_lost_costs_at_most_a_repeat(
     async with impatient(network_place) as sink:
         with network_place.way.fault(kind, direction, **attributes), pytest.raises(RetryLater):
             await sink.send(batch)
-        assert await delivery(sink).send(batch) == ()
+        await send_with_at_most_one_retry(sink, batch)
     assert network_place.lines() == lines
 
 
@@ -143,13 +159,15 @@ async def test_a_silent_server_is_abandoned_after_the_timeout_and_tried_again_wi
             pytest.raises(RetryLater, match="timeout"),
         ):
             await sink.send(batch)
-        assert 1.0 <= time.monotonic() - started < 60.0
+        assert 1.0 <= time.monotonic() - started < ABANDONED_WITHIN_SECONDS
         if network_place.type in {"kafka", "sql"}:
             # These exchange messages before they send records, and wait for the responses.
             assert network_place.writes() in (0, 1)
         else:
             eventually(lambda: network_place.writes() == 1)
-        assert await delivery(sink).send(batch) == ()
+        retries = await send_with_at_most_one_retry(sink, batch)
+        # Had the silent server been sent the batch twice, the second write would count here.
+        assert network_place.writes() <= 2 + retries
     assert network_place.lines() == lines
 
 
@@ -164,8 +182,8 @@ async def test_a_server_that_answers_one_byte_at_a_time_is_abandoned_after_the_t
             ),
             pytest.raises(RetryLater),
         ):
-            await asyncio.wait_for(sink.send(batch), timeout=600)
-        assert await delivery(sink).send(batch) == ()
+            await asyncio.wait_for(sink.send(batch), timeout=ABANDONED_WITHIN_SECONDS)
+        await send_with_at_most_one_retry(sink, batch)
     assert network_place.lines() == lines_of(100)
 
 
@@ -197,7 +215,9 @@ async def test_credentials_that_are_rotated_while_running_are_read_again(
         repair=lambda: network_place.credentials.write_text(network_place.credentials_with(later))
     )
     async with impatient(network_place) as sink:
-        await delivery(sink).send(batch_for(network_place.type, lines[:100], batch_id="b1"))
+        await send_with_at_most_one_retry(
+            sink, batch_for(network_place.type, lines[:100], batch_id="b1")
+        )
         network_place.accept_only(later)
         await delivery(sink, world).send(batch_for(network_place.type, lines[100:], batch_id="b2"))
     assert len(world.errors) >= 2

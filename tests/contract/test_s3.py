@@ -464,14 +464,17 @@ def test_the_destination_is_endpoint_bucket_and_prefix() -> None:
 STUCK = """
 import asyncio, socket
 from tracesidecar.sinks.object_store.s3 import sink as s3
-from tracesidecar.units import Secret
+from tracesidecar.units import Seconds, Secret
 
 async def main():
     # accepts connections and never answers
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         keys = {"access_key": Secret("a"), "secret_key": Secret("b")}
-        options = s3.Options(name="lake", type="s3", bucket="traces", endpoint_url=url, **keys)
+        waits = {"timeout": Seconds(3600), "connect_timeout": Seconds(3600)}
+        options = s3.Options(
+            name="lake", type="s3", bucket="traces", endpoint_url=url, **keys, **waits
+        )
         sink = s3.build(options)
         try:
             await asyncio.wait_for(sink.__aenter__(), timeout=1)
