@@ -26,6 +26,7 @@ from tests.servers.processes import eventually
 from tests.warm import warm
 from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.errors import StateError
+from tracesidecar.introspect.lag import estimate_since
 from tracesidecar.introspect.status import StatusReport
 from tracesidecar.introspect.status_socket import NoAnswer, listen, request_status
 from tracesidecar.journal import Journal
@@ -414,3 +415,9 @@ def test_a_silent_client_does_not_keep_others_waiting(
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(sidecar.state / "status.sock"))
         assert status(sidecar)["running"] is True
+
+
+def test_without_a_daemon_lag_counts_from_the_later_of_modification_and_last_commit() -> None:
+    assert estimate_since(100.0, None) == 100.0
+    assert estimate_since(100.0, 200.0) == 200.0
+    assert estimate_since(300.0, 200.0) == 300.0
