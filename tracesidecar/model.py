@@ -21,6 +21,13 @@ CHUNK_BYTES = 1 << 20
 A chunk ends with the last line that begins before a whole MiB.
 """
 
+LONGEST_OPEN_BYTES = CHUNK_BYTES // 4
+"""How long a streamed message may be and still be kept together.
+
+A chunk that begins this near to a grid line goes on to the next one, and the redaction does not
+wait for the end of a message that began further back than this.
+"""
+
 TAIL_BYTES = 4096
 """How much of a file's beginning, and of the bytes before an offset, is hashed to recognize it."""
 

@@ -13,7 +13,7 @@ import pytest
 from watchdog.observers.inotify import InotifyObserver
 
 from tests.tail.follower import Follower, Writer
-from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, ROUND_SECONDS
+from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
 
 
@@ -111,7 +111,7 @@ def test_a_change_that_was_not_announced_is_found_and_notices_are_distrusted(
         lambda: time.time_ns() - os.stat(follower.traces / "a.jsonl").st_ctime_ns > 3_100_000_000,
         "the change is old",
     )
-    follower.turns(int(ROUND_SECONDS) + 1)
+    follower.turns(int(FULL_CYCLE_SECONDS) + 1)
     assert follower.counted() == Counter(writer.written)
     assert not schedule.trusts(follower.now)
     writer.append(follower.traces / "b.jsonl")
@@ -169,6 +169,6 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
         lambda file, **options: (looked.append(file.id), look(file, **options))[1],
     )
     watching.turns(10)
-    assert len(looked) <= 10 * (300 / ROUND_SECONDS + 2)
-    watching.turns(int(ROUND_SECONDS) + 1)
+    assert len(looked) <= 10 * (300 / FULL_CYCLE_SECONDS + 2)
+    watching.turns(int(FULL_CYCLE_SECONDS) + 1)
     assert len(set(looked)) == 300

@@ -31,7 +31,7 @@ from tracesidecar.tail.discovery.watcher import Watcher
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 5.0
+HEALTH_CHECK_SECONDS = 5.0
 """How often the gauges and the journal's notes about the sinks are brought up to date."""
 
 
@@ -135,7 +135,7 @@ class Generation:
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield check_redaction_hourly(self.service)
-        yield self._look_regularly()
+        yield self._check_health_regularly()
         yield self._announce()
         if self._systemd.watchdog_seconds:
             yield self._feed_watchdog(self._systemd.watchdog_seconds)
@@ -164,12 +164,12 @@ class Generation:
                 destinations=summary.destinations,
             )
 
-    async def _look_regularly(self) -> None:
+    async def _check_health_regularly(self) -> None:
         while True:
             health = await self.monitor.check_health()
             await self.monitor.record(health)
             self._systemd.send(f"STATUS={_status_line(health)}")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(HEALTH_CHECK_SECONDS)
 
     async def _feed_watchdog(self, seconds: float) -> None:
         """Ping systemd's watchdog as long as the worker thread accepts work."""

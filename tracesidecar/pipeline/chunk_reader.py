@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Container, Mapping
 
-from tracesidecar.model import BEGINNING, Checkpoint, Chunk, CleanChunk
+from tracesidecar.model import BEGINNING, LONGEST_OPEN_BYTES, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.line_metrics import LineMetrics
-from tracesidecar.tail import LONGEST_OPEN_BYTES, SourceOptions, Tailer
+from tracesidecar.tail import SourceOptions, Tailer
 
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""

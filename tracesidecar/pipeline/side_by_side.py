@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tracesidecar.pipeline.sink_state import SinkState, happens
 
-LOOK_AGAIN_SECONDS = 0.25
+RECHECK_SECONDS = 0.25
 """How often a sink that waits for slower ones checks again. Their steps wake it earlier; the end of
 its patience does not.
 """
@@ -45,4 +45,4 @@ class SideBySide:
 
     async def wait(self, step: asyncio.Event) -> None:
         """Wait for a step, but not too long."""
-        await happens(step, LOOK_AGAIN_SECONDS)
+        await happens(step, RECHECK_SECONDS)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tracesidecar.model import LONGEST_OPEN_BYTES
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.stream_events import read_event
 
 GAP_LINES = 32
 """A text is over when this many lines in a row did not continue it."""
-LONGEST_OPEN_BYTES = 256 << 10
-"""An open text that began further back than this is not waited for."""
 
 
 class StreamPiece(NamedTuple):

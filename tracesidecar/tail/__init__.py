@@ -11,7 +11,6 @@ daemon needs.
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.chunker import LONGEST_OPEN_BYTES
 from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.reading.hard_links import link_folder, link_path
 from tracesidecar.tail.segments import (
@@ -29,7 +28,6 @@ from tracesidecar.tail.segments import (
 from tracesidecar.tail.tailer import Tailer
 
 __all__ = [
-    "LONGEST_OPEN_BYTES",
     "READABLE_STATES",
     "Exclusions",
     "Fingerprinter",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracesidecar.tail.discovery.poll_schedule import ROUND_SECONDS, PollSchedule
+from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.scan_context import ScanContext
@@ -56,7 +56,7 @@ class PollCycle:
         relies_on_watcher = (
             self._watcher is not None and self._watcher.is_working and self._schedule.trusts(now)
         )
-        interval = ROUND_SECONDS if relies_on_watcher else self._poll_interval / 2
+        interval = FULL_CYCLE_SECONDS if relies_on_watcher else self._poll_interval / 2
         is_due = lists_all or now - self._polled_at >= interval
         if is_due:
             self._polled_at = now

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 
-ROUND_SECONDS = 30.0
+FULL_CYCLE_SECONDS = 30.0
 """Within this time every quiet file is compared once while change notices work."""
 
 DISTRUST_SECONDS = 300.0
@@ -66,12 +66,12 @@ class PollSchedule:
         return list(self._recheck.values())
 
     def quiet_share(self, now: float) -> list[File]:
-        """Return the quiet files whose turn it is: each has one in `ROUND_SECONDS`."""
-        elapsed = min(now - self._last, ROUND_SECONDS)
+        """Return the quiet files whose turn it is: each has one in `FULL_CYCLE_SECONDS`."""
+        elapsed = min(now - self._last, FULL_CYCLE_SECONDS)
         self._last = now
         if not self._round:
             self._round = list(self._files)
-            self._share = len(self._round) / ROUND_SECONDS
+            self._share = len(self._round) / FULL_CYCLE_SECONDS
         count = int(self._share * elapsed) + 1
         share = self._round[-count:]
         del self._round[-count:]

@@ -8,17 +8,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from tracesidecar.model import CHUNK_BYTES
+from tracesidecar.model import CHUNK_BYTES, LONGEST_OPEN_BYTES
 from tracesidecar.tail.fingerprint import ByteSource
 
 LOOKAHEAD_BYTES = 64 * 1024
 """How far beyond the grid line the end of a chunk's last line is looked for; a longer line gets a
 chunk of its own.
-"""
-
-LONGEST_OPEN_BYTES = CHUNK_BYTES // 4
-"""A chunk that begins this near to a grid line goes on to the next one, so that a streamed message
-that lies across the line is not split there.
 """
 
 
