@@ -71,7 +71,7 @@ def test_a_part_of_the_worker_that_got_out_raises_in_another_thread(
     "call",
     [
         lambda context: context.scan(full=True),
-        lambda context: context.fill("lake", {}, is_draining=False),
+        lambda context: context.fill("lake", {}),
         lambda context: context.close_batch("lake"),
         lambda context: context.commit("lake", {}, ()),
         lambda context: context.rewind("lake"),

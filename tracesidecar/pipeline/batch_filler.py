@@ -73,7 +73,7 @@ class BatchFiller:
         """Take last lines without a newline, too: no file grows any more."""
         self._are_writers_gone = True
 
-    def fill(self, name: str, slower: Mapping[str, int], *, is_draining: bool) -> Step:
+    def fill(self, name: str, slower: Mapping[str, int]) -> Step:
         """Take up to a step's worth of chunks for a sink, one from each ready segment in turn.
 
         `slower` are the sinks to wait for: name → the lead in bytes that this sink may have.
@@ -86,7 +86,7 @@ class BatchFiller:
             return self._step(sink, builder, 0, is_ahead=True)
         taken, step_bytes = 0, STEP_BYTES // max(len(self._intake.sinks), 1)
         while sink.has_ready and taken < step_bytes and not is_full(builder, sink):
-            taken += self._fill_from_next(sink, builder, is_draining=is_draining)
+            taken += self._fill_from_next(sink, builder)
         sink.hold(builder.held_bytes)
         return self._step(sink, builder, taken)
 
@@ -112,9 +112,7 @@ class BatchFiller:
         has_more = sink.has_ready
         return Step(taken, builder.is_empty, is_full(builder, sink), has_more, is_ahead=is_ahead)
 
-    def _fill_from_next(
-        self, sink: SinkCursors, builder: BatchBuilder, *, is_draining: bool
-    ) -> int:
+    def _fill_from_next(self, sink: SinkCursors, builder: BatchBuilder) -> int:
         """Take a chunk of the next ready segment; return how many source bytes it has."""
         segment, since = sink.next_ready()
         if sink.is_finished(segment):
@@ -122,7 +120,7 @@ class BatchFiller:
         at = sink.cursor(segment)
         final = self._are_writers_gone or self._tailer.is_writer_gone(segment)
         clean = self._chunks.next(
-            segment, at, final=final, flush=final or is_draining, now=self._clock()
+            segment, at, final=final, flush=final or sink.is_limited, now=self._clock()
         )
         if clean is None:
             sink.exhaust(segment)

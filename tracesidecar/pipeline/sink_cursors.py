@@ -139,6 +139,15 @@ class SinkCursors:
         self._reading.clear()
         self._held_bytes = 0
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether a drain has begun: open messages are taken as they are, in this very thread.
+
+        The event loop learns of the drain later. A step that asked it would still leave an open
+        message, and nobody would offer that message again.
+        """
+        return self._target is not None
+
     def limit(self, target: Mapping[int, int]) -> None:
         """Begin a drain: read no further than these sizes, by segment."""
         self._target = target

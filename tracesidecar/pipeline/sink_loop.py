@@ -130,9 +130,7 @@ class SinkLoop:
         while True:
             next_step, slower = self._group.begin_step(sink)
             is_draining = sink.begin_step()
-            step = await self._worker.run(
-                WorkerContext.fill, sink.name, slower, is_draining=is_draining
-            )
+            step = await self._worker.run(WorkerContext.fill, sink.name, slower)
             if step.is_ahead:
                 await self._group.wait(next_step)
                 continue

@@ -111,9 +111,9 @@ class WorkerContext:
         self.intake.replace_sinks(removed, [cursors for _, cursors in made])
         return [state for state, _ in made]
 
-    def fill(self, name: str, slower: Mapping[str, int], *, is_draining: bool) -> Step:
+    def fill(self, name: str, slower: Mapping[str, int]) -> Step:
         """Take a step of filling a sink's batch, as `BatchFiller.fill`."""
-        return self.filler.fill(name, slower, is_draining=is_draining)
+        return self.filler.fill(name, slower)
 
     def close_batch(self, name: str) -> PreparedBatch:
         """Close a sink's batch, as `BatchFiller.close`."""
