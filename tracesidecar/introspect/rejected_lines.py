@@ -15,7 +15,7 @@ from tracesidecar.config import Configuration
 from tracesidecar.journal import Journal, QuarantineEntry, vault_path
 from tracesidecar.logs import printable
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState, link_folder, link_path
+from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState, link_folders, link_path
 
 BytesLocation = Literal["source", "sealed", "gone"]
 LOCATIONS: Mapping[BytesLocation, str] = {
@@ -124,12 +124,7 @@ def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int)
 
     The name is still that of the file, or a hard link keeps it.
     """
-    folders = [
-        source.hold_directory
-        for source in configuration.source
-        if source.name == segment.source and source.hold_directory
-    ]
-    folders.append(link_folder(configuration.state_directory))
+    folders = link_folders(configuration.state_directory, configuration.source)
     if segment.state not in READABLE_STATES:
         return False
     if any(os.path.lexists(link_path(folder, segment.id)) for folder in folders):

@@ -29,7 +29,7 @@ from tracesidecar.tail import (
     SegmentState,
     SourceSummary,
     is_protected,
-    link_folder,
+    link_folders,
     link_path,
     observe_protection,
 )
@@ -251,10 +251,7 @@ class _JournalBacklogs:
         self._document_sources = {
             source.name for source in configuration.source if source.documents
         }
-        self._hold_directories = [
-            *(source.hold_directory for source in configuration.source if source.hold_directory),
-            link_folder(configuration.state_directory),
-        ]
+        self._link_folders = link_folders(configuration.state_directory, configuration.source)
 
     def backlog(self, segment: SegmentRecord) -> Backlog | None:
         """Return what some sink has still to get of a segment; None if all have everything."""
@@ -332,7 +329,7 @@ class _JournalBacklogs:
         """
         if segment.compression != "none" or segment.source in self._document_sources:
             return end
-        held = (link_path(folder, segment.id) for folder in self._hold_directories)
+        held = (link_path(folder, segment.id) for folder in self._link_folders)
         for path in (segment.path, *held):
             try:
                 with open(path, "rb", buffering=0) as file:

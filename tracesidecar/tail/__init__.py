@@ -12,7 +12,7 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.descriptors import open_regular
-from tracesidecar.tail.reading.hard_links import link_folder, link_path
+from tracesidecar.tail.reading.hard_links import link_folder, link_folders, link_path
 from tracesidecar.tail.segments import (
     READABLE_STATES,
     Loss,
@@ -43,6 +43,7 @@ __all__ = [
     "Tailer",
     "is_protected",
     "link_folder",
+    "link_folders",
     "link_path",
     "observe_protection",
     "open_regular",

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterable
 
+from tracesidecar.tail.options import SourceOptions
+
 _PREFIX = "segment-"
 _LINK = re.compile(rf"{_PREFIX}([0-9]+)")
 
@@ -13,6 +15,12 @@ _LINK = re.compile(rf"{_PREFIX}([0-9]+)")
 def link_folder(state_directory: str) -> str:
     """Return the folder of the hard links of sources that name no `hold_directory`."""
     return os.path.join(state_directory, "held")
+
+
+def link_folders(state_directory: str, sources: Iterable[SourceOptions]) -> tuple[str, ...]:
+    """Return every folder that may have hard links: those that sources name, and our own."""
+    named = dict.fromkeys(source.hold_directory for source in sources if source.hold_directory)
+    return (*named, link_folder(state_directory))
 
 
 def link_path(folder: str, segment: int) -> str:
