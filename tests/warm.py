@@ -13,9 +13,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from tracesidecar.sanitize import RedactionOptions, Sanitizer
+from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sanitize.rules.catalogue import catalogue_bytes
-from tracesidecar.sanitize.sanitizer import REVISION
+from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
 
 
 @cache

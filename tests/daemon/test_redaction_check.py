@@ -14,7 +14,7 @@ BLIND = """
 import os, sys
 from tracesidecar.cli import main
 from tracesidecar.daemon import redaction_check
-from tracesidecar.sanitize import Sanitizer
+from tracesidecar.sanitize.sanitizer import Sanitizer
 
 sees = Sanitizer.redact_line
 Sanitizer.redact_line = lambda self, line: line if os.path.exists(sys.argv[1]) else sees(self, line)

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from tests.faults.material import MAX_LINE
 from tracesidecar.model import BEGINNING, Chunk, Segment
-from tracesidecar.sanitize import RedactionOptions, Sanitizer
+from tracesidecar.sanitize import RedactionOptions
+from tracesidecar.sanitize.sanitizer import Sanitizer
 
 _Item = TypeVar("_Item", bound=Hashable)
 _ANYWHERE = Segment(id=1, source="oracle", path="oracle.jsonl", device=1, inode=1, generation=1)

@@ -26,7 +26,9 @@ NOT_IN_THE_FACE: dict[str, str] = {
     "tracesidecar.introspect.status": "for the daemon and `status`; it reads the journal",
     "tracesidecar.introspect.status_socket": "the daemon answers with it, without the commands",
     "tracesidecar.introspect.usage_totals": "for `scan` alone; it loads the dialects",
+    "tracesidecar.sanitize.sanitizer": "it loads the detectors, which light commands do without",
     "tracesidecar.tail.discovery.watcher": "it loads watchdog, which light commands do without",
+    "tracesidecar.tail.tailer": "it loads all that follows files; light commands do without",
     "tracesidecar.sinks.directory": "the embedded default makes its options, typed; the face loads "
     "no destination",
 }

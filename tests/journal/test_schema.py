@@ -13,7 +13,8 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject, decode_plan
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail import SegmentRecord, SourceOptions, Tailer
+from tracesidecar.tail import SegmentRecord, SourceOptions
+from tracesidecar.tail.tailer import Tailer
 
 FIRST = (Path(__file__).parent / "schema-1.sql").read_text("utf-8")
 THIRD = (Path(__file__).parent / "schema-3.sql").read_text("utf-8")

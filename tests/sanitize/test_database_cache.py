@@ -102,7 +102,8 @@ def test_without_a_child_process_the_database_is_compiled_in_this_process(
 
 def test_the_first_start_takes_hardly_more_memory_than_the_second(tmp_path: pathlib.Path) -> None:
     code = (
-        "import sys; from tracesidecar.sanitize import RedactionOptions, Sanitizer; "
+        "import sys; from tracesidecar.sanitize import RedactionOptions; "
+        "from tracesidecar.sanitize.sanitizer import Sanitizer; "
         "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1]); "
         "print(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
     )
@@ -123,7 +124,8 @@ def test_the_databases_do_not_depend_on_the_order_of_sets(
     tmp_path: pathlib.Path,
 ) -> None:
     program = (
-        "import sys; from tracesidecar.sanitize import RedactionOptions, Sanitizer; "
+        "import sys; from tracesidecar.sanitize import RedactionOptions; "
+        "from tracesidecar.sanitize.sanitizer import Sanitizer; "
         "Sanitizer(RedactionOptions(), cache_directory=sys.argv[1])"
     )
     names = []

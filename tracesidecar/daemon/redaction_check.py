@@ -14,10 +14,10 @@ from tracesidecar.errors import RedactionError
 from tracesidecar.pipeline import Service
 from tracesidecar.sanitize import (
     RedactionOptions,
-    Sanitizer,
     list_disabled_secret_rules,
     load_catalogue,
 )
+from tracesidecar.sanitize.sanitizer import Sanitizer
 
 log = structlog.get_logger()
 

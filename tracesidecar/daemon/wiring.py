@@ -31,7 +31,7 @@ from tracesidecar.pipeline import (
     WorkerThread,
     build_context,
 )
-from tracesidecar.sanitize import Sanitizer
+from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sinks import (
     SinkOptions,
     build_sink,
@@ -40,8 +40,9 @@ from tracesidecar.sinks import (
     record_limit_of,
     sink_type,
 )
-from tracesidecar.tail import Tailer, link_folder
+from tracesidecar.tail import link_folder
 from tracesidecar.tail.discovery.watcher import Watcher
+from tracesidecar.tail.tailer import Tailer
 
 CHUNK_CACHE_BYTES = 8 << 20
 EVENT_CACHE_BYTES = 12 << 20

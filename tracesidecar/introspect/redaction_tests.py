@@ -9,7 +9,8 @@ import msgspec
 
 from tracesidecar.config import rules_cache
 from tracesidecar.introspect.chunks import read_chunks
-from tracesidecar.sanitize import RedactionOptions, RedactionTest, Sanitizer
+from tracesidecar.sanitize import RedactionOptions, RedactionTest
+from tracesidecar.sanitize.sanitizer import Sanitizer
 
 
 def find_failed_tests(options: RedactionOptions) -> list[str]:

@@ -22,11 +22,11 @@ from tracesidecar.model import CleanChunk
 from tracesidecar.redaction_marker import MARKER_START_PATTERN
 from tracesidecar.sanitize import (
     RedactionOptions,
-    Sanitizer,
     active_rules,
     key_paths,
     load_catalogue,
 )
+from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.tail import open_regular
 from tracesidecar.units import Size
 

@@ -15,7 +15,7 @@ from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.tail import Tailer
+from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
 

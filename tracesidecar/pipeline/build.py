@@ -18,8 +18,9 @@ from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
 from tracesidecar.pipeline.worker_context import WorkerContext
-from tracesidecar.sanitize import Sanitizer
-from tracesidecar.tail import SourceOptions, Tailer
+from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.tail import SourceOptions
+from tracesidecar.tail.tailer import Tailer
 
 
 def build_context(

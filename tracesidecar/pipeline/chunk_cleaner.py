@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from tracesidecar.journal import RangeDigest
 from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.line_locator import LineLocator
-from tracesidecar.sanitize import Sanitizer, complete_chunk
+from tracesidecar.sanitize import complete_chunk
+from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.tail import SourceOptions
 
 

@@ -8,7 +8,8 @@ from collections.abc import Container, Mapping
 from tracesidecar.model import BEGINNING, LONGEST_OPEN_BYTES, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.line_metrics import LineMetrics
-from tracesidecar.tail import SourceOptions, Tailer
+from tracesidecar.tail import SourceOptions
+from tracesidecar.tail.tailer import Tailer
 
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""

@@ -17,7 +17,7 @@ from tracesidecar.dialects import (
 from tracesidecar.model import CHUNK_BYTES, CleanChunk
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.path_labels import PathLabels
-from tracesidecar.tail import Tailer
+from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
 

@@ -12,7 +12,8 @@ from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sinks import deciding_sinks
-from tracesidecar.tail import Scan, SegmentView, Tailer
+from tracesidecar.tail import Scan, SegmentView
+from tracesidecar.tail.tailer import Tailer
 
 FEW_SEGMENTS = 1000
 """How many segments that are over may be remembered: to search for fewer is not worth it."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from tracesidecar.journal import QuarantinedLine, Vault, make_quarantined_line
 from tracesidecar.model import CleanChunk, Rejection
 from tracesidecar.sanitize import line_positions
-from tracesidecar.tail import Fingerprinter, Tailer
+from tracesidecar.tail import Fingerprinter
+from tracesidecar.tail.tailer import Tailer
 
 
 class LineLocator:

@@ -10,7 +10,8 @@ from tracesidecar.journal import Journal, LostBytes
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.tail import Loss, Tailer
+from tracesidecar.tail import Loss
+from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
 

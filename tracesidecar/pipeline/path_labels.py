@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracesidecar.sanitize import Sanitizer
+from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEPT_LABELS = 4096
 """This many are remembered; then the memory starts over."""

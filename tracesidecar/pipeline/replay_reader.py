@@ -9,7 +9,8 @@ from tracesidecar.journal import QuarantinedLine
 from tracesidecar.model import Checkpoint, Chunk, CleanChunk, Range, Rejection
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.sanitize import RejectionReason, reject_fragment, reject_unread_line
-from tracesidecar.tail import Fingerprinter, SourceOptions, Tailer
+from tracesidecar.tail import Fingerprinter, SourceOptions
+from tracesidecar.tail.tailer import Tailer
 
 
 class Absence(Enum):

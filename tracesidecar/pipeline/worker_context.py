@@ -17,8 +17,8 @@ from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkState
-from tracesidecar.sanitize import Sanitizer
-from tracesidecar.tail import Tailer
+from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.tail.tailer import Tailer
 
 T = TypeVar("T")
 

@@ -1,8 +1,9 @@
 """Is a line valid JSON, does it hold a secret, and what remains of it?
 
-Nothing read from a trace leaves the process without passing through a `Sanitizer`. Importing
-this package does not load the pattern engines: Hyperscan and RE2 are imported when a sanitizer
-is created.
+Nothing read from a trace leaves the process without passing through a `Sanitizer`
+(`tracesidecar.sanitize.sanitizer`). It is not exported here: every command that reads a
+configuration imports this, and few of them redact. The pattern engines, Hyperscan and RE2, are
+imported when a sanitizer is created.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from tracesidecar.sanitize.rules import (
     list_disabled_secret_rules,
     load_catalogue,
 )
-from tracesidecar.sanitize.sanitizer import Sanitizer
 
 __all__ = [
     "AllowedPaths",
@@ -33,7 +33,6 @@ __all__ = [
     "RedactionOptions",
     "RedactionTest",
     "RejectionReason",
-    "Sanitizer",
     "active_rules",
     "complete_chunk",
     "key_paths",

@@ -4,8 +4,8 @@
 what becomes of them (`tracking`). Its sources are described by `SourceOptions`, its answers are
 the values of `segments`.
 
-`tracesidecar.tail.discovery.watcher` is not exported here: it imports watchdog, which only the
-daemon needs.
+`Tailer` (`tracesidecar.tail.tailer`) and `tracesidecar.tail.discovery.watcher` are not exported
+here: only what follows files needs them, and every command that reads a configuration imports this.
 """
 
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -25,7 +25,6 @@ from tracesidecar.tail.segments import (
     is_protected,
     observe_protection,
 )
-from tracesidecar.tail.tailer import Tailer
 
 __all__ = [
     "READABLE_STATES",
@@ -40,7 +39,6 @@ __all__ = [
     "SegmentView",
     "SourceOptions",
     "SourceSummary",
-    "Tailer",
     "is_protected",
     "link_folder",
     "link_folders",

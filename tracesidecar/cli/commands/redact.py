@@ -10,7 +10,7 @@ from tracesidecar.cli.output import complain
 from tracesidecar.config import load_to_read, rules_cache
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.chunks import read_chunks
-from tracesidecar.sanitize import Sanitizer
+from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.units import Size
 
 MAX_LINE = Size.parse("64MiB")
