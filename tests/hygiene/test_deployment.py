@@ -99,6 +99,22 @@ def test_every_container_is_confined_and_every_mount_has_its_volume(path: Path) 
         assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
 
 
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_a_destination_that_is_away_does_not_take_the_pod_out_of_its_service(path: Path) -> None:
+    """A native sidecar's readiness is the Pod's, and /readyz depends on destinations."""
+    (sidecar,) = pod(path)["initContainers"]
+    probes = [sidecar.get(f"{kind}Probe", {}) for kind in ("startup", "liveness", "readiness")]
+    assert "/readyz" not in str(probes)
+
+
+def test_both_manifests_run_as_the_same_user_with_the_same_volumes() -> None:
+    """What tests/daemon/test_kubernetes.py shows of one of them holds for the other."""
+    one, other = map(pod, MANIFESTS)
+    assert one["securityContext"] == other["securityContext"]
+    assert one["volumes"] == other["volumes"]
+    assert one["initContainers"][0]["volumeMounts"] == other["initContainers"][0]["volumeMounts"]
+
+
 def test_the_deployment_selects_its_own_pods() -> None:
     """A schema does not see this; the API server answers it with 422."""
     (deployment,) = (

@@ -210,11 +210,3 @@ def test_one_process_holds_a_state_directory_and_the_second_reports_which(tmp_pa
     assert f"in use by process {os.getpid()}" in second.stderr
     with lock.hold_lock(str(tmp_path)):
         assert StateLocked.__mro__[1] is StateError
-
-
-def test_a_state_directory_that_everyone_may_write_to_is_rejected(tmp_path: Path) -> None:
-    open_to_all = tmp_path / "open"
-    open_to_all.mkdir()
-    open_to_all.chmod(0o777)
-    with pytest.raises(StateError, match="writable by everyone"):
-        lock.prepare_state_directory(str(open_to_all))

@@ -13,6 +13,7 @@ from tracesidecar.config.paths import PathResolver, absolute, default_state_dire
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.encode import Format
+from tracesidecar.journal import find_state_directory
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
 from tracesidecar.tail import SourceOptions
@@ -59,7 +60,7 @@ class ConfigurationBuilder:
     def _state_directory(self, document: Mapping[str, object]) -> str | None:
         given = document.get("state_directory", default_state_directory(self._environ))
         if isinstance(given, str) and given:
-            return absolute(given, self._folder, self._environ)
+            return find_state_directory(absolute(given, self._folder, self._environ))
         self._problem(
             ("state_directory",), f"expected the path of a directory, found {found(given)}"
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tracesidecar.config.known_agents import find_agents
 from tracesidecar.config.paths import absolute, default_lake, default_state_directory
 from tracesidecar.config.schema import Configuration
+from tracesidecar.journal import find_state_directory
 from tracesidecar.sinks import BatchLimits
 from tracesidecar.tail import SourceOptions
 from tracesidecar.units import Seconds
@@ -41,7 +42,9 @@ def make_embedded_default(environ: Mapping[str, str], folder: str) -> Configurat
     )
     path = absolute(default_lake(environ), folder, environ)
     return Configuration(
-        state_directory=absolute(default_state_directory(environ), folder, environ),
+        state_directory=find_state_directory(
+            absolute(default_state_directory(environ), folder, environ)
+        ),
         source=tuple(sources),
         sink=(
             LakeOptions(

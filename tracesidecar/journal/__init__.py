@@ -5,7 +5,7 @@ it stand the lock of the state directory and the sealed bytes of rejected lines.
 """
 
 from tracesidecar.journal.journal import Commit, Journal
-from tracesidecar.journal.lock import hold_lock, is_locked, prepare_state_directory
+from tracesidecar.journal.lock import hold_lock, is_locked
 from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, make_quarantined_line
@@ -18,6 +18,7 @@ from tracesidecar.journal.sealing import (
     unseal,
     vault_path,
 )
+from tracesidecar.journal.state_directory import find_state_directory, prepare_state_directory
 
 __all__ = [
     "Commit",
@@ -30,6 +31,7 @@ __all__ = [
     "RangeDigest",
     "Vault",
     "discard_sealed",
+    "find_state_directory",
     "hold_lock",
     "is_locked",
     "make_quarantined_line",

@@ -4,38 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tracesidecar.errors import StateError, StateLocked
-
-
-def prepare_state_directory(state_directory: str) -> None:
-    """Create the state directory (0700).
-
-    Raise StateError if it cannot be created, or if others could write to it.
-    """
-    try:
-        os.makedirs(state_directory, mode=0o700, exist_ok=True)
-        mode = os.stat(state_directory).st_mode
-    except OSError as error:
-        raise StateError(
-            f"cannot create the state directory {state_directory}: {error.strerror}; "
-            "set state_directory to a place that you may write to"
-        ) from error
-    if mode & stat.S_IWOTH:
-        raise StateError(
-            f"the state directory {state_directory} is writable by everyone: "
-            "chmod 700 it, or choose another"
-        )
-    parent = os.path.dirname(os.path.realpath(state_directory))
-    mode = os.stat(parent).st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise StateError(
-            f"the state directory {state_directory} is in {parent}, which everyone may write to: "
-            "choose another place"
-        )
+from tracesidecar.errors import StateLocked
 
 
 @contextmanager
