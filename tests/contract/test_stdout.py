@@ -7,22 +7,26 @@ import fcntl
 import os
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.batches import batch_of, lines_of
+from tests.servers.processes import eventually
 from tracesidecar.errors import SinkStopped
 from tracesidecar.sinks.stdout import sink as stdout
 
 ROOT = Path(__file__).parents[2]
+PIPE_BYTES = 4096
+"""The smallest pipe that there is: one write fills it."""
 
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     yield reading, writing
     for descriptor in (reading, writing):
         try:
@@ -36,6 +40,11 @@ def read_all(descriptor: int, size_bytes: int) -> bytes:
     while len(data) < size_bytes:
         data += os.read(descriptor, 1000)
     return data
+
+
+def unread_bytes(descriptor: int) -> int:
+    waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    return int.from_bytes(waiting, sys.byteorder)
 
 
 @pytest.mark.parametrize("is_blocking", [True, False])
@@ -88,23 +97,32 @@ def test_compression_is_rejected_with_the_key_to_remove(compression: str) -> Non
 
 STUCK = """
 import asyncio
+import sys
 from tests.contract.batches import batch_of, lines_of
 from tracesidecar.sinks.stdout import sink as stdout
 
 async def main():
     async with stdout.build(stdout.Options(name="out", type="stdout")) as sink:
-        try:
-            batch = batch_of(lines_of(5000), compression="none")
-            await asyncio.wait_for(sink.send(batch), timeout=0.3)
-        except TimeoutError:
-            pass
+        batch = batch_of(lines_of(5000), compression="none")
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(sink.send(batch))
+            await asyncio.to_thread(sys.stdin.read)
+            assert not sending.done()
+            sending.cancel()
 
 asyncio.run(main())
 """
 
 
-def test_a_stuck_reader_does_not_keep_the_process_from_ending() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK], cwd=ROOT, stdout=subprocess.PIPE
-    ) as process:
-        assert process.wait(timeout=120) == 0
+def test_a_stuck_reader_does_not_keep_the_process_from_ending(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    command = [sys.executable, "-c", STUCK]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=writing) as process:
+        try:
+            eventually(lambda: unread_bytes(reading) == PIPE_BYTES)
+            assert process.stdin is not None
+            process.stdin.close()  # now that the sink is stuck
+            eventually(lambda: process.poll() is not None)
+        finally:
+            process.kill()
+    assert process.returncode == 0
