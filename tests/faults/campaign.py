@@ -4,10 +4,10 @@ again.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +28,9 @@ WRITERS = 4
 FILES = 40
 POINTS = ("read", "planned", "sending", "sent", "committing", "rotating")
 DEADLINE_SECONDS = 300
+A_FEW_LINES = 8
+SHARE_OF_STARTS = 0.2
+"""How many of the random kills hit a daemon that has just been started."""
 CONNECTED = b'"event": "sink.connected"'
 _CONFIGURATION = """
 state_directory = "{folder}/state"
@@ -98,17 +101,41 @@ class Campaign:
             process.communicate(timeout=DEADLINE_SECONDS)
             assert process.returncode == 0
 
-    def _start(self, *command: str | Path) -> subprocess.Popen[bytes]:
+    def _start(self, *command: str | Path, shared: int | None = None) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                command, stdout=log, stderr=log, env=self._environment, cwd=PROJECT
+                command,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd=PROJECT,
+                pass_fds=() if shared is None else (shared,),
             )
 
-    def kill_at_random(self) -> None:
-        """Run the daemon for a random time, sometimes too short to ship anything, and kill it."""
+    def _start_and_connect(self) -> subprocess.Popen[bytes]:
+        """Start the daemon; return once all its sinks are connected, or it has ended."""
+        before = self._log.stat().st_size if self._log.exists() else 0
         daemon = self._start(PROGRAM, "run", "--config", self._configuration)
+
+        def are_connected() -> bool:
+            with self._log.open("rb") as log:
+                log.seek(before)
+                return log.read().count(CONNECTED) >= self._sinks
+
+        eventually(lambda: are_connected() or daemon.poll() is not None)
+        return daemon
+
+    def kill_at_random(self) -> None:
+        """Kill the daemon at a random moment: while it starts, or once its sinks are connected.
+
+        While it starts, the writers go on, whatever they were released to write.
+        """
+        if self._rng.random() < SHARE_OF_STARTS:
+            daemon = self._start(PROGRAM, "run", "--config", self._configuration)
+        else:
+            daemon = self._start_and_connect()
         try:
-            daemon.wait(self._rng.uniform(0.2, 2.5))
+            daemon.wait(self._rng.uniform(0.0, 2.0))
         except subprocess.TimeoutExpired:
             daemon.kill()
         assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
@@ -116,15 +143,28 @@ class Campaign:
     def kill_at(self, point: str) -> None:
         """Let the writers go on until the daemon kills itself at one of the first times it comes to
         the named point.
+
+        However long that takes, few lines are needed: more are released when all sinks together
+        have committed as often as there are sinks.
         """
+        self.release(A_FEW_LINES)
+        reading, writing = os.pipe()
         daemon = self._start(
-            sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), self._configuration
+            *(sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), str(writing)),
+            self._configuration,
+            shared=writing,
         )
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while daemon.poll() is None and time.monotonic() < deadline:
-            self.release(0)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                daemon.wait(0.1)
+        os.close(writing)
+        commits, deadline = 0, time.monotonic() + DEADLINE_SECONDS
+        while select.select([reading], [], [], max(deadline - time.monotonic(), 0))[0]:
+            reported = os.read(reading, self._sinks)
+            if not reported:
+                break  # the daemon is dead
+            commits += len(reported)
+            if commits >= self._sinks:
+                commits = 0
+                self.release(A_FEW_LINES)
+        os.close(reading)
         daemon.kill()
         assert daemon.wait() == -signal.SIGKILL, self.end_of_log()
         assert time.monotonic() < deadline, (
@@ -135,14 +175,7 @@ class Campaign:
         """Run the daemon, and tell it to stop once all its sinks are connected; it must leave with
         everything delivered.
         """
-        before = self._log.read_bytes().count(CONNECTED)
-        daemon = self._start(PROGRAM, "run", "--config", self._configuration)
-        eventually(
-            lambda: (
-                self._log.read_bytes().count(CONNECTED) >= before + self._sinks
-                or daemon.poll() is not None
-            )
-        )
+        daemon = self._start_and_connect()
         daemon.terminate()
         assert daemon.wait(DEADLINE_SECONDS) == 0, self.end_of_log()
 
