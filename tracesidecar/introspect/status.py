@@ -222,6 +222,11 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
     return build_report(configuration, journal, figures, running=running)
 
 
+def measure_content(segment: SegmentRecord) -> int:
+    """Return how long the segment's content is: of an archive, decompressed, as far as is known."""
+    return measure_segment(segment) if segment.compression == "none" else segment.length
+
+
 def measure_segment(segment: SegmentRecord) -> int:
     """Return the segment's length on disk.
 
@@ -257,7 +262,7 @@ class _JournalBacklogs:
         """Return what some sink has still to get of a segment; None if all have everything."""
         if segment.state not in READABLE_STATES:
             return None
-        length = self._length(segment)
+        length = measure_content(segment)
         reached = {
             sink.name: self._offset(sink, segment)
             for sink in self._sinks
@@ -297,7 +302,7 @@ class _JournalBacklogs:
         offsets = (
             self._offset(sink, segment) for sink in deciding_sinks(self._sinks, segment.source)
         )
-        length = self._length(segment)
+        length = measure_content(segment)
         return observe_protection(
             segment.find_current_protection(is_daemon_running=self._is_daemon_running),
             can_link=segment.can_link,
@@ -306,10 +311,6 @@ class _JournalBacklogs:
 
     def _offset(self, sink: SinkOptions, segment: SegmentRecord) -> int:
         return self._offsets[sink.name].get(segment.id, 0)
-
-    def _length(self, segment: SegmentRecord) -> int:
-        """Return how long the segment is, decompressed; of an archive as far as that is known."""
-        return measure_segment(segment) if segment.compression == "none" else segment.length
 
     def _modified(self, segment: SegmentRecord, offset: int) -> float:
         """Return when the bytes from an offset on were on disk already, in seconds since the epoch.

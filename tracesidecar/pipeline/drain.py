@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -100,6 +101,15 @@ class Drain:
 
     async def result(self) -> DrainResult:
         """Return what is left; call it when no sink is served any more."""
+        try:
+            await self._worker.run(lambda context: context.intake.record_losses())
+        except (sqlite3.OperationalError, OSError) as error:
+            self._has_scanned = False
+            log.error(
+                "collect.scan_failed",
+                kind=type(error).__name__,
+                problem=getattr(error, "strerror", None) or str(error),
+            )
         sinks = self._group.sinks.values()
         drained = {sink.name for sink in sinks if sink.phase is SinkPhase.DRAINED}
         return await self._worker.run(

@@ -95,6 +95,10 @@ class Intake:
         self._forget(scan.files)
         return Found(scan, frozenset(sink.name for sink in sinks if sink.has_ready))
 
+    def record_losses(self) -> None:
+        """Account for what reading has shown to be lost since the last scan."""
+        self._losses.take(self._tailer.find_losses(), self.sinks.values())
+
     def _offer_backlog(self, sink: SinkCursors) -> None:
         """Offer a sink every segment that is known to hold more than the sink has."""
         now = self._clock()

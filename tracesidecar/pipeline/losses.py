@@ -36,7 +36,7 @@ class Losses:
             segment = loss.segment
             self._open[segment.id] = loss
             start = _start(loss, sinks)
-            if start < loss.size:
+            if start < loss.size or loss.reason in ("corrupt", "bomb"):  # it may not say how much
                 size = loss.size - start
                 self._unrecorded.append(
                     LostBytes(segment.id, segment.source, segment.path, start, size, loss.reason)

@@ -10,6 +10,7 @@ from tracesidecar.model import BEGINNING, Checkpoint, Compression, Segment
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
 from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.reading.compressed import ArchiveFile, Damage
 from tracesidecar.tail.segments import LossReason, Protection, SegmentRecord, SegmentState
 
 Claims = dict[tuple[int, int], Positions]
@@ -48,7 +49,8 @@ class File:
     length only when `is_whole`. `changed_ns` (ctime) is -1 when the content must be verified before
     it is trusted again. `origin` is the path under which the file was first seen, empty as long as
     it has that path. `recorded_protection` is what the journal says of its protection; `can_link`
-    is whether the last attempt to link it succeeded, None before the first.
+    is whether the last attempt to link it succeeded, None before the first. `damage` says why an
+    archive can be read no further; it is not saved, but met again after a restart.
 
     Equal numbers and digests are the same object: in a small file that is done most are equal, and
     there are very many such files.
@@ -77,6 +79,7 @@ class File:
     origin: str = ""
     recorded_protection: Protection | None = None
     can_link: bool | None = None
+    damage: Damage | None = None
 
     @property
     def path(self) -> str:
@@ -101,12 +104,14 @@ class File:
     @property
     def is_read_to_end(self) -> bool:
         """Return whether everything that is known to be in the file has been read."""
-        return self.reach_offset >= self.length and (self.is_whole or self.compression == "none")
+        return self.reach_offset >= self.length and (
+            self.is_whole or self.damage is not None or self.compression == "none"
+        )
 
     @property
     def is_writer_gone(self) -> bool:
         """Return whether no byte will be added."""
-        return self.state is SegmentState.DELETED or self.is_whole
+        return self.state is SegmentState.DELETED or self.is_whole or self.damage is not None
 
     # ---- the content
 
@@ -126,7 +131,10 @@ class File:
 
     def observe(self, status: os.stat_result) -> None:
         """Update size, times and inode from a stat, after the content has been verified."""
-        self.is_whole = self.is_whole and status.st_size == self.size
+        if status.st_size != self.size:
+            self.is_whole = False
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
+            self.damage = None
         if (self.device, self.inode) != (status.st_dev, status.st_ino):
             # else keep the number objects that are shared with the table
             self.device, self.inode = status.st_dev, status.st_ino
@@ -137,18 +145,23 @@ class File:
             self.length = self.size
 
     def note_compression(self, compression: Compression) -> None:
-        """Note how the file is compressed."""
+        """Note how the file is compressed. Its length is not known yet if it is an archive."""
         self.compression = compression
+        if compression != "none":
+            self.length = self.reach_offset
 
     def note_prefix(self, prefix: Prefix) -> None:
         """Note that the file begins with these bytes."""
         self.prefix_length = self.size if self.size == prefix.length else prefix.length
         self.prefix_digest = prefix.digest
 
-    def observe_archive(self, size: int, *, is_complete: bool) -> bool:
+    def observe_archive(self, archive: ArchiveFile) -> bool:
         """Note how much is in an archive; return whether only now its whole length is known."""
-        self.length = max(self.length, size)
-        was_whole, self.is_whole = self.is_whole, self.is_whole or is_complete
+        if archive.damage is not None:
+            self.damage, self.length = archive.damage, archive.size()
+            return False
+        was_whole, self.is_whole = self.is_whole, self.is_whole or archive.is_complete
+        self.length = archive.size() if archive.is_complete else max(self.length, archive.size())
         return self.is_whole and not was_whole
 
     def renumber(self, device: int) -> None:

@@ -21,6 +21,7 @@ from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import (
     READABLE_STATES,
+    Loss,
     Protection,
     Scan,
     SegmentState,
@@ -156,6 +157,17 @@ class Tailer:
         self._log.flush(now)
         return self._result()
 
+    def find_losses(self) -> tuple[Loss, ...]:
+        """Return the losses that reading has shown since the last scan, without a scan.
+
+        If saving fails, the error is raised, and the next scan returns them too.
+        """
+        self._verify_suspects()
+        self._log.flush(self._scan.now)
+        losses = tuple(self._scan.losses)
+        self._scan.losses.clear()
+        return losses
+
     def read(
         self, segment: int, at: Checkpoint, *, final: bool = False, until: int | None = None
     ) -> Chunk | None:
@@ -196,6 +208,8 @@ class Tailer:
             return
         if file.state is SegmentState.LOST:
             self._lifecycle.acknowledge_loss(file)
+        elif file.damage is not None:
+            self._scan.broken[segment] = file.damage.reason  # what is left of it is lost
         elif file.state is SegmentState.LIVE and file.is_read_to_end:
             self._open_files.unpin(file)
 

@@ -11,7 +11,7 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
-from tracesidecar.introspect.status import measure_segment
+from tracesidecar.introspect.status import measure_content
 from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.tail import Exclusions, SegmentRecord
@@ -91,7 +91,7 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         if loss.segment == segment.id
     ]
     ranges = cover_segment(
-        size=measure_segment(segment),
+        size=measure_content(segment),
         delivered=checkpoint.offset if checkpoint else 0,
         planned=planned,
         exceptions=[*rejected, *lost],

@@ -5,7 +5,10 @@ The decompressor stays open and only goes forward.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import zstandard
@@ -26,25 +29,51 @@ _ZSTANDARD_INPUT_BYTES = 1024
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
-def compression_of(name: str, beginning: bytes) -> Compression:
-    """Return how a file is compressed, by its name and its first bytes."""
+_GZIP_TRAILER_BYTES = 8
+_GZIP_RATIO = 1032
+"""The most that deflate can expand; a size in a trailer that claims more is damaged itself."""
+
+DamageReason = Literal["corrupt", "bomb"]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Why an archive cannot be decompressed further, and how long it says that its content is.
+
+    A bomb is an archive that expands so much that it is no trace.
+    """
+
+    reason: DamageReason
+    declared_size: int
+
+
+def compression_of(name: str, beginning: bytes) -> Compression | None:
+    """Return how a file is compressed, by its name and its first bytes.
+
+    None if there are too few bytes yet to know.
+    """
     if name.endswith((".gz", ".zst")):
         for magic, compression in _MAGIC.items():
             if beginning.startswith(magic):
                 return compression
+            if beginning and magic.startswith(beginning):
+                return None
     return "none"
 
 
 class ArchiveError(Exception):
-    """The stream cannot be decompressed further: it is damaged, or a bomb."""
+    """The stream cannot be decompressed further."""
 
-    def __init__(self, reason: Literal["corrupt", "bomb"]) -> None:
+    def __init__(self, reason: DamageReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
 class ArchiveFile:
-    """Reads forward and keeps a window; a step back beyond it decompresses from the beginning."""
+    """Reads forward and keeps a window; a step back beyond it decompresses from the beginning.
+
+    Damage ends the content like the end of the file does: what stands before it is readable.
+    """
 
     def __init__(self, descriptor: int, compression: Compression, *, window: int) -> None:
         """`window` is the most that is kept, in decompressed bytes."""
@@ -52,12 +81,18 @@ class ArchiveFile:
         self._compression: Compression = compression
         self._window = window
         self._floor = 0
+        self._damage: Damage | None = None
         self._restart()
 
     @property
     def is_complete(self) -> bool:
         """Return whether the stream has been read to its proper end."""
         return self._stream.is_complete
+
+    @property
+    def damage(self) -> Damage | None:
+        """Return why the content ends where it does, None if no damage was met so far."""
+        return self._damage
 
     @property
     def start(self) -> int:
@@ -73,7 +108,7 @@ class ArchiveFile:
         """Return up to `length` decompressed bytes; fewer only where the file ends for now."""
         if offset < self._start:
             self._restart()
-        while self._start + len(self._held) < offset + length and (data := self._stream.inflate()):
+        while self._start + len(self._held) < offset + length and (data := self._inflate()):
             self._held += data
             self._trim(min(offset, max(self._floor, offset - self._window)))
         begin = offset - self._start
@@ -83,6 +118,16 @@ class ArchiveFile:
         """Return how many decompressed bytes are known."""
         return self._start + len(self._held)
 
+    def _inflate(self) -> bytes:
+        if self._damage is not None:
+            return b""
+        try:
+            return self._stream.inflate()
+        except ArchiveError as error:
+            declared = max(self.size(), self._stream.find_declared_size())
+            self._damage = Damage(error.reason, declared)
+            return b""
+
     def _trim(self, offset: int) -> None:
         surplus = min(offset - self._start, len(self._held))
         if surplus > CHUNK_BYTES:
@@ -91,6 +136,7 @@ class ArchiveFile:
 
     def _restart(self) -> None:
         self._stream = _Stream(self._descriptor, self._compression)
+        self._damage = None
         self._held = bytearray()
         self._start = 0
 
@@ -108,6 +154,10 @@ class _Stream:
         self._produced = 0
         self._pending = b""
         self._member = self._begin()
+        self._member_offset = 0
+        self._member_start = 0
+        self._salvaged: Iterator[bytes] | None = None
+        self._damaged_at = 0
 
     @property
     def is_complete(self) -> bool:
@@ -118,8 +168,34 @@ class _Stream:
             and self._offset >= os.fstat(self._descriptor).st_size
         )
 
+    def find_declared_size(self) -> int:
+        """Return where the current member ends by its own header or trailer, 0 if it is unknown.
+
+        The trailer of a gzip file is taken for that of the current member. It does not count if
+        the damage is in it, or if it claims more than the rest of the file can hold.
+        Call this when damage was met.
+        """
+        if not self._is_gzip:
+            header = os.pread(self._descriptor, 64, self._member_offset)
+            try:
+                return self._member_start + max(0, zstandard.frame_content_size(header))
+            except zstandard.ZstdError:
+                return 0
+        size = os.fstat(self._descriptor).st_size
+        rest = size - self._damaged_at
+        if rest <= _GZIP_TRAILER_BYTES:
+            return 0
+        declared = int.from_bytes(os.pread(self._descriptor, 4, size - 4), "little")
+        known = self._produced - self._member_start
+        return self._member_start + declared if declared <= known + rest * _GZIP_RATIO else 0
+
     def inflate(self) -> bytes:
-        """Return some more bytes, b"" if there are none for now."""
+        """Return some more bytes, b"" if there are none for now.
+
+        Raise ArchiveError where nothing more can be decompressed.
+        """
+        if self._salvaged is not None:
+            return self._next_salvaged(self._salvaged)
         while True:
             if not self._pending:
                 self._pending = os.pread(self._descriptor, _INPUT_BYTES, self._offset)
@@ -127,7 +203,10 @@ class _Stream:
             if self._member.eof:
                 # tools that write to tapes or in blocks pad with zeros
                 self._pending = self._pending.lstrip(b"\0")
-                self._member = self._begin() if self._pending else self._member
+                if self._pending:
+                    self._member = self._begin()
+                    self._member_offset = self._offset - len(self._pending)
+                    self._member_start = self._produced
             if not self._pending:
                 return b""
             if data := self._step():
@@ -152,11 +231,51 @@ class _Stream:
                 data = self._member.decompress(self._pending[:_ZSTANDARD_INPUT_BYTES])
                 rest = self._pending[_ZSTANDARD_INPUT_BYTES:]
         # the stub of IsalError has no base class
-        except (IsalError, zstandard.ZstdError) as error:  # type: ignore[misc]
-            raise ArchiveError("corrupt") from error
+        except (IsalError, zstandard.ZstdError):  # type: ignore[misc]
+            self._salvaged = self._salvage()
+            return self._next_salvaged(self._salvaged)
         self._pending = (
             self._member.unused_data + (b"" if self._is_gzip else rest)
             if self._member.eof
             else rest
         )
         return data
+
+    def _next_salvaged(self, salvaged: Iterator[bytes]) -> bytes:
+        for data in salvaged:
+            self._produced += len(data)
+            return data
+        raise ArchiveError("corrupt")
+
+    def _salvage(self) -> Iterator[bytes]:
+        """Yield what the input that could not be decompressed holds before the damage.
+
+        A decoder drops all output of the call in which it meets the damage. So the member is
+        decompressed once more, the last input byte by byte. Damage in a trailer (a checksum, a
+        length) then costs nothing.
+        """
+        failed_at = self._offset - len(self._pending)
+        known = self._produced - self._member_start
+        member, offset = self._begin(), self._member_offset
+        # the stub of IsalError has no base class
+        with contextlib.suppress(IsalError, zstandard.ZstdError):  # type: ignore[arg-type]
+            while not member.eof:
+                self._damaged_at = offset
+                step = min(_ZSTANDARD_INPUT_BYTES, failed_at - offset) if offset < failed_at else 1
+                data = os.pread(self._descriptor, step, offset)
+                if not data:
+                    return
+                offset += len(data)
+                for output in self._feed(member, data):
+                    if len(output) > known:
+                        yield output[known:]
+                    known = max(0, known - len(output))
+
+    def _feed(self, member: Any, data: bytes) -> Iterator[bytes]:
+        """Yield what a decompressor makes of some input, bounded pieces at a time."""
+        if not self._is_gzip:
+            yield member.decompress(data)
+            return
+        yield member.decompress(data, _OUTPUT_BYTES)
+        while member.unconsumed_tail and not member.eof:
+            yield member.decompress(member.unconsumed_tail, _OUTPUT_BYTES)

@@ -80,20 +80,21 @@ class OpenFiles:
     def open_new(self, file: File) -> tuple[OpenedFile, os.stat_result] | None:
         """Open a new file by its name, and note its stat and its compression.
 
-        Return None if the name is gone, or is another file's by now. Raise OSError if the file
-        cannot be opened.
+        Return None if the name is gone, or is another file's by now, or if the file has too few
+        bytes to tell whether it is an archive. Raise OSError if it cannot be opened.
         """
         try:
             descriptor = self._descriptors.open(file.path)
         except FileNotFoundError:
             return None
         status = os.fstat(descriptor)
-        if (status.st_dev, status.st_ino) != (file.device, file.inode):
+        compression = compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0))
+        if compression is None or (status.st_dev, status.st_ino) != (file.device, file.inode):
             os.close(descriptor)
             return None
         self._keep(file, descriptor)
+        file.note_compression(compression)
         file.observe(status)
-        file.note_compression(compression_of(file.name, os.pread(descriptor, TAIL_BYTES, 0)))
         opened = self.reopen(file)
         return None if opened is None else (opened, status)
 

@@ -9,7 +9,7 @@ from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.chunker import Chunker, ChunkSpan
-from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
+from tracesidecar.tail.reading.compressed import ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
@@ -51,8 +51,6 @@ class SegmentReader:
             return None
         try:
             return self._read(file, at, final=final, until=until)
-        except ArchiveError as error:
-            self._break(file, error.reason)
         except OSError as error:
             self._scan.warn(
                 "unreadable", file.path, f"reading failed ({error.strerror}): it is tried again"
@@ -77,10 +75,14 @@ class SegmentReader:
             opened.keep_from(max(0, at.offset - TAIL_BYTES))
         max_line = self._files.options(file).max_line
         span = self._chunker.cut(opened, file.id, at.offset, max_line=max_line, final=final)
-        if isinstance(opened, ArchiveFile) and file.observe_archive(
-            opened.size(), is_complete=opened.is_complete
-        ):
-            self._save(file)
+        if isinstance(opened, ArchiveFile):
+            if span is None and not final and (opened.is_complete or opened.damage):
+                # only now it is known that no newline follows
+                span = self._chunker.cut(opened, file.id, at.offset, max_line=max_line, final=True)
+            if file.observe_archive(opened):
+                self._save(file)
+            if span is None and file.damage is not None and file.is_acknowledged:
+                self._break(file, file.damage.reason)
         if span is None:
             if not isinstance(opened, ArchiveFile) and opened.size() < at.offset:
                 self._break(file, "truncated")

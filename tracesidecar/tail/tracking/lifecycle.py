@@ -212,8 +212,14 @@ class Lifecycle:
             if file.state is SegmentState.DELETED and self._open_files.descriptor(file) is None:
                 # No link held it over the restart, so its inode may be another file's by now.
                 file.lose_name(is_readable=False)
-            if file.state is SegmentState.LIVE and file.compression != "none" and not file.is_whole:
-                self._scan.changed[file.id] = None  # how much is in it was not known yet
+            if (
+                file.state is SegmentState.LIVE
+                and file.compression != "none"
+                and (not file.is_whole or file.reach_offset < file.length)
+            ):
+                # How much is in it was not known yet, or was recorded by a version that took the
+                # compressed size for it.
+                self._scan.changed[file.id] = None
             if file.state in (SegmentState.ENDED, SegmentState.LOST):
                 self._files.detach(file)
 
@@ -224,6 +230,7 @@ class Lifecycle:
         file.require_verification()  # it may have changed since it was opened
 
     def _report_loss(self, file: File) -> None:
+        length = file.length if file.damage is None else file.damage.declared_size
         self._scan.losses.append(
-            Loss(self._files.segment(file), file.loss or "deleted", file.reach_offset, file.length)
+            Loss(self._files.segment(file), file.loss or "deleted", file.reach_offset, length)
         )

@@ -14,7 +14,7 @@ from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
-from tracesidecar.tail.reading.compressed import ArchiveError
+from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import SegmentState
@@ -54,7 +54,7 @@ class CandidateOpener:
     def open(self, file: File) -> Candidate | None:
         """Open a new file; None while it is empty, unreadable, or an archive that barely begins.
 
-        Raise ArchiveError if it is an archive that cannot be read.
+        Raise ArchiveError if it is an archive without anything readable.
         """
         try:
             found = self._open_files.open_new(file)
@@ -68,6 +68,8 @@ class CandidateOpener:
             return None
         opened, status = found
         head = opened.pread(TAIL_BYTES, 0)
+        if not head and isinstance(opened, ArchiveFile) and opened.damage is not None:
+            raise ArchiveError(opened.damage.reason)
         if not head:
             self._open_files.release(file)
             self._log.save_lazily(file)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tracesidecar.model import TAIL_BYTES
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
-from tracesidecar.tail.reading.compressed import ArchiveError
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.segments import LossReason
 
@@ -38,6 +37,11 @@ class Verification:
         status = self._open_files.status(file)
         if opened is None or status is None:
             return None
+        if broken in ("corrupt", "bomb") and (status.st_size, status.st_mtime_ns) != (
+            file.size,
+            file.modified_ns,
+        ):
+            broken = None  # it is another archive by now, or a whole one
         return Verdict(opened, status, broken or self._compare(file, opened, status))
 
     def is_same(self, file: File, status: os.stat_result) -> bool:
@@ -57,12 +61,8 @@ class Verification:
         is_plain = file.compression == "none"
         if status.st_size < (file.reach_offset if is_plain else file.size):
             return "truncated"
-        try:
-            is_same = self._fingerprinter.begins_with(opened, file.prefix) and (
-                not is_plain or self._fingerprinter.matches(opened, file.reach)
-            )
-        except ArchiveError as error:
-            return error.reason
-        if is_same:
+        if self._fingerprinter.begins_with(opened, file.prefix) and (
+            not is_plain or self._fingerprinter.matches(opened, file.reach)
+        ):
             return None
         return "truncated" if status.st_size < file.size else "changed"

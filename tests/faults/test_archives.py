@@ -1,0 +1,100 @@
+"""Archives beside a running daemon and `ship --once`: every line arrives, and the end is known."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.daemon.sidecar import LAKE, Sidecar, body, numbered
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> Iterator[Sidecar]:
+    """A sidecar that ships archives."""
+    sidecar = Sidecar(tmp_path)
+    sidecar.configure(LAKE.format(lake=sidecar.lake))
+    text = sidecar.config.read_text()
+    sidecar.config.write_text(text.replace("/**/*.jsonl", "/**/*.jsonl.*"))
+    yield sidecar
+    sidecar.kill()
+
+
+def losses(sidecar: Sidecar) -> list[tuple[str, int, str]]:
+    """Return file name, bytes and reason of each loss in the journal."""
+    with closing(sqlite3.connect(sidecar.state / "journal.sqlite")) as db:
+        rows = db.execute("SELECT path, bytes, reason FROM loss ORDER BY path").fetchall()
+    return [(Path(path.decode()).name, count, reason) for path, count, reason in rows]
+
+
+def test_the_running_daemon_delivers_an_archive_whose_only_line_has_no_newline(
+    archives: Sidecar,
+) -> None:
+    lines = [*numbered(0, 2), b'{"long": "%s"}' % (b"x" * (3 << 20))]
+    archives.start()
+    (archives.traces / "a.jsonl.gz").write_bytes(gzip.compress(lines[0]))
+    (archives.traces / "b.jsonl.zst").write_bytes(zstandard.compress(lines[1]))
+    (archives.traces / "c.jsonl.gz").write_bytes(gzip.compress(lines[2]))
+    archives.arrives(3)
+    assert Counter(archives.lines()) == Counter(lines)
+    assert archives.stop() == 0
+    assert archives.ship().returncode == 0
+    assert len(archives.lines()) == 3
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_an_archive_that_is_larger_than_its_content_leaves_nothing_behind(
+    archives: Sidecar, suffix: str
+) -> None:
+    lines = numbered(0, 1)
+    path = archives.traces / f"a.jsonl.{suffix}"
+    path.write_bytes(PACK[suffix](body(lines)))
+    assert path.stat().st_size > len(body(lines))
+    assert archives.ship().returncode == 0
+    assert archives.lines() == lines
+    explained = json.loads(archives.call("explain", str(path), "--json").stdout)
+    (segment,) = explained["ranges"]
+    assert [(part["start"], part["end"], part["state"]) for part in segment["pieces"]] == [
+        (0, len(body(lines)), "delivered")
+    ]
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("words", [("run",), ("ship", "--once")])
+def test_lines_before_damage_arrive_and_the_loss_is_recorded_in_decompressed_bytes(
+    archives: Sidecar, suffix: str, words: tuple[str, ...]
+) -> None:
+    lines = numbered(0, 5000)
+    archive = bytearray(PACK[suffix](body(lines)))
+    damaged = archive[: len(archive) // 2] + random.Random(3).randbytes(len(archive) // 2)
+    (archives.traces / f"half.jsonl.{suffix}").write_bytes(damaged[:-8] + archive[-8:])
+    archive[-1 if suffix == "zst" else -8] ^= 1  # a checksum
+    (archives.traces / f"whole.jsonl.{suffix}").write_bytes(archive)
+    if words == ("run",):
+        archives.start()
+        archives.wait_for_event("collect.lost", times=2)
+        assert archives.stop() == 0
+    else:
+        assert archives.ship().returncode == 0
+    arrived = Counter(archives.lines())
+    assert not Counter(lines) - arrived
+    (half, lost, reason), whole = losses(archives)
+    assert (half, reason) == (f"half.jsonl.{suffix}", "corrupt")
+    assert len(archive) < lost <= len(body(lines))
+    assert whole == (f"whole.jsonl.{suffix}", 0, "corrupt")
+    assert archives.ship().returncode == 0
+    assert Counter(archives.lines()) == arrived
+    assert len(losses(archives)) == 2

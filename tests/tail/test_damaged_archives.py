@@ -1,0 +1,169 @@
+"""Archives that end in an unusual way: without a newline, in the middle, damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import pathlib
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from tests.tail.follower import Follower, Writer
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+SUFFIXES = pytest.mark.parametrize("suffix", PACK)
+
+
+@pytest.fixture
+def follower(follow: Callable[..., Follower], tmp_path: pathlib.Path) -> Follower:
+    return follow(include=(f"{tmp_path}/traces/*",))
+
+
+def put(follower: Follower, suffix: str, archive: bytes) -> pathlib.Path:
+    path = follower.traces / f"a.jsonl.{suffix}"
+    path.write_bytes(archive)
+    return path
+
+
+def is_settled(follower: Follower) -> bool:
+    """Nothing is left to deliver of any archive."""
+    return all(
+        follower.store.checkpoints[segment].offset >= view.size
+        for segment, view in follower.tailer.segments().items()
+        if view.state == "live"
+    )
+
+
+@SUFFIXES
+@pytest.mark.parametrize("width", [10, 300_000, 3 << 20])
+def test_an_archive_whose_only_line_has_no_newline_is_read(
+    follower: Follower, suffix: str, width: int
+) -> None:
+    line = b'{"only": "%s"}' % (b"x" * width)
+    put(follower, suffix, PACK[suffix](line))
+    follower.turn()
+    assert follower.torn == [line]
+    assert is_settled(follower)
+    follower.restart()
+    follower.turns(2)
+    assert follower.torn == [line]
+
+
+@SUFFIXES
+def test_an_archive_that_is_larger_than_its_content_is_finished(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    archive = PACK[suffix](writer.make(1, 0))
+    assert len(archive) > len(b"".join(writer.written)) + 1
+    put(follower, suffix, archive)
+    follower.turns(2)
+    assert follower.lines == writer.written
+    assert is_settled(follower)
+
+
+@SUFFIXES
+def test_a_length_that_an_earlier_version_took_from_the_compressed_size_is_corrected(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    archive = PACK[suffix](writer.make(1, 0))
+    put(follower, suffix, archive)
+    follower.turns(2)
+    follower.stop()
+    ((segment, record),) = follower.store.records.items()
+    follower.store.records[segment] = dataclasses.replace(record, length=len(archive))
+    follower.start()
+    follower.turns(2)
+    assert follower.lines == writer.written
+    assert is_settled(follower)
+
+
+@SUFFIXES
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_archive_of_a_few_bytes_is_not_taken_for_text(
+    follower: Follower, writer: Writer, suffix: str, count: int
+) -> None:
+    archive = PACK[suffix](writer.make(3))
+    path = put(follower, suffix, archive[:count])
+    follower.turns(3)
+    path.write_bytes(archive)
+    follower.turns(3)
+    assert follower.lines == writer.written
+    assert follower.torn == []
+
+
+@SUFFIXES
+@pytest.mark.parametrize("lines", [1, 20, 60_000])
+@pytest.mark.parametrize("back", [1, 4])
+def test_all_lines_before_a_damaged_trailer_are_read(
+    follower: Follower, writer: Writer, suffix: str, lines: int, back: int
+) -> None:
+    archive = bytearray(PACK[suffix](writer.make(lines)))
+    archive[-back * (2 if suffix == "gz" else 1)] ^= 0x55  # gzip: also its length, zstd: checksum
+    put(follower, suffix, bytes(archive))
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written)
+    assert [(loss.reason, loss.lost_bytes) for loss in follower.losses] == [("corrupt", 0)]
+    follower.restart()
+    follower.turns(3)
+    assert len(follower.lines) == lines
+    assert len(follower.losses) == 1
+
+
+@SUFFIXES
+def test_lines_before_damage_in_the_middle_are_read_and_the_rest_is_lost_in_decompressed_bytes(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    content = writer.make(60_000)
+    archive = bytearray(PACK[suffix](content))
+    middle = len(archive) * 2 // 3
+    archive[middle:-8] = random.Random(3).randbytes(len(archive) - middle - 8)
+    put(follower, suffix, bytes(archive))
+    follower.turns(3)
+    assert follower.lines[:30_000] == writer.written[:30_000]  # after the damage come odd lines
+    (loss,) = follower.losses
+    assert (loss.reason, loss.offset + loss.lost_bytes) == ("corrupt", len(content))
+
+
+@SUFFIXES
+def test_a_slow_sink_still_reads_the_lines_before_the_damage(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    archive = bytearray(PACK[suffix](writer.make(60_000)))
+    archive[-1] ^= 0x55
+    put(follower, suffix, bytes(archive))
+    follower.behind = True
+    follower.turn()
+    (segment,) = follower.tailer.segments()
+    assert follower.read_chunk(segment)
+    follower.turns(5)
+    assert follower.losses == []
+    follower.restart()
+    follower.behind = False
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written)
+    assert [loss.reason for loss in follower.losses] == ["corrupt"]
+
+
+@SUFFIXES
+def test_a_damaged_archive_that_is_replaced_by_a_whole_one_loses_nothing(
+    follower: Follower, writer: Writer, suffix: str
+) -> None:
+    archive = PACK[suffix](writer.make(20_000))
+    damaged = bytearray(archive)
+    damaged[len(archive) // 2 : len(archive) // 2 + 64] = b"\xff" * 64
+    path = put(follower, suffix, bytes(damaged))
+    follower.behind = True
+    follower.turn()
+    with path.open("r+b") as file:
+        file.write(archive)
+    follower.behind = False
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written)
+    assert follower.losses == []
