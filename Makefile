@@ -10,7 +10,7 @@ ARGS ?=
 STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
 
-.PHONY: run test test-all check bench figures servers clean
+.PHONY: run test test-all kills check bench figures servers clean
 .DEFAULT_GOAL := run
 
 run: $(RUNTIME)
@@ -22,6 +22,9 @@ test: $(TESTING) servers check
 test-all: $(TESTING) servers check
 	@$(INSTALL) --group test-long
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+kills: $(TESTING) servers
+	@$(PY) -m tests.faults.kills $(ARGS)
 
 check: $(TESTING)
 	$(PY) -m ruff check --no-cache .

@@ -6,10 +6,8 @@ import random
 from collections import Counter
 from pathlib import Path
 
-import msgspec
-
 from tests.faults.campaign import Campaign
-from tests.faults.material import invalid_lines, mixed, valid_lines
+from tests.faults.material import invalid_lines, mixed, valid_lines, without_repeated_ids
 from tests.faults.oracle import Expected, expect
 
 BATCH = 'batch = { bytes = "64KiB", lines = 40, age = "1s", idle = "100ms" }'
@@ -26,7 +24,7 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
     `sink` is its block of configuration without `batch`.
     """
     lines = mixed(
-        _without_repeated_ids(valid_lines(LINES_PER_KILL * kills, kills)), invalid_lines(4), kills
+        without_repeated_ids(valid_lines(LINES_PER_KILL * kills, kills)), invalid_lines(4), kills
     )
     moments = [POINTS[number % len(POINTS)] for number in range(kills)]
     random.Random(kills).shuffle(moments)
@@ -41,24 +39,6 @@ def kill_while_sending(folder: Path, sink: str, *, kills: int) -> Expected:
         campaign.drain()
         campaign.ship_once()
     return expect(lines)
-
-
-def _without_repeated_ids(lines: list[bytes]) -> list[bytes]:
-    """Leave out lines that have the id of another line.
-
-    Some of the real traces were edited by hand, and rows with the same id are one row.
-    """
-    seen: dict[tuple[object, object], bytes] = {}
-    kept = []
-    for line in lines:
-        members = msgspec.json.decode(line) if line.strip() else None
-        if not isinstance(members, dict) or members.get("uuid") is None:
-            kept.append(line)
-            continue
-        row = str(members.get("sessionId")), str(members["uuid"])
-        if seen.setdefault(row, line) == line:
-            kept.append(line)
-    return kept
 
 
 def by_event(expected: Counter[bytes], found: Counter[bytes]) -> Counter[bytes]:

@@ -12,16 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.killing import kill_while_sending
+from tests.faults.destinations import DELIVERED
 from tests.faults.oracle import differences
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import SECRET
 from tests.sql.engines import DuckdbFile, PostgresSchema, SqliteFile, Stored
 from tests.sql.rebuilding import rebuild_turns
-
-DELIVERED = """SELECT line_sha256, max(times) FROM (
-  SELECT line_sha256, raw, count(*) AS times FROM events
-  WHERE raw IS NOT NULL GROUP BY line_sha256, raw
-) AS parts GROUP BY line_sha256"""
 
 
 @pytest.fixture
@@ -33,8 +29,7 @@ def schema(postgres_server: PostgresServer) -> Iterator[PostgresSchema]:
 def run(folder: Path, stored: Stored, more: str, kills: int) -> list[str]:
     """Return what is wrong.
 
-    The first event of each line has the line in `raw`. Each record of an OTLP line has its own part
-    of it, so the most common one counts. Equal lines at the same offset of files that begin alike
+    Equal lines at the same offset of files that begin alike
     are one event: one of them is enough.
     """
     url = stored.options().url

@@ -199,6 +199,16 @@ class Campaign:
         listed = json.loads(answer.stdout)
         return Counter(line["end"] - line["start"] for line in listed["quarantine"])
 
+    def verify(self, sink: str) -> list[str]:
+        """Say what `verify` finds wrong at a store."""
+        command = [str(PROGRAM), "--config", str(self._configuration), "verify", sink]
+        answer = subprocess.run(
+            command, capture_output=True, check=False, env=self._environment, cwd=PROJECT
+        )
+        if answer.returncode == 0:
+            return []
+        return [f"verify: {(answer.stdout + answer.stderr).decode(errors='replace')[-1000:]}"]
+
     def end_of_log(self) -> str:
         """What the daemon said last."""
         return self._log.read_text(errors="replace")[-3000:]

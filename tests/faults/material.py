@@ -9,12 +9,15 @@ import itertools
 import random
 from pathlib import Path
 
+import msgspec
+
 from bench import generate
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "real-agent-lines.jsonl.gz"
 MAX_LINE = 256 << 10
 REAL_LINES = 5489
 _REPEATED_SHARE = 0.06
+_OFTEN_REPEATED = 6
 _ENDINGS = (
     b'{"text":"%s"',  # cut off
     b'{"text":"%s","n":NaN}',
@@ -62,6 +65,31 @@ def invalid_lines(count: int) -> list[bytes]:
         length = (_SHORTEST if number % 20 else MAX_LINE + _SHORTEST) + number
         lines.append(shape % (b"x" * (length - len(shape) + 2)))
     return lines
+
+
+def often_repeated(lines: list[bytes], seed: int) -> list[bytes]:
+    """Put the same few short lines in place of every seventh, so that many files begin alike."""
+    few = sorted((line for line in lines if line.strip()), key=len)[:_OFTEN_REPEATED]
+    rng = random.Random(seed)
+    return [line if number % 7 else rng.choice(few) for number, line in enumerate(lines)]
+
+
+def without_repeated_ids(lines: list[bytes]) -> list[bytes]:
+    """Leave out lines that have the id of another line.
+
+    Some of the real traces were edited by hand, and rows with the same id are one row.
+    """
+    seen: dict[tuple[object, object], bytes] = {}
+    kept = []
+    for line in lines:
+        members = msgspec.json.decode(line) if line.strip() else None
+        if not isinstance(members, dict) or members.get("uuid") is None:
+            kept.append(line)
+            continue
+        row = str(members.get("sessionId")), str(members["uuid"])
+        if seen.setdefault(row, line) == line:
+            kept.append(line)
+    return kept
 
 
 def mixed(valid: list[bytes], refused: list[bytes], seed: int) -> list[bytes]:

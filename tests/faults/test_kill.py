@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,13 @@ import msgspec
 import pytest
 
 from tests.faults.campaign import POINTS, Campaign
+from tests.faults.destinations import BATCH, lines_of
 from tests.faults.material import REAL_LINES, invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect, once_per_key
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore, object_store
 
 __all__ = ["object_store"]
-
-
-BATCH = 'batch = { bytes = "256KiB", lines = 40, age = "1s", idle = "100ms" }'
 
 
 class Row(msgspec.Struct):
@@ -50,13 +48,6 @@ class Size:
 
 SHORT = Size(valid=2000, refused=90, random_kills=8, rounds_of_points=1)
 LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=3)
-
-
-def lines_of(objects: Iterable[bytes]) -> Counter[bytes]:
-    """Count the lines of gzip objects."""
-    return Counter(
-        line for content in objects for line in gzip.decompress(content).split(b"\n")[:-1]
-    )
 
 
 def lake_objects(lake: Path) -> list[bytes]:

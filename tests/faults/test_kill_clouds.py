@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import POINTS, Campaign
+from tests.faults.destinations import BATCH, lines_of
 from tests.faults.material import invalid_lines, mixed, valid_lines
 from tests.faults.oracle import differences, expect
-from tests.faults.test_kill import BATCH, lines_of
 from tests.servers import google_storage as google_server
 from tests.servers.azurite import Azurite, azurite, azurite_process, key_of
 from tests.servers.google_storage import GoogleStorage, google_storage

@@ -7,6 +7,7 @@ standard input releases that many of them)
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import shutil
@@ -21,12 +22,16 @@ class RotatingFile:
     """`name.jsonl`, its elder generations `name.jsonl.1` and up, none of them ever deleted.
 
     A file rotates by renaming or, where `copies`, by copy and truncation (no line falls between the
-    two: the copier is the writer).
+    two: the copier is the writer). Where `compresses`, each elder generation is packed at once, and
+    is `name.jsonl.1.gz`.
     """
 
-    def __init__(self, path: str, rng: random.Random, *, copies: bool) -> None:
+    def __init__(
+        self, path: str, rng: random.Random, *, copies: bool = False, compresses: bool = False
+    ) -> None:
         self._path = path
         self._copies = copies
+        self._suffix = ".gz" if compresses else ""
         self._rng = rng
         self._generations = 0
         self._open()
@@ -38,14 +43,27 @@ class RotatingFile:
     def _rotate(self) -> None:
         os.close(self._file)
         for number in range(self._generations, 0, -1):
-            os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+            elder = f"{self._path}.{number}{self._suffix}"
+            os.rename(elder, f"{self._path}.{number + 1}{self._suffix}")
         if self._copies:
             shutil.copyfile(self._path, f"{self._path}.1")
             os.truncate(self._path, 0)
         else:
             os.rename(self._path, f"{self._path}.1")
+        if self._suffix:
+            self._compress(f"{self._path}.1")
         self._generations += 1
         self._open()
+
+    def _compress(self, path: str) -> None:
+        """Compress as gzip does: in the file beside, which takes time, and then remove the plain
+        one.
+        """
+        with open(path, "rb") as plain, gzip.open(path + self._suffix, "wb") as packed:
+            for line in plain:
+                packed.write(line)
+                time.sleep(self._rng.random() * PAUSE_SECONDS / 10)
+        os.unlink(path)
 
     def append(self, line: bytes) -> None:
         """Write one line, now and then in two pieces with time between them."""
@@ -70,7 +88,12 @@ def main(source: str, folder: str, seed: str, *names: str) -> None:
     with open(source, "rb") as file:
         lines = iter(file.read().split(b"\n")[:-1])
     files = [
-        RotatingFile(os.path.join(folder, f"{name}.jsonl"), rng, copies=number % 3 == 2)
+        RotatingFile(
+            os.path.join(folder, f"{name}.jsonl"),
+            rng,
+            copies=number % 3 == 2,
+            compresses=number % 4 == 3,
+        )
         for number, name in enumerate(names)
     ]
     for released in sys.stdin:
