@@ -150,8 +150,8 @@ class Campaign:
         self.release(A_FEW_LINES)
         reading, writing = os.pipe()
         daemon = self._start(
-            *(sys.executable, DRIVER, point, str(self._rng.randint(1, 3)), str(writing)),
-            self._configuration,
+            *(sys.executable, DRIVER, point, str(self._rng.randint(1, 3))),
+            *(self._configuration, str(writing)),
             shared=writing,
         )
         os.close(writing)
