@@ -71,12 +71,10 @@ def test_the_defaults_that_the_example_shows_are_the_defaults(example: Folder) -
     plain, full = load(example, EXAMPLE), load(example, OPTION.sub("", EXAMPLE))
     assert plain.daemon == full.daemon
     lake, full_lake = plain.sink[0], full.sink[0]
-    same = ("format", "compression", "batch", "required", "directory_mode", "file_mode")
-    assert [getattr(lake, key) for key in same] == [getattr(full_lake, key) for key in same]
-    same = ("dialect", "max_line", "repair", "copy_grace")
-    assert [getattr(plain.source[0], key) for key in same] == [
-        getattr(full.source[0], key) for key in same
-    ]
+    for key in ("format", "compression", "batch", "required", "directory_mode", "file_mode"):
+        assert getattr(lake, key) == getattr(full_lake, key), key
+    for key in ("dialect", "max_line", "repair", "copy_grace"):
+        assert getattr(plain.source[0], key) == getattr(full.source[0], key), key
 
 
 def options(kind: type[msgspec.Struct], path: str = "") -> set[str]:

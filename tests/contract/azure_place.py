@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.contract.patience import PATIENT
@@ -32,14 +33,15 @@ class AzurePlace:
 
     def options(self, **changes: object) -> azure.Options:
         """Return the options of a sink that connects through the fault proxy."""
-        given: dict[str, object] = {
-            "account_url": f"http://127.0.0.1:{self.way.port}/{ACCOUNT}",
-            "container": self.server.container,
-            "credentials_file": str(self.credentials),
-            **PATIENT,
-            **changes,
-        }
-        return azure.Options(name="lake", type="azure", prefix="agents", **given)  # type: ignore[arg-type]
+        usual = azure.Options(
+            name="lake",
+            type="azure",
+            prefix="agents",
+            account_url=f"http://127.0.0.1:{self.way.port}/{ACCOUNT}",
+            container=self.server.container,
+            credentials_file=str(self.credentials),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return azure.build(self.options(**changes))

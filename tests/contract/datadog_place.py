@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.contract.patience import PATIENT
@@ -33,13 +34,13 @@ class DatadogPlace:
 
     def options(self, **changes: object) -> datadog.Options:
         """Make the options of a sink that goes through the fault proxy."""
-        given: dict[str, object] = {
-            "url": f"http://127.0.0.1:{self.way.port}/api/v2/logs",
-            "api_key_file": str(self.credentials),
-            **PATIENT,
-            **changes,
-        }
-        return datadog.Options(name="dd", type="datadog", **given)  # type: ignore[arg-type]
+        usual = datadog.Options(
+            name="dd",
+            type="datadog",
+            url=f"http://127.0.0.1:{self.way.port}/api/v2/logs",
+            api_key_file=str(self.credentials),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return datadog.build(self.options(**changes))

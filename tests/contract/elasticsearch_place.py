@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.contract.patience import PATIENT
@@ -35,14 +36,14 @@ class SearchPlace:
 
     def options(self, **changes: object) -> elasticsearch.Options:
         """Make the options of a sink that goes through the fault proxy."""
-        given: dict[str, object] = {
-            "url": f"http://127.0.0.1:{self.way.port}",
-            "auth": Bearer(scheme="ApiKey", token_file=str(self.credentials)),
-            "format": "raw",
-            **PATIENT,
-            **changes,
-        }
-        return elasticsearch.Options(name="search", type="elasticsearch", **given)  # type: ignore[arg-type]
+        usual = elasticsearch.Options(
+            name="search",
+            type="elasticsearch",
+            url=f"http://127.0.0.1:{self.way.port}",
+            auth=Bearer(scheme="ApiKey", token_file=str(self.credentials)),
+            format="raw",
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return elasticsearch.build(self.options(**changes))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.contract.patience import PATIENT
@@ -32,14 +33,15 @@ class GcsPlace:
 
     def options(self, **changes: object) -> gcs.Options:
         """Return the options of a sink that connects through the fault proxy."""
-        given: dict[str, object] = {
-            "bucket": BUCKET,
-            "endpoint_url": f"http://127.0.0.1:{self.way.port}",
-            "credentials_file": str(self.credentials),
-            **PATIENT,
-            **changes,
-        }
-        return gcs.Options(name="lake", type="gcs", prefix="agents", **given)  # type: ignore[arg-type]
+        usual = gcs.Options(
+            name="lake",
+            type="gcs",
+            prefix="agents",
+            bucket=BUCKET,
+            endpoint_url=f"http://127.0.0.1:{self.way.port}",
+            credentials_file=str(self.credentials),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return gcs.build(self.options(**changes))

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka import Message
 
@@ -48,14 +49,14 @@ class TopicPlace:
 
     def options(self, **changes: object) -> kafka.Options:
         """Make the options of a sink that goes through the fault proxy."""
-        given: dict[str, object] = {
-            "brokers": (f"127.0.0.1:{self.way.port}",),
-            "topic": self.topic,
-            "sasl": Sasl(username=USER, password_file=str(self.credentials)),
-            **PATIENT,
-            **changes,
-        }
-        return kafka.Options(name="bus", type="kafka", **given)  # type: ignore[arg-type]
+        usual = kafka.Options(
+            name="bus",
+            type="kafka",
+            brokers=(f"127.0.0.1:{self.way.port}",),
+            topic=self.topic,
+            sasl=Sasl(username=USER, password_file=str(self.credentials)),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return kafka.build(self.options(**changes))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from tests.contract.patience import PATIENT
 from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore
@@ -48,7 +50,7 @@ class NetworkPlace(Place, Protocol):
     credentials: Path
 
     def options(self, **changes: object) -> SinkOptions:
-        """Make the options of a sink for it; `given` replaces the usual ones."""
+        """Make the options of a sink for it; `changes` replaces the usual ones."""
         ...
 
     def sink(self, **changes: object) -> Sink:
@@ -137,13 +139,13 @@ class Endpoint:
 
     def options(self, **changes: object) -> http.Options:
         """Make the options of a sink that goes through the fault proxy."""
-        given: dict[str, object] = {
-            "url": f"http://127.0.0.1:{self.way.port}/ingest",
-            "auth": http_auth.Bearer(token_file=str(self.credentials)),
-            **PATIENT,
-            **changes,
-        }
-        return http.Options(name="web", type="http", **given)  # type: ignore[arg-type]
+        usual = http.Options(
+            name="web",
+            type="http",
+            url=f"http://127.0.0.1:{self.way.port}/ingest",
+            auth=http_auth.Bearer(token_file=str(self.credentials)),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return http.build(self.options(**changes))
@@ -181,14 +183,16 @@ class BucketPlace:
 
     def options(self, **changes: object) -> s3.Options:
         """Make the options of a sink that goes through the fault proxy."""
-        given: dict[str, object] = {
-            "bucket": BUCKET,
-            "endpoint_url": f"http://127.0.0.1:{self.way.port}",
-            "credentials_file": str(self.credentials),
-            **PATIENT,
-            **changes,
-        }
-        return s3.Options(name="lake", type="s3", prefix="agents", path_style=True, **given)  # type: ignore[arg-type]
+        usual = s3.Options(
+            name="lake",
+            type="s3",
+            prefix="agents",
+            path_style=True,
+            bucket=BUCKET,
+            endpoint_url=f"http://127.0.0.1:{self.way.port}",
+            credentials_file=str(self.credentials),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         return s3.build(self.options(**changes))

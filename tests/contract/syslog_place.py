@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 import trustme
 
@@ -60,17 +61,16 @@ class LogPlace:
 
     def options(self, **changes: object) -> syslog.Options | relp.Options:
         """Make the options of a sink that goes through the fault proxy."""
-        given: dict[str, object] = {
-            "host": "127.0.0.1",
-            "port": self.way.port,
-            "max_message": LARGEST,
-            "tls": TlsOptions(ca_file=str(self.authority.file), cert_file=str(self.credentials)),
-            **PATIENT,
-            **changes,
-        }
-        if self.type == "relp":
-            return relp.Options(name="audit", type="relp", **given)  # type: ignore[arg-type]
-        return syslog.Options(name="siem", type="syslog", **given)  # type: ignore[arg-type]
+        kind = relp.Options if self.type == "relp" else syslog.Options
+        usual = kind(
+            name="logs",
+            type=self.type,
+            host="127.0.0.1",
+            port=self.way.port,
+            max_message=LARGEST,
+            tls=TlsOptions(ca_file=str(self.authority.file), cert_file=str(self.credentials)),
+        )
+        return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
         options = self.options(**changes)

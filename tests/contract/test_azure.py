@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trustme
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
@@ -35,10 +36,16 @@ KEY = Secret(key_of(SECRET))
 
 
 def options_for(url: str | None, container: str, **changes: object) -> azure.Options:
-    given = {"account_key": KEY, "timeout": Seconds(60), **changes}
-    return azure.Options(
-        name="lake", type="azure", prefix="agents/", account_url=url, container=container, **given
-    )  # type: ignore[arg-type]
+    usual = azure.Options(
+        name="lake",
+        type="azure",
+        prefix="agents/",
+        account_url="https://myaccount.blob.core.windows.net",
+        container=container,
+        account_key=KEY,
+        timeout=Seconds(60),
+    )
+    return msgspec.structs.replace(usual, account_url=url, **changes)
 
 
 @pytest.fixture
@@ -406,14 +413,15 @@ async def test_each_request_has_the_condition_and_the_md5_of_its_bytes(
     ],
 )
 def test_impossible_options_are_rejected(changes: dict[str, object], said: str) -> None:
-    given = {
-        "container": "traces",
-        "account_url": "https://myaccount.blob.core.windows.net",
-        "account_key": Secret("a"),
-        **changes,
-    }
+    usual = azure.Options(
+        name="lake",
+        type="azure",
+        container="traces",
+        account_url="https://myaccount.blob.core.windows.net",
+        account_key=Secret("a"),
+    )
     with pytest.raises(ValueError, match=said):
-        azure.Options(name="lake", type="azure", **given)  # type: ignore[arg-type]
+        msgspec.structs.replace(usual, **changes)
 
 
 def test_the_destination_has_account_container_and_prefix_and_no_credentials() -> None:

@@ -18,6 +18,7 @@ from tests.contract.patience import IMPATIENT
 from tests.contract.places import NetworkPlace, Place, promise
 from tests.servers.processes import eventually
 from tests.servers.stores import SECRET
+from tests.servers.toxiproxy import Direction
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import Sink
@@ -143,7 +144,7 @@ async def test_hundreds_of_failures_in_a_row_exhaust_nothing(network_place: Netw
     ],
 )
 async def test_a_connection_that_is_lost_costs_at_most_a_repeat(
-    network_place: NetworkPlace, kind: str, direction: str, attributes: dict[str, int]
+    network_place: NetworkPlace, kind: str, direction: Direction, attributes: dict[str, int]
 ) -> None:
     lines = lines_of(5000)
     batch = batch_for(network_place.type, lines)

@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
@@ -23,10 +24,14 @@ from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> datadog.Options:
-    given: dict[str, object] = {"timeout": Seconds(60), "api_key": Secret(SECRET), **changes}
-    return datadog.Options(
-        name="dd", type="datadog", url=f"http://127.0.0.1:{port}/api/v2/logs", **given
-    )  # type: ignore[arg-type]
+    usual = datadog.Options(
+        name="dd",
+        type="datadog",
+        url=f"http://127.0.0.1:{port}/api/v2/logs",
+        timeout=Seconds(60),
+        api_key=Secret(SECRET),
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 @pytest.fixture

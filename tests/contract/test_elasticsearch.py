@@ -38,8 +38,11 @@ DAY, NEXT_DAY = "2026-09-21", "2026-09-22"
 
 
 def batch_of(bodies: list[bytes], **changes: object) -> Batch:
+    """Make a batch of records with these attributes, by the names of `Record`."""
     batch = batch_for("elasticsearch", bodies)
-    return replace(batch, records=tuple(record._replace(**changes) for record in batch.records))
+    return replace(
+        batch, records=tuple(Record(**(record._asdict() | changes)) for record in batch.records)
+    )
 
 
 def on_days(batch: Batch, days: list[str]) -> Batch:
@@ -62,7 +65,7 @@ def events_in(form: str) -> Batch:
     records = tuple(
         Record(
             encode(event, dialect),
-            event.event_id,
+            event.event_id or "",
             dialect,
             event.conversation_id or "",
             "/t.jsonl",
@@ -399,13 +402,13 @@ def written(certificate: trustme.LeafCert, path: Path) -> Path:
     return path
 
 
-def over_tls(gate: Gate, **tls: str) -> ElasticsearchSink:
+def over_tls(gate: Gate, tls: TlsOptions) -> ElasticsearchSink:
     options = elasticsearch.Options(
         name="search",
         type="elasticsearch",
         format="raw",
         url=f"https://127.0.0.1:{gate.port}",
-        tls=TlsOptions(**tls),
+        tls=tls,
         timeout=Seconds(60),
     )
     return elasticsearch.build(options)
@@ -434,7 +437,7 @@ async def test_a_server_without_a_valid_certificate_gets_nothing(
     gate.server.start()
     try:
         with pytest.raises(RetryLater, match=said):
-            await over_tls(gate, ca_file=str(tmp_path / "ca.pem")).__aenter__()
+            await over_tls(gate, TlsOptions(ca_file=str(tmp_path / "ca.pem"))).__aenter__()
     finally:
         gate.server.stop()
 
@@ -449,7 +452,7 @@ async def test_a_client_certificate_is_required_and_read_again_when_it_changes(
     )
     gate.server.start()
     world = World(repair=lambda: written(ca.issue_cert("client.example"), client))
-    sink = over_tls(gate, ca_file=str(tmp_path / "ca.pem"), cert_file=str(client))
+    sink = over_tls(gate, TlsOptions(ca_file=str(tmp_path / "ca.pem"), cert_file=str(client)))
     try:
         await delivery(sink, world).connect()
         await sink.send(batch_of(lines_of(10)))

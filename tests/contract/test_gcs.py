@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -27,8 +28,15 @@ PROBE_KEY = f"agents/{PROBE.name}"
 
 
 def options_for(url: str, **changes: object) -> gcs.Options:
-    given = {"bucket": BUCKET, "timeout": Seconds(60), **changes}
-    return gcs.Options(name="lake", type="gcs", prefix="agents/", endpoint_url=url, **given)  # type: ignore[arg-type]
+    usual = gcs.Options(
+        name="lake",
+        type="gcs",
+        prefix="agents/",
+        endpoint_url=url,
+        bucket=BUCKET,
+        timeout=Seconds(60),
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 @pytest.fixture
@@ -305,8 +313,9 @@ async def test_an_object_of_ours_that_was_stored_short_is_never_taken_for_whole(
     ],
 )
 def test_impossible_options_are_rejected(changes: dict[str, object]) -> None:
+    usual = gcs.Options(name="lake", type="gcs", bucket=BUCKET)
     with pytest.raises(ValueError, match=next(iter(changes))):
-        gcs.Options(name="lake", type="gcs", **{"bucket": BUCKET, **changes})  # type: ignore[arg-type]
+        msgspec.structs.replace(usual, **changes)
 
 
 def test_the_destination_is_endpoint_bucket_and_prefix() -> None:

@@ -11,10 +11,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -23,6 +25,7 @@ from tests.contract.deliveries import World, delivery
 from tests.servers.processes import free_port
 from tests.servers.receiving import ReceivingServer
 from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.model import Compression
 from tracesidecar.sinks import http
 from tracesidecar.sinks.transport.http_auth import Basic, Bearer, Header, OAuth2, Signature
 from tracesidecar.sinks.transport.http_responses import RETRY_AFTER_LIMIT_SECONDS, parse_retry_after
@@ -31,11 +34,12 @@ from tracesidecar.units import Seconds, Secret
 
 
 def options_for(url: str, **changes: object) -> http.Options:
-    return http.Options(name="web", type="http", url=url, **{"timeout": Seconds(60), **changes})  # type: ignore[arg-type]
+    usual = http.Options(name="web", type="http", url=url, timeout=Seconds(60))
+    return msgspec.structs.replace(usual, **changes)
 
 
 async def answers_to(
-    receiver: ReceivingServer, *answers: dict[str, object]
+    receiver: ReceivingServer, *answers: Mapping[str, object]
 ) -> list[RetryLater | Rejected | None]:
     """Send one batch for each ordered response; return what the sink raised."""
     receiver.order(answers=answers)
@@ -72,10 +76,10 @@ async def test_a_request_says_what_it_carries_and_under_which_id(receiver: Recei
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 async def test_an_array_holds_the_records_as_they_stand(
-    receiver: ReceivingServer, compression: str
+    receiver: ReceivingServer, compression: Compression
 ) -> None:
     async with http.build(options_for(receiver.url, body="array")) as sink:
-        await sink.send(batch_of(ODD_LINES, compression=compression))  # type: ignore[arg-type]
+        await sink.send(batch_of(ODD_LINES, compression=compression))
     (request,) = receiver.requests()
     assert request.headers["Content-Type"] == "application/json"
     assert request.plain == b"[" + b",\n".join(ODD_LINES) + b"]"

@@ -8,6 +8,7 @@ import asyncio
 import json
 import math
 
+import msgspec
 import pytest
 
 from tests.contract.batches import batch_of, lines_of
@@ -24,7 +25,8 @@ from tracesidecar.units import Seconds, Secret, Size
 
 
 def options_for(url: str, **changes: object) -> Options:
-    return Options(name="web", type="http", url=url, **{"timeout": Seconds(60), **changes})  # type: ignore[arg-type]
+    usual = Options(name="web", type="http", url=url, timeout=Seconds(60))
+    return msgspec.structs.replace(usual, **changes)
 
 
 async def sent(

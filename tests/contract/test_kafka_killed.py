@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.kafka_place import event_of
 from tests.contract.killing import by_event, kill_while_sending
 from tests.faults.oracle import differences
 from tests.servers.broker import Broker
@@ -24,14 +25,10 @@ def run(folder: Path, broker: Broker, kills: int, *, with_transactions: bool) ->
     expected = kill_while_sending(
         folder, sink + (f'transactional_id = "{topic}"\n' if with_transactions else ""), kills=kills
     )
-    messages = broker.messages(topic)
+    messages = [(event_of(message), message.value() or b"") for message in broker.messages(topic)]
     if with_transactions:
-        return differences(
-            "kafka", expected.delivered, Counter(message.value() for message in messages)
-        )
-    found = Counter(
-        {dict(message.headers() or ())["event"]: message.value() for message in messages}.values()
-    )
+        return differences("kafka", expected.delivered, Counter(line for _, line in messages))
+    found = Counter(dict(messages).values())
     return differences("kafka", by_event(expected.delivered, found), found)
 
 

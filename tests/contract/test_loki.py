@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
@@ -23,15 +24,15 @@ from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> loki.Options:
-    given: dict[str, object] = {
-        "timeout": Seconds(60),
-        "format": "raw",
-        "auth": Bearer(token=Secret(SECRET)),
-        **changes,
-    }
-    return loki.Options(
-        name="logs", type="loki", url=f"http://127.0.0.1:{port}/loki/api/v1/push", **given
-    )  # type: ignore[arg-type]
+    usual = loki.Options(
+        name="logs",
+        type="loki",
+        url=f"http://127.0.0.1:{port}/loki/api/v1/push",
+        timeout=Seconds(60),
+        format="raw",
+        auth=Bearer(token=Secret(SECRET)),
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 async def error_of(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -64,8 +65,8 @@ REJECTED = {
 UNKNOWN_CA = "unable to get local issuer certificate.* set tls.ca_file to the certificate of the CA"
 
 
-def options_for(sink_type: str, **given: object) -> SinkOptions:
-    return declared_type(sink_type).options(**{"name": "tried", "type": sink_type, **given})  # type: ignore[arg-type]
+def options_for(sink_type: str, **given: Any) -> SinkOptions:
+    return declared_type(sink_type).options(name="tried", type=sink_type, **given)
 
 
 async def said_of(options: SinkOptions) -> str:

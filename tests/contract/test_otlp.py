@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 
+import msgspec
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsPartialSuccess,
@@ -28,12 +29,14 @@ from tracesidecar.units import Seconds, Secret
 
 
 def options_for(port: int, **changes: object) -> otlp.Options:
-    given: dict[str, object] = {
-        "timeout": Seconds(60),
-        "auth": Bearer(token=Secret(SECRET)),
-        **changes,
-    }
-    return otlp.Options(name="otel", type="otlp", url=f"http://127.0.0.1:{port}/v1/logs", **given)  # type: ignore[arg-type]
+    usual = otlp.Options(
+        name="otel",
+        type="otlp",
+        url=f"http://127.0.0.1:{port}/v1/logs",
+        timeout=Seconds(60),
+        auth=Bearer(token=Secret(SECRET)),
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 def partial(refused: object) -> dict[str, object]:

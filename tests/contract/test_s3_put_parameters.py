@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
@@ -28,16 +29,18 @@ KEY_ID = "arn:aws:kms:us-east-1:111122223333:key/1234abcd"
 IN_PARTS = {"multipart_above": Size(5 << 20), "part_size": Size(5 << 20)}
 
 
-def options_for(url: str, bucket: str = BUCKET, **changes: object) -> s3.Options:
-    keys = {
-        "access_key": Secret(ACCESS_KEY),
-        "secret_key": Secret(SECRET),
-        "timeout": Seconds(60),
-        **changes,
-    }
-    return s3.Options(
-        name="lake", type="s3", bucket=bucket, endpoint_url=url, path_style=True, **keys
-    )  # type: ignore[arg-type]
+def options_for(url: str, **changes: object) -> s3.Options:
+    usual = s3.Options(
+        name="lake",
+        type="s3",
+        bucket=BUCKET,
+        endpoint_url=url,
+        path_style=True,
+        access_key=Secret(ACCESS_KEY),
+        secret_key=Secret(SECRET),
+        timeout=Seconds(60),
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 def batch_in_parts() -> Batch:
@@ -57,7 +60,7 @@ async def test_each_object_has_the_encryption_the_class_the_tags_and_the_lock_th
     batch = batch_of(lines_of(10), with_manifest=True)
     assert batch.manifest is not None
     async with s3.build(
-        options_for(moto.url, moto_server.BUCKET, object_lock=lock, **parameters)
+        options_for(moto.url, bucket=moto_server.BUCKET, object_lock=lock, **parameters)
     ) as sink:
         await sink.send(batch)
         await sink.send(batch)
@@ -81,7 +84,7 @@ async def test_an_object_in_parts_has_them_too(moto: Moto) -> None:
     async with s3.build(
         options_for(
             moto.url,
-            moto_server.BUCKET,
+            bucket=moto_server.BUCKET,
             encryption="AES256",
             storage_class="GLACIER_IR",
             tags={"a": ""},
@@ -125,7 +128,7 @@ async def test_a_locked_object_cannot_be_deleted(versioned_store: VersionedStore
     single, parts = batch_of(lines_of(10)), batch_in_parts()
     lock = ObjectLock(mode="compliance", retain_days=1)
     async with s3.build(
-        options_for(versioned_store.url, bucket, object_lock=lock, **IN_PARTS)
+        options_for(versioned_store.url, bucket=bucket, object_lock=lock, **IN_PARTS)
     ) as sink:
         for batch in (single, parts, single, parts):
             await sink.send(batch)
@@ -187,9 +190,14 @@ def test_parameters_that_no_store_supports_are_rejected(
 
 
 @pytest.mark.parametrize(
-    "given",
-    [{}, {"mode": "governance"}, {"retain_days": 3}, {"mode": "compliance", "retain_days": -1}],
+    "make",
+    [
+        ObjectLock,
+        lambda: ObjectLock(mode="governance"),
+        lambda: ObjectLock(retain_days=3),
+        lambda: ObjectLock(mode="compliance", retain_days=-1),
+    ],
 )
-def test_a_lock_that_locks_nothing_is_rejected(given: dict[str, object]) -> None:
+def test_a_lock_that_locks_nothing_is_rejected(make: Callable[[], ObjectLock]) -> None:
     with pytest.raises(ValueError, match="retain_days"):
-        ObjectLock(**given)  # type: ignore[arg-type]
+        make()

@@ -9,6 +9,7 @@ import math
 import uuid
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.contract.batches import batch_for, lines_of, records_of
@@ -27,14 +28,16 @@ NO_DATA = {"status": 400, "body": '{"text":"No data","code":5}'}
 
 
 def options_for(port: int, **changes: object) -> splunk.Options:
-    given: dict[str, object] = {
-        "token": Secret(SECRET),
-        "timeout": Seconds(60),
-        "ack_interval": Seconds(0.01),
-        "ack_timeout": Seconds(60),
-        **changes,
-    }
-    return splunk.Options(name="siem", type="splunk", url=f"http://127.0.0.1:{port}", **given)  # type: ignore[arg-type]
+    usual = splunk.Options(
+        name="siem",
+        type="splunk",
+        url=f"http://127.0.0.1:{port}",
+        token=Secret(SECRET),
+        timeout=Seconds(60),
+        ack_interval=Seconds(0.01),
+        ack_timeout=Seconds(60),
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 def taken(ack_id: int | None = None) -> dict[str, object]:

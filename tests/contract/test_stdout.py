@@ -16,6 +16,7 @@ import pytest
 from tests.contract.batches import batch_of, lines_of
 from tests.servers.processes import eventually
 from tracesidecar.errors import SinkStopped
+from tracesidecar.model import Compression
 from tracesidecar.sinks.stdout import sink as stdout
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ async def test_a_send_that_was_interrupted_goes_on_where_it_stopped(pipe: tuple[
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_compression_is_rejected_with_the_key_to_remove(compression: str) -> None:
+def test_compression_is_rejected_with_the_key_to_remove(compression: Compression) -> None:
     with pytest.raises(ValueError, match="compression"):
         stdout.Options(name="out", type="stdout", compression=compression)
 

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 import trustme
 
 from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import World, delivery
+from tests.contract.patience import PATIENT
 from tests.contract.syslog_place import Authority, LogPlace
 from tests.contract.test_contract import (
     test_a_server_that_is_down_at_start_is_waited_for,
@@ -49,18 +52,18 @@ def network_place(syslog_place: LogPlace) -> LogPlace:
     return syslog_place
 
 
-def options_for(kind: Input, port: int, **changes: object) -> syslog.Options | relp.Options:
+def options_for(
+    kind: Input | Literal["tls"], port: int, **changes: object
+) -> syslog.Options | relp.Options:
     """Make the options of a sink for an input of rsyslog."""
-    given: dict[str, object] = {
-        "host": "127.0.0.1",
-        "port": port,
-        "timeout": Seconds(60),
-        "connect_timeout": Seconds(60),
-        **changes,
-    }
+    usual: syslog.Options | relp.Options
     if kind == "relp":
-        return relp.Options(name="audit", type="relp", **given)  # type: ignore[arg-type]
-    return syslog.Options(name="siem", type="syslog", **{"transport": kind, **given})  # type: ignore[arg-type]
+        usual = relp.Options(name="audit", type="relp", host="127.0.0.1", port=port)
+    else:
+        usual = syslog.Options(
+            name="siem", type="syslog", host="127.0.0.1", port=port, transport=kind
+        )
+    return msgspec.structs.replace(usual, **(PATIENT | changes))
 
 
 def sink_of(options: syslog.Options | relp.Options) -> Sink:
@@ -200,7 +203,8 @@ async def test_one_poisoned_record_among_5000_costs_no_second_request(
 
 
 async def test_datagrams_promise_nothing_and_streams_the_kernels_acknowledgement() -> None:
-    assert [promise_of(options_for(kind, 514)) for kind in ("udp", "tcp", "tls", "relp")] == [  # type: ignore[arg-type]
+    kinds: tuple[Input | Literal["tls"], ...] = ("udp", "tcp", "tls", "relp")
+    assert [promise_of(options_for(kind, 514)) for kind in kinds] == [
         "none",
         "kernel-acknowledged",
         "kernel-acknowledged",
@@ -371,7 +375,7 @@ def test_options_that_are_invalid_in_a_message_are_rejected(
     kind: Input, wrong: dict[str, object]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        options_for(kind, **{"port": 514, **wrong})  # type: ignore[arg-type]
+        msgspec.structs.replace(options_for(kind, 514), **wrong)
 
 
 def test_options_of_another_transport_are_rejected() -> None:

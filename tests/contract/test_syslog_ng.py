@@ -48,7 +48,7 @@ class SyslogNg:
         machine = f"{os.uname().machine}-linux-gnu"
         libraries = root / "usr/lib/syslog-ng"
         own = [f"--{key}={folder / key}" for key in ("persist-file", "control", "pidfile")]
-        command = [
+        command: list[str | Path] = [
             root / "usr/sbin/syslog-ng",
             "--foreground",
             "--no-caps",
@@ -71,7 +71,7 @@ class SyslogNg:
 
 @pytest.fixture(params=["tls", "tcp"])
 def transport(request: pytest.FixtureRequest) -> Literal["tls", "tcp"]:
-    return request.param
+    return "tls" if request.param == "tls" else "tcp"
 
 
 @pytest.fixture

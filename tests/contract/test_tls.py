@@ -59,7 +59,6 @@ class Storing:
 
     def sink(self, port: int, options: TlsOptions) -> Sink:
         url = f"https://127.0.0.1:{port}"
-        keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET)}
         return s3.build(
             s3.Options(
                 name="lake",
@@ -69,7 +68,8 @@ class Storing:
                 path_style=True,
                 tls=options,
                 timeout=Seconds(60),
-                **keys,
+                access_key=Secret(ACCESS_KEY),
+                secret_key=Secret(SECRET),
             )
         )
 
@@ -109,7 +109,6 @@ class StoringAtAzure:
 
     def sink(self, port: int, options: TlsOptions) -> Sink:
         key = Secret(key_of(SECRET))
-        place = {"account_url": self._server.url, "container": self._server.container}
         return azure.build(
             azure.Options(
                 name="lake",
@@ -117,9 +116,10 @@ class StoringAtAzure:
                 account_key=key,
                 tls=options,
                 timeout=Seconds(60),
-                **place,
+                account_url=self._server.url,
+                container=self._server.container,
             )
-        )  # type: ignore[arg-type]
+        )
 
 
 Trusting = Receiving | Storing | StoringAtGoogle | StoringAtAzure
@@ -226,7 +226,6 @@ async def test_a_hanging_handshake_ends_after_the_connect_timeout(kind: str) -> 
         ("127.0.0.1", 0)
     ) as listener:  # accepts connections and never sends anything
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        keys = {"access_key": Secret(ACCESS_KEY), "secret_key": Secret(SECRET)}
         sinks: dict[str, Sink] = {
             "http": http.build(
                 http.Options(name="web", type="http", url=url, connect_timeout=Seconds(0.5))
@@ -238,7 +237,8 @@ async def test_a_hanging_handshake_ends_after_the_connect_timeout(kind: str) -> 
                     bucket=BUCKET,
                     endpoint_url=url,
                     connect_timeout=Seconds(0.5),
-                    **keys,
+                    access_key=Secret(ACCESS_KEY),
+                    secret_key=Secret(SECRET),
                 )
             ),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections import Counter
@@ -43,6 +44,11 @@ def fill(sidecar: Sidecar) -> None:
                 continue
 
 
+def goes_on(sidecar: Sidecar, lines: int, events: int) -> bool:
+    """Return whether that many lines are there, or more was logged than that."""
+    return len(sidecar.lines()) >= lines or len(sidecar.events()) > events
+
+
 def test_a_full_state_directory_pauses_and_recovers_without_a_restart(small_state: Sidecar) -> None:
     sidecar = small_state
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
@@ -57,11 +63,7 @@ def test_a_full_state_directory_pauses_and_recovers_without_a_restart(small_stat
         append(sidecar.traces / f"{written}.jsonl", numbered(written, 10))
         written += 10
         before = len(sidecar.events())
-        eventually(
-            lambda written=written, before=before: (
-                len(sidecar.lines()) >= written or len(sidecar.events()) > before
-            )
-        )
+        eventually(functools.partial(goes_on, sidecar, written, before))
     append(sidecar.traces / "late.jsonl", numbered(written, 10))
     written += 10
     eventually(lambda: b"wait" in sidecar.get("/status")[1] or len(sidecar.events()) > before + 2)

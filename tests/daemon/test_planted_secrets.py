@@ -12,7 +12,7 @@ import signal
 import string
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def planted(name: str) -> str:
     )
 
 
-ACCEPTED = {
+ACCEPTED: dict[str, Callable[[str], bytes]] = {
     "value": lambda c: json.dumps({"cmd": f"export GITHUB_TOKEN={c}"}).encode(),
     "nested": lambda c: json.dumps(
         {"out": json.dumps({"env": {"K": json.dumps({"deep": c})}})}
@@ -54,7 +54,7 @@ ACCEPTED = {
     ).encode(),
     "poison": lambda c: json.dumps({"text": "poison", "t": c}).encode(),
 }
-REJECTED = {
+REJECTED: dict[str, Callable[[str], bytes]] = {
     "not JSON": lambda c: f"broken {c}".encode(),
     "two documents": lambda c: f'{{"t":"{c}"}} {{"u":1}}'.encode(),
     "not UTF-8": lambda c: b'{"a":"\xff\xfe ' + c.encode() + b'"}',

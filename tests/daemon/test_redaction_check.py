@@ -43,7 +43,7 @@ def test_a_redaction_that_misses_planted_secrets_does_not_start(sidecar: Sidecar
 def test_a_redaction_that_fails_later_stops_all_shipping_and_is_reported(sidecar: Sidecar) -> None:
     switch = sidecar.folder / "switch"
     append(sidecar.traces / "a.jsonl", numbered(0, 3))
-    start(sidecar, switch)
+    daemon = start(sidecar, switch)
     sidecar.arrives(3)
     eventually(lambda: sidecar.get("/readyz")[0] == 200)
     switch.touch()
@@ -53,7 +53,7 @@ def test_a_redaction_that_fails_later_stops_all_shipping_and_is_reported(sidecar
     append(sidecar.traces / "a.jsonl", numbered(3, 3))
     second = LAKE.format(lake=sidecar.folder / "second").replace('"lake"', '"second"')
     sidecar.configure(LAKE.format(lake=sidecar.lake) + second)
-    sidecar.daemon.send_signal(signal.SIGHUP)
+    daemon.send_signal(signal.SIGHUP)
     sidecar.wait_for_event("reload.done")
     assert sidecar.stop() in {75, 78}
     assert sidecar.lines() == numbered(0, 3)

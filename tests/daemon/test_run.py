@@ -10,6 +10,7 @@ import subprocess
 import urllib.request
 from collections import Counter
 
+import msgspec
 import pytest
 
 from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, numbered
@@ -257,8 +258,9 @@ def test_the_embedded_default_finds_traces_here_and_reports_where_the_result_is(
     sidecar.wait_for_event("service.ready")
     assert sidecar.stop() == 0
     [ready] = [event for event in sidecar.events() if event["event"] == "service.ready"]
-    assert str(sidecar.lake) in ready["destinations"]["lake"]
-    assert ready["files"]["traces"] == 1
+    destinations = msgspec.convert(ready["destinations"], dict[str, str])
+    assert str(sidecar.lake) in destinations["lake"]
+    assert msgspec.convert(ready["files"], dict[str, int])["traces"] == 1
 
 
 def test_sources_of_one_sink_do_not_reach_another(sidecar: Sidecar) -> None:

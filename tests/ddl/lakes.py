@@ -50,7 +50,7 @@ def event(number: int, **given: object) -> Event:
         "truncated": False,
         "raw": raw,
     }
-    return Event(**(columns | given))  # type: ignore[arg-type]
+    return msgspec.structs.replace(Event(event_kind="state"), **(columns | given))
 
 
 def call(

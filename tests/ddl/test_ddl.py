@@ -16,6 +16,7 @@ import sqlglot
 from tests.ddl.lakes import CALLS, rows, write
 from tracesidecar.cli import main
 from tracesidecar.cli.commands.ddl import ENGINES
+from tracesidecar.ddl.lake_location import LakeFormat
 
 TOTALS = (
     "SELECT dialect, count(*), sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT FROM "
@@ -121,8 +122,9 @@ def test_duckdb_is_made_and_made_again(
 ) -> None:
     """And again when there is Parquet too."""
     lake, file = configured.parent / "lake", configured.parent / "traces.duckdb"
-    for form in ("json", "parquet"):
-        write(lake, rows(), form)  # type: ignore[arg-type]
+    formats: tuple[LakeFormat, ...] = ("json", "parquet")
+    for form in formats:
+        write(lake, rows(), form)
         assert main(["ddl", "duckdb", "--config", str(configured), "--apply", str(file)]) == 0
         assert form in capsys.readouterr().out
         with duckdb.connect(str(file), read_only=True) as database:

@@ -11,7 +11,8 @@ import pytest
 from tests.ddl.lakes import event, rows, write
 from tests.ddl.pitfalls import of_line, pitfalls
 from tests.dialects.golden import clean_chunk
-from tracesidecar.dialects import Interpreter, generic
+from tracesidecar.dialects import Interpreter
+from tracesidecar.dialects.registry import load_dialect
 from tracesidecar.encode.canonical import encode_partitioned
 
 POISON = {
@@ -28,7 +29,7 @@ POISON = {
 
 def interpreted(line: bytes) -> list[bytes]:
     """Return the rows of one line of no known dialect."""
-    found, _ = Interpreter(generic.DIALECT, host="host")(
+    found, _ = Interpreter(load_dialect("generic"), host="host")(
         "/traces/one.jsonl", clean_chunk(line + b"\n"), None
     )
     for _, each in found:

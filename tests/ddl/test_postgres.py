@@ -20,13 +20,13 @@ def load(database: psycopg.Connection, name: str, content: bytes) -> None:
     """Run the printed load statements for one object."""
     statements = {statement.name: statement.text for statement in ddl.statements(LAKE)}
     dt, dialect = (part.partition("=")[2] for part in name.split("/")[1:3])
-    database.execute(statements["lines"])  # type: ignore[arg-type]
+    database.execute(statements["lines"])
     database.execute("TRUNCATE lines")
-    with database.cursor().copy(statements["copy"]) as copy:  # type: ignore[arg-type]
+    with database.cursor().copy(statements["copy"]) as copy:
         copy.write(gzip.decompress(content))
     database.execute(
         statements["insert"].replace("YYYY-MM-DD", dt).replace("DIALECT'", f"{dialect}'")
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_objects_go_in_once_and_totals_are_right(postgres: str, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_objects_go_in_once_and_totals_are_right(postgres: str, tmp_path: Path) 
         for _ in range(NUMBER_OF_TIMES):
             for statement in ddl.statements(LAKE):
                 if statement.use == "define":
-                    database.execute(statement.text)  # type: ignore[arg-type]
+                    database.execute(statement.text)
             for name, content in objects.items():
                 load(database, name, content)
         assert database.execute("SELECT count(*) FROM traces_test.events").fetchone() == (
@@ -66,7 +66,7 @@ def test_nul_becomes_the_replacement_character_and_what_only_looks_like_it_stays
     with psycopg.connect(postgres) as database:
         for statement in ddl.statements(LAKE):
             if statement.use == "define":
-                database.execute(statement.text)  # type: ignore[arg-type]
+                database.execute(statement.text)
         database.execute("TRUNCATE traces_test.events")
         for name, content in objects.items():
             load(database, name, content)

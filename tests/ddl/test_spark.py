@@ -99,7 +99,9 @@ def test_a_day_is_rewritten_with_each_event_once(spark: SparkSession, tmp_path: 
     statements = begin(spark, Lake(str(tmp_path)))
     spark.sql(statements["rewrite"].text)
     of_the_day = [
-        event.event_id for _, event in rows() if (event.event_time or "").startswith("2026-09-01")
+        event.event_id or ""
+        for _, event in rows()
+        if (event.event_time or "").startswith("2026-09-01")
     ]
     assert sorted(
         row[0] for row in spark.sql("SELECT event_id FROM events_rewritten_20260901").collect()

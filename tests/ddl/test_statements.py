@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import pytest
@@ -77,20 +77,21 @@ def test_athena_projects_every_dialect_and_no_table_reaches_into_another_prefix(
     }
     for name, text in tables.items():
         assert f"'projection.dialect.values' = '{','.join(DIALECT_NAMES)}'" in text, name
-        assert re.search(r"LOCATION '(.*)'", text)[1] + "dt=${dt}/dialect=${dialect}/" in text  # type: ignore[index]
-    locations = [re.search(r"LOCATION '(.*)'", text)[1] for text in tables.values()]  # type: ignore[index]
-    assert locations == ["s3://bucket/agents/v1/", "s3://bucket/agents/parquet/v1/"]
+    locations = [re.findall(r"LOCATION '(.*)'", text) for text in tables.values()]
+    assert locations == [["s3://bucket/agents/v1/"], ["s3://bucket/agents/parquet/v1/"]]
+    for [location], text in zip(locations, tables.values(), strict=True):
+        assert location + "dt=${dt}/dialect=${dialect}/" in text
 
 
 @pytest.mark.parametrize(
-    "given",
+    "make",
     [
-        {"location": "s3://b/it's"},
-        {"location": "s3://b\n"},
-        {"location": "/x", "database": "a b"},
-        {"location": "/x", "project": "a`"},
+        lambda: Lake("s3://b/it's"),
+        lambda: Lake("s3://b\n"),
+        lambda: Lake("/x", database="a b"),
+        lambda: Lake("/x", project="a`"),
     ],
 )
-def test_what_cannot_be_quoted_in_a_statement_is_rejected(given: dict[str, str]) -> None:
+def test_what_cannot_be_quoted_in_a_statement_is_rejected(make: Callable[[], Lake]) -> None:
     with pytest.raises(ValueError, match=r"must be|which the location"):
-        Lake(**given)  # type: ignore[arg-type]
+        make()

@@ -9,7 +9,7 @@ from tests.dialects.mapping import events_of, sample
 FILE = "/srv/bot/traces/fruit_seller_20260621_000000.jsonl"
 
 
-def step(name: str = "sell", **members: object) -> dict[str, object]:
+def step(name: object = "sell", **members: object) -> dict[str, object]:
     return {
         "name": name,
         "context": {},

@@ -6,17 +6,21 @@ complete.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.mapping import events_of, sample
+from tracesidecar.dialects.attocode.dialect import DIALECT
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.registry import load_dialect
 
 FILE = "/home/agent/work/.attocode/traces/trace-1780000000.jsonl"
 
 
-def line(kind: str, data: dict[str, object] | None = None, **members: object) -> dict[str, object]:
+def line(
+    kind: str, data: Mapping[str, object] | None = None, **members: object
+) -> dict[str, object]:
     return {
         "event_id": "0a1b2c3d4e5f",
         "kind": kind,
@@ -206,7 +210,7 @@ def test_no_sample_line_is_unknown() -> None:
 
 
 def test_what_is_remembered_of_a_file_is_bounded() -> None:
-    atto = load_dialect("attocode")
+    atto = DIALECT
     state = atto.begin(FILE)
     for number in range(1_100):
         atto.map_line(
@@ -214,4 +218,4 @@ def test_what_is_remembered_of_a_file_is_bounded() -> None:
             % number,
             state,
         )
-    assert len(state.models) == 1_000  # type: ignore[attr-defined]
+    assert len(state.models) == 1_000

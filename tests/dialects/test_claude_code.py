@@ -9,10 +9,11 @@ import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.mapping import events_of, sample
-from tracesidecar.dialects.claude_code.dialect import DIALECT
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.prices import cost_source
+from tracesidecar.dialects.registry import load_dialect
 
+DIALECT = load_dialect("claude_code")
 PROJECT = "/home/agent/.claude/projects/-srv-orchard/"
 SESSION = "7c1e0f52-3b1d-4a57-9d8e-2f6a41c0b9d3"
 RESUMED = "9a2d6b10-77e4-4f0a-8c31-55d0aa17e4f2"

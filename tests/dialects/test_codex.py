@@ -8,9 +8,10 @@ import pytest
 
 from tests.dialects.golden import FIXTURES
 from tests.dialects.mapping import events_of, sample
-from tracesidecar.dialects.codex.dialect import DIALECT
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.registry import load_dialect
 
+DIALECT = load_dialect("codex")
 HOME = FIXTURES / "codex/.codex"
 PARENT = "01a0618f-a900-7abc-8def-0000000000a1"
 START = "2026-09-02T10:00:00.000Z"

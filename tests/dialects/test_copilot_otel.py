@@ -63,7 +63,7 @@ def test_the_file_counts_each_call_once() -> None:
 
 
 def test_records_of_a_trace_that_spans_count_do_not_count() -> None:
-    turn = log(**{"event.name": "copilot_chat.agent.turn", "turn.index": 1})
+    turn = log("t1", **{"event.name": "copilot_chat.agent.turn", "turn.index": 1})
     assert (
         counted(span("chat", "a"), span("chat", "b"), log(), turn, span("invoke_agent", "c")) == 200
     )

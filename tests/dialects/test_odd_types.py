@@ -12,7 +12,19 @@ from tests.dialects.golden import FIXTURES, fixtures
 from tracesidecar.dialects.dialect import UnknownType
 from tracesidecar.dialects.registry import load_dialect
 
-ODD = (None, True, -1, 1e308, "", "x", [], [None], [[1]], {}, {"x": {"type": 7}})
+ODD: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    1e308,
+    "",
+    "x",
+    [],
+    [None],
+    [[1]],
+    {},
+    {"x": {"type": 7}},
+)
 
 
 def variants(value: object, depth: int = 4) -> Iterator[object]:

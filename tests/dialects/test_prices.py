@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tracesidecar.dialects.event import Event
@@ -50,10 +51,14 @@ def test_a_model_that_is_not_listed_has_no_price(model: str) -> None:
 
 
 def test_every_kind_of_token_has_its_price() -> None:
-    parts = {"cache_read": MILLION, "cache_write_5m": MILLION, "cache_write_1h": MILLION}
-    assert call_cost("claude-haiku-4-5", MILLION, MILLION, **parts) == pytest.approx(
-        1 + 5 + 0.1 + 1.25 + 2
-    )
+    assert call_cost(
+        "claude-haiku-4-5",
+        MILLION,
+        MILLION,
+        cache_read=MILLION,
+        cache_write_5m=MILLION,
+        cache_write_1h=MILLION,
+    ) == pytest.approx(1 + 5 + 0.1 + 1.25 + 2)
     assert call_cost(
         "gpt-4o", MILLION, MILLION, cache_read=MILLION, cache_write_5m=MILLION
     ) == pytest.approx(2.5 + 10 + 1.25 + 2.5)
@@ -88,16 +93,18 @@ def test_an_event_is_priced_by_its_columns() -> None:
         output_tokens=10,
         usage_scope="call",
     )
-    assert price_call(event) == (
-        pytest.approx((100 * 3 + 1000 * 0.3 + 100 * 3.75 + 10 * 15) / MILLION),
-        cost_source(),
-    )
+    priced = price_call(event)
+    assert priced is not None
+    cost, source = priced
+    assert cost == pytest.approx((100 * 3 + 1000 * 0.3 + 100 * 3.75 + 10 * 15) / MILLION)
+    assert source == cost_source()
 
 
 def test_what_is_not_known_is_not_priced() -> None:
-    whole = {"model": "gpt-4o", "input_tokens": 1, "output_tokens": 1}
-    for missing in whole:
-        assert price_call(Event(event_kind="model_call", **{**whole, missing: None})) is None
+    whole = Event(event_kind="model_call", model="gpt-4o", input_tokens=1, output_tokens=1)
+    assert price_call(whole) is not None
+    for missing in ("model", "input_tokens", "output_tokens"):
+        assert price_call(msgspec.structs.replace(whole, **{missing: None})) is None
 
 
 def test_the_rows_of_a_model_have_different_days() -> None:

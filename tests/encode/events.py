@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, get_args
+from typing import get_args
+
+import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind
 
@@ -14,10 +16,10 @@ DIALECT = "claude_code"
 TRICKY = 'a|b=c\\d "e"\nf\tg\r\nh \u2028 é 漢 🦊 \x1f'
 
 
-def event(kind: str, **columns: Any) -> Event:
+def event(kind: str, **columns: object) -> Event:
     """Return an event of that kind with its required columns."""
     name = f"{kind} {sorted(columns.items(), key=lambda item: item[0])}"
-    required: dict[str, Any] = {
+    required: dict[str, object] = {
         "schema_version": 1,
         "event_id": hashlib.sha256(name.encode()).hexdigest()[:32],
         "conversation_id": "conv-7f3a",
@@ -38,10 +40,11 @@ def event(kind: str, **columns: Any) -> Event:
         "truncated": False,
         "labels": '{"agent":"builder","team.name":"orchard"}',
     }
-    return Event(**(required | columns | {"event_kind": kind}))
+    usual = Event(event_kind="state")
+    return msgspec.structs.replace(usual, **(required | columns), event_kind=kind)
 
 
-def tool_call(name: str, kind: str, arguments: object, **columns: Any) -> Event:
+def tool_call(name: str, kind: str, arguments: object, **columns: object) -> Event:
     return event(
         "tool_call",
         operation_name="execute_tool",

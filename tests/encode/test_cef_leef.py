@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.encode.events import DIALECT, EVENTS, TRICKY, event, tool_call
 from tracesidecar import __version__
 from tracesidecar.encode import cef, leef
-from tracesidecar.encode.formats import encoder_for
+from tracesidecar.encode.formats import Content, encoder_for
 
 TEXTS = st.text().filter(lambda text: "\0" not in text)
 
@@ -58,7 +58,7 @@ def read_leef(record: bytes) -> tuple[list[str], dict[str, str]]:
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
-def test_cef_is_read_back(name: str, content: str) -> None:
+def test_cef_is_read_back(name: str, content: Content) -> None:
     made = EVENTS[name]
     header, found = read_cef(encoder_for("cef", content)(made, DIALECT))
     assert header[:5] == ["CEF:0", "tracesidecar", "tracesidecar", __version__, made.event_kind]
@@ -112,7 +112,7 @@ def test_any_text_stays_one_value_of_a_cef_header(text: str) -> None:
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
-def test_leef_is_read_back(name: str, content: str) -> None:
+def test_leef_is_read_back(name: str, content: Content) -> None:
     made = EVENTS[name]
     header, found = read_leef(encoder_for("leef", content)(made, DIALECT))
     assert header[1:] == ["tracesidecar", "tracesidecar", __version__, made.event_kind, "x09"]

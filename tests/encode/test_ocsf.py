@@ -13,7 +13,7 @@ import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from tests.encode.events import DIALECT, EVENTS, event, tool_call
-from tracesidecar.encode.formats import encoder_for
+from tracesidecar.encode.formats import Content, encoder_for
 from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS
 from tracesidecar.encode.severity import PERSONAL_DATA
 from tracesidecar.sanitize.rules import catalogue as rules
@@ -29,7 +29,8 @@ CLASSES = {
 
 @cache
 def published() -> dict[str, Any]:
-    return get_ocsf_schema("1.8.0")
+    schema: dict[str, Any] = get_ocsf_schema("1.8.0")
+    return schema
 
 
 @cache
@@ -40,13 +41,14 @@ def validator(class_uid: int, profiles: tuple[str, ...]) -> jsonschema.Draft2020
     return jsonschema.Draft202012Validator(schema)
 
 
-def record(name: str, content: str = "full") -> dict[str, Any]:
-    return msgspec.json.decode(encoder_for("ocsf", content)(EVENTS[name], DIALECT))
+def record(name: str, content: Content = "full") -> dict[str, Any]:
+    written = encoder_for("ocsf", content)(EVENTS[name], DIALECT)
+    return msgspec.json.decode(written, type=dict[str, Any])
 
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
-def test_the_published_schema_accepts_every_record(name: str, content: str) -> None:
+def test_the_published_schema_accepts_every_record(name: str, content: Content) -> None:
     found = record(name, content)
     errors = validator(
         found["class_uid"], tuple(found["metadata"].get("profiles", ()))

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
 
 from tests.encode.events import DIALECT, EVENTS, event
-from tracesidecar.encode.formats import encoder_for
+from tracesidecar.encode.formats import Content, encoder_for
 from tracesidecar.encode.otlp_request import export_request, to_protobuf
 
 encode = encoder_for("otlp", "full")
@@ -56,7 +56,7 @@ def attributes(holder: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("content", ["full", "metadata"])
-def test_every_record_is_logs_data(name: str, content: str) -> None:
+def test_every_record_is_logs_data(name: str, content: Content) -> None:
     found = only(encoder_for("otlp", content)(EVENTS[name], DIALECT))
     assert found.event_name == f"tracesidecar.{EVENTS[name].event_kind}"
     assert found.severity_number in (9, 13, 17)

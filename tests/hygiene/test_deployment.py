@@ -138,4 +138,4 @@ def test_the_configuration_in_the_config_map_is_accepted(tmp_path: Path) -> None
     path.write_text(settings["data"]["config.toml"])
     loaded = load(str(path), {})
     assert [sink.type for sink in loaded.configuration.sink] == ["s3"]
-    assert loaded.configuration.daemon.drain_deadline == DRAIN_DEADLINE_SECONDS
+    assert float(loaded.configuration.daemon.drain_deadline) == DRAIN_DEADLINE_SECONDS

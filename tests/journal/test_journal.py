@@ -19,7 +19,7 @@ from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail import Protection, SegmentRecord
+from tracesidecar.tail import Protection, SegmentRecord, SegmentState
 
 
 def ignore(_point: str) -> None:
@@ -34,7 +34,9 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def record(number: int, path: str = "/traces/a.jsonl") -> SegmentRecord:
-    return SegmentRecord(number, "agent", path, 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, "live")
+    return SegmentRecord(
+        number, "agent", path, 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6, SegmentState.LIVE
+    )
 
 
 def plan(batch: str = "b1", at: int = 100) -> Plan:

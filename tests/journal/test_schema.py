@@ -13,7 +13,7 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject, decode_plan
 from tracesidecar.model import Checkpoint, Range
-from tracesidecar.tail import SegmentRecord, SourceOptions
+from tracesidecar.tail import SegmentRecord, SegmentState, SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
 FIRST = (Path(__file__).parent / "schema-1.sql").read_text("utf-8")
@@ -76,7 +76,7 @@ def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protecti
     journal = Journal.open(str(third))
     former = SegmentRecord(
         1, "agent", "/traces/a.jsonl", 1, 2, 0, "none", 10, 10, b"d" * 16, 5, 6,
-        "live", None, 10, False, "/traces/b.jsonl",
+        SegmentState.LIVE, None, 10, False, "/traces/b.jsonl",
     )  # fmt: skip
     assert journal.segments.load() == [former]
     assert former.find_current_protection(is_daemon_running=True) is None

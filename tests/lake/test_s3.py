@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.ddl.lakes import event, rows
@@ -22,14 +23,17 @@ from tracesidecar.units import Secret, Size
 
 
 def options(server: ObjectStore, **changes: object) -> Options:
-    given: dict[str, object] = {
-        "endpoint_url": server.url,
-        "access_key": Secret(ACCESS_KEY),
-        "secret_key": Secret(SECRET),
-        "path_style": True,
-        **changes,
-    }
-    return Options(name="lake", type="s3", bucket=BUCKET, prefix="agents", **given)  # type: ignore[arg-type]
+    usual = Options(
+        name="lake",
+        type="s3",
+        bucket=BUCKET,
+        prefix="agents",
+        endpoint_url=server.url,
+        access_key=Secret(ACCESS_KEY),
+        secret_key=Secret(SECRET),
+        path_style=True,
+    )
+    return msgspec.structs.replace(usual, **changes)
 
 
 def upload(server: ObjectStore, folder: Path) -> None:

@@ -12,6 +12,7 @@ from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.dialects import DialectEvent, Interpreter
+from tracesidecar.encode import Format
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import CleanChunk
@@ -19,7 +20,7 @@ from tracesidecar.pipeline.service import Service
 from tracesidecar.sinks.directory import sink as directory
 from tracesidecar.tail import SourceOptions
 
-FORMATS = ("event", "ecs", "ocsf")
+FORMATS: tuple[Format, ...] = ("event", "ecs", "ocsf")
 FILES, FILE_BYTES = 4, 5_000_000
 
 

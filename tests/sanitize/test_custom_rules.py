@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tests.sanitize.lines import chunk_of, placements, redacted, texts_of
@@ -16,7 +17,8 @@ KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
 
 def made(cache_directory: str, **options: object) -> Sanitizer:
-    return Sanitizer(RedactionOptions(**options), cache_directory=cache_directory)  # type: ignore[arg-type]
+    redaction = msgspec.structs.replace(RedactionOptions(), **options)
+    return Sanitizer(redaction, cache_directory=cache_directory)
 
 
 @pytest.mark.parametrize(

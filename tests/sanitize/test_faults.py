@@ -10,7 +10,7 @@ import pytest
 
 from tests.sanitize.lines import SEGMENT, chunk_of
 from tracesidecar.model import CleanChunk
-from tracesidecar.sanitize import sanitizer, streams
+from tracesidecar.sanitize import streams
 from tracesidecar.sanitize.detect import detector, encoded_text
 from tracesidecar.sanitize.detect.confirm import HitConfirmer
 from tracesidecar.sanitize.detect.detector import Detector
@@ -26,6 +26,7 @@ from tracesidecar.sanitize.prefilter.candidates import Candidates
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules.key_names import KeyMatcher
 from tracesidecar.sanitize.sanitizer import Sanitizer
+from tracesidecar.sanitize.validate import validate
 
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 GOOD = b'{"ok":"plain words"}\n'
@@ -178,4 +179,4 @@ def test_the_repr_of_a_value_shows_no_trace_content(secrets_only: Sanitizer) -> 
     assert isinstance(clean, CleanChunk)
     assert clean.segment is SEGMENT
     assert "canary-7" not in repr(clean)
-    assert "canary-7" not in repr(sanitizer.validate(b'{"a":"canary-7"}\n'))
+    assert "canary-7" not in repr(validate(b'{"a":"canary-7"}\n'))

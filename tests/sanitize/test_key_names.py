@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_invisible_and_wide_characters_in_a_key_hide_nothing(
         assert list(json.loads(out).values()) == ["[REDACTED:key-name]"]
 
 
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[Sequence[str]], str]] = {
     "snake": lambda words: "_".join(words),
     "kebab": lambda words: "-".join(words),
     "camel": lambda words: words[0] + "".join(word.title() for word in words[1:]),
@@ -99,7 +100,7 @@ def test_every_sensitive_name_in_every_spelling_reaches_the_redactor(
     secrets_only: Sanitizer, spelling: str
 ) -> None:
     vocabulary = load_catalogue().keys
-    names = [(word,) for word in vocabulary.strong]
+    names: list[tuple[str, ...]] = [(word,) for word in vocabulary.strong]
     names += [(word, "key") for word in vocabulary.key_prev] + [
         (word, "pass") for word in vocabulary.pass_prev
     ]

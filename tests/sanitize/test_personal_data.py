@@ -6,7 +6,7 @@ import ipaddress
 import json
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -161,7 +161,7 @@ def identities(rng: random.Random) -> Iterator[str]:
     yield from ("AA 12 34 56 B", "AA123456B", "hh 01 02 03 d", "AA-12-34-56-B")
 
 
-KINDS = {
+KINDS: dict[str, Callable[[random.Random], Iterable[str]]] = {
     "cards": cards,
     "bank accounts": ibans,
     "addresses": addresses,

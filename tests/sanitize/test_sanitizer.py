@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from tests.sanitize.lines import chunk_of, redacted
@@ -23,7 +24,8 @@ KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
 
 def made(cache_directory: str, **options: object) -> Sanitizer:
-    return Sanitizer(RedactionOptions(**options), cache_directory=cache_directory)  # type: ignore[arg-type]
+    redaction = msgspec.structs.replace(RedactionOptions(), **options)
+    return Sanitizer(redaction, cache_directory=cache_directory)
 
 
 def test_a_chunk_is_counted_line_by_line(secrets_only: Sanitizer) -> None:
@@ -180,7 +182,7 @@ def test_invalid_options_are_rejected_with_the_reason(
     options: dict[str, object], says: str
 ) -> None:
     with pytest.raises(ConfigurationError) as rejected:
-        Sanitizer(RedactionOptions(**options))  # type: ignore[arg-type]
+        Sanitizer(msgspec.structs.replace(RedactionOptions(), **options))
     assert says in str(rejected.value)
 
 

@@ -79,7 +79,9 @@ class Gate:
 async def _ordered(answer: dict[str, object]) -> web.Response:
     await asyncio.sleep(float(str(answer.get("delay_seconds", 0))))
     body = str(answer.get("body", "")).encode()
-    return web.Response(status=int(str(answer["status"])), headers=answer.get("headers"), body=body)  # type: ignore[arg-type]
+    headers = answer.get("headers")
+    assert headers is None or isinstance(headers, dict)
+    return web.Response(status=int(str(answer["status"])), headers=headers, body=body)
 
 
 def main() -> None:

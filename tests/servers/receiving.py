@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tests.servers.processes import Server, free_port
 from tracesidecar.encode.jsonl import decode_lines
+from tracesidecar.model import Compression
 
 RECEIVER = Path(__file__).with_name("receiver.py")
 
@@ -35,7 +38,8 @@ class Request:
     @property
     def plain(self) -> bytes:
         """The body without its compression."""
-        return decode_lines(self.body, self.headers.get("Content-Encoding", "none"))  # type: ignore[arg-type]
+        encoding = self.headers.get("Content-Encoding", "none")
+        return decode_lines(self.body, msgspec.convert(encoding, Compression))
 
 
 class ReceivingServer:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
+import msgspec
 
 from tests.servers.postgres import PostgresServer
 from tests.servers.stores import SECRET
@@ -31,7 +32,8 @@ class Stored(Protocol):
 
 
 def options(url: str, changes: dict[str, object]) -> sql.Options:
-    return sql.Options(**{"name": "base", "type": "sql", "url": Secret(url), **changes})  # type: ignore[arg-type]
+    usual = sql.Options(name="base", type="sql", url=Secret(url))
+    return msgspec.structs.replace(usual, **changes)
 
 
 @dataclass

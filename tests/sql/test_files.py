@@ -16,7 +16,7 @@ from tests.sql.engines import DuckdbFile, SqliteFile
 from tests.sql.traces import batch, conversation, event
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.sql import sink as sql
-from tracesidecar.units import Seconds
+from tracesidecar.sinks.sql import sqlite
 
 HOLDER = (
     "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); "
@@ -47,9 +47,12 @@ async def test_others_read_between_two_batches(file: SqliteFile | DuckdbFile) ->
     assert file.ask("SELECT count(*) FROM events") == [(len(conversation()) + 1,)]
 
 
-async def test_a_database_that_another_writes_to_is_waited_for(tmp_path: Path) -> None:
+async def test_a_database_that_another_writes_to_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
     file = SqliteFile(tmp_path / "traces.db")
-    async with sql.build(file.options(timeout=Seconds(0.3))) as sink:
+    async with sql.build(file.options()) as sink:
         with closing(sqlite3.connect(file.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(RetryLater, match="locked"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tracesidecar.sinks.sql import sink as sql
@@ -10,7 +11,8 @@ from tracesidecar.units import Secret
 
 
 def options(url: str, **more: object) -> sql.Options:
-    return sql.Options(name="base", type="sql", url=Secret(url), **more)  # type: ignore[arg-type]
+    usual = sql.Options(name="base", type="sql", url=Secret(url))
+    return msgspec.structs.replace(usual, **more)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+import msgspec
+
 from tracesidecar.dialects import Event
 from tracesidecar.encode.canonical import encode
 from tracesidecar.model import Batch, Record
@@ -27,7 +29,7 @@ def event(
         "source_offset": number * 100,
         "agent_name": "invented",
     }
-    return Event(**(columns | given))  # type: ignore[arg-type]
+    return msgspec.structs.replace(Event(event_kind="state"), **(columns | given))
 
 
 def conversation() -> list[Event]:

@@ -7,6 +7,8 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from tracesidecar.model import BEGINNING, Checkpoint, Rejection
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions
@@ -54,12 +56,10 @@ class Follower:
         self.held = root / "held"
         self.store = MemoryStore()
         self.now = 1000.0
-        defaults: dict[str, object] = {
-            "name": "agent",
-            "include": (f"{self.traces}/**/*.jsonl",),
-            "copy_grace": Seconds(5),
-        }
-        self.sources = [SourceOptions(**(defaults | source))]  # type: ignore[arg-type]
+        usual = SourceOptions(
+            name="agent", include=(f"{self.traces}/**/*.jsonl",), copy_grace=Seconds(5)
+        )
+        self.sources = [msgspec.structs.replace(usual, **source)]
         self.lines: list[bytes] = []
         self.torn: list[bytes] = []
         self.rejected: list[Rejection] = []

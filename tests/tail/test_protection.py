@@ -259,7 +259,9 @@ def test_links_that_no_segment_needs_are_removed_at_start(follower: Follower) ->
     assert (stray.exists(), foreign.exists()) == (False, True)
 
 
-def test_a_loss_is_reported_until_it_is_acknowledged(follower: Follower, writer: Writer) -> None:
+def test_a_loss_is_reported_until_it_is_acknowledged(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a = follower.traces / "a.jsonl"
     writer.append(a, 3)
     follower.behind = True
@@ -268,13 +270,10 @@ def test_a_loss_is_reported_until_it_is_acknowledged(follower: Follower, writer:
     for path in [a, *follower.held.iterdir()]:
         path.unlink()
     follower.start()
-    acknowledge, follower.tailer.acknowledge = (
-        follower.tailer.acknowledge,
-        lambda segment, offset: None,
-    )  # type: ignore[method-assign]
-    follower.turns()
+    with monkeypatch.context() as patched:
+        patched.setattr(follower.tailer, "acknowledge", lambda _segment, _offset: None)
+        follower.turns()
     assert [loss.lost_bytes for loss in follower.losses] == [follower.losses[0].size]
-    follower.tailer.acknowledge = acknowledge  # type: ignore[method-assign]
     follower.restart()
     follower.turns()
     follower.restart()

@@ -318,9 +318,12 @@ def test_two_readers_apart_in_one_archive_do_not_decompress_it_from_the_beginnin
     segment = only_segment(follower)
     begun = []
     begin = compressed.ArchiveFile._restart
-    monkeypatch.setattr(
-        compressed.ArchiveFile, "_restart", lambda self: (begun.append(1), begin(self))[1]
-    )
+
+    def counted(archive: compressed.ArchiveFile) -> None:
+        begun.append(1)
+        begin(archive)
+
+    monkeypatch.setattr(compressed.ArchiveFile, "_restart", counted)
     ahead = chunks(follower, segment)[8].next
     behind = BEGINNING
     for _ in range(6):

@@ -15,6 +15,7 @@ from watchdog.observers.inotify import InotifyObserver
 from tests.tail.follower import Follower, Writer
 from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
+from tracesidecar.tail.file_table import File
 
 
 @pytest.fixture
@@ -40,16 +41,26 @@ def until(condition: Callable[[], bool], what: str) -> None:
         threading.Event().wait(0.02)
 
 
+def follow_until(follower: Follower, condition: Callable[[], bool], what: str) -> None:
+    """Scan and read until the condition holds."""
+
+    def holds() -> bool:
+        follower.turn(0.01)
+        return condition()
+
+    until(holds, what)
+
+
 def test_a_change_wakes_the_caller_and_is_read(
     watching: Follower, writer: Writer, woken: threading.Event
 ) -> None:
     woken.clear()
     writer.append(watching.traces / "a.jsonl", 3)
     assert woken.wait(120)
-    until(lambda: watching.turn(0.01) or len(watching.lines) == 3, "the lines arrive")
+    follow_until(watching, lambda: len(watching.lines) == 3, "the lines arrive")
     woken.clear()
     writer.append(watching.traces / "a.jsonl", 3)
-    until(lambda: watching.turn(0.01) or len(watching.lines) == 6, "the further lines arrive")
+    follow_until(watching, lambda: len(watching.lines) == 6, "the further lines arrive")
 
 
 def test_a_directory_made_and_filled_at_once_is_read(watching: Follower, writer: Writer) -> None:
@@ -58,8 +69,9 @@ def test_a_directory_made_and_filled_at_once_is_read(watching: Follower, writer:
         below.mkdir(parents=True)
         writer.append(below / "a.tmp", 10)
         (below / "a.tmp").rename(below / "a.jsonl")
-    until(
-        lambda: watching.turn(0.01) or len(watching.lines) == len(writer.written),
+    follow_until(
+        watching,
+        lambda: len(watching.lines) == len(writer.written),
         "all lines arrive",
     )
     watching.turns(40)
@@ -70,14 +82,16 @@ def test_rotation_is_followed_by_notices(watching: Follower, writer: Writer) -> 
     a = watching.traces / "a.jsonl"
     for number in range(5):
         writer.append(a, 10)
-        until(
-            lambda: watching.turn(0.01) or len(watching.lines) == len(writer.written),
+        follow_until(
+            watching,
+            lambda: len(watching.lines) == len(writer.written),
             "all lines arrive",
         )
         writer.append(a, 10)
         a.rename(watching.traces / f"a.jsonl.{number}")
-    until(
-        lambda: watching.turn(0.01) or len(watching.lines) == len(writer.written),
+    follow_until(
+        watching,
+        lambda: len(watching.lines) == len(writer.written),
         "all lines arrive",
     )
     assert watching.counted() == Counter(writer.written)
@@ -149,7 +163,7 @@ def test_a_directory_that_is_replaced_is_watched_again(
     watching.traces.mkdir()
     watching.turn()
     writer.append(watching.traces / "a.jsonl")
-    until(lambda: watching.turn(0.01) or len(watching.lines) == 1, "the line arrives")
+    follow_until(watching, lambda: len(watching.lines) == 1, "the line arrives")
 
 
 def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
@@ -160,15 +174,16 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
     watching.turn()
     watching.scan(full=True)
     schedule = watching.tailer._poll_cycle._schedule
-    until(lambda: watching.turn(0.01) or not schedule.files_to_recheck(), "all is quiet")
-    looked = []
-    look = watching.tailer._changes.compare
-    monkeypatch.setattr(
-        watching.tailer._changes,
-        "compare",
-        lambda file, **options: (looked.append(file.id), look(file, **options))[1],
-    )
+    follow_until(watching, lambda: not schedule.files_to_recheck(), "all is quiet")
+    compared: list[int] = []
+    compare = watching.tailer._changes.compare
+
+    def record(file: File) -> int | None:
+        compared.append(file.id)
+        return compare(file)
+
+    monkeypatch.setattr(watching.tailer._changes, "compare", record)
     watching.turns(10)
-    assert len(looked) <= 10 * (300 / FULL_CYCLE_SECONDS + 2)
+    assert len(compared) <= 10 * (300 / FULL_CYCLE_SECONDS + 2)
     watching.turns(int(FULL_CYCLE_SECONDS) + 1)
-    assert len(set(looked)) == 300
+    assert len(set(compared)) == 300
