@@ -55,6 +55,19 @@ def test_what_was_sent_before_the_kill_counts_even_if_its_source_was_rewritten_m
     assert sidecar.lines() == numbered(0, 100) + numbered(500, 100)
 
 
+def test_a_file_that_begins_like_the_planned_one_is_not_taken_for_it(sidecar: Sidecar) -> None:
+    header = [json.dumps({"system": "the same for every session " * 200}).encode()]
+    path = sidecar.traces / "a.jsonl"
+    append(path, header + numbered(0, 100))
+    killed_at(sidecar, "sent")
+    append(path, numbered(100, 10))
+    path.with_name("a.jsonl.1").write_bytes(path.read_bytes())
+    path.write_bytes(body(header + numbered(500, 200)))
+    assert sidecar.ship().returncode == 0
+    wanted = header + numbered(0, 110) + header + numbered(500, 200)
+    assert sorted(sidecar.lines()) == sorted(wanted)
+
+
 def test_what_was_planned_and_not_sent_is_reported_lost_when_its_source_is_gone(
     sidecar: Sidecar,
 ) -> None:

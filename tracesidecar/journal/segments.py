@@ -9,7 +9,8 @@ from dataclasses import fields, replace
 import msgspec
 
 from tracesidecar.journal.database import JournalDatabase
-from tracesidecar.model import Checkpoint
+from tracesidecar.journal.plan import decode_plan
+from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.tail import Protection, SegmentRecord
 
 _COLUMNS = frozenset({"protection", "can_link"})
@@ -30,13 +31,19 @@ class SegmentTable:
         return [_decode(*row) for row in self._database.read(tuple[bytes, str, int | None], query)]
 
     def load_frontier(self) -> dict[int, Checkpoint]:
-        """Return the furthest checkpoint of each segment that any sink has committed."""
+        """Return the furthest checkpoint of each segment that any sink has committed or planned."""
         # SQLite takes the other columns from the row that has the maximum.
         query = "SELECT segment, max(offset), digest FROM offset GROUP BY segment"
-        return {
+        reached = {
             segment: Checkpoint(offset, digest)
             for segment, offset, digest in self._database.read(tuple[int, int, bytes], query)
         }
+        for (body,) in self._database.read(tuple[bytes], "SELECT body FROM plan"):
+            plan = decode_plan(body)
+            for planned in () if plan.redriven else plan.ranges:
+                if planned.end > reached.get(planned.segment, BEGINNING).offset:
+                    reached[planned.segment] = Checkpoint(planned.end, planned.tail)
+        return reached
 
     def save(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace records in one transaction."""

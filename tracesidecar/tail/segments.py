@@ -129,7 +129,10 @@ class SegmentStore(Protocol):
         ...
 
     def load_frontier(self) -> dict[int, Checkpoint]:
-        """Return the furthest checkpoint of each segment that any sink has committed."""
+        """Return the furthest checkpoint of each segment that any sink has committed or planned.
+
+        What was planned may have arrived. The file must still have it, or it is another one.
+        """
         ...
 
     def save(self, records: Iterable[SegmentRecord]) -> None:
