@@ -91,7 +91,7 @@ def _gcs(folder: Path) -> Iterator[Destination]:
 @contextlib.contextmanager
 def _azure(folder: Path) -> Iterator[Destination]:
     store = Azurite(folder / "store")
-    with _up(store.start_afresh, store.stop):
+    with _up(store.start_empty, store.stop):
         credentials = _secret(folder, key_of(SECRET))
         yield Destination(
             f'type = "azure"\naccount_url = "{store.url}"\ncontainer = "{store.container}"\n'
@@ -102,14 +102,14 @@ def _azure(folder: Path) -> Iterator[Destination]:
 @contextlib.contextmanager
 def _receiver(folder: Path) -> Iterator[Destination]:
     receiver = ReceivingServer(folder)
-    with _up(receiver.start_afresh, receiver.server.stop):
-        yield Destination(f'type = "http"\nurl = "{receiver.url}"', receiver.start_afresh)
+    with _up(receiver.start_empty, receiver.server.stop):
+        yield Destination(f'type = "http"\nurl = "{receiver.url}"', receiver.start_empty)
 
 
 @contextlib.contextmanager
 def _datadog(folder: Path) -> Iterator[Destination]:
     receiver = ReceivingServer(folder)
-    with _up(receiver.start_afresh, receiver.server.stop):
+    with _up(receiver.start_empty, receiver.server.stop):
         receiver.order(intake="datadog", secret=SECRET)
         yield Destination(
             f'type = "datadog"\nurl = "http://127.0.0.1:{receiver.port}/api/v2/logs"\n'

@@ -66,7 +66,7 @@ print((peak() - before) / held)
 
 
 def test_the_bodies_of_many_days_take_no_more_memory_than_they_say() -> None:
-    told = subprocess.run(
+    measured = subprocess.run(
         [sys.executable, "-c", FILL], capture_output=True, check=True, timeout=600
     )
-    assert float(told.stdout) < 1.15
+    assert float(measured.stdout) < 1.15

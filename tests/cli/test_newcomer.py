@@ -111,10 +111,10 @@ def test_check_config_runs_the_redaction_tests(desk: Desk) -> None:
 
 
 @pytest.fixture
-def refusing_server() -> Iterator[int]:
+def rejecting_server() -> Iterator[int]:
     """A real server on loopback that wants other credentials."""
 
-    class Refuse(http.server.BaseHTTPRequestHandler):
+    class RejectAll(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(401)
             self.end_headers()
@@ -122,20 +122,20 @@ def refusing_server() -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             return
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RejectAll) as server:
         threading.Thread(target=server.serve_forever).start()
         yield server.server_port
         server.shutdown()
 
 
 def test_check_config_online_tries_each_sinks_credentials_and_shows_none(
-    desk: Desk, refusing_server: int
+    desk: Desk, rejecting_server: int
 ) -> None:
     desk.write(
         "tracesidecar.toml",
         '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n[[sink]]\nname = "lake"\n'
         'type = "directory"\npath = "lake"\n'
-        f'[[sink]]\nname = "web"\ntype = "http"\nurl = "http://127.0.0.1:{refusing_server}/"\n'
+        f'[[sink]]\nname = "web"\ntype = "http"\nurl = "http://127.0.0.1:{rejecting_server}/"\n'
         f'auth = {{ type = "bearer", token = "tok-hunter2" }}\n',
     )
     done = desk.call("check-config", "--online", "--json")
@@ -144,10 +144,10 @@ def test_check_config_online_tries_each_sinks_credentials_and_shows_none(
     assert answers["lake"]["is_good"] is True
     assert answers["web"]["is_good"] is False
     assert "401" in answers["web"]["detail"]
-    told = desk.call("check-config", "--online").stdout
-    assert "correct auth" in told
-    assert not told.endswith(": good\n")
-    assert "hunter2" not in done.stdout + done.stderr + told
+    printed = desk.call("check-config", "--online").stdout
+    assert "correct auth" in printed
+    assert not printed.endswith(": good\n")
+    assert "hunter2" not in done.stdout + done.stderr + printed
 
 
 def test_the_schema_is_one_json_document(desk: Desk) -> None:

@@ -9,8 +9,8 @@ from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 
 
 def test_a_planned_range_and_a_rejected_line_have_ranges_of_their_own() -> None:
-    refused = [ByteRange(4, 6, "quarantined", "not_json"), ByteRange(12, 13, "quarantined", "nan")]
-    assert cover_segment(size=20, delivered=8, planned=[(8, 14)], exceptions=refused) == [
+    rejected = [ByteRange(4, 6, "quarantined", "not_json"), ByteRange(12, 13, "quarantined", "nan")]
+    assert cover_segment(size=20, delivered=8, planned=[(8, 14)], exceptions=rejected) == [
         ByteRange(0, 4, "delivered"),
         ByteRange(4, 6, "quarantined", "not_json"),
         ByteRange(6, 8, "delivered"),
@@ -37,15 +37,15 @@ _range = st.tuples(st.integers(0, 30), st.integers(1, 10)).map(
     st.lists(_range, max_size=4),
 )
 def test_the_pieces_cover_everything_once(
-    size: int, delivered: int, planned: list[tuple[int, int]], refused: list[tuple[int, int]]
+    size: int, delivered: int, planned: list[tuple[int, int]], rejected: list[tuple[int, int]]
 ) -> None:
     found = cover_segment(
         size=size,
         delivered=delivered,
         planned=planned,
-        exceptions=[ByteRange(*each, "quarantined") for each in refused],
+        exceptions=[ByteRange(*each, "quarantined") for each in rejected],
     )
-    end = max([size, delivered, *(last for _, last in refused)])
+    end = max([size, delivered, *(last for _, last in rejected)])
     assert [piece.start for piece in found] == (
         [0, *(piece.end for piece in found[:-1])] if found else []
     )

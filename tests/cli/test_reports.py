@@ -182,11 +182,11 @@ def test_scan_shows_each_rule_of_each_file_with_locations_and_what_would_be_allo
     desk: Desk,
 ) -> None:
     desk.write("t/a.jsonl", LINES)
-    told = desk.call("scan", "t").stdout
-    rows = [line.split() for line in told.splitlines() if line.startswith("t/a.jsonl ")]
+    printed = desk.call("scan", "t").stdout
+    rows = [line.split() for line in printed.splitlines() if line.startswith("t/a.jsonl ")]
     assert ["t/a.jsonl", "key-name", "secret", "1", "redacted", "2:password"] in rows
     assert ["t/a.jsonl", "email", "personal", "data", "1", "allowed", "4:mail"] in rows
-    assert '"pii" in [redaction]' in told
+    assert '"pii" in [redaction]' in printed
 
 
 def test_scan_distinguishes_personal_data_that_is_redacted_from_what_is_allowed(desk: Desk) -> None:

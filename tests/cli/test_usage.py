@@ -15,7 +15,7 @@ from tests.cli.conftest import PROGRAM, Desk
 from tracesidecar import __version__
 from tracesidecar.cli import COMMANDS, main
 
-REFUSED = '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n'
+REJECTED = '[[source]]\nname = "a"\ninclude = ["t/*.jsonl"]\n'
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
 def test_a_rejected_configuration_exits_78_with_one_sentence(
     desk: Desk, words: tuple[str, ...]
 ) -> None:
-    desk.write("tracesidecar.toml", REFUSED)
+    desk.write("tracesidecar.toml", REJECTED)
     done = desk.call(*words)
     assert (done.returncode, done.stdout) == (78, "")
     (sentence,) = done.stderr.splitlines()
@@ -83,7 +83,7 @@ def test_a_rejected_configuration_exits_78_with_one_sentence(
 
 
 def test_the_configuration_may_be_named_before_and_after_the_command(desk: Desk) -> None:
-    path = str(desk.write("other.toml", REFUSED))
+    path = str(desk.write("other.toml", REJECTED))
     for words in (
         ("--config", path, "check-config"),
         ("check-config", "--config", path),
@@ -116,7 +116,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(desk: Desk) -> None:
 
 
 def test_a_bug_exits_1_and_its_message_is_not_shown(desk: Desk) -> None:
-    """An exception's message may quote what was read, so only where it came from is told."""
+    """An exception's message may quote what was read, so only its origin is reported."""
     program = (
         "import sys, tracesidecar.cli as cli, tracesidecar.cli.commands.version as version\n"
         "def fail(arguments): raise ValueError('a line of a trace')\n"
@@ -138,7 +138,7 @@ def test_a_state_directory_in_use_exits_75_with_the_reason_locked(
     state.mkdir(mode=0o700)
     desk.write(
         "tracesidecar.toml",
-        f'state_directory = "{state}"\n{REFUSED}[[sink]]\nname = "l"\ntype = "directory"\n'
+        f'state_directory = "{state}"\n{REJECTED}[[sink]]\nname = "l"\ntype = "directory"\n'
         'path = "lake"\n',
     )
     program = (

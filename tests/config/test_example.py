@@ -29,7 +29,7 @@ def name_of(block: str) -> str:
 
 @pytest.fixture
 def example(folder: Folder) -> Folder:
-    """A folder that has the credential files and variables of which the example speaks."""
+    """A folder that has the credential files and variables that the example names."""
     for name in re.findall(r"/etc/tracesidecar/([a-z.-]+)", EXAMPLE):
         (folder.path / name).write_text("x")
     folder.environ |= dict.fromkeys(re.findall(r"\$\{env:([A-Z_]+)", EXAMPLE), "x")

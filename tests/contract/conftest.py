@@ -113,7 +113,7 @@ def receiving_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rece
 
 @pytest.fixture
 def receiver(receiving_process: ReceivingServer) -> ReceivingServer:
-    receiving_process.start_afresh()
+    receiving_process.start_empty()
     return receiving_process
 
 

@@ -253,7 +253,7 @@ async def test_a_managed_identity_gives_the_token_when_no_credentials_are_config
         ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
     )
     server = Azurite(tmp_path / "azurite", certificate=tmp_path / "server.pem")
-    server.start_afresh()
+    server.start_empty()
     batch = batch_of(lines_of(3))
     async with azure.build(
         options_for(

@@ -112,8 +112,8 @@ async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
     lines[3210] = b'{"poisoned":"hemlock"}'
     intake.order(intake="datadog", secret=SECRET, poison="hemlock")
     async with datadog.build(options_for(intake.port)) as sink:
-        refused = await delivery(sink).send(batch_for("datadog", lines))
-    assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
+        rejected = await delivery(sink).send(batch_for("datadog", lines))
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     assert len(intake.requests()) - 1 <= 2 * math.ceil(math.log2(5000)) + 2
     kept = [
         log["message"].encode()

@@ -139,8 +139,8 @@ async def test_one_poisoned_document_among_thousands_is_rejected_alone_in_one_re
     bodies[1234] = poison
     with capture_logs() as logs:
         async with elasticsearch.build(elasticsearch_place.options(format="ecs")) as sink:
-            refused = await delivery(sink).send(batch_of(bodies))
-    assert refused == (RejectedRecord(1234, "strict_dynamic_mapping_exception"),)
+            rejected = await delivery(sink).send(batch_of(bodies))
+    assert rejected == (RejectedRecord(1234, "strict_dynamic_mapping_exception"),)
     assert len(elasticsearch_place.gate.requests()) == 1
     assert len(elasticsearch_place.search.documents()) == 4999
     assert SECRET_TEXT not in str(logs)
@@ -197,8 +197,8 @@ async def test_documents_rejected_before_a_retry_are_reported_after_it(
         repair=lambda: search.call("PUT", f"/{blocked}/_settings", {"index.blocks.write": False})
     )
     async with elasticsearch.build(elasticsearch_place.options(format="ecs")) as sink:
-        refused = await delivery(sink, world).send(batch)
-    assert [record.index for record in refused] == [2]
+        rejected = await delivery(sink, world).send(batch)
+    assert [record.index for record in rejected] == [2]
     assert len(world.errors) == 2
     assert len(search.documents()) == 5
 
@@ -277,8 +277,8 @@ async def test_a_document_over_the_limit_of_the_server_is_rejected_alone(
     escaped = b'"%s"' % (b'\\"' * ((sink_type("elasticsearch").record_limit_bytes - 2) // 2))
     lines = [escaped, b'"%s"' % (b"x" * (21 << 20)), *lines_of(3)]
     async with elasticsearch.build(elasticsearch_place.options(timeout=Seconds(60))) as sink:
-        refused = await delivery(sink).send(batch_of(lines))
-    assert refused == (RejectedRecord(1, "too_large"),)
+        rejected = await delivery(sink).send(batch_of(lines))
+    assert rejected == (RejectedRecord(1, "too_large"),)
     assert elasticsearch_place.lines() == [lines[0], *lines[2:]]
     assert elasticsearch_place.gate.requests()[0]["status"] == 200
 

@@ -191,8 +191,8 @@ async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(poison="hemlock")
     async with http.build(options_for(receiver.url)) as sink:
-        refused = await delivery(sink).send(batch_of(lines, batch_id="b1"))
-    assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
+        rejected = await delivery(sink).send(batch_of(lines, batch_id="b1"))
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     assert len(receiver.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
     assert sorted(receiver.kept_lines()) == sorted(lines[:3210] + lines[3211:])
     assert all(
@@ -210,8 +210,8 @@ async def test_only_records_over_the_servers_limit_are_rejected(
         lines[index] = b'{"x":"' + b"x" * (size - 8) + b'"}'
     receiver.order(record_limit_bytes=limit)
     async with http.build(options_for(receiver.url)) as sink:
-        refused = await delivery(sink).send(batch_of(lines))
-    assert [(record.index, record.reason) for record in refused] == [
+        rejected = await delivery(sink).send(batch_of(lines))
+    assert [(record.index, record.reason) for record in rejected] == [
         (20, "too_large"),
         (30, "too_large"),
     ]

@@ -31,7 +31,7 @@ class Tunnel:
     """
 
     authorization: str
-    asked: list[str] = field(default_factory=list)
+    request_lines: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[int]:
@@ -41,7 +41,7 @@ class Tunnel:
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(request.split("\r\n")[0])
+        self.request_lines.append(request.split("\r\n")[0])
         if f"proxy-authorization: {self.authorization}".lower() not in request.lower():
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             writer.close()
@@ -102,7 +102,7 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(
         assert receiver.kept_lines() == lines_of(3)
     finally:
         receiver.server.stop()
-    assert set(tunnel.asked) == {f"CONNECT 127.0.0.1:{receiver.port} HTTP/1.1"}
+    assert set(tunnel.request_lines) == {f"CONNECT 127.0.0.1:{receiver.port} HTTP/1.1"}
     assert "wrong" not in str(caught.value)
     assert all("Proxy-Authorization" not in request.headers for request in receiver.requests())
 

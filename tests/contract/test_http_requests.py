@@ -109,8 +109,8 @@ async def test_a_record_that_fits_into_no_request_is_rejected_and_its_neighbours
     lines = lines_of(20)
     lines[7] = b'{"x":"' + b"x" * 5000 + b'"}'
     async with http.build(options_for(receiver.url, max_bytes=Size(2000))) as sink:
-        refused = await delivery(sink).send(batch_of(lines))
-    assert [(record.index, record.reason) for record in refused] == [(7, "too_large")]
+        rejected = await delivery(sink).send(batch_of(lines))
+    assert [(record.index, record.reason) for record in rejected] == [(7, "too_large")]
     assert sorted(receiver.kept_lines()) == sorted(lines[:7] + lines[8:])
 
 
@@ -152,8 +152,8 @@ async def test_one_poisoned_record_among_5000_in_many_requests_is_isolated(
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(poison="hemlock")
     async with http.build(options_for(receiver.url, max_records=1000)) as sink:
-        refused = await delivery(sink).send(batch_of(lines, batch_id="b1"))
-    assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
+        rejected = await delivery(sink).send(batch_of(lines, batch_id="b1"))
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     assert len(receiver.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
     assert sorted(receiver.kept_lines()) == sorted(lines[:3210] + lines[3211:])
     keys = [request.key for request in receiver.requests()]
@@ -201,8 +201,8 @@ async def test_a_status_configured_to_reject_is_bisected(
 ) -> None:
     receiver.order(answers=[{"status": 404}, {"status": 204}, {"status": 404}])
     async with http.build(options_for(receiver.url, status={"404": "reject"})) as sink:
-        refused = await delivery(sink).send(batch_of(lines_of(2)))
-    assert [(record.index, record.reason) for record in refused] == [(1, "refused")]
+        rejected = await delivery(sink).send(batch_of(lines_of(2)))
+    assert [(record.index, record.reason) for record in rejected] == [(1, "refused")]
 
 
 @pytest.mark.parametrize(

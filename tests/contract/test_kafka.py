@@ -36,7 +36,7 @@ def batch_of(lines: list[bytes], batch_id: str = "b00000001") -> Batch:
 
 
 def with_poison(count: int, size_bytes: int) -> tuple[list[bytes], int]:
-    """Return lines of which one is larger than the others, and its index."""
+    """Return lines, one larger than the others, and its index."""
     lines = lines_of(count)
     poisoned = count // 4
     lines[poisoned] = json.dumps(
@@ -75,9 +75,9 @@ async def test_a_message_that_is_too_large_rejects_no_other_of_its_request(
 ) -> None:
     lines, poisoned = with_poison(5000, 100_000)
     async with narrow_place.sink() as sink:
-        refused = await delivery(sink).send(batch_of(lines))
+        rejected = await delivery(sink).send(batch_of(lines))
         await sink.send(batch_of(lines_of(10), "b2"))
-    assert refused == (RejectedRecord(poisoned, "too_large"),)
+    assert rejected == (RejectedRecord(poisoned, "too_large"),)
     assert Counter(narrow_place.lines()) == Counter(
         [*lines[:poisoned], *lines[poisoned + 1 :], *lines_of(10)]
     )
@@ -89,8 +89,8 @@ async def test_a_message_over_the_limit_is_rejected_before_it_is_sent(
     limit = record_limit_of(kafka_place.options())
     lines = [json.dumps("x" * (size - 2)).encode() for size in (limit, limit + 10_000, 10 * limit)]
     async with kafka_place.sink() as sink:
-        refused = await delivery(sink).send(batch_of(lines))
-    assert [record.index for record in refused] == [1, 2]
+        rejected = await delivery(sink).send(batch_of(lines))
+    assert [record.index for record in rejected] == [1, 2]
     assert kafka_place.lines() == lines[:1]
 
 
@@ -106,8 +106,8 @@ async def test_a_message_that_a_topic_cannot_keep_is_rejected_alone(
         for number, record in enumerate(batch.records)
     )
     async with replace(kafka_place, topic=topic).sink() as sink:
-        refused = await delivery(sink).send(replace(batch, records=records))
-    assert refused == (RejectedRecord(17, "invalid_record"),)
+        rejected = await delivery(sink).send(replace(batch, records=records))
+    assert rejected == (RejectedRecord(17, "invalid_record"),)
     assert len(kafka_place.broker.messages(topic)) == 99
 
 
@@ -147,8 +147,8 @@ async def test_a_rejected_message_is_left_out_of_its_transaction_and_remembered(
     lines, poisoned = with_poison(200, 100_000)
     for _ in range(2):  # the second sink knows it from the marker only
         async with kafka.build(options) as sink:
-            refused = await delivery(sink).send(batch_of(lines))
-        assert [record.index for record in refused] == [poisoned]
+            rejected = await delivery(sink).send(batch_of(lines))
+        assert [record.index for record in rejected] == [poisoned]
     messages = narrow_place.broker.messages(narrow_place.topic)
     assert [message.value() for message in messages] == [*lines[:poisoned], *lines[poisoned + 1 :]]
 

@@ -102,8 +102,8 @@ async def test_the_rejected_entry_of_a_batch_is_found_in_few_requests_and_all_ot
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(poison="hemlock")
     async with loki.build(options_for(receiver.port)) as sink:
-        refused = await delivery(sink).send(batch_for("loki", lines))
-    assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
+        rejected = await delivery(sink).send(batch_for("loki", lines))
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     assert len(receiver.requests()) - 1 <= 2 * math.ceil(math.log2(5000)) + 2
     entries = [
         tuple(value[:2])

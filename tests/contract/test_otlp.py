@@ -39,11 +39,11 @@ def options_for(port: int, **changes: object) -> otlp.Options:
     return msgspec.structs.replace(usual, **changes)
 
 
-def partial(refused: object) -> dict[str, object]:
+def partial(rejected: object) -> dict[str, object]:
     return {
         "status": 200,
         "body": json.dumps(
-            {"partialSuccess": {"rejectedLogRecords": refused, "errorMessage": "hunter2"}}
+            {"partialSuccess": {"rejectedLogRecords": rejected, "errorMessage": "hunter2"}}
         ),
     }
 
@@ -99,8 +99,8 @@ async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
         **{**{name: getattr(batch, name) for name in batch.__slots__}, "records": tuple(records)}
     )
     async with otlp.build(options_for(collector.ports["OTLP"])) as sink:
-        refused = await delivery(sink).send(batch)
-    assert [(record.index, record.reason) for record in refused] == [(3210, "bad_request")]
+        rejected = await delivery(sink).send(batch)
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "bad_request")]
     arrived = [attributes(record)["log.record.uid"] for record in collector.records()]
     assert sorted(arrived) == sorted(
         record.id for index, record in enumerate(batch.records) if index != 3210
@@ -114,8 +114,8 @@ async def test_a_partial_success_rejects_its_request_with_the_count_and_is_not_r
     receiver.order(answers=[{"status": 200}, partial("3")])
     async with otlp.build(options_for(receiver.port)) as sink:
         with capture_logs() as logs:
-            refused = await delivery(sink).send(batch_for("otlp", lines_of(200)))
-    assert [(record.index, record.reason) for record in refused] == [
+            rejected = await delivery(sink).send(batch_for("otlp", lines_of(200)))
+    assert [(record.index, record.reason) for record in rejected] == [
         (index, "partial_success") for index in range(200)
     ]
     assert len(receiver.requests()) == 2
@@ -131,13 +131,13 @@ async def test_a_partial_success_rejects_its_request_with_the_count_and_is_not_r
 async def test_a_partial_success_of_one_request_rejects_no_other(receiver: ReceivingServer) -> None:
     receiver.order(answers=[{"status": 200}, {"status": 200}, partial(1)])
     async with otlp.build(options_for(receiver.port)) as sink:
-        refused = await delivery(sink).send(batch_for("otlp", lines_of(60, size_bytes=150_000)))
+        rejected = await delivery(sink).send(batch_for("otlp", lines_of(60, size_bytes=150_000)))
     requests = [
         len(json.loads(request.plain)["resourceLogs"][0]["scopeLogs"][0]["logRecords"])
         for request in receiver.requests()[1:]
     ]
     first, second, *rest = requests
-    assert [record.index for record in refused] == list(range(first, first + second))
+    assert [record.index for record in rejected] == list(range(first, first + second))
     assert first + second + sum(rest) == 60
 
 
@@ -150,7 +150,7 @@ async def test_a_partial_success_that_rejects_everything_is_retried(
 
 
 @pytest.mark.parametrize(
-    ("answer", "refused"),
+    ("answer", "rejected"),
     [
         (b"", 0),
         (b"{}", 0),
@@ -160,8 +160,8 @@ async def test_a_partial_success_that_rejects_everything_is_retried(
         (b'{"partialSuccess":null}', 0),
     ],
 )
-def test_the_count_of_a_response_is_read_from_json(answer: bytes, refused: int) -> None:
-    assert count_rejected_records(answer, "json") == refused
+def test_the_count_of_a_response_is_read_from_json(answer: bytes, rejected: int) -> None:
+    assert count_rejected_records(answer, "json") == rejected
 
 
 def test_the_count_of_a_response_is_read_from_protobuf() -> None:

@@ -25,7 +25,7 @@ from tracesidecar.sinks.transport.request_splitter import (
 )
 
 
-class Taking(Sink):
+class SplittingSink(Sink):
     """A sink whose destination decides on requests by a function, and keeps the bodies of those it
     accepts.
     """
@@ -58,7 +58,7 @@ def batch_of(count: int, size_bytes: int = 80, batch_id: str = "b1") -> Batch:
 
 
 async def test_a_request_holds_no_more_records_than_the_limit() -> None:
-    sink = Taking(RequestLimits(records=1000, size_bytes=1 << 30))
+    sink = SplittingSink(RequestLimits(records=1000, size_bytes=1 << 30))
     await sink.send(batch_of(2500))
     assert list(map(len, sink.sent)) == [1000, 1000, 500]
     assert sink.kept == lines_of(2500)
@@ -67,7 +67,10 @@ async def test_a_request_holds_no_more_records_than_the_limit() -> None:
 async def test_a_request_holds_no_more_bytes_than_the_limit_with_their_separators() -> None:
     lines = lines_of(100)
     limit = sum(len(line) + 1 for line in lines[:10])
-    exact, tight = Taking(RequestLimits(1000, limit)), Taking(RequestLimits(1000, limit - 1))
+    exact, tight = (
+        SplittingSink(RequestLimits(1000, limit)),
+        SplittingSink(RequestLimits(1000, limit - 1)),
+    )
     await exact.send(batch_of(100))
     await tight.send(batch_of(100))
     assert exact.sent[0] == list(range(10))
@@ -76,7 +79,7 @@ async def test_a_request_holds_no_more_bytes_than_the_limit_with_their_separator
 
 
 async def test_a_record_over_the_limit_is_sent_alone() -> None:
-    sink = Taking(RequestLimits(1000, 50))
+    sink = SplittingSink(RequestLimits(1000, 50))
     await sink.send(batch_of(3))
     assert sink.sent == [[0], [1], [2]]
 
@@ -88,7 +91,7 @@ async def test_what_is_stored_is_not_sent_again_when_the_batch_is_repeated() -> 
         if (failure := next(failures)) is not None:
             raise failure
 
-    sink = Taking(RequestLimits(10, 1 << 30), judge)
+    sink = SplittingSink(RequestLimits(10, 1 << 30), judge)
     assert await delivery(sink).send(batch_of(30)) == ()
     assert [indexes[0] for indexes in sink.sent] == [0, 10, 10, 20]
     assert sink.kept == lines_of(30)
@@ -101,9 +104,9 @@ async def test_what_is_stored_is_not_sent_again_when_the_batch_is_bisected() -> 
         if lines[3210] in request.elements:
             raise Rejected("bad_request")
 
-    sink = Taking(RequestLimits(1000, 1 << 30), judge)
-    refused = await delivery(sink).send(batch_of(5000))
-    assert [record.index for record in refused] == [3210]
+    sink = SplittingSink(RequestLimits(1000, 1 << 30), judge)
+    rejected = await delivery(sink).send(batch_of(5000))
+    assert [record.index for record in rejected] == [3210]
     assert sorted(sink.kept) == sorted(lines[:3210] + lines[3211:])
     assert len(sink.sent) <= 28
 
@@ -113,9 +116,9 @@ async def test_a_record_that_is_named_in_a_request_is_also_named_in_the_batch() 
         if 15 in request.indexes:
             raise Rejected("mapping", records=(list(request.indexes).index(15),))
 
-    sink = Taking(RequestLimits(10, 1 << 30), judge)
-    refused = await delivery(sink).send(batch_of(30))
-    assert [record.index for record in refused] == [15]
+    sink = SplittingSink(RequestLimits(10, 1 << 30), judge)
+    rejected = await delivery(sink).send(batch_of(30))
+    assert [record.index for record in rejected] == [15]
     assert sorted(sink.kept) == sorted(
         line for index, line in enumerate(lines_of(30)) if index != 15
     )
@@ -126,12 +129,12 @@ async def test_the_only_record_of_a_rejected_request_is_named() -> None:
         raise Rejected("too_large", "status 413")
 
     with pytest.raises(Rejected) as caught:
-        await Taking(RequestLimits(1, 1 << 30), judge).send(batch_of(3))
+        await SplittingSink(RequestLimits(1, 1 << 30), judge).send(batch_of(3))
     assert caught.value.records == (0,)
 
 
 async def test_another_batch_is_sent_whole() -> None:
-    sink = Taking(RequestLimits(10, 1 << 30))
+    sink = SplittingSink(RequestLimits(10, 1 << 30))
     for batch_id in ("b1", "b2", "b1"):
         await sink.send(batch_of(10, batch_id=batch_id))
     assert len(sink.sent) == 3
@@ -139,7 +142,7 @@ async def test_another_batch_is_sent_whole() -> None:
 
 async def test_a_part_is_known_by_its_position_in_the_batch_and_a_request_has_no_gap() -> None:
     whole = batch_of(30)
-    sink = Taking(RequestLimits(10, 1 << 30))
+    sink = SplittingSink(RequestLimits(10, 1 << 30))
     await sink.send(part(whole, (), 5, 14))
     await sink.send(whole)
     assert sink.sent == [list(range(10)), list(range(5)), list(range(15, 25)), list(range(25, 30))]

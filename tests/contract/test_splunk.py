@@ -49,11 +49,11 @@ def taken(ack_id: int | None = None) -> dict[str, object]:
     }
 
 
-def acks(**told: bool) -> dict[str, object]:
+def acks(**statuses: bool) -> dict[str, object]:
     return {
         "status": 200,
         "body": json.dumps(
-            {"acks": {name.removeprefix("id"): is_indexed for name, is_indexed in told.items()}}
+            {"acks": {name.removeprefix("id"): is_indexed for name, is_indexed in statuses.items()}}
         ),
     }
 
@@ -66,7 +66,7 @@ def posts(receiver: ReceivingServer, endpoint: str) -> list[Request]:
     ]
 
 
-def asked(receiver: ReceivingServer) -> list[list[int]]:
+def requested_acks(receiver: ReceivingServer) -> list[list[int]]:
     return [json.loads(request.plain)["acks"] for request in posts(receiver, "ack")]
 
 
@@ -179,8 +179,8 @@ async def test_only_the_event_that_the_response_names_is_rejected(
     lines[3210] = b'{"poisoned":"hemlock"}'
     receiver.order(intake="splunk", secret=SECRET, poison="hemlock")
     async with splunk.build(options_for(receiver.port, format="raw")) as sink:
-        refused = await delivery(sink).send(batch_for("splunk", lines))
-    assert [(record.index, record.reason) for record in refused] == [(3210, "invalid_format")]
+        rejected = await delivery(sink).send(batch_for("splunk", lines))
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "invalid_format")]
     kept = [
         json.loads(event)["event"].encode()
         for request in receiver.requests()
@@ -200,8 +200,8 @@ async def test_an_event_that_is_rejected_without_a_number_is_found(
     async with splunk.build(
         options_for(collector.ports["SPLUNK"], format="ecs", acknowledge=True)
     ) as sink:
-        refused = await delivery(sink, world).send(batch_for("splunk", lines))
-    assert [(record.index, record.reason) for record in refused] == [(3210, "invalid_format")]
+        rejected = await delivery(sink, world).send(batch_for("splunk", lines))
+    assert [(record.index, record.reason) for record in rejected] == [(3210, "invalid_format")]
     arrived = [attributes(record)["event_id"] for record in collector.records()]
     assert len(arrived) == len(set(arrived)) == 4999
     assert len(collector.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
@@ -315,11 +315,16 @@ def two_requests() -> Batch:
 async def test_an_acknowledgement_is_remembered_and_not_queried_again(
     receiver: ReceivingServer,
 ) -> None:
-    told = [acks(id7=False, id8=False), acks(id7=True, id8=False), acks(id8=False), acks(id8=True)]
-    receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), taken(8), *told])
+    statuses = [
+        acks(id7=False, id8=False),
+        acks(id7=True, id8=False),
+        acks(id8=False),
+        acks(id8=True),
+    ]
+    receiver.order(answers=[NO_DATA, acks(id0=False), taken(7), taken(8), *statuses])
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
         await sink.send(two_requests())
-    assert asked(receiver) == [[0], [7, 8], [7, 8], [8], [8]]
+    assert requested_acks(receiver) == [[0], [7, 8], [7, 8], [8], [8]]
     assert len(posts(receiver, "event")) == 3
 
 
@@ -362,7 +367,7 @@ async def test_only_unacknowledged_requests_are_sent_again(
 async def test_requests_before_a_rejected_event_are_acknowledged_first(
     receiver: ReceivingServer,
 ) -> None:
-    refusal = {
+    rejection = {
         "status": 400,
         "body": '{"text":"Invalid data format","code":6,"invalid-event-number":0}',
     }
@@ -371,15 +376,15 @@ async def test_requests_before_a_rejected_event_are_acknowledged_first(
             NO_DATA,
             acks(id0=False),
             taken(7),
-            refusal,
+            rejection,
             acks(id7=True),
             taken(8),
             acks(id8=True),
         ]
     )
     async with splunk.build(options_for(receiver.port, acknowledge=True)) as sink:
-        refused = await delivery(sink).send(two_requests())
-    assert [record.reason for record in refused] == ["invalid_format"]
+        rejected = await delivery(sink).send(two_requests())
+    assert [record.reason for record in rejected] == ["invalid_format"]
     assert len(posts(receiver, "event")) == 4
 
 

@@ -166,8 +166,8 @@ async def test_a_record_at_the_limit_arrives_and_a_longer_one_is_rejected_alone(
         lines[index] = b'"' + b"x" * (size - 2) + b'"'
     records = tuple(record._replace(kind="k" * 32) for record in batch_for("syslog", lines).records)
     async with sink_of(options) as sink:
-        refused = await delivery(sink).send(batch_of_records(*records))
-    assert [(record.index, record.reason) for record in refused] == [
+        rejected = await delivery(sink).send(batch_of_records(*records))
+    assert [(record.index, record.reason) for record in rejected] == [
         (20, "too_large"),
         (30, "too_large"),
     ]
@@ -195,9 +195,9 @@ async def test_one_poisoned_record_among_5000_costs_no_second_request(
     lines = lines_of(5000)
     lines[3210] = b'"' + b"x" * 9000 + b'"'
     async with sink_of(options_for(kind, server.port)) as sink:
-        with pytest.raises(Rejected) as refused:
+        with pytest.raises(Rejected) as rejected:
             await sink.send(batch_for("syslog", lines))
-    assert (refused.value.records, refused.value.stored) == ((3210,), True)
+    assert (rejected.value.records, rejected.value.stored) == ((3210,), True)
     assert server.records() == lines[:3210] + lines[3211:]
     assert len(server.understood()) == 4999
 

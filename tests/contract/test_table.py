@@ -12,7 +12,7 @@ REPORT = """<testsuites><testsuite>
 name="test_lines_arrive[relp_place]"><failure/></testcase>
 <testcase classname="tests.contract.test_contract" \
 name="test_a_cut_heals[s3_place-in-between]"><skipped/></testcase>
-<testcase classname="tests.contract.test_tls" name="test_strangers_are_refused[expired-s3]"/>
+<testcase classname="tests.contract.test_tls" name="test_strangers_are_rejected[expired-s3]"/>
 <testcase classname="tests.contract.test_syslog" name="test_lines_arrive"/>
 <testcase classname="tests.contract.test_s3" name="test_a_bucket_may_be_far[near]"/>
 <testcase classname="tests.contract.test_s3" \
@@ -25,7 +25,7 @@ def test_each_case_of_a_report_is_a_claim_of_a_place() -> None:
         Case("contract", "lines arrive", "s3", "passed"),
         Case("contract", "lines arrive", "relp", "failed"),
         Case("contract", "a cut heals (in-between)", "s3", "skipped"),
-        Case("tls", "strangers are refused (expired)", "s3", "passed"),
+        Case("tls", "strangers are rejected (expired)", "s3", "passed"),
         Case("syslog", "lines arrive", "", "passed"),
         Case("s3", "a bucket may be far (near)", "", "passed"),
         Case("s3", "a bucket may be far (far)", "", "failed"),

@@ -103,7 +103,7 @@ class StoringAtAzure:
     @contextmanager
     def running(self, folder: Path, certificate: Path) -> Iterator[int]:
         self._server = server = Azurite(folder / "azurite", certificate=certificate)
-        server.start_afresh()
+        server.start_empty()
         yield server.port
         server.stop()
 

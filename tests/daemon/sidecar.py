@@ -184,7 +184,7 @@ class Sidecar:
             return error.code, error.read()
 
     def quarantined(self) -> list[dict[str, object]]:
-        """What `quarantine list --json` tells."""
+        """Return what `quarantine list --json` prints."""
         document = msgspec.json.decode(self.call("quarantine", "list", "--json").stdout)
         return list(document["quarantine"])
 

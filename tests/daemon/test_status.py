@@ -346,13 +346,13 @@ def test_a_state_directory_whose_name_is_not_utf8_gives_the_same_text_on_both_wa
     def answer(*words: str) -> subprocess.CompletedProcess[bytes]:
         return sidecar.call("status", *words, STATE_DIRECTORY=str(state))
 
-    asked, said = answer("--json"), answer()
-    assert (asked.returncode, asked.stderr) == (0, b"")
+    as_json, said = answer("--json"), answer()
+    assert (as_json.returncode, as_json.stderr) == (0, b"")
     assert b"running, state in " + os.fsencode(tmp_path) + b"/st\\xffate\n" in said.stdout
     assert sidecar.stop() == 0
     read = answer("--json")
     assert read.stderr == b""
-    live, stopped = json.loads(asked.stdout), json.loads(read.stdout)
+    live, stopped = json.loads(as_json.stdout), json.loads(read.stdout)
     assert (live["running"], stopped["running"]) == (True, False)
     assert live["state_directory"] == stopped["state_directory"] == str(state)
 

@@ -20,7 +20,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "columns.md"
 
 def test_the_page_is_the_codes_own() -> None:
     assert PAGE.read_text("utf-8") == page(), (
-        "make it anew: python -m tracesidecar.ddl.columns_page > docs/columns.md"
+        "generate it again: python -m tracesidecar.ddl.columns_page > docs/columns.md"
     )
 
 

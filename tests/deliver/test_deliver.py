@@ -1,4 +1,4 @@
-"""Retry, circuit and bisection, over a sink that answers as it is told."""
+"""Retry, circuit and bisection, over a sink with scripted answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Destination:
 
     answers: list[Exception] = field(default_factory=list)
     poison: set[bytes] = field(default_factory=set)
-    refuses_all: bool = False
+    rejects_all: bool = False
     requests: list[str] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
 
@@ -45,13 +45,13 @@ class Destination:
         if self.answers:
             raise self.answers.pop(0)
         lines = split_lines(batch)
-        if self.refuses_all or self.poison & set(lines):
+        if self.rejects_all or self.poison & set(lines):
             raise Rejected("bad_request", "status 400")
         self.taken += lines
 
 
 @dataclass
-class Told:
+class Recorder:
     outcomes: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     circuits: list[bool] = field(default_factory=list)
@@ -81,48 +81,51 @@ def batch_of(lines: list[bytes]) -> Batch:
     )
 
 
-def delivery(sink: Destination, told: Told) -> Delivery:
+def delivery(sink: Destination, recorder: Recorder) -> Delivery:
     async def at_once(_seconds: float) -> None:
         return None
 
-    return Delivery(sink, told, sleep=at_once)
+    return Delivery(sink, recorder, sleep=at_once)
 
 
 LINES = [b'{"n":%d}' % n for n in range(5000)]
 
 
 async def test_a_retriable_answer_is_repeated_under_the_same_id_without_end() -> None:
-    sink, told = Destination(answers=[RetryLater("throttled") for _ in range(500)]), Told()
-    assert await delivery(sink, told).send(batch_of(LINES[:3])) == ()
+    sink, recorder = (
+        Destination(answers=[RetryLater("throttled") for _ in range(500)]),
+        Recorder(),
+    )
+    assert await delivery(sink, recorder).send(batch_of(LINES[:3])) == ()
     assert sink.requests == ["b1"] * 501
     assert sink.taken == LINES[:3]
 
 
 async def test_retry_after_is_honoured_and_pauses_stay_bounded() -> None:
-    sink, told = (
+    sink, recorder = (
         Destination(
             answers=[
                 RetryLater("throttled", after_seconds=90.0),
                 *[RetryLater("down") for _ in range(40)],
             ]
         ),
-        Told(),
+        Recorder(),
     )
-    await delivery(sink, told).send(batch_of(LINES[:3]))
-    assert told.pauses[0] == 90.0
-    assert max(told.pauses[1:]) <= 60.0
+    await delivery(sink, recorder).send(batch_of(LINES[:3]))
+    assert recorder.pauses[0] == 90.0
+    assert max(recorder.pauses[1:]) <= 60.0
 
 
 async def test_the_circuit_opens_after_five_failures_and_closes_with_the_first_success() -> None:
-    sink, told = Destination(answers=[RetryLater("down") for _ in range(6)]), Told()
-    await delivery(sink, told).send(batch_of(LINES[:3]))
-    assert told.circuits == [True, False]
+    sink, recorder = Destination(answers=[RetryLater("down") for _ in range(6)]), Recorder()
+    await delivery(sink, recorder).send(batch_of(LINES[:3]))
+    assert recorder.circuits == [True, False]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2499, 2500, 4998, 4999])
 async def test_one_poisoned_record_among_five_thousand_is_found_in_few_requests(place: int) -> None:
-    sink, told = Destination(poison={LINES[place]}), Told()
-    assert await delivery(sink, told).send(batch_of(LINES)) == (
+    sink, recorder = Destination(poison={LINES[place]}), Recorder()
+    assert await delivery(sink, recorder).send(batch_of(LINES)) == (
         RejectedRecord(place, "bad_request"),
     )
     assert sink.taken == LINES[:place] + LINES[place + 1 :]
@@ -131,66 +134,72 @@ async def test_one_poisoned_record_among_five_thousand_is_found_in_few_requests(
 
 async def test_parts_have_the_same_ids_when_the_bisection_is_repeated() -> None:
     first, second = Destination(poison={LINES[7]}), Destination(poison={LINES[7]})
-    await delivery(first, Told()).send(batch_of(LINES[:20]))
-    await delivery(second, Told()).send(batch_of(LINES[:20]))
+    await delivery(first, Recorder()).send(batch_of(LINES[:20]))
+    await delivery(second, Recorder()).send(batch_of(LINES[:20]))
     assert first.requests == second.requests
     assert first.requests[:2] == ["b1", "b1.0-9"]
 
 
 async def test_records_named_by_the_destination_are_rejected_and_the_rest_is_sent() -> None:
     sink = Destination(answers=[Rejected("mapping", records=(1, 3))])
-    refused = await delivery(sink, Told()).send(batch_of(LINES[:5]))
-    assert refused == (RejectedRecord(1, "mapping"), RejectedRecord(3, "mapping"))
+    rejected = await delivery(sink, Recorder()).send(batch_of(LINES[:5]))
+    assert rejected == (RejectedRecord(1, "mapping"), RejectedRecord(3, "mapping"))
     assert sink.taken == [LINES[0], LINES[2], LINES[4]]
 
 
 async def test_records_that_are_stored_beside_rejected_ones_are_not_sent_again() -> None:
     sink = Destination(answers=[Rejected("mapping", records=(1, 3), stored=True)])
-    refused = await delivery(sink, Told()).send(batch_of([b"a", b"b", b"c", b"d"]))
-    assert [record.index for record in refused] == [1, 3]
+    rejected = await delivery(sink, Recorder()).send(batch_of([b"a", b"b", b"c", b"d"]))
+    assert [record.index for record in rejected] == [1, 3]
     assert sink.requests == ["b1"]
 
 
 async def test_a_destination_that_only_counts_rejected_records_has_stored_the_others() -> None:
     error = Rejected("partial_success", records=tuple(range(150)), rejected_count=3)
     sink = Destination(answers=[error])
-    refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(150)]))
-    assert refused == tuple(RejectedRecord(index, "partial_success") for index in range(150))
+    rejected = await delivery(sink, Recorder()).send(
+        batch_of([b"%d" % number for number in range(150)])
+    )
+    assert rejected == tuple(RejectedRecord(index, "partial_success") for index in range(150))
     assert sink.requests == ["b1"]
 
 
 async def test_only_the_halves_with_rejected_records_are_bisected() -> None:
     sink = Destination(answers=[Rejected("bad_request", within=(2, 5))], poison={b"3"})
-    assert await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(9)])) == (
-        RejectedRecord(3, "bad_request"),
-    )
+    assert await delivery(sink, Recorder()).send(
+        batch_of([b"%d" % number for number in range(9)])
+    ) == (RejectedRecord(3, "bad_request"),)
     assert sink.requests == ["b1", "b1.0-1", "b1.2-3", "b1.2-2", "b1.3-3", "b1.4-5", "b1.6-8"]
 
 
 async def test_a_part_of_which_something_is_stored_is_no_doubt_of_the_destination() -> None:
     partly = Rejected("mapping", records=tuple(range(149)), stored=True)
     sink = Destination(answers=[Rejected("bad_request"), partly])
-    refused = await delivery(sink, Told()).send(batch_of([b"%d" % number for number in range(300)]))
-    assert len(refused) == 149
+    rejected = await delivery(sink, Recorder()).send(
+        batch_of([b"%d" % number for number in range(300)])
+    )
+    assert len(rejected) == 149
     assert sink.requests == ["b1", "b1.0-149", "b1.150-299"]
 
 
 async def test_a_destination_that_rejects_every_record_by_name_stops_with_the_data_kept() -> None:
     lines = [b"%d" % number for number in range(150)]
     sink = Destination(answers=[Rejected("mapping", records=tuple(range(150)))])
-    assert await delivery(sink, Told()).send(batch_of(lines)) == ()
+    assert await delivery(sink, Recorder()).send(batch_of(lines)) == ()
     assert sink.taken == lines
 
 
 async def test_a_destination_that_rejects_everything_does_not_fill_the_quarantine() -> None:
-    sink, told = Destination(refuses_all=True), Told()
+    sink, recorder = Destination(rejects_all=True), Recorder()
     paused: list[float] = []
 
-    async def mended_while_waiting(seconds: float) -> None:
+    async def repair_while_waiting(seconds: float) -> None:
         paused.append(seconds)
-        sink.refuses_all = False
+        sink.rejects_all = False
 
-    assert await Delivery(sink, told, sleep=mended_while_waiting).send(batch_of(LINES[:300])) == ()
+    assert (
+        await Delivery(sink, recorder, sleep=repair_while_waiting).send(batch_of(LINES[:300])) == ()
+    )
     assert len(paused) == 1
     assert sink.taken == LINES[:300]
 
@@ -198,7 +207,7 @@ async def test_a_destination_that_rejects_everything_does_not_fill_the_quarantin
 async def test_a_stopped_sink_is_not_retried() -> None:
     sink = Destination(answers=[SinkStopped("conflict")])
     with pytest.raises(SinkStopped):
-        await delivery(sink, Told()).send(batch_of(LINES[:3]))
+        await delivery(sink, Recorder()).send(batch_of(LINES[:3]))
     assert sink.requests == ["b1"]
 
 

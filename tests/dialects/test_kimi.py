@@ -95,12 +95,12 @@ def test_model_and_directory_are_carried() -> None:
 
 
 def test_what_a_subagent_did_has_its_agent_and_its_tool() -> None:
-    told_of = [
+    found = [
         (event.agent_id, event.tool_name, event.outcome)
         for event in fixture_events(CLI)
         if event.is_subagent
     ]
-    assert told_of == [("tool_2", "Shell", None), ("a9", "Shell", "failure")]
+    assert found == [("tool_2", "Shell", None), ("a9", "Shell", "failure")]
 
 
 def test_every_sample_line_becomes_what_it_is() -> None:

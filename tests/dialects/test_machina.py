@@ -131,7 +131,7 @@ def test_a_tool_that_answers_with_an_error_has_failed() -> None:
         output_summary="{'error': 'no such tool'}",
         metadata={"result_json": '{"error": "no such tool"}'},
     )
-    cut = {**failed, "metadata": {"result_json": '{"error": "no...[truncated]'}}
+    truncated = {**failed, "metadata": {"result_json": '{"error": "no...[truncated]'}}
     call, result = events_of(DAY, [failed])
     assert (call.event_kind, call.outcome, result.outcome, result.error_message) == (
         "tool_call",
@@ -139,7 +139,7 @@ def test_a_tool_that_answers_with_an_error_has_failed() -> None:
         "failure",
         "no such tool",
     )
-    assert events_of(DAY, [cut])[1].error_message == "{'error': 'no such tool'}"
+    assert events_of(DAY, [truncated])[1].error_message == "{'error': 'no such tool'}"
 
 
 def test_an_action_of_the_users_own_is_unknown_with_all_that_it_says() -> None:

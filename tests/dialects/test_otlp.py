@@ -310,7 +310,7 @@ def test_an_odd_value_anywhere_in_a_record_fails_nothing() -> None:
             for record in records(msgspec.json.decode(line)):
                 for odd in variants(record, depth=5):
                     for read in (otlp_records.span, otlp_records.log_record, otlp_records.metric):
-                        read_or_refused(read, msgspec.json.encode(odd))
+                        read_or_reject(read, msgspec.json.encode(odd))
 
 
 def records(line: dict[str, list[dict[str, list[dict[str, list[object]]]]]]) -> list[object]:
@@ -331,7 +331,7 @@ def records(line: dict[str, list[dict[str, list[dict[str, list[object]]]]]]) -> 
     ]
 
 
-def read_or_refused(read: otlp.Mapper, data: bytes) -> None:
+def read_or_reject(read: otlp.Mapper, data: bytes) -> None:
     try:
         read(msgspec.Raw(data), {})
     except msgspec.ValidationError:

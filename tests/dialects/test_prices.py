@@ -38,7 +38,7 @@ MILLION = 1_000_000
         ("models/gemini-2.5-pro", "gemini-2.5-pro"),
     ],
 )
-def test_a_model_is_known_whoever_serves_it(model: str, listed: str) -> None:
+def test_a_model_is_known_no_matter_who_serves_it(model: str, listed: str) -> None:
     assert price_list_name(model) == listed
     assert call_cost(model, MILLION // 10, 0) is not None
 

@@ -172,7 +172,7 @@ class Campaign:
         )
 
     def drain(self) -> None:
-        """Run the daemon, and tell it to stop once all its sinks are connected; it must leave with
+        """Run the daemon, and stop it once all its sinks are connected; it must leave with
         everything delivered.
         """
         daemon = self._start_and_connect()
@@ -189,7 +189,7 @@ class Campaign:
         ), self.end_of_log()
 
     def quarantined(self) -> Counter[int]:
-        """Count the lengths of the lines in quarantine, as `quarantine list` tells them."""
+        """Count the lengths of the lines in quarantine, as `quarantine list` prints them."""
         command = [str(PROGRAM), "--config", str(self._configuration)]
         command += ["quarantine", "list", "--json"]
         answer = subprocess.run(

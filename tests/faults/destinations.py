@@ -105,7 +105,7 @@ def gcs(folder: Path) -> Iterator[Destination]:
 @contextmanager
 def azure(folder: Path) -> Iterator[Destination]:
     store = Azurite(folder)
-    store.start_afresh()
+    store.start_empty()
     options = (
         f'type = "azure"\ncontainer = "{store.container}"\naccount_url = "{store.url}"\n'
         f'account_key = "{key_of(SECRET)}"'

@@ -114,7 +114,7 @@ def _compare(
     if destination.merges_events:
         # Redaction makes some lines equal; without ids of their own, they may be one event.
         wanted = Counter({line: min(count, max(found[line], 1)) for line, count in wanted.items()})
-    rejected = expected.refused
+    rejected = expected.rejected
     trouble = [
         *differences(destination.name, wanted, found),
         *differences("quarantine", rejected, quarantined),

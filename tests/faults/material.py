@@ -1,5 +1,5 @@
 """The lines of a kill test: real ones where the corpus is at hand, else generated, with lines
-between them that must be refused.
+between them that must be rejected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REAL_LINES = 5489
 _REPEATED_SHARE = 0.06
 _OFTEN_REPEATED = 6
 _ENDINGS = (
-    b'{"text":"%s"',  # cut off
+    b'{"text":"%s"',  # incomplete
     b'{"text":"%s","n":NaN}',
     b'{"text":"%s\xff"}',
     b'{"text":"%s\\ud800"}',
@@ -92,8 +92,8 @@ def without_repeated_ids(lines: list[bytes]) -> list[bytes]:
     return kept
 
 
-def mixed(valid: list[bytes], refused: list[bytes], seed: int) -> list[bytes]:
-    """Put the refused lines between the valid ones."""
-    lines = valid + refused
+def mixed(valid: list[bytes], rejected: list[bytes], seed: int) -> list[bytes]:
+    """Put the rejected lines between the valid ones."""
+    lines = valid + rejected
     random.Random(seed).shuffle(lines)
     return lines

@@ -21,33 +21,31 @@ _ANYWHERE = Segment(id=1, source="oracle", path="oracle.jsonl", device=1, inode=
 
 @dataclass(frozen=True)
 class Expected:
-    """Delivered lines as they must look at the destination, and the lengths of the refused ones as
+    """Delivered lines as they must look at the destination, and the lengths of the rejected ones as
     written.
     """
 
     delivered: Counter[bytes] = field(default_factory=Counter)
-    refused: Counter[int] = field(default_factory=Counter)
+    rejected: Counter[int] = field(default_factory=Counter)
 
 
 def expect(lines: Iterable[bytes], cache_directory: str | None = None) -> Expected:
-    """Judge each line on its own; whatever neighbours, chunks and restarts it had must make no
-    difference.
-    """
+    """Judge each line alone: its neighbours, chunks and restarts must make no difference."""
     sanitizer = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
     expected = Expected()
     for line in lines:
         if len(line) > MAX_LINE:
-            expected.refused[len(line)] += 1
+            expected.rejected[len(line)] += 1
             continue
         clean = sanitizer(Chunk(_ANYWHERE, 0, len(line) + 1, line + b"\n", BEGINNING))
         expected.delivered.update(clean.data.split(b"\n")[:-1])
-        expected.refused.update(refusal.end - refusal.start for refusal in clean.rejected)
+        expected.rejected.update(rejection.end - rejection.start for rejection in clean.rejected)
     return expected
 
 
 def differences(what: str, expected: Counter[_Item], found: Counter[_Item]) -> list[str]:
-    """Say what is missing and what is there too often; a line is named by length and digest, never
-    shown.
+    """Return what is missing and what is there too often; a line is named by length and digest,
+    never shown.
     """
     missing, surplus = expected - found, found - expected
     return [

@@ -1,5 +1,5 @@
 """Killed with SIGKILL at any moment, the daemon delivers every line once (over HTTP: again only
-under its key) and refuses every bad one once.
+under its key) and rejects every invalid one once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["object_store"]
 
 
 class Row(msgspec.Struct):
-    """What is asked of an event."""
+    """The columns of an event that are compared."""
 
     line_sha256: str
     raw: str | None = None
@@ -37,7 +37,7 @@ class Size:
     """How long a campaign is."""
 
     valid: int
-    refused: int
+    rejected: int
     random_kills: int
     rounds_of_points: int
 
@@ -46,8 +46,8 @@ class Size:
         return self.random_kills + self.rounds_of_points * len(POINTS)
 
 
-SHORT = Size(valid=2000, refused=90, random_kills=8, rounds_of_points=1)
-LONG = Size(valid=REAL_LINES, refused=400, random_kills=110, rounds_of_points=3)
+SHORT = Size(valid=2000, rejected=90, random_kills=8, rounds_of_points=1)
+LONG = Size(valid=REAL_LINES, rejected=400, random_kills=110, rounds_of_points=3)
 
 
 def lake_objects(lake: Path) -> list[bytes]:
@@ -110,11 +110,11 @@ def sinks(lake: Path, store: ObjectStore, receiver: ReceivingServer) -> str:
 
 
 def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer) -> list[str]:
-    """Kill as often as the size says, drain, and tell every difference between what was written and
-    what arrived.
+    """Kill as often as the size says, drain, and return every difference between what was written
+    and what arrived.
     """
     seed = size.kills
-    lines = mixed(valid_lines(size.valid, seed), invalid_lines(size.refused), seed)
+    lines = mixed(valid_lines(size.valid, seed), invalid_lines(size.rejected), seed)
     expected = expect(lines)
     moments = [*POINTS * size.rounds_of_points, *[""] * size.random_kills]
     random.Random(seed).shuffle(moments)
@@ -143,7 +143,7 @@ def run(folder: Path, size: Size, store: ObjectStore, receiver: ReceivingServer)
         ),
         *differences("events", digests(expected.delivered), interpreted(folder / "events")),
         *differences("http", expected.delivered, http),
-        *differences("quarantine", expected.refused, quarantined),
+        *differences("quarantine", expected.rejected, quarantined),
         *changed,
     ]
 

@@ -35,7 +35,7 @@ def sinks(google: GoogleStorage, azure: Azurite) -> str:
 
 
 def run(folder: Path, kills: int, google: GoogleStorage, azure: Azurite) -> list[str]:
-    """Kill so often, drain, and tell every difference between what was written and what arrived."""
+    """Kill so often, drain, and return the differences between what was written and arrived."""
     lines = mixed(valid_lines(kills * 120, kills), invalid_lines(kills * 2), kills)
     expected = expect(lines)
     rng = random.Random(kills)

@@ -52,7 +52,7 @@ def sinks(collector: Collector) -> str:
 
 
 def arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[str]]:
-    """Count the lines that Splunk and Loki have, and tell of which lines OTLP has an event, by
+    """Count the lines that Splunk and Loki have, and list the lines that OTLP has an event for, by
     their digests.
     """
     splunk: Counter[bytes] = Counter()
@@ -68,7 +68,7 @@ def arrived(collector: Collector) -> tuple[Counter[bytes], Counter[bytes], set[s
 
 
 def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str]:
-    """Kill five times so many rounds, drain, and tell what is missing, and what is there that
+    """Kill five times so many rounds, drain, and return what is missing, and what is there that
     nobody wrote.
     """
     lines = mixed(valid_lines(valid, rounds), invalid_lines(20), rounds)
@@ -87,7 +87,7 @@ def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str
         campaign.ship_once()
         quarantined = campaign.quarantined()
     splunk, loki, otlp = arrived(collector)
-    found = differences("quarantine", expected.refused, quarantined)
+    found = differences("quarantine", expected.rejected, quarantined)
     for name, lines_there in (("splunk", splunk), ("loki", loki)):
         found += differences(
             name,

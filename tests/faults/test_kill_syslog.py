@@ -45,8 +45,8 @@ def sinks(servers: tuple[LogServer, LogServer]) -> str:
 
 
 def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: int) -> list[str]:
-    """Kill so many times five times, drain, and tell what is missing, and what is there that nobody
-    wrote.
+    """Kill so many times five times, drain, and return what is missing, and what is there that
+    nobody wrote.
     """
     lines = mixed(valid_lines(valid, rounds), invalid_lines(20), rounds)
     expected = expect(lines)
@@ -63,7 +63,7 @@ def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: 
         campaign.drain()
         campaign.ship_once()
         quarantined = campaign.quarantined()
-    found = differences("quarantine", expected.refused, quarantined)
+    found = differences("quarantine", expected.rejected, quarantined)
     for name, server in zip(("syslog", "relp"), servers, strict=True):
         arrived = Counter(one.record for one in server.understood())
         found += differences(

@@ -16,8 +16,8 @@ def test_every_planted_invalid_line_is_rejected_and_has_a_length_of_its_own() ->
     planted = invalid_lines(60)
     expected = expect(planted)
     assert not expected.delivered
-    assert expected.refused == Counter(len(line) for line in planted)
-    assert set(expected.refused.values()) == {1}
+    assert expected.rejected == Counter(len(line) for line in planted)
+    assert set(expected.rejected.values()) == {1}
     assert any(len(line) > MAX_LINE for line in planted)
 
 
@@ -25,7 +25,7 @@ def test_every_valid_line_is_expected_once_for_each_time_it_was_written() -> Non
     lines = valid_lines(REAL_LINES, seed=1)
     documents = [line for line in lines if line.strip()]
     expected = expect(lines)
-    assert not expected.refused
+    assert not expected.rejected
     assert expected.delivered.total() == len(documents)
     assert expected.delivered.most_common(1)[0][1] > 1
 

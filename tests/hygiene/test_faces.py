@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 OF_EVERY_DESTINATION = {"SINK_TYPE", "Options", "build"}
 """The face of a destination is the same for each: the registry takes `SINK_TYPE` by that name, and
-whoever makes one sink alone takes the others.
+anyone who makes one sink alone imports the others.
 """
 
 NOT_IN_THE_FACE: dict[str, str] = {

@@ -50,7 +50,7 @@ used.tool_call_count
 used.total_tokens
 used.workspace_id
 
-# A column of the journal, for whoever asks how old a sink's last commit is.
+# A column of the journal, for anyone who asks how old a sink's last commit is.
 used.committed_at
 
 # The tests judge single redactions with it.

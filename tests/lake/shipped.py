@@ -37,7 +37,7 @@ class Shipped:
     end: int = 0
     batches: list[Manifest] = field(default_factory=list)
 
-    def batch(self, rows: Rows, *, refused: int = 0, more: int = 1000) -> Manifest:
+    def batch(self, rows: Rows, *, rejected: int = 0, more: int = 1000) -> Manifest:
         """Ship a batch that takes `more` bytes of the segment."""
         number = len(self.batches)
         batch_id = hashlib.sha256(f"{self.host} {number}".encode()).hexdigest()[:16]
@@ -59,7 +59,7 @@ class Shipped:
                 self.end,
                 self.end + more,
                 len(rows),
-                refused,
+                rejected,
                 len(rows),
             ),
         )

@@ -72,7 +72,7 @@ def configured(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def asked(path: Path) -> list[tuple[object, ...]]:
+def totals(path: Path) -> list[tuple[object, ...]]:
     """Create the views again, and sum over the calls."""
     file = path.parent / "traces.duckdb"
     assert main(["ddl", "duckdb", "--config", str(path), "--apply", str(file)]) == 0
@@ -89,11 +89,11 @@ def test_traces_are_shipped_verified_queried_and_compacted(
     assert main(["ship", "--once", "--config", str(configured)]) == 0
     assert list(pitfalls(configured.parent / "lake")) == [] or "parquet" in configured.read_text()
     assert main(["verify", "lake", "--config", str(configured)]) == 0
-    assert asked(configured) == [(2, 200, 25)]
+    assert totals(configured) == [(2, 200, 25)]
     with (next((configured.parent / "traces").iterdir())).open("a") as file:
         file.write(json.dumps(assistant("msg_c", 4, 4)) + "\n")
     assert main(["ship", "--once", "--config", str(configured)]) == 0
-    assert asked(configured) == [(3, 300, 29)]
+    assert totals(configured) == [(3, 300, 29)]
     capsys.readouterr()
     assert (
         main(["compact", "lake", "--before", "2026-02-01", "--config", str(configured), "--json"])
@@ -104,5 +104,5 @@ def test_traces_are_shipped_verified_queried_and_compacted(
         (each["dialect"], each["before"]["objects"], each["after"]["objects"], each["refused"])
         for each in done
     ] == [("claude_code", 2, 1, None)]
-    assert asked(configured) == [(3, 300, 29)]
+    assert totals(configured) == [(3, 300, 29)]
     assert main(["verify", "lake", "--config", str(configured)]) == 0

@@ -30,7 +30,7 @@ def proof(root: Path) -> Proof:
 @pytest.fixture(params=["json", "parquet"])
 def shipped(request: pytest.FixtureRequest, tmp_path: Path) -> Shipped:
     made = Shipped(tmp_path / "lake", request.param)
-    made.batch(rows(), refused=2)
+    made.batch(rows(), rejected=2)
     made.batch([("codex", event(50)), ("codex", event(51))])
     return made
 

@@ -191,12 +191,12 @@ def _pairs(unit: str, size: int) -> bytes:
 
 def _fitting(make: Callable[[int], bytes], size: int) -> bytes:
     """Adjust the size until the line has about that length: escapes of escapes grow."""
-    line, asked = make(size), size
+    line, wanted = make(size), size
     for _ in range(4):
         if 0.8 * size < len(line) < 1.3 * size:
             break
-        asked = max(1, asked * size // len(line))
-        line = make(asked)
+        wanted = max(1, wanted * size // len(line))
+        line = make(wanted)
     return line
 
 

@@ -1,5 +1,5 @@
 """Azurite: Azure Blob Storage as a process, with real signatures, conditions and MD5s; over TLS it
-also accepts tokens, whoever signed them.
+also accepts tokens, no matter who signed them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Azurite:
             self._server.stop()
             self._server = None
 
-    def start_afresh(self) -> None:
+    def start_empty(self) -> None:
         """Start with an empty container and the first secret."""
         if self.secret != SECRET:
             self.accept_only(SECRET)
@@ -113,5 +113,5 @@ def azurite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurit
 
 @pytest.fixture
 def azurite(azurite_process: Azurite) -> Azurite:
-    azurite_process.start_afresh()
+    azurite_process.start_empty()
     return azurite_process

@@ -86,7 +86,7 @@ class Collector:
         """Stop the process."""
         self._server.stop()
 
-    def start_afresh(self) -> None:
+    def start_empty(self) -> None:
         """Start it with the first secret, and discard what has arrived before."""
         if not self._server.is_running:
             self.start()
@@ -172,5 +172,5 @@ def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coll
 
 @pytest.fixture
 def collector(collector_process: Collector) -> Collector:
-    collector_process.start_afresh()
+    collector_process.start_empty()
     return collector_process

@@ -64,7 +64,7 @@ class ReceivingServer:
         """Its address without a proxy."""
         return f"{self._scheme}://127.0.0.1:{self.port}/ingest"
 
-    def start_afresh(self) -> None:
+    def start_empty(self) -> None:
         """Start it without requests and orders."""
         if not self.server.is_running:
             self.server.start()

@@ -80,9 +80,7 @@ class History:
 
     def half_line(self) -> None:
         if not self.half:
-            self.halves += (
-                1  # a file rewritten with the very same bytes could not be told from the old one
-            )
+            self.halves += 1  # the same bytes again would look like the old file
             self.half = b'{"half %d": ' % self.halves
             with self.a.open("ab") as file:
                 file.write(self.half)

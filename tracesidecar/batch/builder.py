@@ -151,7 +151,7 @@ class BatchBuilder:
         return too_large
 
     def quarantine(self, lines: Sequence[QuarantinedLine]) -> None:
-        """Note lines of which a record was rejected."""
+        """Note lines that have a rejected record."""
         self._quarantined += lines
 
     def close(self, replayed: Plan | None = None) -> PreparedBatch:

@@ -122,7 +122,7 @@ class EventLinesEncoder:
         self.held_bytes = 0
 
     def add(self, events: Sequence[Event], dialect: str) -> list[Event]:
-        """Add events of a dialect; return those of which the record is over the limit."""
+        """Add events of a dialect; return those whose record is over the limit."""
         encode, limit = self._encode, self._limit
         records: list[bytes] = []
         too_large: list[Event] = []

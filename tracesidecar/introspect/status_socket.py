@@ -1,8 +1,8 @@
 """The Unix socket in the state directory, over which the running daemon reports its status.
 
-Whoever connects is sent one StatusReport as JSON, or a ReportFailure, and the connection ends. The
-socket has mode 0600 in a directory of mode 0700: only the user of the daemon, and root, can
-connect.
+Each client that connects is sent one StatusReport as JSON, or a ReportFailure, and the connection
+ends. The socket has mode 0600 in a directory of mode 0700: only the user of the daemon, and root,
+can connect.
 """
 
 from __future__ import annotations
