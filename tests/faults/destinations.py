@@ -69,6 +69,7 @@ def _lines_of_store(objects: dict[str, bytes]) -> Counter[str]:
 
 @contextmanager
 def directory(folder: Path) -> Iterator[Destination]:
+    """Deliver to a folder."""
     lake = folder / "lake"
 
     def count() -> Counter[str]:
@@ -79,6 +80,7 @@ def directory(folder: Path) -> Iterator[Destination]:
 
 @contextmanager
 def s3(folder: Path) -> Iterator[Destination]:
+    """Deliver to a bucket of an S3 store."""
     store = ObjectStore(folder)
     store.start()
     options = (
@@ -93,6 +95,7 @@ def s3(folder: Path) -> Iterator[Destination]:
 
 @contextmanager
 def gcs(folder: Path) -> Iterator[Destination]:
+    """Deliver to a bucket of Google Cloud Storage."""
     store = GoogleStorage(folder)
     store.start()
     options = f'type = "gcs"\nbucket = "{google_storage.BUCKET}"\nendpoint_url = "{store.open_url}"'
@@ -104,6 +107,7 @@ def gcs(folder: Path) -> Iterator[Destination]:
 
 @contextmanager
 def azure(folder: Path) -> Iterator[Destination]:
+    """Deliver to a container of Azure Blob Storage."""
     store = Azurite(folder)
     store.start_empty()
     options = (
@@ -118,6 +122,7 @@ def azure(folder: Path) -> Iterator[Destination]:
 
 @contextmanager
 def sql(folder: Path) -> Iterator[Destination]:
+    """Deliver to a schema of PostgreSQL."""
     server = PostgresServer()
     server.start()
     try:
@@ -137,6 +142,7 @@ def sql(folder: Path) -> Iterator[Destination]:
 
 @contextmanager
 def elasticsearch(folder: Path) -> Iterator[Destination]:
+    """Deliver to an index."""
     search = SearchServer(folder)
     search.start()
     search.clear()
@@ -155,6 +161,7 @@ def elasticsearch(folder: Path) -> Iterator[Destination]:
 
 @contextmanager
 def kafka(folder: Path) -> Iterator[Destination]:
+    """Deliver to a topic."""
     broker, topic = Broker(folder), "killed"
     broker.start_new()
     broker.make_topic(topic)

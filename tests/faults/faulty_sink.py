@@ -43,16 +43,19 @@ class FaultySink:
         return None
 
     async def send(self, batch: Batch) -> None:
+        """Raise an error that quotes the batch, as often as the options say."""
         if self._left:
             self._left -= 1
             raise ValueError(batch.objects[0].content)
 
 
 def build(options: Options) -> FaultySink:
+    """Make the sink."""
     return FaultySink(options)
 
 
 def destination(options: Options) -> str:
+    """Return the name of where it delivers."""
     return f"faulty:{options.name}"
 
 

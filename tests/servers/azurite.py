@@ -106,6 +106,7 @@ class Azurite:
 
 @pytest.fixture(scope="session")
 def azurite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Run one Azurite for all tests."""
     server = Azurite(tmp_path_factory.mktemp("azurite"))
     yield server
     server.stop()
@@ -113,5 +114,6 @@ def azurite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurit
 
 @pytest.fixture
 def azurite(azurite_process: Azurite) -> Azurite:
+    """Return the running Azurite, emptied."""
     azurite_process.start_empty()
     return azurite_process

@@ -184,6 +184,7 @@ def _pkcs8(certificate: trustme.LeafCert) -> bytes:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Run one broker for all tests; each test makes its own topic."""
     broker = Broker(tmp_path_factory.mktemp("kafka"))
     broker.start_new()
     yield broker

@@ -164,6 +164,7 @@ def _records(resource: dict[str, Any]) -> Iterator[LogRecord]:
 
 @pytest.fixture(scope="session")
 def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """Run one collector for all tests."""
     collector = Collector(tmp_path_factory.mktemp("collector"))
     collector.start()
     yield collector
@@ -172,5 +173,6 @@ def collector_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coll
 
 @pytest.fixture
 def collector(collector_process: Collector) -> Collector:
+    """Return the running collector, emptied."""
     collector_process.start_empty()
     return collector_process

@@ -240,6 +240,7 @@ def _decoded(text: str) -> bytes:
 
 @pytest.fixture
 def google_storage(tmp_path: Path) -> Iterator[GoogleStorage]:
+    """Run a store for one test."""
     store = GoogleStorage(tmp_path / "google")
     store.start()
     yield store

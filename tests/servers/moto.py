@@ -58,6 +58,7 @@ class Moto:
 
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """Run one moto server for all tests."""
     server = Moto(tmp_path_factory.mktemp("moto"))
     server.start()
     yield server

@@ -166,6 +166,7 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    """Run one PostgreSQL for all tests; each test makes its own schema."""
     server = PostgresServer()
     server.start()
     yield server

@@ -28,16 +28,24 @@ class Server(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the program."""
+        ...
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """The version to install."""
+        ...
 
     @property
-    def stands_for(self) -> str: ...
+    def stands_for(self) -> str:
+        """The destination that it represents."""
+        ...
 
     @property
-    def needs(self) -> str: ...
+    def needs(self) -> str:
+        """The name of the tool that builds it, empty for none."""
+        ...
 
     @property
     def binary(self) -> Path:

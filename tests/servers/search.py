@@ -156,6 +156,7 @@ class Gate:
 
 @pytest.fixture(scope="session")
 def search_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchServer]:
+    """Run one server for all tests."""
     server = SearchServer(tmp_path_factory.mktemp("search"))
     server.start()
     yield server
@@ -164,5 +165,6 @@ def search_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchS
 
 @pytest.fixture
 def search_server(search_process: SearchServer) -> SearchServer:
+    """Return the running server, emptied."""
     search_process.clear()
     return search_process

@@ -160,6 +160,7 @@ class IgnorantStore(ObjectStore):
 
 @pytest.fixture
 def object_store(tmp_path: Path) -> Iterator[ObjectStore]:
+    """Run a store for one test."""
     store = ObjectStore(tmp_path / "store")
     store.start()
     yield store
@@ -168,6 +169,7 @@ def object_store(tmp_path: Path) -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def ignorant_store(tmp_path: Path) -> Iterator[IgnorantStore]:
+    """Run a store that ignores conditions, for one test."""
     store = IgnorantStore(tmp_path / "ignorant-store")
     store.start()
     yield store

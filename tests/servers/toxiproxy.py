@@ -84,6 +84,7 @@ class FaultyWay:
 
 @pytest.fixture(scope="session")
 def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toxiproxy]:
+    """Run one fault proxy for all tests."""
     port = free_port()
     log = tmp_path_factory.mktemp("toxiproxy") / "log"
     server = Server([require("toxiproxy"), "-host", "127.0.0.1", "-port", str(port)], port, log)
