@@ -31,7 +31,9 @@ class Metrics:
             "source",
         )
         self.repaired_lines = self._counter(
-            "repaired_lines_total", "Lines in which NaN or lone surrogates were replaced.", "source"
+            "repaired_lines_total",
+            "Lines that `repair` fixed or saved.",
+            "source",
         )
         self.blank_lines = self._counter("blank_lines_total", "Blank lines skipped.", "source")
         self.delivered_lines = self._counter(

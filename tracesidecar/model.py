@@ -117,9 +117,10 @@ class CleanChunk:
 
     Only `sanitize` makes one, and only its content may reach a sink, a log or a screen. `next` is
     the checkpoint at `end`; `lines` counts the lines in `data`; `redactions` is ((rule id, count),
-    …); `repaired` has the offsets at which repaired lines begin in the segment. `open_messages`
-    counts the streamed messages that may continue after `end`: a secret that is split there is not
-    seen.
+    …); `repaired` has the offsets at which repaired lines begin in the segment; `parts` are the
+    (start, end) of those records that were taken out of a line with something else in it.
+    `open_messages` counts the streamed messages that may continue after `end`: a secret that is
+    split there is not seen.
 
     `digest` is a keyed digest of the source bytes, set when a chunk is taken for delivery.
     `positions` says where each line of `data` stood and `source_lines` how many lines there were,
@@ -136,6 +137,7 @@ class CleanChunk:
     redactions: tuple[tuple[str, int], ...] = ()
     blank_lines: int = 0
     repaired: tuple[int, ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
     open_messages: int = 0
     digest: bytes = field(default=b"", repr=False)
     positions: tuple[LinePosition, ...] = field(default=(), repr=False)

@@ -141,3 +141,23 @@ def test_odd_file_names_are_shipped(sidecar: Sidecar) -> None:
     assert sidecar.ship().returncode == 0
     assert Counter(sidecar.lines()) == Counter(numbered(0, len(names)))
     assert sidecar.call("status", "--json").returncode == 0
+
+
+def test_repair_delivers_the_whole_records_of_a_broken_line_and_quarantines_the_rest(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source="repair = true")
+    one, two, three, four, five = numbered(0, 5)
+    torn = b'{"n": 9, "te'
+    content = b"\n".join([one, torn + two, three + four, b"\0" * 700 + five, torn, b""])
+    (sidecar.traces / "a.jsonl").write_bytes(content)
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == [one, two, three, four, five]
+    rejected = [
+        (content[entry["start"] : entry["end"]], entry["reason"])  # type: ignore[misc]
+        for entry in sidecar.quarantined()
+    ]
+    assert sorted(rejected) == [(b"\0" * 700, "nul"), (torn, "truncated"), (torn, "truncated")]
+    assert sidecar.call("verify", "lake").returncode == 0
+    assert sidecar.ship().returncode == 0
+    assert len(sidecar.lines()) == 5

@@ -51,7 +51,7 @@ REJECTED = {
     "surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', RejectionReason.INVALID_UTF8),
     "beyond Unicode": (b'{"a":"\xf4\x90\x80\x80"}', RejectionReason.INVALID_UTF8),
     "cut off character": (b'{"a":"\xe2\x82"}', RejectionReason.INVALID_UTF8),
-    "UTF-16": ('\ufeff{"a":1}'.encode("utf-16-le"), RejectionReason.INVALID_UTF8),
+    "UTF-16": ('\ufeff{"a":1}'.encode("utf-16-le"), RejectionReason.UTF16),
     "two documents": (b'{"a":1}{"a":2}', RejectionReason.TWO_DOCUMENTS),
     "two documents apart": (b'{"a":1} {"a":2}', RejectionReason.TWO_DOCUMENTS),
     "document and number": (b'{"a":1} 7', RejectionReason.TWO_DOCUMENTS),

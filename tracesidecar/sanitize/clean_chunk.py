@@ -5,6 +5,7 @@ Besides the sanitizer, only these functions make a `CleanChunk`.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 from tracesidecar.model import (
@@ -63,10 +64,18 @@ def line_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
     `data` are the source bytes of `clean`. Rejected and blank lines have no position.
     """
     rejected = {rejection.end - clean.start for rejection in clean.rejected}
+    parts = deque((first - clean.start, end - clean.start) for first, end in clean.parts)
     found, number, start, last = [], 0, 0, len(data)
     while start < last:
         newline = data.find(b"\n", start)
         end = newline if newline >= 0 else last
+        if parts and parts[0][0] < end:
+            while parts and parts[0][0] < end:
+                first, until = parts.popleft()
+                if until not in rejected:
+                    found.append(LinePosition(number, clean.start + first, until - first))
+            number, start = number + 1, end + 1
+            continue
         is_blank = end == start or (data[start] in b" \t\r" and not data[start:end].strip(b" \t\r"))
         if not is_blank and end not in rejected:
             found.append(LinePosition(number, clean.start + start, end - start))

@@ -1,13 +1,35 @@
-"""Fix the two mistakes of known producers that a source may ask to repair: NaN and lone surrogates.
+"""Fix the mistakes of known producers that a source may ask to repair.
 
-Nothing else is ever repaired.
+NaN and lone surrogates are replaced. Whole records are taken out of a line that also has something
+else: a record that was torn off when its writer died, or the NUL bytes of a power cut. Nothing else
+is ever repaired.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+import msgspec
 
 from tracesidecar.sanitize import patterns
+from tracesidecar.sanitize.rejections import RejectionReason
+
+_DOCUMENT = msgspec.json.Decoder(msgspec.Raw)
+_ERROR_PLACE = re.compile(r"\(byte ([0-9]+)\)$")
+_FILLER = re.compile(rb"[\0 \t\r]*")
+_LITERAL_BYTES = 5
+"""How far behind the reported place a torn `true`, `false` or `null` may end."""
+_MOST_PARTS = 1000
+"""A line of more parts than this is no line with a torn record in it."""
+
+
+class LinePart(NamedTuple):
+    """The bytes [start, end) of a line: a whole record, or else rejected for a reason."""
+
+    start: int
+    end: int
+    reason: RejectionReason | None
 
 
 def without_nan(line: bytes) -> bytes:
@@ -30,3 +52,99 @@ def _paired_or_replaced(match: re.Match[bytes]) -> bytes:
     return (
         rb"\ufffd" if len(escape) == 6 and escape[2:3] in b"dD" and escape[1:2] == b"u" else escape
     )
+
+
+def split_records(line: bytes) -> list[LinePart]:
+    """Return the parts of a line that is not one record, in order; none if no record is found.
+
+    A record is a JSON object. One that stands behind a torn record is recognized where the grammar
+    of the torn one breaks: an object that could belong to it is never taken for a record of its
+    own. So a record that was torn off right before a value takes the next one along.
+    """
+    parts: list[LinePart] = []
+    rest = start = broken_at = 0
+    while start < len(line) and len(parts) < _MOST_PARTS:
+        start = _skip(line, start)
+        value = _read_value(line, start)
+        if value.end > broken_at and _is_record(line, start, value):
+            parts += [*_rest(line, rest, start), LinePart(start, value.end, None)]
+            rest = start = broken_at = value.end
+            continue
+        # An object within the torn record breaks where that does; a record goes on beyond it.
+        following = _find_next_record(line, start, value.end) if value.end > broken_at else None
+        if following is None:
+            break
+        parts += _rest(line, rest, following)
+        rest, start, broken_at = following, following, value.end
+    parts += _rest(line, rest, len(line))
+    return parts if any(part.reason is None for part in parts) else []
+
+
+class _Value(NamedTuple):
+    """Where the JSON value at some place ends, or where it breaks (-1: with the line)."""
+
+    end: int
+    is_whole: bool
+
+
+def _read_value(line: bytes, start: int) -> _Value:
+    try:
+        _DOCUMENT.decode(memoryview(line)[start:])
+    except RecursionError:
+        return _Value(-1, is_whole=False)
+    except msgspec.DecodeError as error:
+        place = _ERROR_PLACE.search(str(error))
+        if place is None:
+            return _Value(-1, is_whole=False)
+        end = start + int(place.group(1))
+        if "trailing characters" not in str(error):
+            return _Value(end, is_whole=False)
+        end -= 1
+    else:
+        end = len(line)
+    while line[end - 1] in b" \t\r":
+        end -= 1
+    return _Value(end, is_whole=True)
+
+
+def _is_record(line: bytes, start: int, value: _Value) -> bool:
+    if not value.is_whole or not line.startswith(b"{", start):
+        return False
+    try:
+        str(memoryview(line)[start : value.end], "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _find_next_record(line: bytes, start: int, broken_at: int) -> int | None:
+    """Return where the record begins that breaks the torn one at `start`, None if none does.
+
+    Mostly the quotation mark of its first key ends an open string of the torn record, so that it
+    begins a few bytes before the error.
+    """
+    if broken_at >= len(line):
+        return None
+    if line[broken_at] == 0:
+        following = _skip(line, broken_at)
+        return following if line.startswith(b"{", following) else None
+    before = line.rfind(b"{", start + 1, broken_at + 1)
+    if before >= 0:
+        return before
+    after = line.find(b"{", broken_at, broken_at + _LITERAL_BYTES)
+    return after if after >= 0 and line[broken_at:after].isalpha() else None
+
+
+def _rest(line: bytes, start: int, end: int) -> list[LinePart]:
+    """Return the rejected part between two records, if there is anything."""
+    part = line[start:end]
+    if not part.strip(b" \t\r"):
+        return []
+    is_nul = not part.strip(b"\0 \t\r")
+    return [LinePart(start, end, RejectionReason.NUL if is_nul else RejectionReason.TRUNCATED)]
+
+
+def _skip(line: bytes, position: int) -> int:
+    """Return where the next byte is that is neither NUL nor blank."""
+    found = _FILLER.match(line, position)
+    return found.end() if found else position

@@ -23,7 +23,7 @@ from tracesidecar.sanitize.self_test import find_failed_lines, make_planted_line
 from tracesidecar.sanitize.streams import pending_start
 from tracesidecar.sanitize.validate import ValidatedLines, rejection_reason, validate
 
-REVISION = 10
+REVISION = 11
 """Raise this with each change of this package that changes what is redacted or how it is marked."""
 
 
@@ -80,7 +80,8 @@ class Sanitizer:
         scanned = self._redactor.scan(valid.data)
         pending = pending_start(scanned.streams, len(valid.data)) if not flush else None
         if pending is not None:
-            end = _offset_in_chunk(valid, pending)
+            # a line may have several records: they stay together
+            end = chunk.data.rfind(b"\n", 0, _offset_in_chunk(valid, pending)) + 1
             return self(
                 dataclasses.replace(
                     chunk, end=chunk.start + end, data=chunk.data[:end], torn=False
@@ -92,7 +93,8 @@ class Sanitizer:
         for failed in redacted.failed:
             start = _offset_in_chunk(valid, failed.start)
             newline = chunk.data.find(b"\n", start)
-            rejected.append((start, newline if newline >= 0 else len(chunk.data), failed.reason))
+            end = valid.parts.get(start, newline if newline >= 0 else len(chunk.data))
+            rejected.append((start, end, failed.reason))
         return CleanChunk(
             segment=chunk.segment,
             start=chunk.start,
@@ -107,6 +109,9 @@ class Sanitizer:
             redactions=tuple(sorted(redacted.redactions.items())),
             blank_lines=valid.blank,
             repaired=tuple(chunk.start + start for start in valid.repaired),
+            parts=tuple(
+                (chunk.start + start, chunk.start + end) for start, end in valid.parts.items()
+            ),
             open_messages=sum(stream.is_open for stream in scanned.streams),
         )
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tracesidecar.sanitize.rejections import RejectionReason
-from tracesidecar.sanitize.repair import repair_line, without_lone_surrogates
+from tracesidecar.sanitize.repair import (
+    LinePart,
+    repair_line,
+    split_records,
+    without_lone_surrogates,
+)
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ONE = msgspec.json.Decoder(msgspec.Raw)
@@ -24,7 +29,8 @@ class ValidatedLines:
     """The accepted lines, each ended by a newline, and the rejected ones as (start, end, reason).
 
     All offsets are in the chunk. `starts` are those at which the accepted lines began, None if
-    `data` is the chunk itself; `repaired` those of the lines that were repaired.
+    `data` is the chunk itself; `repaired` those of the lines that were repaired. `parts` are the
+    accepted lines that are only a part of their line in the chunk: start → end.
     """
 
     data: bytes = field(repr=False)
@@ -33,6 +39,7 @@ class ValidatedLines:
     rejected: list[tuple[int, int, RejectionReason]] = field(default_factory=list)
     blank: int = 0
     repaired: list[int] = field(default_factory=list)
+    parts: dict[int, int] = field(default_factory=dict)
 
 
 def validate(
@@ -41,7 +48,7 @@ def validate(
     """Check the lines of a chunk.
 
     `is_first`: the chunk begins its file, so a byte order mark is allowed. `is_torn`: the last line
-    has no newline and will not get one. `repair`: fix NaN and lone surrogates instead of rejecting.
+    has no newline and will not get one. `repair`: fix what can be fixed instead of rejecting.
     """
     has_mark = is_first and chunk.startswith(BYTE_ORDER_MARK)
     if not has_mark and chunk.endswith(b"\n"):
@@ -80,7 +87,11 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
             reason, fixed = _judge(line, repair=repair)
             if reason is not None and is_torn and newline < 0:
                 reason = RejectionReason.TRUNCATED
-            if reason is None:
+            if reason is not None and repair and (parts := split_records(line)):
+                records = _take_parts(result, position, parts)
+                accepted += [chunk[start : result.parts[start]] for start in records]
+                starts += records
+            elif reason is None:
                 if fixed is not line:
                     result.repaired.append(position)
                 accepted.append(fixed)
@@ -92,6 +103,19 @@ def _line_by_line(chunk: bytes, position: int, *, is_torn: bool, repair: bool) -
     result.data = b"\n".join(accepted)
     result.lines = len(starts)
     return result
+
+
+def _take_parts(result: ValidatedLines, position: int, parts: list[LinePart]) -> list[int]:
+    """Reject what is not a record in the line at `position`; return where its records begin."""
+    starts = []
+    for start, end, reason in parts:
+        if reason is None:
+            starts.append(position + start)
+            result.parts[position + start] = position + end
+        else:
+            result.rejected.append((position + start, position + end, reason))
+    result.repaired += starts
+    return starts
 
 
 def _judge(line: bytes, *, repair: bool) -> tuple[RejectionReason | None, bytes]:
@@ -109,6 +133,8 @@ def _judge(line: bytes, *, repair: bool) -> tuple[RejectionReason | None, bytes]
 
 def rejection_reason(line: bytes) -> RejectionReason | None:
     """Return why a line (without its newline) is rejected, None if it is valid."""
+    if _is_utf16(line):
+        return RejectionReason.UTF16
     if not line.isascii() and not _is_utf8(line):
         return RejectionReason.INVALID_UTF8
     flaw = _flaw(line)
@@ -141,6 +167,22 @@ def _has_several_documents(line: bytes) -> bool:
         return len(_ONE.decode_lines(line)) > 1
     except (msgspec.DecodeError, RecursionError):
         return False
+
+
+def _is_utf16(line: bytes) -> bool:
+    """Return whether a line is a piece of UTF-16: it begins so, or every other byte of it is NUL.
+
+    The newline of UTF-16 is two bytes, of which one is a newline to us: the other is at the end of
+    this line, or at the beginning of the next. Text in other scripts has no NUL bytes of its own,
+    but quotation marks, digits and keys have.
+    """
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    zeros = line.count(0)
+    if zeros * 8 < len(line) or len(line) < 2:
+        return False
+    even = line[::2].count(0)
+    return max(even, zeros - even) >= 0.9 * zeros and zeros > 1 and b"\0\0" not in line[1:-1]
 
 
 def _is_utf8(data: bytes) -> bool:

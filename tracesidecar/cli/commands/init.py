@@ -24,7 +24,7 @@ _SOURCE = """
 [[source]]
 name    = {name}
 include = {include}
-{more}repair  = true             # replace NaN and lone surrogates instead of rejecting the line
+{more}repair  = true             # fix NaN and lone surrogates, save records beside torn ones
 """
 _TAIL = """
 [redaction]
