@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
@@ -154,8 +155,11 @@ def test_repair_delivers_the_whole_records_of_a_broken_line_and_quarantines_the_
     assert sidecar.ship().returncode == 0
     assert sidecar.lines() == [one, two, three, four, five]
     rejected = [
-        (content[entry["start"] : entry["end"]], entry["reason"])  # type: ignore[misc]
-        for entry in sidecar.quarantined()
+        (content[start:end], reason)
+        for start, end, reason in msgspec.convert(
+            [(entry["start"], entry["end"], entry["reason"]) for entry in sidecar.quarantined()],
+            list[tuple[int, int, str]],
+        )
     ]
     assert sorted(rejected) == [(b"\0" * 700, "nul"), (torn, "truncated"), (torn, "truncated")]
     assert sidecar.call("verify", "lake").returncode == 0
