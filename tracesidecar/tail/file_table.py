@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tracesidecar.model import BEGINNING, Checkpoint, Compression, Segment
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile, Damage
-from tracesidecar.tail.segments import LossReason, Protection, SegmentRecord, SegmentState
+from tracesidecar.tail.segments import LossReason, Place, Protection, SegmentRecord, SegmentState
 
 Claims = dict[tuple[int, int], Positions]
 """For which patterns (source, pattern) a directory is walked, and how far each has got there."""
+
+Key = TypeVar("Key", int, str)
 
 _UNVERIFIED = -1
 """A ctime that no file has."""
@@ -25,8 +28,8 @@ class Directory:
     """A directory that is walked; the walk alone changes it.
 
     `changed_ns` (mtime) is -1 when the directory must be listed again. One that is `linked` was
-    reached through a symlink. `rotated` has the names that files were rotated away from, and when
-    the first of those files was last written.
+    reached through a symlink. `place` is None in one that is not walked. `rotated` has the names
+    that files were rotated away from, and when the first of those files was last written.
     """
 
     path: str
@@ -34,6 +37,7 @@ class Directory:
     inode: int
     claims: Claims
     linked: bool
+    place: Place | None = None
     changed_ns: int = -1
     children: dict[str, Directory] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
@@ -50,7 +54,8 @@ class File:
     it is trusted again. `origin` is the path under which the file was first seen, empty as long as
     it has that path. `recorded_protection` is what the journal says of its protection; `can_link`
     is whether the last attempt to link it succeeded, None before the first. `damage` says why an
-    archive can be read no further; it is not saved, but met again after a restart.
+    archive can be read no further; it is not saved, but met again after a restart. `place` is that
+    of the directory in which it was last seen.
 
     Equal numbers and digests are the same object: in a small file that is done most are equal, and
     there are very many such files.
@@ -80,6 +85,7 @@ class File:
     recorded_protection: Protection | None = None
     can_link: bool | None = None
     damage: Damage | None = None
+    place: Place | None = None
 
     @property
     def path(self) -> str:
@@ -168,6 +174,10 @@ class File:
         """Note another device number: a reboot may change it."""
         self.device = device
 
+    def note_place(self, place: Place) -> None:
+        """Note where the file's directory is."""
+        self.place = place
+
     def require_verification(self) -> None:
         """Have the content verified at the next look, even if its stat does not change."""
         self.changed_ns = _UNVERIFIED
@@ -193,6 +203,10 @@ class File:
     def lose_name(self, *, is_readable: bool) -> None:
         """Note that the name is gone; `is_readable` if a link or descriptor still has the file."""
         self.state = SegmentState.DELETED if is_readable else SegmentState.MISSING
+
+    def suspend(self) -> None:
+        """Note that the file is missing, and perhaps only because its file system is."""
+        self.state = SegmentState.AWAY
 
     def end(self, reason: LossReason) -> None:
         """Note that something else stands in the file now."""
@@ -236,6 +250,7 @@ class File:
             origin=record.origin,
             recorded_protection=record.protection,
             can_link=record.can_link,
+            place=record.place,
         )
         file.advance(reach or BEGINNING)
         return file
@@ -262,6 +277,7 @@ class File:
             origin=self.origin,
             protection=protection,
             can_link=self.can_link,
+            place=self.place,
         )
 
     def note_recorded(self, record: SegmentRecord) -> None:
@@ -270,12 +286,17 @@ class File:
 
 
 class FileTable:
-    """All known files. One that has lost its inode (ended, missing) is found by its id only."""
+    """All known files. One that has lost its inode (ended, lost) is found by its id only.
+
+    One that is away is found by its inode apart from the others: that number may be another file's.
+    """
 
     def __init__(self, sources: Sequence[SourceOptions]) -> None:
         self._sources = sources
         self._by_id: dict[int, File] = {}
         self._by_inode: dict[int, File | tuple[File, ...]] = {}
+        self._away: dict[int, list[File]] = {}
+        self._away_at: dict[str, list[File]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -316,7 +337,10 @@ class FileTable:
     def add(self, file: File) -> None:
         """Make a file known under its id, its inode and its directory."""
         self._by_id[file.id] = file
-        self.attach(file)
+        if file.state is SegmentState.AWAY:
+            self._add_away(file)
+        else:
+            self.attach(file)
         file.directory.files.append(file)
 
     def attach(self, file: File) -> None:
@@ -334,15 +358,43 @@ class FileTable:
         else:
             self._by_inode.pop(file.inode, None)
 
+    @property
+    def suspended(self) -> list[File]:
+        """Return the files that are away."""
+        return [file for files in self._away.values() for file in files]
+
+    def find_suspended(self, inode: int) -> tuple[File, ...]:
+        """Return the files that are away and had this inode."""
+        return tuple(self._away.get(inode, ()))
+
+    def find_suspended_at(self, path: str) -> tuple[File, ...]:
+        """Return the files that are away and had this path."""
+        return tuple(self._away_at.get(path, ()))
+
+    def suspend(self, file: File) -> None:
+        """Find a file apart from the others from now on: it is away."""
+        self.detach(file)
+        self._add_away(file)
+
+    def readmit(self, file: File) -> None:
+        """Find a file among the others again: it is no longer away."""
+        self._drop_away(file)
+        self.attach(file)
+
     def move(self, file: File, directory: Directory, name: str) -> None:
         """Give a file another directory and name."""
         before = file.path
+        is_away = file.state is SegmentState.AWAY
+        if is_away:
+            self._drop_away(file)
         if file.directory is not directory:
             if file in file.directory.files:
                 file.directory.files.remove(file)
             directory.files.append(file)
             file.directory = directory
         file.name = name
+        if is_away:
+            self._add_away(file)
         if file.path != before:
             file.origin = file.origin or before
 
@@ -350,5 +402,22 @@ class FileTable:
         """Forget a file."""
         self._by_id.pop(file.id, None)
         self.detach(file)
+        self._drop_away(file)
         if file in file.directory.files:
             file.directory.files.remove(file)
+
+    def _add_away(self, file: File) -> None:
+        self._away.setdefault(file.inode, []).append(file)
+        self._away_at.setdefault(file.path, []).append(file)
+
+    def _drop_away(self, file: File) -> None:
+        _drop(self._away, file.inode, file)
+        _drop(self._away_at, file.path, file)
+
+
+def _drop(files: dict[Key, list[File]], key: Key, file: File) -> None:
+    others = [other for other in files.get(key, ()) if other is not file]
+    if others:
+        files[key] = others
+    else:
+        files.pop(key, None)

@@ -103,7 +103,8 @@ class PollCycle:
         New names first, so that a file that only moved is not taken for deleted.
         """
         for file, location in findings.renamed:
-            self._changes.rename(file, location)
+            if not self._changes.rename(file, location) and location.source is not None:
+                findings.unknown.append(location)
         for file in findings.nameless:
             self._changes.compare(file)
         for location in sorted(findings.unknown, key=lambda location: location.source or 0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from tracesidecar.model import Checkpoint, Compression, Segment
 
@@ -25,6 +25,9 @@ class SegmentState(StrEnum):
     MISSING = "missing"
     """Not found under its name; perhaps it has moved."""
 
+    AWAY = "away"
+    """Missing, and nothing proves that it was deleted: its file system is not there, say."""
+
     ENDED = "ended"
     """Truncated or rewritten; a copy that continues it is looked for."""
 
@@ -35,7 +38,9 @@ class SegmentState(StrEnum):
     """A copy, or a damaged archive, from which nothing is read."""
 
 
-READABLE_STATES = frozenset({SegmentState.LIVE, SegmentState.DELETED, SegmentState.MISSING})
+READABLE_STATES = frozenset(
+    {SegmentState.LIVE, SegmentState.DELETED, SegmentState.MISSING, SegmentState.AWAY}
+)
 """Bytes of a segment in another state can no longer be delivered: they are lost, not late."""
 
 LossReason = Literal["deleted", "truncated", "changed", "corrupt", "bomb"]
@@ -56,6 +61,19 @@ def is_protected(protection: Protection | None) -> bool:
 WarningKind = Literal["unreadable", "refused", "held_limit", "notices"]
 
 
+class Place(NamedTuple):
+    """Which file system holds a directory, and where in it: not the path, which shows any mount.
+
+    `device` is its st_dev, `filesystem` the id that statfs gives it (0 where it gives none): a
+    device number may be that of another file system by now. `base` is where in the file system a
+    bind mount begins, empty for a mount of the whole file system.
+    """
+
+    device: int
+    filesystem: int
+    base: str
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentRecord:
     """What the journal keeps of a segment, so that the file is recognized after a restart.
@@ -68,7 +86,8 @@ class SegmentRecord:
     `protection` is what kept the file readable when the record was saved, None in a record that a
     version before 4 of the schema saved. `can_link` is whether the last hard link that was wanted
     could be made (it is removed once every required sink has the file), None before the first
-    attempt.
+    attempt. `place` is that of the file's directory when the file was last seen, None in a record
+    that an earlier program saved.
     """
 
     id: int
@@ -90,6 +109,7 @@ class SegmentRecord:
     origin: str = ""
     protection: Protection | None = None
     can_link: bool | None = None
+    place: Place | None = None
 
     def find_current_protection(self, *, is_daemon_running: bool) -> Protection | None:
         """Return what keeps the file readable now, for a process that only reads the journal.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracesidecar.model import Checkpoint, Chunk
+from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
@@ -84,13 +85,19 @@ class Tailer:
         self._open_files = OpenFiles(files, HardLinks(link_directory, own_directories))
         self._log = SegmentLog(store, files, self._open_files)
         globs = SourceGlobs(sources)
+        self._places = Places(globs)
         self._discovery = Discovery(
-            globs, RotatedNames(globs), files, hidden=[link_directory, *own_directories]
+            globs,
+            RotatedNames(globs),
+            files,
+            self._places,
+            hidden=[link_directory, *own_directories],
         )
         schedule = PollSchedule(files, self._discovery)
         self._continuations = Continuations(files, self._open_files, fingerprinter, schedule)
         self._lifecycle = Lifecycle(
             files=files,
+            places=self._places,
             open_files=self._open_files,
             schedule=schedule,
             continuations=self._continuations,
@@ -107,7 +114,9 @@ class Tailer:
         )
         verification = Verification(self._open_files, fingerprinter)
         self._changes = Changes(
+            files=files,
             discovery=self._discovery,
+            places=self._places,
             open_files=self._open_files,
             verification=verification,
             lifecycle=self._lifecycle,
@@ -126,7 +135,7 @@ class Tailer:
             self._discovery,
             schedule,
             self._changes,
-            Identification(files, verification, self._changes, self._new_files),
+            Identification(files, verification, self._changes, self._lifecycle, self._new_files),
             self._scan,
             watcher=watcher,
             poll_interval=poll_interval,
@@ -145,14 +154,17 @@ class Tailer:
         saving fails, the error is raised, and the next scan returns these findings too.
         """
         self._scan.now = now
+        self._places.begin_scan(now)
         self._continuations.begin_scan(now)
         if self._is_first:
             self._lifecycle.resume()
             self._discovery.recall_rotations()
+        self._lifecycle.recall_suspended()
         searched = self._poll_cycle.visit(now, full=full or self._lifecycle.must_search())
         self._verify_suspects()
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
+        self._open_files.close_finished(self._lifecycle.is_finished)
         self._is_first = False
         self._log.flush(now)
         return self._result()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
+from tracesidecar.tail.segments import SegmentState
 
 FULL_CYCLE_SECONDS = 30.0
 """Within this time every quiet file is compared once while change notices work."""
@@ -93,7 +94,7 @@ def _changed(directory: Directory, files: list[File]) -> list[File]:
     try:
         descriptor = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return files
+        return [file for file in files if file.state is not SegmentState.AWAY]
     try:
         return [file for file in files if not _is_quiet(file, descriptor)]
     finally:
@@ -113,4 +114,6 @@ def _is_quiet(file: File, directory: int) -> bool:
         status.st_ctime_ns == file.changed_ns
         and status.st_size == file.size
         and status.st_ino == file.inode
+        and file.place in (file.directory.place, None)
+        and file.state is not SegmentState.AWAY
     )

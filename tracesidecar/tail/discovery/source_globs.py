@@ -26,6 +26,15 @@ class SourceGlobs:
         """Return the directories that the patterns begin in."""
         return sorted({pattern.root for pattern in self._patterns.values()})
 
+    def root_of(self, directory: str) -> str | None:
+        """Return the deepest root that a directory is, or is below; None if there is none."""
+        roots = [
+            root
+            for root in self.roots
+            if directory == root or directory.startswith(root.rstrip("/") + "/")
+        ]
+        return max(roots, key=len, default=None)
+
     def claims_at(self, path: str) -> Claims:
         """Return the claims of the patterns that begin in a directory."""
         return {

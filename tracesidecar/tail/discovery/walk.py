@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
+from tracesidecar.tail.segments import SegmentState
 
 _RELIST_NS = 3_000_000_000
 """A directory that changed this recently is listed once more: file systems keep time by the tick,
@@ -46,6 +48,7 @@ class Discovery:
         globs: SourceGlobs,
         rotated_names: RotatedNames,
         files: FileTable,
+        places: Places,
         *,
         hidden: Iterable[str],
     ) -> None:
@@ -53,6 +56,7 @@ class Discovery:
         self._globs = globs
         self._rotated_names = rotated_names
         self._files = files
+        self._places = places
         self._hidden = {os.path.realpath(path) for path in hidden}
         self._directories: dict[str, Directory] = {}
         self._elsewhere: dict[str, Directory] = {}
@@ -179,12 +183,19 @@ class Discovery:
         except OSError:
             self._leave(directory, findings)
             return []
-        if (status.st_dev, status.st_ino) != (directory.device, directory.inode):
+        if (status.st_dev, status.st_ino) != (directory.device, directory.inode) or (
+            self._is_top(directory) and self._places.read(directory.path) != directory.place
+        ):
             self._leave(directory, findings)
             return []
         if status.st_mtime_ns == directory.changed_ns and not full:
             return []
         return self._list(directory, findings)
+
+    def _is_top(self, directory: Directory) -> bool:
+        """Return whether a mount may begin here: a fresh file system can have the old numbers."""
+        parent = self._directories.get(os.path.dirname(directory.path))
+        return parent is None or parent.device != directory.device
 
     def _enter(self, path: str, inherited: Claims, *, linked: bool) -> Directory | None:
         """Take a directory into the tree, unless no pattern needs it under this path."""
@@ -205,7 +216,10 @@ class Discovery:
         if not claims:
             return None
         claimed[path] = claims
-        directory = Directory(path, status.st_dev, status.st_ino, claims, linked=linked)
+        place = self._places.read(path)
+        directory = Directory(
+            path, status.st_dev, status.st_ino, claims, linked=linked, place=place
+        )
         if former := self._elsewhere.pop(path, None):
             for file in list(former.files):
                 self._files.move(file, directory, file.name)
@@ -296,8 +310,10 @@ class Discovery:
         for file in self._files.with_inode(entry.inode()):
             if file.device == directory.device or file.directory is directory:
                 if file.directory is not directory or file.name != entry.name:
-                    findings.renamed.append((file, FileLocation(directory, entry.name, None)))
+                    findings.renamed.append((file, self._location(directory, entry.name)))
                     return 0
+                if file.state is SegmentState.MISSING:
+                    findings.nameless.append(file)  # its name is back
                 return id(file)
         source = self._globs.source_in(directory, entry.name)
         location = (

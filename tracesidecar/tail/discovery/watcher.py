@@ -34,6 +34,9 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 
+_Identity = tuple[int, int, int]
+"""The device, the inode, and the id of the file system."""
+
 
 class Watcher(FileSystemEventHandler):
     """Watches directories with everything below them.
@@ -49,7 +52,7 @@ class Watcher(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._dirty: set[str] = set()
         self._observer: BaseObserver = Observer()
-        self._watched: dict[str, tuple[int, ObservedWatch]] = {}
+        self._watched: dict[str, tuple[_Identity, ObservedWatch]] = {}
         self._directories = list(directories)
         self.trouble = ""
         # A directory that fills while it is being added: watchdog warns at length, and then watches
@@ -77,18 +80,15 @@ class Watcher(FileSystemEventHandler):
     def renew(self) -> None:
         """Watch the directories that have appeared, or were replaced, since the last call."""
         for path in self._directories:
-            try:
-                inode = os.stat(path).st_ino
-            except OSError:
-                inode = 0
-            watched, watch = self._watched.get(path, (0, None))
-            if inode == watched:
+            found = _identify(path)
+            watched, watch = self._watched.get(path, (None, None))
+            if found == watched:
                 continue
             if watch is not None:
                 self._observer.unschedule(watch)
                 del self._watched[path]
-            if inode:
-                self._watch(path, inode)
+            if found is not None:
+                self._watch(path, found)
 
     def close(self) -> None:
         """Stop watching."""
@@ -104,12 +104,24 @@ class Watcher(FileSystemEventHandler):
         if is_news and self._wake is not None:
             self._wake()
 
-    def _watch(self, path: str, inode: int) -> None:
+    def _watch(self, path: str, found: _Identity) -> None:
         try:
             watch = self._observer.schedule(self, path, recursive=True, event_filter=_EVENTS)
         except OSError as error:  # max_user_watches, or a file system without notices
             self.trouble = error.strerror or "change notices are not available"
             return
-        self._watched[path] = (inode, watch)
+        self._watched[path] = (found, watch)
         with self._lock:
             self._dirty.add(path)
+
+
+def _identify(path: str) -> _Identity | None:
+    """Return what tells a directory from one that is mounted over it, None if it is not there.
+
+    A fresh file system can have the device and inode numbers of the one before.
+    """
+    try:
+        status, file_system = os.stat(path), os.statvfs(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, file_system.f_fsid

@@ -51,6 +51,10 @@ class Descriptors:
     def __contains__(self, segment: int) -> bool:
         return segment in self._open
 
+    def segments(self) -> list[int]:
+        """Return the segments whose files are open."""
+        return list(self._open)
+
     def get(self, segment: int) -> int | None:
         """Return the segment's descriptor if it is open."""
         descriptor = self._open.get(segment)

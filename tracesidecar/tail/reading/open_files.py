@@ -6,6 +6,8 @@ And what protects them from deletion.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
 from tracesidecar.tail.file_table import File, FileTable
@@ -98,10 +100,30 @@ class OpenFiles:
         opened = self.reopen(file)
         return None if opened is None else (opened, status)
 
+    @contextmanager
+    def peek(self, file: File, path: str) -> Iterator[tuple[OpenedFile, os.stat_result]]:
+        """Open what a path leads to for a moment, with its stat; it is compressed as `file` is.
+
+        Raise OSError if it cannot be opened.
+        """
+        descriptor = self._descriptors.open(path)
+        try:
+            opened: OpenedFile = (
+                PlainFile(descriptor)
+                if file.compression == "none"
+                else ArchiveFile(descriptor, file.compression, window=_WINDOW_BYTES)
+            )
+            yield opened, os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
     def descriptor(self, file: File) -> int | None:
-        """Return a descriptor of a segment's very inode, opening it if necessary."""
+        """Return a descriptor of a segment's very inode, opening it if necessary.
+
+        None if it is away: its numbers may be another file's.
+        """
         kept = self._descriptors.get(file.id)
-        if kept is not None:
+        if kept is not None or file.state is SegmentState.AWAY:
             return kept
         # Once a file is deleted and closed, its inode may be another file's under the same name.
         name = None if file.state is SegmentState.DELETED else file.path
@@ -174,6 +196,20 @@ class OpenFiles:
     def outlasts_its_name(self, file: File) -> bool:
         """Return whether a file stays readable without a name: it is retained, and has a link."""
         return file.id in self._retained and self._hard_links.path(file.id) is not None
+
+    def close_file(self, file: File) -> None:
+        """Close a file; it is opened again by its name, or through its link."""
+        self._descriptors.close(file.id)
+
+    def close_finished(self, is_finished: Callable[[File], bool]) -> None:
+        """Close the files of which nothing is left to read.
+
+        An open file keeps its file system from being unmounted.
+        """
+        for segment in self._descriptors.segments():
+            file = self._files.get(segment)
+            if file is None or (file.id not in self._retained and is_finished(file)):
+                self._descriptors.close(segment)
 
     def release(self, file: File) -> None:
         """Close a file and remove its link: nothing more will be read of this inode."""

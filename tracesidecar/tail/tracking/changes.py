@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import is_rotated_name
 from tracesidecar.tail.discovery.walk import Discovery
-from tracesidecar.tail.file_table import File
+from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
@@ -22,14 +23,18 @@ class Changes:
     def __init__(
         self,
         *,
+        files: FileTable,
         discovery: Discovery,
+        places: Places,
         open_files: OpenFiles,
         verification: Verification,
         lifecycle: Lifecycle,
         new_files: NewFiles,
         scan: ScanContext,
     ) -> None:
+        self._files = files
         self._discovery = discovery
+        self._places = places
         self._open_files = open_files
         self._verification = verification
         self._lifecycle = lifecycle
@@ -49,7 +54,7 @@ class Changes:
         except OSError:
             self._warn_unreadable(file, "reached")
             return None
-        if status.st_ino != file.inode:
+        if status.st_ino != file.inode or self._is_other(file, status):
             self._lose_name(file)
             return None
         if (status.st_ctime_ns, status.st_size, status.st_dev) == (
@@ -57,6 +62,8 @@ class Changes:
             file.size,
             file.device,
         ):
+            if self._places.has_changed(file):
+                self._lifecycle.relocate(file, status.st_dev)
             return None
         written_ns = status.st_ctime_ns if _is_written(file, status) else None
         self._look_closer(file, status)
@@ -82,13 +89,16 @@ class Changes:
         else:
             self._begin_generation(file, verdict.reason, verdict.status)
 
-    def rename(self, file: File, location: FileLocation) -> None:
+    def rename(self, file: File, location: FileLocation) -> bool:
         """Follow a file to the name under which its inode was met.
 
-        A file that still has its old name has only got a hard link, and stays where it is.
+        A file that still has its old name has only got a hard link, and stays where it is. Return
+        False if another file is met there: inode numbers are those of one file system.
         """
-        if is_at(file, file.path) or not is_at(file, location.path):
-            return
+        if not is_at(file, location.path) or not self._is_on_its_file_system(file, location):
+            return False
+        if is_at(file, file.path):
+            return True
         old = FileLocation(file.directory, file.name, None)
         if (
             file.state is SegmentState.NEW
@@ -97,21 +107,67 @@ class Changes:
         ):
             # Nothing but an inode, which may have been reused, says that this is the empty file.
             self._lifecycle.forget(file)
-            return
+            return False
         self._lifecycle.move(file, location.directory, location.name)
         self._lifecycle.look_up_path(file)
         self.compare(file)
         self._new_files.search_rotated(old, file.modified_ns)
+        return True
 
     def _look_closer(self, file: File, status: os.stat_result) -> None:
+        is_elsewhere = status.st_dev != file.device or self._places.has_changed(file)
         if file.state is SegmentState.NEW:
-            self._new_files.reconsider(file)
+            if is_elsewhere:
+                self._replace(file, status)
+            else:
+                self._new_files.reconsider(file)
+        elif file.state is SegmentState.AWAY or (
+            is_elsewhere and file.state in (SegmentState.LIVE, SegmentState.MISSING)
+        ):
+            self._meet_elsewhere(file, status)
         elif file.state in (SegmentState.LIVE, SegmentState.MISSING):
-            file.renumber(status.st_dev)  # a reboot may have changed it; the digests decide
             self.verify(file)
         elif file.state is SegmentState.SPENT and status.st_size != file.size:
-            self._lifecycle.forget(file)
-            self._new_files.register(FileLocation(file.directory, file.name, file.source), status)
+            self._replace(file, status)
+
+    def _replace(self, file: File, status: os.stat_result) -> None:
+        """Forget a file of which nothing is read, and register the one that has its name."""
+        self._lifecycle.forget(file)
+        self._new_files.register(FileLocation(file.directory, file.name, file.source), status)
+
+    def _meet_elsewhere(self, file: File, status: os.stat_result) -> None:
+        """Find out what has a file's name and inode number on another device.
+
+        It is the same file system, mounted under another number, if the content is the same, read
+        through the name: what was kept open would only agree with itself. Otherwise it is another
+        file, and this one is wherever its file system is.
+        """
+        if self._verification.is_same_at(file, file.path):
+            self._lifecycle.relocate(file, status.st_dev)
+            self.verify(file)
+            return
+        if file.state is SegmentState.LIVE and self._open_files.protection(file) != "none":
+            self._lose_name(file)
+        elif file.state is not SegmentState.AWAY:
+            self._lifecycle.suspend(file)
+        if self._files.find(status.st_dev, status.st_ino) is None:
+            location = FileLocation(file.directory, file.name, file.source)
+            self._new_files.register(location, status)
+
+    def _is_other(self, file: File, status: os.stat_result) -> bool:
+        """Return whether a stat is that of another known file, on another device."""
+        return status.st_dev != file.device and (
+            self._files.find(status.st_dev, status.st_ino) is not None
+        )
+
+    def _is_on_its_file_system(self, file: File, location: FileLocation) -> bool:
+        """Return whether a file can be at a location at all, or has the content to prove it."""
+        place = location.directory.place
+        return (
+            place is None
+            or file.place in (None, place)
+            or self._verification.is_same_at(file, location.path)
+        )
 
     def _begin_generation(self, file: File, reason: LossReason, status: os.stat_result) -> None:
         """End a segment whose file holds something else now: that is a new generation."""

@@ -122,6 +122,18 @@ class Continuations:
                 found.append(file)
         return max(found, key=lambda file: file.reach_offset, default=None)
 
+    def find_suspended(self, file: File, candidate: OpenedFile) -> File | None:
+        """Return the segment that is away, had this file's path, and goes on in it."""
+        found = [
+            away
+            for away in self._files.find_suspended_at(file.path)
+            if away.prefix_length
+            and away.compression == file.compression
+            and self._fingerprinter.begins_with(candidate, away.prefix)
+            and self._fingerprinter.matches(candidate, away.reach)
+        ]
+        return max(found, key=lambda away: away.reach_offset, default=None)
+
     def original_of(self, file: File, candidate: OpenedFile, head: bytes) -> File | None:
         """Return the live file that may be in the process of being copied to this one."""
         former = self._copies.get(file.id)

@@ -8,6 +8,7 @@ from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.segments import SegmentState
 from tracesidecar.tail.tracking.changes import Changes, is_at
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.verification import Verification
 
@@ -16,9 +17,15 @@ class Identification:
     """Distinguishes new files from known ones that moved, or whose device number has changed."""
 
     def __init__(
-        self, files: FileTable, verification: Verification, changes: Changes, new_files: NewFiles
+        self,
+        files: FileTable,
+        verification: Verification,
+        changes: Changes,
+        lifecycle: Lifecycle,
+        new_files: NewFiles,
     ) -> None:
         self._files = files
+        self._lifecycle = lifecycle
         self._verification = verification
         self._changes = changes
         self._new_files = new_files
@@ -30,27 +37,27 @@ class Identification:
         except OSError:
             return
         known = self._files.find(status.st_dev, status.st_ino)
-        if known is not None:
-            if known.state is SegmentState.MISSING:
-                self._changes.rename(known, location)
+        if known is not None and (
+            known.state is not SegmentState.MISSING or self._changes.rename(known, location)
+        ):
             return
-        others = self._files.with_inode(status.st_ino)
+        others = (
+            *self._files.with_inode(status.st_ino),
+            *self._files.find_suspended(status.st_ino),
+        )
         if not any(self._follow_device(file, location, status) for file in others):
             self._new_files.register(location, status)
 
     def _follow_device(self, file: File, location: FileLocation, status: os.stat_result) -> bool:
-        """Follow a file whose device has another number since a reboot.
+        """Follow a file whose device has another number since a reboot, or was away.
 
         Return False if it is another file with the same inode number.
         """
-        if file.state not in (SegmentState.LIVE, SegmentState.MISSING) or is_at(file, file.path):
+        if file.state not in (SegmentState.LIVE, SegmentState.MISSING, SegmentState.AWAY):
             return False
-        known = file.device
-        file.renumber(status.st_dev)
-        self._files.move(file, location.directory, location.name)
-        if not self._verification.is_same(file, status):
-            file.renumber(known)
+        if is_at(file, file.path) or not self._verification.is_same_at(file, location.path):
             return False
-        file.lose_name(is_readable=False)
+        self._lifecycle.move(file, location.directory, location.name)
+        self._lifecycle.relocate(file, status.st_dev)
         self._changes.verify(file)
         return True

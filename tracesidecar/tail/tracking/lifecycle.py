@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from tracesidecar.model import TAIL_BYTES
 from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
@@ -34,6 +35,7 @@ class Lifecycle:
         self,
         *,
         files: FileTable,
+        places: Places,
         open_files: OpenFiles,
         schedule: PollSchedule,
         continuations: Continuations,
@@ -43,6 +45,7 @@ class Lifecycle:
     ) -> None:
         """`at` is called at named points before something irreversible is saved."""
         self._files = files
+        self._places = places
         self._open_files = open_files
         self._schedule = schedule
         self._continuations = continuations
@@ -66,6 +69,7 @@ class Lifecycle:
             status.st_ino,
             generation,
         )
+        self._places.note(file)
         self._files.add(file)
         return file
 
@@ -95,7 +99,11 @@ class Lifecycle:
         self._files.detach(orphan)
         self._continuations.forget(orphan)
         self._files.move(orphan, file.directory, file.name)
+        if orphan.state is SegmentState.AWAY:
+            self._files.readmit(orphan)
+            self._files.detach(orphan)
         orphan.continue_as(file, status)
+        self._places.note(orphan)
         self._files.attach(orphan)
         self._log.save(orphan)
         self._begin_reading(orphan)
@@ -106,6 +114,7 @@ class Lifecycle:
             self._scan.changed[file.id] = None
         self.look_up_path(file)
         file.observe(status)
+        self._places.note(file)
         self._log.save_lazily(file)
         if time.time_ns() - status.st_ctime_ns < _FRESH_NS:
             file.require_verification()
@@ -127,13 +136,46 @@ class Lifecycle:
         self._schedule.recheck_soon(file)
         self._log.save(file)
 
+    def relocate(self, file: File, device: int) -> None:
+        """Go on with a file that was found with its content, on whatever device it is now."""
+        self._places.learn(file)
+        self._open_files.close_file(file)
+        if file.state is SegmentState.AWAY:
+            self._files.readmit(file)
+        file.renumber(device)
+        self._places.note(file)
+        self.look_up_path(file)
+        self._log.save(file)
+
+    def suspend(self, file: File) -> None:
+        """Keep a missing file until its file system is back, or proves that it was deleted."""
+        self._open_files.close_file(file)
+        self._continuations.forget(file)
+        self._schedule.forget(file)
+        self._files.suspend(file)
+        file.suspend()
+        self._log.save(file)
+
+    def recall_suspended(self) -> None:
+        """Search for the files that are away where their file system is back.
+
+        They are found in this scan, or else were deleted.
+        """
+        for file in self._files.suspended:
+            if self._places.proves_deletion(file):
+                self._files.readmit(file)
+                file.lose_name(is_readable=False)
+                self._continuations.orphan(file)
+                self._schedule.recheck_soon(file)
+                self._log.save(file)
+
     def stay_nameless(self, file: File) -> None:
         """Go on with a file that has a name somewhere, but not where it could be found."""
         self._schedule.recheck_soon(file)
 
     def look_up_path(self, file: File) -> None:
         """Go on with a missing file that was found."""
-        if file.state is SegmentState.MISSING:
+        if file.state in (SegmentState.MISSING, SegmentState.AWAY):
             file.take()
             self._continuations.forget(file)
             self._scan.changed[file.id] = None
@@ -173,6 +215,15 @@ class Lifecycle:
         else:
             self.forget(file)
 
+    def is_finished(self, file: File) -> bool:
+        """Return whether nothing is left to read of a file, and nobody has written to it lately."""
+        return (
+            file.state is SegmentState.LIVE
+            and file.is_acknowledged
+            and file.is_read_to_end
+            and 0 < file.changed_ns <= time.time_ns() - _FRESH_NS
+        )
+
     def forget(self, file: File) -> None:
         """Drop a segment that is over."""
         self._open_files.release(file)
@@ -191,13 +242,17 @@ class Lifecycle:
     def expire(self, *, searched: bool) -> None:
         """Drop the orphans that are acknowledged, and give up the others.
 
+        Those whose absence proves nothing are kept: they are away.
+
         `searched`: every directory was listed in this scan.
         """
         for file in self._continuations.find_expired():
             is_deleted = file.state is SegmentState.DELETED
             if is_deleted and self._open_files.outlasts_its_name(file):
                 continue
-            if file.is_acknowledged and file.id not in self._scan.changed:
+            if file.state is SegmentState.MISSING and not self._places.proves_deletion(file):
+                self.suspend(file)
+            elif file.is_acknowledged and file.id not in self._scan.changed:
                 self.forget(file)
             elif not is_deleted and searched:
                 self.give_up(file, file.loss or "deleted")

@@ -137,7 +137,9 @@ class NewFiles:
             return
         if candidate is None:
             return
-        orphan = self._continuations.find_predecessor(candidate.opened, candidate.head)
+        orphan = self._continuations.find_predecessor(
+            candidate.opened, candidate.head
+        ) or self._continuations.find_suspended(file, candidate.opened)
         if orphan is not None:
             self._lifecycle.continue_in(orphan, file, candidate.status)
             return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.open_files import OpenFiles
-from tracesidecar.tail.segments import SegmentState, SegmentStore
+from tracesidecar.tail.segments import Place, SegmentState, SegmentStore
 
 _LAZY_SECONDS = 30.0
 """How long a mere change of size or time may wait to be saved: it spares a verification at the next
@@ -36,11 +36,14 @@ class SegmentLog:
         """
         names = [source.name for source in sources]
         frontier = self._store.load_frontier()
+        places: dict[Place | None, Place | None] = {}
         for record in self._store.load():
             if record.source in names:
-                place = directory(os.path.dirname(record.path))
+                parent = directory(os.path.dirname(record.path))
                 source = names.index(record.source)
-                self._files.add(File.revive(record, source, place, frontier.get(record.id)))
+                file = File.revive(record, source, parent, frontier.get(record.id))
+                file.place = places.setdefault(file.place, file.place)  # very many are equal
+                self._files.add(file)
         for file in self._files:
             if self._open_files.protection(file) != file.recorded_protection:
                 self.save(file)

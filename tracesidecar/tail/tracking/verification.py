@@ -44,10 +44,20 @@ class Verification:
             broken = None  # it is another archive by now, or a whole one
         return Verdict(opened, status, broken or self._compare(file, opened, status))
 
-    def is_same(self, file: File, status: os.stat_result) -> bool:
-        """Return whether a file, found with this stat, has the known fingerprints."""
-        opened = self._open_files.open(file)
-        return opened is not None and self._compare(file, opened, status) is None
+    def is_same_at(self, file: File, path: str) -> bool:
+        """Return whether what a path leads to has the known fingerprints.
+
+        It is opened for this only: a file that was kept open may be another one by now. A file of
+        which more is known than is there is not the same, as long as the rest can still be read.
+        """
+        try:
+            with self._open_files.peek(file, path) as (opened, status):
+                kept = self._open_files.status(file)
+                if kept is not None and kept.st_size > status.st_size:
+                    return False
+                return bool(file.prefix_length) and self._compare(file, opened, status) is None
+        except OSError:
+            return False
 
     def longer_prefix(self, file: File, opened: OpenedFile) -> Prefix | None:
         """Return a longer prefix of a file that has grown, None if there is none."""
