@@ -74,13 +74,17 @@ def test_rename_rotation_loses_and_repeats_nothing(
 
 
 @RUNNING_OR_STOPPED
+@pytest.mark.parametrize("rotated", ["family", "glob"])
 def test_generations_that_came_and_went_unseen_are_found(
-    follower: Follower, writer: Writer, stopped: bool
+    follow: Callable[..., Follower], writer: Writer, stopped: bool, rotated: str
 ) -> None:
+    follower = follow(rotated=rotated)
     a = follower.traces / "a.jsonl"
     old = follower.traces / "a.jsonl.9"
     old.write_bytes(b'{"from": "before us"}\n')
     os.utime(old, (1, 1))
+    if rotated == "family":
+        writer.written.append(b'{"from": "before us"}')
     writer.append(a, 10)
     follower.turn()
 
@@ -574,8 +578,9 @@ def test_a_writer_that_does_not_append_leaves_a_hole_that_is_a_line_of_its_own(
 
 @RUNNING_OR_STOPPED
 def test_only_numbered_siblings_of_a_rotated_file_are_taken(
-    follower: Follower, writer: Writer, stopped: bool
+    follow: Callable[..., Follower], writer: Writer, stopped: bool
 ) -> None:
+    follower = follow(rotated="glob")  # with "family", the old copy would be a rotated file too
     a = follower.traces / "a.jsonl"
     writer.append(a, 10)
     follower.turn()

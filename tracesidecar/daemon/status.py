@@ -272,6 +272,11 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
                 if segment in sink.behind_since
             },
         )
+    for waiting in context.tailer.undecided():
+        remainder = Remainder(waiting.size, epoch + waiting.since)
+        source = waiting.segment.source
+        takers = (sink for sink in sinks if sink.takes(source))
+        yield Backlog(source, is_protected=False, remainders={s.name: remainder for s in takers})
 
 
 def _stall(state: SinkState, sink: SinkHealth, now: float) -> str:

@@ -260,7 +260,7 @@ class _JournalBacklogs:
 
     def backlog(self, segment: SegmentRecord) -> Backlog | None:
         """Return what some sink has still to get of a segment; None if all have everything."""
-        if segment.state not in READABLE_STATES:
+        if segment.state not in READABLE_STATES and not segment.is_undecided:
             return None
         length = measure_content(segment)
         reached = {

@@ -142,6 +142,18 @@ def count_undelivered(
                 rest = UndeliveredRange(sink.name, view.segment.source, path, segment, offset, end)
                 (torn if sink.name in drained and _is_torn(context, rest) else left).append(rest)
         left += [
+            UndeliveredRange(
+                sink.name,
+                waiting.segment.source,
+                printable(waiting.segment.path),
+                waiting.segment.id,
+                0,
+                waiting.size,
+            )
+            for waiting in context.tailer.undecided()
+            if sink.takes(waiting.segment.source)
+        ]
+        left += [
             _not_redriven(sink.name, entry.line)
             for entry in journal.quarantine.load_requested(sink.name)
         ]

@@ -8,6 +8,7 @@ the values of `segments`.
 here: only what follows files needs them, and every command that reads a configuration imports this.
 """
 
+from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.options import SourceOptions
@@ -31,6 +32,7 @@ __all__ = [
     "Exclusions",
     "Fingerprinter",
     "GlobPattern",
+    "LeftOut",
     "Loss",
     "Protection",
     "Scan",
@@ -39,6 +41,7 @@ __all__ = [
     "SegmentView",
     "SourceOptions",
     "SourceSummary",
+    "find_left_out",
     "is_protected",
     "link_folder",
     "link_folders",

@@ -119,6 +119,16 @@ class File:
         """Return whether no byte will be added."""
         return self.state is SegmentState.DELETED or self.is_whole or self.damage is not None
 
+    @property
+    def is_undecided(self) -> bool:
+        """Return whether the file has something, but may be a copy in progress."""
+        return self.state is SegmentState.NEW and self.prefix_length > 0
+
+    @property
+    def is_mere_copy(self) -> bool:
+        """Return whether nothing is read of the file because another one has all of its bytes."""
+        return self.state is SegmentState.SPENT and self.loss is None
+
     # ---- the content
 
     def advance(self, place: Checkpoint) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from tracesidecar.units import Seconds, Size
@@ -15,7 +17,8 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     columns. With `documents`, each file is a JSON document that ends without a newline, and is
     taken once it is complete and no longer changes. `copy_grace` is how long a file that may be a
     copy in progress is left alone. `hold_directory` is where hard links are made, for sources on
-    another mount than the state directory.
+    another mount than the state directory. With `rotated = "family"`, the rotated files beside a
+    file that matches (`x.jsonl.1`, `x.jsonl.2.gz`) are taken with it, unless they are excluded.
     """
 
     name: str
@@ -28,3 +31,4 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     documents: bool = False
     copy_grace: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("5s"))
     hold_directory: str | None = None
+    rotated: Literal["family", "glob"] = "family"

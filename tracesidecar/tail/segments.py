@@ -111,6 +111,11 @@ class SegmentRecord:
     can_link: bool | None = None
     place: Place | None = None
 
+    @property
+    def is_undecided(self) -> bool:
+        """Return whether the file has something, but may be a copy in progress."""
+        return self.state is SegmentState.NEW and self.prefix_length > 0
+
     def find_current_protection(self, *, is_daemon_running: bool) -> Protection | None:
         """Return what keeps the file readable now, for a process that only reads the journal.
 
@@ -227,6 +232,18 @@ class SegmentView:
     is_writer_gone: bool
     protection: Protection
     compression: Compression
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedFile:
+    """A file that may be a copy in progress, and has not grown since `since`.
+
+    `size` is in bytes, of an archive as it is on disk. The time is by the clock of the scans.
+    """
+
+    segment: Segment
+    size: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from tracesidecar.tail.segments import (
     SegmentStore,
     SegmentView,
     SourceSummary,
+    UndecidedFile,
     WarningKind,
     observe_protection,
 )
@@ -241,6 +242,21 @@ class Tailer:
     def segments(self) -> Mapping[int, SegmentView]:
         """Return a view of every segment, made when it is looked up."""
         return _SegmentViews(self._files, self._open_files)
+
+    def undecided(self) -> list[UndecidedFile]:
+        """Return the files that wait because they may be copies in progress.
+
+        What is in them is undelivered as long as nobody knows better.
+        """
+        waiting = self._continuations.waiting
+        return [
+            UndecidedFile(
+                self._files.segment(file),
+                file.length or file.size,
+                self._continuations.waits_since(file),
+            )
+            for file in waiting
+        ]
 
     def counts(self) -> Mapping[tuple[str, SegmentState], int]:
         """Return how many files each source has in each state."""

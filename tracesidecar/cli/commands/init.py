@@ -6,8 +6,9 @@ import argparse
 import json
 import os
 
+from tracesidecar.cli.left_out import print_left_out
 from tracesidecar.cli.output import complain, print_line
-from tracesidecar.config import default_lake, default_state_directory, find_agents
+from tracesidecar.config import default_lake, default_state_directory, find_agents, inspect
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.logs import printable
 
@@ -72,6 +73,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.CONFIGURATION
     agents = ", ".join(find_agents(os.environ, folder)) or "no known agent"
     print_line(f"wrote {printable(path)}; found {agents}")
+    if (written := inspect(path, os.environ).configuration) is not None:
+        print_left_out(written)
     print_line(
         f"next: tracesidecar check-config --config {printable(path)}, "
         f"then tracesidecar run --config {printable(path)}"

@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import closing
 
+from tracesidecar.cli.left_out import left_out_document, print_left_out
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import load_to_read
 from tracesidecar.exit_codes import ExitCode
@@ -44,9 +45,10 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         if note and report.running is not False:
             complain(f"tracesidecar status: {note}")
-        print_json(report.document())
+        print_json(report.document() | {"left_out": left_out_document(configuration)})
     else:
         _print(report, note)
+        print_left_out(configuration)
     return ExitCode.DONE
 
 

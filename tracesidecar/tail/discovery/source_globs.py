@@ -20,6 +20,7 @@ class SourceGlobs:
             for p, glob in enumerate(source.include)
         }
         self._exclusions = [Exclusions(source.exclude) for source in sources]
+        self._with_family = [source.rotated == "family" for source in sources]
 
     @property
     def roots(self) -> list[str]:
@@ -60,6 +61,14 @@ class SourceGlobs:
         )
         path = os.path.join(directory.path, name) if wanted else ""
         return next((source for source in wanted if path not in self._exclusions[source]), None)
+
+    def takes_family(self, source: int, path: str) -> bool:
+        """Return whether a source takes rotated files that no glob matches, and this one."""
+        return self._with_family[source] and path not in self._exclusions[source]
+
+    def excludes(self, path: str) -> bool:
+        """Return whether a source excludes a path."""
+        return any(path in exclusions for exclusions in self._exclusions)
 
     def source_of(self, path: str) -> int | None:
         """Return the first source whose globs match a path, whether it is walked or not."""

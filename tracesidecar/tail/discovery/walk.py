@@ -102,6 +102,10 @@ class Discovery:
             return []
         return [self._location(directory, name) for name in names]
 
+    def has_matched(self, file: File) -> bool:
+        """Return whether a glob matches the name that the file has, or had."""
+        return any(self._globs.source_of(path) is not None for path in (file.path, file.origin))
+
     def is_matched(self, file: File) -> bool:
         """Return whether a glob matches the file's name as it is."""
         return self._globs.source_of(file.path) is not None
@@ -113,8 +117,11 @@ class Discovery:
         """
         if not self._rotated_names.note(old, modified_ns):
             return []
-        unmatched = (place for place in self.siblings(old.directory) if place.source is None)
-        located = (self._rotated_names.locate(old.directory, place.name) for place in unmatched)
+        located = (
+            self._rotated_names.locate(old.directory, place.name) if place.source is None else place
+            for place in self.siblings(old.directory)
+            if self._globs.source_in(old.directory, place.name) is None
+        )
         return [location for location in located if location is not None]
 
     def recall_rotations(self) -> None:
@@ -123,7 +130,10 @@ class Discovery:
             self._rotated_names.recall(file)
 
     def _location(self, directory: Directory, name: str) -> FileLocation:
-        return FileLocation(directory, name, self._globs.source_in(directory, name))
+        source = self._globs.source_in(directory, name)
+        if source is None:
+            source = self._rotated_names.find_family(directory, name)
+        return FileLocation(directory, name, source)
 
     def _visit(self, path: str, findings: WalkFindings) -> Directory | None:
         """Look at one announced path; return the directory that must be listed because of it."""
@@ -315,12 +325,9 @@ class Discovery:
                 if file.state is SegmentState.MISSING:
                     findings.nameless.append(file)  # its name is back
                 return id(file)
-        source = self._globs.source_in(directory, entry.name)
-        location = (
-            self._rotated_names.locate(directory, entry.name)
-            if source is None
-            else FileLocation(directory, entry.name, source)
-        )
-        if location is not None:
+        location = self._location(directory, entry.name)
+        if location.source is not None:
             findings.unknown.append(location)
+        elif (unseen := self._rotated_names.locate(directory, entry.name)) is not None:
+            findings.unknown.append(unseen)
         return 0

@@ -102,6 +102,7 @@ class Changes:
         old = FileLocation(file.directory, file.name, None)
         if (
             file.state is SegmentState.NEW
+            and not file.is_undecided
             and location.source is None
             and not is_rotated_name(location.name, old.name)
         ):
@@ -181,6 +182,9 @@ class Changes:
 
         Its descriptor or link shows whether it has another name.
         """
+        if file.is_undecided and self._new_files.is_sure_to_be_new(file):
+            # It can no longer be a copy that takes over from another: what is in it is its own.
+            self._lifecycle.take(file)
         if file.state is SegmentState.NEW:
             self._lifecycle.forget(file)
             return

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from tracesidecar.model import TAIL_BYTES
+from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -37,13 +37,15 @@ class Orphan:
 class CopyInProgress:
     """A new file that may be becoming a copy of the segment `original`.
 
-    When it last grew it held `size` bytes, and all of them were the original's.
+    When it last grew, at `since`, it held `size` bytes, and all of them were the original's.
+    `at_start`: it was there when the daemon looked first.
     """
 
     file: File
     original: int
     size: int
     since: float
+    at_start: bool
 
 
 class Continuations:
@@ -149,13 +151,36 @@ class Continuations:
         similar = chain(self._recent.find_similar(file, head), self._index.find_similar(file, head))
         return next((known for known in similar if self._is_copy(file, candidate, known)), None)
 
-    def wait(self, file: File, original: File, size: int) -> bool:
+    def wait(self, file: File, original: File, size: int, *, at_start: bool) -> bool:
         """Let a possible copy wait; return False if it has not grown for long enough."""
         former = self._copies.get(file.id)
         if former is None or former.size != size:
-            self._copies[file.id] = CopyInProgress(file, original.id, size, self._now)
+            at_start = at_start or (former is not None and former.at_start)
+            self._copies[file.id] = CopyInProgress(file, original.id, size, self._now, at_start)
             return True
         return self._now - former.since < self._copy_grace(file)
+
+    def waits_since(self, file: File) -> float:
+        """Return since when a possible copy has not grown."""
+        return self._copies[file.id].since
+
+    def was_there_at_start(self, file: File) -> bool:
+        """Return whether a possible copy was there when the daemon looked first."""
+        copy = self._copies.get(file.id)
+        return copy is None or copy.at_start
+
+    def is_contained(self, file: File, original: File) -> bool:
+        """Return whether the original begins with all bytes of a file; reads both."""
+        copy, source = self._open_files.reopen(file), self._open_files.reopen(original)
+        offset = 0
+        while copy is not None and source is not None:
+            part = copy.pread(CHUNK_BYTES, offset)
+            if part != source.pread(len(part), offset):
+                return False
+            if not part:
+                return True
+            offset += len(part)
+        return False
 
     def is_spent(self, file: File, size: int) -> bool:
         """Return whether a file holds nothing new.

@@ -81,6 +81,10 @@ class Lifecycle:
         self._scan.added.append(file.id)
         self._begin_reading(file)
 
+    def wait(self, file: File) -> None:
+        """Leave a possible copy undecided, and let the journal know that it has something."""
+        self._log.save_lazily(file)
+
     def spend(self, file: File) -> None:
         """Read nothing of a file, now and later."""
         self._continuations.forget(file)
@@ -267,6 +271,8 @@ class Lifecycle:
             if file.state is SegmentState.DELETED and self._open_files.descriptor(file) is None:
                 # No link held it over the restart, so its inode may be another file's by now.
                 file.lose_name(is_readable=False)
+            if file.is_undecided:
+                file.require_verification()  # so that the first look decides about it again
             if (
                 file.state is SegmentState.LIVE
                 and file.compression != "none"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tracesidecar.model import TAIL_BYTES
 from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.rotated_names import family_order
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
@@ -95,6 +96,7 @@ class NewFiles:
         self._continuations = continuations
         self._lifecycle = lifecycle
         self._candidates: dict[int, File] = {}
+        self._is_first = True
 
     def register(
         self, location: FileLocation, status: os.stat_result, *, generation: int = 0
@@ -121,13 +123,11 @@ class NewFiles:
         """Decide about every new file of this scan, and about those that wait."""
         self._search_continuations()
         candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
-        order = sorted(
-            candidates.values(), key=lambda file: (file.source, file.modified_ns, file.path)
-        )
-        for file in order:
+        for file in sorted(candidates.values(), key=_order):
             if file.state is SegmentState.NEW and file.id in self._files:
                 self._decide(file)
         self._candidates = {}
+        self._is_first = False
 
     def _decide(self, file: File) -> None:
         try:
@@ -148,12 +148,38 @@ class NewFiles:
             self._lifecycle.spend(file)
             return
         original = self._continuations.original_of(file, candidate.opened, candidate.head)
-        if original is not None and self._continuations.wait(file, original, size):
-            return
-        if original is None or self._discovery.is_matched(file):
-            self._lifecycle.take(file)
+        if original is not None and self._continuations.wait(
+            file, original, size, at_start=self._is_first
+        ):
+            self._lifecycle.wait(file)
+        elif original is not None and self._is_mere_copy(file, original):
+            self._lifecycle.spend(file)
         else:
-            self._lifecycle.forget(file)  # a copy, under a name that no glob matches
+            self._lifecycle.take(file)
+
+    def is_sure_to_be_new(self, file: File) -> bool:
+        """Return whether a file that may be a copy in progress is a file of its own in any case."""
+        return self._discovery.has_matched(file) or self._continuations.was_there_at_start(file)
+
+    def _is_mere_copy(self, file: File, original: File) -> bool:
+        """Return whether a file adds nothing to a live one, whose bytes it has.
+
+        Looking alike is not enough, because an agent may write the same lines twice: a file that
+        ever had a followed name was written under it. A copy of the file that is still written
+        (logrotate's `copy`), or an archive beside what it was made of (`gzip -k`), never had one.
+        """
+        if self._discovery.has_matched(file):
+            return False
+        is_archive_of_it = file.directory is original.directory and file.name in (
+            f"{original.name}.gz",
+            f"{original.name}.zst",
+        )
+        appeared_beside_it = self._discovery.is_matched(
+            original
+        ) and not self._continuations.was_there_at_start(file)
+        return (is_archive_of_it or appeared_beside_it) and self._continuations.is_contained(
+            file, original
+        )
 
     def _search_continuations(self) -> None:
         """Search the siblings of orphans, also those that no glob matches, for a continuation."""
@@ -163,11 +189,13 @@ class NewFiles:
                 continue
             searched.add(orphan.directory)
             for sibling in self._discovery.siblings(orphan.directory):
-                if sibling.source is None:
-                    self._consider(sibling)
+                self._consider(sibling)
 
     def _consider(self, sibling: FileLocation) -> None:
-        """See whether an orphan continues in a file that no glob matches; forget it if not."""
+        """See whether an orphan continues in a sibling that is no segment of its own.
+
+        That is a file that no glob matches, which is forgotten if not, or a mere copy.
+        """
         orphans = self._continuations.orphans
         try:
             status = os.stat(sibling.path, follow_symlinks=False)
@@ -176,9 +204,12 @@ class NewFiles:
         is_young = any(
             status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans
         )
-        if not is_young or self._files.find(status.st_dev, status.st_ino) is not None:
+        known = self._files.find(status.st_dev, status.st_ino)
+        if not is_young or (
+            not known.is_mere_copy if known is not None else sibling.source is not None
+        ):
             return
-        file = self._lifecycle.create(sibling, status, orphans[0].source)
+        file = known or self._lifecycle.create(sibling, status, orphans[0].source)
         try:
             candidate = self._opener.open(file)
             orphan = (
@@ -188,10 +219,17 @@ class NewFiles:
             )
         except ArchiveError:
             candidate = orphan = None
-        if candidate is None or orphan is None:
+        if candidate is not None and orphan is not None:
+            self._lifecycle.continue_in(orphan, file, candidate.status)
+        elif known is None:
             self._lifecycle.forget(file)
         else:
-            self._lifecycle.continue_in(orphan, file, candidate.status)
+            self._lifecycle.spend(file)
+
+
+def _order(file: File) -> tuple[int, str, tuple[str, tuple[int, int], bool], str]:
+    """Sort by source and directory, and each family of rotated files oldest first."""
+    return file.source, file.directory.path, family_order(file.name), file.name
 
 
 def _changed_ns(path: str) -> int:

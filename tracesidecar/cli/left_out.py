@@ -1,0 +1,43 @@
+"""Show which files beside the followed ones look like traces and are not taken."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tracesidecar.cli.output import print_line
+from tracesidecar.config import Configuration
+from tracesidecar.logs import printable
+from tracesidecar.tail import LeftOut, find_left_out
+
+_MOST_SHOWN = 10
+
+
+def left_out_document(configuration: Configuration) -> list[dict[str, object]]:
+    """Return what is left out, as `--json` has it."""
+    return [
+        asdict(each)
+        | {"directory": printable(each.directory), "beside": printable(each.beside)}
+        | {"sentence": printable(each.describe())}
+        for each in _find(configuration)
+    ]
+
+
+def print_left_out(configuration: Configuration) -> None:
+    """Print a sentence for each directory in which files are left out."""
+    found = _find(configuration)
+    for each in found[:_MOST_SHOWN]:
+        print_line(f"not followed: {printable(each.describe())}")
+    if len(found) > _MOST_SHOWN:
+        print_line(f"not followed: more in {len(found) - _MOST_SHOWN} other places (see --json)")
+
+
+def _find(configuration: Configuration) -> list[LeftOut]:
+    folders = (getattr(sink, "path", None) for sink in configuration.sink)
+    return find_left_out(
+        configuration.source,
+        hidden=[
+            configuration.state_directory,
+            *(source.hold_directory for source in configuration.source if source.hold_directory),
+            *(folder for folder in folders if isinstance(folder, str)),
+        ],
+    )
