@@ -12,7 +12,7 @@ from tracesidecar.tail import LeftOut, find_left_out
 _MOST_SHOWN = 10
 
 
-def left_out_document(configuration: Configuration) -> list[dict[str, object]]:
+def describe_left_out(configuration: Configuration) -> list[dict[str, object]]:
     """Return what is left out, as `--json` has it."""
     return [
         asdict(each)

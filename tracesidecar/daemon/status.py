@@ -272,7 +272,7 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
                 if segment in sink.behind_since
             },
         )
-    for waiting in context.tailer.undecided():
+    for waiting in context.tailer.list_undecided():
         remainder = Remainder(waiting.size, epoch + waiting.since)
         source = waiting.segment.source
         takers = (sink for sink in sinks if sink.takes(source))

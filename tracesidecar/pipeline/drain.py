@@ -150,7 +150,7 @@ def count_undelivered(
                 0,
                 waiting.size,
             )
-            for waiting in context.tailer.undecided()
+            for waiting in context.tailer.list_undecided()
             if sink.takes(waiting.segment.source)
         ]
         left += [

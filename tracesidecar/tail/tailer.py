@@ -243,7 +243,7 @@ class Tailer:
         """Return a view of every segment, made when it is looked up."""
         return _SegmentViews(self._files, self._open_files)
 
-    def undecided(self) -> list[UndecidedFile]:
+    def list_undecided(self) -> list[UndecidedFile]:
         """Return the files that wait because they may be copies in progress.
 
         What is in them is undelivered as long as nobody knows better.

@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from tracesidecar.cli.left_out import left_out_document, print_left_out
+from tracesidecar.cli.left_out import describe_left_out, print_left_out
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import EMBEDDED, Configuration, ConfigurationReport, inspect
 from tracesidecar.errors import JournalMissing, StateError
@@ -73,7 +73,7 @@ def _document(
         "failed_redaction_tests": failed,
         "sources": _sources(configuration) if configuration else [],
         "sinks": _sinks(configuration) if configuration else [],
-        "left_out": left_out_document(configuration) if configuration else [],
+        "left_out": describe_left_out(configuration) if configuration else [],
         "online": [asdict(check) for check in checks],
     }
 

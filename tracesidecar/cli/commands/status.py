@@ -7,7 +7,7 @@ import os
 import time
 from contextlib import closing
 
-from tracesidecar.cli.left_out import left_out_document, print_left_out
+from tracesidecar.cli.left_out import describe_left_out, print_left_out
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
 from tracesidecar.config import load_to_read
 from tracesidecar.exit_codes import ExitCode
@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         if note and report.running is not False:
             complain(f"tracesidecar status: {note}")
-        print_json(report.document() | {"left_out": left_out_document(configuration)})
+        print_json(report.document() | {"left_out": describe_left_out(configuration)})
     else:
         _print(report, note)
         print_left_out(configuration)

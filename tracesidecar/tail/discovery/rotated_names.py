@@ -63,7 +63,7 @@ def is_rotated_name(name: str, original: str) -> bool:
     return any(each.original == original for each in rotations(name))
 
 
-def family_order(name: str) -> tuple[str, tuple[int, int], bool]:
+def rank_in_family(name: str) -> tuple[str, tuple[int, int], bool]:
     """Return what sorts the names of a directory by family, and each family oldest first.
 
     An archive comes after the file that it may be made of.
@@ -71,7 +71,7 @@ def family_order(name: str) -> tuple[str, tuple[int, int], bool]:
     found = next(rotations(name), RotatedName(name, (3, 0)))
     original = found.original
     if found.age == (2, 0):
-        original, age, _ = family_order(original)
+        original, age, _ = rank_in_family(original)
         return original, age, True
     return original, found.age, _ARCHIVE.fullmatch(name) is not None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tracesidecar.model import TAIL_BYTES
 from tracesidecar.tail.discovery.location import FileLocation
-from tracesidecar.tail.discovery.rotated_names import family_order
+from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
@@ -229,7 +229,7 @@ class NewFiles:
 
 def _order(file: File) -> tuple[int, str, tuple[str, tuple[int, int], bool], str]:
     """Sort by source and directory, and each family of rotated files oldest first."""
-    return file.source, file.directory.path, family_order(file.name), file.name
+    return file.source, file.directory.path, rank_in_family(file.name), file.name
 
 
 def _changed_ns(path: str) -> int:
