@@ -43,7 +43,6 @@ poll_interval = "200ms"
 name = "agent"
 include = ["{folder}/traces/*.jsonl", "{folder}/traces/*.jsonl.*"]
 max_line = "256KiB"
-copy_grace = "500ms"
 """
 
 
