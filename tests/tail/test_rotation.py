@@ -204,6 +204,37 @@ def test_copytruncate_loses_and_repeats_nothing(
     exactly(follower, writer)
 
 
+@pytest.mark.parametrize("write", ["save", "forget"])
+def test_a_kill_before_either_write_of_a_scan_makes_no_second_file_of_a_copy(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    write: str,
+) -> None:
+    """The copy had a record of its own, from when it was empty, beside that of the original."""
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    a, copy = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
+    writer.append(a, 20)
+    follower.turns(2)
+    copy.touch()
+    follower.turn(seconds=31.0)
+    shutil.copyfile(a, copy)
+    truncate(a)
+    writer.append(a, 5)
+    monkeypatch.setattr(follower.store, write, die)
+    with pytest.raises(KeyboardInterrupt):
+        follower.scan()
+    monkeypatch.undo()
+    follower.kill()
+    follower.turns(20)
+    exactly(follower, writer)
+
+
 @pytest.mark.parametrize(
     "include", ["*.jsonl", "*.jsonl*"], ids=["copy-outside-glob", "copy-inside-glob"]
 )

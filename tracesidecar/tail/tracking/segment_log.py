@@ -88,10 +88,12 @@ class SegmentLog:
             self._saved_at = now
         for file in self._open_files.find_changed_protection():
             self.save(file)
-        self._save_urgent()
+        # First what is over: a copy that was saved while it was empty must not be found beside the
+        # segment that goes on in it, as a file of its own.
         if self._over:
             self._store.forget(sorted(self._over))
             self._over = set()
+        self._save_urgent()
 
     def _save_urgent(self) -> None:
         if not self._urgent:
