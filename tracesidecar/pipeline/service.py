@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
@@ -47,7 +48,8 @@ class Service:
         self.scans = ScanLoop(worker, self._group, journal, poll_seconds=poll_seconds)
         self._journal = journal
         self._metrics = metrics
-        self._shipper = Shipper(journal, metrics, worker, at=at)
+        scan = partial(self.scans.try_to_scan, full=True)
+        self._shipper = Shipper(journal, metrics, worker, scan=scan, at=at)
         self._clock = clock
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec
 
@@ -16,6 +16,7 @@ from tracesidecar.journal import Commit, Journal, Plan, QuarantinedLine
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Batch, Checkpoint
 from tracesidecar.pipeline.replay import (
+    ReplayedBatch,
     adopt_stored,
     find_reached_checkpoints,
     is_undecided,
@@ -52,12 +53,14 @@ class Shipper:
         metrics: Metrics,
         worker: WorkerThread[WorkerContext],
         *,
+        scan: Callable[[], Awaitable[object]],
         at: Callable[[str], None],
     ) -> None:
-        """`at` is called at named points, so that tests can end the process there."""
+        """`scan` looks at all files; `at` is called at named points, where tests may end it all."""
         self._journal = journal
         self._metrics = metrics
         self._worker = worker
+        self._scan = scan
         self._at = at
 
     async def ship(self, sink: SinkState, prepared: PreparedBatch) -> Committed:
@@ -81,10 +84,11 @@ class Shipper:
 
         Waits as long as a file of the plan may still be found again.
         """
-        while await self._worker.run(is_undecided, plan):
-            log.warning("sink.plan_waits_for_source", sink=sink.name, batch=plan.id)
-            await asyncio.sleep(PAUSE_SECONDS)
-        replayed = await self._worker.run(rebuild, plan)
+        replayed = await self._rebuild(sink, plan)
+        if replayed.is_partial:
+            # A file may have been rotated since the last scan: the next one finds its bytes.
+            await self._scan()
+            replayed = await self._rebuild(sink, plan)
         prepared = replayed.prepared
         if (
             prepared is None
@@ -103,6 +107,13 @@ class Shipper:
             prepared = adopt_stored(prepared, plan, await self._find_stored(sink, plan))
         log.info("sink.repeating", sink=sink.name, batch=plan.id, lines=plan.lines)
         return await self.ship(sink, prepared)
+
+    async def _rebuild(self, sink: SinkState, plan: Plan) -> ReplayedBatch:
+        """Make the planned batch again, once no file of the plan is being looked for any more."""
+        while await self._worker.run(is_undecided, plan):
+            log.warning("sink.plan_waits_for_source", sink=sink.name, batch=plan.id)
+            await asyncio.sleep(PAUSE_SECONDS)
+        return await self._worker.run(rebuild, plan)
 
     async def _give_up(
         self, sink: SinkState, plan: Plan, partial: PreparedBatch | None
