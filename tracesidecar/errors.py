@@ -67,9 +67,11 @@ class Rejected(SinkError):
 
     `records` are the indexes of the rejected records within the batch sent, None if the
     destination did not name them. `stored`: all the other records of the batch are durable there,
-    so they are not sent again. `rejected_count`: how many of `records` were rejected when the
-    destination gives only a count; the rest of them are stored. `within`: if `records` is None, the
-    first and last index between which the rejected ones are.
+    so they are not sent again. `rejected_count`: how many of `records`, or of all that were
+    sent, were rejected, when the destination gives only a count; the rest of them are stored.
+    `within`: if `records` is None, the first and last index between which the rejected ones are.
+    `is_certain`: the records fit the rule that the destination named, so that it is right even if
+    it rejects everything.
     """
 
     def __init__(
@@ -81,12 +83,14 @@ class Rejected(SinkError):
         stored: bool = False,
         rejected_count: int | None = None,
         within: tuple[int, int] | None = None,
+        is_certain: bool = False,
     ) -> None:
         super().__init__(reason, detail)
         self.records = records
         self.stored = stored
         self.rejected_count = rejected_count
         self.within = within
+        self.is_certain = is_certain
 
 
 class SinkStopped(SinkError):

@@ -18,6 +18,7 @@ from tests.servers.receiving import ReceivingServer
 from tests.servers.stores import SECRET
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks import loki
+from tracesidecar.sinks.loki.cutoffs import Cutoffs
 from tracesidecar.sinks.registry import sink_type
 from tracesidecar.sinks.transport.http_auth import Bearer
 from tracesidecar.units import Seconds, Secret
@@ -165,6 +166,120 @@ async def test_a_server_without_structured_metadata_is_retried(
     error = await error_of(receiver, {"status": 400, "body": said})
     assert isinstance(error, RetryLater)
     assert "allow_structured_metadata" in str(error)
+
+
+OLD, NEW = "2026-09-01T00:00:00.500000Z", "2026-09-21T14:13:20.000000Z"
+LIMIT = "2026-09-14T00:00:00Z"
+
+
+async def push_to_a_limit(
+    receiver: ReceivingServer, old: set[int], count: int, **order: object
+) -> tuple[dict[int, str], int, list[str]]:
+    """Push entries, some of them old, of two dialects, to a Loki with limits.
+
+    Return the reasons by index of the rejected entries, the number of requests, and the lines that
+    Loki has stored: all that it did not call too old, also of requests that it answered with 400.
+    """
+    lines = [b'{"n":%d}' % number for number in range(count)]
+    records = tuple(
+        record._replace(
+            time=OLD if index in old else NEW, dialect="pi" if index % 5 == 0 else "codex"
+        )
+        for index, record in enumerate(records_of(lines, "b1"))
+    )
+    receiver.order(intake="loki", **order)
+    async with loki.build(options_for(receiver.port)) as sink:
+        batch = replace(batch_for("loki", lines, batch_id="b1"), records=records)
+        rejected = await delivery(sink).send(batch)
+    requests = receiver.requests()[1:]
+    sent = {
+        line
+        for request in requests
+        for stream in json.loads(request.plain)["streams"]
+        for _, line, _ in stream["values"]
+    }
+    return {record.index: record.reason for record in rejected}, len(requests), sorted(sent)
+
+
+async def test_a_backlog_that_is_too_old_costs_one_request_and_is_rejected(
+    receiver: ReceivingServer,
+) -> None:
+    rejected, requests, _ = await push_to_a_limit(receiver, set(range(5000)), 5000, oldest=LIMIT)
+    assert rejected == dict.fromkeys(range(5000), "too_old")
+    assert requests == 1
+
+
+async def test_entries_that_are_too_old_are_rejected_and_all_others_are_sent(
+    receiver: ReceivingServer,
+) -> None:
+    old = set(range(0, 400, 2))
+    rejected, requests, sent = await push_to_a_limit(receiver, old, 400, oldest=LIMIT)
+    assert rejected == dict.fromkeys(sorted(old), "too_old")
+    assert requests == 2
+    assert len(sent) == 400
+
+
+async def test_streams_that_are_too_far_behind_each_have_a_limit_of_their_own(
+    receiver: ReceivingServer,
+) -> None:
+    old = set(range(100))
+    behind = {"pi": LIMIT, "codex": LIMIT}
+    rejected, requests, _ = await push_to_a_limit(receiver, old, 200, behind=behind)
+    assert rejected == dict.fromkeys(sorted(old), "too_far_behind")
+    assert requests <= 3
+    rejected, _, _ = await push_to_a_limit(receiver, old, 200, behind={"pi": LIMIT})
+    assert rejected == dict.fromkeys(range(0, 100, 5), "too_far_behind")
+
+
+async def test_a_loki_that_does_not_name_its_limit_rejects_a_whole_backlog_at_once(
+    receiver: ReceivingServer,
+) -> None:
+    old = set(range(300))
+    behind = {"pi": LIMIT, "codex": LIMIT}
+    rejected, requests, _ = await push_to_a_limit(
+        receiver, old, 300, behind=behind, is_old_version=True
+    )
+    assert (len(rejected), requests) == (300, 2)
+
+
+async def test_another_reason_beside_old_entries_costs_no_more_than_bisection(
+    receiver: ReceivingServer,
+) -> None:
+    old = {index for index in range(4096) if index % 3 == 0}
+    rejected, requests, _ = await push_to_a_limit(
+        receiver, old, 4096, oldest=LIMIT, poison='"n":3211}'
+    )
+    assert rejected == {**dict.fromkeys(sorted(old), "too_old"), 3211: "too_large"}
+    assert requests <= 2 * math.ceil(math.log2(4096)) + 3
+
+
+async def test_entries_of_the_second_of_the_limit_are_bisected(receiver: ReceivingServer) -> None:
+    """The limit has a resolution of a second: what it says of that second is not known."""
+    rejected, _, _ = await push_to_a_limit(receiver, {3}, 8, oldest="2026-09-01T00:00:01Z")
+    assert rejected == {3: "too_old"}
+    message = "has timestamp too old: x, oldest acceptable timestamp is: 2026-09-01T00:00:00Z"
+    cutoffs = Cutoffs()
+    records = [record._replace(time=OLD) for record in records_of([b"1"], "b1")]
+    cutoffs.learn(message, records)
+    assert cutoffs.reason(records[0]) == ""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "has timestamp too old: x, oldest acceptable timestamp is: 2026-99-99T00:00:00Z",
+        "has timestamp too old: x, oldest acceptable timestamp is: yesterday",
+        "entry too far behind, oldest acceptable timestamp is: 2026-09-14T00:00:00Z'",
+        "reason: 'entry too far behind' total ignored: 9 out of 9 for stream: {dialect=\"pi\"}",
+        'total ignored: 1 out of 1 for stream: {dialect="generic"}',
+    ],
+)
+def test_a_message_that_is_not_understood_says_nothing_about_an_entry(message: str) -> None:
+    cutoffs = Cutoffs()
+    records = records_of([b"1"], "b1")
+    cutoffs.learn(message, records)
+    assert cutoffs.reason(records[0]) == ""
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 502, 503])

@@ -108,37 +108,75 @@ async def test_one_poisoned_record_among_5000_is_isolated_in_few_requests(
     assert len(collector.requests()) <= 2 * math.ceil(math.log2(5000)) + 2
 
 
-async def test_a_partial_success_rejects_its_request_with_the_count_and_is_not_repeated(
+async def export_to_a_judge(
+    receiver: ReceivingServer, lines: list[bytes], poison: str, **changes: object
+) -> tuple[list[int], list[list[str]]]:
+    """Send lines to a receiver that rejects records with a word, and only counts them.
+
+    Return the indexes of the rejected records, and the ids of the records in each request.
+    """
+    receiver.order(intake="otlp", poison=poison)
+    async with otlp.build(options_for(receiver.port, **changes)) as sink:
+        rejected = await delivery(sink).send(batch_for("otlp", lines))
+    assert {record.reason for record in rejected} <= {"partial_success"}
+    requests = [
+        [attributes(record)["log.record.uid"] for record in records_of(request.plain)]
+        for request in receiver.requests()[1:]
+    ]
+    return [record.index for record in rejected], requests
+
+
+def records_of(request: bytes) -> list[dict[str, object]]:
+    return [
+        record
+        for resource in json.loads(request)["resourceLogs"]
+        for scope in resource["scopeLogs"]
+        for record in scope["logRecords"]
+    ]
+
+
+async def test_a_partial_success_rejects_only_the_records_that_were_rejected(
     receiver: ReceivingServer,
 ) -> None:
-    receiver.order(answers=[{"status": 200}, partial("3")])
-    async with otlp.build(options_for(receiver.port)) as sink:
-        with capture_logs() as logs:
-            rejected = await delivery(sink).send(batch_for("otlp", lines_of(200)))
-    assert [(record.index, record.reason) for record in rejected] == [
-        (index, "partial_success") for index in range(200)
-    ]
-    assert len(receiver.requests()) == 2
-    (warning,) = logs
-    assert (warning["event"], warning["refused"], warning["sent"]) == (
-        "sink.partial_success",
-        3,
-        200,
-    )
-    assert "hunter2" not in str(warning)
+    lines = lines_of(5000)
+    lines[3210] = b'{"poisoned":"hemlock"}'
+    rejected, requests = await export_to_a_judge(receiver, lines, "hemlock")
+    assert rejected == [3210]
+    assert len(requests) <= 2 * math.ceil(math.log2(5000)) + 2
+    ids = [record.id for record in batch_for("otlp", lines).records]
+    assert set().union(*requests) == set(ids)
+    assert requests.count(requests[0]) == 1  # "the client MUST NOT retry the request"
+
+
+async def test_a_partial_success_with_many_rejected_records_rejects_these_alone(
+    receiver: ReceivingServer,
+) -> None:
+    bad = [0, 1, 57, 58, 59, 60, 199]
+    lines = [b'{"hemlock":%d}' % n if n in bad else b'{"good":%d}' % n for n in range(200)]
+    with capture_logs() as logs:
+        rejected, _ = await export_to_a_judge(receiver, lines, "hemlock")
+    assert rejected == bad
+    first = logs[0]
+    assert (first["event"], first["refused"], first["sent"]) == ("sink.partial_success", 7, 200)
+    assert "hunter2" not in str(logs)
+
+
+async def test_a_first_half_that_is_rejected_whole_is_no_doubt_of_a_partial_success(
+    receiver: ReceivingServer,
+) -> None:
+    lines = [b'{"hemlock":%d}' % n if n < 150 else b'{"good":%d}' % n for n in range(300)]
+    rejected, _ = await export_to_a_judge(receiver, lines, "hemlock")
+    assert rejected == list(range(150))
 
 
 async def test_a_partial_success_of_one_request_rejects_no_other(receiver: ReceivingServer) -> None:
-    receiver.order(answers=[{"status": 200}, {"status": 200}, partial(1)])
-    async with otlp.build(options_for(receiver.port)) as sink:
-        rejected = await delivery(sink).send(batch_for("otlp", lines_of(60, size_bytes=150_000)))
-    requests = [
-        len(json.loads(request.plain)["resourceLogs"][0]["scopeLogs"][0]["logRecords"])
-        for request in receiver.requests()[1:]
-    ]
-    first, second, *rest = requests
-    assert [record.index for record in rejected] == list(range(first, first + second))
-    assert first + second + sum(rest) == 60
+    lines = lines_of(60, size_bytes=150_000)
+    lines[40] = b'{"poisoned":"hemlock"}'
+    rejected, requests = await export_to_a_judge(receiver, lines, "hemlock")
+    assert rejected == [40]
+    ids = [record.id for record in batch_for("otlp", lines).records]
+    assert set().union(*requests) == set(ids)
+    assert sum(ids[0] in request for request in requests) == 1
 
 
 async def test_a_partial_success_that_rejects_everything_is_retried(
@@ -156,11 +194,16 @@ async def test_a_partial_success_that_rejects_everything_is_retried(
         (b"{}", 0),
         (b'{"partialSuccess":{}}', 0),
         (b'{"partialSuccess":{"rejectedLogRecords":"4"}}', 4),
-        (b"<html>", 0),
+        (b"<html>", None),
+        (b"[]", None),
+        (b'{"partialSuccess":{"rejectedLogRecords":-1}}', None),
+        (b'{"error":"unauthenticated"}', None),
+        (b'{"partialSucc', None),
+        (b'{"partialSuccess":{"errorMessage":"slow down"}}', 0),
         (b'{"partialSuccess":null}', 0),
     ],
 )
-def test_the_count_of_a_response_is_read_from_json(answer: bytes, rejected: int) -> None:
+def test_the_count_of_a_response_is_read_from_json(answer: bytes, rejected: int | None) -> None:
     assert count_rejected_records(answer, "json") == rejected
 
 
@@ -170,7 +213,16 @@ def test_the_count_of_a_response_is_read_from_protobuf() -> None:
     )
     assert count_rejected_records(answer.SerializeToString(), "protobuf") == 4
     assert count_rejected_records(b"", "protobuf") == 0
-    assert count_rejected_records(b"\xff\xff", "protobuf") == 0
+    for other in (b"\xff\xff", b"<html>", b"{}", b"OK", b"\x0a\x05", b"\x08\x01"):
+        assert count_rejected_records(other, "protobuf") is None
+    warned = ExportLogsServiceResponse(
+        partial_success=ExportLogsPartialSuccess(error_message="slow down")
+    )
+    assert count_rejected_records(warned.SerializeToString(), "protobuf") == 0
+    absurd = ExportLogsServiceResponse(
+        partial_success=ExportLogsPartialSuccess(rejected_log_records=-1)
+    )
+    assert count_rejected_records(absurd.SerializeToString(), "protobuf") is None
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503, 504])

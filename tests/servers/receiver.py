@@ -1,10 +1,11 @@
 """An HTTP server that keeps every request on disk and answers as ordered; it runs as a process of
 its own.
 
-`PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body", "delay_seconds"},
-…]} are used up one by one by requests that write ({"every_method": true}: by all requests); then an
-{"intake"} of `intakes.py` decides, or {"authorization", "poison", "record_limit_bytes"}. `POST
-/_token` is an OAuth2 token endpoint, which takes the orders {"token_seconds"} and {"token_status"}.
+`PUT /_control` sets how it answers: {"answers": [{"status", "headers", "body" or "body_base64",
+"delay_seconds"}, …]} are used up one by one by requests that write ({"every_method": true}: by all
+requests); then an {"intake"} of `intakes.py` decides, or {"authorization", "poison",
+"record_limit_bytes"}. `POST /_token` is an OAuth2 token endpoint, which takes the orders
+{"token_seconds"} and {"token_status"}.
 `kept` in the file of requests says whether the response was a 2xx, and so whether the server has
 stored the records.
 """
@@ -86,7 +87,7 @@ class Receiver:
         return web.Response(
             status=answer["status"],
             headers=answer.get("headers"),
-            body=answer.get("body", "").encode(),
+            body=base64.b64decode(answer.get("body_base64", "")) or answer.get("body", "").encode(),
         )
 
     def _judged(self, request: web.Request, body: bytes) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class Receiver:
             return {"status": self._status(request, body)}
         plain = decode_lines(body, compression_of(request))
         status, said = INTAKES[self._control["intake"]](request.headers, plain, self._control)
-        return {"status": status, "body": json.dumps(said)}
+        return {"status": status, "body": said if isinstance(said, str) else json.dumps(said)}
 
     def _status(self, request: web.Request, body: bytes) -> int:
         wanted = self._control.get("authorization")

@@ -40,6 +40,7 @@ _NAMES = {
     "Header": "sink.auth.header",
     "OAuth2": "sink.auth.oauth2",
     "Signature": "sink.signature",
+    "Expectation": "sink.http.expect",
     "Sasl": "sink.kafka.sasl",
     "ObjectLock": "sink.s3.object_lock",
 }

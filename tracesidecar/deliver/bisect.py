@@ -67,6 +67,7 @@ class Bisection:
         self.rejected: list[RejectedRecord] = []
         self._spans: list[tuple[int, int]] = []
         self._has_stored = _has_stored_some(error, batch.lines)
+        self._doubtful = 0
         self._split(0, batch.lines - 1, error)
         if error.records is not None and not self._spans:
             self._doubt_unanimity()
@@ -87,18 +88,22 @@ class Bisection:
         """
         self._has_stored = self._has_stored or _has_stored_some(error, last - first + 1)
         if first == last:
-            self.rejected.append(RejectedRecord(first, error.reason))
+            self._add(first, error)
         else:
             self._split(first, last, error)
         self._doubt_unanimity()
 
     def _doubt_unanimity(self) -> None:
-        if not self._has_stored and len(self.rejected) >= UNANIMOUS:
+        if not self._has_stored and self._doubtful >= UNANIMOUS:
             raise RetryLater(
                 "all_refused",
                 f"{len(self.rejected)} records were rejected and none stored: "
                 "check the endpoint and the format",
             )
+
+    def _add(self, index: int, error: Rejected) -> None:
+        self.rejected.append(RejectedRecord(index, error.reason))
+        self._doubtful += not error.is_certain
 
     def _split(self, first: int, last: int, error: Rejected) -> None:
         """Split a rejected span for resending, last part first.
@@ -119,7 +124,7 @@ class Bisection:
             return
         runs, start = [], first
         for index in sorted(first + record for record in error.records):
-            self.rejected.append(RejectedRecord(index, error.reason))
+            self._add(index, error)
             if index > start and not error.stored:
                 runs.append((start, index - 1))
             start = index + 1
@@ -132,5 +137,5 @@ def _has_stored_some(error: Rejected, records: int) -> bool:
     """Return whether the destination stored some of the records that it was sent."""
     named = len(error.records or ())
     return (error.stored and named < records) or (
-        error.rejected_count is not None and error.rejected_count < named
+        error.rejected_count is not None and error.rejected_count < (named or records)
     )

@@ -25,6 +25,7 @@ from tracesidecar.sanitize.rules import (
     list_disabled_secret_rules,
     load_catalogue,
 )
+from tracesidecar.sanitize.short_text import contains_any, redact_short_text
 
 __all__ = [
     "AllowedPaths",
@@ -35,10 +36,12 @@ __all__ = [
     "RejectionReason",
     "active_rules",
     "complete_chunk",
+    "contains_any",
     "key_paths",
     "line_positions",
     "list_disabled_secret_rules",
     "load_catalogue",
+    "redact_short_text",
     "reject_fragment",
     "reject_unread_line",
 ]

@@ -12,13 +12,13 @@ import msgspec
 from tracesidecar.encode import encode_lines, epoch_microseconds
 from tracesidecar.model import Record, Severity
 from tracesidecar.sinks.datadog.options import Options
+from tracesidecar.sinks.datadog.responses import BODY_LIMIT_BYTES, raise_for_response
 from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport import (
     Header,
     RecordRequest,
     RequestLimits,
     RequestSplitter,
-    raise_for_status,
 )
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
 from tracesidecar.sinks.transport.record_sink import RecordSink
@@ -86,9 +86,12 @@ class DatadogSink(RecordSink):
         compression = self._options.compression
         content = await asyncio.to_thread(encode_lines, body, compression)
         response = await self._endpoint.request(
-            "POST", content_headers("application/json", compression), content
+            "POST",
+            content_headers("application/json", compression),
+            content,
+            body_limit_bytes=BODY_LIMIT_BYTES,
         )
-        raise_for_status(response, self._endpoint.where, credential="api_key")
+        await asyncio.to_thread(raise_for_response, response, self._endpoint.where)
 
     def _encode(self, record: Record) -> bytes:
         options = self._options

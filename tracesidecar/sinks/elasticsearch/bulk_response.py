@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from tracesidecar.errors import Rejected, RetryLater, SinkError
+from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
 
 _STORED = frozenset({200, 201, 409})
 """409: a document with that id is there already. The id is the event's, so it is the same event."""
@@ -56,28 +57,27 @@ class _BulkResponse(msgspec.Struct):
     items: list[dict[str, _Item]]
 
 
-def parse_bulk_response(body: bytes, count: int, where: str) -> list[SinkError | None]:
+def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[SinkError | None]:
     """Return an outcome for each document, in the order of the request.
 
     None means stored, Rejected and RetryLater what they say. Raise RetryLater if the body is not a
-    response to a bulk request of so many documents.
+    response to a bulk request of so many documents, and Rejected if its status rejects all of them.
+    Blocks for some milliseconds.
     """
+    raise_for_page(response, where)
+    raise_for_status(response, where)
     try:
         items = [
             item
-            for result in msgspec.json.decode(body, type=_BulkResponse).items
+            for result in msgspec.json.decode(response.body, type=_BulkResponse).items
             for item in result.values()
         ]
     except msgspec.MsgspecError:  # not chained: its message may quote the response
-        raise RetryLater(
-            "answer",
-            f"{where} does not answer like Elasticsearch; check url and the proxies between",
+        raise unlike(
+            response, where, "Elasticsearch would answer for each document, in items"
         ) from None
     if len(items) != count:
-        raise RetryLater(
-            "answer",
-            f"{where} answered for {len(items)} of {count} documents; check the proxies between",
-        )
+        raise unlike(response, where, f"it is for {len(items)} of {count} documents")
     return [_outcome(item, where) for item in items]
 
 

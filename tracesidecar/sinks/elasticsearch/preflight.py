@@ -5,6 +5,7 @@ They show whether the credentials may write, and whether an index template match
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import structlog
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
-from tracesidecar.sinks.transport import HttpResponse, raise_for_status
+from tracesidecar.sinks.transport import HttpResponse, raise_for_status, unlike
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ _NO_PRIVILEGES_API = frozenset({400, 403, 404, 405, 410})
 
 
 class _Privileges(msgspec.Struct):
-    has_all_requested: bool = True
+    has_all_requested: bool
 
 
 class _SimulatedIndex(msgspec.Struct):
@@ -50,7 +51,7 @@ async def check_access(endpoint: Endpoint, index: IndexName) -> None:
     )
     if response.status in _NO_PRIVILEGES_API:
         return
-    if not _decode(response, _Privileges, endpoint).has_all_requested:
+    if not (await _decode(response, _Privileges, endpoint)).has_all_requested:
         raise RetryLater(
             "denied",
             f"{endpoint.where} reports that the credentials lack the index privilege create_doc "
@@ -75,7 +76,7 @@ async def check_template(endpoint: Endpoint, index: IndexName) -> None:
     elif response.status >= 500 and await _exists(endpoint, name):
         # The name is an alias: no template creates it, and Elasticsearch answers 500 to the query.
         return
-    elif _decode(response, _SimulatedIndex, endpoint).template is None:
+    elif (await _decode(response, _SimulatedIndex, endpoint)).template is None:
         raise RetryLater(
             "template",
             f"{endpoint.where} has no index template that matches {name}: "
@@ -92,15 +93,13 @@ def _example(index: IndexName) -> str:
     return index.resolve(datetime.now(UTC).strftime("%Y-%m-%d"), "generic")
 
 
-def _decode(response: HttpResponse, kind: type[T], endpoint: Endpoint) -> T:
+async def _decode(response: HttpResponse, kind: type[T], endpoint: Endpoint) -> T:
     try:
         raise_for_status(response, endpoint.where)
         return msgspec.json.decode(response.body, type=kind)
     except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
         raise RetryLater(error.reason, f"{error.detail}; check url") from error
     except msgspec.MsgspecError:  # not chained: its message may quote the response
-        raise RetryLater(
-            "answer",
-            f"{endpoint.where} does not answer like Elasticsearch; "
-            "check url and the proxies between",
+        raise await asyncio.to_thread(
+            unlike, response, endpoint.where, "this is not how Elasticsearch answers"
         ) from None

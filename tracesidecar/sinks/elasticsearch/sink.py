@@ -19,7 +19,6 @@ from tracesidecar.sinks.elasticsearch.options import Options
 from tracesidecar.sinks.elasticsearch.preflight import check_access, check_template
 from tracesidecar.sinks.elasticsearch.progress import BatchProgress
 from tracesidecar.sinks.sink import Promise, SinkType
-from tracesidecar.sinks.transport import raise_for_status
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
 
 RECORD_LIMIT_BYTES = 5_000_000
@@ -114,8 +113,11 @@ class ElasticsearchSink:
         elif response.status == 413:
             progress.reject_first("too_large")
         else:
-            raise_for_status(response, self._endpoint.where)
-            progress.record(parse_bulk_response(response.body, request.count, self._endpoint.where))
+            progress.record(
+                await asyncio.to_thread(
+                    parse_bulk_response, response, request.count, self._endpoint.where
+                )
+            )
 
 
 SINK_TYPE = SinkType(

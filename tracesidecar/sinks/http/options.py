@@ -9,7 +9,7 @@ import msgspec
 
 from tracesidecar.encode import RecordFormat
 from tracesidecar.model import Compression
-from tracesidecar.sinks.http.responses import Verdict
+from tracesidecar.sinks.http.responses import Expectation, Verdict
 from tracesidecar.sinks.transport import Header, Signature
 from tracesidecar.sinks.transport.http_endpoint import EndpointOptions, content_headers
 from tracesidecar.units import Secret, Size
@@ -29,8 +29,9 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `body` is one record a line, or one JSON array. `max_bytes` (before compression) and
     `max_records` limit one request. `status` says what a status means where it differs from the
-    usual. `probe` makes a HEAD request at the start, which proves that the server can be reached;
-    the sink does not start if the answer is 401. A `Content-Type` in `headers` replaces ours.
+    usual, and `expect` what an acknowledgement looks like. `probe` makes a HEAD request at the
+    start, which proves that the server can be reached; the sink does not start if the answer is
+    401. A `Content-Type` in `headers` replaces ours.
     """
 
     format: RecordFormat = "raw"
@@ -40,6 +41,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
     headers: dict[str, Secret] = msgspec.field(default_factory=dict)
     signature: Signature | None = None
     status: dict[str, Verdict] = msgspec.field(default_factory=dict)
+    expect: Expectation | None = None
     probe: bool = True
 
     def __post_init__(self) -> None:

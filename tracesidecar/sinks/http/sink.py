@@ -17,7 +17,7 @@ from tracesidecar.encode import decode_lines, encode_lines
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.http.options import Options
-from tracesidecar.sinks.http.responses import raise_for_response
+from tracesidecar.sinks.http.responses import BODY_LIMIT_BYTES, raise_for_response
 from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport import (
     RecordRequest,
@@ -112,8 +112,16 @@ class HttpSink:
     async def _post(self, key: str, content: bytes, compression: Compression) -> None:
         signature = await self._endpoint.credentials.signature(key, content)
         headers = self._options.body_headers(compression) | {"Idempotency-Key": key} | signature
-        response = await self._endpoint.request("POST", headers, content)
-        raise_for_response(response, self._endpoint.where, self._options.status)
+        response = await self._endpoint.request(
+            "POST", headers, content, body_limit_bytes=BODY_LIMIT_BYTES
+        )
+        await asyncio.to_thread(
+            raise_for_response,
+            response,
+            self._endpoint.where,
+            self._options.status,
+            self._options.expect,
+        )
 
     async def _probe(self) -> None:
         """Load the credentials and make a HEAD request.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.transport import HttpResponse, raise_for_status
+from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
 
 BODY_LIMIT_BYTES = 16 << 10
 
@@ -23,9 +23,16 @@ _METADATA_DISABLED = b"structured metadata, but this feature is disallowed"
 
 
 def raise_for_response(response: HttpResponse, where: str) -> None:
-    """Return if the entries are stored; raise Rejected with Loki's reason, or RetryLater."""
+    """Return if the entries are stored; raise Rejected with Loki's reason, or RetryLater.
+
+    Loki answers 204, or at least without a body. Blocks for some milliseconds if it is not Loki
+    that answers.
+    """
+    raise_for_page(response, where)
     if response.status != 400:
         raise_for_status(response, where)
+        if not response.is_empty:
+            raise unlike(response, where, "Loki would answer 204, with nothing")
         return
     message = response.body.lower()
     if _METADATA_DISABLED in message:

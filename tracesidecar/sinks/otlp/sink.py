@@ -6,17 +6,16 @@ import asyncio
 
 import structlog
 
-from tracesidecar.encode import count_rejected_records, encode_lines, export_request, to_protobuf
+from tracesidecar.encode import encode_lines, export_request, to_protobuf
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
 from tracesidecar.sinks.otlp.options import Options
+from tracesidecar.sinks.otlp.responses import BODY_LIMIT_BYTES, parse_rejected
 from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport import (
-    HttpResponse,
     RecordRequest,
     RequestLimits,
     RequestSplitter,
-    raise_for_status,
 )
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
 from tracesidecar.sinks.transport.record_sink import RecordSink
@@ -25,7 +24,6 @@ REQUEST_LIMITS = RequestLimits(records=10_000, size_bytes=4 << 20)
 """gRPC's default limit for a message, which many receivers also have for HTTP."""
 
 RECORD_LIMIT_BYTES = (4 << 20) - 1024
-BODY_LIMIT_BYTES = 64 << 10
 MEDIA_TYPES = {"json": "application/json", "protobuf": "application/x-protobuf"}
 
 log = structlog.get_logger(__name__)
@@ -44,9 +42,10 @@ def destination(options: Options) -> str:
 class OtlpSink(RecordSink):
     """Delivers at least once; a repeat has the same `log.record.uid`.
 
-    A partial success gives only the number of rejected records, and the specification forbids to
-    send the request again ("the client MUST NOT retry"). So all its records are reported as
-    rejected, with the number of those that really are.
+    A partial success gives only the number of rejected records. Bisection finds them: a record is
+    stored once it was in a request of which the receiver rejected none, and rejected once the
+    receiver rejected it alone. The request itself is never repeated, which the specification
+    forbids ("the client MUST NOT retry the request"). docs/sinks/otlp.md says what that costs.
     """
 
     def __init__(self, options: Options) -> None:
@@ -62,31 +61,37 @@ class OtlpSink(RecordSink):
         await self._export(())
 
     async def _post(self, request: RecordRequest) -> None:
-        response = await self._export(tuple(request.elements))
-        if rejected := count_rejected_records(response.body, self._options.encoding):
-            sent = len(request.elements)
-            log.warning(
-                "sink.partial_success",
-                sink=self._options.name,
-                refused=rejected,
-                sent=sent,
-                first_event=request.records[0].id,
-            )
+        rejected, sent = await self._export(tuple(request.elements)), len(request.elements)
+        if not rejected:
+            return
+        where = self._endpoint.where
+        log.warning(
+            "sink.partial_success",
+            sink=self._options.name,
+            refused=rejected,
+            sent=sent,
+            first_event=request.records[0].id,
+        )
+        if rejected >= sent:
             raise Rejected(
                 "partial_success",
-                f"{self._endpoint.where} accepted {max(sent - rejected, 0)} of {sent} records "
-                "and did not say which; see its log for the reason",
+                f"{where} rejected all {sent} records; see its log for the reason",
                 records=tuple(range(sent)),
-                rejected_count=rejected,
             )
+        raise Rejected(
+            "partial_success",
+            f"{where} accepted {sent - rejected} of {sent} records and did not say which; "
+            "see its log for the reason",
+            rejected_count=rejected,
+        )
 
-    async def _export(self, records: tuple[bytes, ...]) -> HttpResponse:
+    async def _export(self, records: tuple[bytes, ...]) -> int:
+        """Export records; return how many of them the receiver rejected."""
         content = await asyncio.to_thread(self._body, records)
         response = await self._endpoint.request(
             "POST", self._headers, content, body_limit_bytes=BODY_LIMIT_BYTES
         )
-        raise_for_status(response, self._endpoint.where)
-        return response
+        return await asyncio.to_thread(parse_rejected, response, self._endpoint.where)
 
     def _body(self, records: tuple[bytes, ...]) -> bytes:
         body = export_request(records)

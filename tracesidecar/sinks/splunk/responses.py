@@ -11,7 +11,13 @@ from __future__ import annotations
 import msgspec
 
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.transport import CREDENTIALS_REJECTED, HttpResponse, raise_for_status
+from tracesidecar.sinks.transport import (
+    CREDENTIALS_REJECTED,
+    HttpResponse,
+    raise_for_page,
+    raise_for_status,
+    unlike,
+)
 
 BODY_LIMIT_BYTES = 1 << 20
 NO_DATA = 5
@@ -78,11 +84,13 @@ def parse_response(response: HttpResponse) -> HecResponse:
 def parse_accepted(response: HttpResponse, records: int, where: str) -> HecResponse:
     """Return the response to a request with so many records, if the collector accepted them.
 
-    Otherwise raise RetryLater, or Rejected, with the index of the record if the response names it.
+    It says so by status 200 and code 0. Otherwise raise RetryLater, or Rejected, with the index of
+    the record if the response names it. Blocks for some milliseconds if it is neither.
     """
     parsed = parse_response(response)
-    if response.status == 200 and parsed.code in {_SUCCESS, None}:
+    if response.status == 200 and parsed.code == _SUCCESS:
         return parsed
+    raise_for_page(response, where)
     if response.status in CREDENTIALS_REJECTED or (
         response.status == 400 and parsed.code in _TOKEN_CODES
     ):
@@ -98,22 +106,30 @@ def parse_accepted(response: HttpResponse, records: int, where: str) -> HecRespo
             records=(number,) if number is not None and 0 <= number < records else None,
         )
     raise_for_status(response, where)
+    if parsed.code is None or parsed.code == _SUCCESS:
+        raise unlike(response, where, "the collector of Splunk would answer 200 with code 0")
     raise RetryLater(
-        "status",
-        f"{where} answered {response.status} with a body that is not a collector's; check url",
+        "status", f"{where} answered {response.status} with code {parsed.code}, which is no success"
     )
 
 
 def parse_ack_status(response: HttpResponse, where: str) -> list[int]:
     """Return the ack ids that are indexed; raise RetryLater if the response does not say."""
-    raise_for_query(response, where, "check url, and whether the token has indexer acknowledgement")
     try:
         acks = msgspec.json.decode(response.body, type=_AckStatus).acks
+        is_answer = response.status == 200
     except msgspec.MsgspecError:  # not chained: its message may quote the response
-        raise RetryLater(
-            "acknowledgement",
-            f"{where} did not answer which events are indexed; check url and the token",
-        ) from None
+        is_answer = False
+    if not is_answer:
+        raise_for_query(
+            response, where, "check url, and whether the token has indexer acknowledgement"
+        )
+        raise unlike(
+            response,
+            where,
+            "it does not say which events are indexed",
+            "check url, and whether the token has indexer acknowledgement",
+        )
     return [ack_id for ack_id, is_indexed in acks.items() if is_indexed]
 
 

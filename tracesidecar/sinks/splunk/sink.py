@@ -119,7 +119,9 @@ class SplunkSink(RecordSink):
         while waiting:
             try:
                 response = await self._query_acks(list(waiting))
-                for ack_id in parse_ack_status(response, self._endpoint.where):
+                for ack_id in await asyncio.to_thread(
+                    parse_ack_status, response, self._endpoint.where
+                ):
                     if ack_id in waiting:
                         self._splitter.mark_stored(batch, waiting.pop(ack_id))
             except RetryLater as error:
@@ -137,10 +139,11 @@ class SplunkSink(RecordSink):
     async def _probe(self) -> None:
         """Post no data: the collector answers code 5 ("No data") if the token may write."""
         response = await self._request(b"", "none")
+        where = self._endpoint.where
         if parse_response(response).code != NO_DATA:
-            raise_for_query(response, self._endpoint.where)
+            await asyncio.to_thread(raise_for_query, response, where)
         if self._options.acknowledge:
-            parse_ack_status(await self._query_acks([0]), self._endpoint.where)
+            await asyncio.to_thread(parse_ack_status, await self._query_acks([0]), where)
 
     async def _post(self, request: RecordRequest) -> None:
         await self._post_events(request)
@@ -150,7 +153,9 @@ class SplunkSink(RecordSink):
             encode_lines, b"\n".join(request.elements), self._options.compression
         )
         response = await self._request(content, self._options.compression)
-        return parse_accepted(response, len(request.records), self._endpoint.where)
+        return await asyncio.to_thread(
+            parse_accepted, response, len(request.records), self._endpoint.where
+        )
 
     async def _request(self, content: bytes, compression: Compression) -> HttpResponse:
         headers = self._channel | content_headers("application/json", compression)

@@ -12,7 +12,9 @@ from tracesidecar.sinks.transport.http_responses import (
     CREDENTIALS_REJECTED,
     HttpResponse,
     parse_retry_after,
+    raise_for_page,
     raise_for_status,
+    unlike,
 )
 from tracesidecar.sinks.transport.request_splitter import (
     RecordRequest,
@@ -65,11 +67,13 @@ __all__ = [
     "make_closed_by_server_error",
     "open_socket",
     "parse_retry_after",
+    "raise_for_page",
     "raise_for_status",
     "read_secret_file",
     "record_batches",
     "require_one_source",
     "tls_advice",
     "tls_failure",
+    "unlike",
     "warn_if_unverified",
 ]

@@ -18,14 +18,15 @@ from urllib.parse import quote_plus, urlencode
 import msgspec
 
 from tracesidecar.errors import RetryLater
+from tracesidecar.sinks.transport.http_responses import HttpResponse
 from tracesidecar.sinks.transport.secret_files import read_secret_file, require_one_source
 from tracesidecar.units import Secret
 
 RENEW_BEFORE_SECONDS = 60.0
 """A token is replaced this long before it expires, so that it does not expire on the way."""
 
-PostForm = Callable[[str, bytes, dict[str, str]], Awaitable[tuple[int, bytes]]]
-"""Posts a form to a URL and returns the status and the beginning of the body."""
+PostForm = Callable[[str, bytes, dict[str, str]], Awaitable[HttpResponse]]
+"""Posts a form to a URL and returns the response, with the beginning of its body."""
 
 
 class _Auth(
@@ -172,21 +173,8 @@ class Credentials:
         }
         encoded = urlencode({key: value for key, value in form.items() if value}).encode()
         basic = _basic(quote_plus(client.client_id), quote_plus(secret))
-        status, body = await self._post_form(client.token_url, encoded, {"Authorization": basic})
-        if status != 200:
-            raise RetryLater(
-                "credentials",
-                f"the token endpoint answered {status}; "
-                "check token_url, client_id and client_secret of auth",
-            )
-        try:
-            # not strict: Azure AD's v1 endpoint writes expires_in as text
-            token = msgspec.json.decode(body, type=_Token, strict=False)
-        except msgspec.MsgspecError:  # not chained: its message may quote the response
-            raise RetryLater(
-                "credentials",
-                "the token endpoint's response holds no access_token; check auth.token_url",
-            ) from None
+        response = await self._post_form(client.token_url, encoded, {"Authorization": basic})
+        token = await asyncio.to_thread(_parse_token, response)
         if token.expires_in is not None:
             self._valid_until = time.monotonic() + max(token.expires_in - RENEW_BEFORE_SECONDS, 0.0)
         return token.access_token
@@ -195,6 +183,30 @@ class Credentials:
 class _Token(msgspec.Struct):
     access_token: str
     expires_in: float | None = None
+
+
+def _parse_token(response: HttpResponse) -> _Token:
+    if response.status != 200:
+        raise RetryLater(
+            "credentials",
+            f"the token endpoint answered {response.status}; "
+            "check token_url, client_id and client_secret of auth",
+        )
+    try:
+        # not strict: Azure AD's v1 endpoint writes expires_in as text
+        token = msgspec.json.decode(response.body, type=_Token, strict=False)
+    except msgspec.MsgspecError:  # not chained: its message may quote the response
+        raise RetryLater(
+            "credentials",
+            f"{response.describe_with_body('the token endpoint')}: "
+            "the response holds no access_token; check auth.token_url",
+        ) from None
+    if not token.access_token or not token.access_token.isprintable():
+        raise RetryLater(
+            "credentials",
+            "the token endpoint's access_token is not one line of text; check auth.token_url",
+        )
+    return token
 
 
 async def _load_secret(key: str, value: Secret | None, file: str | None) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import urllib.request
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +21,11 @@ from yarl import URL
 
 import tracesidecar
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.transport.http_responses import HttpResponse, status_phrase
+from tracesidecar.sinks.transport.http_responses import (
+    HttpRequest,
+    HttpResponse,
+    status_phrase,
+)
 from tracesidecar.sinks.transport.tls import (
     ClientContext,
     TlsOptions,
@@ -61,7 +67,11 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
-            headers={"User-Agent": f"tracesidecar/{tracesidecar.__version__}"},
+            headers={
+                "User-Agent": f"tracesidecar/{tracesidecar.__version__}",
+                "Accept-Encoding": "gzip",
+            },
+            auto_decompress=False,  # it would unpack a bomb whole
         )
         return self
 
@@ -93,6 +103,7 @@ class HttpClient:
         """
         if self._session is None:
             raise RuntimeError("the sink is used outside of its async with")
+        proxy = _proxy(url)
         try:
             async with self._session.request(
                 method,
@@ -102,12 +113,15 @@ class HttpClient:
                 allow_redirects=False,
                 ssl=await self._context.load() if url.scheme == "https" else True,
                 server_hostname=None if other_server else self._options.server_hostname,
-                proxy=_proxy(url),
+                proxy=proxy,
             ) as response:
+                body, is_whole = await _read(response, body_limit_bytes)
                 return HttpResponse(
                     response.status,
                     response.headers,
-                    await _read(response.content, body_limit_bytes),
+                    body,
+                    HttpRequest(str(url), {**headers, "Proxy": proxy or ""}, content),
+                    is_whole,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _no_response(error, other_server or self._where) from error
@@ -153,11 +167,23 @@ def _system_message(error: Exception) -> str:
     return os.strerror(number) if number else type(error).__name__
 
 
-async def _read(stream: aiohttp.StreamReader, limit_bytes: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> tuple[bytes, bool]:
+    """Return at most so many bytes of the body, unpacked, and whether that is all of it.
+
+    What cannot be unpacked is returned as it came.
+    """
     body = b""
-    while len(body) < limit_bytes and (block := await stream.read(limit_bytes - len(body))):
+    while len(body) <= limit_bytes and (
+        block := await response.content.read(limit_bytes + 1 - len(body))
+    ):
         body += block
-    return body
+    is_whole = len(body) <= limit_bytes
+    if response.headers.get("Content-Encoding", "").strip().lower() in {"gzip", "x-gzip"}:
+        unpacker = zlib.decompressobj(wbits=31)
+        with suppress(zlib.error):
+            body = unpacker.decompress(body, limit_bytes + 1)
+            is_whole = is_whole and unpacker.eof and len(body) <= limit_bytes
+    return body[:limit_bytes], is_whole
 
 
 def _proxy(url: URL) -> str | None:

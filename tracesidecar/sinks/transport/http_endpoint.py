@@ -103,8 +103,8 @@ class Endpoint:
             self.credentials.forget()
         return response
 
-    async def _post_form(self, url: str, form: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        response = await self._client.request(
+    async def _post_form(self, url: str, form: bytes, headers: dict[str, str]) -> HttpResponse:
+        return await self._client.request(
             "POST",
             URL(url),
             {
@@ -116,7 +116,6 @@ class Endpoint:
             body_limit_bytes=TOKEN_RESPONSE_LIMIT_BYTES,
             other_server="the token endpoint",
         )
-        return response.status, response.body
 
 
 def without_query(url: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import NamedTuple
 
+from tracesidecar.encode import decode_lines
 from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.sinks.transport.excerpts import forms_of, make_excerpt, repeats
 
 CREDENTIALS_REJECTED = frozenset({401, 403})
 
@@ -39,16 +43,122 @@ _RETRY_REASONS = {
 }
 
 
-class HttpResponse(NamedTuple):
-    """What a server answered; `body` holds at most as many bytes as the caller asked for."""
+_MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}")
+_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9._-]{1,30})")
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_HTML_BEGINNING = re.compile(
+    r"\ufeff?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
+    r"<(?:!doctype\s+html|html|head|title|body|script|meta|frameset)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_HTML_SEARCH_CHARACTERS = 2048
+_COMMON_TYPES = _HTML_TYPES | {
+    *("application/json", "application/problem+json", "application/x-protobuf", "text/plain"),
+    *("application/xml", "text/xml", "application/octet-stream"),
+}
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WITHOUT_CONTENT = frozenset({204, 205, 304})
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What was sent, so that nothing of it is shown when a server repeats it.
+
+    `content` is the body as it was sent; `headers` has what it is compressed with.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes | None = field(default=None, repr=False)
+
+    def secrets(self) -> Iterator[bytes]:
+        """Yield all that may not be shown: the address, the values of the headers, the body.
+
+        Names of headers may be shown: a store that rejects a header names it.
+        """
+        for value in (self.url, *self.headers.values()):
+            yield from forms_of(value)
+        if self.content:
+            yield self._plain(self.content)
+
+    def _plain(self, content: bytes) -> bytes:
+        match self.headers.get("Content-Encoding"):
+            case "gzip" | "zstd" as compression:
+                return decode_lines(content, compression)
+            case _:
+                return content
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What a server answered.
+
+    `body` holds at most as many bytes as the caller asked for, unpacked; `is_whole` says whether
+    that is all of it. `request` is what it answers.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    request: HttpRequest = field(repr=False)
+    is_whole: bool = True
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the body without parameters, in lower case; empty if it has none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The body as text, by its byte order mark or its charset; wrong bytes are replaced."""
+        declared = _CHARSET.search(self.headers.get("Content-Type", ""))
+        charset = next(
+            (name for mark, name in _BYTE_ORDER_MARKS if self.body.startswith(mark)),
+            declared[1] if declared else "utf-8",
+        )
+        try:
+            return self.body.decode(charset, "replace")
+        except LookupError:  # a charset that nobody knows
+            return self.body.decode("utf-8", "replace")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no body but blanks."""
+        return self.is_whole and not self.body.strip()
+
+    @property
+    def is_html(self) -> bool:
+        """Whether the body is a page for people, by its type or by how it begins."""
+        if self.status in _WITHOUT_CONTENT and self.is_empty:
+            return False  # the type of nothing: some frameworks declare HTML whatever they send
+        return (
+            self.media_type in _HTML_TYPES
+            or _HTML_BEGINNING.match(self.text[:_HTML_SEARCH_CHARACTERS]) is not None
+        )
 
     def describe(self, where: str) -> str:
         """Return "<where> answered 503 Service Unavailable", the beginning of an error message."""
         return f"{where} answered {self.status} {status_phrase(self.status)}"
+
+    def describe_with_body(self, where: str) -> str:
+        """Return what `describe` does, and the type, length and beginning of the body.
+
+        Blocks for some milliseconds: the beginning is withheld if it repeats what was sent.
+        """
+        return f"{self.describe(where)} ({', '.join(self._facts())})"
+
+    def header_values(self, name: str) -> list[str]:
+        """Return the values of a header, which may be there more than once."""
+        return [value for key, value in self.headers.items() if key.lower() == name.lower()]
 
     def retry_after_seconds(self) -> float | None:
         """Return how long the server asks to wait, None if it does not say."""
@@ -58,16 +168,55 @@ class HttpResponse(NamedTuple):
         """Return the reason for which this response rejects content."""
         return _REJECTION_REASONS.get(self.status, default)
 
+    def _facts(self) -> Iterator[str]:
+        yield self._shown_type()
+        if not self.body:
+            yield "empty body"
+            return
+        yield f"{'' if self.is_whole else 'at least '}{len(self.body)} bytes"
+        shown = make_excerpt(self.text, self.request.secrets())
+        yield f"beginning {shown!r}" if shown else "not shown, because it repeats what was sent"
+
+    def _shown_type(self) -> str:
+        media_type = self.media_type
+        if not media_type:
+            return "no content type"
+        is_shown = media_type in _COMMON_TYPES or (
+            _MEDIA_TYPE.fullmatch(media_type) is not None
+            and not repeats(media_type, self.request.secrets())
+        )
+        return media_type if is_shown else "an odd content type"
+
+
+def raise_for_page(response: HttpResponse, where: str) -> None:
+    """Raise RetryLater if the response is a page for people, whatever its status.
+
+    A destination whose protocol has no such pages did not answer: a login page, or the page of a
+    proxy, says nothing about the records. A page that says "too large" (413) is about the request.
+    """
+    if response.is_html and (response.is_success or response.status in {400, 422}):
+        raise unlike(response, where, "a page for people is no acknowledgement")
+
+
+def unlike(response: HttpResponse, where: str, problem: str, advice: str = "") -> RetryLater:
+    """Make the error for a response that is not one of the destination's protocol."""
+    return RetryLater(
+        "answer",
+        f"{response.describe_with_body(where)}: {problem}; "
+        f"{advice or 'check url, and the proxies and logins between'}",
+        after_seconds=response.retry_after_seconds(),
+    )
+
 
 def raise_for_status(response: HttpResponse, where: str, *, credential: str = "auth") -> None:
     """Return if the status is 2xx; otherwise raise Rejected or RetryLater.
 
     400, 413 and 422 judge the content. Every other status is retried: time, or a person, can
     change it. `where` names the destination, and `credential` the option that holds our
-    credentials. The response's own text is never repeated, because servers quote what they reject.
+    credentials. The response's own text is not shown: servers quote what they reject.
     """
     status = response.status
-    if 200 <= status < 300:
+    if response.is_success:
         return
     answered = response.describe(where)
     if status in _REJECTION_REASONS:

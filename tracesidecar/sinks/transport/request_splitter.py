@@ -6,7 +6,7 @@ The splitter remembers which of them are stored, so that nothing stored is sent 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,7 +50,10 @@ class RecordRequest:
         if error.records is None:
             if len(self.indexes) > 1:
                 return Rejected(
-                    error.reason, error.detail, within=(self.indexes[0], self.indexes[-1])
+                    error.reason,
+                    error.detail,
+                    within=(self.indexes[0], self.indexes[-1]),
+                    rejected_count=error.rejected_count,
                 )
             return Rejected(error.reason, error.detail, records=tuple(self.indexes))
         return Rejected(
@@ -58,6 +61,7 @@ class RecordRequest:
             error.detail,
             records=tuple(self.indexes[index] for index in error.records),
             rejected_count=error.rejected_count,
+            is_certain=error.is_certain,
         )
 
 
@@ -83,6 +87,8 @@ class RequestSplitter:
             try:
                 await post(request)
             except Rejected as error:
+                if error.stored:
+                    self._mark_all_but(batch, request, error.records or ())
                 raise request.rejection_in_batch(error) from error
             self.mark_stored(batch, request)
 
@@ -103,6 +109,17 @@ class RequestSplitter:
         """Remember that the request's records are stored."""
         first = _origin(batch.id)[1]
         self._stored.update(first + index for index in request.indexes)
+
+    def _mark_all_but(
+        self, batch: Batch, request: RecordRequest, rejected: Collection[int]
+    ) -> None:
+        first = _origin(batch.id)[1]
+        left_out = frozenset(rejected)
+        self._stored.update(
+            first + index
+            for position, index in enumerate(request.indexes)
+            if position not in left_out
+        )
 
     def _build(self, batch: Batch, indexes: Sequence[int]) -> Iterator[RecordRequest]:
         chosen: list[int] = []

@@ -1,0 +1,30 @@
+"""What the intake's responses mean: it accepts logs with 2xx, and an empty object or nothing."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
+
+BODY_LIMIT_BYTES = 16 << 10
+
+
+class _Accepted(msgspec.Struct, forbid_unknown_fields=True):
+    """The documentation of "Send logs" has no field ("type: object")."""
+
+
+def raise_for_response(response: HttpResponse, where: str) -> None:
+    """Return if the logs are accepted; otherwise raise Rejected or RetryLater.
+
+    Blocks for some milliseconds if the response is not the intake's.
+    """
+    raise_for_page(response, where)
+    raise_for_status(response, where, credential="api_key")
+    if response.is_empty:
+        return
+    try:
+        msgspec.json.decode(response.body, type=_Accepted)
+    except msgspec.MsgspecError:  # not chained: its message may quote the response
+        raise unlike(
+            response, where, "the intake of Datadog would answer with nothing, or with {}"
+        ) from None
