@@ -5,7 +5,8 @@ TraceSidecarError
 ├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
 ├── StateError              the state directory cannot be used (exit 78)
 │   ├── JournalMissing      nothing has run with it yet (exit 78)
-│   └── StateLocked         another process holds it (exit 75)
+│   ├── StateLocked         another process holds it (exit 75)
+│   └── StateUnavailable    not now: full, locked, or a failing disk; waited for, then exit 75
 └── SinkError               how a sink's `send` may fail
     ├── RetryLater          the destination may take it later: keep it and retry, without end
     ├── Rejected            the destination judged the content: bisect, then quarantine
@@ -40,6 +41,10 @@ class JournalMissing(StateError):
 
 class StateLocked(StateError):
     """Another process holds the state directory."""
+
+
+class StateUnavailable(StateError):
+    """The state directory cannot be used now, and time may mend that: wait and try again."""
 
 
 class SinkError(TraceSidecarError):

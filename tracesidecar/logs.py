@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Protocol, TextIO, cast
 
 import structlog
@@ -81,6 +82,7 @@ _TOKEN_IN_NAME = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)  # a list of rejected lines shows the same few paths very often
 def printable(path: str) -> str:
     """Return a path as text that may be shown.
 
@@ -90,6 +92,8 @@ def printable(path: str) -> str:
     text = _TOKEN_IN_NAME.sub(
         "[REDACTED:name]", os.fsencode(path).decode("utf-8", "backslashreplace")
     )
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )

@@ -20,6 +20,7 @@ from tracesidecar.errors import (
     RedactionError,
     StateError,
     StateLocked,
+    StateUnavailable,
     TraceSidecarError,
 )
 from tracesidecar.exit_codes import ExitCode
@@ -153,9 +154,10 @@ def _overview() -> argparse.ArgumentParser:
 def _report_error(error: TraceSidecarError, *, as_json: bool) -> int:
     """Report in one sentence what a person must fix."""
     complain(f"tracesidecar: {error}")
-    if isinstance(error, StateLocked):
+    if isinstance(error, StateLocked | StateUnavailable):
         if as_json:
-            print_json({"reason": "locked", "message": str(error)})
+            reason = "locked" if isinstance(error, StateLocked) else "unavailable"
+            print_json({"reason": reason, "message": str(error)})
         return ExitCode.LEFT_BEHIND
     return (
         ExitCode.CONFIGURATION

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+MOST_FITTED_ROWS = 1000
+"""How many rows of a table are fitted to the width of the terminal."""
+
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one document on stdout; names that are not UTF-8 are escaped."""
-    json.dump(document, sys.stdout, indent=2 if sys.stdout.isatty() else None)
-    sys.stdout.write("\n")
+    # `dumps` is compiled, which `dump` is not
+    sys.stdout.write(json.dumps(document, indent=2 if sys.stdout.isatty() else None) + "\n")
     sys.stdout.flush()
 
 
@@ -51,11 +54,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on stdout, with numbers aligned to the right."""
+    """Print a table on stdout, with numbers aligned to the right.
+
+    A table that nobody reads at a glance is not fitted to the width of the terminal.
+    """
+    cells = [list(row) for row in rows]
+    if len(cells) > MOST_FITTED_ROWS:
+        _print_long_table(title, columns, cells)
+        return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    cells = [list(row) for row in rows]
     for index, name in enumerate(columns):
         is_number = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
@@ -65,6 +74,18 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     drawn.print(title, style="bold", soft_wrap=True)
     drawn.print(table)
     drawn.print()
+
+
+def _print_long_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table of any length; rich would take a minute for 100,000 rows."""
+    texts = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, (name, *cells))) for name, *cells in zip(columns, *texts, strict=True)]
+    pads = [str.rjust if isinstance(cell, int | float) else str.ljust for cell in rows[0]]
+    sys.stdout.write(f"{title}\n")
+    for cells in (list(columns), *texts):
+        padded = (pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+    sys.stdout.write("\n")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The process.
 
 Signals, the agent of `exec`, reloads, health pages and the status socket, around one generation of
-the service after another.
+the service after another. What time mends in the state directory is waited for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from tracesidecar.config import Configuration, LoadedConfiguration
@@ -21,49 +22,78 @@ from tracesidecar.daemon.status import Health
 from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
+from tracesidecar.daemon.waiting import StateWait
 from tracesidecar.introspect.status import StatusReport
-from tracesidecar.journal import Journal
+from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline import DrainResult
 
 
-class Daemon:
-    """Runs a configuration over an open journal until it has drained."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: what was drained, and how many lines it rejected."""
 
-    def __init__(self, loaded: LoadedConfiguration, journal: Journal, mode: Mode) -> None:
+    drained: DrainResult
+    rejected: int
+
+
+class Daemon:
+    """Runs a configuration until it has drained, as the one process of its state directory."""
+
+    def __init__(self, loaded: LoadedConfiguration, mode: Mode) -> None:
         self.configuration = loaded.configuration
         self.is_stopping = mode.once
         self._path = loaded.path
-        self._journal = journal
         self._mode = mode
         self._metrics = Metrics()
         self._systemd = SystemdNotifier()
-        self._reloader = Reloader(loaded.path, journal, self)
         self._started = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._restart_wanted = False
         self._has_restarted = asyncio.Event()
+        self._generation: Generation | None = None
+        self._reloader: Reloader | None = None
+        is_bounded = mode.once or mode.child is not None
+        limit = self.configuration.daemon.drain_deadline if is_bounded else None
+        self._wait = StateWait(self.configuration.state_directory, limit, self._systemd)
 
-    async def run(self) -> DrainResult:
-        """Run until drained."""
+    async def run(self) -> Ended:
+        """Run until drained.
+
+        Raise StateLocked if another process holds the state directory, StateUnavailable if it could
+        not be used as long as this may wait, and StateError if it never can.
+        """
         self._handle_signals()
-        # before anything else can ask for it: building a generation does not yield to other tasks
-        self._generation = self._build_generation()
+        directory = self.configuration.state_directory
         with ExitStack() as stack:
-            status = StatusServer(self.configuration.state_directory, self.report)
-            stack.callback(status.close)
             listen = self.configuration.daemon.listen
             if listen and not self._mode.once:
                 pages = HealthPages(self.check_health, self._metrics, self._loop)
                 stack.callback(pages.open(listen))
-            return await run_beside(self._run_generations(), [status.run(), *self._companions()])
+            await self._wait.attempt(lambda: prepare_state_directory(directory))
+            await self._wait.attempt(lambda: stack.enter_context(hold_lock(directory)))
+            journal = await self._wait.attempt(lambda: Journal.open(directory))
+            stack.callback(journal.close)
+            self._reloader = reloader = Reloader(self._path, journal, self)
+            generation = await self._build_generation(journal)
+            status = StatusServer(directory, self.report)
+            stack.callback(status.close)
+            drained = await run_beside(
+                self._run_generations(generation, journal),
+                [status.run(), reloader.run(), *self._companions()],
+            )
+            return Ended(drained, journal.newly_rejected)
 
     async def check_health(self) -> Health:
         """Return how the service is now."""
+        if self._generation is None:
+            return Health.before_start(self._wait.problem or "it is starting")
         return await self._generation.monitor.check_health()
 
     async def report(self) -> StatusReport | None:
         """Return the document of `status`; None if the service has just ended."""
+        if self._generation is None:
+            return None
         try:
             return await self._generation.monitor.report(self.configuration)
         except RuntimeError:  # a thread pool that is shut down takes no more work
@@ -73,56 +103,68 @@ class Daemon:
 
     def stop(self) -> None:
         """Drain and end; the second time, end at once."""
-        service = self._generation.service
-        if self.is_stopping:
-            service.quit.set()
+        self._wait.give_up()
+        if self._generation is not None:
+            service = self._generation.service
+            if self.is_stopping:
+                service.quit.set()
+            service.stop.set()
         self.is_stopping = True
         self._systemd.send("STOPPING=1", "STATUS=draining")
-        service.stop.set()
 
     # ---------------------------------------------------------------- called by the reloader
 
     async def replace_sinks(self, new: Configuration, change: Difference) -> None:
         """Change only the sinks that differ."""
         self.configuration = new
-        await self._generation.replace_sinks(new, change.removed, change.added)
+        await self._running.replace_sinks(new, change.removed, change.added)
 
     async def restart(self, new: Configuration) -> None:
         """Let a generation with the new configuration follow; return once it is built."""
         self.configuration = new
         self._restart_wanted = True
         self._has_restarted.clear()
-        self._generation.service.quit.set()
-        self._generation.service.stop.set()
+        self._running.service.quit.set()
+        self._running.service.stop.set()
         await self._has_restarted.wait()
 
     # ---------------------------------------------------------------- generations
 
-    def _build_generation(self) -> Generation:
-        generation = Generation(
-            self.configuration,
-            self._path,
-            self._journal,
-            self._metrics,
-            mode=self._mode,
-            systemd=self._systemd,
-            started=self._started,
-        )
+    @property
+    def _running(self) -> Generation:
+        if self._generation is None:
+            raise RuntimeError("the service has not started")
+        return self._generation
+
+    async def _build_generation(self, journal: Journal) -> Generation:
+        """Build one as soon as the state directory allows it."""
+
+        def build() -> Generation:
+            return Generation(
+                self.configuration,
+                self._path,
+                journal,
+                self._metrics,
+                mode=self._mode,
+                systemd=self._systemd,
+                started=self._started,
+            )
+
+        generation = self._generation = await self._wait.attempt(build, in_thread=False)
         if self.is_stopping:
             generation.service.stop.set()
         return generation
 
-    async def _run_generations(self) -> DrainResult:
+    async def _run_generations(self, generation: Generation, journal: Journal) -> DrainResult:
         while True:
-            result = await self._generation.run()
+            result = await generation.run()
             if not self._restart_wanted:
                 return result
             self._restart_wanted = False
-            self._generation = self._build_generation()
+            generation = await self._build_generation(journal)
             self._has_restarted.set()
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
-        yield self._reloader.run()
         if self._mode.child is not None:
             yield self._run_child(self._mode.child)
 
@@ -131,11 +173,15 @@ class Daemon:
         await self._started.wait()
         await child.run()
         self._handle_signals()  # the child had them
-        await self._generation.service.end_writers()
+        await self._running.service.end_writers()
         self.is_stopping = True
-        self._generation.service.stop.set()
+        self._running.service.stop.set()
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reloader.request)
+        self._loop.add_signal_handler(signal.SIGHUP, self._request_reload)
+
+    def _request_reload(self) -> None:
+        if self._reloader is not None:  # else the configuration has just been read
+            self._reloader.request()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,10 @@ from tracesidecar.daemon.status import Health, HealthMonitor
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline import DrainResult, Service
+from tracesidecar.pipeline import DrainResult, Service, WorkerContext
 from tracesidecar.tail import GlobPattern
 from tracesidecar.tail.discovery.watcher import Watcher
 
@@ -33,6 +35,11 @@ log = structlog.get_logger()
 
 HEALTH_CHECK_SECONDS = 5.0
 """How often the gauges and the journal's notes about the sinks are brought up to date."""
+
+SAVE_SECONDS = 5.0
+"""How long the end waits for a journal that cannot be written."""
+
+SAVE_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ class Generation:
                 self._mode.progress.finish()
             if self._watcher is not None:
                 self._watcher.close()
-            self._wiring.worker.close(lambda context: context.tailer.close())
+            self._wiring.worker.close(_save_and_close)
 
     async def replace_sinks(
         self, configuration: Configuration, removed: tuple[str, ...], added: tuple[str, ...]
@@ -177,6 +184,28 @@ class Generation:
             await self.service.worker.run(lambda _context: None)
             self._systemd.send("WATCHDOG=1")
             await asyncio.sleep(seconds / 3)
+
+
+def _save_and_close(context: WorkerContext) -> None:
+    """Save what is known of the files; a journal that cannot be written is waited for briefly.
+
+    What cannot be saved spares the next start some work, nothing more.
+    """
+    deadline = time.monotonic() + SAVE_SECONDS
+    while True:
+        try:
+            context.tailer.close()
+        except StateUnavailable as error:
+            if time.monotonic() >= deadline:
+                log.warning(
+                    "journal.unsaved",
+                    problem=str(error),
+                    remedy="none needed: the next start looks at the files again",
+                )
+                return
+            time.sleep(SAVE_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _status_line(health: Health) -> str:

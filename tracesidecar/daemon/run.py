@@ -12,12 +12,12 @@ import structlog
 from tracesidecar import logs
 from tracesidecar.config import LoadedConfiguration
 from tracesidecar.daemon.child_process import ChildProcess
-from tracesidecar.daemon.daemon import Daemon
+from tracesidecar.daemon.daemon import Daemon, Ended
 from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
+from tracesidecar.errors import StateError, StateUnavailable
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
-from tracesidecar.pipeline import DrainResult, UndeliveredRange, ignore
+from tracesidecar.pipeline import UndeliveredRange, ignore
 
 log = structlog.get_logger()
 
@@ -72,28 +72,33 @@ def exec_command(
 
 
 def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
-    """Hold the state directory, run until drained, and log how it ended.
-
-    Raises StateLocked if another process holds the state directory.
-    """
+    """Run until drained, and log how it ended. Raises as `Daemon.run`."""
     logs.configure(mode.progress)
-    directory = loaded.configuration.state_directory
-    prepare_state_directory(directory)
-    with hold_lock(directory):
-        journal = Journal.open(directory)
-        try:
-            result = asyncio.run(_drained(loaded, journal, mode))
-            quarantined = journal.newly_rejected
-        finally:
-            journal.close()
+    ended = asyncio.run(_run_until_drained(loaded, mode))
+    result = ended.drained
     is_complete = result.has_scanned and not result.left
-    outcome = Outcome("" if is_complete else "left_behind", result.left, result.torn, quarantined)
+    reason = "" if is_complete else "left_behind"
+    outcome = Outcome(reason, result.left, result.torn, ended.rejected)
     _log_outcome(outcome)
     return outcome
 
 
-async def _drained(loaded: LoadedConfiguration, journal: Journal, mode: Mode) -> DrainResult:
-    return await Daemon(loaded, journal, mode).run()
+async def _run_until_drained(loaded: LoadedConfiguration, mode: Mode) -> Ended:
+    try:
+        return await Daemon(loaded, mode).run()
+    except ExceptionGroup as group:
+        # damage of the journal may be met by several tasks, each in a group of its own
+        if (errors := group.subgroup(StateError)) is None:
+            raise
+        raise _first_leaf(errors) from group
+
+
+def _first_leaf(group: ExceptionGroup[StateError]) -> StateError:
+    """Return an error of the group, if possible one that time does not mend."""
+    leaves = [
+        _first_leaf(each) if isinstance(each, ExceptionGroup) else each for each in group.exceptions
+    ]
+    return next((leaf for leaf in leaves if not isinstance(leaf, StateUnavailable)), leaves[0])
 
 
 def _log_outcome(outcome: Outcome) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import structlog
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
 from tracesidecar.deliver import DeliveryEvents
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.introspect.lag import (
     Backlog,
     Lag,
@@ -67,6 +67,11 @@ class Health(msgspec.Struct, frozen=True):
     at_risk_bytes: int
     memory_bytes: int
     sinks: tuple[SinkHealth, ...]
+
+    @classmethod
+    def before_start(cls, reason: str) -> Health:
+        """Return how a process is that cannot ship yet for that reason."""
+        return cls(__version__, False, (reason,), 0, 0, 0, 0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ class HealthMonitor:
                     retries=now.retries - recorded.retries,
                     state=now.state,
                 )
-            except sqlite3.OperationalError as error:
+            except StateUnavailable as error:
                 log.warning("journal.unwritable", sink=sink.name, problem=str(error))
             else:
                 self._recorded[sink.name] = now
@@ -286,6 +291,8 @@ def _stall(state: SinkState, sink: SinkHealth, now: float) -> str:
         return ""
     if state.phase is SinkPhase.STOPPED:
         return f"sink {sink.name} has stopped: see the log"
+    if state.phase is SinkPhase.WAITING_FOR_JOURNAL:
+        return f"sink {sink.name} waits for the journal, which cannot be used now: see the log"
     idle = now - state.progressed_at
     if sink.lag_bytes and idle > patience and sink.lag_seconds > patience:
         return (

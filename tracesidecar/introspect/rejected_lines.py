@@ -6,6 +6,7 @@ Location, reason, and where the bytes are, but never their content.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ LOCATIONS: Mapping[BytesLocation, str] = {
     "sealed": "sealed",
     "gone": "bytes gone",
 }
+_MEANINGS: Mapping[str, str] = {reason.value: reason.meaning for reason in RejectionReason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,7 @@ class RejectedLineReport:
             "start": line.start,
             "end": line.end,
             "reason": line.reason,
-            "meaning": next(
-                (known.meaning for known in RejectionReason if known == line.reason),
-                "The destination rejected it.",
-            ),
+            "meaning": _MEANINGS.get(line.reason, "The destination rejected it."),
             "sink": line.sink or None,
             "bytes": LOCATIONS[self.bytes],
             "sealed": self.is_sealed,
@@ -95,46 +94,48 @@ def report_rejected_lines(
     entries = journal.quarantine.load(entry_id)
     segments = {segment.id: segment for segment in journal.segments.load()} if entries else {}
     redrives = journal.redrive_requests.load()
-    return [
-        _report(configuration, entry, segments.get(entry.line.segment), redrives.get(entry.id, ()))
-        for entry in entries
-    ]
+    find = _BytesFinder(configuration, segments)
+    return [find.report(entry, redrives.get(entry.id, ())) for entry in entries]
 
 
-def _report(
-    configuration: Configuration,
-    entry: QuarantineEntry,
-    segment: SegmentRecord | None,
-    redrives: tuple[str, ...],
-) -> RejectedLineReport:
-    sealed = vault_path(configuration.state_directory, entry.line.sealed)
-    is_sealed = bool(entry.line.sealed) and os.path.exists(sealed)
-    location: BytesLocation = "sealed" if is_sealed else "gone"
-    if (
-        not entry.is_gone
-        and segment is not None
-        and _is_readable(configuration, segment, entry.line.end)
-    ):
-        location = "source"
-    return RejectedLineReport(entry, location, is_sealed, redrives)
+class _BytesFinder:
+    """Looks up where the bytes of rejected lines are: once for each file, not for each line."""
 
+    def __init__(self, configuration: Configuration, segments: Mapping[int, SegmentRecord]) -> None:
+        self._state_directory = configuration.state_directory
+        self._folders = link_folders(configuration.state_directory, configuration.source)
+        self._segments = segments
+        self._readable: dict[int, int] = {}
+        self._sealed: dict[str, bool] = {"": False}
 
-def _is_readable(configuration: Configuration, segment: SegmentRecord, end: int) -> bool:
-    """Return whether the bytes are still there, as far as that can be seen without reading them.
+    def report(self, entry: QuarantineEntry, redrives: tuple[str, ...]) -> RejectedLineReport:
+        """Return what is known of an entry."""
+        line = entry.line
+        if line.sealed not in self._sealed:
+            path = vault_path(self._state_directory, line.sealed)
+            self._sealed[line.sealed] = os.path.exists(path)
+        is_sealed = self._sealed[line.sealed]
+        if line.segment not in self._readable:
+            self._readable[line.segment] = self._find_readable_bytes(line.segment)
+        location: BytesLocation = "sealed" if is_sealed else "gone"
+        if not entry.is_gone and line.end <= self._readable[line.segment]:
+            location = "source"
+        return RejectedLineReport(entry, location, is_sealed, redrives)
 
-    The name is still that of the file, or a hard link keeps it.
-    """
-    folders = link_folders(configuration.state_directory, configuration.source)
-    if segment.state not in READABLE_STATES:
-        return False
-    if any(os.path.lexists(link_path(folder, segment.id)) for folder in folders):
-        return True
-    try:
-        status = os.stat(segment.path)
-    except OSError:
-        return False
-    return (
-        segment.state is SegmentState.LIVE
-        and status.st_ino == segment.inode
-        and (segment.compression != "none" or status.st_size >= end)
-    )
+    def _find_readable_bytes(self, segment: int) -> int:
+        """Return up to which offset a segment is there, as far as can be seen without reading it.
+
+        The name is still that of the file, or a hard link keeps it; -1 if neither is.
+        """
+        record = self._segments.get(segment)
+        if record is None or record.state not in READABLE_STATES:
+            return -1
+        if any(os.path.lexists(link_path(folder, segment)) for folder in self._folders):
+            return sys.maxsize
+        try:
+            status = os.stat(record.path)
+        except OSError:
+            return -1
+        if record.state is not SegmentState.LIVE or status.st_ino != record.inode:
+            return -1
+        return status.st_size if record.compression == "none" else sys.maxsize

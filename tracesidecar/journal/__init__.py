@@ -19,6 +19,7 @@ from tracesidecar.journal.sealing import (
     vault_path,
 )
 from tracesidecar.journal.state_directory import find_state_directory, prepare_state_directory
+from tracesidecar.journal.trouble import explain_os
 
 __all__ = [
     "Commit",
@@ -31,6 +32,7 @@ __all__ = [
     "RangeDigest",
     "Vault",
     "discard_sealed",
+    "explain_os",
     "find_state_directory",
     "hold_lock",
     "is_locked",

@@ -1,6 +1,8 @@
 """The journal's file: opened by its one writer or beside it, and changed one transaction at a time.
 
-Opening it for writing creates the schema, or upgrades that of an earlier version.
+Opening it for writing creates the schema, or upgrades that of an earlier version, and repairs
+damaged indexes. No method lets an error of SQLite out: each raises StateUnavailable for what time
+mends, and StateError for damage.
 """
 
 from __future__ import annotations
@@ -8,17 +10,25 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from tracesidecar.errors import JournalMissing, StateError
 from tracesidecar.journal import schema
+from tracesidecar.journal.trouble import explain_damage, explain_os, explain_sqlite
+
+log = structlog.get_logger()
 
 FILE_NAME = "journal.sqlite"
+KEY_BYTES = 32
+WAL_LIMIT_BYTES = 16 << 20
+"""To what size the write-ahead log is cut back after a checkpoint."""
 
 Row = TypeVar("Row")
 
@@ -34,71 +44,68 @@ class JournalDatabase:
 
     @classmethod
     def open(cls, state_directory: str) -> JournalDatabase:
-        """Open for writing, creating or upgrading the schema.
+        """Open for writing, creating or upgrading the schema, and repairing damaged indexes.
 
-        Raise StateError if the file cannot be used.
+        Raise StateUnavailable if the file cannot be used now, and StateError if it never can.
         """
         path = os.path.join(state_directory, FILE_NAME)
-        try:
+        _require_regular_files(path)
+        with _explained(path, is_open=False):
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                "busy_timeout=5000",
-            ):
-                db.execute(f"PRAGMA {pragma}")
             database = cls(db, path)
-            database._create_or_upgrade()
-        except sqlite3.DatabaseError as error:
-            raise StateError(_unusable(path, error)) from error
-        os.chmod(path, 0o600)
+            try:
+                database._prepare()
+            except BaseException:
+                db.close()
+                raise
         return database
 
     @classmethod
     def open_beside(cls, state_directory: str, *pragmas: str) -> JournalDatabase:
         """Open an existing file beside the process that holds the state directory.
 
-        Raise JournalMissing if there is none, and StateError if it has another schema.
+        Raise JournalMissing if there is none, StateUnavailable if it cannot be used now, and
+        StateError if it never can, or has another schema.
         """
         path = os.path.join(state_directory, FILE_NAME)
-        try:
-            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        except FileNotFoundError as error:
+        if not _require_regular_files(path):
             raise JournalMissing(
                 f"there is no journal at {path}: nothing has run with this state directory yet"
-            ) from error
-        except OSError as error:
-            raise StateError(
-                f"the journal {path} cannot be read ({error.strerror}): "
-                "run this as the user of the daemon, or as root"
-            ) from error
-        try:
+            )
+        with _explained(path, is_open=False):
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in ("busy_timeout=5000", *pragmas):
-                db.execute(f"PRAGMA {pragma}")
             database = cls(db, path)
-            database._check(database.meta("schema"))
-        except sqlite3.DatabaseError as error:
-            raise StateError(_unusable(path, error)) from error
+            try:
+                for pragma in ("busy_timeout=5000", *pragmas):
+                    db.execute(f"PRAGMA {pragma}")
+                database._check(database.meta("schema"))
+                database._require_whole_schema()
+            except BaseException:
+                db.close()
+                raise
         return database
 
     def close(self) -> None:
         """Close the file; nothing is lost if this is not called."""
-        with self._turn:
+        with self._turn, _explained(self._path, is_open=True):
             self._db.close()
 
     def meta(self, key: str) -> bytes:
         """Return the value that was stored under a key when the journal was created."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise sqlite3.DatabaseError(f"meta has no {key}")
-        return bytes(row[0])
+        with _explained(self._path, is_open=True):
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if row is None or not isinstance(row[0], bytes):
+            raise self.explain_damage(f"meta has no {key}")
+        return row[0]
+
+    def explain_damage(self, problem: str) -> StateError:
+        """Return the error to raise for a row that is not as it was written."""
+        return explain_damage(self._path, problem)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run one durable transaction; if the block raises, nothing is changed."""
-        with self._turn:
+        with self._turn, _explained(self._path, is_open=True):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -111,40 +118,91 @@ class JournalDatabase:
     def read(self, shape: type[Row], query: str, *values: object) -> list[Row]:
         """Return the rows of a query, each converted to `shape` (a tuple type).
 
-        Raise sqlite3.DatabaseError if a row does not have that shape.
+        Raise StateError if a row does not have that shape.
         """
-        with self._turn:
+        with self._turn, _explained(self._path, is_open=True):
             rows = self._db.execute(query, values).fetchall()
         try:
             return msgspec.convert(rows, list[shape])  # type: ignore[valid-type]  # a runtime type
         except msgspec.ValidationError as error:
-            raise sqlite3.DatabaseError(f"a row is not as expected: {error}") from error
+            raise self.explain_damage(f"a row is not as expected: {error}") from error
 
     def has_changed(self) -> bool:
         """Return whether another process has written since the last call."""
-        with self._turn:
+        with self._turn, _explained(self._path, is_open=True):
             (version,) = self._db.execute("PRAGMA data_version").fetchone()
         before, self._seen_version = self._seen_version, version
         return bool(before != version)
 
+    def _prepare(self) -> None:
+        for pragma in (
+            "busy_timeout=5000",
+            "auto_vacuum=INCREMENTAL",  # of effect only before the first table is made
+            "journal_mode=WAL",
+            f"journal_size_limit={WAL_LIMIT_BYTES}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._create_or_upgrade()
+        self._narrow_mode()
+
     def _create_or_upgrade(self) -> None:
-        if self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("quick_check failed")
-        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-            version = self.meta("schema")
-            if version in schema.UPGRADES:
-                with self.transaction() as db:
-                    schema.upgrade(db, version)
-            self._check(self.meta("schema"))
+        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            self._create()
             return
+        self._repair_indexes()
+        version = self.meta("schema")
+        if version in schema.UPGRADES:
+            with self.transaction() as db:
+                schema.upgrade(db, version)
+        self._check(self.meta("schema"))
+        self._require_whole_schema()
+
+    def _create(self) -> None:
         with self.transaction() as db:
             schema.create(db)
             values = [
                 ("schema", schema.SCHEMA_VERSION),
-                ("key", secrets.token_bytes(32)),
+                ("key", secrets.token_bytes(KEY_BYTES)),
                 ("installation", secrets.token_hex(8).encode()),
             ]
             db.executemany("INSERT INTO meta VALUES (?, ?)", values)
+
+    def _repair_indexes(self) -> None:
+        """Rebuild the indexes if the file is damaged, and keep that if nothing else was."""
+        problem = self._find_problem()
+        if not problem:
+            return
+        try:
+            with self.transaction() as db:
+                db.execute("REINDEX")
+                if self._find_problem():
+                    raise self.explain_damage(problem)
+        except StateError as error:
+            raise self.explain_damage(problem) from error
+        log.warning("journal.repaired", path=self._path, problem=problem)
+
+    def _find_problem(self) -> str:
+        """Return what SQLite's own check finds wrong first, empty if nothing."""
+        (found,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        return "" if found == "ok" else " ".join(str(found).split())
+
+    def _require_whole_schema(self) -> None:
+        """Raise StateError if a table or a column is missing, or meta is not as it was written."""
+        if missing := schema.find_missing(self._db):
+            raise self.explain_damage(f"{missing} is missing")
+        if len(self.meta("key")) != KEY_BYTES:
+            raise self.explain_damage("meta has no usable key")
+
+    def _narrow_mode(self) -> None:
+        try:
+            if stat.S_IMODE(os.stat(self._path).st_mode) != 0o600:
+                os.chmod(self._path, 0o600)
+        except OSError as error:
+            raise explain_os(
+                "set the mode of the journal", self._path, error, "it must belong to this user"
+            ) from error
 
     def _check(self, version: bytes) -> None:
         if version in schema.UPGRADES:
@@ -152,18 +210,50 @@ class JournalDatabase:
                 f"the journal {self._path} was written by an earlier version: "
                 "the next run or ship --once brings it up to date"
             )
+        if not version.isdigit():
+            raise self.explain_damage("meta has no schema")
         if version != schema.SCHEMA_VERSION:
             raise StateError(
-                f"the journal {self._path} has schema {version.decode(errors='replace')}, "
+                f"the journal {self._path} has schema {version.decode()}, "
                 f"but this program knows {schema.SCHEMA_VERSION.decode()}: "
                 "run the version of tracesidecar that wrote it, "
                 "or give this one a state directory of its own"
             )
 
 
-def _unusable(path: str, error: sqlite3.DatabaseError) -> str:
-    return (
-        f"the journal {path} cannot be used ({error}): restore it from a backup, or move it away "
-        "and start with an empty state directory (everything that is still on the disk is then "
-        "delivered again)"
-    )
+@contextmanager
+def _explained(path: str, *, is_open: bool) -> Iterator[None]:
+    """Raise what SQLite raises as an error of the state directory."""
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise  # a bug of ours, not of the file
+    except sqlite3.Error as error:
+        raise explain_sqlite(path, error, is_open=is_open) from error
+
+
+def _require_regular_files(path: str) -> bool:
+    """Return whether the journal is there.
+
+    Raise StateError if it, or a file that SQLite keeps beside it, is of another kind or may not be
+    used. SQLite would say no more than "unable to open database file".
+    """
+    is_there = False
+    for each in (path, f"{path}-wal", f"{path}-shm"):
+        try:
+            mode = os.stat(each).st_mode
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise explain_os(
+                "read", each, error, "run this as the user of the daemon, or as root"
+            ) from error
+        if not stat.S_ISREG(mode):
+            raise explain_damage(path, f"{os.path.basename(each)} is not a regular file")
+        if not os.access(each, os.R_OK):
+            raise StateError(
+                f"the journal {each} cannot be read (Permission denied): "
+                "run this as the user of the daemon, or as root"
+            )
+        is_there |= each == path
+    return is_there

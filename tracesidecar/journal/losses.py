@@ -53,6 +53,8 @@ class LossTable:
             tuple[int, str, bytes, int, int, str, float],
             "SELECT segment, source, path, start, bytes, reason, at FROM loss ORDER BY id",
         )
+        if any(start < 0 or count < 0 or b"\0" in path for _, _, path, start, count, _, _ in rows):
+            raise self._database.explain_damage("a loss is out of its range")
         return [
             LostBytes(segment, source, os.fsdecode(path), start, count, reason, at)
             for segment, source, path, start, count, reason, at in rows

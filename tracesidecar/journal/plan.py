@@ -64,7 +64,13 @@ class PlanTable:
     def load(self, sink: str) -> list[Plan]:
         """Return the plans of a sink that are not committed, oldest first."""
         query = "SELECT body FROM plan WHERE sink = ?"
-        plans = [decode_plan(body) for (body,) in self._database.read(tuple[bytes], query, sink)]
+        rows = self._database.read(tuple[bytes], query, sink)
+        try:
+            plans = [decode_plan(body) for (body,) in rows]
+        except msgspec.DecodeError as error:
+            raise self._database.explain_damage("a plan cannot be read") from error
+        if not all(0 <= each.start <= each.end for plan in plans for each in plan.ranges):
+            raise self._database.explain_damage("the range of a plan is out of bounds")
         return sorted(plans, key=lambda plan: (plan.time, plan.id))
 
     @staticmethod

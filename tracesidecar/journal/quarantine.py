@@ -11,6 +11,9 @@ from typing import NamedTuple
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.model import Rejection, Segment
 
+LAST_SECOND = 253402300800
+"""The year 10000, which no date can show."""
+
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedLine:
@@ -145,7 +148,20 @@ class QuarantineTable:
 
     def _load(self, condition: str, *values: object) -> list[QuarantineEntry]:
         rows = self._database.read(_EntryRow, f"{_ENTRIES} {condition}", *values)
+        if not all(map(_is_plausible, rows)):
+            raise self._database.explain_damage("a rejected line is out of its range")
         return [_entry(row) for row in rows]
+
+
+def _is_plausible(row: _EntryRow) -> bool:
+    """Return whether a row may have been written by this program."""
+    return (
+        0 <= row.start <= row.end
+        and 0 <= row.at < LAST_SECOND
+        and row.sealed_at >= 0
+        and b"\0" not in row.path
+        and not {"/", "\0"} & set(row.sealed)  # it is the name of a file that may be removed
+    )
 
 
 def _entry(row: _EntryRow) -> QuarantineEntry:

@@ -33,12 +33,14 @@ class RedriveRequests:
     def add(self, requests: Mapping[int, Iterable[str]]) -> None:
         """Request that entries be delivered to sinks, except those that have the line already."""
         query = (
-            "INSERT INTO redrive (entry, sink, state) VALUES (?, ?, 'asked') "
+            # the daemon may have delivered and dropped the entry meanwhile
+            "INSERT INTO redrive (entry, sink, state) SELECT id, ?, 'asked' FROM quarantine "
+            "WHERE id = ? "
             "ON CONFLICT (entry, sink) DO UPDATE SET state = 'asked' WHERE state = 'refused'"
         )
         with self._database.transaction() as db:
             for entry, sinks in requests.items():
-                db.executemany(query, [(entry, sink) for sink in sinks])
+                db.executemany(query, [(sink, entry) for sink in sinks])
 
     def reject(self, sink: str, reasons: Iterable[tuple[int, str]], gone: Iterable[int]) -> None:
         """Close requests that could not be met; the rows stay.
@@ -54,13 +56,18 @@ class RedriveRequests:
     def forget_other_sinks(self, known: Iterable[str]) -> None:
         """Drop the requests for sinks that are no longer configured."""
         names = set(known)
+        query = "SELECT entry, sink FROM redrive WHERE state <> 'settled'"
+        others = [
+            (entry, sink)
+            for entry, sink in self._database.read(tuple[int, str], query)
+            if sink not in names
+        ]
+        if not others:
+            return
         with self._database.transaction() as db:
-            for entry, sink in db.execute(
-                "SELECT entry, sink FROM redrive WHERE state <> 'settled'"
-            ).fetchall():
-                if sink not in names:
-                    db.execute("DELETE FROM redrive WHERE entry = ? AND sink = ?", (entry, sink))
-                    _drop_if_complete(db, entry)
+            for entry, sink in others:
+                db.execute("DELETE FROM redrive WHERE entry = ? AND sink = ?", (entry, sink))
+                _drop_if_complete(db, entry)
 
     @staticmethod
     def complete_passed(
@@ -74,18 +81,18 @@ class RedriveRequests:
         Call this before its offsets move.
         """
         query = (
-            "SELECT r.entry, q.segment, q.start FROM redrive r JOIN quarantine q ON q.id = r.entry "
-            "WHERE r.sink = ? AND r.state = 'asked'"
+            "SELECT r.entry, q.start FROM quarantine q JOIN redrive r ON r.entry = q.id "
+            "WHERE q.segment = ? AND r.sink = ? AND r.state = 'asked'"
         )
         withheld = {(line.segment, line.start) for line in rejected}
-        for entry, segment, start in db.execute(query, (sink,)).fetchall():
-            if segment not in reached or (segment, start) in withheld:
-                continue
+        for segment, place in reached.items():
             before = db.execute(
                 "SELECT offset FROM offset WHERE sink = ? AND segment = ?", (sink, segment)
             ).fetchone()
-            if (before[0] if before else 0) <= start < reached[segment].offset:
-                _complete(db, entry, sink)
+            first = before[0] if before else 0
+            for entry, start in db.execute(query, (segment, sink)).fetchall():
+                if first <= start < place.offset and (segment, start) not in withheld:
+                    _complete(db, entry, sink)
 
     @staticmethod
     def complete(

@@ -22,6 +22,30 @@ def upgrade(db: sqlite3.Connection, version: bytes) -> None:
         (version,) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
 
 
+def find_missing(db: sqlite3.Connection) -> str:
+    """Return a table or column that the current schema has and the database has not, or nothing."""
+    wanted = sqlite3.connect(":memory:")
+    try:
+        create(wanted)
+        columns = _columns(wanted)
+    finally:
+        wanted.close()
+    found = _columns(db)
+    for table, column in sorted(columns - found):
+        known = {name for name, _ in found}
+        return f"column {column} of table {table}" if table in known else f"table {table}"
+    return ""
+
+
+def _columns(db: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Return (table, column) of all columns."""
+    query = (
+        "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c "
+        "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+    )
+    return {(str(table), str(column)) for table, column in db.execute(query)}
+
+
 def _execute(db: sqlite3.Connection, name: str) -> None:
     script = importlib.resources.files("tracesidecar.journal").joinpath(name).read_text("utf-8")
     for statement in script.split(";\n"):

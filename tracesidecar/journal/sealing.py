@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.journal.trouble import explain_os
 
 if TYPE_CHECKING:
     import pyrage
 
 FOLDER = "quarantine"
+_REMEDY = "make the state directory one that this user may write to"
 
 
 def vault_path(state_directory: str, file: str) -> str:
@@ -48,13 +50,22 @@ class Vault:
     """
 
     def __init__(self, state_directory: str, seal_to: str) -> None:
-        """Raise ConfigurationError if the key cannot be used, or if pyrage is missing."""
+        """Raise ConfigurationError if the key cannot be used, or if pyrage is missing.
+
+        Raise StateUnavailable or StateError if the folder of the sealed files cannot be made.
+        """
         self._folder = os.path.join(state_directory, FOLDER)
         self._recipient = parse_recipient(seal_to)
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise explain_os("make the folder", self._folder, error, _REMEDY) from error
 
     def seal(self, segment: int, lines: Sequence[tuple[int, bytes]]) -> Sealed:
-        """Encrypt lines (offset in the segment, bytes); on return they are durable."""
+        """Encrypt lines (offset in the segment, bytes); on return they are durable.
+
+        Raise StateUnavailable or StateError if they cannot be written.
+        """
         import pyrage
 
         positions, plain = {}, bytearray()
@@ -67,7 +78,10 @@ class Vault:
         sealed = Sealed(f"{segment}-{lines[0][0]}-{shape}.age", positions)
         path = os.path.join(self._folder, sealed.file)
         if not os.path.exists(path):
-            self._write(path, pyrage.encrypt(bytes(plain), [self._recipient]))
+            try:
+                self._write(path, pyrage.encrypt(bytes(plain), [self._recipient]))
+            except OSError as error:
+                raise explain_os("write the sealed lines", path, error, _REMEDY) from error
         return sealed
 
     def discard(self, files: Iterable[str]) -> None:

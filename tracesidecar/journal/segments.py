@@ -10,7 +10,7 @@ import msgspec
 
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.journal.plan import decode_plan
-from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail import Protection, SegmentRecord
 
 _COLUMNS = frozenset({"protection", "can_link"})
@@ -28,7 +28,11 @@ class SegmentTable:
     def load(self) -> list[SegmentRecord]:
         """Return every known segment."""
         query = "SELECT record, protection, can_link FROM segment"
-        return [_decode(*row) for row in self._database.read(tuple[bytes, str, int | None], query)]
+        rows = self._database.read(tuple[bytes, str, int | None], query)
+        try:
+            return [_decode(*row) for row in rows]
+        except (msgspec.DecodeError, UnicodeError, ValueError) as error:
+            raise self._database.explain_damage("the record of a segment cannot be read") from error
 
     def load_frontier(self) -> dict[int, Checkpoint]:
         """Return the furthest checkpoint of each segment that any sink has committed or planned."""
@@ -39,7 +43,10 @@ class SegmentTable:
             for segment, offset, digest in self._database.read(tuple[int, int, bytes], query)
         }
         for (body,) in self._database.read(tuple[bytes], "SELECT body FROM plan"):
-            plan = decode_plan(body)
+            try:
+                plan = decode_plan(body)
+            except msgspec.DecodeError as error:
+                raise self._database.explain_damage("a plan cannot be read") from error
             for planned in () if plan.redriven else plan.ranges:
                 if planned.end > reached.get(planned.segment, BEGINNING).offset:
                     reached[planned.segment] = Checkpoint(planned.end, planned.tail)
@@ -69,6 +76,9 @@ def _encode(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:
 
 def _decode(body: bytes, protection: str, can_link: int | None) -> SegmentRecord:
     record = msgspec.msgpack.decode(body, type=SegmentRecord)
+    numbers = (record.inode, record.generation, record.size, record.prefix_length, record.length)
+    if min(numbers) < 0 or record.prefix_length > TAIL_BYTES or "\0" in record.path + record.origin:
+        raise ValueError("a value is out of its range")
     return replace(
         record,
         path=_unpack_path(record.path),

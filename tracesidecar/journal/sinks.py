@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -35,7 +36,10 @@ class SinkTable:
             "SELECT name, destination, lines, bytes, batches, retries, committed_at, state "
             "FROM sink ORDER BY name"
         )
-        return self._database.read(SinkRow, query)
+        rows = self._database.read(SinkRow, query)
+        if not all(math.isfinite(row.committed_at or 0.0) for row in rows):
+            raise self._database.explain_damage("a sink's last commit has no time")
+        return rows
 
     def find_destination(self, name: str) -> str | None:
         """Return the destination that a name last stood for, None for a new name."""
@@ -47,6 +51,8 @@ class SinkTable:
         """Return where a sink is in each segment that it has begun."""
         query = "SELECT segment, offset, digest, state FROM offset WHERE sink = ?"
         rows = self._database.read(tuple[int, int, bytes, bytes], query, name)
+        if any(offset < 0 for _, offset, _, _ in rows):
+            raise self._database.explain_damage("an offset is negative")
         return {
             segment: Checkpoint(offset, digest, state) for segment, offset, digest, state in rows
         }

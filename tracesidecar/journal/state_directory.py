@@ -16,6 +16,7 @@ import structlog
 
 from tracesidecar.errors import StateError
 from tracesidecar.journal.database import FILE_NAME
+from tracesidecar.journal.trouble import explain_os, passes
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +66,9 @@ def prepare_state_directory(directory: str) -> None:
 
     `directory` is what `find_state_directory` returned. Owner and mode are those of the open
     directory, not of its name. If it is ours and others may use it, its mode becomes 0700, and the
-    log says so. Raise StateError if it cannot be created, if it is not ours, or if it holds what
-    somebody else left there while it was open to others.
+    log says so. Raise StateUnavailable if it cannot be created now. Raise StateError if it never
+    can be, if it is not ours, or if it holds what somebody else left there while it was open to
+    others.
     """
     try:
         with _opened(directory) as descriptor:
@@ -76,6 +78,8 @@ def prepare_state_directory(directory: str) -> None:
             elif not _is_usable(directory, status):
                 raise StateError(_not_ours(directory, status))
     except OSError as error:
+        if passes(error):
+            raise explain_os("create or open the state directory", directory, error, "") from error
         raise StateError(
             f"cannot create or open the state directory {directory}: {_meaning(error)}; "
             "set state_directory to a place that you may write to, "

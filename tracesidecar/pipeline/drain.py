@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
 
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.logs import printable
 from tracesidecar.pipeline.scan_loop import ScanLoop
@@ -103,7 +103,7 @@ class Drain:
         """Return what is left; call it when no sink is served any more."""
         try:
             await self._worker.run(lambda context: context.intake.record_losses())
-        except (sqlite3.OperationalError, OSError) as error:
+        except (StateUnavailable, OSError) as error:
             self._has_scanned = False
             log.error(
                 "collect.scan_failed",

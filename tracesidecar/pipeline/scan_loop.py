@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 
 import structlog
 
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
 from tracesidecar.pipeline.side_by_side import SideBySide
@@ -51,7 +51,7 @@ class ScanLoop:
         """Scan; return None if that failed. The next scan finds what this one did not report."""
         try:
             return await self.scan(full=full)
-        except (sqlite3.OperationalError, OSError) as error:
+        except (StateUnavailable, OSError) as error:
             log.error(
                 "collect.scan_failed",
                 kind=type(error).__name__,

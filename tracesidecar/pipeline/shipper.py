@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec
@@ -12,6 +11,7 @@ from typing import ParamSpec
 import structlog
 
 from tracesidecar.batch import PreparedBatch
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Commit, Journal, Plan, QuarantinedLine
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import Batch, Checkpoint
@@ -190,7 +190,7 @@ class Shipper:
         while True:
             try:
                 await _run_to_the_end(write, *args, **kwargs)
-            except sqlite3.OperationalError as error:
+            except StateUnavailable as error:
                 sink.enter(SinkPhase.WAITING_FOR_JOURNAL)
                 log.error(
                     "journal.unwritable",

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import structlog
 
-from tracesidecar.errors import SinkStopped
+from tracesidecar.errors import SinkStopped, StateError, StateUnavailable
 from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.batch_filler import Step
 from tracesidecar.pipeline.redrive import gather, release_redriven
-from tracesidecar.pipeline.shipper import Committed, Shipper
+from tracesidecar.pipeline.shipper import PAUSE_SECONDS, Committed, Shipper
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.worker_context import WorkerContext
@@ -54,7 +54,8 @@ class SinkLoop:
     async def run(self) -> None:
         """Serve the sink until a drain is over, starting again after a bug in it.
 
-        Returns for good if the sink stops, because a person has to look.
+        Returns for good if the sink stops, because a person has to look. Raises StateError if the
+        journal is damaged.
         """
         sink, pause = self._sink, FIRST_SECONDS_BEFORE_RESTART
         while True:
@@ -65,6 +66,12 @@ class SinkLoop:
                 sink.enter(SinkPhase.STOPPED)
                 log.error("sink.halted", sink=sink.name, problem=str(error))
                 return
+            except StateUnavailable as error:
+                sink.enter(SinkPhase.WAITING_FOR_JOURNAL)
+                log.error("journal.unavailable", sink=sink.name, problem=str(error))
+                await asyncio.sleep(PAUSE_SECONDS)
+            except StateError:
+                raise  # the journal is damaged: no sink can go on
             except Exception as error:  # noqa: BLE001 - a bug in one sink stays in it: it is logged, and the sink starts again
                 _stay_cancelled(error)
                 sink.enter(SinkPhase.RESTARTING)

@@ -56,13 +56,14 @@ def execute(arguments: argparse.Namespace) -> int:
         Journal.open_to_read(state) if reads else Journal.open_to_request(state)
     ) as journal:
         entries = report_rejected_lines(configuration, journal)
-        wanted = getattr(arguments, "ids", None) or [found.entry.id for found in entries]
-        if unknown := set(wanted) - {found.entry.id for found in entries}:
+        known = {found.entry.id for found in entries}
+        wanted = set(getattr(arguments, "ids", None) or known)
+        if unknown := wanted - known:
             complain(
                 f"tracesidecar quarantine: there is no entry {', '.join(map(str, sorted(unknown)))}"
             )
             return ExitCode.USAGE
-        chosen = [found for found in entries if found.entry.id in set(wanted)]
+        chosen = [found for found in entries if found.entry.id in wanted]
         if arguments.action == "redrive":
             return _redrive(configuration, journal, chosen, as_json=arguments.json)
         if arguments.action == "drop":

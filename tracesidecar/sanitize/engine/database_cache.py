@@ -49,9 +49,13 @@ class DatabaseCache:
         with suppress(OSError):
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f".{name}-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            os.replace(temporary, self._path(name, key))
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(content).digest() + content)
+                os.replace(temporary, self._path(name, key))
+            except OSError:
+                os.unlink(temporary)  # half a file must not fill a full disk further
+                raise
             self._drop_older(name)
 
     def _path(self, name: str, key: str) -> str:

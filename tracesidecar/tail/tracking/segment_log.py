@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.open_files import OpenFiles
@@ -47,7 +49,8 @@ class SegmentLog:
         for file in self._files:
             if self._open_files.protection(file) != file.recorded_protection:
                 self.save(file)
-        self._save_urgent()
+        with suppress(StateUnavailable):  # the first scan saves what cannot be saved now
+            self._save_urgent()
 
     def new_id(self) -> int:
         """Return an id that no segment has had.
