@@ -1,4 +1,7 @@
-"""The seven destinations that promise each line once, as real servers with one sink each."""
+"""The seven destinations that promise each line once, as real servers with one sink each.
+
+Some of the objects are small enough for one request, others go to S3 and Azure in parts.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,8 @@ def s3(folder: Path) -> Iterator[Destination]:
     store.start()
     options = (
         f'type = "s3"\nbucket = "{BUCKET}"\nregion = "us-east-1"\nendpoint_url = "{store.url}"\n'
-        f'path_style = true\naccess_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"'
+        f'path_style = true\naccess_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET}"\n'
+        'multipart_above = "16KiB"'
     )
     try:
         yield Destination("s3", options, lambda: _lines_of_store(store.objects()), True)
@@ -112,7 +116,7 @@ def azure(folder: Path) -> Iterator[Destination]:
     store.start_empty()
     options = (
         f'type = "azure"\ncontainer = "{store.container}"\naccount_url = "{store.url}"\n'
-        f'account_key = "{key_of(SECRET)}"'
+        f'account_key = "{key_of(SECRET)}"\nblocks_above = "16KiB"\nblock_size = "8KiB"'
     )
     try:
         yield Destination("azure", options, lambda: _lines_of_store(store.objects()), True)
