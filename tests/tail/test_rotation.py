@@ -204,6 +204,43 @@ def test_copytruncate_loses_and_repeats_nothing(
     exactly(follower, writer)
 
 
+@pytest.mark.parametrize("seen_bytes", [1, 300], ids=["a byte", "the first line"])
+def test_a_copy_that_first_looks_like_an_older_file_still_waits(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer, seen_bytes: int
+) -> None:
+    """Once it no longer looked like the first guess, it was taken at once, and all came twice."""
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    header = b'{"header": "%s"}\n' % (b"x" * 400)
+    for name in ("a.jsonl.2", "a.jsonl"):
+        (follower.traces / name).write_bytes(header)
+        writer.written.append(header.rstrip(b"\n"))
+        writer.append(follower.traces / name, 10)
+    follower.turns(3)
+    a, copy = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
+    copy.write_bytes(a.read_bytes()[:seen_bytes])
+    follower.turn()
+    copy.write_bytes(a.read_bytes())
+    follower.turn()
+    truncate(a)
+    writer.append(a, 2)
+    follower.turns(8)
+    exactly(follower, writer)
+
+
+def test_a_copy_that_is_first_seen_together_with_its_original_waits(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
+) -> None:
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 20)
+    shutil.copyfile(a, follower.traces / "a.jsonl.1")
+    follower.turn()
+    truncate(a)
+    writer.append(a, 2)
+    follower.turns(8)
+    exactly(follower, writer)
+
+
 @pytest.mark.parametrize("write", ["save", "forget"])
 def test_a_kill_before_either_write_of_a_scan_makes_no_second_file_of_a_copy(
     follow: Callable[..., Follower],

@@ -22,6 +22,8 @@ _INDEX_SECONDS = 30.0
 own.
 """
 
+_INDEXED_AT_ONCE = 10_000
+
 _SEPARATOR = re.compile(r"[.\-_~]")
 
 
@@ -92,6 +94,14 @@ class Continuations:
         if now - self._indexed_at >= _INDEX_SECONDS:
             self._index, self._indexed_at = None, now
 
+    def note_taken(self, file: File) -> None:
+        """Let a file that is read from now on be found as the original of one that comes after it.
+
+        In a first scan of very many files only the first ones are, because each costs memory.
+        """
+        if self._recent is not None and len(self._recent) < _INDEXED_AT_ONCE:
+            self._recent.add(file)
+
     def forget(self, file: File) -> None:
         """Forget a file."""
         self._orphans.pop(file.id, None)
@@ -143,7 +153,6 @@ class Continuations:
             known = self._files.get(former.original)
             if known is not None and self._is_copy(file, candidate, known):
                 return known
-            return None
         if self._index is None:
             self._index = _PrefixIndex(self._files, self._fingerprinter)
         if self._recent is None:
@@ -235,13 +244,22 @@ class _PrefixIndex:
         self._by_prefix: dict[tuple[Directory | None, bytes], list[File]] = {}
         self._lengths: dict[Directory | None, set[int]] = {}
         self._by_name: dict[tuple[Directory, str], list[File]] = {}
+        self._count = 0
         for file in files:
             if file.state is SegmentState.LIVE:
-                place = None if file.prefix_length == TAIL_BYTES else file.directory
-                self._by_prefix.setdefault((place, file.prefix_digest), []).append(file)
-                self._lengths.setdefault(place, set()).add(file.prefix_length)
-                stem = file.name.partition(".")[0]
-                self._by_name.setdefault((file.directory, stem), []).append(file)
+                self.add(file)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, file: File) -> None:
+        """Let a live file be found."""
+        self._count += 1
+        place = None if file.prefix_length == TAIL_BYTES else file.directory
+        self._by_prefix.setdefault((place, file.prefix_digest), []).append(file)
+        self._lengths.setdefault(place, set()).add(file.prefix_length)
+        stem = file.name.partition(".")[0]
+        self._by_name.setdefault((file.directory, stem), []).append(file)
 
     def find_similar(self, file: File, head: bytes) -> Iterator[File]:
         for place in (None, file.directory):

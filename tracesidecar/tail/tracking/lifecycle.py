@@ -77,6 +77,7 @@ class Lifecycle:
         """Begin to read a new file as a segment of its own."""
         self._continuations.forget(file)
         file.take()
+        self._continuations.note_taken(file)
         self._log.save(file)
         self._scan.added.append(file.id)
         self._begin_reading(file)
