@@ -95,6 +95,8 @@ OTHER_COPIES = {
     "tracesidecar.deliver.bisect: batch": "a Batch; its `lines` are a count",
     "tracesidecar.encode.formats: event": "an Event without its content",
     "tracesidecar.encode.limit: event": "an Event with shortened texts",
+    "tracesidecar.pipeline.salvage: plan": "a Plan of what is left",
+    "tracesidecar.pipeline.salvage: whole": "a described range of a batch",
 }
 """Copies with changes to fields that a CleanChunk has as well, by module and value, with what they
 copy. All are structs of msgspec or other classes; none holds a CleanChunk.

@@ -23,8 +23,21 @@ from tracesidecar.batch.manifest import (
     encode_manifest,
 )
 from tracesidecar.dialects import DialectEvent
-from tracesidecar.journal import Plan, PlannedObject, QuarantinedLine, make_quarantined_line
+from tracesidecar.journal import (
+    ObjectPart,
+    Plan,
+    PlannedObject,
+    QuarantinedLine,
+    make_quarantined_line,
+)
 from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range
+
+MOST_PARTS = 20_000
+"""How many parts a plan may list.
+
+Lines of many days and dialects that alternate make many; without a list, objects that arrived
+before a crash count only if all of them did.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +176,10 @@ class BatchBuilder:
 
         is_store = spec.is_store
         file_name = object_file_name(host, at, batch_id, spec.extension) if is_store else ""
+        bodies = contents.bodies() if contents else []
         payloads = tuple(
             self._payload(f"{partition}/{file_name}" if is_store else "", content, count, replayed)
-            for partition, content, count in (contents.bodies() if contents else ())
+            for partition, content, count in bodies
         )
         manifest = None
         if is_store:
@@ -186,6 +200,7 @@ class BatchBuilder:
             ),
             self._redriven,
             manifest.content if manifest else b"",
+            self._parts([partition for partition, _, _ in bodies]),
         )
         batch = None
         if records or manifest:
@@ -201,6 +216,18 @@ class BatchBuilder:
             )
         reached = {} if self._redriven else self._reached
         return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines)
+
+    def _parts(self, partitions: Sequence[str]) -> tuple[ObjectPart, ...]:
+        """Return which lines are in which object, unless that is a longer list than is worth it."""
+        parts = self._contents.parts() if self._contents else ()
+        if len(partitions) < 2 or len(parts) > MOST_PARTS:
+            return ()
+        objects = {partition: index for index, partition in enumerate(partitions)}
+        return tuple(
+            ObjectPart(objects[partition], *rest)
+            for partition, *rest in parts
+            if partition in objects
+        )
 
     def _describe(self, new: ManifestRange) -> None:
         last = self._described[-1] if self._described else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tracesidecar.batch.encoding import Encoding
 from tracesidecar.batch.event_time import BatchClock
@@ -25,6 +26,22 @@ from tracesidecar.model import CleanChunk, Record
 
 RECORD_OVERHEAD_BYTES = 400
 """What a single record takes in memory beside its bytes."""
+
+
+class ChunkPart(NamedTuple):
+    """The part [start, end) of a chunk whose lines went into the body of one partition.
+
+    `chunk` counts the chunks of the batch. `lines` were accepted and became `records`, `rejected`
+    were not.
+    """
+
+    partition: str
+    chunk: int
+    start: int
+    end: int
+    lines: int
+    rejected: int
+    records: int
 
 
 class Contents(Protocol):
@@ -56,6 +73,10 @@ class Contents(Protocol):
 
     def single_records(self) -> tuple[Record, ...]:
         """Return the records for a sink that takes them one by one."""
+        ...
+
+    def parts(self) -> Sequence[ChunkPart]:
+        """Return which lines are in which body, in order; nothing if there is but one body."""
         ...
 
 
@@ -92,6 +113,10 @@ class RawLines:
         """Return nothing: the lines are one body."""
         return ()
 
+    def parts(self) -> Sequence[ChunkPart]:
+        """Return nothing: the lines are one body."""
+        return ()
+
 
 class EventBody(Protocol):
     """One body of encoded events while it fills."""
@@ -121,6 +146,8 @@ class EncodedEvents:
         self._root = lake_root(encoding.format)
         self._begin_body = _body_factory(encoding)
         self._bodies: dict[tuple[str, str], EventBody] = {}
+        self._parts: list[ChunkPart] = []
+        self._chunks = 0
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
@@ -129,16 +156,20 @@ class EncodedEvents:
         """Take the events of a chunk, each into the body of its partition."""
         too_large: list[Event] = []
         run: list[Event] = []
+        runs: list[_Run] = []
         key = ("", "")
         for dialect, event in self._clock.date(events):
             new_key = ((event.event_time or "")[:10] if self._is_store else "", dialect)
             if new_key != key and run:
-                too_large += self._add_run(key, run)
+                runs.append(_Run(key, line_offset(run[0]), self._add_run(key, run, too_large)))
                 run = []
             key = new_key
             run.append(event)
         if run:
-            too_large += self._add_run(key, run)
+            runs.append(_Run(key, line_offset(run[0]), self._add_run(key, run, too_large)))
+        if self._is_store:
+            self._note_parts(clean, runs)
+        self._chunks += 1
         self.size_bytes += len(clean.data)
         return tuple(sorted({line_offset(event) for event in too_large}))
 
@@ -158,17 +189,62 @@ class EncodedEvents:
         """Return nothing: the events are in bodies."""
         return ()
 
-    def _add_run(self, key: tuple[str, str], events: list[Event]) -> list[Event]:
-        """Add consecutive events of one day and dialect; return those over the limit."""
+    def parts(self) -> Sequence[ChunkPart]:
+        """Return which lines are in which object."""
+        return self._parts if len(self._bodies) > 1 else ()
+
+    def _add_run(self, key: tuple[str, str], events: list[Event], too_large: list[Event]) -> int:
+        """Add consecutive events of one day and dialect; return how many records they became.
+
+        Those over the limit are added to `too_large`.
+        """
         partition = key if self._is_store else ("", "")
         body = self._bodies.get(partition)
         if body is None:
             body = self._bodies[partition] = self._begin_body()
         records, held_bytes = body.records, body.held_bytes
-        too_large = body.add(events, key[1])
+        too_large += body.add(events, key[1])
         self.records += body.records - records
         self.held_bytes += body.held_bytes - held_bytes
-        return too_large
+        return body.records - records
+
+    def _note_parts(self, clean: CleanChunk, runs: Sequence[_Run]) -> None:
+        """Note which lines of a chunk went where."""
+        offsets = [line.offset for line in clean.positions] if len(runs) > 1 else []
+        rejected = [rejection.start for rejection in clean.rejected]
+        start = clean.start
+        for run, following in zip(runs, [*runs[1:], None], strict=True):
+            end = clean.end if following is None else max(following.offset, start)
+            if following is not None and end == run.offset:  # that line goes on in the next run
+                at = bisect_right(offsets, run.offset)
+                end = offsets[at] if at < len(offsets) else clean.end
+            end = min(max(end, start), clean.end)
+            is_whole = len(runs) == 1
+            self._parts.append(
+                ChunkPart(
+                    partition_folder(self._root, *run.key),
+                    self._chunks,
+                    start,
+                    end,
+                    clean.lines if is_whole else _count(offsets, start, end),
+                    len(rejected) if is_whole else _count(rejected, start, end),
+                    run.records,
+                )
+            )
+            start = end
+
+
+class _Run(NamedTuple):
+    """Consecutive events of one day and dialect: where the first one's line begins."""
+
+    key: tuple[str, str]
+    offset: int
+    records: int
+
+
+def _count(sorted_offsets: list[int], start: int, end: int) -> int:
+    """Return how many offsets are in [start, end)."""
+    return bisect_left(sorted_offsets, end) - bisect_left(sorted_offsets, start)
 
 
 def _body_factory(encoding: Encoding) -> Callable[[], EventBody]:
@@ -229,6 +305,10 @@ class SingleRecords:
     def single_records(self) -> tuple[Record, ...]:
         """Return the records."""
         return tuple(self._records)
+
+    def parts(self) -> Sequence[ChunkPart]:
+        """Return nothing: the records are single."""
+        return ()
 
     def encode(
         self, clean: CleanChunk, events: Sequence[DialectEvent]

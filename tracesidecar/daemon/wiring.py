@@ -188,9 +188,11 @@ class Wiring:
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
         committed = self._journal.sinks.load_offsets(options.name)
+        plans = self._journal.plans.load(options.name)
+        planned = frozenset(each.segment for plan in plans for each in plan.ranges)
         return (
             SinkState(options, spec, delivery, clock=self._clock),
-            SinkCursors(options, spec, committed, buffer_bytes=share),
+            SinkCursors(options, spec, committed, buffer_bytes=share, planned=planned),
         )
 
     def _has_planned_events(self) -> bool:

@@ -7,7 +7,7 @@ it stand the lock of the state directory and the sealed bytes of rejected lines.
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.lock import hold_lock, is_locked
 from tracesidecar.journal.losses import LostBytes
-from tracesidecar.journal.plan import Plan, PlannedObject
+from tracesidecar.journal.plan import ObjectPart, Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, make_quarantined_line
 from tracesidecar.journal.range_digest import RangeDigest
 from tracesidecar.journal.sealing import (
@@ -25,6 +25,7 @@ __all__ = [
     "Commit",
     "Journal",
     "LostBytes",
+    "ObjectPart",
     "Plan",
     "PlannedObject",
     "QuarantineEntry",

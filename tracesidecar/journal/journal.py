@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracesidecar.journal.database import JournalDatabase
-from tracesidecar.journal.losses import LossTable
+from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.plan import PlanTable
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineTable
 from tracesidecar.journal.redrive_requests import RedriveRequests
@@ -25,7 +25,7 @@ class Commit:
     """What a delivered batch changes.
 
     `reached` is the furthest checkpoint for each segment; `redriven` are the quarantine entries
-    that the batch was made of, if any.
+    that the batch was made of, if any. `lost` is passed over: it can no longer be delivered.
     """
 
     sink: str
@@ -35,6 +35,7 @@ class Commit:
     lines: int = 0
     bytes: int = 0
     redriven: tuple[int, ...] = ()
+    lost: tuple[LostBytes, ...] = ()
 
 
 class Journal:
@@ -112,6 +113,7 @@ class Journal:
                 )
             else:
                 rejected = self.quarantine.insert(db, commit.quarantined, now)
+            self.losses.insert(db, commit.lost, now)
             if commit.plan_id is not None:
                 self.plans.remove(db, commit.plan_id)
             self.sinks.count_batch(

@@ -26,13 +26,32 @@ class PlannedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectPart:
+    """The part [start, end) of a planned range whose lines went into one object of the batch.
+
+    `object` and `range` are indexes in the plan. `lines` were accepted and became `records`,
+    `rejected` were not. A line whose records went into several objects is in the part of the first;
+    the parts of a range do not overlap.
+    """
+
+    object: int
+    range: int
+    start: int
+    end: int
+    lines: int
+    rejected: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One batch of one sink, before it is sent.
 
     `time` is in whole seconds since the epoch, `lines` counts the batch's records, `ranges` are in
     the order of the lines. `redriven` are the quarantine entries that the batch redrives, one for
     each range; such a batch moves no offset. `manifest` is that of a store, as it will be written:
-    if the batch cannot be made again, it still shows what has arrived.
+    if the batch cannot be made again, it still shows what has arrived. `parts` say which lines are
+    in which object, if there are several objects.
     """
 
     id: str
@@ -45,6 +64,7 @@ class Plan:
     objects: tuple[PlannedObject, ...]
     redriven: tuple[int, ...] = ()
     manifest: bytes = field(default=b"", repr=False)
+    parts: tuple[ObjectPart, ...] = ()
 
 
 class PlanTable:

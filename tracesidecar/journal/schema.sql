@@ -67,7 +67,8 @@ CREATE TABLE redrive (
     PRIMARY KEY (entry, sink)
 ) WITHOUT ROWID;
 
--- Bytes that were gone before they could be read.
+-- Bytes that were gone before they could be read; sink is the only one that lacks them ('' for all).
+-- counted is 0 if nobody knows how many there were.
 CREATE TABLE loss (
     id INTEGER PRIMARY KEY,
     segment INTEGER NOT NULL,
@@ -76,5 +77,7 @@ CREATE TABLE loss (
     start INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     reason TEXT NOT NULL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    sink TEXT NOT NULL DEFAULT '',
+    counted INTEGER NOT NULL DEFAULT 1
 );

@@ -153,6 +153,11 @@ class Intake:
         self.sinks[name].advance(reached)
         self.acknowledge(reached)
 
+    def settle_plans(self, name: str) -> None:
+        """Note that the plans of an earlier run are finished: what is lost of them is known now."""
+        self.sinks[name].settle_plans()
+        self._losses.take((), self.sinks.values())
+
     def rewind(self, name: str) -> None:
         """Read again what a sink has read and not committed."""
         if name in self.sinks:

@@ -29,21 +29,36 @@ class Losses:
         self._metrics = metrics
         self._unrecorded: list[LostBytes] = []
         self._open: dict[int, Loss] = {}
+        self._undecided: dict[int, Loss] = {}
 
     def take(self, losses: Iterable[Loss], sinks: Collection[SinkCursors]) -> None:
-        """Record what a scan reports, and acknowledge what no sink is still sending."""
+        """Record what a scan reports, and acknowledge what no sink is still sending.
+
+        What a plan of an earlier run may have delivered is recorded once that is known.
+        """
         for loss in losses:
-            segment = loss.segment
-            self._open[segment.id] = loss
-            start = _start(loss, sinks)
-            if start < loss.size or loss.reason in ("corrupt", "bomb"):  # it may not say how much
-                size = loss.size - start
+            self._open[loss.segment.id] = self._undecided[loss.segment.id] = loss
+        for id_, loss in list(self._undecided.items()):
+            if any(sink.may_have_more(id_) for sink in sinks):
+                continue
+            del self._undecided[id_]
+            start, segment = _start(loss, sinks), loss.segment
+            is_counted = start < loss.size
+            if is_counted or loss.reason in ("corrupt", "bomb"):  # it may not say how much
                 self._unrecorded.append(
-                    LostBytes(segment.id, segment.source, segment.path, start, size, loss.reason)
+                    LostBytes(
+                        segment.id,
+                        segment.source,
+                        segment.path,
+                        start,
+                        max(0, loss.size - start),
+                        loss.reason,
+                        is_counted=is_counted,
+                    )
                 )
         self._record()
         for id_, loss in list(self._open.items()):
-            if not any(sink.is_reading(id_) for sink in sinks):
+            if id_ not in self._undecided and not any(sink.is_reading(id_) for sink in sinks):
                 del self._open[id_]
                 self._tailer.acknowledge(id_, max(loss.size, loss.offset))
 
@@ -51,16 +66,22 @@ class Losses:
         if not self._unrecorded:
             return
         self._journal.losses.record(self._unrecorded)
-        for lost in self._unrecorded:
-            self._metrics.lost_bytes.labels(lost.reason).inc(lost.bytes)
-            log.warning(
-                "collect.lost",
-                path=printable(lost.path),
-                offset=lost.start,
-                bytes=lost.bytes,
-                reason=lost.reason,
-            )
+        report_losses(self._metrics, self._unrecorded)
         self._unrecorded = []
+
+
+def report_losses(metrics: Metrics, losses: Iterable[LostBytes]) -> None:
+    """Count and log losses that the journal has now."""
+    for lost in losses:
+        metrics.lost_bytes.labels(lost.reason).inc(lost.bytes)
+        log.warning(
+            "collect.lost",
+            path=printable(lost.path),
+            offset=lost.start,
+            bytes=lost.bytes if lost.is_counted else "unknown",
+            reason=lost.reason,
+            **({"sink": lost.sink} if lost.sink else {}),
+        )
 
 
 def _start(loss: Loss, sinks: Collection[SinkCursors]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -27,13 +27,18 @@ from tracesidecar.pipeline.worker_context import WorkerContext
 class ReplayedBatch:
     """A planned batch, made again from the files.
 
-    If `is_partial`, some of its ranges could not be read; `prepared` is None if none could.
+    `readable` says for each range whether it could be read; `prepared` is None if none could.
     `is_same` tells whether the objects have the planned bytes.
     """
 
     prepared: PreparedBatch | None
     is_same: bool
-    is_partial: bool
+    readable: tuple[bool, ...]
+
+    @property
+    def is_partial(self) -> bool:
+        """Return whether some ranges could not be read."""
+        return not all(self.readable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,13 @@ class ReplayedChunk:
     state: bytes
 
 
-def is_undecided(context: WorkerContext, plan: Plan) -> bool:
+def is_undecided(context: WorkerContext, plan: Plan, *, is_patient: bool) -> bool:
     """Return whether a file of the plan cannot be read now but may be found again.
 
-    Its lines may have arrived, so they must not be sent under another id meanwhile.
+    Its lines may have arrived, so they must not be sent under another id meanwhile. Who
+    `is_patient` waits for a file system that is away, too.
     """
-    return any(context.replay.may_come_back(planned) for planned in plan.ranges)
+    return any(context.replay.may_come_back(each, is_patient=is_patient) for each in plan.ranges)
 
 
 def replay_chunks(
@@ -97,14 +103,14 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
             label = context.labels.label(segment.id, segment.path)
             too_large = builder.add(clean, label, chunk.events, chunk.state)
             builder.quarantine(context.locator.quarantine_too_large(clean, too_large, plan.sink))
+    readable = tuple(chunk is not None for chunk in chunks)
     if builder.is_empty:
-        return ReplayedBatch(None, is_same=False, is_partial=True)
+        return ReplayedBatch(None, is_same=False, readable=readable)
     prepared = builder.close(plan)
     is_same = [each.sha256 for each in prepared.plan.objects[:-1]] == [
         each.sha256 for each in plan.objects[:-1]
     ]
-    is_partial = any(chunk is None for chunk in chunks)
-    return ReplayedBatch(prepared, is_same=is_same, is_partial=is_partial)
+    return ReplayedBatch(prepared, is_same=is_same, readable=readable)
 
 
 def adopt_stored(prepared: PreparedBatch, plan: Plan, stored: Container[str]) -> PreparedBatch:
@@ -149,20 +155,6 @@ def make_planned_manifest(plan: Plan, content: bytes) -> Payload:
         media_type="application/json",
         planned=tuple(dict.fromkeys((*planned.sha256, sha256))),
     )
-
-
-def find_reached_checkpoints(plan: Plan, reread: Mapping[int, Checkpoint]) -> dict[int, Checkpoint]:
-    """Return where each segment is once the plan counts as delivered.
-
-    `reread` are the checkpoints that were reached when the plan was read again; they have the
-    interpreter's state, which the plan does not.
-    """
-    if plan.redriven:
-        return {}
-    reached = {planned.segment: Checkpoint(planned.end, planned.tail) for planned in plan.ranges}
-    return reached | {
-        segment: at for segment, at in reread.items() if at.offset == reached[segment].offset
-    }
 
 
 def locate_rejected(

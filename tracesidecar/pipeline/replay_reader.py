@@ -93,13 +93,16 @@ class ReplayReader:
         view = self._tailer.segments().get(segment)
         return view is None or view.state in {"ended", "lost", "spent"}
 
-    def may_come_back(self, planned: Range) -> bool:
+    def may_come_back(self, planned: Range, *, is_patient: bool) -> bool:
         """Return whether the range cannot be read now, but perhaps later.
 
-        Its file is missing, or the copy that it was rotated into is not found yet.
+        Its file is missing, or the copy that it was rotated into is not found yet; with
+        `is_patient` also if its file system is away.
         """
         view = self._tailer.segments().get(planned.segment)
         if view is None or view.state in ("lost", "spent"):
+            return False
+        if view.state == "away" and not is_patient:
             return False
         return self._tailer.read_range(planned.segment, planned.start, planned.end) is None
 

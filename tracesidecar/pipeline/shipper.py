@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec
@@ -12,18 +13,18 @@ import structlog
 
 from tracesidecar.batch import PreparedBatch
 from tracesidecar.errors import StateUnavailable
-from tracesidecar.journal import Commit, Journal, Plan, QuarantinedLine
+from tracesidecar.journal import Commit, Journal, LostBytes, Plan, QuarantinedLine
 from tracesidecar.metrics import Metrics
-from tracesidecar.model import Batch, Checkpoint
+from tracesidecar.model import Checkpoint
+from tracesidecar.pipeline.losses import report_losses
 from tracesidecar.pipeline.replay import (
     ReplayedBatch,
     adopt_stored,
-    find_reached_checkpoints,
     is_undecided,
     locate_rejected,
-    make_planned_manifest,
     rebuild,
 )
+from tracesidecar.pipeline.salvage import salvage
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
@@ -34,6 +35,9 @@ P = ParamSpec("P")
 
 PAUSE_SECONDS = 1.0
 """How long to wait for a journal that cannot be written, or for a file that may come back."""
+
+AWAY_SECONDS = 120.0
+"""How long a plan waits for a file system that is away, while other files wait for the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +59,23 @@ class Shipper:
         *,
         scan: Callable[[], Awaitable[object]],
         at: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`scan` looks at all files; `at` is called at named points, where tests may end it all."""
+        """`scan` looks at all files; `at` is called at named points, where tests may end it all.
+
+        `clock` gives seconds and never goes back.
+        """
         self._journal = journal
         self._metrics = metrics
         self._worker = worker
         self._scan = scan
         self._at = at
+        self._clock = clock
 
-    async def ship(self, sink: SinkState, prepared: PreparedBatch) -> Committed:
-        """Plan, send, commit."""
+    async def ship(
+        self, sink: SinkState, prepared: PreparedBatch, lost: tuple[LostBytes, ...] = ()
+    ) -> Committed:
+        """Plan, send, commit; `lost` is passed over by the commit."""
         rejected: tuple[QuarantinedLine, ...] = ()
         if prepared.batch is not None:
             await self._write(sink, self._journal.plans.save, prepared.plan)
@@ -76,13 +87,14 @@ class Shipper:
                 reasons = {record.index: record.reason for record in records}
                 rejected = await self._worker.run(locate_rejected, prepared.plan, reasons)
         quarantined = prepared.quarantined + rejected
-        await self._commit(sink, prepared, quarantined)
+        await self._commit(sink, prepared, quarantined, lost)
         return Committed(prepared.reached, quarantined)
 
     async def replay(self, sink: SinkState, plan: Plan) -> Committed:
         """Finish a plan: send the same bytes under the same id, or report that they differ.
 
-        Waits as long as a file of the plan may still be found again.
+        Waits as long as a file of the plan may still be found again, but only so long for a file
+        system that is away.
         """
         replayed = await self._rebuild(sink, plan)
         if replayed.is_partial:
@@ -95,7 +107,7 @@ class Shipper:
             or prepared.batch is None
             or (replayed.is_partial and sink.spec.is_store)
         ):
-            return await self._give_up(sink, plan, prepared)
+            return await self._salvage(sink, plan, replayed)
         if not replayed.is_same:
             log.warning(
                 "sink.repeat_differs",
@@ -110,49 +122,48 @@ class Shipper:
 
     async def _rebuild(self, sink: SinkState, plan: Plan) -> ReplayedBatch:
         """Make the planned batch again, once no file of the plan is being looked for any more."""
-        while await self._worker.run(is_undecided, plan):
+        until = self._clock() + AWAY_SECONDS
+        while await self._worker.run(is_undecided, plan, is_patient=self._clock() < until):
             log.warning("sink.plan_waits_for_source", sink=sink.name, batch=plan.id)
             await asyncio.sleep(PAUSE_SECONDS)
         return await self._worker.run(rebuild, plan)
 
-    async def _give_up(
-        self, sink: SinkState, plan: Plan, partial: PreparedBatch | None
-    ) -> Committed:
-        """Commit a plan whose source has changed, so that it cannot be sent again as a whole.
+    async def _salvage(self, sink: SinkState, plan: Plan, replayed: ReplayedBatch) -> Committed:
+        """Finish a plan whose source has changed, so that it cannot be sent again as a whole.
 
-        If the store has all of it, it counts as delivered. Otherwise its ranges are read again in
-        new batches, and what cannot be read is reported as lost.
+        What the store has of it counts as delivered. The rest of what can be read is sent with it
+        or, if nothing arrived, read again in new batches. What cannot be read is reported as lost.
         """
-        arrived = sink.spec.is_store and {
-            each.name for each in plan.objects[:-1] or plan.objects
-        } <= await self._find_stored(sink, plan)
-        log.warning("sink.plan_source_changed", sink=sink.name, batch=plan.id, arrived=arrived)
-        if arrived and plan.manifest:
-            manifest = make_planned_manifest(plan, plan.manifest)
-            await sink.delivery.send(
-                Batch(plan.id, plan.time, (), manifest, 0, 0, plan.fingerprint)
-            )
-        reached = (
-            find_reached_checkpoints(plan, partial.reached if partial else {}) if arrived else {}
+        stored = await self._find_stored(sink, plan) if sink.spec.is_store else frozenset()
+        found = await self._worker.run(salvage, plan, replayed, stored)
+        log.warning(
+            "sink.plan_source_changed",
+            sink=sink.name,
+            batch=plan.id,
+            arrived=found is not None,
+            objects_arrived=sum(each.name in stored for each in plan.objects[:-1]),
+            objects_planned=len(plan.objects[:-1]),
         )
-        quarantined = partial.quarantined if partial and arrived else ()
-        commit = Commit(
-            sink.name, plan.id, reached, quarantined, redriven=plan.redriven if arrived else ()
-        )
-        await self._write(sink, self._journal.commit, commit, self._at)
-        return Committed(reached, quarantined)
+        if found is not None:
+            return await self.ship(sink, found.prepared, found.lost)
+        await self._write(sink, self._journal.commit, Commit(sink.name, plan.id, {}, ()), self._at)
+        return Committed({})
 
-    async def _find_stored(self, sink: SinkState, plan: Plan) -> set[str]:
+    async def _find_stored(self, sink: SinkState, plan: Plan) -> frozenset[str]:
         """Return the names of the plan's objects that the store has."""
         store = sink.delivery.sink
         if not isinstance(store, Store):
             raise TypeError(f"sink {sink.name} cannot say which objects it has")
-        return {
-            each.name for each in plan.objects if await sink.delivery.ask(store.exists, each.name)
-        }
+        return frozenset(
+            [each.name for each in plan.objects if await sink.delivery.ask(store.exists, each.name)]
+        )
 
     async def _commit(
-        self, sink: SinkState, prepared: PreparedBatch, quarantined: tuple[QuarantinedLine, ...]
+        self,
+        sink: SinkState,
+        prepared: PreparedBatch,
+        quarantined: tuple[QuarantinedLine, ...],
+        lost: tuple[LostBytes, ...],
     ) -> None:
         batch = prepared.batch
         lines = prepared.lines - sum(bool(line.sink) for line in quarantined) if batch else 0
@@ -165,8 +176,10 @@ class Shipper:
             lines=lines,
             bytes=size,
             redriven=prepared.plan.redriven,
+            lost=lost,
         )
         await self._write(sink, self._journal.commit, commit, self._at)
+        report_losses(self._metrics, lost)
         for line in quarantined:
             if line.sink:
                 self._metrics.quarantined_lines.labels(line.source, line.reason).inc()

@@ -24,8 +24,12 @@ class SinkCursors:
         committed: dict[int, Checkpoint],
         *,
         buffer_bytes: int,
+        planned: Container[int] = (),
     ) -> None:
-        """`buffer_bytes` is the memory that the sink's batch may take."""
+        """`buffer_bytes` is the memory that the sink's batch may take.
+
+        `planned` are the segments in plans of an earlier run: some of them may have arrived.
+        """
         self.name = options.name
         self.options = options
         self.spec = spec
@@ -38,6 +42,7 @@ class SinkCursors:
         self._target: Mapping[int, int] | None = None
         self._read_bytes = 0
         self._held_bytes = 0
+        self._planned = planned
 
     @property
     def read_bytes(self) -> int:
@@ -83,6 +88,14 @@ class SinkCursors:
     def is_reading(self, segment: int) -> bool:
         """Return whether something of the segment is read and not committed."""
         return segment in self._reading
+
+    def may_have_more(self, segment: int) -> bool:
+        """Return whether a plan of an earlier run may have delivered more of the segment."""
+        return segment in self._planned
+
+    def settle_plans(self) -> None:
+        """Note that no plan of an earlier run is left."""
+        self._planned = ()
 
     def end(self, segment: int, size: int) -> int:
         """Return where reading ends: at the segment's size, in a drain at its size at the start."""

@@ -103,6 +103,7 @@ class SinkLoop:
             log.info("sink.connected", sink=sink.name)
             for plan in await asyncio.to_thread(self._journal.plans.load, sink.name):
                 await self._acknowledge(await self._shipper.replay(sink, plan))
+            await self._worker.run(lambda context: context.intake.settle_plans(sink.name))
             while await self._ship_next():
                 pass
         finally:

@@ -207,6 +207,15 @@ class Tailer:
         file = self._files.get(segment)
         return None if file is None else self._reader.read_range(file, start, end)
 
+    def find_checkpoint(self, segment: int, offset: int) -> Checkpoint:
+        """Return the checkpoint at an offset of a segment's file as it is now.
+
+        If the file cannot be read, the checkpoint proves nothing: it only says how far one was.
+        """
+        file = self._files.get(segment)
+        found = None if file is None else self._reader.find_checkpoint(file, offset)
+        return found or Checkpoint(offset, b"")
+
     def acknowledge(self, segment: int, offset: int) -> None:
         """Note that every required sink has committed a segment up to an offset.
 

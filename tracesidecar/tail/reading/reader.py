@@ -9,7 +9,7 @@ from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.chunker import Chunker, ChunkSpan
-from tracesidecar.tail.reading.compressed import ArchiveFile
+from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
@@ -64,6 +64,16 @@ class SegmentReader:
         if opened is None or (not isinstance(opened, ArchiveFile) and opened.size() < end):
             return None
         return self._pieces(file, start, end)
+
+    def find_checkpoint(self, file: File, offset: int) -> Checkpoint | None:
+        """Return the checkpoint at an offset of a file as it is now, None if it cannot be read."""
+        if file.state not in _READABLE:
+            return None
+        try:
+            opened = self._open_files.open(file, max(0, offset - TAIL_BYTES))
+            return None if opened is None else self._fingerprinter.checkpoint(opened, offset)
+        except (ArchiveError, OSError):
+            return None
 
     def _read(self, file: File, at: Checkpoint, *, final: bool, until: int | None) -> Chunk | None:
         opened = self._open_files.open(file, max(0, at.offset - TAIL_BYTES))

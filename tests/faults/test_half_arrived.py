@@ -1,0 +1,215 @@
+"""A batch of which some objects arrived before the process ended, and whose source changed before
+the next start: what arrived counts, the rest is planned again, and a manifest lists what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.daemon.sidecar import Sidecar, append, body
+from tests.daemon.test_crash import killed_at, let_go
+from tests.servers.stores import ACCESS_KEY, BUCKET, SECRET, ObjectStore, object_store
+from tracesidecar.encode.jsonl import decode_lines
+
+__all__ = ["object_store"]
+
+BATCH = 'format = "event"\nbatch = { age = "500ms", idle = "100ms" }\n'
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    sidecar = Sidecar(tmp_path)
+    sidecar.configure(
+        f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{sidecar.lake}"\n{BATCH}'
+    )
+    yield sidecar
+    sidecar.kill()
+
+
+def said(day: int, first: int, count: int = 10) -> list[bytes]:
+    """Messages of one day, as an agent writes them."""
+    return [
+        json.dumps(
+            {
+                "type": "user",
+                "timestamp": f"2026-01-{day:02d}T10:00:{n:02d}Z",
+                "sessionId": "s",
+                "uuid": f"u{day}-{n}",
+                "message": {"role": "user", "content": f"said {n} on day {day}"},
+            }
+        ).encode()
+        for n in range(first, first + count)
+    ]
+
+
+def rows(contents: list[bytes]) -> Counter[str]:
+    """Count the rows of gzip objects by what was said."""
+    found: Counter[str] = Counter()
+    for content in contents:
+        for line in decode_lines(content, "gzip").splitlines():
+            found[json.loads(json.loads(line)["raw"])["uuid"]] += 1
+    return found
+
+
+def ids(lines: list[bytes]) -> Counter[str]:
+    return Counter(json.loads(line)["uuid"] for line in lines)
+
+
+def stored(sidecar: Sidecar) -> Counter[str]:
+    return rows([path.read_bytes() for path in sidecar.objects()])
+
+
+def cut_short(sidecar: Sidecar, *, arrived: tuple[int, ...]) -> None:
+    """Leave what a kill between two objects leaves: those of some days, and no manifest."""
+    killed_at(sidecar, "sent")
+    for path in sidecar.objects():
+        if not any(f"dt=2026-01-{day:02d}" in str(path) for day in arrived):
+            path.unlink()
+    for path in sidecar.lake.rglob("_manifest/v1/dt=*/*.json"):
+        path.unlink()
+    let_go(sidecar)
+
+
+def losses(sidecar: Sidecar) -> int:
+    return int(
+        msgspec.json.decode(sidecar.call("status", "--json").stdout)["sources"][0]["lost_bytes"]
+    )
+
+
+def problems(sidecar: Sidecar) -> list[str]:
+    done = sidecar.call("verify", "lake", "--json")
+    return [each["kind"] for each in msgspec.json.decode(done.stdout)["problems"]]
+
+
+def test_an_arrived_object_counts_when_the_file_of_another_was_rewritten(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
+    append(sidecar.traces / "b.jsonl", said(3, 0))
+    cut_short(sidecar, arrived=(1,))
+    (sidecar.traces / "b.jsonl").write_bytes(body(said(4, 0, 3)))
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(1, 0) + said(2, 0) + said(4, 0, 3))
+    assert losses(sidecar) == len(body(said(3, 0)))
+    assert problems(sidecar) == []
+
+
+def test_of_a_file_that_is_gone_only_what_did_not_arrive_is_lost(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
+    append(sidecar.traces / "b.jsonl", said(3, 0))
+    cut_short(sidecar, arrived=(1,))
+    (sidecar.traces / "a.jsonl").unlink()
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(1, 0) + said(3, 0))
+    assert losses(sidecar) == len(body(said(2, 0)))
+    assert problems(sidecar) == []
+
+
+def test_an_object_with_lines_of_two_files_counts_for_both(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
+    append(sidecar.traces / "b.jsonl", said(1, 20) + said(2, 20))
+    cut_short(sidecar, arrived=(1,))
+    (sidecar.traces / "b.jsonl").write_bytes(body(said(4, 0, 3)))
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(1, 0) + said(2, 0) + said(1, 20) + said(4, 0, 3))
+    assert losses(sidecar) == len(body(said(2, 20)))
+    assert problems(sidecar) == []
+
+
+def test_what_is_missing_before_what_arrived_is_lost_and_explained(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, said(1, 0) + said(2, 0) + said(3, 0))
+    cut_short(sidecar, arrived=(2,))
+    path.write_bytes(body(said(4, 0, 3)))
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(2, 0) + said(4, 0, 3))
+    assert losses(sidecar) == len(body(said(1, 0) + said(3, 0)))
+    assert problems(sidecar) == ["gap"], "the bytes that nobody has, and no stray object"
+
+
+@pytest.mark.parametrize("point", ["planned", "sent"])
+def test_a_second_kill_while_the_rest_is_sent_changes_nothing(sidecar: Sidecar, point: str) -> None:
+    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
+    append(sidecar.traces / "b.jsonl", said(1, 20) + said(3, 20))
+    cut_short(sidecar, arrived=(1,))
+    (sidecar.traces / "b.jsonl").unlink()
+    killed_at(sidecar, point)
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(1, 0) + said(2, 0) + said(1, 20))
+    assert losses(sidecar) == len(body(said(3, 20)))
+    assert problems(sidecar) == []
+
+
+def test_lines_of_two_days_that_alternate_are_told_apart(sidecar: Sidecar) -> None:
+    mixed = [line for n in range(10) for line in (*said(1, n, 1), *said(2, n, 1))]
+    append(sidecar.traces / "a.jsonl", mixed)
+    append(sidecar.traces / "b.jsonl", said(3, 0))
+    cut_short(sidecar, arrived=(1,))
+    (sidecar.traces / "a.jsonl").unlink()
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(1, 0) + said(3, 0))
+    assert losses(sidecar) == len(body(said(2, 0)))
+    assert set(problems(sidecar)) == {"gap"}
+
+
+def test_raw_lines_of_which_nothing_arrived_are_planned_again(sidecar: Sidecar) -> None:
+    sidecar.configure(
+        f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{sidecar.lake}"\n'
+        'batch = { age = "500ms", idle = "100ms" }\n'
+    )
+    append(sidecar.traces / "a.jsonl", said(1, 0))
+    append(sidecar.traces / "b.jsonl", said(2, 0))
+    cut_short(sidecar, arrived=())
+    (sidecar.traces / "b.jsonl").unlink()
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == said(1, 0)
+    assert losses(sidecar) == len(body(said(2, 0)))
+    assert problems(sidecar) == []
+
+
+def test_raw_lines_that_arrived_without_their_manifest_count(sidecar: Sidecar) -> None:
+    sidecar.configure(
+        f'[[sink]]\nname = "lake"\ntype = "directory"\npath = "{sidecar.lake}"\n'
+        'batch = { age = "500ms", idle = "100ms" }\n'
+    )
+    append(sidecar.traces / "a.jsonl", said(1, 0))
+    append(sidecar.traces / "b.jsonl", said(2, 0))
+    killed_at(sidecar, "sent")
+    for path in sidecar.lake.rglob("_manifest/v1/dt=*/*.json"):
+        path.unlink()
+    let_go(sidecar)
+    (sidecar.traces / "a.jsonl").unlink()
+    (sidecar.traces / "b.jsonl").write_bytes(body(said(5, 0, 2)))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(said(1, 0) + said(2, 0) + said(5, 0, 2))
+    assert losses(sidecar) == 0
+    assert problems(sidecar) == []
+
+
+def test_an_object_store_counts_object_by_object_too(
+    sidecar: Sidecar, object_store: ObjectStore
+) -> None:
+    sidecar.configure(
+        f'[[sink]]\nname = "lake"\ntype = "s3"\nbucket = "{BUCKET}"\nregion = "us-east-1"\n'
+        f'endpoint_url = "{object_store.url}"\npath_style = true\naccess_key = "{ACCESS_KEY}"\n'
+        f'secret_key = "{SECRET}"\n{BATCH}'
+    )
+    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
+    append(sidecar.traces / "b.jsonl", said(1, 20) + said(3, 20))
+    killed_at(sidecar, "sent")
+    for name in object_store.objects():
+        if "dt=2026-01-01" not in name:
+            object_store.client().delete_object(Bucket=BUCKET, Key=name)
+    let_go(sidecar)
+    (sidecar.traces / "b.jsonl").unlink()
+    assert sidecar.ship().returncode == 0
+    contents = [
+        content for name, content in object_store.objects().items() if name.endswith(".jsonl.gz")
+    ]
+    assert rows(contents) == ids(said(1, 0) + said(2, 0) + said(1, 20))
+    assert losses(sidecar) == len(body(said(3, 20)))
+    assert problems(sidecar) == []
