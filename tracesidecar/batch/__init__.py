@@ -13,6 +13,7 @@ from tracesidecar.batch.manifest import (
     ManifestObject,
     ManifestRange,
     decode_manifest,
+    digest_last_line,
     encode_manifest,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "ManifestRange",
     "PreparedBatch",
     "decode_manifest",
+    "digest_last_line",
     "encode_manifest",
     "manifest_name",
     "record_offsets",

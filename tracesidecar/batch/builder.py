@@ -20,6 +20,7 @@ from tracesidecar.batch.manifest import (
     Manifest,
     ManifestObject,
     ManifestRange,
+    digest_last_line,
     encode_manifest,
 )
 from tracesidecar.dialects import DialectEvent
@@ -152,6 +153,9 @@ class BatchBuilder:
                 clean.lines,
                 len(clean.rejected),
                 records,
+                segment.device,
+                segment.inode,
+                digest_last_line(clean.data) if self._spec.content == "full" else "",
             )
         )
         for rejection in clean.rejected:
@@ -236,7 +240,9 @@ class BatchBuilder:
                 name: getattr(last, name) + getattr(new, name)
                 for name in ("lines", "refused", "records")
             }
-            self._described[-1] = msgspec.structs.replace(last, end=new.end, **sums)
+            self._described[-1] = msgspec.structs.replace(
+                last, end=new.end, last=new.last or last.last, **sums
+            )
         else:
             self._described.append(new)
 

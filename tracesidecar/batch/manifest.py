@@ -5,9 +5,11 @@ It is enough to prove from the store alone which bytes arrived, and redacted by 
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 
 class ManifestRange(msgspec.Struct, frozen=True):
@@ -15,6 +17,10 @@ class ManifestRange(msgspec.Struct, frozen=True):
 
     `lines` were accepted and became `records`; `refused` were rejected. `path` is as it may leave
     the machine.
+
+    `recover` finds the file again by the rest: `device` and `inode`, and `last`, a digest of the
+    range's last accepted line as redacted. `last` is empty if the sink is sent less than the whole
+    lines, because a digest would allow guesses at what is left out.
     """
 
     segment: int
@@ -26,6 +32,9 @@ class ManifestRange(msgspec.Struct, frozen=True):
     lines: int
     refused: int
     records: int = -1
+    device: int = 0
+    inode: int = 0
+    last: str = ""
 
 
 class ManifestObject(msgspec.Struct, frozen=True):
@@ -41,7 +50,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """One batch. `time` is in seconds since the epoch; `cuts` counts redactions by rule.
 
     `redriven`: the ranges are lines that the ranges of earlier batches count as rejected. Version 1
-    had neither `format` nor records in its ranges.
+    had neither `format` nor records in its ranges, and version 2 nothing to find the files by.
     """
 
     version: int
@@ -58,6 +67,12 @@ class Manifest(msgspec.Struct, frozen=True):
     labels: dict[str, dict[str, str]]
     redriven: bool
     format: str = "raw"
+
+
+def digest_last_line(lines: bytes) -> str:
+    """Return the digest of the last of some lines as redacted, empty if there is none."""
+    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
+    return hashlib.sha256(last).hexdigest()[:32] if last else ""
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

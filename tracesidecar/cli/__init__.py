@@ -37,6 +37,7 @@ COMMANDS = {
     "scan": "preview without sending: invalid lines, secrets and personal data, tokens, cost",
     "redact": "redact stdin to stdout by the rules of the configuration",
     "verify": "prove from the destination that every range is there, once and unaltered",
+    "recover": "after a lost state directory, find out from a store what has arrived",
     "compact": "rewrite past days of a lake into few large Parquet files, each event once",
     "ddl": "print the tables, views and loads of an engine for what is shipped, or create them",
     "config-schema": "print the JSON Schema of the configuration",

@@ -207,15 +207,9 @@ class Wiring:
     def _interpreters(self) -> dict[str, Interpreter]:
         """Return one interpreter for each source."""
         metric = self._metrics.unknown_types
-        return {
-            source.name: Interpreter(
-                select_dialect(source.dialect),
-                labels=source.labels,
-                host=host_name(),
-                observe=lambda dialect, line_type: metric.labels(dialect, line_type).inc(),
-            )
-            for source in self._configuration.source
-        }
+        return make_interpreters(
+            self._configuration, lambda dialect, line_type: metric.labels(dialect, line_type).inc()
+        )
 
     def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
         """Let a sink that is new, or has a new destination, start where its options say."""
@@ -251,6 +245,24 @@ def encoding_of(options: SinkOptions) -> Encoding:
         options.compression,
         record_limit_of(options),
     )
+
+
+def make_interpreters(
+    configuration: Configuration, observe: Callable[[str, str], None]
+) -> dict[str, Interpreter]:
+    """Return one interpreter for each source; `observe` is called with what is unknown to them.
+
+    Its arguments are the dialect and the type of the line.
+    """
+    return {
+        source.name: Interpreter(
+            select_dialect(source.dialect),
+            labels=source.labels,
+            host=host_name(),
+            observe=observe,
+        )
+        for source in configuration.source
+    }
 
 
 def interpreting_sinks(configuration: Configuration) -> int:

@@ -5,6 +5,7 @@
 
 from tracesidecar.lake.compact import Compacted, Compactor
 from tracesidecar.lake.findings import Proof
+from tracesidecar.lake.records import manifests
 from tracesidecar.lake.rewrite import MIN_MEMORY_BYTES, RewriteLimits
 from tracesidecar.lake.rows import CannotRewrite
 from tracesidecar.lake.verify import size_of, verify
@@ -16,6 +17,7 @@ __all__ = [
     "Compactor",
     "Proof",
     "RewriteLimits",
+    "manifests",
     "size_of",
     "verify",
 ]
