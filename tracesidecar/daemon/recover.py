@@ -19,7 +19,7 @@ import zstandard
 
 from tracesidecar.batch import Manifest, ManifestRange, digest_last_line
 from tracesidecar.config import Configuration
-from tracesidecar.daemon.wiring import encoding_of, make_interpreters
+from tracesidecar.daemon.wiring import encoding_of, host_name, make_interpreters
 from tracesidecar.introspect.chunks import read_chunks
 from tracesidecar.journal import (
     Commit,
@@ -65,7 +65,7 @@ class StoredSegment:
     redriven: set[int] = field(default_factory=set)
     ranges: list[ManifestRange] = field(default_factory=list)
 
-    def arrived(self) -> ManifestRange | None:
+    def find_reached(self) -> ManifestRange | None:
         """Return the last range before the first gap, with the end that is reached; None if none.
 
         A sink that started "now" has nothing before its first range.
@@ -127,15 +127,21 @@ class Recoverer:
     """Finds the segments of one sink's manifests on this disk. Blocks; for one thread."""
 
     def __init__(
-        self, configuration: Configuration, sink: SinkOptions, *, key: bytes, host: str
+        self,
+        configuration: Configuration,
+        sink: SinkOptions,
+        *,
+        key: bytes,
+        host: str | None = None,
     ) -> None:
-        """`key` is that of the journal that the result is for; `host` names whose manifests count.
+        """Take the key of the journal that the result is for.
 
-        Raise RedactionError or ConfigurationError if the rules cannot be used.
+        `host` names whose manifests count, this machine's if it is None. Raise RedactionError or
+        ConfigurationError if the rules cannot be used.
         """
         self._configuration = configuration
         self._sink = sink
-        self._host = host
+        self.host = host or host_name()
         self._fingerprinter = Fingerprinter(key)
         cache = os.path.join(configuration.state_directory, "cache")
         self._sanitizer = Sanitizer(configuration.redaction, cache_directory=cache, digest_key=key)
@@ -158,7 +164,7 @@ class Recoverer:
         for _, manifest in manifests(store, unreadable.append):
             if manifest.sink != self._sink.name:
                 continue
-            if manifest.host != self._host:
+            if manifest.host != self.host:
                 others.add(manifest.host)
                 continue
             count += 1
@@ -168,7 +174,7 @@ class Recoverer:
         missing: list[MissingSegment] = []
         # the newest first: if an inode was used again, the file on the disk is the last one's
         for segment in sorted(segments.values(), key=_newest_first):
-            last = segment.arrived()
+            last = segment.find_reached()
             if last is None:
                 continue
             result = self._find(segment, last, files)

@@ -83,5 +83,6 @@ def explain_damage(path: str, problem: str) -> StateError:
     return StateError(
         f"the journal {path} is damaged and cannot be used ({problem}): restore it from a backup, "
         f"or move it away, with {os.path.basename(path)}-wal and -shm, and start with an empty "
-        "state directory (everything that is still on the disk is then delivered again)"
+        "state directory (everything that is still on the disk is then delivered again, "
+        "but for what `tracesidecar recover SINK` finds in a store before the start)"
     )

@@ -46,7 +46,6 @@ def execute(arguments: argparse.Namespace) -> int:
     if sink is None:
         return ExitCode.USAGE
     from tracesidecar.daemon.recover import Recoverer, save
-    from tracesidecar.daemon.wiring import host_name
 
     directory = configuration.state_directory
     prepare_state_directory(directory)
@@ -57,16 +56,17 @@ def execute(arguments: argparse.Namespace) -> int:
                 f"sink {sink.name} has: give --force to replace that by what the store says"
             )
             return ExitCode.USAGE
-        host = arguments.host or host_name()
+        recoverer = Recoverer(configuration, sink, key=journal.key, host=arguments.host)
         try:
-            recovery = _recover(Recoverer(configuration, sink, key=journal.key, host=host), sink)
+            recovery = _recover(recoverer, sink)
         except SinkError as error:
             complain(f"tracesidecar recover: {error}")
             return ExitCode.LEFT_BEHIND
         if not recovery.manifests:
             others = ", ".join(map(printable, recovery.other_hosts))
             complain(
-                f"tracesidecar recover: sink {sink.name} has no manifest of host {printable(host)}"
+                f"tracesidecar recover: sink {sink.name} has no manifest of host "
+                + printable(recoverer.host)
                 + (f"; give --host for one of {others}" if others else "")
             )
             return ExitCode.USAGE
