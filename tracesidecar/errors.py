@@ -5,6 +5,7 @@ TraceSidecarError
 ├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
 ├── StateError              the state directory cannot be used (exit 78)
 │   ├── JournalMissing      nothing has run with it yet (exit 78)
+│   ├── JournalRemoved      somebody removed it while we ran: it is written again (exit 75)
 │   ├── StateLocked         another process holds it (exit 75)
 │   └── StateUnavailable    not now: full, locked, or a failing disk; waited for, then exit 75
 └── SinkError               how a sink's `send` may fail
@@ -37,6 +38,10 @@ class StateError(TraceSidecarError):
 
 class JournalMissing(StateError):
     """There is no journal: nothing has run with this state directory yet."""
+
+
+class JournalRemoved(StateError):
+    """The journal was removed while it was open; it is there again, and a new start goes on."""
 
 
 class StateLocked(StateError):

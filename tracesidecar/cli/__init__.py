@@ -17,6 +17,7 @@ from tracesidecar import __version__
 from tracesidecar.cli.output import complain, print_json
 from tracesidecar.errors import (
     ConfigurationError,
+    JournalRemoved,
     RedactionError,
     StateError,
     StateLocked,
@@ -79,6 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end_quietly()
     except TraceSidecarError as error:
         return _report_error(error, as_json=getattr(arguments, "json", False))
+    except ExceptionGroup as group:  # what ran beside the service ended it
+        first: Exception | None = group.subgroup(TraceSidecarError)
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        if isinstance(first, TraceSidecarError):
+            return _report_error(first, as_json=getattr(arguments, "json", False))
+        return _report_bug(group)
     except Exception as error:  # noqa: BLE001 - a bug ends here
         return _report_bug(error)
 
@@ -159,6 +167,8 @@ def _report_error(error: TraceSidecarError, *, as_json: bool) -> int:
         if as_json:
             reason = "locked" if isinstance(error, StateLocked) else "unavailable"
             print_json({"reason": reason, "message": str(error)})
+        return ExitCode.LEFT_BEHIND
+    if isinstance(error, JournalRemoved):
         return ExitCode.LEFT_BEHIND
     return (
         ExitCode.CONFIGURATION

@@ -30,6 +30,7 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
     """Yield every contradiction within a configuration and between it and the file system."""
     for key, blocks in (("source", configuration.source), ("sink", configuration.sink)):
         yield from _names(key, [block.name for block in blocks])
+    yield from _source_ids(configuration)
     yield from _unknown_sources(configuration)
     for index, source in enumerate(configuration.source):
         for position, pattern in enumerate(source.include):
@@ -76,6 +77,26 @@ def _names(key: str, names: list[str]) -> Iterator[Problem]:
             yield Problem(
                 (key, index, "name"), f'two {key}s are named "{name}"; give each its own name'
             )
+
+
+def _source_ids(configuration: Configuration) -> Iterator[Problem]:
+    for index, source in enumerate(configuration.source):
+        if source.id == "":
+            yield Problem(("source", index, "id"), "the id is empty")
+        same = next(
+            (
+                other.name
+                for other in configuration.source
+                if other.name != source.name and other.identity == source.identity
+            ),
+            None,
+        )
+        if source.id and same is not None:
+            message = (
+                f'source "{same}" has the id "{source.id}" too (the id is the name by default); '
+                "give each its own id"
+            )
+            yield Problem(("source", index, "id"), message)
 
 
 def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:

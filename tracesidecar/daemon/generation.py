@@ -18,6 +18,7 @@ import structlog
 from tracesidecar.config import Configuration
 from tracesidecar.daemon.banner import banner, summarize_start
 from tracesidecar.daemon.child_process import ChildProcess
+from tracesidecar.daemon.continuity import watch_journal
 from tracesidecar.daemon.progress import ProgressLine, show_progress
 from tracesidecar.daemon.redaction_check import check_redaction_hourly, warn_of_disabled_rules
 from tracesidecar.daemon.status import Health, HealthMonitor
@@ -77,6 +78,7 @@ class Generation:
         """Set `started` after the first scan: from then on no new file is missed."""
         self._configuration = configuration
         self._path = path
+        self._journal = journal
         self._metrics = metrics
         self._mode = mode
         self._systemd = systemd
@@ -142,6 +144,7 @@ class Generation:
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield check_redaction_hourly(self.service)
+        yield watch_journal(self._journal)
         yield self._check_health_regularly()
         yield self._announce()
         if self._systemd.watchdog_seconds:

@@ -11,7 +11,8 @@ import msgspec
 import structlog
 
 from tracesidecar.config import Configuration, load
-from tracesidecar.daemon.wiring import interpreting_sinks, reject_moved_destination
+from tracesidecar.daemon.continuity import reject_repetition
+from tracesidecar.daemon.wiring import interpreting_sinks
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
@@ -98,7 +99,7 @@ class Reloader:
         old, new = self._daemon.configuration, loaded.configuration
         change = difference(old, new)
         for options in new.sink:
-            reject_moved_destination(options, self._journal)
+            reject_repetition(options, self._journal, new)
         for key in change.fixed:
             log.warning("reload.needs_restart", key=key)
         new = keep_fixed(old, new)

@@ -16,11 +16,11 @@ import msgspec
 from tracesidecar import __version__
 from tracesidecar.batch import BatchSpec, Encoding
 from tracesidecar.config import Configuration
+from tracesidecar.daemon.continuity import announce_move, reject_repetition, take_over_sources
 from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode import format_of
-from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import Journal, Vault, sweep_sealed
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
@@ -102,7 +102,7 @@ class Wiring:
         """Build sinks of a changed configuration in the worker thread.
 
         Return, for each sink, its SinkState (event loop) and its SinkCursors (worker thread).
-        Raises ConfigurationError as `reject_moved_destination` does.
+        Raises ConfigurationError as `reject_repetition` does.
         """
         return [
             self._make_sink(context, configuration, options)
@@ -124,6 +124,8 @@ class Wiring:
         )
         self._engine, self._rules = sanitizer.engine, sanitizer.version
         check_redaction(sanitizer)
+        announce_move(state, journal)
+        take_over_sources(configuration.source, journal)
         tailer = Tailer(
             configuration.source,
             journal.segments,
@@ -213,7 +215,7 @@ class Wiring:
 
     def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
         """Let a sink that is new, or has a new destination, start where its options say."""
-        reject_moved_destination(options, self._journal)
+        reject_repetition(options, self._journal, self._configuration)
         destination = destination_of(options)
         if destination == self._journal.sinks.find_destination(options.name):
             return
@@ -268,21 +270,6 @@ def make_interpreters(
 def interpreting_sinks(configuration: Configuration) -> int:
     """Return how many sinks take events, for which lines must be interpreted."""
     return sum(encoding_of(options).interprets for options in configuration.sink)
-
-
-def reject_moved_destination(options: SinkOptions, journal: Journal) -> None:
-    """Raise ConfigurationError if the journal knows the sink's name for another destination.
-
-    Not if the options say where to start at the new one.
-    """
-    before = journal.sinks.find_destination(options.name)
-    now = destination_of(options)
-    if before not in (None, now) and options.start is None:
-        raise ConfigurationError(
-            f'sink "{options.name}" used to deliver to {before} and is now to deliver to {now}: '
-            'set start = "beginning" (deliver everything that is still on disk to the new '
-            'destination) or start = "now", or give the sink another name'
-        )
 
 
 def host_name() -> str:

@@ -20,7 +20,7 @@ from tracesidecar.introspect.lag import (
     estimate_since,
     measure_lag,
 )
-from tracesidecar.journal import Journal, is_locked
+from tracesidecar.journal import Journal, Notice, is_locked
 from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
@@ -89,6 +89,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     running: bool | None
     sinks: tuple[SinkReport, ...]
     sources: tuple[SourceReport, ...]
+    notices: tuple[Notice, ...] = ()
 
     def document(self) -> dict[str, object]:
         """Return the document of `status --json`; scripts rely on its keys."""
@@ -165,6 +166,7 @@ def build_report(
         running,
         tuple(map(report_sink, configuration.sink)),
         tuple(map(report_source, sources)),
+        tuple(journal.notices.load()),
     )
 
 

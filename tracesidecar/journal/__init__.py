@@ -4,9 +4,11 @@
 it stand the lock of the state directory and the sealed bytes of rejected lines.
 """
 
+from tracesidecar.journal.deliveries import load_deliveries
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.lock import hold_lock, is_locked
 from tracesidecar.journal.losses import LostBytes
+from tracesidecar.journal.notices import Notice
 from tracesidecar.journal.plan import ObjectPart, Plan, PlannedObject
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, make_quarantined_line
 from tracesidecar.journal.range_digest import RangeDigest
@@ -25,6 +27,7 @@ __all__ = [
     "Commit",
     "Journal",
     "LostBytes",
+    "Notice",
     "ObjectPart",
     "Plan",
     "PlannedObject",
@@ -37,6 +40,7 @@ __all__ = [
     "find_state_directory",
     "hold_lock",
     "is_locked",
+    "load_deliveries",
     "make_quarantined_line",
     "parse_recipient",
     "prepare_state_directory",

@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import msgspec
@@ -41,6 +41,7 @@ class JournalDatabase:
         self._path = path
         self._turn = threading.Lock()
         self._seen_version = 0
+        self._ended: StateError | None = None
 
     @classmethod
     def open(cls, state_directory: str) -> JournalDatabase:
@@ -102,10 +103,44 @@ class JournalDatabase:
         """Return the error to raise for a row that is not as it was written."""
         return explain_damage(self._path, problem)
 
+    def find_meta(self, key: str) -> bytes | None:
+        """Return the value that was stored under a key, None if there is none."""
+        rows = self.read(tuple[bytes], "SELECT value FROM meta WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Store a value under a key, in a durable transaction."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    @property
+    def path(self) -> str:
+        """The path of the file."""
+        return self._path
+
+    def end(self, error: StateError) -> None:
+        """Raise this error in every later transaction: what it would write would be lost."""
+        self._ended = error
+
+    def write_again(self) -> None:
+        """Write the open file again under its path, from which somebody has removed it.
+
+        Raise sqlite3.DatabaseError or OSError if that fails, or something else stands there.
+        """
+        with self._turn:
+            for suffix in ("-wal", "-shm"):
+                # they belong to the removed file: a new one must not be taken for theirs
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self._path}{suffix}")
+            self._db.execute("VACUUM INTO ?", (self._path,))
+            os.chmod(self._path, 0o600)
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run one durable transaction; if the block raises, nothing is changed."""
         with self._turn, _explained(self._path, is_open=True):
+            if self._ended is not None:
+                raise self._ended
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db

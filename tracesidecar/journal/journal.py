@@ -6,18 +6,28 @@ may request that quarantined lines be redriven or dropped.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+from msgspec.structs import replace
+
 from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
+from tracesidecar.journal.file import JournalFile
 from tracesidecar.journal.losses import LossTable, LostBytes
+from tracesidecar.journal.notices import Notices
 from tracesidecar.journal.plan import PlanTable
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineTable
 from tracesidecar.journal.redrive_requests import RedriveRequests
 from tracesidecar.journal.segments import SegmentTable
 from tracesidecar.journal.sinks import SinkTable
+from tracesidecar.journal.sources import SourceNames
 from tracesidecar.model import Checkpoint
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,16 @@ class Journal:
     def __init__(self, database: JournalDatabase) -> None:
         self._database = database
         self._newly_rejected = 0
+        self._noted: set[str] = set()
         self.segments = SegmentTable(database)
         self.sinks = SinkTable(database)
         self.plans = PlanTable(database)
         self.quarantine = QuarantineTable(database)
         self.redrive_requests = RedriveRequests(database)
         self.losses = LossTable(database)
+        self.sources = SourceNames(database, self.segments)
+        self.notices = Notices(database)
+        self.file = JournalFile(database)
 
     @classmethod
     def open(cls, state_directory: str) -> Journal:
@@ -101,6 +115,7 @@ class Journal:
         lines are new.
         """
         now = time.time()
+        self.file.require()
         with self._database.transaction() as db:
             self.redrive_requests.complete_passed(
                 db, commit.sink, commit.reached, commit.quarantined
@@ -120,4 +135,24 @@ class Journal:
                 db, commit.sink, lines=commit.lines, size_bytes=commit.bytes, now=now
             )
         self._newly_rejected += rejected
+        if commit.lines and commit.sink not in self._noted:
+            destination = self.sinks.find_destination(commit.sink)
+            self.note_deliveries({commit.sink: destination} if destination else {})
         return rejected
+
+    def note_deliveries(self, sinks: Mapping[str, str]) -> None:
+        """Note beside the journal that sinks (name → destination) have delivered something.
+
+        It is for the case that the journal is lost. If it cannot be written, it is tried again at
+        the next commit.
+        """
+        directory = os.path.dirname(self._database.path)
+        known, place = load_deliveries(directory), self.file.describe_place()
+        fresh = replace(place, sinks=known.sinks | dict(sinks))
+        try:
+            if sinks and fresh != known:
+                save_deliveries(directory, fresh)
+        except OSError as error:
+            log.warning("journal.unwritable", problem=error.strerror)
+        else:
+            self._noted |= sinks.keys()

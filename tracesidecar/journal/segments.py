@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
 import msgspec
@@ -58,6 +58,18 @@ class SegmentTable:
         if rows:
             with self._database.transaction() as db:
                 db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+
+    def rename_sources(self, names: Mapping[int, str]) -> None:
+        """Give segments to other sources, with their rejected lines and losses."""
+        records = [
+            replace(record, source=names[record.id]) for record in self.load() if record.id in names
+        ]
+        rows = [_encode(record) for record in records]
+        renamed = [(record.source, record.id) for record in records]
+        with self._database.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+            db.executemany("UPDATE quarantine SET source = ? WHERE segment = ?", renamed)
+            db.executemany("UPDATE loss SET source = ? WHERE segment = ?", renamed)
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove segments and their offsets; their quarantined lines stay."""

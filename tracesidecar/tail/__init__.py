@@ -8,6 +8,7 @@ the values of `segments`.
 here: only what follows files needs them, and every command that reads a configuration imports this.
 """
 
+from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
@@ -31,6 +32,7 @@ __all__ = [
     "READABLE_STATES",
     "Exclusions",
     "Fingerprinter",
+    "FollowedPaths",
     "GlobPattern",
     "LeftOut",
     "Loss",

@@ -19,6 +19,8 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     copy in progress is left alone. `hold_directory` is where hard links are made, for sources on
     another mount than the state directory. With `rotated = "family"`, the rotated files beside a
     file that matches (`x.jsonl.1`, `x.jsonl.2.gz`) are taken with it, unless they are excluded.
+    `id` is what the source's offsets hang on, by default its name: with it, the source can be
+    renamed.
     """
 
     name: str
@@ -32,3 +34,9 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     copy_grace: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("5s"))
     hold_directory: str | None = None
     rotated: Literal["family", "glob"] = "family"
+    id: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Return what the offsets of the source's files hang on: `id`, by default the name."""
+        return self.id or self.name

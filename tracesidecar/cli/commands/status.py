@@ -48,6 +48,9 @@ def execute(arguments: argparse.Namespace) -> int:
         print_json(report.document() | {"left_out": describe_left_out(configuration)})
     else:
         _print(report, note)
+        for notice in report.notices:
+            at = time.strftime("%Y-%m-%d %H:%M", time.localtime(notice.at))
+            print_line(f"{at} {notice.event}: {printable(notice.sentence)}")
         print_left_out(configuration)
     return ExitCode.DONE
 

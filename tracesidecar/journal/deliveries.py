@@ -1,0 +1,67 @@
+"""To which destinations this state directory has delivered, in a file beside the journal.
+
+The journal itself knows more, but it may be lost while the rest of the directory is there. Without
+this file, the next start would take that for the first one and deliver everything again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import msgspec
+
+FILE_NAME = "deliveries.json"
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """`sinks` is sink → destination; the rest says where the journal was when this was written.
+
+    `machine` is /etc/machine-id, empty where there is none; `inode` is that of the journal.
+    """
+
+    sinks: dict[str, str] = {}
+    machine: str = ""
+    host: str = ""
+    inode: int = 0
+
+    def is_elsewhere(self, now: Deliveries) -> bool:
+        """Return whether the directory was copied from another machine.
+
+        Another host name alone says nothing if the file is the same: a Pod has a new one on each
+        node, and its volume moves with it.
+        """
+        if self.machine and now.machine and self.machine != now.machine:
+            return True
+        return bool(self.inode) and self.host != now.host and self.inode != now.inode
+
+
+def load_deliveries(state_directory: str) -> Deliveries:
+    """Return what the file says; nothing if it is missing or no such file."""
+    try:
+        with open(os.path.join(state_directory, FILE_NAME), "rb") as file:
+            return msgspec.json.decode(file.read(), type=Deliveries)
+    except (OSError, msgspec.DecodeError):
+        return Deliveries()
+
+
+def save_deliveries(state_directory: str, deliveries: Deliveries) -> None:
+    """Replace the file, durably."""
+    path = os.path.join(state_directory, FILE_NAME)
+    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, msgspec.json.encode(deliveries) + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(f"{path}.new", path)
+
+
+def describe_place(journal_path: str) -> Deliveries:
+    """Return on which machine the journal is, and which file it is, without any sink."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            machine = file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        machine = ""
+    return Deliveries({}, machine, socket.gethostname(), os.stat(journal_path).st_ino)

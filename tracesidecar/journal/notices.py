@@ -1,0 +1,37 @@
+"""What a person should know of this state directory: renamed sources, a move to another machine."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from tracesidecar.journal.database import JournalDatabase
+
+_MOST = 20
+_KEY = "notices"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that was logged once: the event, when (since the epoch), and a sentence."""
+
+    event: str
+    at: float
+    sentence: str
+
+
+class Notices:
+    """The last notices, for `status`."""
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def add(self, event: str, sentence: str) -> None:
+        """Keep a notice."""
+        kept = [*self.load(), Notice(event, time.time(), sentence)][-_MOST:]
+        self._database.set_meta(_KEY, msgspec.json.encode(kept))
+
+    def load(self) -> list[Notice]:
+        """Return the notices, oldest first."""
+        content = self._database.find_meta(_KEY)
+        return [] if content is None else msgspec.json.decode(content, type=list[Notice])
