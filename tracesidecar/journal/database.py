@@ -122,7 +122,7 @@ class JournalDatabase:
         """Raise this error in every later transaction: what it would write would be lost."""
         self._ended = error
 
-    def write_again(self) -> None:
+    def rewrite_file(self) -> None:
         """Write the open file again under its path, from which somebody has removed it.
 
         Raise sqlite3.DatabaseError or OSError if that fails, or something else stands there.

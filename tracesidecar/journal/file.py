@@ -57,7 +57,7 @@ class JournalFile:
                 "start with this one (what it does not know is then delivered again)"
             )
         try:
-            self._database.write_again()
+            self._database.rewrite_file()
             folder = os.path.dirname(path)
             sinks = load_deliveries(folder).sinks
             save_deliveries(folder, replace(self.describe_place(), sinks=sinks))
