@@ -85,7 +85,7 @@ class LinePosition(NamedTuple):
     """Where an accepted line stood.
 
     Its number in the chunk from 0, its offset in the segment and its length, in bytes without
-    the newline.
+    the newline. A document has the number of its first line.
     """
 
     number: int
@@ -99,7 +99,7 @@ class Chunk:
 
     If a line is longer than the source allows, the reader skips it: then `data` is empty and
     `rejected` has one entry. `torn` marks a last line without newline whose writer is gone. `next`
-    is the checkpoint at `end`.
+    is the checkpoint at `end`. With `documents`, `data` has whole JSON documents in place of lines.
     """
 
     segment: Segment
@@ -109,6 +109,7 @@ class Chunk:
     next: Checkpoint
     torn: bool = False
     rejected: tuple[Rejection, ...] = ()
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ class CleanChunk:
     Only `sanitize` makes one, and only its content may reach a sink, a log or a screen. `next` is
     the checkpoint at `end`; `lines` counts the lines in `data`; `redactions` is ((rule id, count),
     …); `repaired` has the offsets at which repaired lines begin in the segment; `parts` are the
-    (start, end) of those records that were taken out of a line with something else in it.
+    (start, end) of those records that were taken out of a line with something else in it. Of
+    `documents`, each of which became a line, `parts` has all.
     `open_messages` counts the streamed messages that may continue after `end`: a secret that is
     split there is not seen.
 
@@ -138,6 +140,7 @@ class CleanChunk:
     blank_lines: int = 0
     repaired: tuple[int, ...] = ()
     parts: tuple[tuple[int, int], ...] = ()
+    documents: bool = False
     open_messages: int = 0
     digest: bytes = field(default=b"", repr=False)
     positions: tuple[LinePosition, ...] = field(default=(), repr=False)

@@ -15,7 +15,16 @@ from tests.hygiene.source_tree import tracesidecar
 
 LAYERS = (
     {"__init__"},
-    {"model", "errors", "exit_codes", "units", "logs", "metrics", "redaction_marker"},
+    {
+        "model",
+        "errors",
+        "exit_codes",
+        "units",
+        "logs",
+        "metrics",
+        "redaction_marker",
+        "json_documents",
+    },
     {"tail", "sanitize", "dialects"},
     {"encode"},
     {"ddl"},

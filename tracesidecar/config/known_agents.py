@@ -114,10 +114,11 @@ KNOWN_AGENTS = (
     KnownAgent("goose", ".local/share/goose", ("sessions/*.jsonl",)),
 )
 
-WORKING_DIRECTORY = {
-    "attocode": (".attocode/traces/*.jsonl", ".traces/trace-session-*.jsonl"),
-    "attoswarm": (".agent/hybrid-swarm/**/*.jsonl",),
-}
+WORKING_DIRECTORY = (
+    KnownAgent("attocode", "", (".attocode/traces/*.jsonl", ".traces/trace-session-*.jsonl")),
+    KnownAgent("attoswarm", "", (".agent/hybrid-swarm/**/*.jsonl",)),
+    KnownAgent("swe-agent", "", ("trajectories/**/*.traj",), documents=True),
+)
 """Agents that write below the directory in which they are started.
 
 Machina and ai-trace do so too: into `./traces`.
@@ -129,7 +130,7 @@ def find_agents(environ: Mapping[str, str], folder: str) -> dict[str, KnownAgent
 
     `folder` is the working directory.
     """
-    local = (KnownAgent(name, folder, include) for name, include in WORKING_DIRECTORY.items())
+    local = (replace(agent, default=folder) for agent in WORKING_DIRECTORY)
     machina = (
         (KnownAgent("machina", "", ("**/*.jsonl",), variable="MACHINA_TRACE_DIR"),)
         if environ.get("MACHINA_TRACE_DIR")

@@ -1,12 +1,14 @@
-"""Split a stream into chunks of whole lines, and number the lines of the stream."""
+"""Split a stream into chunks of whole lines or documents, and number the lines of the stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tracesidecar.model import BEGINNING, CHUNK_BYTES, Chunk, Rejection, Segment
+from tracesidecar.json_documents import Ending
+from tracesidecar.model import BEGINNING, CHUNK_BYTES, Chunk, CleanChunk, Rejection, Segment
 from tracesidecar.sanitize import RejectionReason
+from tracesidecar.tail import DocumentChunker
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class NumberedChunk:
     def lines(self) -> int:
         """The number of lines, including an unfinished last one and one that was too long."""
         return self.chunk.data.count(b"\n") + self.chunk.torn + len(self.chunk.rejected)
+
+    def count_records(self, clean: CleanChunk) -> int:
+        """Return how many lines there are, or documents; rejected ones count, too."""
+        return clean.lines + len(clean.rejected) if self.chunk.documents else self.lines
 
 
 def read_chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Iterator[NumberedChunk]:
@@ -58,16 +64,59 @@ def read_chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Itera
         yield numberer.number(bytes(buffer), torn=True)
 
 
+def read_document_chunks(
+    name: str, read: Callable[[int], bytes], max_line: int
+) -> Iterator[NumberedChunk]:
+    """Read a stream of JSON documents to its end, as `read_chunks` reads lines."""
+    numberer = _ChunkNumberer(Segment(0, "", name, 0, 0, 0), documents=True)
+    source, chunker, start = _Stream(read), DocumentChunker(b""), 0
+    while span := chunker.cut(source, 0, start, max_line=max_line, ending=Ending.FINAL):
+        if span.digest is None:
+            yield numberer.number(span.data, torn=False)
+        else:
+            numberer.skip(span.end - start)
+            yield numberer.reject_skipped()
+        start = span.end
+
+
+class _Stream:
+    """A stream that is read at offsets. None may lie before the last one."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._start = 0
+        self._held = bytearray()
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Return up to `length` bytes; fewer only at the end."""
+        if offset - self._start >= CHUNK_BYTES:
+            del self._held[: offset - self._start]
+            self._start = offset
+        begin = offset - self._start
+        while len(self._held) < begin + length and (block := self._read(CHUNK_BYTES)):
+            self._held += block
+        return bytes(self._held[begin : begin + length])
+
+
 class _ChunkNumberer:
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, *, documents: bool = False) -> None:
         self._segment = segment
+        self._documents = documents
         self._start = 0
         self._skipped = 0
         self._line = 1
 
     def number(self, data: bytes, *, torn: bool) -> NumberedChunk:
         return self._next(
-            Chunk(self._segment, self._start, self._start + len(data), data, BEGINNING, torn=torn)
+            Chunk(
+                self._segment,
+                self._start,
+                self._start + len(data),
+                data,
+                BEGINNING,
+                torn=torn,
+                documents=self._documents,
+            )
         )
 
     def skip(self, count: int) -> None:
@@ -77,7 +126,17 @@ class _ChunkNumberer:
         end = self._start + self._skipped
         self._skipped = 0
         rejected = (Rejection(self._start, end, RejectionReason.TOO_LONG),)
-        return self._next(Chunk(self._segment, self._start, end, b"", BEGINNING, rejected=rejected))
+        return self._next(
+            Chunk(
+                self._segment,
+                self._start,
+                end,
+                b"",
+                BEGINNING,
+                rejected=rejected,
+                documents=self._documents,
+            )
+        )
 
     def _next(self, chunk: Chunk) -> NumberedChunk:
         numbered = NumberedChunk(chunk, self._line)

@@ -15,7 +15,7 @@ import msgspec
 import zstandard
 
 from tracesidecar.config import rules_cache
-from tracesidecar.introspect.chunks import NumberedChunk, read_chunks
+from tracesidecar.introspect.chunks import NumberedChunk, read_chunks, read_document_chunks
 from tracesidecar.introspect.usage_totals import UsageSum, UsageTally
 from tracesidecar.logs import printable
 from tracesidecar.model import CleanChunk
@@ -24,6 +24,7 @@ from tracesidecar.sanitize import (
     RedactionOptions,
     active_rules,
     key_paths,
+    line_positions,
     load_catalogue,
 )
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -33,7 +34,11 @@ from tracesidecar.units import Size
 MAX_LINE = Size.parse("64MiB")
 INVALID_LINES_KEPT = 1000
 MATCHES_KEPT = 1000
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".traj")
+DOCUMENT_SUFFIXES = tuple(
+    f"{name}{archive}" for name in (".json", ".traj") for archive in ("", ".gz", ".zst")
+)
+"""Files with these names are read as JSON documents, which may have several lines."""
 _MARK = re.compile(MARKER_START_PATTERN.encode())
 
 
@@ -77,7 +82,10 @@ class FileFindings:
 
 
 def trace_files(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the files that are given, and the trace files in the directories that are given."""
+    """Yield the files that are given, and the trace files in the directories that are given.
+
+    Not every .json file in a directory is a trace.
+    """
     for path in paths:
         if not os.path.isdir(path):
             yield path
@@ -151,10 +159,11 @@ class FileScanner:
         self, path: str, file: BinaryIO, findings: FileFindings, advance: Callable[[int], object]
     ) -> None:
         self._tally.begin(findings.path)
-        for numbered in read_chunks(path, file.read, MAX_LINE):
+        read = read_document_chunks if path.endswith(DOCUMENT_SUFFIXES) else read_chunks
+        for numbered in read(path, file.read, MAX_LINE):
             clean = self._sanitize(numbered.chunk)
             self._tally.take(findings.path, numbered.chunk, clean)
-            findings.lines += numbered.lines
+            findings.lines += numbered.count_records(clean)
             findings.bytes += numbered.chunk.end - numbered.chunk.start
             advance(numbered.chunk.end - numbered.chunk.start)
             for rejection in clean.rejected:
@@ -174,12 +183,10 @@ class FileScanner:
 def _matches(numbered: NumberedChunk, clean: CleanChunk, limit: int) -> list[RuleMatch]:
     """Return the first `limit` positions of markers that the redaction put into clean lines."""
     found: list[RuleMatch] = []
-    after = iter(clean.data.split(b"\n"))
-    rejected = {numbered.line_number(rejection) for rejection in clean.rejected}
-    for number, line in enumerate(numbered.chunk.data.split(b"\n"), numbered.first_line):
-        if number in rejected or not line.strip():
-            continue
-        left = next(after, b"")
+    data = numbered.chunk.data
+    for position, left in zip(line_positions(clean, data), clean.data.split(b"\n"), strict=False):
+        number, start = numbered.first_line + position.number, position.offset - clean.start
+        line = data[start : start + position.length]
         if left != line:
             found += [
                 RuleMatch(rule, number, path)

@@ -28,6 +28,7 @@ from tracesidecar.tail import (
     SegmentRecord,
     SegmentState,
     SourceSummary,
+    find_end_of_documents,
     is_protected,
     link_folders,
     link_path,
@@ -255,8 +256,8 @@ class _JournalBacklogs:
         }
         self._committed = {row.name: row.committed_at for row in journal.sinks.load()}
         self._is_daemon_running = running is not False
-        self._document_sources = {
-            source.name for source in configuration.source if source.documents
+        self._longest_documents = {
+            source.name: source.max_line for source in configuration.source if source.documents
         }
         self._link_folders = link_folders(configuration.state_directory, configuration.source)
 
@@ -325,23 +326,36 @@ class _JournalBacklogs:
         return segment.modified_ns / 1e9 if status is None or offset < known else status.st_mtime
 
     def _end_of_whole_lines(self, segment: SegmentRecord, start: int, end: int) -> int:
-        """Return where the last whole line in [start, end) ends; `start` if there is none.
+        """Return where the last whole line or document in [start, end) ends; `start` if none does.
 
-        A file that cannot be read is taken to hold whole lines, as is a JSON document, which ends
-        without a newline.
+        A file that cannot be read is taken to hold whole lines.
         """
-        if segment.compression != "none" or segment.source in self._document_sources:
+        if segment.compression != "none":
             return end
         held = (link_path(folder, segment.id) for folder in self._link_folders)
         for path in (segment.path, *held):
             try:
                 with open(path, "rb", buffering=0) as file:
                     status = os.fstat(file.fileno())
-                    if (status.st_dev, status.st_ino) == (segment.device, segment.inode):
+                    if (status.st_dev, status.st_ino) != (segment.device, segment.inode):
+                        continue
+                    longest = self._longest_documents.get(segment.source)
+                    if longest is None:
                         return _end_of_last_line(file.fileno(), start, end)
+                    return find_end_of_documents(
+                        _OpenFile(file.fileno()), start, end, max_line=longest
+                    )
             except OSError:
                 continue  # deleted, moved, or not for this user to read
         return end
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    descriptor: int
+
+    def pread(self, length: int, offset: int) -> bytes:
+        return os.pread(self.descriptor, length, offset)
 
 
 def _end_of_last_line(descriptor: int, start: int, end: int) -> int:

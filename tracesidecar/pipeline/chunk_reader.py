@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, LONGEST_OPEN_BYTES, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
@@ -13,6 +14,16 @@ from tracesidecar.tail.tailer import Tailer
 
 OPEN_SECONDS = 5.0
 """A streamed message that has not grown for this long is taken as it is."""
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """What follows the last whole document: [offset, size) since some time, and if it was tried."""
+
+    offset: int
+    size: int
+    since: float
+    was_tried: bool = False
 
 
 class ChunkReader:
@@ -33,7 +44,7 @@ class ChunkReader:
         self._line_metrics = line_metrics
         self._limit = cache_bytes
         self._waiting: dict[int, tuple[int, float]] = {}
-        self._tails: dict[int, tuple[int, int, float]] = {}
+        self._unfinished: dict[int, _Unfinished] = {}
         self._cache: OrderedDict[tuple[int, int], CleanChunk] = OrderedDict()
         self.cached_bytes = 0
 
@@ -51,9 +62,10 @@ class ChunkReader:
         cached = self._cache.get((segment, at.offset))
         if cached is not None:
             return cached
-        chunk = self._tailer.read(segment, at, final=final) or self._document(
-            segment, at, flush=flush, now=now
-        )
+        chunk = self._tailer.read(segment, at, final=final)
+        if chunk is None and not final:
+            chunk = self._read_at_rest(segment, at, flush=flush, now=now)
+            flush = True
         if chunk is None:
             return None
         clean = self._cleaner.clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
@@ -84,14 +96,18 @@ class ChunkReader:
         return self._cleaner.peek(chunk)
 
     def waiting(self) -> list[int]:
-        """Return the segments whose last message is still open, or whose last line has no end."""
-        return [*self._waiting, *self._tails]
+        """Return the segments whose last message is still open, or whose last document is."""
+        return [*self._waiting, *self._unfinished]
 
     def list_overdue(self, now: float) -> list[int]:
         """Return the segments of `waiting` that have waited so long that they are taken as is."""
         since = [
             *self._waiting.items(),
-            *((segment, (start, at)) for segment, (start, _, at) in self._tails.items()),
+            *(
+                (segment, (found.offset, found.since))
+                for segment, found in self._unfinished.items()
+                if not found.was_tried
+            ),
         ]
         return [segment for segment, (_, at) in since if now - at >= OPEN_SECONDS]
 
@@ -101,31 +117,35 @@ class ChunkReader:
         self._waiting = {
             segment: since for segment, since in self._waiting.items() if segment in known
         }
-        self._tails = {segment: tail for segment, tail in self._tails.items() if segment in known}
+        self._unfinished = {
+            segment: found for segment, found in self._unfinished.items() if segment in known
+        }
 
-    def _document(self, segment: int, at: Checkpoint, *, flush: bool, now: float) -> Chunk | None:
-        """Return a complete last line without a newline, in a source of documents.
+    def _read_at_rest(
+        self, segment: int, at: Checkpoint, *, flush: bool, now: float
+    ) -> Chunk | None:
+        """Return what a source of documents ends with, once nothing was added to it for a while.
 
-        It is taken once nothing was added to it for a while.
+        It is tried once: a document that is not complete then waits for more bytes.
         """
         view = self._tailer.segments().get(segment)
-        if view is None or not self._sources[view.segment.source].documents:
-            return None
-        chunk = self._tailer.read(segment, at, final=True)
         if (
-            chunk is None
-            or not chunk.torn
-            or not chunk.data
-            or self._cleaner.clean(chunk, flush=True).rejected
+            view is None
+            or view.size <= at.offset
+            or not self._sources[view.segment.source].documents
         ):
-            self._tails.pop(segment, None)
+            self._unfinished.pop(segment, None)
             return None
-        tail = self._tails.get(segment)
-        if tail is None or tail[:2] != (at.offset, chunk.end):
-            tail = self._tails[segment] = (at.offset, chunk.end, now)
-        if not flush and now - tail[2] < OPEN_SECONDS:
+        found = self._unfinished.get(segment)
+        if found is None or (found.offset, found.size) != (at.offset, view.size):
+            found = self._unfinished[segment] = _Unfinished(at.offset, view.size, now)
+        if not flush and (found.was_tried or now - found.since < OPEN_SECONDS):
             return None
-        del self._tails[segment]
+        chunk = self._tailer.read(segment, at, resting=True)
+        if chunk is None:
+            found.was_tried = True
+        else:
+            del self._unfinished[segment]
         return chunk
 
     def _has_waited(self, segment: int, offset: int, now: float) -> bool:

@@ -36,9 +36,9 @@ class UndeliveredRange:
 class DrainResult:
     """What is left after a drain.
 
-    `left` was not delivered in time; `torn` are last lines without a newline, which stay in their
-    files. If the last scan was over in time, `has_scanned` is true; otherwise there may be more
-    than `left` has.
+    `left` was not delivered in time; `torn` are last lines without a newline and unfinished
+    documents, which stay in their files. If the last scan was over in time, `has_scanned` is true;
+    otherwise there may be more than `left` has.
     """
 
     left: tuple[UndeliveredRange, ...]
@@ -140,7 +140,10 @@ def count_undelivered(
             ):
                 path = printable(view.segment.path)
                 rest = UndeliveredRange(sink.name, view.segment.source, path, segment, offset, end)
-                (torn if sink.name in drained and _is_torn(context, rest) else left).append(rest)
+                is_torn = sink.name in drained and context.tailer.is_unfinished(
+                    segment, offset, end
+                )
+                (torn if is_torn else left).append(rest)
         left += [
             UndeliveredRange(
                 sink.name,
@@ -158,13 +161,6 @@ def count_undelivered(
             for entry in journal.quarantine.load_requested(sink.name)
         ]
     return DrainResult(tuple(left), tuple(torn), has_scanned)
-
-
-def _is_torn(context: WorkerContext, rest: UndeliveredRange) -> bool:
-    """Return whether what is left is the beginning of one line, and can be read."""
-    parts = context.tailer.read_range(rest.segment, rest.offset, rest.size)
-    first = next(parts, None) if parts is not None else None
-    return first is not None and b"\n" not in first
 
 
 def _not_redriven(sink: str, line: QuarantinedLine) -> UndeliveredRange:

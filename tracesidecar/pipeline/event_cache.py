@@ -91,7 +91,7 @@ class EventCache:
             known = _LineCount(segment, first.end, state)
         file = decode_state(known.state)
         file.lines += sum(
-            part.count(b"\n") or 1
+            part.count(b"\n") + (not part)
             for part in self._tailer.read_range(segment, known.offset, offset) or ()
         )
         self._line_count = _LineCount(segment, offset, file.encode())

@@ -61,7 +61,19 @@ class ReplayReader:
             return None
         end = Checkpoint(planned.end, planned.tail)
         torn = not data.endswith(b"\n")
-        return self._take(Chunk(view.segment, planned.start, planned.end, data, end, torn=torn))
+        source = self._sources.get(view.segment.source)
+        documents = source is not None and source.documents
+        return self._take(
+            Chunk(
+                view.segment,
+                planned.start,
+                planned.end,
+                data,
+                end,
+                torn=torn,
+                documents=documents,
+            )
+        )
 
     def read_line(self, line: QuarantinedLine) -> CleanChunk | Absence:
         """Return a rejected line, judged by today's rules."""
@@ -78,7 +90,9 @@ class ReplayReader:
         if self._fingerprinter.digest(data) != line.digest:
             return Absence.GONE
         end = Checkpoint(line.end, b"")
-        chunk = Chunk(view.segment, line.start, line.end, data + b"\n", end)
+        chunk = Chunk(
+            view.segment, line.start, line.end, data + b"\n", end, documents=source.documents
+        )
         clean = self._cleaner.clean(chunk, flush=False)
         if clean.end < line.end:  # it is a fragment of a streamed message
             return reject_fragment(clean, _rejection(line, RejectionReason.REDACTION_FAILED))

@@ -32,7 +32,7 @@ def complete_chunk(
     its bytes. `rejected` are the same rejections, perhaps with the location of their sealed bytes.
     """
     positions, source_lines = (
-        (line_positions(clean, chunk.data), _count_lines(chunk.data)) if with_positions else ((), 0)
+        (line_positions(clean, chunk.data), _count_lines(chunk)) if with_positions else ((), 0)
     )
     return replace(
         clean,
@@ -63,6 +63,8 @@ def line_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
 
     `data` are the source bytes of `clean`. Rejected and blank lines have no position.
     """
+    if clean.documents:
+        return _document_positions(clean, data)
     rejected = {rejection.end - clean.start for rejection in clean.rejected}
     parts = deque((first - clean.start, end - clean.start) for first, end in clean.parts)
     found, number, start, last = [], 0, 0, len(data)
@@ -83,9 +85,24 @@ def line_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
     return tuple(found)
 
 
-def _count_lines(data: bytes) -> int:
+def _document_positions(clean: CleanChunk, data: bytes) -> tuple[LinePosition, ...]:
+    rejected = {rejection.end for rejection in clean.rejected}
+    found, number, counted = [], 0, 0
+    for start, end in clean.parts:
+        number += data.count(b"\n", counted, start - clean.start)
+        counted = start - clean.start
+        if end not in rejected:
+            found.append(LinePosition(number, start, end - start))
+    return tuple(found)
+
+
+def _count_lines(chunk: Chunk) -> int:
     """Count the lines in the source, including an unfinished last one.
 
-    Without data it is 1: the chunk represents one line that was too long to be read.
+    A document may be followed by its newline in the next chunk. Without data it is 1: the chunk
+    represents one line that was too long to be read.
     """
-    return data.count(b"\n") + (not data.endswith(b"\n")) if data else 1
+    data = chunk.data
+    if not data:
+        return 1
+    return data.count(b"\n") + (not chunk.documents and not data.endswith(b"\n"))

@@ -10,14 +10,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-import msgspec
-
+from tracesidecar.json_documents import JsonValue, read_value
 from tracesidecar.sanitize import patterns
 from tracesidecar.sanitize.rejections import RejectionReason
 
-_DOCUMENT = msgspec.json.Decoder(msgspec.Raw)
-_ERROR_PLACE = re.compile(r"\(byte ([0-9]+)\)$")
-_FILLER = re.compile(rb"[\0 \t\r]*")
+_FILLER = re.compile(rb"[\0 \t\r\n]*")
 _LITERAL_BYTES = 5
 """How far behind the reported place a torn `true`, `false` or `null` may end."""
 _MOST_PARTS = 1000
@@ -57,6 +54,8 @@ def _paired_or_replaced(match: re.Match[bytes]) -> bytes:
 def split_records(line: bytes) -> list[LinePart]:
     """Return the parts of a line that is not one record, in order; none if no record is found.
 
+    It may also be a faulty document of several lines.
+
     A record is a JSON object. One that stands behind a torn record is recognized where the grammar
     of the torn one breaks: an object that could belong to it is never taken for a record of its
     own. So a record that was torn off right before a value takes the next one along.
@@ -65,7 +64,7 @@ def split_records(line: bytes) -> list[LinePart]:
     rest = start = broken_at = 0
     while start < len(line) and len(parts) < _MOST_PARTS:
         start = _skip(line, start)
-        value = _read_value(line, start)
+        value = read_value(line, start)
         if value.end > broken_at and _is_record(line, start, value):
             parts += [*_rest(line, rest, start), LinePart(start, value.end, None)]
             rest = start = broken_at = value.end
@@ -80,34 +79,7 @@ def split_records(line: bytes) -> list[LinePart]:
     return parts if any(part.reason is None for part in parts) else []
 
 
-class _Value(NamedTuple):
-    """Where the JSON value at some place ends, or where it breaks (-1: with the line)."""
-
-    end: int
-    is_whole: bool
-
-
-def _read_value(line: bytes, start: int) -> _Value:
-    try:
-        _DOCUMENT.decode(memoryview(line)[start:])
-    except RecursionError:
-        return _Value(-1, is_whole=False)
-    except msgspec.DecodeError as error:
-        place = _ERROR_PLACE.search(str(error))
-        if place is None:
-            return _Value(-1, is_whole=False)
-        end = start + int(place.group(1))
-        if "trailing characters" not in str(error):
-            return _Value(end, is_whole=False)
-        end -= 1
-    else:
-        end = len(line)
-    while line[end - 1] in b" \t\r":
-        end -= 1
-    return _Value(end, is_whole=True)
-
-
-def _is_record(line: bytes, start: int, value: _Value) -> bool:
+def _is_record(line: bytes, start: int, value: JsonValue) -> bool:
     if not value.is_whole or not line.startswith(b"{", start):
         return False
     try:
@@ -138,9 +110,9 @@ def _find_next_record(line: bytes, start: int, broken_at: int) -> int | None:
 def _rest(line: bytes, start: int, end: int) -> list[LinePart]:
     """Return the rejected part between two records, if there is anything."""
     part = line[start:end]
-    if not part.strip(b" \t\r"):
+    if not part.strip(b" \t\r\n"):
         return []
-    is_nul = not part.strip(b"\0 \t\r")
+    is_nul = not part.strip(b"\0 \t\r\n")
     return [LinePart(start, end, RejectionReason.NUL if is_nul else RejectionReason.TRUNCATED)]
 
 

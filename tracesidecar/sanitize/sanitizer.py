@@ -21,9 +21,14 @@ from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules import catalogue_bytes, load_catalogue
 from tracesidecar.sanitize.self_test import find_failed_lines, make_planted_lines
 from tracesidecar.sanitize.streams import pending_start
-from tracesidecar.sanitize.validate import ValidatedLines, rejection_reason, validate
+from tracesidecar.sanitize.validate import (
+    ValidatedLines,
+    rejection_reason,
+    validate,
+    validate_documents,
+)
 
-REVISION = 11
+REVISION = 12
 """Raise this with each change of this package that changes what is redacted or how it is marked."""
 
 
@@ -76,12 +81,17 @@ class Sanitizer:
         The result is a function of [start, end) alone: a chunk of exactly these bytes with
         `flush=True` gives the same bytes again.
         """
-        valid = validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
+        valid = (
+            validate_documents(chunk.data, repair=repair)
+            if chunk.documents
+            else validate(chunk.data, is_first=chunk.start == 0, is_torn=chunk.torn, repair=repair)
+        )
         scanned = self._redactor.scan(valid.data)
         pending = pending_start(scanned.streams, len(valid.data)) if not flush else None
         if pending is not None:
-            # a line may have several records: they stay together
-            end = chunk.data.rfind(b"\n", 0, _offset_in_chunk(valid, pending)) + 1
+            end = _offset_in_chunk(valid, pending)
+            if not chunk.documents:  # a line may have several records: they stay together
+                end = chunk.data.rfind(b"\n", 0, end) + 1
             return self(
                 dataclasses.replace(
                     chunk, end=chunk.start + end, data=chunk.data[:end], torn=False
@@ -112,6 +122,7 @@ class Sanitizer:
             parts=tuple(
                 (chunk.start + start, chunk.start + end) for start, end in valid.parts.items()
             ),
+            documents=chunk.documents,
             open_messages=sum(stream.is_open for stream in scanned.streams),
         )
 

@@ -3,14 +3,19 @@
 msgspec checks every line of a chunk in one pass, but it splits at white space instead of newlines
 and does not check UTF-8. Two checks close both gaps: the documents that it returned, joined, must
 equal the chunk without its newlines; and the chunk must be UTF-8.
+
+JSON documents are judged one by one, and become lines: the newlines and the indentation of a valid
+document are between its values, and never in a string.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import msgspec
 
+from tracesidecar.json_documents import Document, Ending, next_document
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.repair import (
     LinePart,
@@ -22,6 +27,7 @@ from tracesidecar.sanitize.repair import (
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ONE = msgspec.json.Decoder(msgspec.Raw)
 _BLANK = b" \t\r"
+_LINE_BREAK = re.compile(rb"[\r\n][ \t\r\n]*")
 
 
 @dataclass(slots=True)
@@ -30,7 +36,7 @@ class ValidatedLines:
 
     All offsets are in the chunk. `starts` are those at which the accepted lines began, None if
     `data` is the chunk itself; `repaired` those of the lines that were repaired. `parts` are the
-    accepted lines that are only a part of their line in the chunk: start → end.
+    accepted lines that are only a part of their line in the chunk, or a document: start → end.
     """
 
     data: bytes = field(repr=False)
@@ -58,6 +64,42 @@ def validate(
     return _line_by_line(
         chunk, len(BYTE_ORDER_MARK) if has_mark else 0, is_torn=is_torn, repair=repair
     )
+
+
+def validate_documents(chunk: bytes, *, repair: bool = False) -> ValidatedLines:
+    """Check a chunk of whole JSON documents; each accepted one becomes a line."""
+    accepted: list[bytes] = []
+    result = ValidatedLines(b"", 0, [])
+    position = 0
+    while (document := next_document(chunk, position, Ending.FINAL)) is not None:
+        start, position, _ = document
+        content = chunk[start:position]
+        reason, fixed = _judge_document(document, content, repair=repair)
+        if reason is None:
+            result.parts[start] = position
+            if fixed is not content:
+                result.repaired.append(start)
+            accepted.append(_LINE_BREAK.sub(b"", fixed))
+        elif repair and (parts := split_records(content)):
+            records = _take_parts(result, start, parts)
+            accepted += [_LINE_BREAK.sub(b"", chunk[each : result.parts[each]]) for each in records]
+        else:
+            result.rejected.append((start, position, reason))
+    result.starts = list(result.parts)
+    result.lines = len(accepted)
+    result.data = b"\n".join([*accepted, b""])
+    return result
+
+
+def _judge_document(
+    document: Document, content: bytes, *, repair: bool
+) -> tuple[RejectionReason | None, bytes]:
+    """Return (None, the document to accept) or (why it is rejected, the document)."""
+    if document.state == "nul":
+        return RejectionReason.NUL, content
+    reason, fixed = _judge(content, repair=repair)
+    is_torn = document.state == "unclosed" and reason is not RejectionReason.UTF16
+    return (RejectionReason.TRUNCATED, content) if is_torn else (reason, fixed)
 
 
 def _count_proven_lines(chunk: bytes) -> int | None:

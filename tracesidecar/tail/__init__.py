@@ -14,6 +14,7 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.descriptors import open_regular
+from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
 from tracesidecar.tail.reading.hard_links import link_folder, link_folders, link_path
 from tracesidecar.tail.segments import (
     READABLE_STATES,
@@ -30,6 +31,7 @@ from tracesidecar.tail.segments import (
 
 __all__ = [
     "READABLE_STATES",
+    "DocumentChunker",
     "Exclusions",
     "Fingerprinter",
     "FollowedPaths",
@@ -43,6 +45,7 @@ __all__ = [
     "SegmentView",
     "SourceOptions",
     "SourceSummary",
+    "find_end_of_documents",
     "find_left_out",
     "is_protected",
     "link_folder",

@@ -14,8 +14,8 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     `include` and `exclude` are globs in which `**` spans directories; a file that two sources match
     belongs to the first. `dialect` is `auto`, the name of a dialect, or a table that maps fields to
-    columns. With `documents`, each file is a JSON document that ends without a newline, and is
-    taken once it is complete and no longer changes. `copy_grace` is how long a file that may be a
+    columns. With `documents`, files hold whole JSON documents in place of lines, and each is
+    taken once it is complete. `copy_grace` is how long a file that may be a
     copy in progress is left alone. `hold_directory` is where hard links are made, for sources on
     another mount than the state directory. With `rotated = "family"`, the rotated files beside a
     file that matches (`x.jsonl.1`, `x.jsonl.2.gz`) are taken with it, unless they are excluded.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tracesidecar.json_documents import Ending
 from tracesidecar.model import Checkpoint, Chunk
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -182,16 +183,30 @@ class Tailer:
         return losses
 
     def read(
-        self, segment: int, at: Checkpoint, *, final: bool = False, until: int | None = None
+        self,
+        segment: int,
+        at: Checkpoint,
+        *,
+        final: bool = False,
+        resting: bool = False,
+        until: int | None = None,
     ) -> Chunk | None:
         """Return the chunk at a checkpoint.
 
         None if no whole line is there now, or if the file is no longer this segment. `final`: the
-        writer is gone, so a last line without newline is returned too. `until` is the beginning of
-        a line at which the chunk ends, if it would not end before.
+        writer is gone, so a last line without newline is returned too. `resting`: nothing was
+        written for a while, so of documents a last one is returned that is complete or beyond
+        repair. `until` is the beginning of a line at which the chunk ends, if it would not end
+        before.
         """
+        ending = Ending.FINAL if final else Ending.RESTING if resting else Ending.OPEN
         file = self._files.get(segment)
-        return None if file is None else self._reader.read(file, at, final=final, until=until)
+        return None if file is None else self._reader.read(file, at, ending=ending, until=until)
+
+    def is_unfinished(self, segment: int, start: int, end: int) -> bool:
+        """Return whether [start, end) is the beginning of one line or document, and can be read."""
+        file = self._files.get(segment)
+        return file is not None and self._reader.is_unfinished(file, start, end)
 
     def is_writer_gone(self, segment: int) -> bool:
         """Return whether no byte will be added to a segment: read it with `final=True`."""
@@ -201,8 +216,9 @@ class Tailer:
     def read_range(self, segment: int, start: int, end: int) -> Iterator[bytes] | None:
         """Return the bytes [start, end) again, in pieces of whole lines; None if they are gone.
 
-        Lines that `read` skipped as too long are skipped again. The caller compares digests: a file
-        may change while it is read, and then the pieces end early or differ.
+        Documents come in pieces of any size. Lines that `read` skipped as too long are skipped
+        again. The caller compares digests: a file may change while it is read, and then the pieces
+        end early or differ.
         """
         file = self._files.get(segment)
         return None if file is None else self._reader.read_range(file, start, end)

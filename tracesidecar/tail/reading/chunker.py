@@ -19,7 +19,7 @@ chunk of its own.
 
 @dataclass(frozen=True, slots=True)
 class ChunkSpan:
-    """Whole lines up to `end`.
+    """Whole lines, or whole documents, up to `end`.
 
     If its one line is longer than allowed, `data` is empty and `digest` is the line's. `torn`: the
     last line has no newline.

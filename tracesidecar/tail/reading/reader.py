@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, Rejection
+from tracesidecar.json_documents import Ending
+from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.reading.chunker import Chunker, ChunkSpan
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
+from tracesidecar.tail.reading.document_chunker import DocumentChunker
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
@@ -42,15 +44,16 @@ class SegmentReader:
         self._scan = scan
         self._save = save
         self._chunker = Chunker(fingerprinter.key)
+        self._documents = DocumentChunker(fingerprinter.key)
 
     def read(
-        self, file: File, at: Checkpoint, *, final: bool, until: int | None = None
+        self, file: File, at: Checkpoint, *, ending: Ending, until: int | None = None
     ) -> Chunk | None:
         """Return the chunk at a checkpoint, or None."""
         if file.state not in _READABLE or file.id in self._scan.broken:
             return None
         try:
-            return self._read(file, at, final=final, until=until)
+            return self._read(file, at, ending=ending, until=until)
         except OSError as error:
             self._scan.warn(
                 "unreadable", file.path, f"reading failed ({error.strerror}): it is tried again"
@@ -75,7 +78,18 @@ class SegmentReader:
         except (ArchiveError, OSError):
             return None
 
-    def _read(self, file: File, at: Checkpoint, *, final: bool, until: int | None) -> Chunk | None:
+    def is_unfinished(self, file: File, start: int, end: int) -> bool:
+        """Return whether [start, end) is the beginning of one line or document, and can be read."""
+        if not self._files.options(file).documents:
+            pieces = self.read_range(file, start, end)
+            first = next(pieces, None) if pieces is not None else None
+            return first is not None and b"\n" not in first
+        opened = self._open_files.open(file, start) if file.state in _READABLE else None
+        return opened is not None and self._cut(opened, file, start, Ending.OPEN) is None
+
+    def _read(
+        self, file: File, at: Checkpoint, *, ending: Ending, until: int | None
+    ) -> Chunk | None:
         opened = self._open_files.open(file, max(0, at.offset - TAIL_BYTES))
         if opened is None:
             self._schedule.recheck_soon(file)
@@ -83,12 +97,12 @@ class SegmentReader:
             return None
         if isinstance(opened, ArchiveFile):
             opened.keep_from(max(0, at.offset - TAIL_BYTES))
-        max_line = self._files.options(file).max_line
-        span = self._chunker.cut(opened, file.id, at.offset, max_line=max_line, final=final)
+        span = self._cut(opened, file, at.offset, ending)
         if isinstance(opened, ArchiveFile):
-            if span is None and not final and (opened.is_complete or opened.damage):
+            is_over = opened.is_complete or opened.damage
+            if span is None and ending is not Ending.FINAL and is_over:
                 # only now it is known that no newline follows
-                span = self._chunker.cut(opened, file.id, at.offset, max_line=max_line, final=True)
+                span = self._cut(opened, file, at.offset, Ending.FINAL)
             if file.observe_archive(opened):
                 self._save(file)
             if span is None and file.damage is not None and file.is_acknowledged:
@@ -106,12 +120,24 @@ class SegmentReader:
         file.advance(following)
         return self._chunk(file, at, span, following)
 
+    def _cut(self, opened: OpenedFile, file: File, start: int, ending: Ending) -> ChunkSpan | None:
+        options = self._files.options(file)
+        if options.documents:
+            return self._documents.cut(
+                opened, file.id, start, max_line=options.max_line, ending=ending
+            )
+        final = ending is Ending.FINAL
+        return self._chunker.cut(opened, file.id, start, max_line=options.max_line, final=final)
+
     def _chunk(self, file: File, at: Checkpoint, span: ChunkSpan, following: Checkpoint) -> Chunk:
-        segment = self._files.segment(file)
-        if span.digest is None:
-            return Chunk(segment, at.offset, span.end, span.data, following, span.torn)
-        rejection = Rejection(at.offset, span.end - (not span.torn), "too_long", span.digest)
-        return Chunk(segment, at.offset, span.end, b"", following, span.torn, (rejection,))
+        segment, documents = self._files.segment(file), self._files.options(file).documents
+        rejected: tuple[Rejection, ...] = ()
+        if span.digest is not None:
+            end = span.end - (not span.torn)
+            rejected = (Rejection(at.offset, end, "too_long", span.digest),)
+        return Chunk(
+            segment, at.offset, span.end, span.data, following, span.torn, rejected, documents
+        )
 
     def _verify(
         self, file: File, opened: OpenedFile, at: Checkpoint, span: ChunkSpan
@@ -134,19 +160,27 @@ class SegmentReader:
     def _break(self, file: File, reason: LossReason) -> None:
         """Read no further before the next poll has verified the file."""
         self._chunker.forget(file.id)
+        self._documents.forget(file.id)
         self._scan.broken[file.id] = reason
 
     def _pieces(self, file: File, start: int, end: int) -> Iterator[bytes]:
-        max_line = self._files.options(file).max_line
+        options = self._files.options(file)
         while start < end:
             opened = self._open_files.open(file, start)
             if opened is None:
                 return
             if isinstance(opened, ArchiveFile):
                 opened.keep_from(start)
+            if options.documents:
+                piece = opened.pread(min(CHUNK_BYTES, end - start), start)
+                if not piece:
+                    return
+                yield piece
+                start += len(piece)
+                continue
             # The negative id keeps a long line that is measured here apart from one that is being
             # followed.
-            span = self._chunker.cut(opened, -file.id, start, max_line=max_line, final=True)
+            span = self._chunker.cut(opened, -file.id, start, max_line=options.max_line, final=True)
             if span is None:
                 return
             yield span.data[: end - start]

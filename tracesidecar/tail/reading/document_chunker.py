@@ -1,0 +1,144 @@
+"""Where a chunk of JSON documents ends: with the last one that begins before the next whole MiB."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from tracesidecar.json_documents import (
+    EndFinder,
+    Ending,
+    next_document,
+    skip_between,
+)
+from tracesidecar.model import CHUNK_BYTES, LONGEST_OPEN_BYTES, TAIL_BYTES
+from tracesidecar.tail.fingerprint import ByteSource
+from tracesidecar.tail.reading.chunker import LOOKAHEAD_BYTES, ChunkSpan
+
+_GROWTH_SHARE = 8
+"""An unfinished document is looked at again when it has grown by this part, or ends in a bracket.
+"""
+
+
+@dataclass(slots=True)
+class _LongDocument:
+    """How far a document that is longer than allowed was followed."""
+
+    scanned: int
+    hasher: hashlib.blake2b
+    finder: EndFinder
+
+
+class DocumentChunker:
+    """Divides files into chunks of whole documents, and the white space that follows them.
+
+    It remembers how far unfinished documents were looked at, so that waiting for their ends costs
+    little.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._unfinished: dict[int, tuple[int, int]] = {}
+        self._long: dict[int, dict[int, _LongDocument]] = {}
+
+    def cut(
+        self, source: ByteSource, segment: int, start: int, *, max_line: int, ending: Ending
+    ) -> ChunkSpan | None:
+        """Return the chunk at `start`, or None if no whole document is there now.
+
+        A document longer than `max_line` is a span of its own, without data.
+        """
+        if start in self._long.get(segment, ()):
+            return self._follow(source, segment, start, ending)
+        if ending is Ending.OPEN and self._has_hardly_grown(source, segment, start):
+            return None
+        to_grid = CHUNK_BYTES - start % CHUNK_BYTES
+        if to_grid <= LONGEST_OPEN_BYTES:
+            to_grid += CHUNK_BYTES
+        window = to_grid + LOOKAHEAD_BYTES
+        while True:
+            data = source.pread(window, start)
+            is_at_end = len(data) < window
+            whole = _end_of_documents(data, to_grid, max_line, ending if is_at_end else Ending.OPEN)
+            if whole:
+                self._unfinished.pop(segment, None)
+                span = data[:whole]
+                return ChunkSpan(start + whole, span, torn=not span.endswith(b"\n"))
+            if len(data) > max_line:
+                self._unfinished.pop(segment, None)
+                return self._follow(source, segment, start, ending)
+            if is_at_end:
+                self._unfinished[segment] = start, len(data)
+                return None
+            window = max(min(2 * window, max_line), window) + 1
+
+    def forget(self, segment: int) -> None:
+        """Forget how far the documents of a segment were looked at."""
+        self._unfinished.pop(segment, None)
+        self._long.pop(segment, None)
+
+    def _has_hardly_grown(self, source: ByteSource, segment: int, start: int) -> bool:
+        known_start, known = self._unfinished.get(segment, (-1, 0))
+        if known_start != start:
+            return False
+        share = known // _GROWTH_SHARE
+        added = source.pread(share + 1, start + known)
+        return 0 < len(added) <= share and added.rstrip()[-1:] not in (b"}", b"]")
+
+    def _follow(
+        self, source: ByteSource, segment: int, start: int, ending: Ending
+    ) -> ChunkSpan | None:
+        """Follow a document that is too long, in pieces, to its end."""
+        documents = self._long.setdefault(segment, {})
+        long = documents.get(start)
+        if long is None:
+            long = documents[start] = _LongDocument(
+                start,
+                hashlib.blake2b(key=self._key, digest_size=16),
+                EndFinder(source.pread(TAIL_BYTES, start)),
+            )
+        while True:
+            overlap = int(long.scanned > start)  # a newline may be the last byte of a piece
+            piece = source.pread(CHUNK_BYTES, long.scanned - overlap)
+            if len(piece) <= overlap:
+                break
+            end = long.finder.feed(piece, overlap)
+            taken = piece[overlap:end] if end >= 0 else piece[overlap:]
+            long.hasher.update(taken)
+            long.scanned += len(taken)
+            if end >= 0:
+                ending = Ending.FINAL
+                break
+        if ending is not Ending.FINAL:
+            return None
+        del documents[start]
+        return ChunkSpan(long.scanned, b"", digest=long.hasher.digest(), torn=True)
+
+
+def _end_of_documents(data: bytes, to_grid: int, max_line: int, ending: Ending) -> int:
+    """Return where the documents end that begin before the grid line and are short enough.
+
+    What is between documents goes along with the one before.
+    """
+    end = skip_between(data, 0)
+    while end < to_grid:
+        document = next_document(data, end, ending)
+        if document is None or document.end - document.start > max_line:
+            break
+        end = skip_between(data, document.end)
+    return end
+
+
+def find_end_of_documents(source: ByteSource, start: int, end: int, *, max_line: int) -> int:
+    """Return where the last whole document in [start, end) ends; `start` if there is none.
+
+    There is one if more is left than one document may have.
+    """
+    if end - start > max_line:
+        return end
+    chunker = DocumentChunker(b"")
+    while start < end and (
+        span := chunker.cut(source, 0, start, max_line=max_line, ending=Ending.RESTING)
+    ):
+        start = span.end
+    return start
