@@ -9,11 +9,17 @@ from typing import NamedTuple, Self
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.transport import tls_advice
 
+_UNKNOWN = (
+    "tracesidecar does not know this response: check the address and the store's log; "
+    'if the store knows no checksums, set checksum = "none", if no conditions, conditional = false'
+)
+
 
 class StoreError(Exception):
     """A failed call: the store's error code and HTTP status (0 when there was no response).
 
-    It never has the server's own message, which may quote a key id or an object's name.
+    `detail` is what `answers.describe_answer` lets be shown of the response. Apart from that it
+    never has the server's own message, which may quote a key id or an object's name.
     """
 
     def __init__(
@@ -23,12 +29,14 @@ class StoreError(Exception):
         *,
         after_seconds: float | None = None,
         tls_reason: str | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(f"{code} ({status})" if status else code)
         self.code = code
         self.status = status
         self.after_seconds = after_seconds
         self.tls_reason = tls_reason
+        self.detail = detail
 
 
 class NameTaken(Exception):
@@ -69,9 +77,10 @@ class ErrorTable:
         if error.tls_reason:
             advice = tls_advice(error.tls_reason)
         tls = f", {error.tls_reason}" if error.tls_reason else ""
+        detail = f" ({error.detail})" if error.detail else ""
         return RetryLater(
             reason,
-            f"{where} {_outcome(error, reason)}{tls}: {advice}",
+            f"{where} {_outcome(error, reason)}{tls}{detail}: {advice}",
             after_seconds=error.after_seconds,
         )
 
@@ -94,7 +103,7 @@ class ErrorTable:
             return "network", "check the address, the network and the proxies"
         return (
             "status",
-            "tracesidecar does not know this response: check the address and the store's log",
+            _UNKNOWN,
         )
 
 

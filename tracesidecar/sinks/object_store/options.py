@@ -10,9 +10,14 @@ from tracesidecar.units import Seconds
 
 
 class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[[sink]]` that keeps objects in a cloud. `timeout` is for one whole object."""
+    """A `[[sink]]` that keeps objects in a cloud.
+
+    `timeout` is for one whole object. Without `conditional`, an object is written even if its name
+    is taken: for stores that know no conditions.
+    """
 
     prefix: str = ""
+    conditional: bool = True
     tls: TlsOptions = msgspec.field(default_factory=TlsOptions)
     timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("120s"))
     connect_timeout: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("10s"))

@@ -48,6 +48,13 @@ class ObjectStoreSink:
         self._worker = ClientThread(self._options.type)
         try:
             await self._in_thread(lambda: self._client.prove_access(self._prefix + PROBE.name))
+            if not self._options.conditional:
+                log.warning(
+                    "sink.unconditional",
+                    destination=self._where,
+                    meaning="conditional = false: a repeat overwrites the object with the same "
+                    "bytes, and another writer's object of that name is not noticed",
+                )
         except BaseException:
             self._close()
             raise

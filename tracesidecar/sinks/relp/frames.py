@@ -12,6 +12,8 @@ RESPONSE_LIMIT_BYTES = 64 << 10
 _HEADER_LIMIT_BYTES = 9 + 1 + 32 + 1 + 9 + 1
 _HEADER = re.compile(rb"([0-9]{1,9}) ([A-Za-z]{1,32}) ([0-9]{1,9})([ \n])")
 _TRAILER = 0x0A
+_SUCCESS = re.compile(rb"200(?![0-9])")
+"""The code of a response; the words after it differ from server to server."""
 
 
 class RelpProtocolError(Exception):
@@ -28,7 +30,7 @@ class RelpResponse(NamedTuple):
     @property
     def is_success(self) -> bool:
         """Whether the server has done what the command asked for."""
-        return self.data[:3] == b"200"
+        return _SUCCESS.match(self.data) is not None
 
 
 def frame(transaction: int, command: str, data: bytes = b"") -> bytes:

@@ -10,6 +10,7 @@ Two modules are not exported here, because they load aiohttp, which only HTTP si
 from tracesidecar.sinks.transport.http_auth import Bearer, Header, Signature
 from tracesidecar.sinks.transport.http_responses import (
     CREDENTIALS_REJECTED,
+    HttpRequest,
     HttpResponse,
     parse_retry_after,
     raise_for_page,
@@ -53,6 +54,7 @@ __all__ = [
     "Connection",
     "Dialer",
     "Header",
+    "HttpRequest",
     "HttpResponse",
     "RecordRequest",
     "RequestLimits",

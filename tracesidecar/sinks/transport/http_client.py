@@ -120,7 +120,11 @@ class HttpClient:
                     response.status,
                     response.headers,
                     body,
-                    HttpRequest(str(url), {**headers, "Proxy": proxy or ""}, content),
+                    HttpRequest(
+                        str(url),
+                        {**headers, "Proxy": proxy or ""},
+                        () if content is None else (content,),
+                    ),
                     is_whole,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,6 +13,7 @@ from http import HTTPStatus
 
 from tracesidecar.encode import decode_lines
 from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.model import Compression
 from tracesidecar.sinks.transport.excerpts import forms_of, make_excerpt, repeats
 
 CREDENTIALS_REJECTED = frozenset({401, 403})
@@ -61,6 +63,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_COMPRESSIONS: Mapping[Compression, bytes] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _WITHOUT_CONTENT = frozenset({204, 205, 304})
 
 
@@ -68,12 +71,12 @@ _WITHOUT_CONTENT = frozenset({204, 205, 304})
 class HttpRequest:
     """What was sent, so that nothing of it is shown when a server repeats it.
 
-    `content` is the body as it was sent; `headers` has what it is compressed with.
+    `contents` are the body as it was sent, also compressed, and what else it was made of.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    content: bytes | None = field(default=None, repr=False)
+    contents: tuple[bytes, ...] = field(default=(), repr=False)
 
     def secrets(self) -> Iterator[bytes]:
         """Yield all that may not be shown: the address, the values of the headers, the body.
@@ -82,15 +85,8 @@ class HttpRequest:
         """
         for value in (self.url, *self.headers.values()):
             yield from forms_of(value)
-        if self.content:
-            yield self._plain(self.content)
-
-    def _plain(self, content: bytes) -> bytes:
-        match self.headers.get("Content-Encoding"):
-            case "gzip" | "zstd" as compression:
-                return decode_lines(content, compression)
-            case _:
-                return content
+        for content in self.contents:
+            yield _plain(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +150,20 @@ class HttpResponse:
 
         Blocks for some milliseconds: the beginning is withheld if it repeats what was sent.
         """
-        return f"{self.describe(where)} ({', '.join(self._facts())})"
+        return f"{self.describe(where)} ({self.describe_body()})"
+
+    def describe_body(self, message: str = "") -> str:
+        """Return type, length and beginning of the body, or of the `message` that is in it.
+
+        Blocks as `describe_with_body` does.
+        """
+        if not self.body:
+            return f"{self._shown_type()}, empty body"
+        text, verb = (message, "saying") if message else (self.text, "beginning")
+        length = f"{'' if self.is_whole else 'at least '}{len(self.body)} bytes"
+        shown = make_excerpt(text, self.request.secrets())
+        said = f"{verb} {shown!r}" if shown else "not shown, because it repeats what was sent"
+        return f"{self._shown_type()}, {length}, {said}"
 
     def header_values(self, name: str) -> list[str]:
         """Return the values of a header, which may be there more than once."""
@@ -167,15 +176,6 @@ class HttpResponse:
     def rejection_reason(self, default: str) -> str:
         """Return the reason for which this response rejects content."""
         return _REJECTION_REASONS.get(self.status, default)
-
-    def _facts(self) -> Iterator[str]:
-        yield self._shown_type()
-        if not self.body:
-            yield "empty body"
-            return
-        yield f"{'' if self.is_whole else 'at least '}{len(self.body)} bytes"
-        shown = make_excerpt(self.text, self.request.secrets())
-        yield f"beginning {shown!r}" if shown else "not shown, because it repeats what was sent"
 
     def _shown_type(self) -> str:
         media_type = self.media_type
@@ -235,6 +235,15 @@ def status_phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "(no standard meaning)"
+
+
+def _plain(content: bytes) -> bytes:
+    """Return a body unpacked; as it is if it is none of ours, such as a part of an object."""
+    for compression, beginning in _COMPRESSIONS.items():
+        if content.startswith(beginning):
+            with suppress(Exception):  # the libraries have an error each, and EOFError
+                return decode_lines(content, compression)
+    return content
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:

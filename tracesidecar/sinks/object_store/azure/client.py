@@ -10,9 +10,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracesidecar.model import Payload
+from tracesidecar.sinks.object_store.answers import (
+    UNREADABLE,
+    describe_answer,
+    is_page,
+    make_answer,
+)
 from tracesidecar.sinks.object_store.azure.errors import ERRORS, is_taken
 from tracesidecar.sinks.object_store.azure.options import ConnectionString, Options, account_of
 from tracesidecar.sinks.object_store.client import PROBE, ObjectMetadata, media_type_of
@@ -21,7 +27,7 @@ from tracesidecar.sinks.transport import certificate_files, parse_retry_after, t
 
 if TYPE_CHECKING:
     from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
-    from azure.core.exceptions import AzureError
+    from azure.core.exceptions import AzureError, HttpResponseError
     from azure.storage.blob import BlobProperties, ContainerClient
 
     Credential = AzureNamedKeyCredential | AzureSasCredential | TokenCredential
@@ -43,13 +49,18 @@ class AzureContainer:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._sdk: ContainerClient | None = None
+        self._is_probing = False
+        self._content = b""
 
     def prove_access(self, key: str) -> None:
         """Prove that the credentials may create blobs."""
+        self._is_probing = True
         try:
             self.create(key, PROBE, "probe")
         except NameTaken:
             return
+        finally:
+            self._is_probing = False
 
     def create(self, key: str, payload: Payload, batch_id: str) -> None:
         """Create a blob in one request, or of blocks.
@@ -58,7 +69,13 @@ class AzureContainer:
         """
         metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
         try:
-            self._upload(key, payload.content, media_type_of(payload), metadata, overwrite=False)
+            self._upload(
+                key,
+                payload.content,
+                media_type_of(payload),
+                metadata,
+                overwrite=not self._options.conditional,
+            )
         except StoreError as error:
             if not is_taken(error):
                 raise
@@ -80,6 +97,8 @@ class AzureContainer:
             if error.code == "BlobNotFound":
                 return None
             raise
+        if is_page(properties.content_settings.content_type):
+            raise StoreError("UnreadableAnswer", 200)
         return _metadata(properties)
 
     def checksum(self, content: bytes) -> str:
@@ -94,9 +113,12 @@ class AzureContainer:
 
     def read(self, key: str, start: int, length: int) -> bytes:
         """Read part of a blob; less than `length` at its end."""
-        return self._attempt(
-            lambda: self._container().download_blob(key, offset=start, length=length).readall()
+        blob = self._attempt(
+            lambda: self._container().download_blob(key, offset=start, length=length)
         )
+        if is_page(blob.properties.content_settings.content_type):
+            raise StoreError("UnreadableAnswer", 200)
+        return self._attempt(blob.readall)
 
     def delete(self, key: str) -> None:
         """Delete a blob; a missing one is no error."""
@@ -121,22 +143,31 @@ class AzureContainer:
         *,
         overwrite: bool,
     ) -> None:
+        self._content = content
+
         def upload() -> None:
             from azure.storage.blob import ContentSettings
 
-            about = ContentSettings(content_type=media_type, content_md5=bytearray(_md5(content)))
+            is_checked = self._options.checksum == "md5"
+            about = ContentSettings(
+                content_type=media_type,
+                content_md5=bytearray(_md5(content)) if is_checked else None,
+            )
             self._container().upload_blob(
                 key,
                 content,
                 length=len(content),
                 metadata=metadata,
                 overwrite=overwrite,
-                validate_content=True,
+                validate_content=is_checked,
                 content_settings=about,
                 max_concurrency=1,
             )
 
-        self._attempt(upload)
+        try:
+            self._attempt(upload)
+        finally:
+            self._content = b""
 
     def _attempt(self, step: Callable[[], T]) -> T:
         from azure.core.exceptions import AzureError
@@ -144,9 +175,12 @@ class AzureContainer:
         try:
             return step()
         except AzureError as error:
-            raise _store_error(error) from None  # not chained: its message is the server's
+            # not chained: its message is the server's
+            raise _store_error(error, self._content, is_probe=self._is_probing) from None
         except OSError as error:
             raise StoreError(error.strerror or type(error).__name__) from error
+        except UNREADABLE:
+            raise StoreError("UnreadableAnswer") from None  # not chained: it may quote the answer
 
     def _container(self) -> ContainerClient:
         if self._sdk is None:
@@ -236,7 +270,7 @@ def _md5(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
-def _store_error(error: AzureError) -> StoreError:
+def _store_error(error: AzureError, content: bytes, *, is_probe: bool) -> StoreError:
     from azure.core.exceptions import HttpResponseError
 
     if not isinstance(error, HttpResponseError) or error.response is None:
@@ -254,5 +288,22 @@ def _store_error(error: AzureError) -> StoreError:
     )[:64]
     after = parse_retry_after(headers.get("Retry-After"))
     return StoreError(
-        code or type(error).__name__, int(error.status_code or 0), after_seconds=after
+        code or type(error).__name__,
+        int(error.status_code or 0),
+        after_seconds=after,
+        detail=_describe(error, content, is_probe=is_probe),
     )
+
+
+def _describe(error: HttpResponseError, content: bytes, *, is_probe: bool) -> str:
+    response: Any = error.response  # two kinds in the SDK, and no type for what they share
+    answer = make_answer(
+        int(error.status_code or 0),
+        response.headers,
+        response.body(),
+        url=response.request.url,
+        sent_headers=response.request.headers,
+        sent=(response.request.data, content),
+    )
+    message = next(iter(str(error.message).splitlines()), "")
+    return describe_answer(answer, message, is_probe=is_probe)

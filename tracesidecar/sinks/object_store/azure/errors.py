@@ -50,6 +50,11 @@ ERRORS = ErrorTable.of(
     ErrorRow(
         "denied", "the container's immutability policy forbids it", "BlobImmutableDueToPolicy"
     ),
+    ErrorRow(
+        "unavailable",
+        "the response was not Azure's: check account_url and proxies",
+        "UnreadableAnswer",
+    ),
     ErrorRow("tls", "check tls and the server's certificate", "SSLError"),
     rights=_RIGHTS,
     missing="check container and account_url",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,7 +24,8 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     `account_url` or the connection string names the account. The credentials are a connection
     string, an account key or a shared access signature, here or in `credentials_file`, which is
     read again after a rejection. Without any of them Azure's default chain is used: environment,
-    workload identity, managed identity (`client_id` for a user-assigned one).
+    workload identity, managed identity (`client_id` for a user-assigned one). `checksum = "none"`
+    is for stores that know no checksums.
     """
 
     container: str
@@ -33,6 +35,7 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     sas_token: Secret | None = None
     credentials_file: str | None = None
     client_id: str | None = None
+    checksum: Literal["md5", "none"] = "md5"
     blocks_above: Size = msgspec.field(default_factory=lambda: Size.parse("64MiB"))
     block_size: Size = msgspec.field(default_factory=lambda: Size.parse("16MiB"))
 

@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from tracesidecar.model import Payload
+from tracesidecar.sinks.object_store.answers import (
+    UNREADABLE,
+    describe_answer,
+    is_page,
+    make_answer,
+)
 from tracesidecar.sinks.object_store.client import PROBE, ObjectMetadata, media_type_of
 from tracesidecar.sinks.object_store.errors import NameTaken, StoreError
 from tracesidecar.sinks.object_store.gcs.credentials import credentials
@@ -28,8 +36,8 @@ from tracesidecar.sinks.transport import (
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
-    from google.cloud.storage import Blob
     from google.cloud.storage import Bucket as GoogleBucket
+    from requests import Response as RequestsResponse
     from requests.adapters import HTTPAdapter
 
 DIGEST_KEY = "tracesidecar-sha256"
@@ -49,6 +57,14 @@ READ_TIMEOUT_SECONDS = 60.0
 T = TypeVar("T")
 
 
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Answer(msgspec.Struct):
+    error: _Error
+
+
 class GcsBucket:
     """A bucket, see `StoreClient`."""
 
@@ -58,20 +74,30 @@ class GcsBucket:
         self._options = options
         self._timeout = (float(options.connect_timeout), min(options.timeout, READ_TIMEOUT_SECONDS))
         self._sdk: GoogleBucket | None = None
+        self._newest: RequestsResponse | None = None
+        self._content = b""
+        self._is_probing = False
 
     def prove_access(self, key: str) -> None:
         """Prove that the credentials may create objects."""
+        self._is_probing = True
         try:
             self.create(key, PROBE, "probe")
         except NameTaken:
             return
+        finally:
+            self._is_probing = False
 
     def create(self, key: str, payload: Payload, batch_id: str) -> None:
         """Create an object with our checksum; above 8 MiB the client uses a resumable upload."""
         metadata = {DIGEST_KEY: payload.sha256.hex(), BATCH_KEY: batch_id}
         try:
             self._upload(
-                key, payload.content, media_type_of(payload), metadata, if_generation_match=0
+                key,
+                payload.content,
+                media_type_of(payload),
+                metadata,
+                if_generation_match=0 if self._options.conditional else None,
             )
         except StoreError as error:
             if error.status != 412 and error.code != MAY_NOT_REPLACE:
@@ -90,16 +116,7 @@ class GcsBucket:
 
     def head(self, key: str) -> ObjectMetadata | None:
         """Fetch what the store knows about an object; None when there is none."""
-        blob = self._attempt(
-            lambda: self._bucket().get_blob(key, retry=None, timeout=self._timeout)
-        )
-        return (
-            None
-            if blob is None
-            else ObjectMetadata(
-                int(blob.size or 0), (blob.metadata or {}).get(DIGEST_KEY), blob.crc32c
-            )
-        )
+        return self._attempt(lambda: self._head(key))
 
     def checksum(self, content: bytes) -> str:
         """Compute the CRC32C as Google writes it."""
@@ -121,9 +138,12 @@ class GcsBucket:
         """Read part of an object; less than `length` at its end."""
         span = {"start": start, "end": start + length - 1}
         settings = {"raw_download": True, "checksum": None, "retry": None, "timeout": self._timeout}
-        return self._attempt(
+        content = self._attempt(
             lambda: bytes(self._bucket().blob(key).download_as_bytes(**span, **settings))
         )
+        if self._newest is not None and is_page(self._newest.headers.get("Content-Type")):
+            raise StoreError("UnreadableAnswer", self._newest.status_code)
+        return content
 
     def delete(self, key: str) -> None:
         """Delete an object; a missing one is no error."""
@@ -141,6 +161,13 @@ class GcsBucket:
             self._sdk.client.close()
             self._sdk = None
 
+    def _head(self, key: str) -> ObjectMetadata | None:
+        blob = self._bucket().get_blob(key, retry=None, timeout=self._timeout)
+        if blob is None:
+            return None
+        digest = (blob.metadata or {}).get(DIGEST_KEY)
+        return ObjectMetadata(int(blob.size or 0), digest, blob.crc32c)
+
     def _upload(
         self,
         key: str,
@@ -150,12 +177,13 @@ class GcsBucket:
         *,
         if_generation_match: int | None,
     ) -> None:
-        def upload() -> Blob:
+        def upload() -> tuple[str | None, int | None]:
             blob = self._bucket().blob(key, chunk_size=self._options.part_size)
             blob.metadata = metadata
             # the store rejects content that does not match; the client's own check, instead, would
             # delete the object afterwards
-            blob.crc32c = expected
+            if self._options.checksum != "none":
+                blob.crc32c = expected
             blob.upload_from_file(
                 io.BytesIO(content),
                 size=len(content),
@@ -165,33 +193,69 @@ class GcsBucket:
                 retry=None,
                 timeout=self._timeout,
             )
-            return blob
+            return blob.crc32c, blob.size
 
+        self._content = content
         expected = self.checksum(content)
-        if self._attempt(upload).crc32c != expected:
+        try:
+            stored_checksum, stored_bytes = self._attempt(upload)
+        finally:
+            self._content, self._newest = b"", None
+        is_unchecked = self._options.checksum == "none" and stored_checksum is None
+        if (stored_bytes != len(content)) if is_unchecked else (stored_checksum != expected):
             raise StoreError("checksum", 200)
 
     def _attempt(self, step: Callable[[], T]) -> T:
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError
-        from requests.exceptions import RequestException
+        from requests.exceptions import JSONDecodeError, RequestException
 
+        self._newest = None
         try:
             return step()
         except GoogleAPICallError as error:
-            raise _store_error(error) from None  # not chained: its message is the server's
+            # not chained: its message is the server's
+            raise _store_error(error, self._describe()) from None
+        except JSONDecodeError as error:
+            raise StoreError(
+                type(error).__name__,
+                0 if self._newest is None else self._newest.status_code,
+                detail=self._describe(),
+            ) from None
         except (GoogleAuthError, RequestException) as error:
             raise StoreError(type(error).__name__, tls_reason=tls_failure(error)) from None
         except OSError as error:
             raise StoreError(error.strerror or type(error).__name__) from error
+        except UNREADABLE:
+            raise StoreError("UnreadableAnswer", detail=self._describe()) from None
+
+    def _describe(self) -> str:
+        if (found := self._newest) is None:
+            return ""
+        try:
+            message = msgspec.json.decode(found.content, type=_Answer).error.message
+        except msgspec.MsgspecError:
+            message = found.text
+        answer = make_answer(
+            found.status_code,
+            found.headers,
+            found.content,
+            url=found.request.url or "",
+            sent_headers=found.request.headers,
+            sent=(found.request.body, self._content),
+        )
+        return describe_answer(answer, message, is_probe=self._is_probing)
+
+    def _note(self, response: RequestsResponse, **_: object) -> None:
+        self._newest = response
 
     def _bucket(self) -> GoogleBucket:
         if self._sdk is None:
-            self._sdk = _make_bucket(self._options)
+            self._sdk = _make_bucket(self._options, self._note)
         return self._sdk
 
 
-def _make_bucket(options: Options) -> GoogleBucket:
+def _make_bucket(options: Options, note: Callable[..., None]) -> GoogleBucket:
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.storage import Client
 
@@ -200,6 +264,7 @@ def _make_bucket(options: Options) -> GoogleBucket:
     made = credentials(options.credentials_file, is_emulator=is_emulator)
     session = AuthorizedSession(made)  # type: ignore[no-untyped-call]
     session.mount("https://", _adapter(options.tls))
+    session.hooks["response"].append(note)
     endpoint = {"api_endpoint": options.endpoint_url.rstrip("/")} if options.endpoint_url else None
     # without a project the client would ask for one, the metadata server too; objects need none
     return Client(project="none", credentials=made, _http=session, client_options=endpoint).bucket(
@@ -235,7 +300,7 @@ def _adapter(options: TlsOptions) -> HTTPAdapter:
     return Verifying()
 
 
-def _store_error(error: GoogleAPICallError) -> StoreError:
+def _store_error(error: GoogleAPICallError, detail: str) -> StoreError:
     status = int(error.code or 0)
     if status == 403 and "storage.objects.delete" in str(error.message):
         return StoreError(MAY_NOT_REPLACE, status)
@@ -243,5 +308,8 @@ def _store_error(error: GoogleAPICallError) -> StoreError:
     code = re.sub(r"[^A-Za-z0-9._-]", "", reasons[0] if reasons else type(error).__name__)[:64]
     headers = getattr(error.response, "headers", {})
     return StoreError(
-        code or "Unknown", status, after_seconds=parse_retry_after(headers.get("Retry-After"))
+        code or "Unknown",
+        status,
+        after_seconds=parse_retry_after(headers.get("Retry-After")),
+        detail=detail,
     )

@@ -26,7 +26,7 @@ ERRORS = ErrorTable.of(
     ErrorRow(
         "unavailable",
         "the response was not Cloud Storage's: check endpoint_url and proxies",
-        "JSONDecodeError",
+        "JSONDecodeError UnreadableAnswer",
     ),
     ErrorRow("tls", "check tls and the server's certificate", "SSLError"),
     rights="the credentials may not do this: "

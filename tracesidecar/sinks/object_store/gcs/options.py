@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -21,11 +22,13 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
     `credentials_file` is a service account's key or the configuration of a workload identity
     federation. Without it the application default credentials are used: environment, gcloud's file,
     metadata server. An `endpoint_url` with http is an emulator, which needs no credentials.
+    `checksum = "none"` is for stores that know no checksums.
     """
 
     bucket: str
     endpoint_url: str | None = None
     credentials_file: str | None = None
+    checksum: Literal["crc32c", "none"] = "crc32c"
     part_size: Size = msgspec.field(default_factory=lambda: Size.parse("16MiB"))
 
     def __post_init__(self) -> None:

@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tracesidecar.sinks.object_store.answers import (
+    UNREADABLE,
+    describe_answer,
+    is_page,
+    make_answer,
+)
 from tracesidecar.sinks.object_store.client import ObjectMetadata
 from tracesidecar.sinks.object_store.errors import StoreError
 from tracesidecar.sinks.object_store.s3.checksums import checksum
 from tracesidecar.sinks.object_store.s3.options import Options
-from tracesidecar.sinks.transport import certificate_files, parse_retry_after, tls_failure
+from tracesidecar.sinks.transport import (
+    HttpResponse,
+    certificate_files,
+    parse_retry_after,
+    tls_failure,
+)
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
     from botocore.client import BaseClient
 
 READ_TIMEOUT_SECONDS = 60.0
@@ -52,6 +64,17 @@ class Bucket:
         self._options = options
         self._checksum = checksum(options.checksum)
         self._sdk: BaseClient | None = None
+        self._wire = _Wire()
+        self._is_probing = False
+
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """Mark requests that hold nothing but our own words: errors show what the store says."""
+        self._is_probing = True
+        try:
+            yield
+        finally:
+            self._is_probing = False
 
     def close(self) -> None:
         """Close connections and forget credentials."""
@@ -75,8 +98,8 @@ class Bucket:
             Body=content,
             ContentType=media_type,
             Metadata=dict(metadata),
-            ChecksumAlgorithm=self._checksum.name,  # Object Lock requires this header
-            **{self._checksum.field: self._checksum.of(content)},
+            **self._checksum.algorithm_parameters,
+            **self._checksum.parameters(content),
             **self._options.put_parameters(datetime.now(UTC)),
             **_condition(if_absent=if_absent),
         )
@@ -87,10 +110,11 @@ class Bucket:
         parameters = self._options.put_parameters(datetime.now(UTC))
         response = self._call(
             "create_multipart_upload",
+            "UploadId",
             Key=key,
             ContentType=media_type,
             Metadata=dict(metadata),
-            ChecksumAlgorithm=self._checksum.name,
+            **self._checksum.algorithm_parameters,
             **parameters,
         )
         return str(response["UploadId"])
@@ -100,11 +124,12 @@ class Bucket:
         sent = self._checksum.of(content)
         response = self._call(
             "upload_part",
+            "ETag",
             Key=key,
             UploadId=upload_id,
             PartNumber=number,
             Body=content,
-            **{self._checksum.field: sent},
+            **self._checksum.parameters(content),
         )
         if response.get(self._checksum.field, sent) != sent:
             raise StoreError("BadDigest", 200)
@@ -115,7 +140,8 @@ class Bucket:
     ) -> str | None:
         """Join the parts to an object; return the checksum that the store reports."""
         listed = [
-            {"PartNumber": part.number, "ETag": part.etag, self._checksum.field: part.checksum}
+            {"PartNumber": part.number, "ETag": part.etag}
+            | ({self._checksum.field: part.checksum} if part.checksum else {})
             for part in parts
         ]
         response = self._call(
@@ -148,7 +174,8 @@ class Bucket:
     def head(self, key: str) -> ObjectMetadata | None:
         """Fetch what the store knows about an object; None when there is none."""
         try:
-            response = self._call("head_object", Key=key, ChecksumMode="ENABLED")
+            mode = {"ChecksumMode": "ENABLED"} if self._checksum.name else {}
+            response = self._call("head_object", "ContentLength", Key=key, **mode)
         except StoreError as error:
             if error.status == 404 and error.code in {"404", "NoSuchKey", "NotFound"}:
                 return None
@@ -175,6 +202,7 @@ class Bucket:
 
     def read(self, key: str, start: int, length: int) -> bytes:
         """Read part of an object; less than `length` at its end."""
+        self._wire.begin(None)
         return self._attempt(lambda: self._read(key, f"bytes={start}-{start + length - 1}"))
 
     def delete(self, key: str) -> None:
@@ -182,16 +210,29 @@ class Bucket:
         self._call("delete_object", Key=key)
 
     def _read(self, key: str, span: str) -> bytes:
-        with closing(
-            self._client().get_object(Bucket=self._options.bucket, Key=key, Range=span)["Body"]
-        ) as body:
+        response = self._client().get_object(Bucket=self._options.bucket, Key=key, Range=span)
+        with closing(response["Body"]) as body:
+            if is_page(response.get("ContentType")):
+                raise StoreError("UnreadableAnswer", 200)
             return bytes(body.read())
 
-    def _call(self, operation: str, **arguments: object) -> dict[str, Any]:
-        # the SDK has no types for its responses
-        return self._attempt(
-            lambda: getattr(self._client(), operation)(Bucket=self._options.bucket, **arguments)
-        )
+    def _call(self, operation: str, required: str = "", /, **arguments: object) -> dict[str, Any]:
+        """Make a request; its response must have the field that is `required`."""
+        self._wire.begin(arguments.get("Body"))
+        try:
+            # the SDK has no types for its responses
+            response: dict[str, Any] = self._attempt(
+                lambda: getattr(self._client(), operation)(Bucket=self._options.bucket, **arguments)
+            )
+            answer = self._wire.answer()
+            is_html = answer.is_html and (answer.body or operation == "head_object")
+            if is_html or (required and required not in response):
+                raise StoreError(
+                    "UnreadableAnswer", answer.status, detail=describe_answer(answer, "")
+                )
+            return response
+        finally:
+            self._wire.begin(None)  # a whole object's content, which the next one needs room for
 
     def _attempt(self, step: Callable[[], T]) -> T:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -201,18 +242,59 @@ class Bucket:
             return step()
         except ClientError as error:
             # not chained: its message is the server's, and may hold the key id
-            raise _store_error(error.response) from None
+            raise _store_error(
+                error.response, self._wire.answer(), is_probe=self._is_probing
+            ) from None
         except ResponseParserError:
             raise StoreError("UnreadableAnswer") from None
         except BotoCoreError as error:
             raise StoreError(type(error).__name__, tls_reason=tls_failure(error)) from None
         except OSError as error:
             raise StoreError(error.strerror or type(error).__name__) from error
+        except UNREADABLE:
+            raise StoreError("UnreadableAnswer") from None  # not chained: it may quote the answer
 
     def _client(self) -> BaseClient:
         if self._sdk is None:
             self._sdk = _make_client(self._options)
+            self._wire.watch(self._sdk)
         return self._sdk
+
+
+class _Wire:
+    """The newest request and its response, as they went over the wire."""
+
+    def __init__(self) -> None:
+        self._request: AWSPreparedRequest | None = None
+        self._response: AWSResponse | None = None
+        self._content: object = None
+
+    def begin(self, content: object) -> None:
+        """Forget the last call; `content` is the body of the next one."""
+        self._request, self._response, self._content = None, None, content
+
+    def watch(self, sdk: BaseClient) -> None:
+        """Have the SDK report what it sends and receives."""
+        sdk.meta.events.register("before-send.s3", self._note_request)
+        sdk.meta.events.register("after-call.s3", self._note_response)
+
+    def answer(self) -> HttpResponse:
+        """Return the response, with as much of its body as may be needed, and the request."""
+        sent, received = self._request, self._response
+        return make_answer(
+            received.status_code if received is not None else 0,
+            received.headers if received is not None else {},
+            received.content if received is not None else b"",
+            url=sent.url if sent is not None else "",
+            sent_headers=sent.headers if sent is not None else {},
+            sent=(self._content,),
+        )
+
+    def _note_request(self, request: AWSPreparedRequest, **_: object) -> None:
+        self._request, self._response = request, None
+
+    def _note_response(self, http_response: AWSResponse, **_: object) -> None:
+        self._response = http_response
 
 
 def _has_whole_checksum(response: Mapping[str, object]) -> bool:
@@ -262,9 +344,12 @@ def _make_client(options: Options) -> BaseClient:
     )
 
 
-def _store_error(response: Mapping[str, Any]) -> StoreError:
+def _store_error(
+    response: Mapping[str, Any], answer: HttpResponse, *, is_probe: bool
+) -> StoreError:
     response_metadata = response.get("ResponseMetadata", {})
-    code = re.sub(r"[^A-Za-z0-9._-]", "", str(response.get("Error", {}).get("Code", "")))[:64]
+    error = response.get("Error", {})
+    code = re.sub(r"[^A-Za-z0-9._-]", "", str(error.get("Code", "")))[:64]
     status = int(response_metadata.get("HTTPStatusCode", 0))
     return StoreError(
         code or "Unknown",
@@ -272,6 +357,7 @@ def _store_error(response: Mapping[str, Any]) -> StoreError:
         after_seconds=parse_retry_after(
             response_metadata.get("HTTPHeaders", {}).get("retry-after")
         ),
+        detail=describe_answer(answer, str(error.get("Message", "")), is_probe=is_probe),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Algorithm = Literal["sha256", "sha1", "crc32", "crc32c", "crc64nvme"]
+Algorithm = Literal["sha256", "sha1", "crc32", "crc32c", "crc64nvme", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,15 @@ class Checksum:
     name: str
     of_bytes: Callable[[bytes], bytes]
     is_whole: bool = False
+
+    def parameters(self, content: bytes) -> dict[str, object]:
+        """Return the parameters of a request with these bytes, none if there is no algorithm."""
+        return {self.field: self.of(content)} if self.name else {}
+
+    @property
+    def algorithm_parameters(self) -> dict[str, object]:
+        """The parameter that announces the algorithm, which Object Lock requires."""
+        return {"ChecksumAlgorithm": self.name} if self.name else {}
 
     @property
     def field(self) -> str:
@@ -50,7 +59,7 @@ def is_installed(algorithm: Algorithm) -> bool:
 
 
 def checksum(algorithm: Algorithm) -> Checksum:
-    """Return the checksum of an algorithm."""
+    """Return the checksum of an algorithm; that of "none" has no name, and is always empty."""
     return _CHECKSUMS[algorithm]
 
 
@@ -72,4 +81,5 @@ _CHECKSUMS = {
     "crc32": Checksum("CRC32", lambda content: zlib.crc32(content).to_bytes(4, "big")),
     "crc32c": Checksum("CRC32C", _crc32c),
     "crc64nvme": Checksum("CRC64NVME", _crc64nvme, is_whole=True),
+    "none": Checksum("", lambda _content: b"", is_whole=True),
 }

@@ -41,8 +41,9 @@ class S3Client:
 
         Abort the uploads that crashes left open.
         """
-        self._is_conditional = self._honours_condition(key)
-        if not self._is_conditional:
+        with self._bucket.probing():
+            self._is_conditional = self._honours_condition(key)
+        if not self._is_conditional and self._options.conditional:
             log.warning(
                 "sink.unconditional",
                 destination=self._options.where,
@@ -114,7 +115,7 @@ class S3Client:
         The first conditional write may create it; a store that accepts the second one, too, ignores
         the condition. One that answers that it does not know conditions must take it without.
         """
-        for if_absent in (True, True, False):
+        for if_absent in (True, True, False) if self._options.conditional else (False,):
             try:
                 self._bucket.put(
                     key,
@@ -167,7 +168,7 @@ class S3Client:
 
         A store that reports none is asked for the object's size instead.
         """
-        if returned is not None and returned != expected:
+        if returned is not None and expected and returned != expected:
             raise StoreError("BadDigest", 200)
         if returned is None and self._stored_size(key) not in {None, len(content)}:
             raise StoreError("BadDigest", 200)

@@ -49,8 +49,9 @@ ERRORS = ErrorTable.of(
     ),
     ErrorRow(
         "status",
-        "the bucket does not support what is configured: "
-        "check object_lock, encryption and checksum",
+        "the bucket does not support what is configured: check object_lock, encryption and "
+        'checksum; if the store knows no checksums, set checksum = "none", if no conditions, '
+        "set conditional = false",
         "InvalidRequest",
     ),
     ErrorRow("denied", "there is no such key: correct kms_key_id", "KMS.NotFoundException"),

@@ -58,6 +58,7 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
 
     `credentials_file` is INI, as the AWS tools write it; `profile` is a section of it. Without it
     and without keys the SDK's own chain is used: environment, shared files, web identity, instance.
+    `checksum = "none"` is for stores that know no checksums.
     """
 
     bucket: str
@@ -104,6 +105,8 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
                 f"tags must be at most {MAX_TAGS} names and values "
                 "of letters, digits, blanks and + - = . _ : / @"
             )
+        if self.object_lock is not None and self.checksum == "none":
+            raise ValueError('object_lock needs a checksum: leave out checksum = "none"')
         if not checksums.is_installed(self.checksum):
             raise ValueError(
                 f'checksum = "{self.checksum}" is not installed; run: pip install "botocore[crt]"'
