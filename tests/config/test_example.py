@@ -73,7 +73,7 @@ def test_the_defaults_that_the_example_shows_are_the_defaults(example: Folder) -
     lake, full_lake = plain.sink[0], full.sink[0]
     for key in ("format", "compression", "batch", "required", "directory_mode", "file_mode"):
         assert getattr(lake, key) == getattr(full_lake, key), key
-    for key in ("dialect", "max_line", "repair", "copy_grace"):
+    for key in ("dialect", "max_line", "repair", "copy_grace", "protect"):
         assert getattr(plain.source[0], key) == getattr(full.source[0], key), key
 
 

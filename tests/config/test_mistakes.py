@@ -89,7 +89,7 @@ MISTAKES = {
         (
             '4: source.exlude: unknown key; did you mean "exclude"? allowed are '
             "name, include, exclude, dialect, labels, max_line, repair, documents, copy_grace, "
-            "hold_directory, rotated, id"
+            "hold_directory, rotated, protect, id"
         ),
     ),
     "unknown key in an inline table": (

@@ -22,9 +22,10 @@ def protections(follower: Follower) -> set[str]:
     return {view.protection for view in follower.tailer.segments().values()}
 
 
-def test_an_unfinished_file_has_a_link_and_a_finished_one_has_none(
-    follower: Follower, writer: Writer
+def test_behind_an_unfinished_file_has_a_link_and_a_finished_one_has_none(
+    follow: Callable[..., Follower], writer: Writer
 ) -> None:
+    follower = follow(protect="behind")
     writer.append(follower.traces / "a.jsonl", 3)
     follower.scan()
     assert (protections(follower), len(os.listdir(follower.held))) == ({"link"}, 1)
@@ -40,8 +41,9 @@ def recorded(follower: Follower) -> list[tuple[str | None, bool | None]]:
 
 
 def test_the_journal_says_when_a_link_is_made_and_when_it_is_removed(
-    follower: Follower, writer: Writer
+    follow: Callable[..., Follower], writer: Writer
 ) -> None:
+    follower = follow(protect="behind")
     writer.append(follower.traces / "a.jsonl", 3)
     follower.scan()
     assert recorded(follower) == [("link", True)]
@@ -249,14 +251,19 @@ def test_more_deleted_files_than_the_limit_cause_a_warning_and_are_kept(
     assert (follower.last.held_bytes, follower.last.files) == (0, 0)
 
 
-def test_links_that_no_segment_needs_are_removed_at_start(follower: Follower) -> None:
+def test_a_link_that_nobody_can_place_is_set_aside_at_start_and_never_removed(
+    follower: Follower,
+) -> None:
     follower.stop()
     stray = follower.held / "segment-12345"
-    stray.write_bytes(b"")
+    stray.write_bytes(b"{}\n")
     foreign = follower.held / "README"
     foreign.write_bytes(b"")
     follower.start()
+    follower.turn()
     assert (stray.exists(), foreign.exists()) == (False, True)
+    assert (follower.held / "unknown" / "segment-12345").read_bytes() == b"{}\n"
+    assert [warning.kind for warning in follower.warnings] == ["set_aside"]
 
 
 def test_a_loss_is_reported_until_it_is_acknowledged(

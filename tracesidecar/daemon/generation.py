@@ -117,7 +117,8 @@ class Generation:
                 self._mode.progress.finish()
             if self._watcher is not None:
                 self._watcher.close()
-            self._wiring.worker.close(_save_and_close)
+            once = self._mode.once
+            self._wiring.worker.close(lambda context: _save_and_close(context, once=once))
 
     async def replace_sinks(
         self, configuration: Configuration, removed: tuple[str, ...], added: tuple[str, ...]
@@ -189,7 +190,7 @@ class Generation:
             await asyncio.sleep(seconds / 3)
 
 
-def _save_and_close(context: WorkerContext) -> None:
+def _save_and_close(context: WorkerContext, *, once: bool) -> None:
     """Save what is known of the files; a journal that cannot be written is waited for briefly.
 
     What cannot be saved spares the next start some work, nothing more.
@@ -197,7 +198,7 @@ def _save_and_close(context: WorkerContext) -> None:
     deadline = time.monotonic() + SAVE_SECONDS
     while True:
         try:
-            context.tailer.close()
+            context.tailer.close(releases_delivered=once)
         except StateUnavailable as error:
             if time.monotonic() >= deadline:
                 log.warning(

@@ -16,7 +16,7 @@ from tracesidecar.config import Configuration
 from tracesidecar.journal import Journal, QuarantineEntry, vault_path
 from tracesidecar.logs import printable
 from tracesidecar.sanitize import RejectionReason
-from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState, link_folders, link_path
+from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState, find_links, link_folders
 
 BytesLocation = Literal["source", "sealed", "gone"]
 LOCATIONS: Mapping[BytesLocation, str] = {
@@ -103,7 +103,7 @@ class _BytesFinder:
 
     def __init__(self, configuration: Configuration, segments: Mapping[int, SegmentRecord]) -> None:
         self._state_directory = configuration.state_directory
-        self._folders = link_folders(configuration.state_directory, configuration.source)
+        self._links = find_links(link_folders(configuration.state_directory, configuration.source))
         self._segments = segments
         self._readable: dict[int, int] = {}
         self._sealed: dict[str, bool] = {"": False}
@@ -130,7 +130,7 @@ class _BytesFinder:
         record = self._segments.get(segment)
         if record is None or record.state not in READABLE_STATES:
             return -1
-        if any(os.path.lexists(link_path(folder, segment)) for folder in self._folders):
+        if segment in self._links:
             return sys.maxsize
         try:
             status = os.stat(record.path)

@@ -29,9 +29,9 @@ from tracesidecar.tail import (
     SegmentState,
     SourceSummary,
     find_end_of_documents,
+    find_links,
     is_protected,
     link_folders,
-    link_path,
     observe_protection,
 )
 
@@ -259,7 +259,7 @@ class _JournalBacklogs:
         self._longest_documents = {
             source.name: source.max_line for source in configuration.source if source.documents
         }
-        self._link_folders = link_folders(configuration.state_directory, configuration.source)
+        self._links = find_links(link_folders(configuration.state_directory, configuration.source))
 
     def backlog(self, segment: SegmentRecord) -> Backlog | None:
         """Return what some sink has still to get of a segment; None if all have everything."""
@@ -332,8 +332,7 @@ class _JournalBacklogs:
         """
         if segment.compression != "none":
             return end
-        held = (link_path(folder, segment.id) for folder in self._link_folders)
-        for path in (segment.path, *held):
+        for path in filter(None, (segment.path, self._links.get(segment.id))):
             try:
                 with open(path, "rb", buffering=0) as file:
                     status = os.fstat(file.fileno())

@@ -12,10 +12,10 @@ from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
+from tracesidecar.tail.holding.hard_links import find_links, link_folder, link_folders
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
-from tracesidecar.tail.reading.hard_links import link_folder, link_folders, link_path
 from tracesidecar.tail.segments import (
     READABLE_STATES,
     Loss,
@@ -47,10 +47,10 @@ __all__ = [
     "SourceSummary",
     "find_end_of_documents",
     "find_left_out",
+    "find_links",
     "is_protected",
     "link_folder",
     "link_folders",
-    "link_path",
     "observe_protection",
     "open_regular",
 ]

@@ -34,6 +34,7 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     copy_grace: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("5s"))
     hold_directory: str | None = None
     rotated: Literal["family", "glob"] = "family"
+    protect: Literal["always", "behind", "never"] = "always"
     id: str | None = None
 
     @property

@@ -22,11 +22,17 @@ class ScanContext:
     losses: list[Loss] = field(default_factory=list)
     broken: dict[int, LossReason] = field(default_factory=dict)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
+    announcements: list[Remark] = field(default_factory=list)
 
     def warn(self, kind: WarningKind, path: str, sentence: str) -> None:
-        """Note something that an operator should know."""
+        """Note something that an operator should know, and is told once."""
         self.remarks[kind, path] = Remark(kind, path, sentence)
+
+    def announce(self, kind: WarningKind, path: str, sentence: str) -> None:
+        """Note an event that an operator should know of, each time that it happens."""
+        self.announcements.append(Remark(kind, path, sentence))
 
     def clear(self) -> None:
         """Empty the findings after they have been handed over; what is broken stays."""
         self.changed, self.added, self.losses, self.remarks = {}, [], [], {}
+        self.announcements = []

@@ -58,7 +58,9 @@ def is_protected(protection: Protection | None) -> bool:
     return protection in ("link", "descriptor")
 
 
-WarningKind = Literal["unreadable", "refused", "held_limit", "notices"]
+WarningKind = Literal[
+    "unreadable", "refused", "held_limit", "notices", "link", "adopted", "set_aside"
+]
 
 
 class Place(NamedTuple):

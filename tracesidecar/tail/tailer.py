@@ -15,9 +15,10 @@ from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
+from tracesidecar.tail.holding.hard_links import HardLinks
+from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.poll_cycle import PollCycle
-from tracesidecar.tail.reading.hard_links import HardLinks
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_context import ScanContext
@@ -34,6 +35,7 @@ from tracesidecar.tail.segments import (
     WarningKind,
     observe_protection,
 )
+from tracesidecar.tail.tracking.adoption import Adoption
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.identification import Identification
@@ -84,8 +86,12 @@ class Tailer:
         fingerprinter = Fingerprinter(key)
         self._scan = ScanContext()
         self._files = files = FileTable(sources)
-        self._open_files = OpenFiles(files, HardLinks(link_directory, own_directories))
-        self._log = SegmentLog(store, files, self._open_files)
+        hard_links = HardLinks(link_directory, own_directories)
+        self._open_files = OpenFiles(files, hard_links)
+        self._held_files = HeldFiles(
+            files, self._open_files, hard_links, self._scan, limit_bytes=held_limit
+        )
+        self._log = SegmentLog(store, files, self._held_files)
         globs = SourceGlobs(sources)
         self._places = Places(globs)
         self._discovery = Discovery(
@@ -100,17 +106,18 @@ class Tailer:
         self._lifecycle = Lifecycle(
             files=files,
             places=self._places,
-            open_files=self._open_files,
+            held_files=self._held_files,
             schedule=schedule,
             continuations=self._continuations,
             log=self._log,
             scan=self._scan,
             at=at,
         )
+        opener = CandidateOpener(self._open_files, fingerprinter, self._log, self._scan)
         self._new_files = NewFiles(
             files,
             self._discovery,
-            CandidateOpener(self._open_files, fingerprinter, self._log, self._scan),
+            opener,
             self._continuations,
             self._lifecycle,
         )
@@ -146,8 +153,18 @@ class Tailer:
         self._remarked: set[tuple[WarningKind, str]] = set()
         self._not_regular = 0
         self._is_first = True
-        self._log.load(sources, self._discovery.directory)
-        self._open_files.remove_stray_links()
+        adoption = Adoption(
+            sources=sources,
+            globs=globs,
+            files=files,
+            hard_links=hard_links,
+            opener=opener,
+            lifecycle=self._lifecycle,
+            log=self._log,
+            scan=self._scan,
+            directory=self._discovery.directory,
+        )
+        self._log.load(sources, self._discovery.directory, adoption.adopt)
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
         """Poll the files and return the findings.
@@ -166,7 +183,8 @@ class Tailer:
         self._verify_suspects()
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
-        self._open_files.close_finished(self._lifecycle.is_finished)
+        self._held_files.close_finished(self._lifecycle.is_finished)
+        self._held_files.maintain(now)
         self._is_first = False
         self._log.flush(now)
         return self._result()
@@ -249,24 +267,24 @@ class Tailer:
         elif file.damage is not None:
             self._scan.broken[segment] = file.damage.reason  # what is left of it is lost
         elif file.state is SegmentState.LIVE and file.is_read_to_end:
-            self._open_files.unpin(file)
+            self._held_files.settle(file)
 
     def retain(self, segments: frozenset[int]) -> None:
         """Keep these segments readable after deletion where a link is possible, even if finished.
 
         Rejected lines in them may be redriven. Segments retained before are released.
         """
-        before = self._open_files.retain(segments)
+        before = self._held_files.retain(segments)
         for segment in segments - before:
             file = self._files.get(segment)
             if file is not None:
-                self._open_files.pin(file)
+                self._held_files.pin(file)
         for segment in before - segments:
             self.acknowledge(segment, 0)
 
     def segments(self) -> Mapping[int, SegmentView]:
         """Return a view of every segment, made when it is looked up."""
-        return _SegmentViews(self._files, self._open_files)
+        return _SegmentViews(self._files, self._held_files)
 
     def list_undecided(self) -> list[UndecidedFile]:
         """Return the files that wait because they may be copies in progress.
@@ -296,7 +314,7 @@ class Tailer:
             files[source] += file.state is SegmentState.LIVE
             sizes[source] += file.size
             kind = observe_protection(
-                self._open_files.protection(file),
+                self._held_files.protection(file),
                 can_link=file.can_link,
                 is_finished=file.is_acknowledged,
             )
@@ -308,8 +326,16 @@ class Tailer:
             for source, counted in protections.items()
         }
 
-    def close(self) -> None:
-        """Close all files and save what is known; links stay for the next run."""
+    def close(self, *, releases_delivered: bool = False) -> None:
+        """Close all files and save what is known; links stay for the next run.
+
+        `releases_delivered`: those of files that every sink has do not, because nobody knows when
+        there will be a next run.
+        """
+        if releases_delivered:
+            self._held_files.release_delivered()
+        else:
+            self._held_files.sweep()
         self._open_files.close()
         self._log.flush(0.0, everything=True)
 
@@ -337,6 +363,7 @@ class Tailer:
             remark for key, remark in self._scan.remarks.items() if key not in self._remarked
         ]
         self._remarked.update(self._scan.remarks)
+        remarks += self._scan.announcements
         self._not_regular += sum(remark.kind == "refused" for remark in remarks)
         scan = Scan(
             tuple(self._scan.changed),
@@ -353,9 +380,9 @@ class Tailer:
 
 
 class _SegmentViews(Mapping[int, SegmentView]):
-    def __init__(self, files: FileTable, open_files: OpenFiles) -> None:
+    def __init__(self, files: FileTable, held_files: HeldFiles) -> None:
         self._files = files
-        self._open_files = open_files
+        self._held_files = held_files
 
     def __getitem__(self, segment: int) -> SegmentView:
         file = self._files.get(segment)
@@ -375,6 +402,6 @@ class _SegmentViews(Mapping[int, SegmentView]):
             file.state,
             file.length,
             is_writer_gone=file.is_writer_gone,
-            protection=self._open_files.protection(file),
+            protection=self._held_files.protection(file),
             compression=file.compression,
         )

@@ -76,3 +76,15 @@ class SourceGlobs:
             source for (source, _), pattern in self._patterns.items() if pattern.reaches(path)
         )
         return next((source for source in sources if path not in self._exclusions[source]), None)
+
+    def first_root_of(self, source: int) -> str:
+        """Return the directory that a source's first pattern begins in."""
+        return self._patterns[source, 0].root
+
+    def is_below(self, source: int, path: str) -> bool:
+        """Return whether a path is below a directory that a pattern of the source begins in."""
+        return any(
+            path.startswith(f"{pattern.root.rstrip('/')}/")
+            for (number, _), pattern in self._patterns.items()
+            if number == source
+        )

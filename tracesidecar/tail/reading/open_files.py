@@ -1,20 +1,17 @@
-"""How a segment's bytes are reached: by a kept descriptor, its name, or its hard link.
-
-And what protects them from deletion.
-"""
+"""How a segment's bytes are reached: by a kept descriptor, its name, or its hard link."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
 from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
-from tracesidecar.tail.reading.hard_links import HardLinks
-from tracesidecar.tail.segments import Protection, SegmentState
+from tracesidecar.tail.segments import SegmentState
 
 _WINDOW_BYTES = 4 * CHUNK_BYTES
 _ARCHIVES = 3
@@ -50,15 +47,14 @@ OpenedFile = PlainFile | ArchiveFile
 
 
 class OpenFiles:
-    """Opens the files of segments and pins them: with a hard link, or else by staying open."""
+    """Opens the files of segments, and keeps as many open as the process may have."""
 
     def __init__(self, files: FileTable, hard_links: HardLinks) -> None:
         self._files = files
         self._hard_links = hard_links
         self._archives: dict[int, list[ArchiveFile]] = {}
         self._descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._note_closed)
-        self._retained: frozenset[int] = frozenset()
-        self._touched: set[int] = set()
+        self._changed: set[int] = set()
 
     # ---- reading
 
@@ -80,13 +76,13 @@ class OpenFiles:
         return self.open(file)
 
     def open_new(self, file: File) -> tuple[OpenedFile, os.stat_result] | None:
-        """Open a new file by its name, and note its stat and its compression.
+        """Open a new file by its link or its name, and note its stat and its compression.
 
         Return None if the name is gone, or is another file's by now, or if the file has too few
         bytes to tell whether it is an archive. Raise OSError if it cannot be opened.
         """
         try:
-            descriptor = self._descriptors.open(file.path)
+            descriptor = self._descriptors.open(self._hard_links.path(file.id) or file.path)
         except FileNotFoundError:
             return None
         status = os.fstat(descriptor)
@@ -139,12 +135,19 @@ class OpenFiles:
         descriptor = self._descriptors.get(file.id)
         return None if descriptor is None else os.fstat(descriptor)
 
+    def is_open(self, file: File) -> bool:
+        """Return whether a descriptor of the file is kept."""
+        return file.id in self._descriptors
+
     def link_count(self, file: File) -> int | None:
-        """Return how many names a file has beside our own link, None if it cannot be opened."""
+        """Return how many names a file has beside our own link, None if it cannot be reached."""
+        linked = self._hard_links.status(file.id)
+        if linked is not None:
+            return linked.st_nlink - 1
         descriptor = self.descriptor(file)
         if descriptor is None:
             return None
-        return os.fstat(descriptor).st_nlink - (self._hard_links.path(file.id) is not None)
+        return os.fstat(descriptor).st_nlink
 
     def current_path(self, file: File) -> str | None:
         """Return the name by which the kernel (Linux) knows an open file, if it still is its name.
@@ -162,103 +165,34 @@ class OpenFiles:
         is_same = (status.st_dev, status.st_ino) == (file.device, file.inode)
         return path if is_same and path != self._hard_links.path(file.id) else None
 
-    # ---- protecting
-
-    def pin(self, file: File) -> None:
-        """Link a file that is not finished, if possible; otherwise it is only kept open."""
-        descriptor = self.descriptor(file) if file.state is SegmentState.LIVE else None
-        if descriptor is None:
-            return
-        status = os.fstat(descriptor)
-        directory = self._files.options(file).hold_directory
-        can_link = self._hard_links.link(file.id, file.path, directory, status)
-        if can_link:
-            self._accept_ctime(file)
-        if can_link or self._hard_links.is_forbidden(directory, status):
-            file.note_link(is_made=can_link)
-        self._touched.add(file.id)
-
-    def unpin(self, file: File) -> None:
-        """Remove the link of a file that every sink has so far, unless it is retained."""
-        if file.id not in self._retained and self._hard_links.remove(file.id):
-            self._touched.add(file.id)
-            self._accept_ctime(file)
-
-    def retain(self, segments: frozenset[int]) -> frozenset[int]:
-        """Keep the links of these segments, finished or not; return which were retained before."""
-        before, self._retained = self._retained, segments
-        return before
-
-    def is_retained(self, file: File) -> bool:
-        """Return whether a file's link is kept even if the file is finished."""
-        return file.id in self._retained
-
-    def outlasts_its_name(self, file: File) -> bool:
-        """Return whether a file stays readable without a name: it is retained, and has a link."""
-        return file.id in self._retained and self._hard_links.path(file.id) is not None
-
     def close_file(self, file: File) -> None:
         """Close a file; it is opened again by its name, or through its link."""
         self._descriptors.close(file.id)
 
-    def close_finished(self, is_finished: Callable[[File], bool]) -> None:
-        """Close the files of which nothing is left to read.
+    def close_segment(self, segment: int) -> None:
+        """Close the file of a segment that is no longer known."""
+        self._descriptors.close(segment)
 
-        An open file keeps its file system from being unmounted.
-        """
-        for segment in self._descriptors.segments():
-            file = self._files.get(segment)
-            if file is None or (file.id not in self._retained and is_finished(file)):
-                self._descriptors.close(segment)
+    def list_open(self) -> list[int]:
+        """Return the segments whose files are open."""
+        return self._descriptors.segments()
 
-    def release(self, file: File) -> None:
-        """Close a file and remove its link: nothing more will be read of this inode."""
-        self._descriptors.close(file.id)
-        self._hard_links.remove(file.id)
-        self._touched.add(file.id)
+    def outlasts_its_name(self, file: File) -> bool:
+        """Return whether a file could be read now if its name were removed."""
+        return file.id in self._descriptors or self._hard_links.path(file.id) is not None
 
-    def remove_stray_links(self) -> None:
-        """Remove the links of segments that are no longer known."""
-        for segment in self._hard_links.segments():
-            if segment not in self._files:
-                self._hard_links.remove(segment)
-
-    def protection(self, file: File) -> Protection:
-        """Return what keeps the file readable when its name is removed."""
-        if self._hard_links.path(file.id) is not None:
-            return "link"
-        return "descriptor" if file.id in self._descriptors else "none"
-
-    def find_changed_protection(self) -> list[File]:
-        """Return the files whose protection is no longer what the journal says.
-
-        They are among those that were opened, closed, linked or released since the last call.
-        """
-        touched, self._touched = self._touched, set()
-        files = [file for file in map(self._files.get, touched) if file is not None]
-        return [file for file in files if self.protection(file) != file.recorded_protection]
+    def take_changed(self) -> set[int]:
+        """Return the segments that were opened or closed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def close(self) -> None:
-        """Close all files; the links stay for the next run."""
+        """Close all files."""
         self._descriptors.close_all()
 
     def _keep(self, file: File, descriptor: int) -> None:
         self._descriptors.keep(file.id, descriptor)
-        self._touched.add(file.id)
-
-    def _accept_ctime(self, file: File) -> None:
-        """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""
-        try:
-            status = os.stat(file.path)
-        except OSError:
-            return
-        is_unchanged = (status.st_ino, status.st_size, status.st_mtime_ns) == (
-            file.inode,
-            file.size,
-            file.modified_ns,
-        )
-        if is_unchanged and file.changed_ns >= 0:
-            file.accept_change(status.st_ctime_ns)
+        self._changed.add(file.id)
 
     def _open_same(self, file: File, path: str) -> int | None:
         try:
@@ -287,7 +221,7 @@ class OpenFiles:
 
     def _note_closed(self, segment: int) -> None:
         self._archives.pop(segment, None)
-        self._touched.add(segment)
+        self._changed.add(segment)
 
     def _can_reopen(self, segment: int) -> bool:
         file = self._files.get(segment)

@@ -147,7 +147,7 @@ class Changes:
             self._lifecycle.relocate(file, status.st_dev)
             self.verify(file)
             return
-        if file.state is SegmentState.LIVE and self._open_files.protection(file) != "none":
+        if file.state is SegmentState.LIVE and self._open_files.outlasts_its_name(file):
             self._lose_name(file)
         elif file.state is not SegmentState.AWAY:
             self._lifecycle.suspend(file)

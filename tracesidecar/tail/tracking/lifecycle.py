@@ -16,7 +16,7 @@ from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
-from tracesidecar.tail.reading.open_files import OpenFiles
+from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import Loss, LossReason, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
@@ -36,7 +36,7 @@ class Lifecycle:
         *,
         files: FileTable,
         places: Places,
-        open_files: OpenFiles,
+        held_files: HeldFiles,
         schedule: PollSchedule,
         continuations: Continuations,
         log: SegmentLog,
@@ -46,7 +46,7 @@ class Lifecycle:
         """`at` is called at named points before something irreversible is saved."""
         self._files = files
         self._places = places
-        self._open_files = open_files
+        self._held_files = held_files
         self._schedule = schedule
         self._continuations = continuations
         self._log = log
@@ -91,16 +91,16 @@ class Lifecycle:
         self._continuations.forget(file)
         file.spend()
         self._log.save(file)
-        self._open_files.release(file)
+        self._held_files.release(file)
 
     def continue_in(self, orphan: File, file: File, status: os.stat_result) -> None:
         """Let an orphaned segment go on in a new file, which is no segment of its own then."""
         self._at("rotating")
-        self._open_files.release(file)
+        self._held_files.release(file)
         self._files.remove(file)
         self._log.forget(file)  # it may have been saved while it was empty
         self._continuations.forget(file)
-        self._open_files.release(orphan)
+        self._held_files.release(orphan, is_copied=True)
         self._files.detach(orphan)
         self._continuations.forget(orphan)
         self._files.move(orphan, file.directory, file.name)
@@ -126,8 +126,8 @@ class Lifecycle:
             self._schedule.recheck_soon(file)
         else:
             self._schedule.rest(file)
-        if not file.is_acknowledged or self._open_files.is_retained(file):
-            self._open_files.pin(file)
+        if not file.is_acknowledged or self._held_files.is_retained(file):
+            self._held_files.pin(file)
 
     def extend_prefix(self, file: File, prefix: Prefix) -> None:
         """Record a longer prefix of a file that has grown."""
@@ -144,7 +144,7 @@ class Lifecycle:
     def relocate(self, file: File, device: int) -> None:
         """Go on with a file that was found with its content, on whatever device it is now."""
         self._places.learn(file)
-        self._open_files.close_file(file)
+        self._held_files.close_file(file)
         if file.state is SegmentState.AWAY:
             self._files.readmit(file)
         file.renumber(device)
@@ -154,7 +154,7 @@ class Lifecycle:
 
     def suspend(self, file: File) -> None:
         """Keep a missing file until its file system is back, or proves that it was deleted."""
-        self._open_files.close_file(file)
+        self._held_files.close_file(file)
         self._continuations.forget(file)
         self._schedule.forget(file)
         self._files.suspend(file)
@@ -197,7 +197,7 @@ class Lifecycle:
         """End a segment because something else stands in its file now."""
         self._at("rotating")
         self._files.detach(file)
-        self._open_files.release(file)
+        self._held_files.release(file)
         file.end(reason)
         self._continuations.orphan(file)
         self._log.save(file)
@@ -207,7 +207,7 @@ class Lifecycle:
         if file.state in (SegmentState.DELETED, SegmentState.MISSING):
             self._files.detach(file)  # its inode may come back as another file
         file.give_up(reason)
-        self._open_files.release(file)
+        self._held_files.release(file)
         self._continuations.forget(file)
         self._log.save(file)
         self._report_loss(file)
@@ -231,7 +231,7 @@ class Lifecycle:
 
     def forget(self, file: File) -> None:
         """Drop a segment that is over."""
-        self._open_files.release(file)
+        self._held_files.release(file)
         self._files.remove(file)
         self._continuations.forget(file)
         self._schedule.forget(file)
@@ -253,8 +253,10 @@ class Lifecycle:
         """
         for file in self._continuations.find_expired():
             is_deleted = file.state is SegmentState.DELETED
-            if is_deleted and self._open_files.outlasts_its_name(file):
+            if is_deleted and self._held_files.outlasts_its_name(file):
                 continue
+            if is_deleted and self._held_files.has_grown(file):
+                continue  # somebody still writes to it
             if file.state is SegmentState.MISSING and not self._places.proves_deletion(file):
                 self.suspend(file)
             elif file.is_acknowledged and file.id not in self._scan.changed:
@@ -269,8 +271,8 @@ class Lifecycle:
                 self._report_loss(file)
             elif file.state in (SegmentState.ENDED, SegmentState.MISSING, SegmentState.DELETED):
                 self._continuations.orphan(file)
-            if file.state is SegmentState.DELETED and self._open_files.descriptor(file) is None:
-                # No link held it over the restart, so its inode may be another file's by now.
+            if file.state is SegmentState.DELETED and not self._held_files.has_link(file):
+                # Nothing held it over the restart, so its inode may be another file's by now.
                 file.lose_name(is_readable=False)
             if file.is_undecided:
                 file.require_verification()  # so that the first look decides about it again
@@ -288,7 +290,7 @@ class Lifecycle:
     def _begin_reading(self, file: File) -> None:
         self._scan.changed[file.id] = None
         self._schedule.recheck_soon(file)
-        self._open_files.pin(file)
+        self._held_files.pin(file)
         file.require_verification()  # it may have changed since it was opened
 
     def _report_loss(self, file: File) -> None:

@@ -72,7 +72,7 @@ class CandidateOpener:
         if not head and isinstance(opened, ArchiveFile) and opened.damage is not None:
             raise ArchiveError(opened.damage.reason)
         if not head:
-            self._open_files.release(file)
+            self._open_files.close_file(file)
             self._log.save_lazily(file)
             return None
         file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))

@@ -4,41 +4,51 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tracesidecar.errors import StateUnavailable
+from tracesidecar.model import Checkpoint
 from tracesidecar.tail.file_table import Directory, File, FileTable
+from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.open_files import OpenFiles
-from tracesidecar.tail.segments import Place, SegmentState, SegmentStore
+from tracesidecar.tail.segments import Place, SegmentRecord, SegmentState, SegmentStore
 
 _LAZY_SECONDS = 30.0
 """How long a mere change of size or time may wait to be saved: it spares a verification at the next
 start, nothing more.
 """
 
+Adopt = Callable[[Mapping[int, SegmentRecord], Mapping[int, Checkpoint]], None]
+
 
 class SegmentLog:
     """Saves the records that have changed, and removes those of segments that are over."""
 
-    def __init__(self, store: SegmentStore, files: FileTable, open_files: OpenFiles) -> None:
+    def __init__(self, store: SegmentStore, files: FileTable, held_files: HeldFiles) -> None:
         self._store = store
         self._files = files
-        self._open_files = open_files
+        self._held_files = held_files
         self._urgent: dict[int, File] = {}
         self._lazy: dict[int, File] = {}
         self._over: set[int] = set()
         self._saved_at = 0.0
 
-    def load(self, sources: Sequence[SourceOptions], directory: Callable[[str], Directory]) -> None:
+    def load(
+        self,
+        sources: Sequence[SourceOptions],
+        directory: Callable[[str], Directory],
+        adopt: Adopt,
+    ) -> None:
         """Bring back the files of the sources that still exist, and correct their protection.
 
         The descriptors of the earlier run ended with it, and somebody may have removed a link.
+        `adopt` is called with the records of all other sources, and with what sinks have committed.
         """
         names = [source.name for source in sources]
         frontier = self._store.load_frontier()
         places: dict[Place | None, Place | None] = {}
+        unloaded: dict[int, SegmentRecord] = {}
         for record in self._store.load():
             if record.source in names:
                 parent = directory(os.path.dirname(record.path))
@@ -46,8 +56,11 @@ class SegmentLog:
                 file = File.revive(record, source, parent, frontier.get(record.id))
                 file.place = places.setdefault(file.place, file.place)  # very many are equal
                 self._files.add(file)
+            else:
+                unloaded[record.id] = record
+        adopt(unloaded, frontier)
         for file in self._files:
-            if self._open_files.protection(file) != file.recorded_protection:
+            if self._held_files.protection(file) != file.recorded_protection:
                 self.save(file)
         with suppress(StateUnavailable):  # the first scan saves what cannot be saved now
             self._save_urgent()
@@ -89,20 +102,24 @@ class SegmentLog:
             self._urgent |= self._lazy
             self._lazy = {}
             self._saved_at = now
-        for file in self._open_files.find_changed_protection():
+        # A link before its row: a link without a row is taken up again, from what its name says.
+        # A removal before the row's: what is delivered is not taken up again.
+        self._held_files.sync()
+        for file in self._held_files.find_changed_protection():
             self.save(file)
         # First what is over: a copy that was saved while it was empty must not be found beside the
         # segment that goes on in it, as a file of its own.
-        if self._over:
-            self._store.forget(sorted(self._over))
-            self._over = set()
+        over = {segment for segment in self._over if self._held_files.may_forget(segment)}
+        if over:
+            self._store.forget(sorted(over))
+            self._over -= over
         self._save_urgent()
 
     def _save_urgent(self) -> None:
         if not self._urgent:
             return
         records = [
-            file.record(self._files.options(file).name, self._open_files.protection(file))
+            file.record(self._files.options(file).name, self._held_files.protection(file))
             for file in self._urgent.values()
         ]
         self._store.save(records)

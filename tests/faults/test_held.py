@@ -1,0 +1,284 @@
+"""Held data is kept until it has arrived, whatever becomes of the journal, the disk and the daemon.
+
+Real processes, real kills, real mounts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.processes import eventually
+
+JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    sidecar = Sidecar(tmp_path)
+    yield sidecar
+    sidecar.kill()
+
+
+def links(sidecar: Sidecar) -> list[str]:
+    return sorted(path.name for path in sidecar.state.glob("held/segment-*"))
+
+
+def warnings(stderr: bytes) -> list[str]:
+    records = [msgspec.json.decode(line) for line in stderr.splitlines() if line.startswith(b"{")]
+    return [record["kind"] for record in records if record["event"] == "collect.warning"]
+
+
+def leave_deleted_file(sidecar: Sidecar, name: str = "a.jsonl") -> None:
+    """Leave a file undelivered and deleted: its link is the only copy."""
+    sidecar.lake.write_bytes(b"")  # a file where the folder should be: the sink is down
+    append(sidecar.traces / name, numbered(0, 100))
+    sidecar.start()
+    eventually(lambda: links(sidecar))
+    (sidecar.traces / name).unlink()
+    eventually(lambda: b'"files":0' in sidecar.get("/status")[1].replace(b" ", b""))
+    sidecar.kill()
+    sidecar.lake.unlink()
+
+
+def move_journal(sidecar: Sidecar) -> None:
+    for name in JOURNAL:
+        if (sidecar.state / name).exists():
+            (sidecar.state / name).rename(sidecar.folder / name)
+
+
+def empty_journal(sidecar: Sidecar) -> None:
+    for name in JOURNAL[1:]:
+        (sidecar.state / name).unlink(missing_ok=True)
+    (sidecar.state / JOURNAL[0]).write_bytes(b"")
+
+
+def rename_source(sidecar: Sidecar) -> None:
+    sidecar.config.write_text(sidecar.config.read_text().replace('"agent"', '"agents"'))
+
+
+@pytest.mark.parametrize("harm", [move_journal, empty_journal, rename_source])
+def test_a_held_file_that_the_journal_does_not_know_is_delivered(
+    sidecar: Sidecar, harm: Callable[[Sidecar], None]
+) -> None:
+    leave_deleted_file(sidecar)
+    harm(sidecar)
+    done = sidecar.ship()
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 100))
+    assert (done.returncode, warnings(done.stderr)) == (0, ["adopted"])
+    assert links(sidecar) == []
+
+
+def test_a_held_file_goes_on_where_its_sink_was_when_its_source_is_renamed(
+    sidecar: Sidecar,
+) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    sidecar.start()
+    sidecar.arrives(100)
+    assert sidecar.stop() == 0
+    append(sidecar.traces / "a.jsonl", numbered(100, 50))
+    (sidecar.traces / "a.jsonl").unlink()
+    rename_source(sidecar)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 150))
+
+
+def test_a_link_whose_file_is_still_there_is_no_second_segment(sidecar: Sidecar) -> None:
+    sidecar.lake.write_bytes(b"")
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    (sidecar.traces / "sub").mkdir()
+    append(sidecar.traces / "b.jsonl", numbered(100, 100))
+    sidecar.start()
+    eventually(lambda: len(links(sidecar)) == 2)
+    sidecar.kill()
+    (sidecar.traces / "b.jsonl").rename(sidecar.traces / "sub" / "c.jsonl")
+    move_journal(sidecar)
+    sidecar.lake.unlink()
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 200))
+
+
+def test_a_held_file_of_no_source_is_set_aside_and_delivered_once_there_is_one(
+    sidecar: Sidecar,
+) -> None:
+    leave_deleted_file(sidecar)
+    move_journal(sidecar)
+    before = sidecar.config.read_text()
+    other = sidecar.folder / "other"
+    other.mkdir()
+    sidecar.config.write_text(
+        before.replace('"agent"', '"mine"').replace(f"{sidecar.traces}/", f"{other}/")
+    )
+    done = sidecar.ship()
+    assert (done.returncode, warnings(done.stderr), sidecar.lines()) == (0, ["set_aside"], [])
+    [kept] = (sidecar.state / "held" / "unknown").iterdir()
+    assert kept.read_bytes() == body(numbered(0, 100))
+    status = sidecar.call("status")
+    assert b"held/unknown" in status.stdout.replace(b"\n", b"")
+    held = msgspec.json.decode(sidecar.call("status", "--json").stdout)["held"]
+    assert (held["set_aside_files"], held["set_aside_bytes"]) == (1, kept.stat().st_size)
+    sidecar.config.write_text(before)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 100))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A small file system."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "small"
+    place.mkdir()
+    options = "size=24m,nr_inodes=60,mode=700"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this kernel lets nobody mount a tmpfs here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as filler:
+        for size in (1 << 20, 4096):
+            try:
+                while True:
+                    filler.write(b"x" * size)
+            except OSError:
+                continue
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_file_whose_record_could_not_be_written_is_delivered_after_the_next_start(
+    sidecar: Sidecar, small: Path, number: signal.Signals
+) -> None:
+    hold = sidecar.folder / "hold"
+    state = small / "state"
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'hold_directory = "{hold}"')
+    sidecar.config.write_text(sidecar.config.read_text().replace(str(sidecar.state), str(state)))
+    sidecar.state.rename(state) if sidecar.state.exists() else state.mkdir(mode=0o700)
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.arrives(10)
+    fill(small / "filler")
+    append(sidecar.traces / "b.jsonl", numbered(10, 10))
+    eventually(lambda: len(list(hold.glob("segment-*"))) == 2)
+    sidecar.wait_for_event("collect.scan_failed")
+    (sidecar.traces / "b.jsonl").unlink()
+    assert sidecar.daemon is not None
+    sidecar.daemon.send_signal(number)
+    if number is signal.SIGTERM:
+        sidecar.wait_for_event("collect.scan_failed", 3)
+    sidecar.kill()
+    (small / "filler").unlink()
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 20))
+
+
+def test_a_link_that_failed_for_want_of_an_inode_is_made_when_there_is_room(
+    sidecar: Sidecar, small: Path
+) -> None:
+    traces, hold = small / "traces", small / "held"
+    traces.mkdir()
+    sidecar.lake.write_bytes(b"")
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'hold_directory = "{hold}"')
+    sidecar.config.write_text(
+        sidecar.config.read_text().replace(f"{sidecar.traces}/", f"{traces}/")
+    )
+    sidecar.start()
+    append(traces / "a.jsonl", numbered(0, 10))
+    eventually(lambda: len(list(hold.glob("segment-*"))) == 1)
+    fillers = [small / f"filler{n}" for n in range(os.statvfs(small).f_ffree - 1)]
+    for filler in fillers:
+        filler.touch()
+    append(traces / "b.jsonl", numbered(10, 10))
+    eventually(lambda: link_warnings(sidecar))
+    for filler in fillers:
+        filler.unlink()
+    eventually(lambda: len(list(hold.glob("segment-*"))) == 2)
+    append(traces / "c.jsonl", numbered(20, 10))
+    eventually(lambda: len(list(hold.glob("segment-*"))) == 3)
+    assert len(link_warnings(sidecar)) <= 2  # that it fails, and that it works again
+    for name in "abc":
+        (traces / f"{name}.jsonl").unlink()
+    sidecar.kill()
+    sidecar.lake.unlink()
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 30))
+
+
+def link_warnings(sidecar: Sidecar) -> list[object]:
+    return [event["problem"] for event in sidecar.events() if event.get("kind") == "link"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_is_moved_or_deleted_while_the_daemon_is_stopped_arrives(
+    sidecar: Sidecar, number: signal.Signals
+) -> None:
+    elsewhere = sidecar.folder / "elsewhere"
+    elsewhere.mkdir()
+    for name, first in (("moved", 0), ("deleted", 100)):
+        append(sidecar.traces / f"{name}.jsonl", numbered(first, 100))
+    sidecar.start()
+    sidecar.arrives(200)
+    eventually(lambda: committed_bytes(sidecar) == len(body(numbered(0, 200))))
+    sidecar.stop(number)
+    append(sidecar.traces / "moved.jsonl", numbered(200, 200))
+    (sidecar.traces / "moved.jsonl").rename(elsewhere / "moved.txt")
+    append(sidecar.traces / "deleted.jsonl", numbered(400, 200))
+    (sidecar.traces / "deleted.jsonl").unlink()
+    sidecar.start()
+    sidecar.arrives(600)
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 600))
+    # a deleted file gives its space back as soon as it has arrived
+    eventually(lambda: len(links(sidecar)) == 1)
+    assert sidecar.stop() == 0
+
+
+def committed_bytes(sidecar: Sidecar) -> int:
+    with sqlite3.connect(sidecar.state / JOURNAL[0]) as db:
+        (total,) = db.execute("SELECT coalesce(sum(offset), 0) FROM offset").fetchone()
+    return int(total)
+
+
+def test_behind_keeps_no_link_of_what_has_arrived(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source='protect = "behind"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    sidecar.start()
+    sidecar.arrives(100)
+    eventually(lambda: links(sidecar) == [])
+    assert (sidecar.stop(), links(sidecar)) == (0, [])
+
+
+def test_never_makes_no_link(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source='protect = "never"')
+    sidecar.lake.write_bytes(b"")
+    append(sidecar.traces / "a.jsonl", numbered(0, 100))
+    sidecar.start()
+    eventually(lambda: b'"files":1' in sidecar.get("/status")[1].replace(b" ", b""))
+    assert links(sidecar) == []
+
+
+def test_a_stop_leaves_links_within_the_limit_and_ship_once_releases_them(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='held_limit = "10kB"')
+    yesterday = os.stat(sidecar.folder).st_mtime - 25 * 3600
+    for number in range(4):
+        append(sidecar.traces / f"{number}.jsonl", numbered(100 * number, 100))
+        os.utime(sidecar.traces / f"{number}.jsonl", (yesterday, yesterday + 3600 * (number + 1)))
+    sidecar.start()
+    sidecar.arrives(400)
+    assert sidecar.stop() == 0
+    kept = [name.rpartition("+")[2] for name in links(sidecar)]
+    assert kept == ["2.jsonl", "3.jsonl"] or kept == ["3.jsonl", "2.jsonl"]
+    assert sidecar.ship().returncode == 0
+    assert links(sidecar) == []

@@ -1,0 +1,266 @@
+"""The folders of hard links: links are made, found again after a restart, set aside and removed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from enum import Enum
+
+from tracesidecar.tail.holding.link_names import LinkName
+from tracesidecar.tail.options import SourceOptions
+
+UNKNOWN = "unknown"
+"""The folder, inside a folder of links, of those that nobody knows what to do with."""
+
+_NEVER_HERE = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""A link to that file is not possible in that folder: another mount, a file of another owner
+(Linux's fs.protected_hardlinks), or a file system without hard links. All other errors pass: a full
+disk, a spent quota, too many links, a broken device, a read-only mount.
+"""
+
+
+def link_folder(state_directory: str) -> str:
+    """Return the folder of the hard links of sources that name no `hold_directory`."""
+    return os.path.join(state_directory, "held")
+
+
+def link_folders(state_directory: str, sources: Iterable[SourceOptions]) -> tuple[str, ...]:
+    """Return every folder that may have hard links: those that sources name, and our own."""
+    named = dict.fromkeys(source.hold_directory for source in sources if source.hold_directory)
+    return (*named, link_folder(state_directory))
+
+
+def find_links(folders: Iterable[str]) -> dict[int, str]:
+    """Return the hard link of each segment that has one in these folders."""
+    found = {}
+    for folder in folders:
+        for name, link in _list_links(folder):
+            found[link.segment] = os.path.join(folder, name)
+    return found
+
+
+def count_set_aside(folders: Iterable[str]) -> tuple[int, int]:
+    """Return how many links were set aside in these folders, and the bytes that only they keep."""
+    files = size_bytes = 0
+    for folder in folders:
+        place = os.path.join(folder, UNKNOWN)
+        for name, _ in _list_links(place):
+            with suppress(OSError):
+                status = os.lstat(os.path.join(place, name))
+                files += 1
+                size_bytes += status.st_size if status.st_nlink == 1 else 0
+    return files, size_bytes
+
+
+class LinkOutcome(Enum):
+    """What came of the attempt to make a link."""
+
+    MADE = "made"
+    """The segment has a link, of now or of earlier."""
+
+    IMPOSSIBLE = "impossible"
+    """Mount, owner or file system do not allow it."""
+
+    FAILED = "failed"
+    """It failed for a reason that may pass."""
+
+    MISSED = "missed"
+    """The file no longer has that name."""
+
+
+class HardLinks:
+    """At most one hard link a segment, in the state directory or in a source's `hold_directory`.
+
+    Links that were made, moved or removed are so for good, whatever crashes, once `sync` has
+    returned.
+    """
+
+    def __init__(self, directory: str, others: Iterable[str] = ()) -> None:
+        """Make the directories that are missing, and take over the links of earlier runs.
+
+        Those that were set aside are among them: what was unknown then may be known now.
+        """
+        self.folders = tuple(dict.fromkeys((directory, *others)))
+        self._paths: dict[int, str] = {}
+        self._doomed: dict[int, str] = {}
+        self._unsynced: set[str] = set()
+        self._troubles: dict[str, str] = {}
+        for folder in self.folders:
+            with suppress(OSError):  # no links are possible there: `link` will find out
+                self._make_folder(folder)
+            self._paths |= find_links([folder])
+            for name, link in _list_links(os.path.join(folder, UNKNOWN)):
+                if link.segment not in self._paths:
+                    self._paths[link.segment] = os.path.join(folder, UNKNOWN, name)
+                    self._move(link.segment, folder)
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """Return why the last link failed that was wanted, for each folder where one did."""
+        return self._troubles
+
+    def path(self, segment: int) -> str | None:
+        """Return the segment's link."""
+        return self._paths.get(segment)
+
+    def segments(self) -> list[int]:
+        """Return the segments that have a link."""
+        return list(self._paths)
+
+    def status(self, segment: int) -> os.stat_result | None:
+        """Return the stat of the segment's link; None if there is none, or it cannot be seen."""
+        path = self._paths.get(segment)
+        try:
+            return None if path is None else os.lstat(path)
+        except OSError:
+            return None
+
+    def link(
+        self, link: LinkName, path: str, folder: str | None, inode: tuple[int, int]
+    ) -> LinkOutcome:
+        """Link the file of that inode (device, number), found under `path`, unless it is linked.
+
+        `folder` is where, None for the state directory's.
+        """
+        if link.segment in self._paths:
+            return LinkOutcome.MADE
+        folder = folder or self.folders[0]
+        try:
+            target = self._link(path, folder, link)
+        except OSError as error:
+            if error.errno in _NEVER_HERE:
+                return LinkOutcome.IMPOSSIBLE
+            if error.errno == errno.ENOENT and os.path.isdir(folder):
+                return LinkOutcome.MISSED
+            self._troubles[folder] = os.strerror(error.errno or 0)
+            return LinkOutcome.FAILED
+        self._troubles.pop(folder, None)
+        self._paths[link.segment] = target
+        self._unsynced.add(folder)
+        linked = os.lstat(target)
+        if (linked.st_dev, linked.st_ino) != inode:
+            self.remove(link.segment)  # another file took the name meanwhile, or it is a symlink
+            return LinkOutcome.MISSED
+        return LinkOutcome.MADE
+
+    def relabel(self, segment: int, link: LinkName) -> None:
+        """Give a segment's link to another segment, which has none."""
+        path = self._paths[segment]
+        target = os.path.join(os.path.dirname(path), link.encode())
+        with suppress(OSError):
+            os.rename(path, target)
+            del self._paths[segment]
+            self._paths[link.segment] = target
+            self._unsynced.add(os.path.dirname(path))
+
+    def remove(self, segment: int) -> bool:
+        """Remove the segment's link; return False if there was none.
+
+        One that cannot be removed now is removed by a later `sync`.
+        """
+        path = self._paths.pop(segment, None)
+        if path is None:
+            return False
+        if not self._paths:
+            self._paths.clear()  # gives back the memory of the table
+        self._doomed[segment] = path
+        self._remove_doomed()
+        return True
+
+    def set_aside(self, segment: int) -> str | None:
+        """Move a link to where a person finds it; return the folder, None if there is no link.
+
+        If it cannot be moved it stays where it is, and is set aside at the next start.
+        """
+        path = self._paths.get(segment)
+        if path is None:
+            return None
+        folder = os.path.join(os.path.dirname(path), UNKNOWN)
+        with suppress(OSError):
+            self._make_folder(folder)
+        self._move(segment, folder)
+        del self._paths[segment]
+        return folder
+
+    def is_being_removed(self, segment: int) -> bool:
+        """Return whether a link should be gone and is not yet: it must stay known until then."""
+        return segment in self._doomed
+
+    def sync(self) -> None:
+        """Make durable what was changed in the folders; what cannot be is tried again next time."""
+        self._remove_doomed()
+        for folder in list(self._unsynced):
+            try:
+                _sync(folder)
+            except OSError as error:
+                self._troubles[folder] = os.strerror(error.errno or 0)
+            else:
+                self._unsynced.discard(folder)
+
+    def _link(self, path: str, folder: str, link: LinkName) -> str:
+        target = os.path.join(folder, link.encode())
+        try:
+            os.link(path, target)
+        except FileNotFoundError:
+            if os.path.isdir(folder):
+                raise
+            self._make_folder(folder)  # somebody has removed it
+            os.link(path, target)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            target = os.path.join(folder, LinkName(link.segment).encode())
+            os.link(path, target)
+        return target
+
+    def _make_folder(self, folder: str) -> None:
+        if not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            self._unsynced.add(os.path.dirname(folder))
+
+    def _move(self, segment: int, folder: str) -> None:
+        path = self._paths[segment]
+        target = os.path.join(folder, os.path.basename(path))
+        if os.path.lexists(target):
+            return  # a rename would replace it
+        with suppress(OSError):
+            os.rename(path, target)
+            self._paths[segment] = target
+            self._unsynced |= {folder, os.path.dirname(path)}
+
+    def _remove_doomed(self) -> None:
+        for segment, path in list(self._doomed.items()):
+            try:
+                with suppress(FileNotFoundError):  # somebody else has removed it
+                    os.unlink(path)
+            except OSError as error:
+                self._troubles[os.path.dirname(path)] = os.strerror(error.errno or 0)
+                continue
+            del self._doomed[segment]
+            self._unsynced.add(os.path.dirname(path))
+
+
+def _list_links(folder: str) -> Iterator[tuple[str, LinkName]]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        if link := LinkName.parse(name):
+            yield name, link
+
+
+def _sync(folder: str) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # removed by somebody, with all that was in it
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has no such call for directories
+            raise
+    finally:
+        os.close(descriptor)

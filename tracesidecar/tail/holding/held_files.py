@@ -1,0 +1,268 @@
+"""What keeps each file readable when its name is removed, and when that may be let go."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.holding.hard_links import HardLinks, LinkOutcome
+from tracesidecar.tail.holding.link_names import LinkName
+from tracesidecar.tail.reading.open_files import OpenFiles
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import Protection, SegmentState
+
+RECENT_SECONDS = 24 * 3600.0
+"""How long after its last change a delivered file keeps its link, with `protect = "always"`: what
+is appended, moved away or deleted while the daemon is stopped is read at the next start.
+"""
+
+_SWEEP_SECONDS = 60.0
+
+
+class HeldFiles:
+    """Links or opens the files of segments, so that their bytes outlast their names.
+
+    A link is removed only when every sink that must have the bytes has them; the last copy of
+    others is set aside.
+    """
+
+    def __init__(
+        self,
+        files: FileTable,
+        open_files: OpenFiles,
+        hard_links: HardLinks,
+        scan: ScanContext,
+        *,
+        limit_bytes: int,
+    ) -> None:
+        """`limit_bytes`: so much of delivered files is kept linked, less what is held anyway."""
+        self._files = files
+        self._open_files = open_files
+        self._hard_links = hard_links
+        self._scan = scan
+        self._limit_bytes = limit_bytes
+        self._retained: frozenset[int] = frozenset()
+        self._changed: set[int] = set()
+        self._failed: dict[int, File] = {}
+        self._troubles: dict[str, str] = {}
+        self._swept_at = float("-inf")
+
+    # ---- protecting
+
+    def pin(self, file: File) -> None:
+        """Link a file that is not finished, if possible; otherwise it is only kept open."""
+        self._failed.pop(file.id, None)
+        if file.state is not SegmentState.LIVE:
+            return
+        outcome = self._link(file)
+        if outcome is LinkOutcome.MADE:
+            file.note_link(is_made=True)
+        elif outcome is not LinkOutcome.MISSED:
+            file.note_link(is_made=False)
+        if outcome is LinkOutcome.FAILED:
+            self._failed[file.id] = file
+        if outcome is not LinkOutcome.MADE:
+            self._open_files.descriptor(file)
+        self._changed.add(file.id)
+
+    def settle(self, file: File) -> None:
+        """Remove the link of a file that every sink has so far, unless something else needs it."""
+        if not self.is_retained(file) and not self._is_precaution(file):
+            self._let_go(file)
+
+    def release(self, file: File, *, is_copied: bool = False) -> None:
+        """Close a file and remove its link: nothing more will be read of this inode.
+
+        If the link is the last copy of bytes that some sink does not have, it is set aside.
+        `is_copied`: another file has been proven to hold what this one had when last looked at.
+        """
+        self._open_files.close_file(file)
+        self._failed.pop(file.id, None)
+        self._changed.add(file.id)
+        linked = self._hard_links.status(file.id)
+        is_unneeded = (is_copied or file.is_acknowledged) and not self.has_grown(file)
+        if linked is None or linked.st_nlink > 1 or is_unneeded:
+            self._hard_links.remove(file.id)
+            return
+        folder = self._hard_links.set_aside(file.id)
+        self._scan.warn(
+            "set_aside",
+            file.path,
+            f"the file was deleted, and what is in it now cannot be delivered as what it was: its "
+            f"{linked.st_size} bytes are kept in {folder}",
+        )
+
+    def close_file(self, file: File) -> None:
+        """Close a file; it is opened again by its name, or through its link."""
+        self._open_files.close_file(file)
+
+    def close_finished(self, is_finished: Callable[[File], bool]) -> None:
+        """Close the files of which nothing is left to read.
+
+        An open file keeps its file system from being unmounted.
+        """
+        for segment in self._open_files.list_open():
+            file = self._files.get(segment)
+            if file is None:
+                self._open_files.close_segment(segment)
+            elif not self.is_retained(file) and is_finished(file):
+                self._open_files.close_file(file)
+
+    def retain(self, segments: frozenset[int]) -> frozenset[int]:
+        """Keep the links of these segments, finished or not; return which were retained before."""
+        before, self._retained = self._retained, segments
+        return before
+
+    def is_retained(self, file: File) -> bool:
+        """Return whether a file's link is kept even if the file is finished."""
+        return file.id in self._retained
+
+    def outlasts_its_name(self, file: File) -> bool:
+        """Return whether a file stays readable without a name: it is retained, and has a link."""
+        return file.id in self._retained and self._hard_links.path(file.id) is not None
+
+    def has_grown(self, file: File) -> bool:
+        """Return whether a deleted file has more than when it was last looked at."""
+        linked = self._hard_links.status(file.id)
+        return linked is not None and linked.st_size != file.size
+
+    def has_link(self, file: File) -> bool:
+        """Return whether a file has a hard link, which may be unreadable for now."""
+        return self._hard_links.path(file.id) is not None
+
+    def may_forget(self, segment: int) -> bool:
+        """Return whether no link is left that the next start would take for an unknown one."""
+        return not self._hard_links.is_being_removed(segment)
+
+    # ---- what is recorded
+
+    def protection(self, file: File) -> Protection:
+        """Return what keeps the file readable when its name is removed."""
+        if self._hard_links.path(file.id) is not None:
+            return "link"
+        return "descriptor" if self._open_files.is_open(file) else "none"
+
+    def find_changed_protection(self) -> list[File]:
+        """Return the files whose protection is no longer what the journal says.
+
+        They are among those that were opened, closed, linked or released since the last call.
+        """
+        changed, self._changed = self._changed | self._open_files.take_changed(), set()
+        files = [file for file in map(self._files.get, changed) if file is not None]
+        return [file for file in files if self.protection(file) != file.recorded_protection]
+
+    def sync(self) -> None:
+        """Make links and removals durable: before the journal says anything of them."""
+        self._hard_links.sync()
+
+    # ---- from time to time
+
+    def maintain(self, now: float) -> None:
+        """Try again what failed, and once a minute let go of what is no longer needed."""
+        for file in list(self._failed.values()):
+            self.pin(file)
+            if file.id in self._failed:
+                break  # one attempt a scan, as long as it fails
+        if now - self._swept_at >= _SWEEP_SECONDS:
+            self._swept_at = now
+            self.sweep()
+        self._report_troubles()
+
+    def sweep(self) -> None:
+        """Have a link of each live file that changed in the last day, within the limit."""
+        room = self._limit_bytes
+        delivered = []
+        for file in self._files:
+            if self._is_precaution(file) and file.is_acknowledged:
+                delivered.append(file)
+            elif self.has_link(file):
+                room -= file.size
+                self._settle_if_delivered(file)
+        delivered.sort(key=lambda file: -file.modified_ns)
+        for file in delivered:
+            if file.size > room and not self.is_retained(file):
+                self._let_go(file)
+                continue
+            room -= file.size
+            if not self.has_link(file) and file.can_link is not False:
+                self.pin(file)
+
+    def release_delivered(self) -> None:
+        """Remove the links of all files that every sink has."""
+        for segment in self._hard_links.segments():
+            file = self._files.get(segment)
+            if file is None or self.is_retained(file) or not _is_finished(file):
+                continue
+            if file.state is SegmentState.LIVE:
+                self._let_go(file)
+            elif not self.has_grown(file):
+                self._hard_links.remove(file.id)
+                self._changed.add(file.id)
+
+    def _settle_if_delivered(self, file: File) -> None:
+        if file.state is SegmentState.LIVE and _is_finished(file):
+            self.settle(file)
+
+    def _is_precaution(self, file: File) -> bool:
+        """Return whether a file keeps its link although every sink has it."""
+        return (
+            file.state is SegmentState.LIVE
+            and self._files.options(file).protect == "always"
+            and time.time() - file.modified_ns / 1e9 < RECENT_SECONDS
+        )
+
+    def _let_go(self, file: File) -> None:
+        """Remove the link of a live file, unless the file has lost its name in this moment."""
+        linked = self._hard_links.status(file.id)
+        if linked is not None and linked.st_nlink > 1 and self._hard_links.remove(file.id):
+            self._changed.add(file.id)
+            self._accept_ctime(file)
+
+    def _link(self, file: File) -> LinkOutcome:
+        if self.has_link(file):
+            return LinkOutcome.MADE
+        options = self._files.options(file)
+        if options.protect == "never":
+            return LinkOutcome.IMPOSSIBLE
+        name = LinkName(file.id, options.name, file.path)
+        inode = (file.device, file.inode)
+        outcome = self._hard_links.link(name, file.path, options.hold_directory, inode)
+        if outcome is LinkOutcome.MADE:
+            self._accept_ctime(file)
+        return outcome
+
+    def _accept_ctime(self, file: File) -> None:
+        """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""
+        try:
+            status = os.stat(file.path)
+        except OSError:
+            return
+        is_unchanged = (status.st_ino, status.st_size, status.st_mtime_ns) == (
+            file.inode,
+            file.size,
+            file.modified_ns,
+        )
+        if is_unchanged and file.changed_ns >= 0:
+            file.accept_change(status.st_ctime_ns)
+
+    def _report_troubles(self) -> None:
+        troubles = dict(self._hard_links.troubles)
+        for folder in troubles.keys() | self._troubles.keys():
+            reason, before = troubles.get(folder), self._troubles.get(folder)
+            if reason == before:
+                continue
+            self._scan.announce(
+                "link",
+                folder,
+                "hard links can be made in this folder again"
+                if reason is None
+                else f"a hard link could not be made in this folder ({reason}): files that are "
+                "deleted now are kept only while the daemon runs; it is tried again in each scan",
+            )
+        self._troubles = troubles
+
+
+def _is_finished(file: File) -> bool:
+    return file.is_acknowledged and file.is_read_to_end

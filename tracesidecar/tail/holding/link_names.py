@@ -1,0 +1,61 @@
+"""The name of a hard link says whose file it is, so that it can be read where no journal knows it.
+
+Name and link are made by one system call: no crash can leave one without the other, and a full disk
+that still takes the link takes its name too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+_LINK = re.compile(r"segment-([0-9]+)(?::([^:/]*):([^:/]*))?")
+CUT = "…"
+"""Stands for the folders that had no room in a name."""
+
+_LONGEST = 240
+"""Bytes of a name: most file systems allow 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkName:
+    """The segment, source and path of a linked file, as they were when the link was made.
+
+    Both are empty in a link of an earlier version, or if they are too long. A long path begins with
+    "…", which stands for its first folders.
+    """
+
+    segment: int
+    source: str = ""
+    path: str = ""
+
+    def encode(self) -> str:
+        """Return the name: `segment-ID:SOURCE:PATH`, with "+" for each "/"."""
+        if not self.source:
+            return f"segment-{self.segment}"
+        source = _quote(self.source)
+        start = f"segment-{self.segment}:{source if len(source) <= _LONGEST // 2 else ''}:"
+        room = _LONGEST - len(start)
+        folders = self.path.split("/")
+        shortened = (f"{CUT}/{'/'.join(folders[n:])}" for n in range(1, len(folders)))
+        paths = map(_quote, (self.path, *shortened))
+        return start + next((path for path in paths if len(path) <= room), "")
+
+    @classmethod
+    def parse(cls, name: str) -> LinkName | None:
+        """Return what a name says, None if it is not that of a link."""
+        match = _LINK.fullmatch(name)
+        if match is None:
+            return None
+        segment, source, path = match.groups(default="")
+        return cls(int(segment), _unquote(source), _unquote(path))
+
+
+def _quote(text: str) -> str:
+    return quote_from_bytes(os.fsencode(text), safe="/").replace("/", "+")
+
+
+def _unquote(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text.replace("+", "/")))

@@ -1,0 +1,194 @@
+"""Hard links that belong to no known segment: taken up again, or set aside.
+
+The journal was moved away or could not be written, or a source has another name. Such a link may be
+the last copy of bytes that no sink has.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from tracesidecar.model import Checkpoint
+from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.file_table import Directory, File, FileTable
+from tracesidecar.tail.holding.hard_links import HardLinks
+from tracesidecar.tail.holding.link_names import CUT, LinkName
+from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.reading.compressed import ArchiveError
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import SegmentRecord, SegmentState
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.new_files import CandidateOpener
+from tracesidecar.tail.tracking.segment_log import SegmentLog
+
+
+class Adoption:
+    """Finds, after a start, what each link is that no loaded segment accounts for."""
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[SourceOptions],
+        globs: SourceGlobs,
+        files: FileTable,
+        hard_links: HardLinks,
+        opener: CandidateOpener,
+        lifecycle: Lifecycle,
+        log: SegmentLog,
+        scan: ScanContext,
+        directory: Callable[[str], Directory],
+    ) -> None:
+        self._sources = sources
+        self._globs = globs
+        self._files = files
+        self._hard_links = hard_links
+        self._opener = opener
+        self._lifecycle = lifecycle
+        self._log = log
+        self._scan = scan
+        self._directory = directory
+
+    def adopt(
+        self, unloaded: Mapping[int, SegmentRecord], frontier: Mapping[int, Checkpoint]
+    ) -> None:
+        """Take up every link that is not a loaded segment's.
+
+        `unloaded` are the journal's records of sources that the configuration does not have.
+        """
+        adopted, continued, set_aside = Counter[str](), Counter[str](), Counter[str]()
+        for linked in self._hard_links.segments():
+            status = self._hard_links.status(linked)
+            segment = None if status is None else self._account_for(linked, status)
+            if segment is None or status is None:
+                continue
+            folder, name = os.path.split(self._hard_links.path(segment) or "")
+            link = LinkName.parse(name)
+            source = None if link is None else self._choose_source(link, folder)
+            if link is None or source is None or not stat.S_ISREG(status.st_mode):
+                set_aside[self._hard_links.set_aside(segment) or folder] += 1
+            elif segment in unloaded:
+                self._continue(unloaded[segment], source, status, frontier.get(segment))
+                continued[folder] += 1
+            elif self._take_up(link, source, status):
+                adopted[folder] += 1
+        self._announce(adopted, continued, set_aside)
+
+    def _account_for(self, segment: int, status: os.stat_result) -> int | None:
+        """Return the segment of a link that is to be adopted; None if a known file has the link."""
+        file = self._files.get(segment)
+        if file is not None and file.inode == status.st_ino:
+            file.renumber(status.st_dev)  # a reboot may have changed it, and a link is proof enough
+            return None
+        same = self._files.find(status.st_dev, status.st_ino)
+        if same is not None and same.state in (SegmentState.ENDED, SegmentState.LOST):
+            same = None  # something else stands in its file now
+        if same is not None and self._hard_links.path(same.id) is None:
+            self._relabel(segment, same.id, same)
+            return None
+        if same is not None:
+            self._hard_links.remove(segment)  # a second link of the same file
+            return None
+        if file is None:
+            return segment
+        # The segment goes on in this file, but a crash came before that was recorded.
+        if status.st_nlink > 1:
+            self._hard_links.remove(segment)  # it is found under its name
+            return None
+        fresh = self._log.new_id()
+        self._relabel(segment, fresh, file)
+        return fresh
+
+    def _relabel(self, segment: int, other: int, file: File) -> None:
+        name = LinkName(other, self._files.options(file).name, file.path)
+        self._hard_links.relabel(segment, name)
+
+    def _choose_source(self, link: LinkName, folder: str) -> int | None:
+        """Return the source that a link belongs to, None if there is none.
+
+        An agent may be able to write in a `hold_directory`: a link there can only be of a source
+        that has it.
+        """
+        is_ours = folder == self._hard_links.folders[0]
+        allowed = [
+            number
+            for number, source in enumerate(self._sources)
+            if is_ours or source.hold_directory == folder
+        ]
+        named = [number for number in allowed if self._sources[number].name == link.source]
+        wanted = self._globs.source_of(link.path) if link.path else None
+        below = [number for number in allowed if self._globs.is_below(number, link.path)]
+        return next(iter([*named, *([wanted] if wanted in allowed else []), *below]), None)
+
+    def _take_up(self, link: LinkName, source: int, status: os.stat_result) -> bool:
+        """Begin to read a linked file as a segment of which nothing else is known.
+
+        Return False if there is nothing in it, or if it cannot be opened: then it stays for the
+        next start.
+        """
+        if not status.st_size:
+            self._hard_links.remove(link.segment)
+            return False
+        path = link.path
+        if not os.path.isabs(path) or not self._globs.is_below(source, path):
+            tail = path.removeprefix(f"{CUT}/") or f"segment-{link.segment}"
+            path = os.path.join(self._globs.first_root_of(source), CUT, tail.lstrip("/"))
+        directory = self._directory(os.path.dirname(path))
+        name = os.path.basename(path)
+        file = File(link.segment, source, directory, name, status.st_dev, status.st_ino, 0)
+        try:
+            if self._opener.open(file) is None:
+                return False
+        except ArchiveError:
+            pass  # reading it will report what is wrong
+        self._files.add(file)
+        self._lifecycle.take(file)
+        return True
+
+    def _continue(
+        self,
+        record: SegmentRecord,
+        source: int,
+        status: os.stat_result,
+        reach: Checkpoint | None,
+    ) -> None:
+        """Go on with a segment of a source that has another name now, from where each sink was."""
+        directory = self._directory(os.path.dirname(record.path))
+        file = File.revive(record, source, directory, reach)
+        if file.inode == status.st_ino:
+            file.renumber(status.st_dev)
+        self._files.add(file)
+        self._log.save(file)
+
+    def _announce(
+        self, adopted: Counter[str], continued: Counter[str], set_aside: Counter[str]
+    ) -> None:
+        for folder, count in adopted.items():
+            self._scan.announce(
+                "adopted",
+                folder,
+                f"{_files(count)} here, kept until delivered, not in the journal: what has arrived "
+                "of them is not known, so they are delivered from their beginning, and lines may "
+                "arrive twice",
+            )
+        for folder, count in continued.items():
+            self._scan.announce(
+                "adopted",
+                folder,
+                f"{_files(count)} here, kept until delivered, of a source that is no longer in the "
+                "configuration: another source has their path, and goes on where each sink was",
+            )
+        for folder, count in set_aside.items():
+            self._scan.announce(
+                "set_aside",
+                folder,
+                f"{_files(count)} here that were kept until delivered, and that no source of the "
+                "configuration accounts for. To deliver them, configure their source again and "
+                "restart, or move them into a watched directory; to free the space, delete them",
+            )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
