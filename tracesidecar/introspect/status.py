@@ -32,7 +32,9 @@ from tracesidecar.tail import (
     find_links,
     is_protected,
     link_folders,
+    measure_links,
     observe_protection,
+    set_aside_folders,
 )
 
 BLOCK_BYTES = 64 << 10
@@ -83,6 +85,20 @@ class SourceReport(msgspec.Struct, frozen=True):
     protections: dict[Protection, int]
 
 
+class HeldReport(msgspec.Struct, frozen=True):
+    """The hard links that keep files which may be deleted, in `directories`.
+
+    `bytes` are those of files that have no other name any more. What was `set_aside` belongs to no
+    source of the configuration, and stays until a person decides.
+    """
+
+    directories: tuple[str, ...]
+    files: int
+    bytes: int
+    set_aside_files: int
+    set_aside_bytes: int
+
+
 class StatusReport(msgspec.Struct, frozen=True):
     """What `status` shows. `running` is None where that cannot be known."""
 
@@ -90,6 +106,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     running: bool | None
     sinks: tuple[SinkReport, ...]
     sources: tuple[SourceReport, ...]
+    held: HeldReport
     notices: tuple[Notice, ...] = ()
 
     def document(self) -> dict[str, object]:
@@ -167,7 +184,21 @@ def build_report(
         running,
         tuple(map(report_sink, configuration.sink)),
         tuple(map(report_source, sources)),
+        _report_held(configuration),
         tuple(journal.notices.load()),
+    )
+
+
+def _report_held(configuration: Configuration) -> HeldReport:
+    folders = link_folders(configuration.state_directory, configuration.source)
+    aside = set_aside_folders(folders)
+    held, set_aside = measure_links(folders), measure_links(aside)
+    return HeldReport(
+        tuple(folder for folder in (*folders, *aside) if os.path.isdir(folder)),
+        held.files,
+        held.bytes,
+        set_aside.files,
+        set_aside.bytes,
     )
 
 

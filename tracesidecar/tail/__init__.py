@@ -12,7 +12,13 @@ from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
-from tracesidecar.tail.holding.hard_links import find_links, link_folder, link_folders
+from tracesidecar.tail.holding.hard_links import (
+    find_links,
+    link_folder,
+    link_folders,
+    measure_links,
+    set_aside_folders,
+)
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
@@ -51,6 +57,8 @@ __all__ = [
     "is_protected",
     "link_folder",
     "link_folders",
+    "measure_links",
     "observe_protection",
     "open_regular",
+    "set_aside_folders",
 ]

@@ -12,6 +12,7 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.status import (
+    HeldReport,
     SinkReport,
     StatusReport,
     describe_protections,
@@ -100,6 +101,27 @@ def _print(report: StatusReport, note: str) -> None:
             )
             for source in report.sources
         ],
+    )
+    _print_held(report.held)
+
+
+def _print_held(held: HeldReport) -> None:
+    if not held.files and not held.set_aside_files:
+        return
+    print_line("")
+    folders = ", ".join(map(printable, held.directories))
+    print_line(
+        f"{held.files} files have a hard link in {folders}; "
+        f"{format_bytes(held.bytes)} of them have no other name any more"
+    )
+    if held.set_aside_files:
+        print_line(
+            f"{held.set_aside_files} more, with {format_bytes(held.set_aside_bytes)}, belong to no "
+            "source and were set aside: configure their source again and restart, or move them "
+            "into a watched directory; to free the space, delete them"
+        )
+    print_line(
+        "before this program is removed: tracesidecar ship --once, then delete these directories"
     )
 
 

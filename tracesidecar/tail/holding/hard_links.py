@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 
 from tracesidecar.tail.holding.link_names import LinkName
@@ -41,17 +42,28 @@ def find_links(folders: Iterable[str]) -> dict[int, str]:
     return found
 
 
-def count_set_aside(folders: Iterable[str]) -> tuple[int, int]:
-    """Return how many links were set aside in these folders, and the bytes that only they keep."""
+@dataclass(frozen=True, slots=True)
+class LinkedFiles:
+    """The hard links in some folders: how many, and the bytes of files that have no other name."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+def measure_links(folders: Iterable[str]) -> LinkedFiles:
+    """Return what the links in these folders keep on the disk."""
     files = size_bytes = 0
-    for folder in folders:
-        place = os.path.join(folder, UNKNOWN)
-        for name, _ in _list_links(place):
-            with suppress(OSError):
-                status = os.lstat(os.path.join(place, name))
-                files += 1
-                size_bytes += status.st_size if status.st_nlink == 1 else 0
-    return files, size_bytes
+    for path in find_links(folders).values():
+        with suppress(FileNotFoundError):  # removed in this moment
+            status = os.lstat(path)
+            files += 1
+            size_bytes += status.st_size if status.st_nlink == 1 else 0
+    return LinkedFiles(files, size_bytes)
+
+
+def set_aside_folders(folders: Iterable[str]) -> tuple[str, ...]:
+    """Return where links of these folders are set aside."""
+    return tuple(os.path.join(folder, UNKNOWN) for folder in folders)
 
 
 class LinkOutcome(Enum):

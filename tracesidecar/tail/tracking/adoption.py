@@ -10,6 +10,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
@@ -138,11 +139,9 @@ class Adoption:
         directory = self._directory(os.path.dirname(path))
         name = os.path.basename(path)
         file = File(link.segment, source, directory, name, status.st_dev, status.st_ino, 0)
-        try:
+        with suppress(ArchiveError):  # reading it will report what is wrong
             if self._opener.open(file) is None:
                 return False
-        except ArchiveError:
-            pass  # reading it will report what is wrong
         self._files.add(file)
         self._lifecycle.take(file)
         return True
