@@ -283,3 +283,17 @@ def test_a_stop_leaves_links_within_the_limit_and_ship_once_releases_them(
     assert sorted(kept) == ["2.jsonl", "3.jsonl"]
     assert sidecar.ship().returncode == 0
     assert links(sidecar) == []
+
+
+def test_sealed_lines_that_the_journal_does_not_know_are_set_aside(sidecar: Sidecar) -> None:
+    pyrage = pytest.importorskip("pyrage")
+    key = pyrage.x25519.Identity.generate().to_public()
+    sealing = f'[quarantine]\nseal_to = "{key}"'
+    sidecar.configure(LAKE.format(lake=sidecar.lake), more=sealing)
+    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"broken"])
+    assert sidecar.ship().returncode == 0
+    [sealed] = sidecar.state.glob("quarantine/*.age")
+    (sidecar.traces / "a.jsonl").unlink()
+    move_journal(sidecar)
+    assert sidecar.ship().returncode == 0
+    assert [path.name for path in sidecar.state.glob("quarantine/unknown/*")] == [sealed.name]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import msgspec
+import structlog
 
 from tracesidecar import __version__
 from tracesidecar.batch import BatchSpec, Encoding
@@ -43,6 +44,8 @@ from tracesidecar.sinks import (
 from tracesidecar.tail import link_folder
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.tailer import Tailer
+
+log = structlog.get_logger()
 
 CHUNK_CACHE_BYTES = 8 << 20
 EVENT_CACHE_BYTES = 12 << 20
@@ -136,7 +139,16 @@ class Wiring:
             watcher=watcher,
             at=self._at,
         )
-        sweep_sealed(state, journal.quarantine.list_sealed_files())
+        set_aside = sweep_sealed(
+            state, journal.quarantine.list_sealed_files(), journal.segments.find_progress
+        )
+        if set_aside:
+            log.warning(
+                "quarantine.set_aside",
+                files=set_aside,
+                problem="sealed lines that the journal does not know were moved to "
+                "quarantine/unknown in the state directory: decrypt them with age, or delete them",
+            )
         seal_to = configuration.quarantine.seal_to
         interprets = interpreting_sinks(configuration) > 0 or self._has_planned_events()
         context = build_context(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 FOLDER = "quarantine"
 _REMEDY = "make the state directory one that this user may write to"
+UNKNOWN = "unknown"
+"""The folder, inside it, of sealed files that belong to no line of the journal."""
+
+_SEALED = re.compile(r"(?P<segment>[0-9]+)-(?P<start>[0-9]+)-[0-9a-f]+\.age")
+_UNFINISHED = ".unfinished"
 
 
 def vault_path(state_directory: str, file: str) -> str:
@@ -89,7 +95,7 @@ class Vault:
         _remove(self._folder, files)
 
     def _write(self, path: str, content: bytes) -> None:
-        unfinished = f"{path}.unfinished"
+        unfinished = f"{path}{_UNFINISHED}"
         with open(
             os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
         ) as file:
@@ -147,19 +153,43 @@ def unseal(state_directory: str, file: str, at: int, length: int, identities: st
         ) from error
 
 
-def sweep_sealed(state_directory: str, known: frozenset[str]) -> None:
-    """Remove the sealed files that are not known.
+def sweep_sealed(
+    state_directory: str, known: frozenset[str], find_progress: Callable[[int], int | None]
+) -> int:
+    """Remove the sealed files whose lines were dropped or delivered; return how many are set aside.
 
-    They were sealed before a crash and never committed, or their lines were dropped or delivered.
+    `known` are those that quarantined lines name. `find_progress` returns how far any sink has
+    committed a segment: the row of a line before that was there, so it is gone because it was not
+    needed any more. A line after it is read and sealed again. A file of a segment that the journal
+    does not know (None) may have the only bytes of its lines: it is moved to a folder of its own.
     """
     folder = os.path.join(state_directory, FOLDER)
-    if os.path.isdir(folder):
-        _remove(folder, set(os.listdir(folder)) - known)
+    set_aside = 0
+    for name in set(_list(folder)) - known:
+        match = _SEALED.fullmatch(name)
+        reached = None if match is None else find_progress(int(match["segment"]))
+        if name.endswith(_UNFINISHED):
+            _remove(folder, [name])
+        elif match is not None and reached is None:
+            unknown = os.path.join(folder, UNKNOWN)
+            os.makedirs(unknown, mode=0o700, exist_ok=True)
+            os.rename(os.path.join(folder, name), os.path.join(unknown, name))
+            set_aside += 1
+        elif match is not None and reached is not None and int(match["start"]) < reached:
+            _remove(folder, [name])
+    return set_aside
 
 
 def discard_sealed(state_directory: str, files: Iterable[str]) -> None:
     """Remove files that no quarantined line names any more, beside a running daemon."""
     _remove(os.path.join(state_directory, FOLDER), files)
+
+
+def _list(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def _remove(folder: str, files: Iterable[str]) -> None:

@@ -52,6 +52,15 @@ class SegmentTable:
                     reached[planned.segment] = Checkpoint(planned.end, planned.tail)
         return reached
 
+    def find_progress(self, segment: int) -> int | None:
+        """Return how far any sink has committed a segment; None if nothing is known of it."""
+        query = (
+            "SELECT max(reached) FROM (SELECT 0 AS reached FROM segment WHERE id = ?1 "
+            "UNION ALL SELECT offset FROM offset WHERE segment = ?1)"
+        )
+        [(reached,)] = self._database.read(tuple[int | None], query, segment)
+        return reached
+
     def save(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace records in one transaction."""
         rows = [_encode(record) for record in records]
