@@ -22,9 +22,12 @@ def states(follower: Follower) -> list[SegmentState]:
     return sorted(view.state for view in follower.tailer.segments().values())
 
 
+@pytest.mark.parametrize(("protect", "state"), [("behind", "away"), ("always", "live")])
 def test_a_root_that_is_missing_stops_forgetting_for_good(
-    follower: Follower, writer: Writer
+    follow: Callable[..., Follower], writer: Writer, protect: str, state: str
 ) -> None:
+    """A file that has a link goes on to be read through it."""
+    follower = follow(protect=protect)
     path = follower.traces / "a.jsonl"
     writer.append(path, 10)
     follower.turns()
@@ -33,7 +36,7 @@ def test_a_root_that_is_missing_stops_forgetting_for_good(
     follower.restart()
     follower.turns()
     follower.turn(3 * DAY)
-    assert states(follower) == ["away"]
+    assert states(follower) == [state]
     aside.rename(follower.traces)
     writer.append(path, 5)
     follower.turns()
@@ -60,8 +63,9 @@ def test_what_a_missing_root_has_is_not_reported_lost(follower: Follower, writer
 
 
 def test_a_root_that_is_empty_stops_forgetting_for_a_day(
-    follower: Follower, writer: Writer
+    follow: Callable[..., Follower], writer: Writer
 ) -> None:
+    follower = follow(protect="behind")
     path, aside = follower.traces / "a.jsonl", follower.root / "aside"
     writer.append(path, 10)
     follower.turns()

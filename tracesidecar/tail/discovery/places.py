@@ -104,15 +104,23 @@ class Places:
         either, or must have been so for a day: to forget such a file means to deliver it again if
         it comes back.
         """
-        directory = file.directory.path
-        if directory not in self._grounds:
-            self._grounds[directory] = self._find_ground(directory)
-        ground = self._grounds[directory]
-        if ground is None or not self._is_same(file, ground.place):
+        ground = self._ground(file)
+        if ground is None:
             return False
         if ground.root is None or not file.is_acknowledged:
             return True
         return not self._is_empty(ground.root)
+
+    def has_ground(self, file: File) -> bool:
+        """Return whether the root of a file is there and on the file's own file system."""
+        return self._ground(file) is not None
+
+    def _ground(self, file: File) -> _Ground | None:
+        directory = file.directory.path
+        if directory not in self._grounds:
+            self._grounds[directory] = self._find_ground(directory)
+        ground = self._grounds[directory]
+        return ground if ground is not None and self._is_same(file, ground.place) else None
 
     def _find_ground(self, directory: str) -> _Ground | None:
         """Return the ground of a directory; None if it cannot be listed, or the root is not there.

@@ -259,6 +259,9 @@ class Lifecycle:
                 continue  # somebody still writes to it
             if file.state is SegmentState.MISSING and not self._places.proves_deletion(file):
                 self.suspend(file)
+            elif is_deleted and file.is_acknowledged and not self._places.has_ground(file):
+                self._held_files.release(file)  # its bytes are delivered; it may still be restored
+                self.suspend(file)
             elif file.is_acknowledged and file.id not in self._scan.changed:
                 self.forget(file)
             elif not is_deleted and searched:
