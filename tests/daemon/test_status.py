@@ -162,7 +162,14 @@ def test_the_document_has_the_keys_that_scripts_rely_on(sidecar: Sidecar) -> Non
     sidecar.stop()
     documents.append(status(sidecar))
     for document in documents:
-        assert list(document) == ["state_directory", "running", "sinks", "sources", "held"]
+        assert list(document) == [
+            "state_directory",
+            "running",
+            "sinks",
+            "sources",
+            "held",
+            "notices",
+        ]
         assert {tuple(sink) for sink in document["sinks"]} == {tuple(SINK_KEYS)}
         assert {tuple(source) for source in document["sources"]} == {tuple(SOURCE_KEYS)}
 

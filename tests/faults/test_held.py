@@ -36,7 +36,11 @@ def links(sidecar: Sidecar) -> list[str]:
 
 def warnings(stderr: bytes) -> list[str]:
     records = [msgspec.json.decode(line) for line in stderr.splitlines() if line.startswith(b"{")]
-    return [record["kind"] for record in records if record["event"] == "collect.warning"]
+    return [
+        record.get("kind", record["event"])
+        for record in records
+        if record["event"] in ("collect.warning", "source.adopted")
+    ]
 
 
 def leave_deleted_file(sidecar: Sidecar, name: str = "a.jsonl") -> None:
@@ -67,15 +71,18 @@ def rename_source(sidecar: Sidecar) -> None:
     sidecar.config.write_text(sidecar.config.read_text().replace('"agent"', '"agents"'))
 
 
-@pytest.mark.parametrize("harm", [move_journal, empty_journal, rename_source])
+@pytest.mark.parametrize(
+    ("harm", "announced"),
+    [(move_journal, "adopted"), (empty_journal, "adopted"), (rename_source, "source.adopted")],
+)
 def test_a_held_file_that_the_journal_does_not_know_is_delivered(
-    sidecar: Sidecar, harm: Callable[[Sidecar], None]
+    sidecar: Sidecar, harm: Callable[[Sidecar], None], announced: str
 ) -> None:
     leave_deleted_file(sidecar)
     harm(sidecar)
     done = sidecar.ship()
     assert Counter(sidecar.lines()) == Counter(numbered(0, 100))
-    assert (done.returncode, warnings(done.stderr)) == (0, ["adopted"])
+    assert (done.returncode, warnings(done.stderr)) == (0, [announced])
     assert links(sidecar) == []
 
 
@@ -295,5 +302,7 @@ def test_sealed_lines_that_the_journal_does_not_know_are_set_aside(sidecar: Side
     [sealed] = sidecar.state.glob("quarantine/*.age")
     (sidecar.traces / "a.jsonl").unlink()
     move_journal(sidecar)
+    again = LAKE.format(lake=sidecar.lake) + 'start = "beginning"\n'
+    sidecar.configure(again, more=sealing)
     assert sidecar.ship().returncode == 0
     assert [path.name for path in sidecar.state.glob("quarantine/unknown/*")] == [sealed.name]
