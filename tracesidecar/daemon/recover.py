@@ -20,7 +20,7 @@ import zstandard
 from tracesidecar.batch import Manifest, ManifestRange, digest_last_line
 from tracesidecar.config import Configuration
 from tracesidecar.daemon.wiring import encoding_of, host_name, make_interpreters
-from tracesidecar.introspect.chunks import read_chunks
+from tracesidecar.introspect.chunks import read_chunks, read_document_chunks
 from tracesidecar.journal import (
     Commit,
     Journal,
@@ -227,7 +227,7 @@ class Recoverer:
         rejected: list[QuarantinedLine] = []
         try:
             with _opened(file) as content:
-                for chunk in reading.chunks(content, int(source.max_line)):
+                for chunk in reading.chunks(content, source):
                     clean = self._clean(chunk, source)
                     state = self._interpret(clean, state)
                     last_line = digest_last_line(clean.data) or last_line
@@ -367,7 +367,7 @@ class _Reading:
         self.head = b""
         self.tail = b""
 
-    def chunks(self, content: BinaryIO, max_line: int) -> Iterator[Chunk]:
+    def chunks(self, content: BinaryIO, source: SourceOptions) -> Iterator[Chunk]:
         """Yield the chunks before the end; `offset` stays behind it if no line ends there."""
 
         def read(size: int) -> bytes:
@@ -378,7 +378,8 @@ class _Reading:
             return block
 
         read_bytes = [0]
-        for numbered in read_chunks(self._segment.path, read, max_line):
+        read_all = read_document_chunks if source.documents else read_chunks
+        for numbered in read_all(self._segment.path, read, source.max_line):
             chunk = numbered.chunk
             if chunk.torn and content.read(1):
                 return  # the end is in the middle of a line
@@ -391,6 +392,7 @@ class _Reading:
                 chunk.next,
                 chunk.torn,
                 chunk.rejected,
+                chunk.documents,
             )
 
 

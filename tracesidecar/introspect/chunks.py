@@ -67,16 +67,20 @@ def read_chunks(name: str, read: Callable[[int], bytes], max_line: int) -> Itera
 def read_document_chunks(
     name: str, read: Callable[[int], bytes], max_line: int
 ) -> Iterator[NumberedChunk]:
-    """Read a stream of JSON documents to its end, as `read_chunks` reads lines."""
+    """Read a stream of JSON documents to its end, as `read_chunks` reads lines.
+
+    A last document that is not complete is torn.
+    """
     numberer = _ChunkNumberer(Segment(0, "", name, 0, 0, 0), documents=True)
     source, chunker, start = _Stream(read), DocumentChunker(b""), 0
-    while span := chunker.cut(source, 0, start, max_line=max_line, ending=Ending.FINAL):
-        if span.digest is None:
-            yield numberer.number(span.data, torn=False)
-        else:
-            numberer.skip(span.end - start)
-            yield numberer.reject_skipped()
-        start = span.end
+    for ending in (Ending.RESTING, Ending.FINAL):
+        while span := chunker.cut(source, 0, start, max_line=max_line, ending=ending):
+            if span.digest is None:
+                yield numberer.number(span.data, torn=ending is Ending.FINAL)
+            else:
+                numberer.skip(span.end - start)
+                yield numberer.reject_skipped()
+            start = span.end
 
 
 class _Stream:
