@@ -56,6 +56,7 @@ class Campaign:
         self._configuration = folder / "tracesidecar.toml"
         self._configuration.write_text(_CONFIGURATION.format(folder=folder) + sinks)
         self._sinks = sinks.count("[[sink]]")
+        self._daemon: subprocess.Popen[bytes] | None = None
         (folder / "traces").mkdir()
         warm(folder / "state")
         self._writers = [
@@ -81,7 +82,7 @@ class Campaign:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in self._writers:
+        for process in [*self._writers, *([self._daemon] if self._daemon else [])]:
             process.kill()
             process.wait()
 
@@ -102,7 +103,7 @@ class Campaign:
 
     def _start(self, *command: str | Path, shared: int | None = None) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            return subprocess.Popen(
+            self._daemon = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
@@ -110,6 +111,7 @@ class Campaign:
                 cwd=PROJECT,
                 pass_fds=() if shared is None else (shared,),
             )
+        return self._daemon
 
     def _start_and_connect(self) -> subprocess.Popen[bytes]:
         """Start the daemon; return once all its sinks are connected, or it has ended."""
