@@ -3,6 +3,7 @@
 TraceSidecarError
 ├── ConfigurationError      a person must fix the configuration (exit 78)
 ├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
+├── OutputError             what a command prints cannot be written (exit 1)
 ├── StateError              the state directory cannot be used (exit 78)
 │   ├── JournalMissing      nothing has run with it yet (exit 78)
 │   ├── JournalRemoved      somebody removed it while we ran: it is written again (exit 75)
@@ -30,6 +31,10 @@ class ConfigurationError(TraceSidecarError):
 
 class RedactionError(TraceSidecarError):
     """The redaction does not remove what it must."""
+
+
+class OutputError(TraceSidecarError):
+    """What a command prints cannot be written: the disk behind stdout is full, say."""
 
 
 class StateError(TraceSidecarError):
@@ -60,6 +65,51 @@ class SinkError(TraceSidecarError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+RETRY_REASONS = (
+    "acknowledgement",
+    "all_refused",
+    "answer",
+    "auth",
+    "bad_request",
+    "channel",
+    "closed",
+    "configuration",
+    "conflict",
+    "connection",
+    "constraint",
+    "corrupt",
+    "credentials",
+    "data",
+    "denied",
+    "dns",
+    "fenced",
+    "index",
+    "io",
+    "locked",
+    "network",
+    "no_space",
+    "not_found",
+    "protocol",
+    "proxy",
+    "read_only",
+    "redirected",
+    "refused",
+    "serialization",
+    "status",
+    "stopped",
+    "tables",
+    "template",
+    "throttled",
+    "timeout",
+    "tls",
+    "too_many_connections",
+    "unacknowledged",
+    "unavailable",
+    "unreachable",
+)
+"""Labels of RetryLater that metrics have from the start; a destination may have more."""
 
 
 class RetryLater(SinkError):

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from tracesidecar import __version__
 
 PREFIX = "tracesidecar_"
+
+CounterKey = tuple[str, tuple[str, ...]]
+"""The name of a counter without the prefix, and the values of its labels in order."""
+
+OUTCOMES = ("ok", "retry", "rejected")
+"""How an attempt to send can end."""
+
+
+_BY_TOTAL = ("batches_total", "retries_total", "sink_restarts_total", "unknown_types_total")
 
 
 class Metrics:
@@ -14,6 +32,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self._counters: dict[str, Counter] = {}
+        ProcessCollector(registry=self.registry)
         self.files = self._gauge("files", "Files followed, by source and state.", "source", "state")
         self.read_bytes = self._counter(
             "read_bytes_total",
@@ -43,7 +63,7 @@ class Metrics:
             "delivered_bytes_total", "Bytes delivered, before compression.", "sink"
         )
         self.batches = self._counter(
-            "batches_total", "Send attempts, by outcome: ok, retry, rejected.", "sink", "outcome"
+            "batches_total", f"Send attempts, by outcome: {', '.join(OUTCOMES)}.", "sink", "outcome"
         )
         self.send_seconds = Histogram(
             PREFIX + "send_seconds",
@@ -84,21 +104,93 @@ class Metrics:
             "dialect",
             "type",
         )
+        self.ready = self._gauge("ready", "1 while /readyz answers 200.")
+        self.config_reload_success = self._gauge(
+            "config_reload_success", "0 after a reload that was rejected, else 1."
+        )
+        self.config_reload_success.set(1)
+        self.last_delivery_timestamp_seconds = self._gauge(
+            "last_delivery_timestamp_seconds",
+            "When the sink last committed a batch, in seconds since the epoch; 0: never.",
+            "sink",
+        )
+        self.unreadable = self._gauge(
+            "unreadable", "Directories and files that exist and cannot be read now.", "source"
+        )
         self.memory_used = self._gauge("memory_used_bytes", "Bytes held in batches and caches.")
         Gauge(
             PREFIX + "build_info", "The program's version.", ("version",), registry=self.registry
         ).labels(__version__).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(PREFIX + name, text, labels, registry=self.registry)
+        made = self._counters[name] = Counter(PREFIX + name, text, labels, registry=self.registry)
+        return made
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(PREFIX + name, text, labels, registry=self.registry)
 
     def forget_sink(self, name: str) -> None:
         """Drop the gauges of a sink that is no longer served; its counters stay."""
-        for gauge in (self.lag_bytes, self.lag_seconds, self.circuit_open):
+        for gauge in (
+            self.lag_bytes,
+            self.lag_seconds,
+            self.circuit_open,
+            self.last_delivery_timestamp_seconds,
+        ):
             gauge.remove(name)
+
+    def add(self, counts: Mapping[CounterKey, float]) -> None:
+        """Add to counters."""
+        for (name, labels), value in counts.items():
+            if name in self._counters:  # else an earlier version had counted it
+                self._counters[name].labels(*labels).inc(value)
+
+    def list_totals(self) -> dict[CounterKey, float]:
+        """Return the counters that no commit counts by itself, for the journal."""
+        return {
+            (name, tuple(sample.labels.values())): sample.value
+            for name in _BY_TOTAL
+            for family in self._counters[name].collect()
+            for sample in family.samples
+            if sample.name.endswith("_total") and sample.value
+        }
+
+    def declare_sink(self, name: str, retry_reasons: Iterable[str]) -> None:
+        """Let the counters of a sink exist at 0: an alert on an increase needs a first value."""
+        for counter in (
+            self.delivered_lines,
+            self.delivered_bytes,
+            self.sink_restarts,
+        ):
+            counter.labels(name)
+        for outcome in OUTCOMES:
+            self.batches.labels(name, outcome)
+        for reason in retry_reasons:
+            self.retries.labels(name, reason)
+        self.send_seconds.labels(name)
+        self.circuit_open.labels(name)
+        self.last_delivery_timestamp_seconds.labels(name)
+
+    def declare_source(self, name: str, rejection_reasons: Iterable[str]) -> None:
+        """Let the counters of a source exist at 0."""
+        for counter in (
+            self.read_bytes,
+            self.lines,
+            self.open_messages,
+            self.repaired_lines,
+            self.blank_lines,
+        ):
+            counter.labels(name)
+        for reason in rejection_reasons:
+            self.quarantined_lines.labels(name, reason)
+        self.unreadable.labels(name)
+
+    def declare(self, *, rules: Iterable[str], loss_reasons: Iterable[str]) -> None:
+        """Let the counters of the redaction and of losses exist at 0."""
+        for rule in rules:
+            self.redactions.labels(rule)
+        for reason in loss_reasons:
+            self.lost_bytes.labels(reason)
 
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""

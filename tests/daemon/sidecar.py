@@ -40,6 +40,7 @@ class Sidecar:
         self.config = folder / "tracesidecar.toml"
         self.port = free_port()
         self.log = folder / "log.jsonl"
+        self.prefix: tuple[str, ...] = ()
         self.traces.mkdir()
         warm(self.state)
         self.configure(LAKE.format(lake=self.lake))
@@ -106,9 +107,15 @@ class Sidecar:
         return code, kibibytes << 10
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start the daemon."""
+        """Start the daemon; `prefix` is a command that runs it, such as `nice`."""
         with self.log.open("ab") as log:
-            command = [str(PROGRAM), "--config", str(self.config), *(words or ("run",))]
+            command = [
+                *self.prefix,
+                str(PROGRAM),
+                "--config",
+                str(self.config),
+                *(words or ("run",)),
+            ]
             self.daemon = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,

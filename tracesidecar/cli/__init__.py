@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 from tracesidecar import __version__
-from tracesidecar.cli.output import complain, print_json
+from tracesidecar.cli.output import complain, flush_output, print_json, silence
 from tracesidecar.errors import (
     ConfigurationError,
     JournalRemoved,
@@ -67,11 +67,14 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    _reserve_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     arguments: argparse.Namespace | None = None
     try:
         command, arguments = _parse(words)
-        return command.execute(arguments)
+        code = command.execute(arguments)
+        flush_output()
+        return code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
@@ -189,9 +192,26 @@ def _report_bug(error: Exception) -> int:
 
 
 def _end_quietly() -> int:
-    """End after the reader of the output has gone (`| head`).
-
-    The interpreter flushes once more at exit; that goes to /dev/null, so that it does not fail.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """End after the reader of the output, or of the messages, has gone (`| head`)."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            silence(stream)
     return ExitCode.BROKEN_PIPE
+
+
+def _reserve_standard_streams() -> None:
+    """Open /dev/null for each standard stream that the caller has closed (`2>&-`).
+
+    Otherwise the next file that is opened gets its descriptor, and a message that is written to
+    stderr goes into the journal.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", buffering=1, closefd=False)

@@ -10,7 +10,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from tracesidecar.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,19 +23,63 @@ MOST_FITTED_ROWS = 1000
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one document on stdout; names that are not UTF-8 are escaped."""
-    # `dumps` is compiled, which `dump` is not
-    sys.stdout.write(json.dumps(document, indent=2 if sys.stdout.isatty() else None) + "\n")
-    sys.stdout.flush()
+    with _writing():
+        # `dumps` is compiled, which `dump` is not
+        text = json.dumps(document, indent=2 if sys.stdout.isatty() else None)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def print_line(text: str = "") -> None:
     """Print one line on stdout."""
-    sys.stdout.write(text + "\n")
+    with _writing():
+        sys.stdout.write(text + "\n")
+
+
+def print_bytes(content: bytes) -> None:
+    """Print bytes on stdout, at once."""
+    with _writing():
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+
+def flush_output() -> None:
+    """Write what is still in the buffer of stdout; at exit, an error would have no message."""
+    with _writing():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raise OutputError for what stdout raises, unless its reader has gone (`| head`)."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        raise OutputError(
+            f"could not write to stdout: {error.strerror}; what was printed is not complete"
+        ) from error
 
 
 def complain(text: str) -> None:
-    """Print one line on stderr."""
-    sys.stderr.write(text + "\n")
+    """Print one line on stderr; where nobody can read it, the exit code must do."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a standard stream that cannot be written go to /dev/null.
+
+    The interpreter flushes it once more at exit, and would exit with another code if that failed.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -71,9 +117,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in cells:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     drawn = console()
-    drawn.print(title, style="bold", soft_wrap=True)
-    drawn.print(table)
-    drawn.print()
+    with _writing():
+        drawn.print(title, style="bold", soft_wrap=True)
+        drawn.print(table)
+        drawn.print()
 
 
 def _print_long_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

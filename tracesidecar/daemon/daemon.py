@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.waiting import StateWait
 from tracesidecar.introspect.status import StatusReport
 from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
-from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline import DrainResult
+from tracesidecar.metrics import CounterKey, Metrics
+from tracesidecar.pipeline import DrainResult, LineMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Daemon:
         self._path = loaded.path
         self._mode = mode
         self._metrics = Metrics()
+        self._line_metrics: LineMetrics | None = None
         self._systemd = SystemdNotifier()
         self._started = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -74,7 +76,8 @@ class Daemon:
             await self._wait.attempt(lambda: stack.enter_context(hold_lock(directory)))
             journal = await self._wait.attempt(lambda: Journal.open(directory))
             stack.callback(journal.close)
-            self._reloader = reloader = Reloader(self._path, journal, self)
+            await self._wait.attempt(lambda: restore_counters(self._metrics, journal))
+            self._reloader = reloader = Reloader(self._path, journal, self, self._metrics)
             generation = await self._build_generation(journal)
             status = StatusServer(directory, self.report)
             stack.callback(status.close)
@@ -102,11 +105,16 @@ class Daemon:
             raise
 
     def stop(self) -> None:
-        """Drain and end; the second time, end at once."""
+        """Drain and end; the second time, end at once.
+
+        If it drains already because it runs once, deliver what has been read, and end.
+        """
         self._wait.give_up()
         if self._generation is not None:
             service = self._generation.service
-            if self.is_stopping:
+            if self._mode.once and not service.finish.is_set():
+                service.finish.set()
+            elif self.is_stopping:
                 service.quit.set()
             service.stop.set()
         self.is_stopping = True
@@ -148,12 +156,22 @@ class Daemon:
                 mode=self._mode,
                 systemd=self._systemd,
                 started=self._started,
+                line_metrics=self._line_metrics,
+                list_troubles=self._list_troubles,
             )
 
         generation = self._generation = await self._wait.attempt(build, in_thread=False)
+        self._line_metrics = generation.line_metrics
         if self.is_stopping:
             generation.service.stop.set()
         return generation
+
+    def _list_troubles(self) -> Iterator[str]:
+        if self._reloader is not None and (problem := self._reloader.problem):
+            yield (
+                f"the changed configuration was rejected ({problem}): "
+                "the one from before stays in force"
+            )
 
     async def _run_generations(self, generation: Generation, journal: Journal) -> DrainResult:
         while True:
@@ -185,3 +203,17 @@ class Daemon:
     def _request_reload(self) -> None:
         if self._reloader is not None:  # else the configuration has just been read
             self._reloader.request()
+
+
+def restore_counters(metrics: Metrics, journal: Journal) -> None:
+    """Let the counters go on where the journal has them."""
+    counts = dict(journal.counters.load())
+    for row in journal.sinks.load():
+        counts["delivered_lines_total", (row.name,)] = row.lines
+        counts["delivered_bytes_total", (row.name,)] = row.bytes
+        if row.committed_at is not None:
+            metrics.last_delivery_timestamp_seconds.labels(row.name).set(row.committed_at)
+    lost = Counter[CounterKey]()
+    for loss in journal.losses.load():
+        lost["lost_bytes_total", (loss.reason,)] += loss.bytes
+    metrics.add(counts | dict(lost))

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,14 @@ from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
-from tracesidecar.pipeline import DrainResult, Service, WorkerContext
+from tracesidecar.pipeline import DrainResult, LineMetrics, Service, WorkerContext
 from tracesidecar.tail import GlobPattern
 from tracesidecar.tail.discovery.watcher import Watcher
 
 log = structlog.get_logger()
+
+START_EXTENSION_SECONDS = 60
+"""How much time systemd is asked for at once while the start goes on."""
 
 HEALTH_CHECK_SECONDS = 5.0
 """How often the gauges and the journal's notes about the sinks are brought up to date."""
@@ -74,8 +77,14 @@ class Generation:
         mode: Mode,
         systemd: SystemdNotifier,
         started: asyncio.Event,
+        line_metrics: LineMetrics | None,
+        list_troubles: Callable[[], Iterable[str]],
     ) -> None:
-        """Set `started` after the first scan: from then on no new file is missed."""
+        """Set `started` after the first scan: from then on no new file is missed.
+
+        `line_metrics` is of the generation before. `list_troubles` returns why the process is not
+        ready whatever the service does.
+        """
         self._configuration = configuration
         self._path = path
         self._journal = journal
@@ -84,18 +93,34 @@ class Generation:
         self._systemd = systemd
         self._loop = asyncio.get_running_loop()
         self._started = started
+        self._is_ready = False
+        self._has_changes = asyncio.Event()  # before the watcher, whose thread sets it
         self._watcher = self._watch()
         warn_of_disabled_rules(configuration.redaction)
-        self._wiring = Wiring(configuration, journal, metrics, watcher=self._watcher, at=mode.at)
+        try:
+            self._wiring = Wiring(
+                configuration,
+                journal,
+                metrics,
+                watcher=self._watcher,
+                at=mode.at,
+                line_metrics=line_metrics,
+            )
+        except BaseException:
+            if self._watcher is not None:
+                self._watcher.close()  # the next attempt makes another
+            raise
+        self.line_metrics = self._wiring.line_metrics
         self.service = Service(
             self._wiring.worker,
             self._wiring.sinks,
             journal,
             metrics,
             poll_seconds=configuration.daemon.poll_interval,
+            wake=self._has_changes,
             at=mode.at,
         )
-        self.monitor = HealthMonitor(self.service, metrics, journal)
+        self.monitor = HealthMonitor(self.service, metrics, journal, list_troubles=list_troubles)
         log.info(
             "service.started",
             engine=self._wiring.engine,
@@ -111,7 +136,9 @@ class Generation:
             drain_seconds=self._configuration.daemon.drain_deadline, whole_backlog=self._mode.once
         )
         try:
-            return await run_beside(service, self._companions())
+            result = await run_beside(service, self._companions())
+            await self.monitor.save_counters()
+            return result
         finally:
             if self._mode.progress is not None:
                 self._mode.progress.finish()
@@ -141,13 +168,14 @@ class Generation:
 
     def _wake(self) -> None:
         """Wake the scan task; the watcher's thread calls this."""
-        self._loop.call_soon_threadsafe(self.service.scans.wake.set)
+        self._loop.call_soon_threadsafe(self._has_changes.set)
 
     def _companions(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield check_redaction_hourly(self.service)
         yield watch_journal(self._journal)
         yield self._check_health_regularly()
         yield self._announce()
+        yield self._extend_start()
         if self._systemd.watchdog_seconds:
             yield self._feed_watchdog(self._systemd.watchdog_seconds)
         if self._mode.progress is not None:
@@ -159,6 +187,7 @@ class Generation:
         self._started.set()
         for sink in tuple(self.service.sinks.values()):
             await sink.delivery.tried.wait()
+        self._is_ready = True
         self._systemd.send("READY=1", "STATUS=running")
         summary = await self.service.worker.run(
             lambda context: summarize_start(self._configuration, context.tailer.segments())
@@ -177,17 +206,26 @@ class Generation:
 
     async def _check_health_regularly(self) -> None:
         while True:
+            began = time.monotonic()
             health = await self.monitor.check_health()
             await self.monitor.record(health)
             self._systemd.send(f"STATUS={_status_line(health)}")
-            await asyncio.sleep(HEALTH_CHECK_SECONDS)
+            seconds = time.monotonic() - began  # grows with the backlog
+            await asyncio.sleep(max(HEALTH_CHECK_SECONDS, seconds * 9))
 
     async def _feed_watchdog(self, seconds: float) -> None:
-        """Ping systemd's watchdog as long as the worker thread accepts work."""
+        """Ping systemd's watchdog as long as the worker thread moves on, or has nothing to do."""
         while True:
-            await self.service.worker.run(lambda _context: None)
-            self._systemd.send("WATCHDOG=1")
+            if self.monitor.stuck_seconds < seconds:
+                self._systemd.send("WATCHDOG=1")
             await asyncio.sleep(seconds / 3)
+
+    async def _extend_start(self) -> None:
+        """Ask systemd for more time as long as the start goes on: a huge tree, or a small quota."""
+        while not self._is_ready:
+            if self.monitor.stuck_seconds < START_EXTENSION_SECONDS:
+                self._systemd.send(f"EXTEND_TIMEOUT_USEC={START_EXTENSION_SECONDS * 1_000_000}")
+            await asyncio.sleep(START_EXTENSION_SECONDS / 4)
 
 
 def _save_and_close(context: WorkerContext, *, once: bool) -> None:
@@ -214,6 +252,7 @@ def _save_and_close(context: WorkerContext, *, once: bool) -> None:
 
 def _status_line(health: Health) -> str:
     lag = sum(sink.lag_bytes for sink in health.sinks)
-    return f"{health.files} files, {lag} bytes to deliver" + "".join(
+    why_not = "".join(f"not ready: {reason}; " for reason in health.why_not)
+    return f"{why_not}{health.files} files, {lag} bytes to deliver" + "".join(
         f"; {sink.name}: {sink.state}" for sink in health.sinks if sink.state != "running"
     )

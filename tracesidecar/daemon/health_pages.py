@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from tracesidecar.daemon.http_server import HealthServer, Page
-from tracesidecar.daemon.status import Health
+from tracesidecar.daemon.status import STALL_SECONDS, Health
 from tracesidecar.metrics import Metrics
 
 log = structlog.get_logger()
@@ -21,8 +21,9 @@ ANSWER_SECONDS = 5.0
 class HealthPages:
     """Answers in the threads of the health server.
 
-    Every page asks the event loop, and the event loop asks the worker thread: an answer proves that
-    both are alive. `check_health` is called in the event loop.
+    Every page asks the event loop, and the event loop asks the worker thread. A thread that is at
+    work on something large does not answer in time, and is alive all the same: then the pages have
+    its last answer. `check_health` is called in the event loop.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class HealthPages:
         return Page(200, self._metrics.exposition())
 
     def _show_alive(self) -> Page:
-        self._health()
+        stuck_seconds = self._health().stuck_seconds
+        if stuck_seconds > STALL_SECONDS:
+            reason = f"the worker thread has been standing still for {stuck_seconds:.0f} s\n"
+            return Page(503, reason.encode())
         return Page(200, b"ok\n")
 
     def _show_ready(self) -> Page:

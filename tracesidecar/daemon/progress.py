@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TextIO
+from typing import Protocol
 
 from tracesidecar.daemon.status import HealthMonitor
+from tracesidecar.logs import LogStream
 from tracesidecar.metrics import Metrics
 from tracesidecar.units import format_bytes
 
 CLEAR = "\r\x1b[2K"
 
 
+class Terminal(LogStream, Protocol):
+    """Where the line is drawn."""
+
+    def fileno(self) -> int:
+        """Return the descriptor; raise OSError if there is none."""
+        ...
+
+
 class ProgressLine:
     """A text stream that keeps one more line below everything that is written to it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Terminal) -> None:
         self._stream = stream
         self._line = ""
 
@@ -64,7 +73,7 @@ async def show_progress(line: ProgressLine, monitor: HealthMonitor, metrics: Met
         await asyncio.sleep(1.0)
 
 
-def _columns(stream: TextIO) -> int:
+def _columns(stream: Terminal) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except OSError:

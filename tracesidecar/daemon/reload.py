@@ -16,6 +16,7 @@ from tracesidecar.daemon.wiring import interpreting_sinks
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
+from tracesidecar.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -61,14 +62,19 @@ class Reloader:
     """Loads the configuration again on request.
 
     A request that arrives during a reload leads to one more reload after it. A configuration that
-    is invalid is rejected, and the daemon keeps the one that it has.
+    is invalid is rejected, and the daemon keeps the one that it has; `problem` then says why, until
+    a later reload succeeds.
     """
 
-    def __init__(self, path: str | None, journal: Journal, daemon: Reloadable) -> None:
+    def __init__(
+        self, path: str | None, journal: Journal, daemon: Reloadable, metrics: Metrics
+    ) -> None:
         self._path = path
         self._journal = journal
         self._daemon = daemon
+        self._metrics = metrics
         self._requested = asyncio.Event()
+        self.problem = ""
 
     def request(self) -> None:
         """Ask for a reload; called by the signal handler in the event loop."""
@@ -84,15 +90,22 @@ class Reloader:
             try:
                 await self._reload()
             except ConfigurationError as error:
-                log.error("reload.refused", problem=str(error))
+                self._note(str(error))
+                log.error("reload.refused", problem=self.problem)
             except Exception as error:  # noqa: BLE001 - a bug or a full disk in a reload must not stop what ships well; its message may quote a secret of the file
+                self._note(f"unexpected {type(error).__name__}")
                 log.error(
                     "reload.refused",
-                    problem=f"unexpected {type(error).__name__}",
+                    problem=self.problem,
                     where=frames(error),
                 )
             else:
+                self._note("")
                 log.info("reload.done")
+
+    def _note(self, problem: str) -> None:
+        self.problem = problem
+        self._metrics.config_reload_success.set(not problem)
 
     async def _reload(self) -> None:
         loaded = await asyncio.to_thread(load, self._path, os.environ)

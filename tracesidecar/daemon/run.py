@@ -17,7 +17,7 @@ from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.errors import StateError, StateUnavailable
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.pipeline import UndeliveredRange, ignore
+from tracesidecar.pipeline import DrainEnd, UndeliveredRange, ignore
 
 log = structlog.get_logger()
 
@@ -26,9 +26,16 @@ MOST_LISTED = 20
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains."""
+    """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains.
+
+    `end` is why the drain ended, and `has_scanned` whether its scan was over: if not, there may be
+    more than `left` has.
+    """
 
     reason: str
+    end: DrainEnd = DrainEnd.COMPLETE
+    seconds: float = 0.0
+    has_scanned: bool = True
     left: tuple[UndeliveredRange, ...] = ()
     torn: tuple[UndeliveredRange, ...] = ()
     quarantined: int = 0
@@ -45,12 +52,19 @@ def run(loaded: LoadedConfiguration, *, at: Callable[[str], None] = ignore) -> i
 
 
 def ship_once(
-    loaded: LoadedConfiguration, *, strict: bool, as_json: bool, at: Callable[[str], None] = ignore
+    loaded: LoadedConfiguration,
+    *,
+    strict: bool,
+    print_outcome: Callable[[bytes], None] | None = None,
+    at: Callable[[str], None] = ignore,
 ) -> int:
-    """Ship everything that is there now; return the exit code."""
+    """Ship everything that is there now; return the exit code.
+
+    `print_outcome` gets the outcome as one JSON document.
+    """
     outcome = _run_and_report(loaded, Mode(once=True, progress=_terminal(), at=at))
-    if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
+    if print_outcome is not None:
+        print_outcome(msgspec.json.encode(outcome) + b"\n")
     if strict and outcome.quarantined and outcome.exit_code == ExitCode.DONE:
         return ExitCode.QUARANTINED
     return outcome.exit_code
@@ -77,8 +91,15 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     ended = asyncio.run(_run_until_drained(loaded, mode))
     result = ended.drained
     is_complete = result.has_scanned and not result.left
-    reason = "" if is_complete else "left_behind"
-    outcome = Outcome(reason, result.left, result.torn, ended.rejected)
+    outcome = Outcome(
+        "" if is_complete else "left_behind",
+        result.end,
+        round(result.seconds, 1),
+        result.has_scanned,
+        result.left,
+        result.torn,
+        ended.rejected,
+    )
     _log_outcome(outcome)
     return outcome
 
@@ -119,15 +140,29 @@ def _log_outcome(outcome: Outcome) -> None:
             bytes=left.size - left.offset,
         )
     if outcome.reason:
+        size = sum(left.size - left.offset for left in outcome.left)
+        known = {"ranges": len(outcome.left), "bytes": size} if outcome.left else {}
         log.error(
             "drain.incomplete",
-            ranges=len(outcome.left),
+            end=outcome.end,
+            problem=_describe_end(outcome),
+            seconds=outcome.seconds,
+            **known,
             remedy="the data stays on disk; the next run with this state directory delivers it",
         )
     else:
-        log.info("drain.complete", quarantined=outcome.quarantined)
+        log.info("drain.complete", seconds=outcome.seconds, quarantined=outcome.quarantined)
+
+
+def _describe_end(outcome: Outcome) -> str:
+    if outcome.has_scanned:
+        return outcome.end.sentence
+    return (
+        f"{outcome.end.sentence}, before the last scan of the files was over: "
+        "there may be more than is listed"
+    )
 
 
 def _terminal() -> ProgressLine | None:
     """Return where to draw progress: stderr, if a person sees it."""
-    return ProgressLine(sys.stderr) if sys.stderr.isatty() else None
+    return ProgressLine(logs.LogOutput(sys.stderr)) if logs.is_terminal() else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,11 +24,22 @@ from tracesidecar.introspect.lag import (
 )
 from tracesidecar.introspect.status import Figures, StatusReport, build_report
 from tracesidecar.journal import Journal
-from tracesidecar.metrics import Metrics
+from tracesidecar.logs import printable
+from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
-from tracesidecar.tail import READABLE_STATES, Scan, SegmentState, SourceSummary, is_protected
+from tracesidecar.tail import (
+    READABLE_STATES,
+    Scan,
+    SegmentState,
+    SourceSummary,
+    UnreadablePlace,
+    is_protected,
+)
 
 log = structlog.get_logger()
+
+ANSWER_SECONDS = 2.0
+"""How long to wait for the worker thread before its last answer is used."""
 
 STALL_SECONDS = 120.0
 """A sink that has something to deliver and has delivered nothing for so long, and for three times
@@ -54,13 +66,15 @@ class SinkHealth(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """The document of /status.
 
-    `files` have a name; `segments` are all that are known, also files that are gone.
+    `stuck_seconds` is for how long the worker thread has been standing still. `files` have a name;
+    `segments` are all that are known, also files that are gone.
     `at_risk_bytes` is defined by `introspect.lag.LagReport`.
     """
 
     version: str
     is_ready: bool
     why_not: tuple[str, ...]
+    stuck_seconds: float
     files: int
     segments: int
     held_bytes: int
@@ -71,7 +85,7 @@ class Health(msgspec.Struct, frozen=True):
     @classmethod
     def before_start(cls, reason: str) -> Health:
         """Return how a process is that cannot ship yet for that reason."""
-        return cls(__version__, False, (reason,), 0, 0, 0, 0, 0, ())
+        return cls(__version__, False, (reason,), 0.0, 0, 0, 0, 0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,7 @@ class _Stock:
     scanned_at: float
     files: Mapping[tuple[str, SegmentState], int]
     cached_bytes: int
+    unreadable: Sequence[UnreadablePlace]
 
 
 class _RetryCounts:
@@ -123,9 +138,17 @@ class HealthMonitor:
         metrics: Metrics,
         journal: Journal,
         *,
+        list_troubles: Callable[[], Iterable[str]] = lambda: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` is that of the service."""
+        """`list_troubles` returns why the process is not ready whatever the service does.
+
+        `clock` is that of the service.
+        """
+        self._list_troubles = list_troubles
+        self._stock: _Stock | None = None
+        self._asking: asyncio.Future[_Stock] | None = None
+        self._saved: dict[CounterKey, float] = {}
         self._service = service
         self._metrics = metrics
         self._journal = journal
@@ -134,14 +157,37 @@ class HealthMonitor:
         self._retries = _RetryCounts({name: row.retries for name, row in self._recorded.items()})
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, SegmentState]] = set()
+        self._troubled: set[str] = set()
 
     async def check_health(self) -> Health:
         """Return how the service is now; the cost grows with the backlog, not with the files."""
-        return self._health(await self._service.worker.run(_take_stock, clock=self._clock))
+        return self._health(await self._take_stock())
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long the worker thread has been standing still; 0 while it moves or rests."""
+        return time.monotonic() - self._service.worker.moved_at
+
+    async def _take_stock(self) -> _Stock:
+        """Ask the worker thread; while it is at work on something large, return what it said last.
+
+        Whoever asks has to know in time that it works.
+        """
+        if self._asking is None:  # else the last question is not answered yet
+            self._asking = self._service.worker.ask(_take_stock, clock=self._clock)
+        asking = self._asking
+        answered, _ = await asyncio.wait([asking], timeout=ANSWER_SECONDS)
+        if answered:
+            self._asking = None
+            return asking.result()
+        if self._stock is None:  # the first scan of a large tree is under way
+            options = [sink.options for sink in self._service.sinks.values()]
+            return _Stock(measure_lag((), options, time.time()), {}, None, self._clock(), {}, 0, ())
+        return self._stock
 
     async def report(self, configuration: Configuration) -> StatusReport:
         """Return what `status` shows. The figures that /status has too are computed as there."""
-        stock, sources = await self._service.worker.run(_take_full_stock, clock=self._clock)
+        stock, sources = await self._service.worker.ask(_take_full_stock, clock=self._clock)
         health = self._health(stock)
         figures = Figures(
             stock.lag,
@@ -149,12 +195,17 @@ class HealthMonitor:
             retries={sink.name: sink.retries for sink in health.sinks},
             sources=sources,
         )
-        return await asyncio.to_thread(
+        report = await asyncio.to_thread(
             build_report, configuration, self._journal, figures, running=True
         )
+        return msgspec.structs.replace(report, ready=health.is_ready, why_not=health.why_not)
 
     async def record(self, health: Health) -> None:
-        """Write the sinks' states and retries into the journal; if that fails, do it next time."""
+        """Write the sinks' states and retries into the journal; if that fails, do it next time.
+
+        The same for the counters that no commit writes.
+        """
+        await self.save_counters()
         for sink in health.sinks:
             recorded = self._recorded.get(sink.name, _Recorded(0))
             now = _Recorded(sink.retries, sink.state)
@@ -172,8 +223,21 @@ class HealthMonitor:
             else:
                 self._recorded[sink.name] = now
 
+    async def save_counters(self) -> None:
+        """Write the counters that no commit writes into the journal, if they have changed."""
+        totals = self._metrics.list_totals()
+        if totals == self._saved:
+            return
+        try:
+            await asyncio.to_thread(self._journal.counters.save, totals)
+        except StateUnavailable as error:
+            log.warning("journal.unwritable", problem=str(error))
+        else:
+            self._saved = totals
+
     def _health(self, stock: _Stock) -> Health:
         states = self._service.sinks
+        self._stock = stock
         sinks = tuple(
             self._sink_health(state, stock.lag.sinks[name])
             for name, state in states.items()
@@ -184,6 +248,7 @@ class HealthMonitor:
             __version__,
             is_ready=not why_not,
             why_not=why_not,
+            stuck_seconds=round(self.stuck_seconds, 1),
             files=sum(
                 count for (_, state), count in stock.files.items() if state is SegmentState.LIVE
             ),
@@ -193,7 +258,7 @@ class HealthMonitor:
             memory_bytes=sum(stock.held_bytes.values()) + stock.cached_bytes,
             sinks=sinks,
         )
-        self._set_gauges(health, stock.files)
+        self._set_gauges(health, stock)
         return health
 
     def _sink_health(self, state: SinkState, lag: Lag) -> SinkHealth:
@@ -208,8 +273,8 @@ class HealthMonitor:
             events.trouble.encode("utf-8", "backslashreplace").decode(),  # it may quote any path
         )
 
-    def _set_gauges(self, health: Health, files: Mapping[tuple[str, SegmentState], int]) -> None:
-        metrics, names = self._metrics, {sink.name for sink in health.sinks}
+    def _set_gauges(self, health: Health, stock: _Stock) -> None:
+        metrics, names, files = self._metrics, {sink.name for sink in health.sinks}, stock.files
         for name in self._sinks - names:
             metrics.forget_sink(name)
         self._sinks = names
@@ -219,19 +284,32 @@ class HealthMonitor:
         self._counted |= files.keys()
         for source, state in self._counted:
             metrics.files.labels(source, state).set(files.get((source, state), 0))
+        unreadable = Counter(place.source for place in stock.unreadable)
+        for source in {source for source, _ in self._counted} | self._troubled | unreadable.keys():
+            metrics.unreadable.labels(source).set(unreadable[source])
+        self._troubled |= unreadable.keys()
+        metrics.ready.set(health.is_ready)
         metrics.held_bytes.set(health.held_bytes)
         metrics.at_risk_bytes.set(health.at_risk_bytes)
         metrics.memory_used.set(health.memory_bytes)
 
     def _why_not_ready(self, stock: _Stock, sinks: tuple[SinkHealth, ...]) -> Iterator[str]:
         states, now = self._service.sinks, self._clock()
+        yield from self._list_troubles()
         unseen = now - stock.scanned_at
+        if self.stuck_seconds > STALL_SECONDS:
+            yield f"the worker thread has been standing still for {self.stuck_seconds:.0f} s"
         if stock.scan is None:
             yield "the first scan of the files is not over"
-        elif unseen > STALL_SECONDS and not any(state.is_draining for state in states.values()):
+        elif (
+            unseen > STALL_SECONDS
+            and not self._service.worker.is_busy
+            and not any(state.is_draining for state in states.values())
+        ):
             yield f"the files could not be scanned for {unseen:.0f} s: see the log"
         if self._service.is_stopped:
             yield "the redaction has failed its test: nothing is shipped, see the log"
+        yield from _describe_unreadable(stock.unreadable)
         for sink in sinks:
             if reason := _stall(states[sink.name], sink, now):
                 yield reason
@@ -254,6 +332,7 @@ def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock
         intake.scanned_at,
         context.tailer.counts(),
         context.cached_bytes,
+        context.tailer.list_unreadable(),
     )
 
 
@@ -284,6 +363,19 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
         yield Backlog(source, is_protected=False, remainders={s.name: remainder for s in takers})
 
 
+def _describe_unreadable(places: Sequence[UnreadablePlace]) -> Iterator[str]:
+    """Name the sources of which a directory cannot be listed, with the first of each."""
+    first: dict[str, UnreadablePlace] = {}
+    for place in places:
+        if place.is_directory:
+            first.setdefault(place.source, place)
+    for source, place in first.items():
+        yield (
+            f"source {source}: the directory {printable(place.path)} cannot be listed "
+            f"({place.problem}): let the daemon's user read it"
+        )
+
+
 def _stall(state: SinkState, sink: SinkHealth, now: float) -> str:
     """Return why this sink keeps the service from being ready, empty if it does not."""
     patience = max(STALL_SECONDS, 3 * state.options.batch.age)
@@ -291,12 +383,19 @@ def _stall(state: SinkState, sink: SinkHealth, now: float) -> str:
         return ""
     if state.phase is SinkPhase.STOPPED:
         return f"sink {sink.name} has stopped: see the log"
+    trouble = f": {sink.trouble}" if sink.trouble else ""
     if state.phase is SinkPhase.WAITING_FOR_JOURNAL:
         return f"sink {sink.name} waits for the journal, which cannot be used now: see the log"
+    if state.phase is SinkPhase.RESTARTING:
+        return f"sink {sink.name} has failed and is started again: see the log"
+    if state.phase is SinkPhase.CONNECTING and sink.trouble:
+        return f"sink {sink.name} cannot connect{trouble}"
+    if state.is_attempting:
+        return ""
     idle = now - state.progressed_at
     if sink.lag_bytes and idle > patience and sink.lag_seconds > patience:
         return (
             f"sink {sink.name} has delivered nothing for {idle:.0f} s "
-            f"with {sink.lag_bytes} bytes to deliver"
+            f"with {sink.lag_bytes} bytes to deliver{trouble}"
         )
     return ""

@@ -92,9 +92,5 @@ class StatusServer:
 
 def _log_failure(error: Exception) -> None:
     """Log an error; its text only if the operating system wrote it, for others may quote data."""
-    log.warning(
-        "status.failed",
-        kind=type(error).__name__,
-        problem=error.strerror if isinstance(error, OSError) else None,
-        where=frames(error),
-    )
+    known = {"problem": error.strerror} if isinstance(error, OSError) and error.strerror else {}
+    log.warning("status.failed", kind=type(error).__name__, **known, where=frames(error))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from typing import get_args
 
 import msgspec
 import structlog
@@ -22,16 +23,20 @@ from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode import format_of
+from tracesidecar.errors import RETRY_REASONS
 from tracesidecar.journal import Journal, Vault, sweep_sealed
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline import (
+    LineMetrics,
     SinkCursors,
     SinkState,
     WorkerContext,
     WorkerThread,
     build_context,
 )
+from tracesidecar.progress import Progress
+from tracesidecar.sanitize import RejectionReason
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sinks import (
     SinkOptions,
@@ -41,7 +46,7 @@ from tracesidecar.sinks import (
     record_limit_of,
     sink_type,
 )
-from tracesidecar.tail import link_folder
+from tracesidecar.tail import LossReason, link_folder
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.tailer import Tailer
 
@@ -65,9 +70,10 @@ class Wiring:
         *,
         watcher: Watcher | None,
         at: Callable[[str], None],
+        line_metrics: LineMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Build everything; blocks until it is done.
+        """Build everything; blocks until it is done. `line_metrics` is of the generation before.
 
         Raises ConfigurationError or RedactionError if the configuration cannot be run.
         """
@@ -76,12 +82,14 @@ class Wiring:
         self._metrics = metrics
         self._at = at
         self._clock = clock
+        self.line_metrics = line_metrics or LineMetrics(metrics, journal.segments.load_frontier())
         self._sinks: list[SinkState] = []
         self._engine = self._rules = ""
         chunk_cache_bytes, event_cache_bytes = self._cache_sizes()
         self._cache_bytes = chunk_cache_bytes + event_cache_bytes
+        self._progress = Progress()
         self.worker = WorkerThread(
-            lambda: self._build(watcher, chunk_cache_bytes, event_cache_bytes)
+            lambda: self._build(watcher, chunk_cache_bytes, event_cache_bytes), self._progress
         )
 
     @property
@@ -120,15 +128,22 @@ class Wiring:
     ) -> WorkerContext:
         configuration, journal = self._configuration, self._journal
         state, daemon = configuration.state_directory, configuration.daemon
-        sanitizer = Sanitizer(
-            configuration.redaction,
-            cache_directory=os.path.join(state, "cache"),
-            digest_key=journal.key,
-        )
+
+        def make_sanitizer() -> Sanitizer:
+            return Sanitizer(
+                configuration.redaction,
+                cache_directory=os.path.join(state, "cache"),
+                digest_key=journal.key,
+            )
+
+        sanitizer = make_sanitizer()
         self._engine, self._rules = sanitizer.engine, sanitizer.version
         check_redaction(sanitizer)
         announce_move(state, journal)
         take_over_sources(configuration.source, journal)
+        self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
+        for source in configuration.source:
+            self._metrics.declare_source(source.name, RejectionReason)
         tailer = Tailer(
             configuration.source,
             journal.segments,
@@ -137,6 +152,7 @@ class Wiring:
             held_limit=daemon.held_limit,
             poll_interval=daemon.poll_interval,
             watcher=watcher,
+            progress=self._progress,
             at=self._at,
         )
         set_aside = sweep_sealed(
@@ -154,14 +170,17 @@ class Wiring:
         context = build_context(
             tailer=tailer,
             sanitizer=sanitizer,
+            make_sanitizer=make_sanitizer,
             journal=journal,
             metrics=self._metrics,
+            line_metrics=self.line_metrics,
             sources={source.name: source for source in configuration.source},
             interpreters=self._interpreters() if interprets else {},
             vault=Vault(state, seal_to) if seal_to else None,
             chunk_cache_bytes=chunk_cache_bytes,
             event_cache_bytes=event_cache_bytes,
             clock=self._clock,
+            progress=self._progress,
             at=self._at,
         )
         # sinks that start "now" come last: what is still needed depends on the others too
@@ -186,6 +205,7 @@ class Wiring:
         self, context: WorkerContext, configuration: Configuration, options: SinkOptions
     ) -> tuple[SinkState, SinkCursors]:
         self._begin(context, options)
+        self._metrics.declare_sink(options.name, RETRY_REASONS)
         daemon, encoding = configuration.daemon, encoding_of(options)
         spec = BatchSpec(
             encoding.takes,

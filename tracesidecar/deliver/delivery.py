@@ -44,6 +44,18 @@ class DeliveryEvents(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Attempts:
+    """Whether an attempt is under way and since when, and when one last delivered something.
+
+    Times are by the monotonic clock.
+    """
+
+    are_under_way: bool = False
+    began_at: float = 0.0
+    succeeded_at: float = float("-inf")
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One sink with its retries; for the event loop.
@@ -57,6 +69,7 @@ class Delivery:
     circuit: Circuit = field(default_factory=Circuit)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     tried: asyncio.Event = field(default_factory=asyncio.Event)
+    attempts: Attempts = field(default_factory=Attempts)
 
     async def connect(self) -> None:
         """Enter the sink, however long it is down."""
@@ -74,6 +87,7 @@ class Delivery:
         while True:
             try:
                 await self._retry_until_answered(lambda: self.sink.send(batch))
+                self.attempts.succeeded_at = time.monotonic()
             except Rejected as error:
                 try:
                     return await self._bisect(batch, error)
@@ -89,6 +103,7 @@ class Delivery:
     async def _retry_until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
         while True:
             started = time.monotonic()
+            self.attempts.are_under_way, self.attempts.began_at = True, started
             try:
                 answer = await attempt()
             except RetryLater as error:
@@ -103,6 +118,7 @@ class Delivery:
                 self._close_circuit()
                 return answer
             finally:
+                self.attempts.are_under_way = False
                 self.tried.set()
 
     async def _wait(self, error: RetryLater) -> None:
@@ -130,4 +146,5 @@ class Delivery:
                 bisection.reject(*span, rejected)
             else:
                 bisection.accept()
+                self.attempts.succeeded_at = time.monotonic()
         return tuple(sorted(bisection.rejected, key=lambda record: record.index))

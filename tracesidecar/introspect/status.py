@@ -100,7 +100,10 @@ class HeldReport(msgspec.Struct, frozen=True):
 
 
 class StatusReport(msgspec.Struct, frozen=True):
-    """What `status` shows. `running` is None where that cannot be known."""
+    """What `status` shows. `running` is None where that cannot be known.
+
+    `ready` is what /readyz says, and `why_not` its reasons; None if only the daemon could say.
+    """
 
     state_directory: str
     running: bool | None
@@ -108,6 +111,8 @@ class StatusReport(msgspec.Struct, frozen=True):
     sources: tuple[SourceReport, ...]
     held: HeldReport
     notices: tuple[Notice, ...] = ()
+    ready: bool | None = None
+    why_not: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
         """Return the document of `status --json`; scripts rely on its keys."""
@@ -253,7 +258,12 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
         retries={row.name: row.retries for row in rows},
         sources=backlogs.summaries(segments),
     )
-    return build_report(configuration, journal, figures, running=running)
+    report = build_report(configuration, journal, figures, running=running)
+    if running is False:
+        report = msgspec.structs.replace(
+            report, ready=False, why_not=("no daemon runs with this state directory",)
+        )
+    return report
 
 
 def measure_content(segment: SegmentRecord) -> int:

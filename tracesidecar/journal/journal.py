@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from msgspec.structs import replace
 
+from tracesidecar.journal.counters import CounterTable
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
 from tracesidecar.journal.file import JournalFile
@@ -25,6 +26,7 @@ from tracesidecar.journal.redrive_requests import RedriveRequests
 from tracesidecar.journal.segments import SegmentTable
 from tracesidecar.journal.sinks import SinkTable
 from tracesidecar.journal.sources import SourceNames
+from tracesidecar.metrics import CounterKey
 from tracesidecar.model import Checkpoint
 
 log = structlog.get_logger()
@@ -36,6 +38,7 @@ class Commit:
 
     `reached` is the furthest checkpoint for each segment; `redriven` are the quarantine entries
     that the batch was made of, if any. `lost` is passed over: it can no longer be delivered.
+    `counts` are added to the saved counters of the metrics, and others are raised to `totals`.
     """
 
     sink: str
@@ -46,6 +49,8 @@ class Commit:
     bytes: int = 0
     redriven: tuple[int, ...] = ()
     lost: tuple[LostBytes, ...] = ()
+    counts: Mapping[CounterKey, float] = field(default_factory=dict)
+    totals: Mapping[CounterKey, float] = field(default_factory=dict)
 
 
 class Journal:
@@ -67,6 +72,7 @@ class Journal:
         self.sources = SourceNames(database, self.segments)
         self.notices = Notices(database)
         self.file = JournalFile(database)
+        self.counters = CounterTable(database)
 
     @classmethod
     def open(cls, state_directory: str) -> Journal:
@@ -134,6 +140,8 @@ class Journal:
             self.sinks.count_batch(
                 db, commit.sink, lines=commit.lines, size_bytes=commit.bytes, now=now
             )
+            self.counters.add(db, commit.counts)
+            self.counters.raise_to(db, commit.totals)
         self._newly_rejected += rejected
         if commit.lines and commit.sink not in self._noted:
             destination = self.sinks.find_destination(commit.sink)

@@ -81,3 +81,11 @@ CREATE TABLE loss (
     sink TEXT NOT NULL DEFAULT '',
     counted INTEGER NOT NULL DEFAULT 1
 );
+
+-- What the metrics have counted, by name and label values (a JSON array).
+CREATE TABLE counter (
+    name TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (name, labels)
+) WITHOUT ROWID;

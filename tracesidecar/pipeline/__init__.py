@@ -5,7 +5,8 @@ is the `WorkerContext`, and `WorkerThread` is the only door to it.
 """
 
 from tracesidecar.pipeline.build import build_context
-from tracesidecar.pipeline.drain import DrainResult, UndeliveredRange
+from tracesidecar.pipeline.drain import DrainEnd, DrainResult, UndeliveredRange
+from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.service import Service, ignore
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
@@ -13,7 +14,9 @@ from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
 
 __all__ = [
+    "DrainEnd",
     "DrainResult",
+    "LineMetrics",
     "Service",
     "SinkCursors",
     "SinkPhase",

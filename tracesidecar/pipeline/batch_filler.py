@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ STEP_BYTES = 4 << 20
 """How much the sinks take at most in one round of steps. Each sink gets its share of it, and finds
 in the cache what the one before it has read.
 """
+STEP_SECONDS = 1.0
+"""After so long a step ends, however little it has taken: the other sinks, the scan and the health
+pages have their turn.
+"""
 TOGETHER_BYTES = 64 << 20
 """Sinks that are no further apart than this go side by side; one with a backlog goes alone."""
 
@@ -31,14 +36,18 @@ TOGETHER_BYTES = 64 << 20
 class Step:
     """What one step of filling did.
 
-    `taken_bytes` counts source bytes. `is_ahead`: nothing was taken, so that a slower sink can
-    catch up. `has_more`: some segment may have more for the sink.
+    `taken_bytes` counts source bytes, `read_bytes` those of all steps, less what is read again.
+    `is_ahead`: nothing was taken, so that a slower sink can
+    catch up. `is_waiting`: nothing is left to read but long lines that are being cleaned.
+    `has_more`: some segment may have more for the sink.
     """
 
     taken_bytes: int
+    read_bytes: int
     is_empty: bool
     is_full: bool
     has_more: bool
+    is_waiting: bool = False
     is_ahead: bool = False
 
 
@@ -85,7 +94,14 @@ class BatchFiller:
         ):
             return self._step(sink, builder, 0, is_ahead=True)
         taken, step_bytes = 0, STEP_BYTES // max(len(self._intake.sinks), 1)
-        while sink.has_ready and taken < step_bytes and not is_full(builder, sink):
+        sink.resume(self._chunks.is_cleaning)
+        began = time.monotonic()
+        while (
+            sink.has_ready
+            and taken < step_bytes
+            and not is_full(builder, sink)
+            and time.monotonic() - began < STEP_SECONDS
+        ):
             taken += self._fill_from_next(sink, builder)
         sink.hold(builder.held_bytes)
         return self._step(sink, builder, taken)
@@ -109,8 +125,15 @@ class BatchFiller:
     def _step(
         self, sink: SinkCursors, builder: BatchBuilder, taken: int, *, is_ahead: bool = False
     ) -> Step:
-        has_more = sink.has_ready
-        return Step(taken, builder.is_empty, is_full(builder, sink), has_more, is_ahead=is_ahead)
+        return Step(
+            taken,
+            sink.read_bytes,
+            builder.is_empty,
+            is_full(builder, sink),
+            sink.has_ready or sink.has_postponed,
+            is_waiting=sink.has_postponed and not sink.has_ready,
+            is_ahead=is_ahead,
+        )
 
     def _fill_from_next(self, sink: SinkCursors, builder: BatchBuilder) -> int:
         """Take a chunk of the next ready segment; return how many source bytes it has."""
@@ -123,7 +146,10 @@ class BatchFiller:
             segment, at, final=final, flush=final or sink.is_limited, now=self._clock()
         )
         if clean is None:
-            sink.exhaust(segment)
+            if self._chunks.is_cleaning(segment, at.offset):
+                sink.postpone(segment, since)
+            else:
+                sink.exhaust(segment)
             return 0
         if not self._has_read:
             self._has_read = True

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from tracesidecar.dialects import Interpreter
 from tracesidecar.journal import Journal, Vault
 from tracesidecar.metrics import Metrics
+from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.batch_filler import BatchFiller
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.chunk_reader import ChunkReader
@@ -14,10 +15,12 @@ from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.line_metrics import LineMetrics
+from tracesidecar.pipeline.long_lines import LongLines
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
 from tracesidecar.pipeline.worker_context import WorkerContext
+from tracesidecar.progress import Progress
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.tail import SourceOptions
 from tracesidecar.tail.tailer import Tailer
@@ -27,29 +30,46 @@ def build_context(
     *,
     tailer: Tailer,
     sanitizer: Sanitizer,
+    make_sanitizer: Callable[[], Sanitizer],
     journal: Journal,
     metrics: Metrics,
+    line_metrics: LineMetrics,
     sources: Mapping[str, SourceOptions],
     interpreters: Mapping[str, Interpreter],
     vault: Vault | None,
     chunk_cache_bytes: int,
     event_cache_bytes: int,
     clock: Callable[[], float],
+    progress: Progress,
     at: Callable[[str], None],
 ) -> WorkerContext:
     """Build the context in the thread that calls this; nothing else may use it.
 
     `sources` and `interpreters` are by name of the source; no interpreters: nobody takes events.
-    `vault` is where rejected bytes are sealed, None if they stay in the source only. `clock` is in
-    seconds and never goes back; `at` is called at named points.
+    `make_sanitizer` makes one more of the same, for another thread. `vault` is where rejected bytes
+    are sealed, None if they stay in the source only. `clock` is in seconds and never goes back.
+    Each piece of work is noted in `progress`. `at` is called at named points.
     """
+
+    def make_cleaner() -> Callable[[Chunk], CleanChunk]:
+        cleaner = ChunkCleaner(
+            make_sanitizer(), sources, locator, key=journal.key, with_positions=False
+        )
+        return lambda chunk: cleaner.clean(chunk, flush=True)
+
     locator = LineLocator(tailer, key=journal.key, vault=vault)
     labels = PathLabels(sanitizer)
     cleaner = ChunkCleaner(
         sanitizer, sources, locator, key=journal.key, with_positions=bool(interpreters)
     )
     chunks = ChunkReader(
-        tailer, cleaner, sources, LineMetrics(metrics), cache_bytes=chunk_cache_bytes
+        tailer,
+        cleaner,
+        sources,
+        line_metrics,
+        cache_bytes=chunk_cache_bytes,
+        long_lines=LongLines(make_cleaner, progress),
+        progress=progress,
     )
     events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)
     intake = Intake(tailer, chunks, journal, Losses(tailer, journal, metrics), clock=clock)

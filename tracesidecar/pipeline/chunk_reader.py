@@ -6,9 +6,12 @@ from collections import OrderedDict
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+from tracesidecar.metrics import CounterKey
 from tracesidecar.model import BEGINNING, LONGEST_OPEN_BYTES, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.line_metrics import LineMetrics
+from tracesidecar.pipeline.long_lines import LONG_LINE_BYTES, LongLines
+from tracesidecar.progress import Progress
 from tracesidecar.tail import SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
@@ -37,7 +40,11 @@ class ChunkReader:
         line_metrics: LineMetrics,
         *,
         cache_bytes: int,
+        long_lines: LongLines,
+        progress: Progress,
     ) -> None:
+        self._long_lines = long_lines
+        self._progress = progress
         self._tailer = tailer
         self._cleaner = cleaner
         self._sources = sources
@@ -58,15 +65,26 @@ class ChunkReader:
         secret can be split over its fragments. The fragments are taken nevertheless with `flush`,
         or if the message has waited too long or become too long. `now` is in seconds, of a clock
         that never goes back.
+
+        Also returns None while a long line is being cleaned elsewhere: `is_cleaning` is true then.
         """
+        self._progress.step()
         cached = self._cache.get((segment, at.offset))
         if cached is not None:
             return cached
+        if self.is_cleaning(segment, at.offset):
+            return None
+        cleaned = self._long_lines.take(segment, at.offset)
+        if cleaned is not None:
+            return self._take(*cleaned)
         chunk = self._tailer.read(segment, at, final=final)
         if chunk is None and not final:
             chunk = self._read_at_rest(segment, at, flush=flush, now=now)
             flush = True
         if chunk is None:
+            return None
+        if len(chunk.data) > LONG_LINE_BYTES:
+            self._long_lines.begin(chunk)
             return None
         clean = self._cleaner.clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
         if chunk.end - clean.end > LONGEST_OPEN_BYTES:
@@ -79,11 +97,26 @@ class ChunkReader:
             if shorter is None or shorter.end != clean.end:
                 return None
             chunk = shorter
-        self._waiting.pop(segment, None)
+        return self._take(chunk, clean)
+
+    def is_cleaning(self, segment: int, offset: int) -> bool:
+        """Return whether a long line that begins there is being cleaned: ask again later."""
+        return self._long_lines.is_waiting(segment, offset)
+
+    def _take(self, chunk: Chunk, clean: CleanChunk) -> CleanChunk:
+        self._waiting.pop(chunk.segment.id, None)
         clean = self._cleaner.take(chunk, clean)
         self._line_metrics.count(clean)
         self._remember(clean)
         return clean
+
+    def count(self, clean: CleanChunk) -> None:
+        """Count a chunk that was read elsewhere, unless it is counted already."""
+        self._line_metrics.count(clean)
+
+    def take_counts(self, reached: Mapping[int, Checkpoint]) -> dict[CounterKey, float]:
+        """Return what a commit of these checkpoints adds to the saved counters."""
+        return self._line_metrics.take(reached)
 
     def peek(self, segment: int, until: int) -> CleanChunk | None:
         """Return the lines of a segment's first chunk before `until`, only to interpret them.

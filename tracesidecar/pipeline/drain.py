@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import structlog
 
@@ -32,25 +34,61 @@ class UndeliveredRange:
     size: int
 
 
+class DrainEnd(StrEnum):
+    """Why a drain ended, as `drain.ended` says it."""
+
+    COMPLETE = "complete"
+    DEADLINE = "deadline"
+    STALLED = "stalled"
+    INTERRUPTED = "interrupted"
+    SINKS_ENDED = "sinks_ended"
+
+    @property
+    def sentence(self) -> str:
+        """Return what happened, for people."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    DrainEnd.COMPLETE: "every required sink has finished",
+    DrainEnd.DEADLINE: "the time for the drain was over",
+    DrainEnd.STALLED: "nothing moved any more for as long as drain_deadline allows",
+    DrainEnd.INTERRUPTED: "a signal asked to end",
+    DrainEnd.SINKS_ENDED: "every required sink had ended, but not all with everything",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class DrainResult:
     """What is left after a drain.
 
     `left` was not delivered in time; `torn` are last lines without a newline and unfinished
     documents, which stay in their files. If the last scan was over in time, `has_scanned` is true;
-    otherwise there may be more than `left` has.
+    otherwise there may be more than `left` has. It ended for the reason `end`,
+    after so many `seconds`.
     """
 
     left: tuple[UndeliveredRange, ...]
     torn: tuple[UndeliveredRange, ...]
     has_scanned: bool
+    end: DrainEnd = DrainEnd.COMPLETE
+    seconds: float = 0.0
+
+
+SETTLE_SECONDS = 30.0
+"""How long `ship --once` waits at least for what may be a copy in progress (`copy_grace`)."""
+
+CONFIRM_SECONDS = 0.25
+LEAST_STALL_SECONDS = 5.0
+"""How long nothing may move while nothing fails: a machine may be too busy to run us."""
 
 
 class Drain:
     """The end of a service: one last scan, then the sinks finish. For the event loop.
 
-    With `whole_backlog` it ends when nothing is delivered for `seconds`; otherwise it takes no
-    longer than that as a whole.
+    With `whole_backlog` it goes on while bytes move (files are found, read or cleaned, or an
+    attempt to send is under way that follows no failure) and ends once nothing has moved for
+    `seconds`. Otherwise, or after `finish`, it takes no longer than `seconds` as a whole.
     """
 
     def __init__(
@@ -70,34 +108,29 @@ class Drain:
         self._seconds = seconds
         self._whole_backlog = whole_backlog
         self._has_scanned = False
+        self._is_finishing = False
+        self._began = time.monotonic()
+        self._deadline = float("inf")
+        self._end = DrainEnd.INTERRUPTED
 
     async def run(self, serving: Mapping[str, asyncio.Task[None]]) -> None:
         """Return when all required sinks have finished, or at the deadline.
 
         `serving` are the tasks of the sinks, by name; `ScanLoop.run` has been cancelled.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._seconds
-        self._has_scanned = await self._scans.scan_until_settled(deadline)
-        files = await self._worker.run(lambda context: context.intake.begin_drain())
+        self._began = time.monotonic()
+        if not self._whole_backlog:
+            self._limit_time()
+        self._end = await self._drain(serving)
+        if self._end is DrainEnd.COMPLETE and not self._has_scanned:
+            self._end = DrainEnd.STALLED if self._whole_backlog else DrainEnd.DEADLINE
+
+    def finish(self) -> None:
+        """Read nothing more; send what is in the batches, and end: a signal has come."""
+        self._is_finishing = True
+        self._limit_time()
         for sink in self._group.sinks.values():
-            sink.begin_drain()
-        log.info("service.draining", files=files, deadline_seconds=self._seconds)
-        while waiting := [
-            task
-            for name, task in serving.items()
-            if self._group.sinks[name].options.required and not task.done()
-        ]:
-            if self._whole_backlog:
-                last_progress = max(sink.progressed_at for sink in self._group.sinks.values())
-                deadline = max(deadline, last_progress + self._seconds)
-            if loop.time() >= deadline:
-                return
-            await asyncio.wait(
-                waiting,
-                timeout=min(deadline - loop.time(), 1.0),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            sink.finish()
 
     async def result(self) -> DrainResult:
         """Return what is left; call it when no sink is served any more."""
@@ -112,9 +145,115 @@ class Drain:
             )
         sinks = self._group.sinks.values()
         drained = {sink.name for sink in sinks if sink.phase is SinkPhase.DRAINED}
-        return await self._worker.run(
+        found = await self._worker.run(
             count_undelivered, self._journal, drained, has_scanned=self._has_scanned
         )
+        end = self._end
+        if end is DrainEnd.COMPLETE and found.left:
+            end = DrainEnd.SINKS_ENDED
+        seconds = time.monotonic() - self._began
+        return DrainResult(found.left, found.torn, found.has_scanned, end, seconds)
+
+    def _limit_time(self) -> None:
+        self._deadline = time.monotonic() + self._seconds
+        for sink in self._group.sinks.values():
+            sink.limit_time(self._seconds)
+
+    async def _drain(self, serving: Mapping[str, asyncio.Task[None]]) -> DrainEnd:
+        async with asyncio.TaskGroup() as tasks:
+            scanning = tasks.create_task(self._scan())
+            end = await self._wait_for_scan(scanning, serving)
+            scanning.cancel()
+        if end is not None:
+            return end
+        self._has_scanned = scanning.result()
+        while waiting := self._waiting(serving):
+            if (end := await self._confirm_end()) is not None:
+                return end
+            await asyncio.wait(
+                waiting, timeout=self._recheck_seconds(), return_when=asyncio.FIRST_COMPLETED
+            )
+        return DrainEnd.INTERRUPTED if self._is_finishing else DrainEnd.COMPLETE
+
+    async def _wait_for_scan(
+        self, scanning: asyncio.Task[bool], serving: Mapping[str, asyncio.Task[None]]
+    ) -> DrainEnd | None:
+        """Return None once the scan is over, or why the drain has to end before."""
+        while not scanning.done():
+            if (end := await self._confirm_end()) is not None:
+                return end
+            if self._is_finishing and not (
+                self._scans.first_scan.is_set() and self._waiting(serving)
+            ):
+                return DrainEnd.INTERRUPTED
+            await asyncio.wait([scanning], timeout=self._recheck_seconds())
+        return None
+
+    async def _scan(self) -> bool:
+        """Fix what is to be delivered; return whether the scan was over in time."""
+        has_scanned = await self._scans.scan_until_settled(
+            max(self._seconds, SETTLE_SECONDS) if self._whole_backlog else self._seconds
+        )
+        files = await self._worker.run(lambda context: context.intake.begin_drain())
+        for sink in self._group.sinks.values():
+            sink.begin_drain()
+        limit = (
+            {"stall_seconds": self._seconds}
+            if self._deadline == float("inf")
+            else {"deadline_seconds": round(max(self._deadline - time.monotonic(), 0.0), 1)}
+        )
+        log.info("service.draining", files=files, **limit)
+        return has_scanned
+
+    def _waiting(self, serving: Mapping[str, asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+        """Return the tasks of the required sinks that have not finished and still may."""
+        return [
+            task
+            for name, task in serving.items()
+            if (sink := self._group.sinks[name]).options.required
+            and not task.done()
+            and not (self._is_finishing and sink.delivery.circuit.failures)
+        ]
+
+    async def _confirm_end(self) -> DrainEnd | None:
+        """Return why it has to end now, None if it goes on.
+
+        Between two long steps nothing seems to move: standing still is looked at twice.
+        """
+        end = self._find_end()
+        if end is DrainEnd.STALLED:
+            await asyncio.sleep(CONFIRM_SECONDS)
+            end = self._find_end()
+        return end
+
+    def _find_end(self) -> DrainEnd | None:
+        """Return why it has to end now; None: it goes on."""
+        now = time.monotonic()
+        if now >= self._deadline:
+            return DrainEnd.INTERRUPTED if self._is_finishing else DrainEnd.DEADLINE
+        if not self._whole_backlog:
+            return None
+        is_failing = all(
+            sink.is_failing
+            for sink in self._group.sinks.values()
+            if sink.options.required and sink.phase not in (SinkPhase.DRAINED, SinkPhase.STOPPED)
+        )
+        patience = self._seconds if is_failing else max(self._seconds, LEAST_STALL_SECONDS)
+        return DrainEnd.STALLED if now >= self._find_moved_at(now) + patience else None
+
+    def _find_moved_at(self, now: float) -> float:
+        """Return when bytes last moved."""
+        busy = [self._worker.moved_at] if self._worker.is_busy else []
+        sinks = self._group.sinks.values()
+        return max(
+            self._began,
+            self._worker.progress.moved_at,
+            *busy,
+            *(now if sink.is_attempting else sink.progressed_at for sink in sinks),
+        )
+
+    def _recheck_seconds(self) -> float:
+        return max(min(self._deadline - time.monotonic(), 1.0, self._seconds / 4), 0.01)
 
 
 def count_undelivered(

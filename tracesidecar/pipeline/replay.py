@@ -99,6 +99,8 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
     builder = BatchBuilder(spec, redriven, clock=lambda: plan.time)
     for chunk in chunks:
         if chunk is not None:
+            if not plan.redriven:
+                context.count(chunk.clean)
             clean, segment = chunk.clean, chunk.clean.segment
             label = context.labels.label(segment.id, segment.path)
             too_large = builder.add(clean, label, chunk.events, chunk.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
@@ -33,8 +34,9 @@ class ScanLoop:
         journal: Journal,
         *,
         poll_seconds: float,
+        wake: asyncio.Event | None = None,
     ) -> None:
-        self.wake = asyncio.Event()
+        self._wake = wake or asyncio.Event()
         self.first_scan = asyncio.Event()
         self._worker = worker
         self._group = group
@@ -59,12 +61,12 @@ class ScanLoop:
             )
             return None
 
-    async def scan_until_settled(self, deadline: float) -> bool:
+    async def scan_until_settled(self, seconds: float) -> bool:
         """Scan until it is known of every file whether it is new, a copy, moved or gone.
 
-        Return False if the deadline, by the event loop's clock, came first.
+        Return False if it is not known so many seconds after the first scan was over.
         """
-        loop = asyncio.get_running_loop()
+        deadline = float("inf")
         while True:
             scan = await self.try_to_scan(full=True)
             is_settled = (
@@ -72,9 +74,11 @@ class ScanLoop:
                 and not scan.waiting
                 and not await self._worker.run(lambda context: context.intake.is_searching())
             )
-            if is_settled or loop.time() >= deadline:
+            now = time.monotonic()
+            deadline = min(deadline, now + seconds)
+            if is_settled or now >= deadline:
                 return is_settled
-            await asyncio.sleep(min(self._poll_seconds / 4, max(deadline - loop.time(), 0.0)))
+            await asyncio.sleep(min(self._poll_seconds / 4, deadline - now))
 
     async def scan(self, *, full: bool = False) -> Scan:
         """Scan, and wake every sink that has something to read."""
@@ -109,8 +113,8 @@ class ScanLoop:
     async def _wait_for_changes(self) -> None:
         try:
             async with asyncio.timeout(self._poll_seconds):
-                await self.wake.wait()
+                await self._wake.wait()
                 await asyncio.sleep(BURST_SECONDS)
         except TimeoutError:
             return
-        self.wake.clear()
+        self._wake.clear()

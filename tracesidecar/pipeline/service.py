@@ -26,7 +26,8 @@ def ignore(_point: str) -> None:
 class Service:
     """All sinks over one set of files. For the event loop.
 
-    Set `scans.wake` when a file has changed, `stop` for a drain, `quit` to end a drain at once.
+    Set `wake` when a file has changed, `stop` for a drain, `finish` to end a drain soon, `quit` to
+    end it at once.
     """
 
     def __init__(
@@ -37,15 +38,17 @@ class Service:
         metrics: Metrics,
         *,
         poll_seconds: float,
+        wake: asyncio.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         at: Callable[[str], None] = ignore,
     ) -> None:
         """`clock` is in seconds and never goes back; `at` is called at named points."""
         self.stop = asyncio.Event()
+        self.finish = asyncio.Event()
         self.quit = asyncio.Event()
         self.worker = worker
         self._group = SideBySide(sinks)
-        self.scans = ScanLoop(worker, self._group, journal, poll_seconds=poll_seconds)
+        self.scans = ScanLoop(worker, self._group, journal, poll_seconds=poll_seconds, wake=wake)
         self._journal = journal
         self._metrics = metrics
         scan = partial(self.scans.try_to_scan, full=True)
@@ -68,8 +71,8 @@ class Service:
     async def run(self, *, drain_seconds: float, whole_backlog: bool = False) -> DrainResult:
         """Work until `stop` is set, then drain.
 
-        With `whole_backlog` the drain ends when nothing is delivered for `drain_seconds`; otherwise
-        it takes no longer than that as a whole.
+        With `whole_backlog` the drain ends when nothing moves for `drain_seconds`; otherwise, and
+        once `finish` is set, it takes no longer than that as a whole.
         """
         drain = Drain(
             self.worker,
@@ -90,12 +93,17 @@ class Service:
                 scanning.cancel()
                 await asyncio.wait([scanning])
                 draining = tasks.create_task(drain.run(self._serving))
+                finishing = tasks.create_task(self._finish(drain))
                 await asyncio.wait([draining, quitting], return_when=asyncio.FIRST_COMPLETED)
+                finishing.cancel()
                 draining.cancel()
                 await asyncio.wait([draining])
             finally:
+                self.worker.progress.interrupt()  # what is still being read is not wanted any more
                 for task in (scanning, quitting, *self._serving.values()):
                     task.cancel()
+        # in the worker thread, so that what was interrupted has ended
+        await self.worker.run(lambda _context: self.worker.progress.resume())
         return await drain.result()
 
     async def replace_sinks(self, removed: Sequence[str], make: MakeSinks) -> None:
@@ -112,6 +120,10 @@ class Service:
         self._group.replace(removed, added)
         for sink in added:
             self._serve(sink)
+
+    async def _finish(self, drain: Drain) -> None:
+        await self.finish.wait()
+        drain.finish()
 
     async def end_writers(self) -> None:
         """Take last lines without a newline, too: nobody writes the files any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec
@@ -14,7 +15,7 @@ import structlog
 from tracesidecar.batch import PreparedBatch
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Commit, Journal, LostBytes, Plan, QuarantinedLine
-from tracesidecar.metrics import Metrics
+from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.losses import report_losses
 from tracesidecar.pipeline.replay import (
@@ -168,6 +169,12 @@ class Shipper:
         batch = prepared.batch
         lines = prepared.lines - sum(bool(line.sink) for line in quarantined) if batch else 0
         size = batch.size_bytes if batch else 0
+        rejected = Counter[CounterKey](
+            ("quarantined_lines_total", (line.source, line.reason))
+            for line in quarantined
+            if line.sink
+        )
+        read = await self._worker.run(WorkerContext.take_counts, prepared.reached)
         commit = Commit(
             sink.name,
             prepared.plan.id if batch else None,
@@ -177,12 +184,13 @@ class Shipper:
             bytes=size,
             redriven=prepared.plan.redriven,
             lost=lost,
+            counts={key: read.get(key, 0) + rejected[key] for key in {*read, *rejected}},
+            totals=self._metrics.list_totals(),
         )
         await self._write(sink, self._journal.commit, commit, self._at)
         report_losses(self._metrics, lost)
-        for line in quarantined:
-            if line.sink:
-                self._metrics.quarantined_lines.labels(line.source, line.reason).inc()
+        self._metrics.add(dict(rejected))
+        self._metrics.last_delivery_timestamp_seconds.labels(sink.name).set_to_current_time()
         self._metrics.delivered_lines.labels(sink.name).inc(lines)
         self._metrics.delivered_bytes.labels(sink.name).inc(size)
         log.debug(
@@ -201,6 +209,7 @@ class Shipper:
         Nothing is read or sent for the sink meanwhile.
         """
         while True:
+            sink.begin_writing()
             try:
                 await _run_to_the_end(write, *args, **kwargs)
             except StateUnavailable as error:
@@ -211,10 +220,12 @@ class Shipper:
                     problem=str(error),
                     remedy="make room for the state directory; it goes on by itself",
                 )
-                await asyncio.sleep(PAUSE_SECONDS)
             else:
                 sink.enter(SinkPhase.RUNNING)
                 return
+            finally:
+                sink.end_writing()
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _run_to_the_end(write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from tracesidecar.batch import BatchSpec
 from tracesidecar.model import BEGINNING, Checkpoint
@@ -38,6 +38,7 @@ class SinkCursors:
         self._committed = committed
         self._reading: dict[int, Checkpoint] = {}
         self._ready: OrderedDict[int, float] = OrderedDict()
+        self._postponed: dict[int, float] = {}
         self._behind_since: dict[int, float] = {}
         self._target: Mapping[int, int] | None = None
         self._read_bytes = 0
@@ -123,6 +124,22 @@ class SinkCursors:
         self._reading[segment] = reached
         self._ready[segment] = since
 
+    @property
+    def has_postponed(self) -> bool:
+        """Whether some segment has a long line that is being cleaned."""
+        return bool(self._postponed)
+
+    def postpone(self, segment: int, since: float) -> None:
+        """Note that the segment, ready since then, goes on with a long line that is not clean."""
+        self._postponed[segment] = since
+
+    def resume(self, is_cleaning: Callable[[int, int], bool]) -> None:
+        """Make the segments ready again whose long line is clean."""
+        for segment, since in list(self._postponed.items()):
+            if not is_cleaning(segment, self.cursor(segment).offset):
+                del self._postponed[segment]
+                self._ready.setdefault(segment, since)
+
     def exhaust(self, segment: int) -> None:
         """Note that nothing whole is left to read in the segment for now."""
         if segment not in self._reading:
@@ -138,8 +155,9 @@ class SinkCursors:
             self._committed[segment] = checkpoint
             if self._reading.get(segment) == checkpoint:
                 del self._reading[segment]
-            if segment in self._ready:
-                self._behind_since[segment] = self._ready[segment]
+            ready_since = self._ready.get(segment, self._postponed.get(segment))
+            if ready_since is not None:
+                self._behind_since[segment] = ready_since
             else:
                 self._behind_since.pop(segment, None)
         self._held_bytes = 0

@@ -22,6 +22,9 @@ from tracesidecar.pipeline.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
+LONG_LINE_SECONDS = 0.25
+"""How often to see whether a long line is clean, if nothing else is left to read."""
+
 FIRST_SECONDS_BEFORE_RESTART = 1.0
 MOST_SECONDS_BEFORE_RESTART = 60.0
 
@@ -112,11 +115,13 @@ class SinkLoop:
     async def _ship_next(self) -> bool:
         """Fill one batch and ship it; return False if a drain has nothing left for this sink."""
         sink = self._sink
-        if sink.has_redrives:
+        if sink.has_redrives and not sink.is_finishing:
             await self._redrive()
         last = await self._fill()
         if last.is_empty:
-            return not sink.is_draining or sink.has_redrives or last.has_more
+            return not sink.is_finishing and (
+                not sink.is_draining or sink.has_redrives or last.has_more
+            )
         prepared = await self._worker.run(WorkerContext.close_batch, sink.name)
         await self._acknowledge(await self._shipper.ship(sink, prepared))
         sink.end_sending()
@@ -132,29 +137,36 @@ class SinkLoop:
 
     async def _fill_until_due(self) -> Step:
         """Fill until the batch is full, old enough, or nothing comes any more."""
-        sink, limits = self._sink, self._sink.options.batch
+        sink = self._sink
         started = newest = self._clock()
         was_empty = True
         while True:
             next_step, slower = self._group.begin_step(sink)
             is_draining = sink.begin_step()
             step = await self._worker.run(WorkerContext.fill, sink.name, slower)
-            if step.is_ahead:
+            if step.is_ahead and not sink.is_finishing:
                 await self._group.wait(next_step)
                 continue
             self._group.end_step()
+            sink.note_read(step.read_bytes)
             now = self._clock()
             if step.taken_bytes:
                 started, newest = (now if was_empty else started), now
-            elif is_draining or (was_empty and sink.has_redrives):
+            elif was_empty and sink.has_redrives:
+                return step
+            elif step.is_waiting and was_empty:
+                await sink.wait_for_news(LONG_LINE_SECONDS)
+            elif is_draining:
                 return step
             elif was_empty:
                 await sink.wait_for_news()
             elif not await sink.wait_for_news(
-                min(started + limits.age, newest + limits.idle) - now
+                min(sink.find_latest(started), newest + sink.idle_seconds) - now
             ):
                 return step
-            if step.is_full or (not step.is_empty and now - started >= limits.age):
+            if step.is_full or (not step.is_empty and now >= sink.find_latest(started)):
+                return step
+            if sink.is_finishing:
                 return step
             was_empty = step.is_empty
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from enum import Enum
 
@@ -16,6 +17,10 @@ SENDING_SECONDS = 0.5
 """How long a sink that is ahead waits at least for one that is sending. It waits as long as its own
 last sending took, if that is longer; slower sinks read for themselves.
 """
+
+
+MOST_ATTEMPT_SECONDS = 600.0
+"""How long an attempt counts as progress while it neither fails nor succeeds."""
 
 
 class SinkPhase(Enum):
@@ -56,6 +61,10 @@ class SinkState:
         self._filled_at = -SENDING_SECONDS
         self._sending_seconds = 0.0
         self._progressed_at = clock()
+        self._read_bytes = 0
+        self._deadline: float | None = None
+        self._is_finishing = False
+        self._writing_since: float | None = None
         self._has_redrives = True
         self._are_redrives_waiting = False
 
@@ -68,8 +77,39 @@ class SinkState:
 
     @property
     def progressed_at(self) -> float:
-        """When the last batch was committed, by the clock; at first, when the sink was made."""
-        return self._progressed_at
+        """When bytes last moved, by the clock; at first, when the sink was made.
+
+        They move when they are read for a batch (not when they are read once more, after a
+        failure), when an attempt to send has succeeded, and when a batch is committed.
+        """
+        return max(self._progressed_at, self.delivery.attempts.succeeded_at)
+
+    @property
+    def is_attempting(self) -> bool:
+        """Whether an attempt to send is under way, or a write to the journal, and none has failed.
+
+        An attempt ends by the time-out of its destination, but in no case may it take for ever.
+        """
+        attempts, now = self.delivery.attempts, time.monotonic()
+        sending = attempts.are_under_way and not self.is_failing
+        since = [attempts.began_at] if sending else []
+        since += [] if self._writing_since is None else [self._writing_since]
+        return any(now - began < MOST_ATTEMPT_SECONDS for began in since)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to send, or to write to the journal, has failed."""
+        return bool(self.delivery.circuit.failures) or (
+            self._phase is SinkPhase.WAITING_FOR_JOURNAL
+        )
+
+    def begin_writing(self) -> None:
+        """Note that a write to the journal is under way."""
+        self._writing_since = time.monotonic()
+
+    def end_writing(self) -> None:
+        """Note that it is over."""
+        self._writing_since = None
 
     @property
     def is_draining(self) -> bool:
@@ -85,11 +125,50 @@ class SinkState:
         self._is_draining = True
         self._news.set()
 
+    # ---------------------------------------------------------------- the end
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether the sink only sends what it has in its batch."""
+        return self._is_finishing
+
+    def finish(self) -> None:
+        """Send what is in the batch, read nothing more, and end."""
+        self._is_finishing = True
+        self._news.set()
+
+    def limit_time(self, seconds: float) -> None:
+        """Send everything early enough to commit it within so many seconds from now."""
+        self._deadline = self._clock() + seconds
+        self._news.set()
+
+    def find_latest(self, began: float) -> float:
+        """Return when a batch that began then is to be sent, although it might still grow.
+
+        Before a deadline a batch fills for a third of the time that is left, so that the rest is
+        enough to send and commit it, also where this takes longer than to fill it.
+        """
+        age = float(self.options.batch.age)
+        if self._deadline is not None:
+            age = min(age, max(self._deadline - began, 0.0) / 3)
+        return began + age
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long a batch waits for more while nothing comes: not at all before a deadline."""
+        return self.options.batch.idle if self._deadline is None else 0.0
+
     # ---------------------------------------------------------------- filling and sending
 
     def begin_filling(self) -> None:
         """Note that a batch begins to fill."""
         self._is_filling = True
+
+    def note_read(self, read_bytes: int) -> None:
+        """Note how many bytes were read in all; those that are read once more do not count."""
+        if read_bytes > self._read_bytes:
+            self._read_bytes = read_bytes
+            self._progressed_at = self._clock()
 
     def end_filling(self) -> None:
         """Note that the batch is full or complete; what follows is sending."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from tracesidecar.batch import PreparedBatch
-from tracesidecar.model import Checkpoint
+from tracesidecar.metrics import CounterKey
+from tracesidecar.model import Checkpoint, CleanChunk
 from tracesidecar.pipeline.batch_filler import BatchFiller, Step
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.event_cache import EventCache
@@ -124,6 +125,14 @@ class WorkerContext:
     ) -> None:
         """Advance a sink to what the journal has, as `Intake.commit`."""
         self.intake.commit(name, reached, rejected_in)
+
+    def count(self, clean: CleanChunk) -> None:
+        """Count the lines of a chunk that is replayed, as `ChunkReader.count`."""
+        self._in_thread(self._chunks).count(clean)
+
+    def take_counts(self, reached: Mapping[int, Checkpoint]) -> dict[CounterKey, float]:
+        """Return what a commit adds to the saved counters, as `ChunkReader.take_counts`."""
+        return self._in_thread(self._chunks).take_counts(reached)
 
     def rewind(self, name: str) -> None:
         """Drop a sink's batch, and read again what was in it."""

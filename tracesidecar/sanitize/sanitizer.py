@@ -12,6 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar.model import Chunk, CleanChunk, Rejection
+from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
+from tracesidecar.sanitize.detect.encoded_text import BASE64_RULE
+from tracesidecar.sanitize.edit.line_editor import KEY_NAME_RULE
 from tracesidecar.sanitize.engine import choose_engine
 from tracesidecar.sanitize.json_path import key_path
 from tracesidecar.sanitize.options import RedactionOptions
@@ -69,6 +72,7 @@ class Sanitizer:
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
+        self.marks = (*self.rules, KEY_NAME_RULE, BASE64_RULE, OVER_BUDGET_RULE)
         self.version = _fingerprint(options)
 
     def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> CleanChunk:

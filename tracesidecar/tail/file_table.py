@@ -27,7 +27,7 @@ _UNVERIFIED = -1
 class Directory:
     """A directory that is walked; the walk alone changes it.
 
-    `changed_ns` (mtime) is -1 when the directory must be listed again. One that is `linked` was
+    `changed_ns` (ctime) is -1 when the directory must be listed again. One that is `linked` was
     reached through a symlink. `place` is None in one that is not walked. `rotated` has the names
     that files were rotated away from, and when the first of those files was last written.
     """

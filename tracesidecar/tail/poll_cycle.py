@@ -52,7 +52,10 @@ class PollCycle:
         Return whether every directory was listed.
         """
         announced = self._drain_announcements()
-        lists_all = full or self._is_first or now - self._listed_at >= _LIST_ALL_SECONDS
+        has_missed = self._watcher is not None and self._watcher.take_missed()
+        lists_all = (
+            full or self._is_first or has_missed or now - self._listed_at >= _LIST_ALL_SECONDS
+        )
         relies_on_watcher = (
             self._watcher is not None and self._watcher.is_working and self._schedule.trusts(now)
         )
@@ -78,18 +81,20 @@ class PollCycle:
     def _drain_announcements(self) -> set[str]:
         if self._watcher is None:
             return set()
-        if self._watcher.trouble:
+        announced = self._watcher.drain()
+        if trouble := self._watcher.trouble:
             self._scan.warn(
                 "notices",
                 "",
-                f"change notices are not available here ({self._watcher.trouble}): "
+                f"change notices are not available here ({trouble}): "
                 "files are checked every poll_interval instead",
             )
-        return self._watcher.drain()
+        return announced
 
     def _look_at_all(self, announced: set[str]) -> None:
         judges_watcher = self._watcher is not None and not self._is_first
         for file in self._schedule.list_changed_files():
+            self._scan.progress.step()
             self._look(file, is_announced=not judges_watcher or file.path in announced)
 
     def _look(self, file: File, *, is_announced: bool) -> None:
@@ -106,8 +111,10 @@ class PollCycle:
             if not self._changes.rename(file, location) and location.source is not None:
                 findings.unknown.append(location)
         for file in findings.nameless:
+            self._scan.progress.step()
             self._changes.compare(file)
         for location in sorted(findings.unknown, key=lambda location: location.source or 0):
+            self._scan.progress.step()
             self._identification.identify(location)
         for path in findings.not_regular:
             self._scan.warn("refused", path, "this is not a regular file: it is not read")

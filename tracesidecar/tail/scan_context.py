@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracesidecar.progress import Progress
 from tracesidecar.tail.segments import Loss, LossReason, Remark, WarningKind
 
 
@@ -12,15 +13,18 @@ class ScanContext:
     """What has been found since the last scan was handed over.
 
     Readers add to it between two polls: the segments whose files they found `broken` (the next poll
-    verifies those), and what they could not read. If saving fails at the end of a poll, its
-    findings stay for the next one.
+    verifies those), and what they could not read. `unreadable` has the segments whose files cannot
+    be read now, and why. If saving fails at the end of a poll, its findings stay for the next one.
+    Every piece of work is noted in `progress`.
     """
 
+    progress: Progress = field(default_factory=Progress)
     now: float = 0.0
     changed: dict[int, None] = field(default_factory=dict)
     added: list[int] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     broken: dict[int, LossReason] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
     announcements: list[Remark] = field(default_factory=list)
 

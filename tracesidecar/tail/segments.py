@@ -259,3 +259,13 @@ class SourceSummary:
     files: int = 0
     bytes: int = 0
     protections: Mapping[Protection, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadablePlace:
+    """A directory or file that exists and cannot be read now. The problem has no trace content."""
+
+    source: str
+    path: str
+    problem: str
+    is_directory: bool

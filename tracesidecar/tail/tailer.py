@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracesidecar.json_documents import Ending
 from tracesidecar.model import Checkpoint, Chunk
+from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
@@ -32,6 +33,7 @@ from tracesidecar.tail.segments import (
     SegmentView,
     SourceSummary,
     UndecidedFile,
+    UnreadablePlace,
     WarningKind,
     observe_protection,
 )
@@ -69,13 +71,15 @@ class Tailer:
         held_limit: int,
         poll_interval: float = 1.0,
         watcher: Watcher | None = None,
+        progress: Progress | None = None,
         at: Callable[[str], None] = ignore,
     ) -> None:
         """Load the known segments from the store.
 
         `key` keys all digests. `link_directory` is where hard links are made, unless a source has a
         directory of its own. More than `held_limit` bytes of deleted files cause a warning. `at` is
-        called before something irreversible is saved.
+        called before something irreversible is saved. Each piece of work is noted in `progress`,
+        which may end a scan with Interrupted.
 
         Call `acknowledge` for each known segment next: until then, no sink counts as having any of
         it.
@@ -84,7 +88,8 @@ class Tailer:
             source.hold_directory for source in sources if source.hold_directory is not None
         ]
         fingerprinter = Fingerprinter(key)
-        self._scan = ScanContext()
+        self._sources = sources
+        self._scan = ScanContext(progress or Progress())
         self._files = files = FileTable(sources)
         hard_links = HardLinks(link_directory, own_directories)
         self._open_files = OpenFiles(files, hard_links)
@@ -100,6 +105,7 @@ class Tailer:
             files,
             self._places,
             hidden=[link_directory, *own_directories],
+            progress=self._scan.progress,
         )
         schedule = PollSchedule(files, self._discovery)
         self._continuations = Continuations(files, self._open_files, fingerprinter, schedule)
@@ -120,6 +126,7 @@ class Tailer:
             opener,
             self._continuations,
             self._lifecycle,
+            progress=self._scan.progress,
         )
         verification = Verification(self._open_files, fingerprinter)
         self._changes = Changes(
@@ -326,6 +333,20 @@ class Tailer:
             for source, counted in protections.items()
         }
 
+    def list_unreadable(self) -> list[UnreadablePlace]:
+        """Return what exists and cannot be read now: directories first, then files."""
+        names = [source.name for source in self._sources]
+        directories = [
+            UnreadablePlace(names[source], path, problem, is_directory=True)
+            for path, (source, problem) in self._discovery.unreadable.items()
+        ]
+        files = [
+            UnreadablePlace(names[file.source], file.path, problem, is_directory=False)
+            for segment, problem in self._scan.unreadable.items()
+            if (file := self._files.get(segment)) is not None
+        ]
+        return directories + files
+
     def close(self, *, releases_delivered: bool = False) -> None:
         """Close all files and save what is known; links stay for the next run.
 
@@ -359,6 +380,8 @@ class Tailer:
             )
         else:
             self._remarked.discard(("held_limit", ""))
+        if ("notices", "") not in self._scan.remarks:
+            self._remarked.discard(("notices", ""))
         remarks = [
             remark for key, remark in self._scan.remarks.items() if key not in self._remarked
         ]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
-from tracesidecar.cli.output import complain, print_json, print_line, print_table
+from tracesidecar.cli.output import complain, print_bytes, print_json, print_line, print_table
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
@@ -127,7 +127,7 @@ def _open(configuration: Configuration, found: RejectedLineReport, identity: str
     )
     if sys.stdout.isatty():
         content = printable(os.fsdecode(content)).encode()
-    sys.stdout.buffer.write(content + b"\n")
+    print_bytes(content + b"\n")
     return ExitCode.DONE
 
 

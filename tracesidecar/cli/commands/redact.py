@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from tracesidecar.cli.output import complain
+from tracesidecar.cli.output import complain, print_bytes
 from tracesidecar.config import load_to_read, rules_cache
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.chunks import read_chunks
@@ -30,8 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
         for numbered in read_chunks("stdin", lambda length: stdin.read(length) or b"", MAX_LINE):
             clean = sanitize(numbered.chunk)
-            sys.stdout.buffer.write(clean.data)
-            sys.stdout.buffer.flush()
+            print_bytes(clean.data)
             for rejection in clean.rejected:
                 complain(f"line {numbered.line_number(rejection)}: {rejection.reason}")
     return ExitCode.DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from tracesidecar.cli.output import print_bytes
 from tracesidecar.config import load
 
 
@@ -26,4 +27,6 @@ def execute(arguments: argparse.Namespace) -> int:
     loaded = load(arguments.config, os.environ)
     from tracesidecar import daemon
 
-    return daemon.ship_once(loaded, strict=arguments.strict, as_json=arguments.json)
+    return daemon.ship_once(
+        loaded, strict=arguments.strict, print_outcome=print_bytes if arguments.json else None
+    )

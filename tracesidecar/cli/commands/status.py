@@ -67,6 +67,9 @@ def _print(report: StatusReport, note: str) -> None:
     print_line(f"{RUNNING[report.running]}, state in {printable(report.state_directory)}")
     if note:
         print_line(note)
+    if report.running:
+        for reason in report.why_not:
+            print_line(f"not ready: {reason}")
     print_table(
         "Sinks",
         ("sink", "state", "lines", "delivered", "behind", "retries", "rejected", "promise"),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
@@ -40,6 +41,7 @@ class WalkFindings:
 class Discovery:
     """Keeps the tree of walked directories.
 
+    `unreadable` are directories that exist and cannot be listed: path → first source, and why.
     Symlinks are followed once: for each pattern, a directory is walked under one path only.
     """
 
@@ -51,12 +53,15 @@ class Discovery:
         places: Places,
         *,
         hidden: Iterable[str],
+        progress: Progress,
     ) -> None:
         """`hidden` are directories that are never entered: those with our hard links."""
         self._globs = globs
         self._rotated_names = rotated_names
         self._files = files
         self._places = places
+        self._progress = progress
+        self.unreadable: dict[str, tuple[int, str]] = {}
         self._hidden = {os.path.realpath(path) for path in hidden}
         self._directories: dict[str, Directory] = {}
         self._elsewhere: dict[str, Directory] = {}
@@ -180,10 +185,24 @@ class Discovery:
 
     def _missing_roots(self) -> Iterable[Directory]:
         for root in self._globs.roots:
-            if root not in self._directories and (
-                directory := self._enter(root, {}, linked=os.path.islink(root))
-            ):
+            if root in self._directories:
+                continue
+            self._check_reachable(root)
+            directory = self._enter(root, {}, linked=os.path.islink(root))
+            if directory is not None:
                 yield directory
+
+    def _check_reachable(self, root: str) -> None:
+        """Tell a root that nobody has made yet from one that we may not see."""
+        try:
+            os.stat(root)
+        except (FileNotFoundError, NotADirectoryError):
+            self.unreadable.pop(root, None)
+        except OSError as error:
+            source = min((key[0] for key in self._globs.claims_at(root)), default=0)
+            self.unreadable[root] = source, error.strerror or "it cannot be reached"
+        else:
+            self.unreadable.pop(root, None)
 
     def _list_if_changed(
         self, directory: Directory, findings: WalkFindings, *, full: bool
@@ -198,7 +217,7 @@ class Discovery:
         ):
             self._leave(directory, findings)
             return []
-        if status.st_mtime_ns == directory.changed_ns and not full:
+        if status.st_ctime_ns == directory.changed_ns and not full:  # also a change of its rights
             return []
         return self._list(directory, findings)
 
@@ -242,6 +261,7 @@ class Discovery:
         for child in list(directory.children.values()):
             self._leave(child, findings)
         self._directories.pop(directory.path, None)
+        self.unreadable.pop(directory.path, None)
         self._claimed.get((directory.device, directory.inode), {}).pop(directory.path, None)
         parent = self._directories.get(os.path.dirname(directory.path))
         if parent is not None:
@@ -253,14 +273,18 @@ class Discovery:
 
     def _list(self, directory: Directory, findings: WalkFindings) -> list[Directory]:
         """List a directory; return the sub-directories that are new."""
+        self._progress.step()
         try:
-            changed_ns = os.stat(directory.path).st_mtime_ns
+            changed_ns = os.stat(directory.path).st_ctime_ns
             with os.scandir(directory.path) as scanned:
                 entries = list(scanned)
-        except OSError:
+        except OSError as error:
             directory.changed_ns = -1
             findings.unreadable.append(directory.path)
+            source = min((key[0] for key in directory.claims), default=0)
+            self.unreadable[directory.path] = source, error.strerror or "it cannot be listed"
             return []
+        self.unreadable.pop(directory.path, None)
         fresh: list[Directory] = []
         seen: set[int] = set()
         for entry in entries:

@@ -5,8 +5,12 @@ Importing this module imports watchdog.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -24,6 +28,9 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+if sys.platform == "linux":
+    from tracesidecar.tail.discovery.inotify import NoticingObserver
+
 _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirDeletedEvent,
@@ -34,6 +41,19 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 
+
+RETRY_SECONDS = 60.0
+"""How long after a failure everything is set up once more: a limit may have been raised, or other
+programs may have given their watches back.
+"""
+
+_REMEDIES = {
+    errno.EMFILE: "no inotify instance is left: raise fs.inotify.max_user_instances",
+    errno.ENOSPC: "no inotify watch is left: raise fs.inotify.max_user_watches",
+    errno.ENOMEM: "the kernel has no memory for more inotify watches",
+}
+
+
 _Identity = tuple[int, int, int]
 """The device, the inode, and the id of the file system."""
 
@@ -41,34 +61,54 @@ _Identity = tuple[int, int, int]
 class Watcher(FileSystemEventHandler):
     """Watches directories with everything below them.
 
-    If that fails, `is_working` is false and `trouble` says why.
+    If that fails, also later for a new directory below, `is_working` is false and `trouble` says
+    why. It is tried again every `RETRY_SECONDS`.
     """
 
     def __init__(
-        self, directories: Iterable[str], *, wake: Callable[[], None] | None = None
+        self,
+        directories: Iterable[str],
+        *,
+        wake: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`wake` is called from the observer's thread when something has changed."""
+        """`wake` is called from the observer's thread when something has changed.
+
+        `clock` is in seconds and never goes back.
+        """
         self._wake = wake
+        self._clock = clock
         self._lock = threading.Lock()
         self._dirty: set[str] = set()
-        self._observer: BaseObserver = Observer()
+        self._has_missed = False
+        self._failure = ""
+        self._failed_at: float | None = None
+        self._observer: BaseObserver | None = None
         self._watched: dict[str, tuple[_Identity, ObservedWatch]] = {}
         self._directories = list(directories)
-        self.trouble = ""
         # A directory that fills while it is being added: watchdog warns at length, and then watches
         # it correctly.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
-        self._observer.start()
-        self.renew()
+        # Its log lines have paths as they are, and are not in our format.
+        logging.getLogger("watchdog").addHandler(logging.NullHandler())
+        logging.getLogger("watchdog").propagate = False
+        self._open()
 
     @property
     def is_working(self) -> bool:
         """Return whether every directory that exists is watched."""
-        return (
-            not self.trouble
-            and self._observer.is_alive()
-            and all(emitter.is_alive() for emitter in self._observer.emitters)
-        )
+        return not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why changes may go unnoticed; empty while all is well."""
+        observer = self._observer
+        if self._failure or observer is None:
+            return self._failure
+        threads = [observer, *observer.emitters]
+        if sys.platform == "linux" and isinstance(observer, NoticingObserver):
+            threads.append(observer.inotify)
+        return "" if all(thread.is_alive() for thread in threads) else "a thread of it has ended"
 
     def drain(self) -> set[str]:
         """Return the paths announced since the last call."""
@@ -77,23 +117,35 @@ class Watcher(FileSystemEventHandler):
             dirty, self._dirty = self._dirty, set()
         return dirty
 
+    def take_missed(self) -> bool:
+        """Return whether notices were dropped since the last call: look at everything then."""
+        with self._lock:
+            missed, self._has_missed = self._has_missed, False
+        return missed
+
     def renew(self) -> None:
-        """Watch the directories that have appeared, or were replaced, since the last call."""
-        for path in self._directories:
-            found = _identify(path)
-            watched, watch = self._watched.get(path, (None, None))
-            if found == watched:
-                continue
-            if watch is not None:
-                self._observer.unschedule(watch)
-                del self._watched[path]
-            if found is not None:
-                self._watch(path, found)
+        """Watch the directories that have appeared, or were replaced, since the last call.
+
+        After a failure, begin anew once it is time.
+        """
+        if self.trouble:
+            now = self._clock()
+            if self._failed_at is None:
+                self._failed_at = now
+            if now - self._failed_at < RETRY_SECONDS:
+                return
+            self.close()
+            self._open()
+            return
+        self._watch_all()
 
     def close(self) -> None:
         """Stop watching."""
-        self._observer.stop()
-        self._observer.join()
+        observer, self._observer = self._observer, None
+        self._watched.clear()
+        if observer is not None:
+            observer.stop()
+            observer.join()
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Note the paths of a notice. Called in the observer's thread."""
@@ -104,15 +156,65 @@ class Watcher(FileSystemEventHandler):
         if is_news and self._wake is not None:
             self._wake()
 
-    def _watch(self, path: str, found: _Identity) -> None:
+    def _open(self) -> None:
+        self._failure, self._failed_at = "", None
         try:
-            watch = self._observer.schedule(self, path, recursive=True, event_filter=_EVENTS)
-        except OSError as error:  # max_user_watches, or a file system without notices
-            self.trouble = error.strerror or "change notices are not available"
+            self._observer = self._make_observer()
+            self._observer.start()
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+            self._fail(error)
+            return
+        self._watch_all()
+        with self._lock:
+            self._has_missed = True  # what happened before
+
+    def _make_observer(self) -> BaseObserver:
+        if sys.platform == "linux":
+            return NoticingObserver(fail=self._fail, miss=self._miss)
+        return Observer()
+
+    def _watch_all(self) -> None:
+        observer = self._observer
+        if observer is None:
+            return
+        for path in self._directories:
+            found = _identify(path)
+            watched, watch = self._watched.get(path, (None, None))
+            if found == watched:
+                continue
+            if watch is not None:
+                observer.unschedule(watch)
+                del self._watched[path]
+            if found is not None:
+                self._watch(observer, path, found)
+
+    def _watch(self, observer: BaseObserver, path: str, found: _Identity) -> None:
+        try:
+            watch = observer.schedule(self, path, recursive=True, event_filter=_EVENTS)
+        except (OSError, RuntimeError) as error:
+            self._fail(error)
             return
         self._watched[path] = (found, watch)
         with self._lock:
             self._dirty.add(path)
+
+    def _fail(self, error: Exception) -> None:
+        """Note that not everything is watched. Called in any thread."""
+        is_news = not self._failure
+        number = error.errno if isinstance(error, OSError) else None
+        self._failure = _REMEDIES.get(
+            number or 0,
+            os.strerror(number) if number else "change notices are not available",
+        )
+        if is_news:
+            self._miss()
+
+    def _miss(self) -> None:
+        """Note that changes were not announced. Called in any thread."""
+        with self._lock:
+            self._has_missed = True
+        if self._wake is not None:
+            self._wake()
 
 
 def _identify(path: str) -> _Identity | None:

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from tracesidecar.model import CHUNK_BYTES, LONGEST_OPEN_BYTES
+from tracesidecar.progress import Progress
 from tracesidecar.tail.fingerprint import ByteSource
 
 LOOKAHEAD_BYTES = 64 * 1024
@@ -44,8 +45,9 @@ class Chunker:
     costs nothing.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, progress: Progress) -> None:
         self._key = key
+        self._progress = progress
         self._measures: dict[int, dict[int, _Measure]] = {}
 
     def cut(
@@ -81,6 +83,7 @@ class Chunker:
         )
         newline = -1
         while newline < 0 and (piece := source.pread(CHUNK_BYTES, measure.scanned)):
+            self._progress.step()
             newline = piece.find(b"\n")
             line = piece if newline < 0 else piece[:newline]
             measure.hasher.update(line)

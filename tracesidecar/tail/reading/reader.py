@@ -43,7 +43,7 @@ class SegmentReader:
         self._schedule = schedule
         self._scan = scan
         self._save = save
-        self._chunker = Chunker(fingerprinter.key)
+        self._chunker = Chunker(fingerprinter.key, scan.progress)
         self._documents = DocumentChunker(fingerprinter.key)
 
     def read(
@@ -53,12 +53,17 @@ class SegmentReader:
         if file.state not in _READABLE or file.id in self._scan.broken:
             return None
         try:
-            return self._read(file, at, ending=ending, until=until)
+            chunk = self._read(file, at, ending=ending, until=until)
         except OSError as error:
             self._scan.warn(
                 "unreadable", file.path, f"reading failed ({error.strerror}): it is tried again"
             )
             self._scan.changed[file.id] = None
+            self._scan.unreadable[file.id] = error.strerror or "reading failed"
+        else:
+            if chunk is not None:
+                self._scan.unreadable.pop(file.id, None)
+            return chunk
         return None
 
     def read_range(self, file: File, start: int, end: int) -> Iterator[bytes] | None:

@@ -79,6 +79,7 @@ class Changes:
                 self._lose_name(file)
             return
         self._scan.broken.pop(file.id, None)
+        self._scan.unreadable.pop(file.id, None)
         if verdict.reason is None:
             self._lifecycle.accept(file, verdict.status)
             prefix = self._verification.longer_prefix(file, verdict.opened)
@@ -207,6 +208,7 @@ class Changes:
         self._new_files.search_rotated(old, file.modified_ns)
 
     def _warn_unreadable(self, file: File, verb: str) -> None:
+        self._scan.unreadable[file.id] = f"it cannot be {verb}"
         self._scan.warn(
             "unreadable", file.path, f"the file cannot be {verb}: it is read once it can be"
         )

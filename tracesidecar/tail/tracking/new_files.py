@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 from tracesidecar.model import TAIL_BYTES
+from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.walk import Discovery
@@ -59,12 +60,14 @@ class CandidateOpener:
         """
         try:
             found = self._open_files.open_new(file)
-        except OSError:
+        except OSError as error:
+            self._scan.unreadable[file.id] = error.strerror or "it cannot be opened"
             self._scan.warn(
                 "unreadable", file.path, "the file cannot be opened: it is read once it can be"
             )
             file.accept_change(_changed_ns(file.path))
             return None
+        self._scan.unreadable.pop(file.id, None)
         if found is None:
             return None
         opened, status = found
@@ -89,7 +92,10 @@ class NewFiles:
         opener: CandidateOpener,
         continuations: Continuations,
         lifecycle: Lifecycle,
+        *,
+        progress: Progress,
     ) -> None:
+        self._progress = progress
         self._files = files
         self._discovery = discovery
         self._opener = opener
@@ -125,6 +131,7 @@ class NewFiles:
         candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
         for file in sorted(candidates.values(), key=_order):
             if file.state is SegmentState.NEW and file.id in self._files:
+                self._progress.step()
                 self._decide(file)
         self._candidates = {}
         self._is_first = False

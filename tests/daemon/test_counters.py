@@ -1,0 +1,134 @@
+"""Loss can be alerted on: counters exist at 0 from the start, and go on after a restart."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.processes import eventually
+
+DEAD = (
+    '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
+    'batch = { age = "100ms", idle = "50ms" }\n'
+)
+PLANTED = b'{"text":"key AKIA' + b'Q7LPMN5HFZKE2345"}\n'
+UNKNOWN = b'{"type":"never-seen","sessionId":"s","uuid":"u","timestamp":"2026-01-01T00:00:00Z"}\n'
+
+Values = dict[tuple[str, str], float]
+
+
+def scrape(sidecar: Sidecar) -> Values:
+    """Every counter: name and labels → value."""
+    values: Values = {}
+    for line in sidecar.get("/metrics")[1].decode().splitlines():
+        match = re.match(r"tracesidecar_(\w+_total)(\{.*\})? (\S+)$", line)
+        if match:
+            values[match[1], match[2] or ""] = float(match[3])
+    return values
+
+
+def test_every_counter_exists_at_zero_with_its_known_labels(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD)
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    values = scrape(sidecar)
+    of = '{sink="lake"}'
+    expected = {
+        ("delivered_lines_total", of),
+        ("delivered_bytes_total", of),
+        ("sink_restarts_total", of),
+        *(
+            ("batches_total", f'{{outcome="{outcome}",sink="lake"}}')
+            for outcome in ("ok", "retry", "rejected")
+        ),
+        *(
+            ("retries_total", f'{{reason="{reason}",sink="lake"}}')
+            for reason in ("no_space", "unreachable", "throttled", "credentials")
+        ),
+        ("read_bytes_total", '{source="agent"}'),
+        ("lines_total", '{source="agent"}'),
+        ("blank_lines_total", '{source="agent"}'),
+        *(
+            ("quarantined_lines_total", f'{{reason="{reason}",source="agent"}}')
+            for reason in ("not_json", "too_long", "redaction_failed")
+        ),
+        *(
+            ("lost_bytes_total", f'{{reason="{reason}"}}')
+            for reason in ("deleted", "truncated", "changed", "corrupt", "bomb")
+        ),
+        *(
+            ("redactions_total", f'{{rule="{rule}"}}')
+            for rule in ("aws-access-key-id", "key-name", "base64", "over-budget")
+        ),
+    }
+    assert expected - values.keys() == set()
+    assert {key: values[key] for key in expected if "batches" not in key[0]} == dict.fromkeys(
+        (key for key in expected if "batches" not in key[0]), 0.0
+    )
+    exposition = sidecar.get("/metrics")[1]
+    for name in (
+        b"tracesidecar_ready ",
+        b"tracesidecar_config_reload_success 1.0",
+        b'tracesidecar_last_delivery_timestamp_seconds{sink="lake"} 0.0',
+        b'tracesidecar_unreadable{source="agent"} 0.0',
+        b"process_cpu_seconds_total",
+        b"process_resident_memory_bytes",
+    ):
+        assert name in exposition
+    assert sidecar.stop() in {0, 75}
+
+
+def test_counters_go_on_after_a_kill_and_count_every_line_once(sidecar: Sidecar) -> None:
+    """Also those of lines that the killed process had read and not delivered."""
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD)
+    path = sidecar.traces / "a.jsonl"
+    path.write_bytes(body(numbered(0, 10)) + PLANTED + b"\n" + b"{torn\n")
+    sidecar.start()
+    sidecar.arrives(11)
+    eventually(lambda: scrape(sidecar)["retries_total", '{reason="network",sink="far"}'] > 0)
+    before = scrape(sidecar)
+    assert before["lines_total", '{source="agent"}'] == 11
+    eventually(lambda: (sidecar.state / "journal.sqlite").exists())
+    append(path, numbered(100, 5))
+    sidecar.arrives(16)
+    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 16)
+    sidecar.stop(signal.SIGKILL)
+    append(path, numbered(200, 4))
+    sidecar.start()
+    sidecar.arrives(20)
+    eventually(lambda: scrape(sidecar)["delivered_lines_total", '{sink="lake"}'] == 20)
+    after = scrape(sidecar)
+    assert after["lines_total", '{source="agent"}'] == 20
+    assert after["read_bytes_total", '{source="agent"}'] == path.stat().st_size
+    assert after["blank_lines_total", '{source="agent"}'] == 1
+    assert sum(n for (name, _), n in after.items() if name == "quarantined_lines_total") == 1
+    assert after["redactions_total", '{rule="aws-access-key-id"}'] == 1
+    for key, value in before.items():
+        if key[0] != "retries_total" and '"far"' not in key[1]:
+            assert after[key] >= value, key
+    sidecar.kill()
+
+
+def test_lost_bytes_and_the_last_delivery_are_known_after_a_restart(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD, daemon='drain_deadline = "300ms"')
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 10))
+    assert sidecar.ship().returncode == 75
+    for held in (sidecar.state / "held").iterdir():
+        held.unlink()
+    size = path.stat().st_size
+    path.unlink()
+    assert sidecar.ship().returncode == 0
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    values = scrape(sidecar)
+    assert values["lost_bytes_total", '{reason="deleted"}'] == size
+    assert values["batches_total", '{outcome="retry",sink="far"}'] > 0
+    found = re.search(
+        rb'last_delivery_timestamp_seconds\{sink="lake"\} (\S+)', sidecar.get("/metrics")[1]
+    )
+    assert found is not None
+    assert 0 < time.time() - float(found[1]) < 600
+    sidecar.kill()

@@ -1,0 +1,151 @@
+"""A log or an output that nobody takes stops no daemon, and ends a command with a sentence."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import PROGRAM, Sidecar, append, numbered
+
+PIPE_WITHOUT_READER = "a pipe without a reader"
+FULL_PIPE = "a pipe whose reader stands still"
+FULL_DEVICE = "a full device"
+CLOSED = "no stderr at all"
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    made = Sidecar(tmp_path)
+    yield made
+    made.kill()
+
+
+def _pipe_without_reader() -> int:
+    read, write = os.pipe()
+    os.close(read)
+    return write
+
+
+def _full_pipe(tmp_path: Path) -> int:
+    """A FIFO, so that no descriptor of this process has to stay open."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(both, b"x" * 4096)
+    except BlockingIOError:
+        fcntl.fcntl(both, fcntl.F_SETFL, 0)
+    return both
+
+
+@pytest.fixture(params=[PIPE_WITHOUT_READER, FULL_PIPE, FULL_DEVICE, CLOSED])
+def stderr(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    make: dict[str, Callable[[], int]] = {
+        PIPE_WITHOUT_READER: _pipe_without_reader,
+        FULL_PIPE: lambda: _full_pipe(tmp_path),
+        FULL_DEVICE: lambda: os.open("/dev/full", os.O_WRONLY),
+        CLOSED: lambda: -1,
+    }
+    descriptor = make[request.param]()
+    yield descriptor
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def test_a_log_that_nobody_takes_does_not_stop_the_daemon(sidecar: Sidecar, stderr: int) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    words = [str(PROGRAM), "--config", str(sidecar.config), "run"]
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if stderr < 0 else []
+    sidecar.daemon = subprocess.Popen(
+        [*closed, *words],
+        stderr=stderr if stderr >= 0 else None,
+        env=sidecar.environment(LOG_LEVEL="debug"),
+    )
+    sidecar.arrives(10)
+    append(sidecar.traces / "a.jsonl", numbered(10, 10))
+    sidecar.arrives(20)
+    assert sidecar.stop() == 0
+    journal = sidecar.call("status", "--json")
+    assert journal.returncode == 0, "no log line went into the journal's descriptor"
+
+
+def test_what_was_dropped_of_a_log_is_counted_once_it_is_read_again(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from tracesidecar import logs
+import structlog
+read, write = os.pipe()
+os.dup2(write, 2)
+logs.PATIENCE_SECONDS = 0.0
+logs.configure(environ={"LOG_FORMAT": "json"})
+log = structlog.get_logger()
+for number in range(3000):
+    log.info("line", text="x" * 100)
+while len(os.read(read, 65536)) == 65536:
+    pass
+log.info("last")
+sys.stdout.buffer.write(os.read(read, 65536))
+"""
+    python = PROGRAM.with_name("python")
+    done = subprocess.run([python, "-c", script], capture_output=True, check=True)
+    records = done.stdout.decode().splitlines()
+    assert '"event": "log.lines_dropped"' in records[-2]
+    assert '"event": "last"' in records[-1]
+
+
+@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("config-schema",)])
+def test_a_full_device_behind_stdout_is_an_error_of_one_sentence(
+    sidecar: Sidecar, words: tuple[str, ...]
+) -> None:
+    sidecar.ship()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [PROGRAM, "--config", sidecar.config, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=sidecar.environment(),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "tracesidecar: could not write to stdout: No space left on device; "
+        "what was printed is not complete\n"
+    )
+
+
+@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("quarantine", "list")])
+def test_a_reader_that_has_gone_ends_a_command_quietly(
+    sidecar: Sidecar, words: tuple[str, ...]
+) -> None:
+    sidecar.ship()
+    write = _pipe_without_reader()
+    try:
+        done = subprocess.run(
+            [PROGRAM, "--config", sidecar.config, *words],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            env=sidecar.environment(),
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_error_that_nobody_can_read_keeps_its_exit_code(sidecar: Sidecar) -> None:
+    sidecar.config.write_text("nonsense = 1\n")
+    for write in (_pipe_without_reader(), os.open("/dev/full", os.O_WRONLY)):
+        done = subprocess.run(
+            [PROGRAM, "--config", sidecar.config, "run"],
+            stderr=write,
+            env=sidecar.environment(),
+            check=False,
+        )
+        os.close(write)
+        assert done.returncode == 78

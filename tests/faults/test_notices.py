@@ -1,0 +1,146 @@
+"""Where the kernel has no room for change notices, files are polled, and the log says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import Sidecar, append, numbered
+from tests.servers.processes import eventually
+from tests.tail.follower import Follower
+from tracesidecar.tail.discovery import watcher as watcher_module
+from tracesidecar.tail.discovery.inotify import NoticingObserver
+from tracesidecar.tail.discovery.watcher import Watcher
+
+LIMITED = 'echo "$1" > "/proc/sys/user/$0" && shift && exec "$@"'
+"""Runs a command in a user namespace of its own, in which a limit of inotify is lowered."""
+
+
+def _limit(name: str, value: int) -> tuple[str, ...]:
+    prefix = ("unshare", "--user", "--map-root-user", "sh", "-c", LIMITED, name, str(value))
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no user namespace")
+    return prefix
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    made = Sidecar(tmp_path)
+    yield made
+    made.kill()
+
+
+def _warned(sidecar: Sidecar) -> list[str]:
+    return [
+        str(event["problem"])
+        for event in sidecar.events()
+        if event.get("event") == "collect.warning" and event.get("kind") == "notices"
+    ]
+
+
+def test_without_an_inotify_instance_the_daemon_polls(sidecar: Sidecar) -> None:
+    sidecar.prefix = _limit("max_inotify_instances", 0)
+    append(sidecar.traces / "a.jsonl", numbered(0, 3))
+    sidecar.start()
+    sidecar.arrives(3)
+    append(sidecar.traces / "a.jsonl", numbered(3, 3))
+    sidecar.arrives(6)
+    assert ["max_user_instances" in warning for warning in _warned(sidecar)] == [True]
+    assert sidecar.stop() == 0
+
+
+def test_directories_beyond_the_last_inotify_watch_are_polled_at_once(sidecar: Sidecar) -> None:
+    """watchdog is silent about a watch that it could not add below a root."""
+    sidecar.prefix = _limit("max_inotify_watches", 2)
+    below = [sidecar.traces / f"d{number}" for number in range(6)]
+    for folder in below:
+        folder.mkdir()
+        append(folder / "a.jsonl", numbered(0, 1, folder=folder.name))
+    sidecar.start()
+    sidecar.arrives(6)
+    eventually(lambda: _warned(sidecar))
+    began = time.monotonic()
+    for folder in below:
+        append(folder / "a.jsonl", numbered(1, 1, folder=folder.name))
+    sidecar.arrives(12)
+    assert time.monotonic() - began < 20, "a share of the quiet files at a time would take 30 s"
+    assert ["max_user_watches" in warning for warning in _warned(sidecar)] == [True]
+    assert sidecar.stop() == 0
+
+
+@pytest.mark.long
+def test_a_directory_added_after_the_last_inotify_watch_is_polled_at_once(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.prefix = _limit("max_inotify_watches", 2)
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    assert not _warned(sidecar)
+    began = time.monotonic()
+    for number in range(6):
+        folder = sidecar.traces / f"d{number}"
+        folder.mkdir()
+        append(folder / "a.jsonl", numbered(0, 1, folder=folder.name))
+    sidecar.arrives(6)
+    eventually(lambda: _warned(sidecar))
+    for number in range(6):
+        append(sidecar.traces / f"d{number}" / "a.jsonl", numbered(1, 1, folder=number))
+    sidecar.arrives(12)
+    assert time.monotonic() - began < 20
+    assert sidecar.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
+def test_a_thread_of_the_watcher_that_dies_is_noticed_and_replaced(tmp_path: Path) -> None:
+    follower = Follower(tmp_path)
+    follower.stop()
+    now = [0.0]
+    follower.watcher = Watcher([str(follower.traces)], clock=lambda: now[0])
+    follower.start()
+    follower.turns(3)
+    observer = follower.watcher._observer
+    assert isinstance(observer, NoticingObserver)
+    assert follower.watcher.is_working
+    observer.inotify.stop()
+    observer.inotify.join(60)
+    follower.turn()
+    assert not follower.watcher.is_working
+    assert [warning.kind for warning in follower.warnings] == ["notices"]
+    (follower.traces / "a.jsonl").write_bytes(b'{"n":1}\n')
+    follower.turn()
+    assert len(follower.lines) == 1
+    now[0] += watcher_module.RETRY_SECONDS
+    follower.turn()
+    assert follower.watcher.is_working
+    follower.watcher.close()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
+def test_after_a_queue_overflow_everything_is_looked_at(tmp_path: Path) -> None:
+    """Notices are dropped while the thread that reads them does not run."""
+    follower = Follower(tmp_path)
+    follower.stop()
+    follower.watcher = Watcher([str(follower.traces)])
+    follower.start()
+    follower.turns(3)
+    observer = follower.watcher._observer
+    assert isinstance(observer, NoticingObserver)
+    follower.watcher.take_missed()
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    with observer.inotify._lock:  # the thread that reads waits for this lock
+        path = follower.traces / "a.tmp"
+        for number in range(limit + 100):
+            path.touch()
+            os.rename(path, follower.traces / f"{number % 2}.tmp")
+    eventually(lambda: follower.watcher is not None and follower.watcher._has_missed)
+    follower.watcher.close()

@@ -1,0 +1,51 @@
+"""The counter table: what the metrics have counted, so that they go on after a restart."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.metrics import CounterKey
+
+
+class CounterTable:
+    """The values of the Prometheus counters, by name and label values."""
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def load(self) -> dict[CounterKey, float]:
+        """Return every value."""
+        rows = self._database.read(
+            tuple[str, str, float], "SELECT name, labels, value FROM counter"
+        )
+        return {(name, tuple(json.loads(labels))): value for name, labels, value in rows}
+
+    def save(self, totals: Mapping[CounterKey, float]) -> None:
+        """Save totals in a transaction of their own, as `raise_to`."""
+        with self._database.transaction() as db:
+            self.raise_to(db, totals)
+
+    @staticmethod
+    def add(db: sqlite3.Connection, counts: Mapping[CounterKey, float]) -> None:
+        """Add to values, within the caller's transaction."""
+        db.executemany(
+            "INSERT INTO counter VALUES (?, ?, ?) "
+            "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value",
+            _rows(counts),
+        )
+
+    @staticmethod
+    def raise_to(db: sqlite3.Connection, totals: Mapping[CounterKey, float]) -> None:
+        """Raise values to totals, never back, within the caller's transaction."""
+        db.executemany(
+            "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, labels) DO UPDATE SET "
+            "value = excluded.value WHERE excluded.value > value",
+            _rows(totals),
+        )
+
+
+def _rows(values: Mapping[CounterKey, float]) -> list[tuple[str, str, float]]:
+    return [(name, json.dumps(labels), value) for (name, labels), value in values.items() if value]
