@@ -70,7 +70,7 @@ class Coverages:
     """The coverage of every segment. Add each manifest once."""
 
     def __init__(self) -> None:
-        self._segments: dict[tuple[str, int, int], Coverage] = {}
+        self._segments: dict[tuple[str, str, int, int], Coverage] = {}
         self.lines = 0
         self.rejected = 0
 
@@ -103,9 +103,9 @@ class Coverages:
         return found
 
     def _coverage_of(self, manifest: Manifest, each: ManifestRange) -> Coverage:
-        # A segment's number is unique by itself: it goes on when its source or its host is renamed.
+        # A segment's number is unique on its host: it goes on when its source is renamed.
         key = SegmentKey(manifest.host, manifest.sink, each.source, each.segment, each.generation)
-        found = manifest.sink, each.segment, each.generation
+        found = manifest.host, manifest.sink, each.segment, each.generation
         coverage = self._segments.setdefault(found, Coverage(key))
         coverage.path = each.path
         return coverage
