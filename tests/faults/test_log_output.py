@@ -44,7 +44,14 @@ def _full_pipe(tmp_path: Path) -> int:
     return both
 
 
-@pytest.fixture(params=[PIPE_WITHOUT_READER, FULL_PIPE, FULL_DEVICE, CLOSED])
+@pytest.fixture(
+    params=[
+        PIPE_WITHOUT_READER,
+        FULL_PIPE,
+        pytest.param(FULL_DEVICE, marks=pytest.mark.long),
+        pytest.param(CLOSED, marks=pytest.mark.long),
+    ]
+)
 def stderr(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     make: dict[str, Callable[[], int]] = {
         PIPE_WITHOUT_READER: _pipe_without_reader,

@@ -114,6 +114,7 @@ def test_ship_once_converges_at_a_twentieth_of_a_core(sidecar: Sidecar, quota: Q
     assert _arrived(sidecar) == written
 
 
+@pytest.mark.long
 def test_a_drain_commits_something_before_its_deadline_and_keeps_to_it(sidecar: Sidecar) -> None:
     """Each run starts with more than it can deliver in the time that it has."""
     sidecar.configure(EVENTS.format(lake=sidecar.lake), daemon='drain_deadline = "3s"')
