@@ -186,3 +186,26 @@ def test_a_plan_of_an_earlier_version_is_read() -> None:
     body = msgspec.msgpack.decode(msgspec.msgpack.encode(plan))
     del body["redriven"]
     assert decode_plan(msgspec.msgpack.encode(body)) == plan
+
+
+def test_the_file_shrinks_once_segments_are_forgotten(third: Path) -> None:
+    """Also a file that an earlier version made: it is written anew at the first start."""
+    journal = Journal.open(str(third))
+    [record] = journal.segments.load()
+    journal.segments.save(replace(record, id=number) for number in range(2, 20_000))
+    journal.close()
+    path = third / "journal.sqlite"
+    before = path.stat().st_size
+    journal = Journal.open(str(third))
+    for first in range(2, 20_000, 500):
+        journal.segments.forget(range(first, first + 500))
+    journal.close()
+    assert path.stat().st_size < before / 4
+    assert journal_is_whole(path)
+
+
+def journal_is_whole(path: Path) -> bool:
+    with sqlite3.connect(path) as db:
+        found = db.execute("PRAGMA integrity_check").fetchall()
+    db.close()
+    return found == [("ok",)]

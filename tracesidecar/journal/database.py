@@ -30,6 +30,9 @@ KEY_BYTES = 32
 WAL_LIMIT_BYTES = 16 << 20
 """To what size the write-ahead log is cut back after a checkpoint."""
 
+PAGES_GIVEN_BACK = 1000
+"""How many free pages leave the file at a time."""
+
 Row = TypeVar("Row")
 
 
@@ -162,6 +165,11 @@ class JournalDatabase:
         except msgspec.ValidationError as error:
             raise self.explain_damage(f"a row is not as expected: {error}") from error
 
+    def give_back_pages(self) -> None:
+        """Return free pages to the file system, some at a time."""
+        with self._turn, _explained(self._path, is_open=True):
+            self._db.executescript(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})")
+
     def has_changed(self) -> bool:
         """Return whether another process has written since the last call."""
         with self._turn, _explained(self._path, is_open=True):
@@ -193,6 +201,15 @@ class JournalDatabase:
                 schema.upgrade(db, version)
         self._check(self.meta("schema"))
         self._require_whole_schema()
+        if self._db.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+            self._shrink_wholly()
+
+    def _shrink_wholly(self) -> None:
+        """Write a file of an earlier version anew, once: from then on it can give back pages."""
+        try:
+            self._db.execute("VACUUM")
+        except sqlite3.Error as error:  # no room for a copy: it stays as large as it is
+            log.warning("journal.not_shrunk", path=self._path, problem=str(error))
 
     def _create(self) -> None:
         with self.transaction() as db:

@@ -87,6 +87,7 @@ class SegmentTable:
             with self._database.transaction() as db:
                 db.executemany("DELETE FROM segment WHERE id = ?", rows)
                 db.executemany("DELETE FROM offset WHERE segment = ?", rows)
+            self._database.give_back_pages()
 
 
 def _encode(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:
