@@ -29,6 +29,7 @@ _BETWEEN = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
 _NULS = re.compile(rb"\0{2,}(?:[ \t\r\n]+\0+)*")
 _INDENTED = re.compile(rb"[{\[][ \t\r]*\n(?:[ \t\r]*\n)*[ \t]+[^ \t\r\n]")
 _LINE_WITH_BRACKET = re.compile(rb"\n([{\[])")
+_OPENING_LINE = re.compile(rb"[{\[][ \t\r]*\n")
 _LAST_LINE = re.compile(rb"\n[}\]]")
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _TOKEN = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+(")?|[{\[\]}]')
@@ -37,6 +38,8 @@ _SURPLUS = re.compile(rb"(?:[ \t\r\n]*[\]},])+")
 """What a faulty document may have behind the bracket that seems to close it."""
 _CLOSING = ord("}") - ord("{")
 """How far behind its opening bracket each closing one stands in ASCII."""
+_LEAST_EFFORT = 1000
+"""What it costs, in bytes, to see that a value is truncated or nested too deep."""
 _MOST_TRIES = 100
 """So many lines are tried as the beginning of the document that follows a faulty one."""
 
@@ -80,6 +83,21 @@ class Document(NamedTuple):
     state: Literal["whole", "faulty", "unclosed", "nul"]
 
 
+class Effort:
+    """How many bytes may still be looked at to judge where the faulty documents of some data end.
+
+    Thousands of torn documents would otherwise each be followed to the end of the data. Once it is
+    spent, a faulty document ends before the next line that begins with a bracket.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.left = 1_000_000 + 16 * len(data)
+
+    def spend(self, count: int) -> None:
+        """Note that so many bytes were looked at."""
+        self.left = max(0, self.left - count)
+
+
 def read_value(data: bytes, start: int) -> JsonValue:
     """Find the end of the value that begins at `start`, in one pass that stops there."""
     try:
@@ -107,10 +125,13 @@ def skip_between(data: bytes, start: int) -> int:
     return found.end() if found else start
 
 
-def next_document(data: bytes, start: int, ending: Ending) -> Document | None:
+def next_document(
+    data: bytes, start: int, ending: Ending, effort: Effort | None = None
+) -> Document | None:
     """Return the next document from `start` on.
 
-    None if there is none, or if where it ends depends on bytes that may follow.
+    None if there is none, or if where it ends depends on bytes that may follow. Who asks for one
+    document after the other passes the same `effort`.
     """
     start = skip_between(data, start)
     if start == len(data):
@@ -123,7 +144,7 @@ def next_document(data: bytes, start: int, ending: Ending) -> Document | None:
         return _end_scalar(data, start, value, ending)
     if value.is_whole:
         return Document(start, value.end, "whole")
-    return _end_faulty(data, start, value, ending)
+    return _end_faulty(data, start, value, ending, effort or Effort(data))
 
 
 def _end_scalar(data: bytes, start: int, value: JsonValue, ending: Ending) -> Document | None:
@@ -142,7 +163,9 @@ def _end_scalar(data: bytes, start: int, value: JsonValue, ending: Ending) -> Do
     return None if waits else Document(start, _trim(data, start, len(data)), "faulty")
 
 
-def _end_faulty(data: bytes, start: int, value: JsonValue, ending: Ending) -> Document | None:
+def _end_faulty(
+    data: bytes, start: int, value: JsonValue, ending: Ending, effort: Effort
+) -> Document | None:
     """Return an object or array that is not whole."""
     line = _LINE_WITH_BRACKET.search(data, start) if _INDENTED.match(data, start) else None
     limit = line.start(1) if line is not None else len(data)
@@ -150,7 +173,7 @@ def _end_faulty(data: bytes, start: int, value: JsonValue, ending: Ending) -> Do
     is_truncated = value.state == "truncated" and not _LONE_SURROGATE.search(data, start)
     brackets = ClosingFinder()
     if not is_truncated:
-        closed = _find_closing(data, start, limit, brackets)
+        closed = _find_closing(data, start, limit, brackets, effort)
         if closed == len(data) and ending is Ending.OPEN:
             return None  # it may be in the middle of being overwritten
         if closed >= 0:
@@ -159,39 +182,53 @@ def _end_faulty(data: bytes, start: int, value: JsonValue, ending: Ending) -> Do
         return Document(start, _trim(data, start, limit), "unclosed")
     if value.state == "truncated" and ending is not Ending.FINAL:
         return None
-    following = _find_following(data, start, value.end)
+    following = _find_following(data, start, value.end, effort)
     if following is None and ending is Ending.OPEN:
         return None
     end = _trim(data, start, following or len(data))
     return Document(start, end, "unclosed" if brackets.do_match else "faulty")
 
 
-def _find_closing(data: bytes, start: int, limit: int, brackets: ClosingFinder) -> int:
+def _find_closing(
+    data: bytes, start: int, limit: int, brackets: ClosingFinder, effort: Effort
+) -> int:
     """Return where a faulty document is closed, -1 if that cannot be said."""
-    closed = -1
     if _INDENTED.match(data, start) and (line := _LAST_LINE.search(data, start, limit)):
         closed = line.end()
-    elif (end := brackets.feed(data, start, limit)) >= 0 and brackets.do_match:
-        closed = end
+    else:
+        newline = data.find(b"\n", start, limit)
+        first_line_end = newline if newline >= 0 else limit
+        closed = brackets.feed(data, start, first_line_end)
+        if closed < 0:
+            end = min(limit, first_line_end + effort.left)
+            effort.spend(end - first_line_end)
+            closed = brackets.feed(data, first_line_end, end)
+        if not brackets.do_match:
+            closed = -1
     surplus = _SURPLUS.match(data, closed, limit) if closed >= 0 else None
     return surplus.end() if surplus else closed
 
 
-def _find_following(data: bytes, start: int, broken_at: int) -> int | None:
+def _find_following(data: bytes, start: int, broken_at: int, effort: Effort) -> int | None:
     """Return where the document begins that follows a faulty one which is not indented.
 
     Lines of a flat array begin with a bracket, too, but then a comma or bracket follows them.
     """
-    passed = start
+    is_compact = _OPENING_LINE.match(data, start) is None
+    passed = first = start
     for tried, line in enumerate(_LINE_WITH_BRACKET.finditer(data, start)):
         if tried == _MOST_TRIES:
-            return None
+            # nothing but torn documents, if it is not the flat array that begins on its own line
+            return first if is_compact else None
         place = line.start(1)
-        if place == broken_at:
+        first = place if tried == 0 else first
+        is_torn_in_line = is_compact and 0 <= broken_at <= place
+        if is_torn_in_line or place == broken_at or not effort.left:
             return place
         if place < passed:
             continue
         value = read_value(data, place)
+        effort.spend(max(value.end - place, _LEAST_EFFORT))
         if value.is_whole:
             passed = value.end
             after = skip_between(data, passed)

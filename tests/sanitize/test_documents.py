@@ -129,6 +129,15 @@ def test_a_torn_compact_document_does_not_take_the_next_line_along(
     assert [rejection.reason for rejection in cleaned.rejected] == ["truncated", "truncated"]
 
 
+def test_many_torn_documents_do_not_hide_a_whole_one_nor_take_forever(
+    secrets_only: Sanitizer,
+) -> None:
+    torn = b'{"id":"1","te\n' * 3000 + b'{"a":1,"b":\n' * 3000
+    cleaned = clean(secrets_only, torn + b'{"id":"2"}\n')
+    assert cleaned.data == b'{"id":"2"}\n'
+    assert len(cleaned.rejected) == 6000
+
+
 def test_a_torn_document_glued_to_a_whole_one_is_split_by_repair(secrets_only: Sanitizer) -> None:
     torn = indented(1)[:60]
     data = torn + indented(2) + b"\n"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tracesidecar.json_documents import Document, Ending, next_document
+from tracesidecar.json_documents import Document, Effort, Ending, next_document
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.repair import (
     LinePart,
@@ -70,8 +70,8 @@ def validate_documents(chunk: bytes, *, repair: bool = False) -> ValidatedLines:
     """Check a chunk of whole JSON documents; each accepted one becomes a line."""
     accepted: list[bytes] = []
     result = ValidatedLines(b"", 0, [])
-    position = 0
-    while (document := next_document(chunk, position, Ending.FINAL)) is not None:
+    position, effort = 0, Effort(chunk)
+    while (document := next_document(chunk, position, Ending.FINAL, effort)) is not None:
         start, position, _ = document
         content = chunk[start:position]
         reason, fixed = _judge_document(document, content, repair=repair)

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from tracesidecar.json_documents import (
+    Effort,
     EndFinder,
     Ending,
     next_document,
@@ -120,9 +121,9 @@ def _end_of_documents(data: bytes, to_grid: int, max_line: int, ending: Ending) 
 
     What is between documents goes along with the one before.
     """
-    end = skip_between(data, 0)
+    end, effort = skip_between(data, 0), Effort(data)
     while end < to_grid:
-        document = next_document(data, end, ending)
+        document = next_document(data, end, ending, effort)
         if document is None or document.end - document.start > max_line:
             break
         end = skip_between(data, document.end)
