@@ -38,6 +38,7 @@ state_directory = "{folder}/state"
 [daemon]
 listen = ""
 poll_interval = "200ms"
+drain_deadline = "{deadline}s"
 
 [[source]]
 name = "agent"
@@ -54,7 +55,9 @@ class Campaign:
         self._environment = {**os.environ, "LOG_FORMAT": "json", "HOME": str(folder)}
         self._log = folder / "daemon.log"
         self._configuration = folder / "tracesidecar.toml"
-        self._configuration.write_text(_CONFIGURATION.format(folder=folder) + sinks)
+        self._configuration.write_text(
+            _CONFIGURATION.format(folder=folder, deadline=DEADLINE_SECONDS) + sinks
+        )
         self._sinks = sinks.count("[[sink]]")
         self._daemon: subprocess.Popen[bytes] | None = None
         (folder / "traces").mkdir()

@@ -23,7 +23,7 @@ import pytest
 from tests.tail import follower as followers
 from tests.tail.follower import Follower, MemoryStore
 from tracesidecar.model import BEGINNING, Checkpoint
-from tracesidecar.tail.segments import SegmentRecord, SegmentState
+from tracesidecar.tail.segments import SegmentRecord
 
 NAMES = ("a", "b", "c")
 LONGEST_COPY_SECONDS = 2.0
@@ -81,6 +81,7 @@ class History:
         self.header_bytes = self.rng.choice((10, 300, 5000))
         self.written = Counter[bytes]()
         self.generations = Counter[str]()
+        self.met: set[str] = set()
         self.copying: dict[str, float] = {}
         self.packing: dict[str, float] = {}
         self.batch: list[Part] = []
@@ -134,6 +135,7 @@ class History:
     def rename(self) -> None:
         name = self.rng.choice(NAMES)
         if self._begin_rotation(name):
+            self.met.discard(name)
             self.path(name).rename(self.path(name, 1))
             if self.rng.random() < 0.7:
                 self.path(name).touch()
@@ -146,8 +148,9 @@ class History:
             self._end_copy(next(iter(self.copying)))
             return
         name = self.rng.choice(NAMES)
-        if not self._is_followed(self.path(name)) or not self._begin_rotation(name):
+        if name not in self.met or not self._begin_rotation(name):
             return
+        self.met.remove(name)
         content = self.path(name).read_bytes()
         seen = self.rng.choice((0, 1, len(content) // 2, len(content)))
         self.path(name, 1).write_bytes(content[:seen])
@@ -166,14 +169,6 @@ class History:
                 packed.write_bytes(content)
                 plain.unlink()
                 del self.packing[name]
-
-    def _is_followed(self, path: pathlib.Path) -> bool:
-        """Return whether a file is known: a copy that is met with its original has no mark."""
-        if not path.exists():
-            return False
-        status = path.stat()
-        file = self.follower.tailer._files.find(status.st_dev, status.st_ino)
-        return file is not None and file.state is SegmentState.LIVE
 
     def _begin_rotation(self, name: str) -> bool:
         """Rename the older generations; return False if the file cannot be rotated now."""
@@ -220,6 +215,13 @@ class History:
             return
         self.store.writes_left = None
         self.has_scanned = True
+        self.met = {
+            name
+            for name in NAMES
+            if name not in self.copying
+            and self.path(name).exists()
+            and self.path(name).stat().st_size
+        }
         if self.store.plan and not self.batch:
             self.replay()
 

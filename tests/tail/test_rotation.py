@@ -227,6 +227,23 @@ def test_a_copy_that_first_looks_like_an_older_file_still_waits(
     exactly(follower, writer)
 
 
+def test_a_growing_file_that_begins_like_an_archive_is_read_at_once(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
+) -> None:
+    """It waited, as a copy in progress of the archive, for as long as it grew."""
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    header = b'{"header": "%s"}\n' % (b"x" * 5000)
+    a = follower.traces / "a.jsonl"
+    for _ in range(2):
+        a.write_bytes(header)
+        writer.written.append(header.rstrip(b"\n"))
+        writer.append(a, 10)
+        follower.turns(2)
+        exactly(follower, writer)
+        gzipped(a.rename(follower.traces / "a.jsonl.1"))
+        follower.turns(2)
+
+
 def test_a_copy_that_is_first_seen_together_with_its_original_waits(
     follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
 ) -> None:

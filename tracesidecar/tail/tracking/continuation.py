@@ -217,7 +217,12 @@ class Continuations:
         source = self._open_files.open(original) if original.state is SegmentState.LIVE else None
         if source is None or not _begin_alike(source, candidate):
             return False
-        if file.compression != "none" or original.compression != "none":
+        if original.compression != "none" and file.compression == "none":
+            # Being unpacked, as `gunzip` names it. Else it is a new file that begins alike, which
+            # would wait as long as it grows.
+            unpacked = original.name.removesuffix(".gz").removesuffix(".zst")
+            return file.directory is original.directory and file.name == unpacked
+        if file.compression != "none":
             return file.compression != original.compression
         size = candidate.size()
         start = max(0, size - TAIL_BYTES)
