@@ -92,6 +92,12 @@ NO: dict[str, dict[str, Any]] = {
         "headers": {"Content-Type": "application/xhtml+xml"},
         "body": "<?xml version='1.0'?><html/>",
     },
+    "a type that is there twice": {
+        "status": 200,
+        "headers": {"Content-Type": "text/html, text/html"},
+        "body": "<p>Who are you?</p>",
+    },
+    "a page after many blanks": {"status": 200, "headers": JSON, "body": " \n" * 4000 + PAGE},
     "HTML without a body": {"status": 200, "headers": HTML},
 }
 NOT_THE_PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -234,6 +240,24 @@ async def test_an_answer_that_repeats_the_path_or_a_header_is_not_shown(
         error = await error_of(receiver, "http", answer, headers=headers)
         assert error is not None
         assert "an odd content type" in str(error)
+
+
+async def test_a_credential_of_few_characters_is_not_shown_either(
+    receiver: ReceivingServer,
+) -> None:
+    for auth in (
+        Basic(username="someone", password=Secret("hunter2")),
+        Bearer(token=Secret("hunter2")),
+        Bearer(token=Secret("pä$$")),
+    ):
+        secret = "pä$$" if isinstance(auth, Bearer) and auth.token == "pä$$" else "hunter2"
+        for echo in (secret, secret.upper(), in_base64(f"x:{secret}".encode())):
+            answer = {"status": 200, "headers": HTML, "body": f"<p>{echo}</p>"}
+            error = await error_of(receiver, "http", answer, auth=auth)
+            assert (echo, "not shown" in str(error)) == (echo, True)
+    answer = {"status": 200, "headers": HTML, "body": "<p>a bearer token is needed</p>"}
+    error = await error_of(receiver, "http", answer, auth=Bearer(token=Secret("hunter2")))
+    assert "a bearer token is needed" in str(error)
 
 
 async def test_a_secret_in_an_answer_is_redacted(receiver: ReceivingServer) -> None:

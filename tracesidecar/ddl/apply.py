@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import importlib.util
 import urllib.error
 import urllib.parse
@@ -16,10 +17,15 @@ from tracesidecar.errors import ConfigurationError
 ENGINES_TO_APPLY = ("duckdb", "postgres", "elasticsearch")
 """Engines that can be reached from here; for others the statements are printed."""
 TIMEOUT_SECONDS = 30.0
+ANSWER_LIMIT_BYTES = 4 << 20
 
 
 class _Version(msgspec.Struct):
     distribution: str = "elasticsearch"
+
+
+class _Acknowledgement(msgspec.Struct):
+    acknowledged: bool
 
 
 class _Info(msgspec.Struct):
@@ -99,15 +105,20 @@ def put_templates(url: str) -> list[str]:
             flattened="flat_object" if info.version.distribution == "opensearch" else "flattened"
         )
         for template in made:
-            _request(
+            answer = _request(
                 url, "PUT", f"_index_template/{template.name}", msgspec.json.encode(template.body)
             )
+            if not msgspec.json.decode(answer, type=_Acknowledgement).acknowledged:
+                raise ConfigurationError(
+                    f"the server did not acknowledge the template {template.name} in time: "
+                    "look at the health of the cluster, then run this again"
+                )
     except urllib.error.HTTPError as error:
         raise ConfigurationError(
             f"the server answered {error.code}: check the credentials, "
             "and that they may manage index templates"
         ) from error
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
         raise ConfigurationError(
             f"no Elasticsearch or OpenSearch answered at that address ({type(error).__name__})"
         ) from error
@@ -129,5 +140,17 @@ def _request(url: str, method: str, path: str, body: bytes) -> bytes:
         )
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     request = urllib.request.Request(address, body or None, headers, method=method)  # noqa: S310 - put_templates has checked the scheme
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - as above
-        return bytes(response.read())
+    opener = urllib.request.build_opener(_no_redirects())
+    with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+        return bytes(response.read(ANSWER_LIMIT_BYTES))
+
+
+def _no_redirects() -> urllib.request.HTTPRedirectHandler:
+    """Make a handler that follows no redirect: it would take the credentials to another server."""
+    import urllib.request
+
+    class NoRedirects(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: object) -> None:
+            return None
+
+    return NoRedirects()

@@ -10,7 +10,7 @@ import base64
 import binascii
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import unquote, unquote_plus
 
 from tracesidecar.sanitize import contains_any, redact_short_text
@@ -25,6 +25,7 @@ _READ_CHARACTERS = 512
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ESCAPED = re.compile(rb"(?:\\u[0-9a-fA-F]{4})+")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
+_WORD = re.compile(rb"[^\x00-\x20\x7f:;,=]{4,}")
 _HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{16,}")
 _LETTERS_AND_DIGITS = frozenset(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -32,25 +33,33 @@ _LETTERS_AND_DIGITS = frozenset(
 _PUNCTUATION = bytes(sorted(set(range(256)) - _LETTERS_AND_DIGITS))
 
 
-def make_excerpt(text: str, sent: Iterable[bytes]) -> str | None:
+def make_excerpt(
+    text: str, sent: Iterable[bytes], words: Collection[bytes] = frozenset()
+) -> str | None:
     """Return the beginning of a server's text as it may be shown, or None if it repeats `sent`.
 
     At most 80 characters, redacted, on one line. `sent` is everything that the request held:
-    address, values of headers, body. Blocks for about 10 ms for each megabyte of that.
+    address, values of headers, body; `words` are parts of it that are too secret to be shown
+    although they are shorter than a repetition. Blocks for about 10 ms for each megabyte.
     """
     line = _BLANKS.sub(" ", text[:_READ_CHARACTERS]).strip()
     shown = redact_short_text(line)[:SHOWN_CHARACTERS]
-    return None if repeats(shown, sent) else shown
+    return None if repeats(shown, sent, words) else shown
 
 
-def repeats(text: str, sent: Iterable[bytes]) -> bool:
+def repeats(text: str, sent: Iterable[bytes], words: Collection[bytes] = frozenset()) -> bool:
     """Return whether a short text has 8 characters in a row that were sent, in whatever encoding.
 
-    Upper and lower case are the same here, and punctuation between letters does not count.
+    Or one of the `words`. Upper and lower case are the same here, and punctuation between letters
+    does not count.
     """
     whole = text.encode("utf-8", "replace")
     forms = {whole, html.unescape(text).encode("utf-8", "replace"), *_decoded(whole)}
     forms |= {unquote_plus(text, errors="replace").encode(), _unescaped(whole)}
+    # RE2 knows the two cases of ASCII letters only
+    forms |= {text.lower().encode("utf-8", "replace"), text.upper().encode("utf-8", "replace")}
+    if words and any(contains_any(form, words) for form in forms):
+        return True
     exact = {window for form in forms for window in _windows(form)}
     plain = {window for form in forms for window in _windows(_without_punctuation(form))}
     return any(
@@ -70,6 +79,18 @@ def forms_of(value: str) -> Iterator[bytes]:
     for form in (whole, *_decoded(whole)):
         yield form
         yield unquote(form.decode("utf-8", "replace"), errors="replace").encode()
+
+
+def short_words_of(value: str) -> Iterator[bytes]:
+    """Yield the words of a credential that are too short for a repetition: of 4 to 7 characters.
+
+    The first word of `Bearer …` and `Basic …` names the scheme, and is no secret.
+    """
+    scheme, blank, rest = value.partition(" ")
+    for form in forms_of(rest if blank else scheme):
+        for word in _WORD.findall(form):
+            if len(word) < REPEATED_CHARACTERS:
+                yield word
 
 
 def _windows(form: bytes) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from tracesidecar.encode import decode_lines
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Compression
-from tracesidecar.sinks.transport.excerpts import forms_of, make_excerpt, repeats
+from tracesidecar.sinks.transport.excerpts import forms_of, make_excerpt, repeats, short_words_of
 
 CREDENTIALS_REJECTED = frozenset({401, 403})
 
@@ -47,14 +47,15 @@ _RETRY_REASONS = {
 
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9._-]{1,30})")
-_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_HTML_TYPES = ("text/html", "application/xhtml+xml")
 _HTML_BEGINNING = re.compile(
     r"\ufeff?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
     r"<(?:!doctype\s+html|html|head|title|body|script|meta|frameset)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _HTML_SEARCH_CHARACTERS = 2048
-_COMMON_TYPES = _HTML_TYPES | {
+_COMMON_TYPES = {
+    *_HTML_TYPES,
     *("application/json", "application/problem+json", "application/x-protobuf", "text/plain"),
     *("application/xml", "text/xml", "application/octet-stream"),
 }
@@ -64,6 +65,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _COMPRESSIONS: Mapping[Compression, bytes] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_PUBLIC_HEADERS = frozenset(
+    {
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length"),
+        *("content-type", "date", "host", "idempotency-key", "user-agent", "webhook-timestamp"),
+    }
+)
 _WITHOUT_CONTENT = frozenset({204, 205, 304})
 
 
@@ -87,6 +94,15 @@ class HttpRequest:
             yield from forms_of(value)
         for content in self.contents:
             yield _plain(content)
+
+    def short_words(self) -> frozenset[bytes]:
+        """Return the words of credentials that are shorter than what counts as a repetition."""
+        return frozenset(
+            word
+            for name, value in self.headers.items()
+            if name.lower() not in _PUBLIC_HEADERS
+            for word in short_words_of(value)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +153,8 @@ class HttpResponse:
         if self.status in _WITHOUT_CONTENT and self.is_empty:
             return False  # the type of nothing: some frameworks declare HTML whatever they send
         return (
-            self.media_type in _HTML_TYPES
-            or _HTML_BEGINNING.match(self.text[:_HTML_SEARCH_CHARACTERS]) is not None
+            self.media_type.startswith(_HTML_TYPES)  # "text/html, text/html" was seen, too
+            or _HTML_BEGINNING.match(self.text.lstrip()[:_HTML_SEARCH_CHARACTERS]) is not None
         )
 
     def describe(self, where: str) -> str:
@@ -161,7 +177,7 @@ class HttpResponse:
             return f"{self._shown_type()}, empty body"
         text, verb = (message, "saying") if message else (self.text, "beginning")
         length = f"{'' if self.is_whole else 'at least '}{len(self.body)} bytes"
-        shown = make_excerpt(text, self.request.secrets())
+        shown = make_excerpt(text, self.request.secrets(), self.request.short_words())
         said = f"{verb} {shown!r}" if shown else "not shown, because it repeats what was sent"
         return f"{self._shown_type()}, {length}, {said}"
 
@@ -183,7 +199,7 @@ class HttpResponse:
             return "no content type"
         is_shown = media_type in _COMMON_TYPES or (
             _MEDIA_TYPE.fullmatch(media_type) is not None
-            and not repeats(media_type, self.request.secrets())
+            and not repeats(media_type, self.request.secrets(), self.request.short_words())
         )
         return media_type if is_shown else "an odd content type"
 
