@@ -98,6 +98,11 @@ class Metrics:
             "Bytes that were gone before they could be read, by reason.",
             "reason",
         )
+        self.lost_files = self._counter(
+            "lost_files_total",
+            "Files that lost a number of bytes that nobody knows, by reason.",
+            "reason",
+        )
         self.unknown_types = self._counter(
             "unknown_types_total",
             "Lines of a type that the dialect does not know.",

@@ -125,6 +125,18 @@ class Sidecar:
             )
         return self.daemon
 
+    def start_script(self, script: Path) -> subprocess.Popen[bytes]:
+        """Start a script that runs the daemon in a world of its own making."""
+        with self.log.open("ab") as log:
+            self.daemon = subprocess.Popen(
+                [sys.executable, str(script), str(self.config)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment(),
+                cwd=self.folder,
+            )
+        return self.daemon
+
     def wait_for_event(self, event: str, times: int = 1) -> None:
         """Wait until the log has the event so many times."""
         eventually(

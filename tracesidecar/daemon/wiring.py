@@ -183,6 +183,7 @@ class Wiring:
             progress=self._progress,
             at=self._at,
         )
+        journal.segments.expect_sinks(lambda: frozenset(context.intake.sinks))
         # sinks that start "now" come last: what is still needed depends on the others too
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):
             sink, cursors = self._make_sink(context, configuration, options)

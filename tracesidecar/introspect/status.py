@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +20,7 @@ from tracesidecar.introspect.lag import (
     estimate_since,
     measure_lag,
 )
-from tracesidecar.journal import Journal, Notice, is_locked
+from tracesidecar.journal import Journal, LostBytes, Notice, is_locked
 from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
@@ -72,7 +72,8 @@ class SourceReport(msgspec.Struct, frozen=True):
 
     `at_risk_bytes` is defined by `introspect.lag.LagReport`. `protection` is the weakest that the
     daemon could give a file, "unknown" before it has taken the first one. `protections` counts the
-    files by kind, for people; the document leaves it out.
+    files by kind, for people; the document leaves it out. `lost_files_uncounted` are the files that
+    lost a number of bytes that nobody knows.
     """
 
     name: str
@@ -81,6 +82,7 @@ class SourceReport(msgspec.Struct, frozen=True):
     at_risk_bytes: int
     quarantined: int
     lost_bytes: int
+    lost_files_uncounted: int
     protection: Protection | Literal["unknown"]
     protections: dict[Protection, int]
 
@@ -144,7 +146,7 @@ def build_report(
     """Put the figures together with what only the journal counts. Blocks; any thread may call."""
     rows = {row.name: row for row in journal.sinks.load()}
     quarantined = journal.quarantine.count()
-    losses = journal.losses.load()
+    losses = [loss for loss in journal.losses.load() if concerns(loss, configuration.sink)]
 
     def report_sink(options: SinkOptions) -> SinkReport:
         row = rows.get(options.name)
@@ -179,6 +181,7 @@ def build_report(
                 lines for (source, _, _), lines in quarantined.items() if source == name
             ),
             lost_bytes=sum(loss.bytes for loss in losses if loss.source == name),
+            lost_files_uncounted=sum(not loss.is_counted for loss in losses if loss.source == name),
             protection=weakest(summary.protections),
             protections=dict(summary.protections),
         )
@@ -204,6 +207,13 @@ def _report_held(configuration: Configuration) -> HeldReport:
         held.bytes,
         set_aside.files,
         set_aside.bytes,
+    )
+
+
+def concerns(loss: LostBytes, sinks: Sequence[SinkOptions]) -> bool:
+    """Return whether a loss is one of these sinks': others may be configured again some day."""
+    return not loss.sink or any(
+        sink.name == loss.sink and sink.takes(loss.source) for sink in sinks
     )
 
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 
 import msgspec
 
 from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.plan import decode_plan
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
-from tracesidecar.tail import Protection, SegmentRecord
+from tracesidecar.tail import Protection, SegmentRecord, SegmentState
 
 _COLUMNS = frozenset({"protection", "can_link"})
 """Fields with a column of their own; all others are in the record."""
 
 _RECORDED = [field.name for field in fields(SegmentRecord) if field.name not in _COLUMNS]
+
+MOST_MISSED = 10_000
+"""For how many files it is kept what a sink missed while it was not configured."""
 
 
 class SegmentTable:
@@ -24,6 +30,11 @@ class SegmentTable:
 
     def __init__(self, database: JournalDatabase) -> None:
         self._database = database
+        self._served: Callable[[], Collection[str]] | None = None
+
+    def expect_sinks(self, served: Callable[[], Collection[str]]) -> None:
+        """Record what is forgotten and another known sink lacks; `served` names those that run."""
+        self._served = served
 
     def load(self) -> list[SegmentRecord]:
         """Return every known segment."""
@@ -85,9 +96,48 @@ class SegmentTable:
         rows = [(id_,) for id_ in ids]
         if rows:
             with self._database.transaction() as db:
+                self._record_missed(db, [id_ for (id_,) in rows])
                 db.executemany("DELETE FROM segment WHERE id = ?", rows)
                 db.executemany("DELETE FROM offset WHERE segment = ?", rows)
             self._database.give_back_pages()
+
+    def _record_missed(self, db: sqlite3.Connection, ids: Iterable[int]) -> None:
+        """Record what sinks lack that were removed from the configuration while they were behind.
+
+        If such a sink is added again, this is its loss. Of a loss that is recorded for all, only
+        what comes before it is recorded.
+        """
+        if self._served is None:
+            return
+        served = self._served()
+        known = [name for (name,) in db.execute("SELECT name FROM sink") if name not in served]
+        lost: list[LostBytes] = []
+        for id_ in ids if known else ():
+            row = db.execute("SELECT record FROM segment WHERE id = ?", (id_,)).fetchone()
+            record = _decode(row[0], "", None) if row else None
+            if record is None or record.state is SegmentState.SPENT:
+                continue
+            (end,) = db.execute(
+                "SELECT min(start) FROM loss WHERE segment = ? AND sink = ''", (id_,)
+            ).fetchone()
+            length = record.size if record.compression == "none" else record.length
+            offsets = dict(
+                db.execute("SELECT sink, offset FROM offset WHERE segment = ?", (id_,)).fetchall()
+            )
+            for name in known:
+                at = int(offsets.get(name, 0))
+                size = (length if end is None else min(length, end)) - at
+                if size > 0:
+                    lost.append(
+                        LostBytes(id_, record.source, record.path, at, size, "deleted", sink=name)
+                    )
+        LossTable.insert(db, lost, time.time())
+        for name in {each.sink for each in lost}:
+            db.execute(
+                "DELETE FROM loss WHERE sink = ? AND id NOT IN "
+                "(SELECT id FROM loss WHERE sink = ? ORDER BY id DESC LIMIT ?)",
+                (name, name, MOST_MISSED),
+            )
 
 
 def _encode(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:

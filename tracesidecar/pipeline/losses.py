@@ -10,7 +10,7 @@ from tracesidecar.journal import Journal, LostBytes
 from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
-from tracesidecar.tail import Loss
+from tracesidecar.tail import UNCOUNTED_REASONS, Loss
 from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Losses:
             del self._undecided[id_]
             start, segment = _start(loss, sinks), loss.segment
             is_counted = start < loss.size
-            if is_counted or loss.reason in ("corrupt", "bomb"):  # it may not say how much
+            if is_counted or loss.reason in UNCOUNTED_REASONS:
                 self._unrecorded.append(
                     LostBytes(
                         segment.id,
@@ -74,6 +74,8 @@ def report_losses(metrics: Metrics, losses: Iterable[LostBytes]) -> None:
     """Count and log losses that the journal has now."""
     for lost in losses:
         metrics.lost_bytes.labels(lost.reason).inc(lost.bytes)
+        if not lost.is_counted:
+            metrics.lost_files.labels(lost.reason).inc()
         log.warning(
             "collect.lost",
             path=printable(lost.path),

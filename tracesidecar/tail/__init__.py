@@ -24,6 +24,7 @@ from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
 from tracesidecar.tail.segments import (
     READABLE_STATES,
+    UNCOUNTED_REASONS,
     Loss,
     LossReason,
     Protection,
@@ -39,6 +40,7 @@ from tracesidecar.tail.segments import (
 
 __all__ = [
     "READABLE_STATES",
+    "UNCOUNTED_REASONS",
     "DocumentChunker",
     "Exclusions",
     "Fingerprinter",

@@ -160,6 +160,11 @@ class File:
         if self.compression == "none":
             self.length = self.size
 
+    def note_unread(self, size: int) -> None:
+        """Note how long a file is that cannot be opened: if it is deleted, that is lost."""
+        if self.compression == "none":
+            self.length = max(self.length, size)
+
     def note_compression(self, compression: Compression) -> None:
         """Note how the file is compressed. Its length is not known yet if it is an archive."""
         self.compression = compression
@@ -248,7 +253,11 @@ class File:
             record.inode,
             record.generation,
             size=record.size,
-            length=record.size if record.compression == "none" else record.length,
+            length=(
+                record.size
+                if record.compression == "none" and record.state is not SegmentState.NEW
+                else record.length
+            ),
             modified_ns=record.modified_ns,
             changed_ns=record.changed_ns,
             prefix_length=record.prefix_length,

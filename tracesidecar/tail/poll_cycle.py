@@ -13,6 +13,7 @@ from tracesidecar.tail.file_table import File
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.identification import Identification
+from tracesidecar.tail.tracking.new_files import NewFiles
 
 if TYPE_CHECKING:
     from tracesidecar.tail.discovery.watcher import Watcher
@@ -32,6 +33,7 @@ class PollCycle:
         identification: Identification,
         scan: ScanContext,
         *,
+        new_files: NewFiles,
         watcher: Watcher | None,
         poll_interval: float,
     ) -> None:
@@ -39,6 +41,7 @@ class PollCycle:
         self._schedule = schedule
         self._changes = changes
         self._identification = identification
+        self._new_files = new_files
         self._scan = scan
         self._watcher = watcher
         self._poll_interval = poll_interval
@@ -72,11 +75,19 @@ class PollCycle:
             self._sort_in(self._discovery.visit(announced))
             for file in self._schedule.files_to_recheck():
                 self._changes.compare(file)
+        self._follow_moves()
         if relies_on_watcher:
             for file in self._schedule.quiet_share(now):
                 self._look(file, is_announced=False)
         self._is_first = False
         return lists_all
+
+    def _follow_moves(self) -> None:
+        """Follow the files that left a followed name before anybody looked at them."""
+        for old, new in self._watcher.drain_moves().items() if self._watcher else ():
+            moved = self._discovery.locate_move(old, new)
+            if moved is not None:
+                self._new_files.register_moved(*moved)
 
     def _drain_announcements(self) -> set[str]:
         if self._watcher is None:

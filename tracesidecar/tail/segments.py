@@ -43,7 +43,18 @@ READABLE_STATES = frozenset(
 )
 """Bytes of a segment in another state can no longer be delivered: they are lost, not late."""
 
-LossReason = Literal["deleted", "truncated", "changed", "corrupt", "bomb"]
+LossReason = Literal[
+    "deleted", "truncated", "changed", "corrupt", "bomb", "unreadable", "moved", "gone"
+]
+"""Why bytes are lost.
+
+unreadable: the file could not be opened, and is gone. moved: it left the folders that are followed
+before it was read. gone: it was deleted or moved while nobody looked, so that nobody knows how much
+was appended to it before.
+"""
+
+UNCOUNTED_REASONS: frozenset[LossReason] = frozenset({"corrupt", "bomb", "moved", "gone"})
+"""What may be lost although no byte of it was ever seen."""
 
 Protection = Literal["link", "descriptor", "none"]
 """What keeps a file's bytes readable when its name is removed.
@@ -206,7 +217,8 @@ class Scan:
 
     `changed` are segments that may have new bytes, `added` those seen for the first time (they are
     also in `changed`). `files` counts all known files, `waiting` those that may be copies in
-    progress and are not taken yet, `not_regular` the matching names since the start that are no
+    progress and are not taken yet, or that went while nobody looked and may be found elsewhere,
+    `not_regular` the matching names since the start that are no
     regular file. `held_bytes` is the size of deleted files that only the tailer keeps on the disk.
     """
 

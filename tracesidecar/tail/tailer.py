@@ -153,6 +153,7 @@ class Tailer:
             self._changes,
             Identification(files, verification, self._changes, self._lifecycle, self._new_files),
             self._scan,
+            new_files=self._new_files,
             watcher=watcher,
             poll_interval=poll_interval,
         )
@@ -192,6 +193,7 @@ class Tailer:
         self._lifecycle.expire(searched=searched)
         self._held_files.close_finished(self._lifecycle.is_finished)
         self._held_files.maintain(now)
+        self._lifecycle.end_first_scan()
         self._is_first = False
         self._log.flush(now)
         return self._result()
@@ -394,7 +396,7 @@ class Tailer:
             tuple(self._scan.losses),
             tuple(remarks),
             files=len(self._files),
-            waiting=len(self._continuations.waiting),
+            waiting=len(self._continuations.waiting) + self._lifecycle.unseen_ends,
             not_regular=self._not_regular,
             held_bytes=held_bytes,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
@@ -14,7 +15,7 @@ from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 from tracesidecar.introspect.status import measure_content
 from tracesidecar.journal import Journal
 from tracesidecar.logs import printable
-from tracesidecar.tail import Exclusions, SegmentRecord
+from tracesidecar.tail import Exclusions, SegmentRecord, SegmentState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ def execute(arguments: argparse.Namespace) -> int:
     configuration = load_to_read(arguments.config, os.environ)
     path = os.path.abspath(arguments.file)
     with closing(Journal.open_to_read(configuration.state_directory)) as journal:
-        segments = [segment for segment in journal.segments.load() if _is_file(segment, path)]
+        known = journal.segments.load()
+        segments = [segment for segment in known if _is_file(segment, path)]
+        segments += _forgotten(journal, path, {segment.id for segment in known})
         explanations = [
             _explain(journal, segment, sink.name)
             for segment in segments
@@ -72,6 +75,32 @@ def _is_file(segment: SegmentRecord, path: str) -> bool:
     return (status.st_dev, status.st_ino) == (segment.device, segment.inode)
 
 
+def _forgotten(journal: Journal, path: str, known: Collection[int]) -> list[SegmentRecord]:
+    """Return the segments of a file of which nothing is left but the record of a loss."""
+    found: dict[int, SegmentRecord] = {}
+    for loss in journal.losses.load():
+        if loss.segment not in known and loss.path in (path, os.path.realpath(path)):
+            size = max(
+                loss.start + loss.bytes, found[loss.segment].size if loss.segment in found else 0
+            )
+            found[loss.segment] = SegmentRecord(
+                id=loss.segment,
+                source=loss.source,
+                path=loss.path,
+                device=0,
+                inode=0,
+                generation=0,
+                compression="none",
+                size=size,
+                prefix_length=0,
+                prefix_digest=b"",
+                modified_ns=0,
+                changed_ns=0,
+                state=SegmentState.LOST,
+            )
+    return list(found.values())
+
+
 def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation:
     checkpoint = journal.sinks.load_offsets(sink).get(segment.id)
     planned = [
@@ -85,14 +114,26 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         for entry in journal.quarantine.load()
         if entry.line.segment == segment.id and entry.line.sink in ("", sink)
     ]
-    lost = [
-        ByteRange(loss.start, loss.start + loss.bytes, "lost", loss.reason)
+    losses = [
+        loss
         for loss in journal.losses.load()
-        if loss.segment == segment.id
+        if loss.segment == segment.id and loss.sink in ("", sink)
     ]
+    lost = [
+        ByteRange(
+            loss.start,
+            loss.start + loss.bytes,
+            "lost",
+            loss.reason if loss.is_counted else f"{loss.reason}; how many bytes is not known",
+        )
+        for loss in losses
+    ]
+    delivered = checkpoint.offset if checkpoint else 0
+    if segment.state is SegmentState.LOST and not segment.device:  # forgotten, but for the loss
+        delivered = min((loss.start for loss in losses), default=segment.size)
     ranges = cover_segment(
         size=measure_content(segment),
-        delivered=checkpoint.offset if checkpoint else 0,
+        delivered=delivered,
         planned=planned,
         exceptions=[*rejected, *lost],
     )

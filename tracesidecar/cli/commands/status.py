@@ -14,6 +14,7 @@ from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.status import (
     HeldReport,
     SinkReport,
+    SourceReport,
     StatusReport,
     describe_protections,
     report_from_journal,
@@ -96,7 +97,7 @@ def _print(report: StatusReport, note: str) -> None:
                 source.files,
                 format_bytes(source.bytes),
                 format_bytes(source.at_risk_bytes),
-                format_bytes(source.lost_bytes),
+                _lost(source),
                 source.quarantined,
                 describe_protections(
                     source.protections, has_files=bool(source.files or source.bytes)
@@ -126,6 +127,12 @@ def _print_held(held: HeldReport) -> None:
     print_line(
         "before this program is removed: tracesidecar ship --once, then delete these directories"
     )
+
+
+def _lost(source: SourceReport) -> str:
+    files = source.lost_files_uncounted
+    uncounted = f" and an unknown part of {files} file{'s' * (files > 1)}" if files else ""
+    return format_bytes(source.lost_bytes) + uncounted
 
 
 def _lag(sink: SinkReport) -> str:

@@ -111,6 +111,17 @@ class Discovery:
         """Return whether a glob matches the name that the file has, or had."""
         return any(self._globs.source_of(path) is not None for path in (file.path, file.origin))
 
+    def locate_move(self, old: str, new: str) -> tuple[FileLocation, FileLocation] | None:
+        """Return both ends of a move out of what the globs match, None for any other move."""
+        source = self._globs.source_of(old)
+        if source is None or self._globs.source_of(new) is not None:
+            return None
+        (old_folder, old_name), (new_folder, new_name) = os.path.split(old), os.path.split(new)
+        return (
+            FileLocation(self.directory(old_folder), old_name, source),
+            FileLocation(self.directory(new_folder), new_name, source),
+        )
+
     def is_matched(self, file: File) -> bool:
         """Return whether a glob matches the file's name as it is."""
         return self._globs.source_of(file.path) is not None

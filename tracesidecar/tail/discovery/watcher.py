@@ -53,6 +53,8 @@ _REMEDIES = {
     errno.ENOMEM: "the kernel has no memory for more inotify watches",
 }
 
+_MOST_MOVES = 10_000
+"""How many moves are remembered between two scans."""
 
 _Identity = tuple[int, int, int]
 """The device, the inode, and the id of the file system."""
@@ -84,6 +86,7 @@ class Watcher(FileSystemEventHandler):
         self._failure = ""
         self._failed_at: float | None = None
         self._observer: BaseObserver | None = None
+        self._moves: dict[str, str] = {}
         self._watched: dict[str, tuple[_Identity, ObservedWatch]] = {}
         self._directories = list(directories)
         # A directory that fills while it is being added: watchdog warns at length, and then watches
@@ -123,6 +126,12 @@ class Watcher(FileSystemEventHandler):
             missed, self._has_missed = self._has_missed, False
         return missed
 
+    def drain_moves(self) -> dict[str, str]:
+        """Return the files announced as moved since the last call: first name to last name."""
+        with self._lock:
+            moves, self._moves = self._moves, {}
+        return {first: last for last, first in moves.items()}
+
     def renew(self) -> None:
         """Watch the directories that have appeared, or were replaced, since the last call.
 
@@ -153,6 +162,10 @@ class Watcher(FileSystemEventHandler):
         with self._lock:
             is_news = not self._dirty
             self._dirty |= paths
+            if isinstance(event, FileMovedEvent) and event.src_path and event.dest_path:
+                source, target = os.fsdecode(event.src_path), os.fsdecode(event.dest_path)
+                if len(self._moves) < _MOST_MOVES:
+                    self._moves[target] = self._moves.pop(source, source)
         if is_news and self._wake is not None:
             self._wake()
 

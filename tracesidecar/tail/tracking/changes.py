@@ -74,6 +74,7 @@ class Changes:
         verdict = self._verification.verify(file, self._scan.broken.get(file.id))
         if verdict is None:
             if is_at(file, file.path):
+                file.note_unread(os.stat(file.path).st_size)
                 self._warn_unreadable(file, "opened")
             else:
                 self._lose_name(file)
@@ -187,7 +188,10 @@ class Changes:
             # It can no longer be a copy that takes over from another: what is in it is its own.
             self._lifecycle.take(file)
         if file.state is SegmentState.NEW:
-            self._lifecycle.forget(file)
+            if file.prefix_length or not file.length:
+                self._lifecycle.forget(file)
+            elif self._places.proves_deletion(file):
+                self._lifecycle.give_up(file, "unreadable")
             return
         if file.state is not SegmentState.LIVE:
             return

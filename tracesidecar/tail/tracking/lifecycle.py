@@ -27,6 +27,9 @@ _FRESH_NS = 3_000_000_000
 clock a file system shows no second change.
 """
 
+_IN_USE_NS = 24 * 3600 * 1_000_000_000
+"""How long after its last change a file counts as in use: as long as it is linked at a stop."""
+
 
 class Lifecycle:
     """Takes segments from their first sight to their end."""
@@ -52,6 +55,8 @@ class Lifecycle:
         self._log = log
         self._scan = scan
         self._at = at
+        self._is_first = True
+        self._unseen_ends: set[int] = set()
 
     def create(
         self, location: FileLocation, status: os.stat_result, source: int, *, generation: int = 0
@@ -72,6 +77,15 @@ class Lifecycle:
         self._places.note(file)
         self._files.add(file)
         return file
+
+    def miss(self, location: FileLocation) -> None:
+        """Record the loss of a file that was announced, and gone before it could be looked at."""
+        file = File(
+            self._log.new_id(), location.source or 0, location.directory, location.name, 0, 0, 0
+        )
+        self._files.add(file)
+        self._files.detach(file)
+        self.give_up(file, "moved")
 
     def take(self, file: File) -> None:
         """Begin to read a new file as a segment of its own."""
@@ -102,6 +116,7 @@ class Lifecycle:
         self._continuations.forget(file)
         self._held_files.release(orphan, is_copied=True)
         self._files.detach(orphan)
+        self._unseen_ends.discard(orphan.id)
         self._continuations.forget(orphan)
         self._files.move(orphan, file.directory, file.name)
         if orphan.state is SegmentState.AWAY:
@@ -158,6 +173,7 @@ class Lifecycle:
         self._continuations.forget(file)
         self._schedule.forget(file)
         self._files.suspend(file)
+        self._unseen_ends.discard(file.id)
         file.suspend()
         self._log.save(file)
 
@@ -182,11 +198,14 @@ class Lifecycle:
         """Go on with a missing file that was found."""
         if file.state in (SegmentState.MISSING, SegmentState.AWAY):
             file.take()
+            self._unseen_ends.discard(file.id)
             self._continuations.forget(file)
             self._scan.changed[file.id] = None
 
     def lose_name(self, file: File, *, is_readable: bool) -> None:
         """Note that a file's name is gone; `is_readable` if a link or descriptor still has it."""
+        if self._is_first and not is_readable and _was_in_use(file):
+            self._unseen_ends.add(file.id)
         file.lose_name(is_readable=is_readable)
         if is_readable:
             self._scan.changed[file.id] = None
@@ -204,9 +223,10 @@ class Lifecycle:
 
     def give_up(self, file: File, reason: LossReason) -> None:
         """Note that the rest of a segment is lost, and report it."""
-        if file.state in (SegmentState.DELETED, SegmentState.MISSING):
+        if file.state in (SegmentState.NEW, SegmentState.DELETED, SegmentState.MISSING):
             self._files.detach(file)  # its inode may come back as another file
         file.give_up(reason)
+        self._unseen_ends.discard(file.id)
         self._held_files.release(file)
         self._continuations.forget(file)
         self._log.save(file)
@@ -233,6 +253,7 @@ class Lifecycle:
         """Drop a segment that is over."""
         self._held_files.release(file)
         self._files.remove(file)
+        self._unseen_ends.discard(file.id)
         self._continuations.forget(file)
         self._schedule.forget(file)
         self._log.forget(file)
@@ -240,7 +261,8 @@ class Lifecycle:
     def must_search(self) -> bool:
         """Return whether a segment is about to be given up: before that, everything is listed."""
         return any(
-            file.state is not SegmentState.DELETED and not file.is_acknowledged
+            file.state is not SegmentState.DELETED
+            and (not file.is_acknowledged or file.id in self._unseen_ends)
             for file in self._continuations.find_expired()
         )
 
@@ -258,14 +280,27 @@ class Lifecycle:
             if is_deleted and self._held_files.has_grown(file):
                 continue  # somebody still writes to it
             if file.state is SegmentState.MISSING and not self._places.proves_deletion(file):
+                if file.id in self._unseen_ends and self._places.has_ground(file):
+                    self._report_loss(file, "gone")  # its root is empty: it may be filled again
                 self.suspend(file)
             elif is_deleted and file.is_acknowledged and not self._places.has_ground(file):
                 self._held_files.release(file)  # its bytes are delivered; it may still be restored
                 self.suspend(file)
+            elif file.id in self._unseen_ends and file.is_acknowledged and searched:
+                self.give_up(file, "gone")
             elif file.is_acknowledged and file.id not in self._scan.changed:
                 self.forget(file)
             elif not is_deleted and searched:
                 self.give_up(file, file.loss or "deleted")
+
+    @property
+    def unseen_ends(self) -> int:
+        """Return how many files went while nobody looked, and may yet be found elsewhere."""
+        return len(self._unseen_ends)
+
+    def end_first_scan(self) -> None:
+        """Note that what goes from now on goes while somebody looks."""
+        self._is_first = False
 
     def resume(self) -> None:
         """After a start, report the losses that were not acknowledged, and look for lost files."""
@@ -296,8 +331,12 @@ class Lifecycle:
         self._held_files.pin(file)
         file.require_verification()  # it may have changed since it was opened
 
-    def _report_loss(self, file: File) -> None:
+    def _report_loss(self, file: File, reason: LossReason | None = None) -> None:
+        reason = reason or file.loss or "deleted"
         length = file.length if file.damage is None else file.damage.declared_size
-        self._scan.losses.append(
-            Loss(self._files.segment(file), file.loss or "deleted", file.reach_offset, length)
-        )
+        self._scan.losses.append(Loss(self._files.segment(file), reason, file.reach_offset, length))
+
+
+def _was_in_use(file: File) -> bool:
+    """Return whether a file was written so lately that more may have followed unseen."""
+    return file.state is SegmentState.LIVE and time.time_ns() - file.modified_ns < _IN_USE_NS

@@ -7,6 +7,7 @@ segment of its own.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 
 from tracesidecar.model import TAIL_BYTES
@@ -65,7 +66,8 @@ class CandidateOpener:
             self._scan.warn(
                 "unreadable", file.path, "the file cannot be opened: it is read once it can be"
             )
-            file.accept_change(_changed_ns(file.path))
+            _note_unread(file)
+            self._log.save_lazily(file)
             return None
         self._scan.unreadable.pop(file.id, None)
         if found is None:
@@ -110,6 +112,23 @@ class NewFiles:
         """Make a file known whose inode was not."""
         source = location.source or 0
         self.reconsider(self._lifecycle.create(location, status, source, generation=generation))
+
+    def register_moved(self, old: FileLocation, new: FileLocation) -> None:
+        """Make a file known that a change notice saw leave a followed name before it was read.
+
+        If it is gone from its new place, too, record that it is lost.
+        """
+        try:
+            status = os.stat(new.path, follow_symlinks=False)
+        except OSError:
+            if not any(file.name == old.name for file in old.directory.files):
+                self._lifecycle.miss(old)
+            return
+        if not stat.S_ISREG(status.st_mode) or self._files.find(status.st_dev, status.st_ino):
+            return
+        file = self._lifecycle.create(new, status, old.source or 0)
+        file.origin = old.path
+        self.reconsider(file)
 
     def reconsider(self, file: File) -> None:
         """Decide, at the end of this scan, about a new file that has changed."""
@@ -239,8 +258,11 @@ def _order(file: File) -> tuple[int, str, tuple[str, tuple[int, int], bool], str
     return file.source, file.directory.path, rank_in_family(file.name), file.name
 
 
-def _changed_ns(path: str) -> int:
+def _note_unread(file: File) -> None:
     try:
-        return os.stat(path).st_ctime_ns
+        status = os.stat(file.path)
     except OSError:
-        return -1
+        file.accept_change(-1)
+    else:
+        file.accept_change(status.st_ctime_ns)
+        file.note_unread(status.st_size)

@@ -1,0 +1,144 @@
+"""Every loss that can be known is in the journal, in the metrics, in `status` and in `explain`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.faults.test_mounts import states
+from tests.servers.processes import eventually
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    sidecar = Sidecar(tmp_path)
+    yield sidecar
+    sidecar.kill()
+
+
+def source(sidecar: Sidecar) -> dict[str, int]:
+    document = json.loads(sidecar.call("status", "--json").stdout)
+    found: dict[str, int] = document["sources"][0]
+    return found
+
+
+def explained(sidecar: Sidecar, path: Path) -> list[tuple[str, str]]:
+    """State and reason of each range of a file."""
+    document = json.loads(sidecar.call("explain", str(path), "--json").stdout)
+    return [
+        (piece["state"], piece["detail"].partition(";")[0])
+        for each in document["ranges"]
+        for piece in each["pieces"]
+    ]
+
+
+def drop_links(sidecar: Sidecar) -> None:
+    shutil.rmtree(sidecar.state / "held", ignore_errors=True)
+
+
+def test_a_file_that_is_renamed_out_of_the_glob_at_once_is_read_under_its_new_name(
+    sidecar: Sidecar,
+) -> None:
+    aside = sidecar.traces / "aside"
+    aside.mkdir()
+    sidecar.start()
+    sidecar.wait_for_event("sink.connected")
+    for number in range(5):
+        path = sidecar.traces / f"{number}.jsonl"
+        append(path, numbered(10 * number, 10))
+        path.rename(aside / f"{number}.done")
+    sidecar.arrives(50)
+    assert sidecar.stop() == 0
+    assert sorted(sidecar.lines()) == sorted(numbered(0, 50))
+
+
+@pytest.mark.long
+def test_a_file_that_is_moved_and_deleted_before_it_was_read_is_a_loss(sidecar: Sidecar) -> None:
+    aside = sidecar.traces / "aside"
+    aside.mkdir()
+    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    sidecar.start()
+    sidecar.arrives(1)
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(10, 10))
+    path.rename(aside / "a.done")
+    (aside / "a.done").unlink()
+    sidecar.wait_for_event("collect.lost")
+    assert b'tracesidecar_lost_files_total{reason="moved"} 1.0' in sidecar.get("/metrics")[1]
+    assert sidecar.stop() == 0
+    assert source(sidecar)["lost_files_uncounted"] == 1
+    assert explained(sidecar, path) == [("lost", "moved")]
+
+
+def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    locked = sidecar.traces / "locked.jsonl"
+    append(locked, numbered(10, 10))
+    size = locked.stat().st_size
+    driver = (
+        "import os, sys\n"
+        "real = os.open\n"
+        "def refuse(path, *more, **kw):\n"
+        "    if str(path).endswith('locked.jsonl'): raise OSError(5, 'Input/output error')\n"
+        "    return real(path, *more, **kw)\n"
+        "os.open = refuse\n"
+        "from tracesidecar import daemon\n"
+        "from tracesidecar.config.load import load\n"
+        "sys.exit(daemon.run(load(sys.argv[1], os.environ)))\n"
+    )
+    script = sidecar.folder / "driver.py"
+    script.write_text(driver)
+    sidecar.start_script(script)
+    sidecar.wait_for_event("collect.warning")
+    sidecar.arrives(1)
+    locked.unlink()
+    sidecar.wait_for_event("collect.lost")
+    assert sidecar.stop() == 0
+    assert source(sidecar)["lost_bytes"] == size
+    assert explained(sidecar, locked) == [("lost", "unreadable")]
+
+
+@pytest.mark.parametrize("others", [1, pytest.param(0, marks=pytest.mark.long)])
+def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
+    sidecar: Sidecar, others: int
+) -> None:
+    for _ in range(others):
+        append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(10, 10))
+    assert sidecar.ship().returncode == 0
+    drop_links(sidecar)
+    append(path, numbered(20, 10))
+    path.unlink()
+    assert sidecar.ship().returncode == 0
+    found = source(sidecar)
+    assert (found["lost_bytes"], found["lost_files_uncounted"]) == (0, 1)
+    assert explained(sidecar, path) == [("delivered", ""), ("lost", "gone")]
+    assert sidecar.ship().returncode == 0
+    assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
+
+
+def test_what_was_deleted_while_a_sink_was_not_configured_is_its_loss(sidecar: Sidecar) -> None:
+    lake = LAKE.format(lake=sidecar.lake)
+    down = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n'
+    sidecar.configure(lake + down, daemon='drain_deadline = "2s"')
+    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(10, 10))
+    assert sidecar.ship().returncode == 75
+    sidecar.configure(lake)
+    sidecar.start()
+    sidecar.wait_for_event("sink.connected")
+    path.unlink()
+    eventually(lambda: sum(states(sidecar).values()) == 1, 60)
+    assert sidecar.stop() == 0
+    assert source(sidecar)["lost_bytes"] == 0, "nobody asks for it"
+    sidecar.configure(lake + down, daemon='drain_deadline = "2s"')
+    assert sidecar.ship().returncode == 75
+    assert source(sidecar)["lost_bytes"] == len(body(numbered(10, 10)))
+    assert ("lost", "deleted") in explained(sidecar, path)
