@@ -8,7 +8,7 @@ import os
 import msgspec
 
 from tracesidecar.config import rules_cache
-from tracesidecar.introspect.chunks import read_chunks
+from tracesidecar.introspect.chunks import read_document_chunks
 from tracesidecar.sanitize import RedactionOptions, RedactionTest
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
@@ -30,7 +30,7 @@ def find_failed_tests(options: RedactionOptions) -> list[str]:
 
 
 def _outcome(sanitize: Sanitizer, test: RedactionTest) -> str:
-    """Return the redacted input: as a line if it is JSON, else as free text."""
+    """Return the redacted input: as a line if it is JSON, indented or not, else as free text."""
     line = test.input.encode()
     try:
         msgspec.json.decode(line)
@@ -39,7 +39,7 @@ def _outcome(sanitize: Sanitizer, test: RedactionTest) -> str:
     return (
         b"".join(
             sanitize(numbered.chunk).data
-            for numbered in read_chunks("test", io.BytesIO(line).read, len(line))
+            for numbered in read_document_chunks("test", io.BytesIO(line).read, len(line))
         )
         .decode()
         .rstrip("\n")
