@@ -165,7 +165,7 @@ async def test_a_login_page_is_not_read_as_an_object(receiver: ReceivingServer, 
     [
         ("s3", "Header x-amz-sdk-checksum-algorithm is not understood"),
         ("s3", "If-None-Match is unsupported"),
-        ("gcs", "conditions? No."),
+        ("gcs", "CRC32C? No."),
         ("azure", "MD5 checksums? No."),
     ],
 )
