@@ -103,6 +103,11 @@ class Metrics:
             "Files that lost a number of bytes that nobody knows, by reason.",
             "reason",
         )
+        self.rewritten_files = self._counter(
+            "rewritten_files_total",
+            "Files that no longer held what had been read of them: shortened or rewritten.",
+            "source",
+        )
         self.unknown_types = self._counter(
             "unknown_types_total",
             "Lines of a type that the dialect does not know.",

@@ -53,7 +53,8 @@ class Segment:
     """One physical file in one generation. The id is unique in the journal; the path is a label.
 
     `origin` is the path under which the file was first seen, empty if that is `path`: a rotation
-    does not change what its lines mean.
+    does not change what its lines mean. The bytes before `begin` were delivered as another segment,
+    before the file was shortened or rewritten from there on.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Segment:
     inode: int
     generation: int
     origin: str = ""
+    begin: int = 0
 
 
 @dataclass(frozen=True, slots=True)

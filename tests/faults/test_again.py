@@ -6,6 +6,7 @@ Whatever offsets hang on may be renamed, removed or copied: then a run goes on, 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.daemon.conftest import sidecar
-from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 
 __all__ = ["sidecar"]
 
@@ -216,4 +217,43 @@ def test_state_and_traces_that_were_copied_go_on_and_say_so(sidecar: Sidecar) ->
     assert Counter(sidecar.lines()) == Counter(lines + numbered(5000, 5))
     assert notices(sidecar) == ["state.copied"]
     assert b"another machine" not in sidecar.ship().stderr, "once"
+    assert verified(sidecar)
+
+
+def test_a_file_that_lost_its_end_delivers_only_what_is_new_and_says_so(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    lines = numbered(0, 500)
+    append(path, lines)
+    assert sidecar.ship().returncode == 0
+    os.truncate(path, len(body(lines[:400])) + 7)  # a power cut of the agent's disk, in mid-line
+    os.truncate(path, len(body(lines[:400])))
+    append(path, numbered(1000, 10))
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines + numbered(1000, 10))
+    [event] = [
+        json.loads(line) for line in done.stderr.splitlines() if b"collect.rewritten" in line
+    ]
+    assert event["unchanged_bytes"] == len(body(lines[:400]))
+    assert event["read_bytes"] == len(body(lines))
+    [source] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    assert (source["rewritten"], source["lost_bytes"]) == (1, 0)
+    assert verified(sidecar)
+
+
+def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_first_change(
+    sidecar: Sidecar,
+) -> None:
+    path = sidecar.traces / "a.jsonl"
+    lines = numbered(0, 500)
+    append(path, lines)
+    sidecar.start()
+    sidecar.arrives(500)
+    eventually(lambda: json.loads(sidecar.get("/status")[1])["sinks"][0]["lag_bytes"] == 0)
+    changed = [*lines[:250], lines[250].replace(b"line", b"LINE"), *lines[251:]]
+    path.write_bytes(body(changed))
+    sidecar.arrives(750)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines + changed[250:])
+    assert b"collect.rewritten" in sidecar.log.read_bytes()
     assert verified(sidecar)

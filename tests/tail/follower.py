@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -25,6 +25,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.records: dict[int, SegmentRecord] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
+        self.landmarks: dict[int, bytes] = {}
         self.saves = 0
 
     def load(self) -> list[SegmentRecord]:
@@ -32,6 +33,17 @@ class MemoryStore:
 
     def load_frontier(self) -> dict[int, Checkpoint]:
         return dict(self.checkpoints)
+
+    def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
+        self.landmarks |= landmarks
+
+    def load_landmarks(self, segment: int) -> bytes | None:
+        return self.landmarks.get(segment)
+
+    def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:
+        if former in self.checkpoints:
+            at = self.checkpoints[former]
+            self.checkpoints[segment] = min(at, limit, key=lambda place: place.offset)
 
     def save(self, records: Iterable[SegmentRecord]) -> None:
         self.saves += 1

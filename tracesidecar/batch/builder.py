@@ -156,6 +156,7 @@ class BatchBuilder:
                 segment.device,
                 segment.inode,
                 digest_last_line(clean.data) if self._spec.content == "full" else "",
+                begin=segment.begin,
             )
         )
         for rejection in clean.rejected:

@@ -21,6 +21,9 @@ class ManifestRange(msgspec.Struct, frozen=True):
     `recover` finds the file again by the rest: `device` and `inode`, and `last`, a digest of the
     range's last accepted line as redacted. `last` is empty if the sink is sent less than the whole
     lines, because a digest would allow guesses at what is left out.
+
+    The bytes before `begin` were delivered as another segment, of the same file before it was
+    shortened or rewritten.
     """
 
     segment: int
@@ -35,6 +38,7 @@ class ManifestRange(msgspec.Struct, frozen=True):
     device: int = 0
     inode: int = 0
     last: str = ""
+    begin: int = 0
 
 
 class ManifestObject(msgspec.Struct, frozen=True):

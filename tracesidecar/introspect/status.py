@@ -85,6 +85,7 @@ class SourceReport(msgspec.Struct, frozen=True):
     lost_files_uncounted: int
     protection: Protection | Literal["unknown"]
     protections: dict[Protection, int]
+    rewritten: int = 0
 
 
 class HeldReport(msgspec.Struct, frozen=True):
@@ -147,6 +148,7 @@ def build_report(
     rows = {row.name: row for row in journal.sinks.load()}
     quarantined = journal.quarantine.count()
     losses = [loss for loss in journal.losses.load() if concerns(loss, configuration.sink)]
+    rewritten = journal.rewrites.load()
 
     def report_sink(options: SinkOptions) -> SinkReport:
         row = rows.get(options.name)
@@ -184,6 +186,7 @@ def build_report(
             lost_files_uncounted=sum(not loss.is_counted for loss in losses if loss.source == name),
             protection=weakest(summary.protections),
             protections=dict(summary.protections),
+            rewritten=rewritten.get(name, 0),
         )
 
     sources = dict.fromkeys([*(source.name for source in configuration.source), *figures.sources])

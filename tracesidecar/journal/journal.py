@@ -19,7 +19,7 @@ from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
 from tracesidecar.journal.file import JournalFile
 from tracesidecar.journal.losses import LossTable, LostBytes
-from tracesidecar.journal.notices import Notices
+from tracesidecar.journal.notices import Notices, RewriteCounts
 from tracesidecar.journal.plan import PlanTable
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineTable
 from tracesidecar.journal.redrive_requests import RedriveRequests
@@ -71,6 +71,7 @@ class Journal:
         self.losses = LossTable(database)
         self.sources = SourceNames(database, self.segments)
         self.notices = Notices(database)
+        self.rewrites = RewriteCounts(database)
         self.file = JournalFile(database)
         self.counters = CounterTable(database)
 

@@ -35,3 +35,21 @@ class Notices:
         """Return the notices, oldest first."""
         content = self._database.find_meta(_KEY)
         return [] if content is None else msgspec.json.decode(content, type=list[Notice])
+
+
+class RewriteCounts:
+    """How often files of each source were shortened or rewritten."""
+
+    def __init__(self, database: JournalDatabase) -> None:
+        self._database = database
+
+    def add(self, source: str) -> None:
+        """Count one file."""
+        counts = self.load()
+        counts[source] = counts.get(source, 0) + 1
+        self._database.set_meta("rewrites", msgspec.json.encode(counts))
+
+    def load(self) -> dict[str, int]:
+        """Return the count of each source that has one."""
+        content = self._database.find_meta("rewrites")
+        return {} if content is None else msgspec.json.decode(content, type=dict[str, int])

@@ -11,6 +11,10 @@ CREATE TABLE segment (
     can_link INTEGER
 );
 
+-- Where lines of a segment end, with digests: they say how far a file that was shortened or rewritten
+-- is unchanged. The body is the tailer's own.
+CREATE TABLE landmark (segment INTEGER PRIMARY KEY, body BLOB NOT NULL);
+
 CREATE TABLE sink (
     name TEXT PRIMARY KEY,
     destination TEXT NOT NULL,

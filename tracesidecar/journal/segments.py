@@ -99,6 +99,7 @@ class SegmentTable:
                 self._record_missed(db, [id_ for (id_,) in rows])
                 db.executemany("DELETE FROM segment WHERE id = ?", rows)
                 db.executemany("DELETE FROM offset WHERE segment = ?", rows)
+                db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
             self._database.give_back_pages()
 
     def _record_missed(self, db: sqlite3.Connection, ids: Iterable[int]) -> None:
@@ -137,6 +138,33 @@ class SegmentTable:
                 "DELETE FROM loss WHERE sink = ? AND id NOT IN "
                 "(SELECT id FROM loss WHERE sink = ? ORDER BY id DESC LIMIT ?)",
                 (name, name, MOST_MISSED),
+            )
+
+    def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
+        """Insert or replace the landmarks of segments in one transaction."""
+        with self._database.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO landmark VALUES (?, ?)", landmarks.items())
+
+    def load_landmarks(self, segment: int) -> bytes | None:
+        """Return the landmarks of a segment, None if it has none."""
+        query = "SELECT body FROM landmark WHERE segment = ?"
+        rows = self._database.read(tuple[bytes], query, segment)
+        return rows[0][0] if rows else None
+
+    def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:
+        """Let every sink that has begun one segment go on in another, at `limit` at most."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO offset SELECT sink, :segment, min(offset, :limit), "
+                "CASE WHEN offset > :limit THEN :digest ELSE digest END, "
+                "CASE WHEN offset > :limit THEN x'' ELSE state END "
+                "FROM offset WHERE segment = :former",
+                {
+                    "segment": segment,
+                    "former": former,
+                    "limit": limit.offset,
+                    "digest": limit.digest,
+                },
             )
 
 

@@ -25,11 +25,13 @@ class Coverage:
     """What has arrived of one segment.
 
     `ranges` and `redriven` are (start, end, batch) with offsets in bytes; `path` is the last one
-    that a manifest has. `rejected` counts lines in quarantine.
+    that a manifest has. The bytes before `begin` are another segment's. `rejected` counts lines in
+    quarantine.
     """
 
     key: SegmentKey
     path: str = ""
+    begin: int = 0
     lines: int = 0
     rejected: int = 0
     ranges: list[tuple[int, int, str]] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Coverage:
 
     def gaps(self) -> Iterator[tuple[int, int]]:
         """Yield start and end of the bytes that no batch has."""
-        at = 0
+        at = self.begin
         for start, end, _ in sorted(self.ranges):
             if start > at:
                 yield at, start
@@ -107,7 +109,7 @@ class Coverages:
         key = SegmentKey(manifest.host, manifest.sink, each.source, each.segment, each.generation)
         found = manifest.host, manifest.sink, each.segment, each.generation
         coverage = self._segments.setdefault(found, Coverage(key))
-        coverage.path = each.path
+        coverage.path, coverage.begin = each.path, each.begin
         return coverage
 
 

@@ -19,6 +19,7 @@ from tracesidecar.pipeline.long_lines import LongLines
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
+from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.progress import Progress
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -72,7 +73,14 @@ def build_context(
         progress=progress,
     )
     events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)
-    intake = Intake(tailer, chunks, journal, Losses(tailer, journal, metrics), clock=clock)
+    intake = Intake(
+        tailer,
+        chunks,
+        journal,
+        Losses(tailer, journal, metrics),
+        Rewrites(journal, metrics),
+        clock=clock,
+    )
     filler = BatchFiller(
         tailer=tailer,
         chunks=chunks,

@@ -10,6 +10,7 @@ from tracesidecar.journal import Journal
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.losses import Losses
+from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sinks import deciding_sinks
 from tracesidecar.tail import Scan, SegmentView
@@ -39,6 +40,7 @@ class Intake:
         chunks: ChunkReader,
         journal: Journal,
         losses: Losses,
+        rewrites: Rewrites,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -46,6 +48,7 @@ class Intake:
         self._chunks = chunks
         self._journal = journal
         self._losses = losses
+        self._rewrites = rewrites
         self._clock = clock
         self._retained: frozenset[int] = frozenset()
         self.sinks: Mapping[str, SinkCursors] = {}
@@ -81,6 +84,8 @@ class Intake:
         now, sinks = self._clock(), self.sinks.values()
         scan = self._tailer.scan(now, full=full)
         views = self._tailer.segments()
+        self._rewrites.take(scan.rewrites, sinks)
+        self.acknowledge(each.segment.id for each in scan.rewrites)
         for segment in dict.fromkeys((*scan.changed, *self._chunks.list_overdue(now))):
             view = views.get(segment)
             if view is None:

@@ -89,4 +89,5 @@ def report_losses(metrics: Metrics, losses: Iterable[LostBytes]) -> None:
 def _start(loss: Loss, sinks: Collection[SinkCursors]) -> int:
     """Return where the lost bytes begin: where the required sink is that is furthest behind."""
     required = [sink for sink in sinks if sink.options.required and sink.takes(loss.segment.source)]
-    return min((sink.cursor(loss.segment.id).offset for sink in required), default=loss.offset)
+    cursors = (sink.cursor(loss.segment.id).offset for sink in required)
+    return max(min(cursors, default=loss.offset), loss.kept)

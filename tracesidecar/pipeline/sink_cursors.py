@@ -162,6 +162,12 @@ class SinkCursors:
                 self._behind_since.pop(segment, None)
         self._held_bytes = 0
 
+    def go_on(self, former: int, segment: int, limit: Checkpoint) -> None:
+        """Go on in another segment where the sink is in the former, at `limit` at most."""
+        if former in self._committed:
+            at = self._committed[former]
+            self._committed[segment] = at if at.offset <= limit.offset else limit
+
     def rewind(self, now: float) -> None:
         """Forget what was read and not committed: it is read again."""
         for segment, at in self._reading.items():

@@ -82,6 +82,7 @@ class File:
     loss: LossReason | None = None
     is_whole: bool = False
     origin: str = ""
+    begin: int = 0
     recorded_protection: Protection | None = None
     can_link: bool | None = None
     damage: Damage | None = None
@@ -197,6 +198,11 @@ class File:
         """Have the content verified at the next look, even if its stat does not change."""
         self.changed_ns = _UNVERIFIED
 
+    def begin_at(self, place: Checkpoint) -> None:
+        """Begin in mid-file: what is before this place was delivered as another segment."""
+        self.begin = place.offset
+        self.advance(place)
+
     def accept_change(self, changed_ns: int) -> None:
         """Update the ctime without verification, because the cause of the change is known."""
         self.changed_ns = changed_ns
@@ -267,6 +273,7 @@ class File:
             loss=record.loss,
             is_whole=record.is_whole,
             origin=record.origin,
+            begin=record.begin,
             recorded_protection=record.protection,
             can_link=record.can_link,
             place=record.place,
@@ -294,6 +301,7 @@ class File:
             length=self.length,
             is_whole=self.is_whole,
             origin=self.origin,
+            begin=self.begin,
             protection=protection,
             can_link=self.can_link,
             place=self.place,
@@ -350,7 +358,14 @@ class FileTable:
         """Return the value that goes along with the file's bytes."""
         name = self.options(file).name
         return Segment(
-            file.id, name, file.path, file.device, file.inode, file.generation, file.origin
+            file.id,
+            name,
+            file.path,
+            file.device,
+            file.inode,
+            file.generation,
+            file.origin,
+            file.begin,
         )
 
     def add(self, file: File) -> None:

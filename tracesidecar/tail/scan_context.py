@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tracesidecar.progress import Progress
-from tracesidecar.tail.segments import Loss, LossReason, Remark, WarningKind
+from tracesidecar.tail.segments import Loss, LossReason, Remark, Rewrite, WarningKind
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class ScanContext:
     changed: dict[int, None] = field(default_factory=dict)
     added: list[int] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    rewrites: list[Rewrite] = field(default_factory=list)
     broken: dict[int, LossReason] = field(default_factory=dict)
     unreadable: dict[int, str] = field(default_factory=dict)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
@@ -40,3 +41,4 @@ class ScanContext:
         """Empty the findings after they have been handed over; what is broken stays."""
         self.changed, self.added, self.losses, self.remarks = {}, [], [], {}
         self.announcements = []
+        self.rewrites = []

@@ -96,6 +96,8 @@ class SegmentRecord:
     `length` is the decompressed length as far as it is known; of an archive it is the whole length
     only when `is_whole`.
 
+    The bytes before `begin` were delivered as another segment.
+
     `protection` is what kept the file readable when the record was saved, None in a record that a
     version before 4 of the schema saved. `can_link` is whether the last hard link that was wanted
     could be made (it is removed once every required sink has the file), None before the first
@@ -120,6 +122,7 @@ class SegmentRecord:
     length: int = 0
     is_whole: bool = False
     origin: str = ""
+    begin: int = 0
     protection: Protection | None = None
     can_link: bool | None = None
     place: Place | None = None
@@ -181,6 +184,18 @@ class SegmentStore(Protocol):
         """Remove segments and their offsets in one durable transaction."""
         ...
 
+    def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
+        """Insert or replace the landmarks of segments in one durable transaction."""
+        ...
+
+    def load_landmarks(self, segment: int) -> bytes | None:
+        """Return the landmarks of a segment, None if it has none."""
+        ...
+
+    def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:
+        """Let every sink that has begun one segment go on in another, at `limit` at most."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -188,18 +203,35 @@ class Loss:
 
     `offset` is the furthest place that was read or committed; a sink that is behind it has lost
     more, from its own offset on. The loss is reported again after each restart until
-    `Tailer.acknowledge(segment, size)` is called.
+    `Tailer.acknowledge(segment, size)` is called. The bytes before `kept` are not lost: another
+    segment has them.
     """
 
     segment: Segment
     reason: LossReason
     offset: int
     size: int
+    kept: int = 0
 
     @property
     def lost_bytes(self) -> int:
         """Return how many bytes are known to be lost: 0 if the file had been read to its end."""
         return max(0, self.size - self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A file that no longer holds what was read of it.
+
+    It is read as `segment` from now on, from `kept` on: up to there it is unchanged, and the sinks
+    have what they had of `former`. `read` is how far that was read.
+    """
+
+    segment: Segment
+    former: int
+    kept: Checkpoint
+    read: int
+    reason: LossReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +257,7 @@ class Scan:
     changed: tuple[int, ...] = ()
     added: tuple[int, ...] = ()
     losses: tuple[Loss, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
     warnings: tuple[Remark, ...] = ()
     files: int = 0
     waiting: int = 0

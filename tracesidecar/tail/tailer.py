@@ -41,6 +41,7 @@ from tracesidecar.tail.tracking.adoption import Adoption
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.identification import Identification
+from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import CandidateOpener, NewFiles
 from tracesidecar.tail.tracking.segment_log import SegmentLog
@@ -128,7 +129,8 @@ class Tailer:
             self._lifecycle,
             progress=self._scan.progress,
         )
-        verification = Verification(self._open_files, fingerprinter)
+        self._landmarks = LandmarkKeeper(self._open_files, fingerprinter, store)
+        verification = Verification(self._open_files, fingerprinter, self._landmarks)
         self._changes = Changes(
             files=files,
             discovery=self._discovery,
@@ -196,6 +198,7 @@ class Tailer:
         self._lifecycle.end_first_scan()
         self._is_first = False
         self._log.flush(now)
+        self._landmarks.flush()
         return self._result()
 
     def find_losses(self) -> tuple[Loss, ...]:
@@ -228,7 +231,12 @@ class Tailer:
         """
         ending = Ending.FINAL if final else Ending.RESTING if resting else Ending.OPEN
         file = self._files.get(segment)
-        return None if file is None else self._reader.read(file, at, ending=ending, until=until)
+        if file is None:
+            return None
+        chunk = self._reader.read(file, at, ending=ending, until=until)
+        if chunk is not None and not self._files.options(file).documents:
+            self._landmarks.note_reading(file)  # lines mean nothing in a document
+        return chunk
 
     def is_unfinished(self, segment: int, start: int, end: int) -> bool:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""
@@ -269,6 +277,7 @@ class Tailer:
         if file is None:
             return
         file.acknowledge(offset)
+        self._landmarks.renew(file)
         if not file.is_acknowledged:
             return
         if file.state is SegmentState.LOST:
@@ -361,6 +370,7 @@ class Tailer:
             self._held_files.sweep()
         self._open_files.close()
         self._log.flush(0.0, everything=True)
+        self._landmarks.flush()
 
     def _verify_suspects(self) -> None:
         """Verify what readers found broken, and see whether deleted files have grown."""
@@ -394,6 +404,7 @@ class Tailer:
             tuple(self._scan.changed),
             tuple(self._scan.added),
             tuple(self._scan.losses),
+            tuple(self._scan.rewrites),
             tuple(remarks),
             files=len(self._files),
             waiting=len(self._continuations.waiting) + self._lifecycle.unseen_ends,

@@ -50,6 +50,12 @@ def execute(arguments: argparse.Namespace) -> int:
         print_json(report.document() | {"left_out": describe_left_out(configuration)})
     else:
         _print(report, note)
+        for source in report.sources:
+            if source.rewritten:
+                print_line(
+                    f"source {source.name}: {source.rewritten} times a file no longer held what "
+                    "had been read of it (collect.rewritten in the log)"
+                )
         for notice in report.notices:
             at = time.strftime("%Y-%m-%d %H:%M", time.localtime(notice.at))
             print_line(f"{at} {notice.event}: {printable(notice.sentence)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tracesidecar.model import Checkpoint
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import is_rotated_name
@@ -89,7 +90,8 @@ class Changes:
         elif verdict.reason in ("corrupt", "bomb") or file.state is SegmentState.DELETED:
             self._lifecycle.give_up(file, verdict.reason)
         else:
-            self._begin_generation(file, verdict.reason, verdict.status)
+            unchanged = self._verification.find_unchanged(file, verdict)
+            self._begin_generation(file, verdict.reason, verdict.status, unchanged)
 
     def rename(self, file: File, location: FileLocation) -> bool:
         """Follow a file to the name under which its inode was met.
@@ -172,9 +174,18 @@ class Changes:
             or self._verification.is_same_at(file, location.path)
         )
 
-    def _begin_generation(self, file: File, reason: LossReason, status: os.stat_result) -> None:
-        """End a segment whose file holds something else now: that is a new generation."""
+    def _begin_generation(
+        self, file: File, reason: LossReason, status: os.stat_result, unchanged: Checkpoint
+    ) -> None:
+        """End a segment whose file holds something else now: that is a new generation.
+
+        It begins where the file has changed; what is unchanged before was delivered.
+        """
         location = FileLocation(file.directory, file.name, file.source)
+        if unchanged.offset and self._new_files.go_on(file, location, status, unchanged, reason):
+            return
+        if status.st_size:
+            self._lifecycle.report_rewrite(file, reason)
         self._lifecycle.end(file, reason)
         self._new_files.register(location, status, generation=file.generation + 1)
         self._new_files.search_rotated(location, file.modified_ns)

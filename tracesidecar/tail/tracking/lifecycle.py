@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from tracesidecar.model import TAIL_BYTES
+from tracesidecar.model import BEGINNING, TAIL_BYTES
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -18,7 +18,7 @@ from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.scan_context import ScanContext
-from tracesidecar.tail.segments import Loss, LossReason, SegmentState
+from tracesidecar.tail.segments import Loss, LossReason, Rewrite, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
@@ -212,6 +212,30 @@ class Lifecycle:
         self._continuations.orphan(file)
         self._log.save(file)
 
+    def part_from_file(self, file: File) -> None:
+        """Let go of a segment's file, in which another segment is about to begin."""
+        self._at("rotating")
+        self._files.detach(file)
+        self._open_files.release(file)
+
+    def succeed(self, former: File, file: File, reason: LossReason) -> None:
+        """Take a file that begins where the former segment in it is unchanged."""
+        self._log.succeed(former.id, file.id, file.reach)
+        self._scan.rewrites.append(
+            Rewrite(self._files.segment(file), former.id, file.reach, former.reach_offset, reason)
+        )
+        former.give_up(reason)
+        self._continuations.forget(former)
+        self._log.save(former)
+        self._report_loss(former, kept=file.reach_offset)
+        self.take(file)
+
+    def report_rewrite(self, file: File, reason: LossReason) -> None:
+        """Report a file of which nothing is known to be unchanged."""
+        self._scan.rewrites.append(
+            Rewrite(self._files.segment(file), file.id, BEGINNING, file.reach_offset, reason)
+        )
+
     def end(self, file: File, reason: LossReason) -> None:
         """End a segment because something else stands in its file now."""
         self._at("rotating")
@@ -331,10 +355,14 @@ class Lifecycle:
         self._held_files.pin(file)
         file.require_verification()  # it may have changed since it was opened
 
-    def _report_loss(self, file: File, reason: LossReason | None = None) -> None:
+    def _report_loss(
+        self, file: File, reason: LossReason | None = None, *, kept: int = 0
+    ) -> None:
         reason = reason or file.loss or "deleted"
         length = file.length if file.damage is None else file.damage.declared_size
-        self._scan.losses.append(Loss(self._files.segment(file), reason, file.reach_offset, length))
+        self._scan.losses.append(
+            Loss(self._files.segment(file), reason, file.reach_offset, length, kept)
+        )
 
 
 def _was_in_use(file: File) -> bool:

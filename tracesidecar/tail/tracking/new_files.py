@@ -10,7 +10,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from tracesidecar.model import TAIL_BYTES
+from tracesidecar.model import TAIL_BYTES, Checkpoint
 from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.rotated_names import rank_in_family
@@ -20,7 +20,7 @@ from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
-from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.segment_log import SegmentLog
@@ -129,6 +129,33 @@ class NewFiles:
         file = self._lifecycle.create(new, status, old.source or 0)
         file.origin = old.path
         self.reconsider(file)
+
+    def go_on(
+        self,
+        former: File,
+        location: FileLocation,
+        status: os.stat_result,
+        unchanged: Checkpoint,
+        reason: LossReason,
+    ) -> bool:
+        """Go on in a file that has changed after a place, as another segment that begins there.
+
+        Return False if the file cannot be opened now.
+        """
+        self._lifecycle.part_from_file(former)
+        file = self._lifecycle.create(
+            location, status, former.source, generation=former.generation + 1
+        )
+        try:
+            candidate = self._opener.open(file)
+        except ArchiveError:
+            candidate = None
+        if candidate is None:
+            self._lifecycle.forget(file)
+            return False
+        file.begin_at(unchanged)
+        self._lifecycle.succeed(former, file, reason)
+        return True
 
     def reconsider(self, file: File) -> None:
         """Decide, at the end of this scan, about a new file that has changed."""

@@ -32,6 +32,7 @@ class SegmentLog:
         self._urgent: dict[int, File] = {}
         self._lazy: dict[int, File] = {}
         self._over: set[int] = set()
+        self._successions: list[tuple[int, int, Checkpoint]] = []
         self._saved_at = 0.0
 
     def load(
@@ -93,6 +94,10 @@ class SegmentLog:
         self._lazy.pop(file.id, None)
         self._over.add(file.id)
 
+    def succeed(self, former: int, segment: int, limit: Checkpoint) -> None:
+        """Have each sink go on in another segment where it is in the former, at `limit` at most."""
+        self._successions.append((former, segment, limit))
+
     def flush(self, now: float, *, everything: bool = False) -> None:
         """Save the urgent records, and the others with them when their time has come.
 
@@ -107,6 +112,10 @@ class SegmentLog:
         self._held_files.sync()
         for file in self._held_files.find_changed_protection():
             self.save(file)
+        # A segment must not be found at the next start without the offsets that it begins with.
+        while self._successions:
+            self._store.copy_offsets(*self._successions[0])
+            del self._successions[0]
         # First what is over: a copy that was saved while it was empty must not be found beside the
         # segment that goes on in it, as a file of its own.
         over = {segment for segment in self._over if self._held_files.may_forget(segment)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from tracesidecar.model import TAIL_BYTES
+from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.segments import LossReason
+from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,14 @@ class Verdict:
 
 
 class Verification:
-    """Compares a file's content with its fingerprints."""
+    """Compares a file's content with its fingerprints, and says how far it is the same."""
 
-    def __init__(self, open_files: OpenFiles, fingerprinter: Fingerprinter) -> None:
+    def __init__(
+        self, open_files: OpenFiles, fingerprinter: Fingerprinter, landmarks: LandmarkKeeper
+    ) -> None:
         self._open_files = open_files
         self._fingerprinter = fingerprinter
+        self._landmarks = landmarks
 
     def verify(self, file: File, broken: LossReason | None = None) -> Verdict | None:
         """Open a file afresh and compare it; None if it cannot be opened.
@@ -42,7 +46,25 @@ class Verification:
             file.modified_ns,
         ):
             broken = None  # it is another archive by now, or a whole one
-        return Verdict(opened, status, broken or self._compare(file, opened, status))
+        reason = broken or self._compare(file, opened, status)
+        if reason is None and self._is_written_in_place(file, opened, status):
+            reason = "changed"
+        return Verdict(opened, status, reason)
+
+    def find_unchanged(self, file: File, verdict: Verdict) -> Checkpoint:
+        """Return up to where a file that has changed is as it was read."""
+        if file.compression != "none":
+            return BEGINNING
+        return self._landmarks.find_unchanged(file, verdict.opened, verdict.status.st_size)
+
+    def _is_written_in_place(self, file: File, opened: OpenedFile, status: os.stat_result) -> bool:
+        """Return whether a file that was written to, and did not grow, holds something else."""
+        return (
+            file.compression == "none"
+            and status.st_size == file.size
+            and status.st_mtime_ns != file.modified_ns
+            and not self._landmarks.is_unchanged(file, opened)
+        )
 
     def is_same_at(self, file: File, path: str) -> bool:
         """Return whether what a path leads to has the known fingerprints.
