@@ -16,6 +16,7 @@ import pytest
 
 from tests.daemon.conftest import sidecar
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.servers.processes import eventually
 
 __all__ = ["sidecar"]
 
@@ -251,7 +252,8 @@ def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_firs
     sidecar.arrives(500)
     eventually(lambda: json.loads(sidecar.get("/status")[1])["sinks"][0]["lag_bytes"] == 0)
     changed = [*lines[:250], lines[250].replace(b"line", b"LINE"), *lines[251:]]
-    path.write_bytes(body(changed))
+    with path.open("r+b") as file:
+        file.write(body(changed))
     sidecar.arrives(750)
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines + changed[250:])
