@@ -216,7 +216,7 @@ class Lifecycle:
         """Let go of a segment's file, in which another segment is about to begin."""
         self._at("rotating")
         self._files.detach(file)
-        self._open_files.release(file)
+        self._held_files.release(file)
 
     def succeed(self, former: File, file: File, reason: LossReason) -> None:
         """Take a file that begins where the former segment in it is unchanged."""
