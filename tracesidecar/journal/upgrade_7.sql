@@ -1,10 +1,3 @@
--- From schema 6 to 7: what selects a segment stands in columns, and what is over stays as a row.
-ALTER TABLE segment ADD COLUMN source TEXT NOT NULL DEFAULT '';
-ALTER TABLE segment ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE segment ADD COLUMN prefix BLOB NOT NULL DEFAULT x'';
-ALTER TABLE segment ADD COLUMN rest INTEGER;
-ALTER TABLE segment ADD COLUMN over INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX segment_by_inode ON segment (inode);
-CREATE INDEX segment_by_prefix ON segment (prefix);
-CREATE INDEX segment_at_rest ON segment (source, over, rest);
+-- From schema 6 to 7: a segment has landmarks, by which the first change of a file is found.
+CREATE TABLE landmark (segment INTEGER PRIMARY KEY, body BLOB NOT NULL);
 UPDATE meta SET value = CAST('7' AS BLOB) WHERE key = 'schema';
