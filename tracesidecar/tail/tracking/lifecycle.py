@@ -355,9 +355,7 @@ class Lifecycle:
         self._held_files.pin(file)
         file.require_verification()  # it may have changed since it was opened
 
-    def _report_loss(
-        self, file: File, reason: LossReason | None = None, *, kept: int = 0
-    ) -> None:
+    def _report_loss(self, file: File, reason: LossReason | None = None, *, kept: int = 0) -> None:
         reason = reason or file.loss or "deleted"
         length = file.length if file.damage is None else file.damage.declared_size
         self._scan.losses.append(
