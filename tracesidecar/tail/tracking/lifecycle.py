@@ -218,9 +218,9 @@ class Lifecycle:
         self._files.detach(file)
         self._held_files.release(file)
 
-    def succeed(self, former: File, file: File, reason: LossReason) -> None:
+    def replace_segment(self, former: File, file: File, reason: LossReason) -> None:
         """Take a file that begins where the former segment in it is unchanged."""
-        self._log.succeed(former.id, file.id, file.reach)
+        self._log.replace_segment(former.id, file.id, file.reach)
         self._scan.rewrites.append(
             Rewrite(self._files.segment(file), former.id, file.reach, former.reach_offset, reason)
         )

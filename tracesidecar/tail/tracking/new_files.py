@@ -154,7 +154,7 @@ class NewFiles:
             self._lifecycle.forget(file)
             return False
         file.begin_at(unchanged)
-        self._lifecycle.succeed(former, file, reason)
+        self._lifecycle.replace_segment(former, file, reason)
         return True
 
     def reconsider(self, file: File) -> None:

@@ -94,7 +94,7 @@ class SegmentLog:
         self._lazy.pop(file.id, None)
         self._over.add(file.id)
 
-    def succeed(self, former: int, segment: int, limit: Checkpoint) -> None:
+    def replace_segment(self, former: int, segment: int, limit: Checkpoint) -> None:
         """Have each sink go on in another segment where it is in the former, at `limit` at most."""
         self._successions.append((former, segment, limit))
 
