@@ -287,3 +287,100 @@ def test_a_loss_is_reported_until_it_is_acknowledged(
     follower.turns()
     assert len(follower.losses) == 2
     assert follower.store.records == {}
+
+
+def test_a_crash_between_a_link_and_its_record_loses_and_repeats_nothing(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(follower.store, "save", fail)
+        with pytest.raises(OSError, match="no space"):
+            follower.scan()
+    assert (len(os.listdir(follower.held)), follower.store.records) == (1, {})
+    a.unlink()
+    follower.kill()
+    follower.turns()
+    assert follower.lines == writer.written
+    assert (follower.last.files, os.listdir(follower.held)) == (0, [])
+
+
+def test_a_crash_between_a_removed_link_and_its_record_repeats_nothing(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 3)
+    follower.turns()
+    a.unlink()
+    follower.turn()
+    with monkeypatch.context() as patch:
+        patch.setattr(follower.store, "forget", fail)
+        with pytest.raises(OSError, match="no space"):
+            follower.turns()
+    assert (os.listdir(follower.held), len(follower.store.records)) == ([], 1)
+    follower.kill()
+    follower.turns()
+    assert follower.lines == writer.written
+    assert follower.losses == []
+
+
+def test_a_link_that_cannot_be_removed_keeps_its_record_until_it_is(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a record, the next start would deliver the file again."""
+    unlink = os.unlink
+
+    def fail(path: str, **_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 3)
+    follower.turns()
+    unlink(a)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        follower.turns()
+        assert len(follower.store.records) == 1
+    follower.turns()
+    assert (follower.store.records, os.listdir(follower.held)) == ({}, [])
+
+
+def test_a_deleted_file_that_is_rewritten_is_set_aside(follower: Follower, writer: Writer) -> None:
+    a = follower.traces / "a.jsonl"
+    follower.behind = True
+    writer.append(a, 3)
+    follower.turn()
+    with a.open("r+b") as file:
+        a.unlink()
+        follower.turn()
+        file.truncate()
+        file.write(b'{"other": 1}\n' * 20)
+    follower.turns()
+    [kept] = (follower.held / "unknown").iterdir()
+    assert kept.read_bytes() == b'{"other": 1}\n' * 20
+    assert "set_aside" in {warning.kind for warning in follower.warnings}
+
+
+def test_a_long_path_keeps_the_end_of_its_name_in_the_name_of_the_link(
+    follower: Follower, writer: Writer
+) -> None:
+    folder = follower.traces / ("d" * 150) / ("e" * 150)
+    folder.mkdir(parents=True)
+    follower.behind = True
+    writer.append(folder / "a b.jsonl", 3)
+    follower.turn()
+    (folder / "a b.jsonl").unlink()
+    follower.store.records.clear()
+    follower.behind = False
+    follower.kill()
+    [view] = follower.tailer.segments().values()
+    assert os.path.basename(view.segment.path) == "a b.jsonl"
+    follower.turns()
+    assert follower.lines == writer.written

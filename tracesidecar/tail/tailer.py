@@ -382,7 +382,9 @@ class Tailer:
         self._scan.broken.clear()
 
     def _result(self) -> Scan:
-        held_bytes = sum(file.size for file in self._continuations.deleted)
+        held_bytes = self._held_files.set_aside_bytes + sum(
+            file.size for file in self._continuations.deleted
+        )
         if held_bytes > self._held_limit:
             self._scan.warn(
                 "held_limit",

@@ -148,6 +148,9 @@ def _why_unknown(configuration: Configuration, path: str) -> str:
                 f'source "{source.name}" excludes it'
                 if is_excluded
                 else f'source "{source.name}" includes it, but nothing of it has been read yet'
+                if os.path.lexists(path)
+                else f'source "{source.name}" includes it, but it is not there now: it was never '
+                "seen, or it was deleted after every sink had all of it"
             )
     return "no source includes it"
 

@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable
 
 from tracesidecar.tail.file_table import File, FileTable
-from tracesidecar.tail.holding.hard_links import HardLinks, LinkOutcome
+from tracesidecar.tail.holding.hard_links import (
+    HardLinks,
+    LinkOutcome,
+    measure_links,
+    set_aside_folders,
+)
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
@@ -48,6 +53,7 @@ class HeldFiles:
         self._failed: dict[int, File] = {}
         self._troubles: dict[str, str] = {}
         self._swept_at = float("-inf")
+        self._set_aside_bytes = 0
 
     # ---- protecting
 
@@ -157,6 +163,11 @@ class HeldFiles:
         """Make links and removals durable: before the journal says anything of them."""
         self._hard_links.sync()
 
+    @property
+    def set_aside_bytes(self) -> int:
+        """Return what was set aside and has no other name, as of the last minute."""
+        return self._set_aside_bytes
+
     # ---- from time to time
 
     def maintain(self, now: float) -> None:
@@ -168,6 +179,8 @@ class HeldFiles:
         if now - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = now
             self.sweep()
+            folders = set_aside_folders(self._hard_links.folders)
+            self._set_aside_bytes = measure_links(folders).bytes
         self._report_troubles()
 
     def sweep(self) -> None:
