@@ -24,8 +24,16 @@ used.server_bind
 used.server_name
 used.server_port
 
-# watchdog calls it for each event.
+# watchdog calls it for each event, and stops what it reads here.
 used.dispatch
+used._inotify_fd
+
+# urllib asks it before it follows a redirect.
+used.redirect_request
+
+# Parts of a place, which is compared as a whole.
+used.filesystem
+used.base
 
 # RE2 and psycopg read these options.
 used.dot_nl
