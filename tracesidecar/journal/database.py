@@ -302,7 +302,7 @@ def _require_regular_files(path: str) -> bool:
             ) from error
         if not stat.S_ISREG(mode):
             raise explain_damage(path, f"{os.path.basename(each)} is not a regular file")
-        if not os.access(each, os.R_OK):
+        if not os.access(each, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
             raise StateError(
                 f"the journal {each} cannot be read (Permission denied): "
                 "run this as the user of the daemon, or as root"
