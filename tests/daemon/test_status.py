@@ -53,7 +53,9 @@ SOURCE_KEYS = [
     "at_risk_bytes",
     "quarantined",
     "lost_bytes",
+    "lost_files_uncounted",
     "protection",
+    "rewritten",
 ]
 
 
