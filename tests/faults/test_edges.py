@@ -157,7 +157,7 @@ def test_with_rotated_glob_only_what_matches_is_taken(sidecar: Sidecar) -> None:
     assert sidecar.lines() == lines[-10:]
 
 
-@pytest.mark.parametrize("command", [["gzip", "-k"], ["cp"]], ids=["gzip", "cp"])
+@pytest.mark.parametrize("command", [["gzip", "-kf"], ["cp"]], ids=["gzip", "cp"])
 def test_a_copy_beside_a_file_that_goes_on_is_not_delivered(
     sidecar: Sidecar, command: list[str]
 ) -> None:

@@ -23,7 +23,7 @@ import pytest
 from tests.tail import follower as followers
 from tests.tail.follower import Follower, MemoryStore
 from tracesidecar.model import BEGINNING, Checkpoint
-from tracesidecar.tail.segments import SegmentRecord
+from tracesidecar.tail.segments import SegmentRecord, SegmentState
 
 NAMES = ("a", "b", "c")
 LONGEST_COPY_SECONDS = 2.0
@@ -215,15 +215,19 @@ class History:
             return
         self.store.writes_left = None
         self.has_scanned = True
-        self.met = {
-            name
-            for name in NAMES
-            if name not in self.copying
-            and self.path(name).exists()
-            and self.path(name).stat().st_size
-        }
+        self.met = {name for name in NAMES if name not in self.copying and self._is_read(name)}
         if self.store.plan and not self.batch:
             self.replay()
+
+    def _is_read(self, name: str) -> bool:
+        """Return whether a file has been met and decided about; not every scan looks at it."""
+        read = {
+            (record.path, record.inode)
+            for record in self.store.records.values()
+            if record.state is SegmentState.LIVE
+        }
+        path = self.path(name)
+        return path.exists() and (str(path), path.stat().st_ino) in read
 
     def ship(self) -> None:
         """Take the next step: fill a batch, plan it, send it, commit it."""

@@ -737,3 +737,25 @@ def test_a_rewrite_in_the_middle_that_keeps_size_head_and_tail_is_noticed(
     while_(stopped, follower, rewrite)
     assert lines[number] in follower.lines
     assert follower.counted() == Counter(writer.written) + Counter(lines[number:-1])
+
+
+@RUNNING_OR_STOPPED
+def test_a_copied_file_that_begins_anew_with_the_same_line_repeats_nothing(
+    follower: Follower, writer: Writer, stopped: bool
+) -> None:
+    """Not a file that lost its end: what it held goes on in the copy."""
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 20)
+    follower.turns(4)
+    header = writer.written[0]
+
+    def copy_and_begin_anew() -> None:
+        writer.append(a, 3)
+        shutil.copyfile(a, f"{a}.1")
+        truncate(a, 0)
+        a.write_bytes(header + b"\n")
+        writer.written.append(header)
+        writer.append(a, 2)
+
+    while_(stopped, follower, copy_and_begin_anew)
+    exactly(follower, writer)

@@ -190,7 +190,7 @@ class Tailer:
             self._discovery.recall_rotations()
         self._lifecycle.recall_suspended()
         searched = self._poll_cycle.visit(now, full=full or self._lifecycle.must_search())
-        self._verify_suspects()
+        self._verify_suspects(is_scan=True)
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
         self._held_files.close_finished(self._lifecycle.is_finished)
@@ -206,7 +206,7 @@ class Tailer:
 
         If saving fails, the error is raised, and the next scan returns them too.
         """
-        self._verify_suspects()
+        self._verify_suspects(is_scan=False)
         self._log.flush(self._scan.now)
         losses = tuple(self._scan.losses)
         self._scan.losses.clear()
@@ -372,13 +372,13 @@ class Tailer:
         self._log.flush(0.0, everything=True)
         self._landmarks.flush()
 
-    def _verify_suspects(self) -> None:
+    def _verify_suspects(self, *, is_scan: bool) -> None:
         """Verify what readers found broken, and see whether deleted files have grown."""
         broken = [self._files.get(segment) for segment in self._scan.broken]
         suspects = {file.id: file for file in [*broken, *self._continuations.deleted] if file}
         for file in suspects.values():
             if file.state in (SegmentState.LIVE, SegmentState.DELETED):
-                self._changes.verify(file)
+                self._changes.verify(file, is_scan=is_scan)
         self._scan.broken.clear()
 
     def _result(self) -> Scan:

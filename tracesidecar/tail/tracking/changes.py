@@ -70,8 +70,12 @@ class Changes:
         self._look_closer(file, status)
         return written_ns
 
-    def verify(self, file: File) -> None:
-        """Check size and digests of a file that may have changed, and follow up what they show."""
+    def verify(self, file: File, *, is_scan: bool = True) -> None:
+        """Check size and digests of a file that may have changed, and follow up what they show.
+
+        Outside of a scan, a file that holds something else is left to the next scan: only a scan
+        meets the file in which its segment may go on.
+        """
         verdict = self._verification.verify(file, self._scan.broken.get(file.id))
         if verdict is None:
             if is_at(file, file.path):
@@ -87,8 +91,12 @@ class Changes:
             prefix = self._verification.longer_prefix(file, verdict.opened)
             if prefix is not None:
                 self._lifecycle.extend_prefix(file, prefix)
-        elif verdict.reason in ("corrupt", "bomb") or file.state is SegmentState.DELETED:
+        elif verdict.reason in ("corrupt", "bomb"):
             self._lifecycle.give_up(file, verdict.reason)
+        elif file.state is SegmentState.DELETED:
+            self._lifecycle.end(file, verdict.reason)  # a copy may have what was here
+        elif not is_scan:
+            self._lifecycle.verify_again(file)
         else:
             unchanged = self._verification.find_unchanged(file, verdict)
             self._begin_generation(file, verdict.reason, verdict.status, unchanged)
@@ -177,17 +185,10 @@ class Changes:
     def _begin_generation(
         self, file: File, reason: LossReason, status: os.stat_result, unchanged: Checkpoint
     ) -> None:
-        """End a segment whose file holds something else now: that is a new generation.
-
-        It begins where the file has changed; what is unchanged before was delivered.
-        """
+        """End a segment whose file holds something else now: that is a new generation."""
         location = FileLocation(file.directory, file.name, file.source)
-        if unchanged.offset and self._new_files.go_on(file, location, status, unchanged, reason):
-            return
-        if status.st_size:
-            self._lifecycle.report_rewrite(file, reason)
         self._lifecycle.end(file, reason)
-        self._new_files.register(location, status, generation=file.generation + 1)
+        self._new_files.register_generation(file, location, status, unchanged, reason)
         self._new_files.search_rotated(location, file.modified_ns)
 
     def _lose_name(self, file: File) -> None:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from tracesidecar.model import BEGINNING, TAIL_BYTES
+from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -194,6 +194,11 @@ class Lifecycle:
         """Go on with a file that has a name somewhere, but not where it could be found."""
         self._schedule.recheck_soon(file)
 
+    def verify_again(self, file: File) -> None:
+        """Have the content of a file verified in the next scan."""
+        file.require_verification()
+        self._schedule.recheck_soon(file)
+
     def look_up_path(self, file: File) -> None:
         """Go on with a missing file that was found."""
         if file.state in (SegmentState.MISSING, SegmentState.AWAY):
@@ -212,14 +217,11 @@ class Lifecycle:
         self._continuations.orphan(file)
         self._log.save(file)
 
-    def part_from_file(self, file: File) -> None:
-        """Let go of a segment's file, in which another segment is about to begin."""
-        self._at("rotating")
-        self._files.detach(file)
-        self._held_files.release(file)
-
-    def replace_segment(self, former: File, file: File, reason: LossReason) -> None:
-        """Take a file that begins where the former segment in it is unchanged."""
+    def replace_segment(
+        self, former: File, file: File, unchanged: Checkpoint, reason: LossReason
+    ) -> None:
+        """Take a file from where the former segment in it, which goes on nowhere, is unchanged."""
+        file.begin_at(unchanged)
         self._log.replace_segment(former.id, file.id, file.reach)
         self._scan.rewrites.append(
             Rewrite(self._files.segment(file), former.id, file.reach, former.reach_offset, reason)

@@ -39,6 +39,15 @@ class Candidate:
     status: os.stat_result
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What stood in a new file before: the former segment, and up to where it still does."""
+
+    former: File
+    unchanged: Checkpoint
+    reason: LossReason
+
+
 class CandidateOpener:
     """Opens new files, and takes their fingerprints."""
 
@@ -104,14 +113,12 @@ class NewFiles:
         self._continuations = continuations
         self._lifecycle = lifecycle
         self._candidates: dict[int, File] = {}
+        self._generations: dict[int, Generation] = {}
         self._is_first = True
 
-    def register(
-        self, location: FileLocation, status: os.stat_result, *, generation: int = 0
-    ) -> None:
+    def register(self, location: FileLocation, status: os.stat_result) -> None:
         """Make a file known whose inode was not."""
-        source = location.source or 0
-        self.reconsider(self._lifecycle.create(location, status, source, generation=generation))
+        self.reconsider(self._lifecycle.create(location, status, location.source or 0))
 
     def register_moved(self, old: FileLocation, new: FileLocation) -> None:
         """Make a file known that a change notice saw leave a followed name before it was read.
@@ -130,32 +137,26 @@ class NewFiles:
         file.origin = old.path
         self.reconsider(file)
 
-    def go_on(
+    def register_generation(
         self,
         former: File,
         location: FileLocation,
         status: os.stat_result,
         unchanged: Checkpoint,
         reason: LossReason,
-    ) -> bool:
-        """Go on in a file that has changed after a place, as another segment that begins there.
+    ) -> None:
+        """Make the next generation known of a file that has changed after a place.
 
-        Return False if the file cannot be opened now.
+        If the former segment goes on in no other file, the file was shortened or rewritten, and the
+        generation begins at that place. Else it was copied and begun anew: the two only begin
+        alike, and all of the generation is new.
         """
-        self._lifecycle.part_from_file(former)
         file = self._lifecycle.create(
             location, status, former.source, generation=former.generation + 1
         )
-        try:
-            candidate = self._opener.open(file)
-        except ArchiveError:
-            candidate = None
-        if candidate is None:
-            self._lifecycle.forget(file)
-            return False
-        file.begin_at(unchanged)
-        self._lifecycle.replace_segment(former, file, reason)
-        return True
+        if status.st_size:
+            self._generations[file.id] = Generation(former, unchanged, reason)
+        self.reconsider(file)
 
     def reconsider(self, file: File) -> None:
         """Decide, at the end of this scan, about a new file that has changed."""
@@ -175,12 +176,37 @@ class NewFiles:
         """Decide about every new file of this scan, and about those that wait."""
         self._search_continuations()
         candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
-        for file in sorted(candidates.values(), key=_order):
+        # generations last: only then it is known whether their former segments go on elsewhere
+        in_order = sorted(candidates.values(), key=_order)
+        for file in sorted(in_order, key=lambda file: file.id in self._generations):
             if file.state is SegmentState.NEW and file.id in self._files:
                 self._progress.step()
-                self._decide(file)
-        self._candidates = {}
+                generation = self._generations.get(file.id)
+                if generation is None or not self._replace_former(file, generation):
+                    self._decide(file)
+        self._candidates, self._generations = {}, {}
         self._is_first = False
+
+    def _replace_former(self, file: File, generation: Generation) -> bool:
+        """Let a file go on where the former segment in it is unchanged, unless that goes on too.
+
+        Return False if it does, if nothing is unchanged, or if the file cannot be opened now.
+        """
+        former = generation.former
+        if former.state is not SegmentState.ENDED:
+            return False
+        if generation.unchanged.offset:
+            try:
+                candidate = self._opener.open(file)
+            except ArchiveError:
+                candidate = None
+            if candidate is not None:
+                self._lifecycle.replace_segment(
+                    former, file, generation.unchanged, generation.reason
+                )
+                return True
+        self._lifecycle.report_rewrite(former, generation.reason)
+        return False
 
     def _decide(self, file: File) -> None:
         try:
@@ -247,7 +273,8 @@ class NewFiles:
     def _consider(self, sibling: FileLocation) -> None:
         """See whether an orphan continues in a sibling that is no segment of its own.
 
-        That is a file that no glob matches, which is forgotten if not, or a mere copy.
+        That is a file that no glob matches, which is forgotten if not, or a mere copy. One that a
+        glob matches is registered: perhaps this scan did not list its directory.
         """
         orphans = self._continuations.orphans
         try:
@@ -258,9 +285,11 @@ class NewFiles:
             status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans
         )
         known = self._files.find(status.st_dev, status.st_ino)
-        if not is_young or (
-            not known.is_mere_copy if known is not None else sibling.source is not None
-        ):
+        if known is None and sibling.source is not None:
+            if not self._files.with_inode(status.st_ino):
+                self.register(sibling, status)
+            return
+        if not is_young or (known is not None and not known.is_mere_copy):
             return
         file = known or self._lifecycle.create(sibling, status, orphans[0].source)
         try:
