@@ -90,6 +90,19 @@ def test_a_source_with_an_id_of_its_own_delivers_again_and_says_so(sidecar: Side
     assert Counter(sidecar.lines()) == Counter(lines * 2)
 
 
+def test_a_source_that_was_renamed_and_moved_says_that_it_begins_again(sidecar: Sidecar) -> None:
+    shipped(sidecar)
+    moved = sidecar.traces.rename(sidecar.traces.with_name("moved"))
+    change(sidecar, 'name = "agent"', 'name = "builder"')
+    change(sidecar, str(sidecar.traces), str(moved))
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"source.left" in done.stderr
+    assert b'id = \\"agent\\"' in done.stderr, "the choice is named"
+    assert notices(sidecar) == ["source.left"]
+    assert b"source.left" not in sidecar.ship().stderr, "once"
+
+
 def test_two_sources_that_become_one_go_on(sidecar: Sidecar) -> None:
     other = f'[[source]]\nname = "other"\ninclude = ["{sidecar.traces}/*.log"]\n'
     sidecar.configure(LAKE.format(lake=sidecar.lake), more=other)

@@ -41,6 +41,7 @@ def take_over_sources(sources: Sequence[SourceOptions], journal: Journal) -> Non
     followed = FollowedPaths(sources)
     adopted: dict[tuple[str, str], int] = {}
     repeated: dict[tuple[str, str], int] = {}
+    unfollowed: dict[str, int] = {}
 
     def new_name(record: SegmentRecord) -> str | None:
         if record.source in renamed:
@@ -49,6 +50,7 @@ def take_over_sources(sources: Sequence[SourceOptions], journal: Journal) -> Non
             return None
         source = followed.find_source(record.path)
         if source is None:
+            unfollowed[record.source] = unfollowed.get(record.source, 0) + 1
             return None
         move = record.source, source.name
         counted = repeated if source.name in begins_anew else adopted
@@ -73,6 +75,15 @@ def take_over_sources(sources: Sequence[SourceOptions], journal: Journal) -> Non
             "source.begins_again",
             f'source "{name}" has an id of its own, and delivers {files} files again that source '
             f'"{former}" had: set id = "{gone[former]}" to go on where that was',
+        )
+    begun = [name for id_, name in names.items() if id_ not in before and name not in begins_anew]
+    for former, files in unfollowed.items() if begun else ():
+        _announce(
+            journal,
+            "source.left",
+            f'source "{former}" is no longer configured, and no source follows its {files} files '
+            f"where they were: if a new source ({', '.join(begun)}) has them at another place, it "
+            f'delivers them again; with id = "{gone[former]}" it goes on where "{former}" was',
         )
     left = {id_: name for name, id_ in gone.items()}
     if before != left | names:
