@@ -148,6 +148,7 @@ def announce_move(state_directory: str, journal: Journal) -> None:
     """
     known = load_deliveries(state_directory)
     place = journal.file.describe_place()
+    sinks = {row.name: row.destination for row in journal.sinks.load() if row.batches}
     if known.is_elsewhere(place):
         _announce(
             journal,
@@ -157,7 +158,7 @@ def announce_move(state_directory: str, journal: Journal) -> None:
             "begin anew, empty the directory before the next start; no other machine may go on "
             "with the same directory",
         )
-    elif known.inode not in (0, place.inode):
+    elif sinks and known.inode not in (0, place.inode):
         _announce(
             journal,
             "state.copied",
@@ -165,7 +166,6 @@ def announce_move(state_directory: str, journal: Journal) -> None:
             "delivered after the copy was made is delivered again; where the store has manifests, "
             '"tracesidecar recover SINK" rebuilds what it has',
         )
-    sinks = {row.name: row.destination for row in journal.sinks.load() if row.batches}
     journal.note_deliveries(sinks)
 
 

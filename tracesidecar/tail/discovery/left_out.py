@@ -17,7 +17,10 @@ from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.file_table import Directory
 from tracesidecar.tail.options import SourceOptions
 
-_TRACE = re.compile(r".+\.(?:jsonl|ndjson)", re.DOTALL)
+_TRACE = re.compile(
+    r".+\.(?:jsonl|ndjson)(?!\.(?:tmp|temp|part|lock|sw.)$)(?:\.[\w.~-]+)?", re.DOTALL
+)
+"""A trace, also one that was compressed or copied in a way that nothing here reads: .bz2, .bak."""
 _MOST_ENTRIES = 200_000
 """After so many names the search ends: what is left out of a tree is mostly left out early."""
 
