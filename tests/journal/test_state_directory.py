@@ -125,6 +125,16 @@ def test_state_that_is_there_already_stays_where_it_is(tmp_path: Path) -> None:
     assert mode_of(given) == 0o700
 
 
+def test_state_whose_journal_was_moved_away_stays_where_it_is(tmp_path: Path) -> None:
+    """A new journal in another directory would deliver everything again without a word."""
+    given = wide(tmp_path / "state", 0o755)
+    (given / "journal.sqlite.damaged").touch()
+    (given / "deliveries.json").write_text("{}")
+    prepare_state_directory(find_state_directory(str(given)))
+    assert find_state_directory(str(given)) == str(given)
+    assert mode_of(given) == 0o700
+
+
 def test_a_directory_that_we_made_in_a_volume_of_everyone_is_ours(tmp_path: Path) -> None:
     volume = wide(tmp_path / "volume", 0o2777)
     given = str(volume / "tracesidecar")

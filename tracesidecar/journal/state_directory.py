@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import structlog
 
 from tracesidecar.errors import StateError
+from tracesidecar.journal import deliveries
 from tracesidecar.journal.database import FILE_NAME
 from tracesidecar.journal.trouble import explain_os, passes
 
@@ -26,6 +27,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OWN_NAMES = frozenset(
     {
         *(FILE_NAME + ending for ending in ("", "-wal", "-shm", "-journal")),
+        *(deliveries.FILE_NAME, f"{deliveries.FILE_NAME}.new"),
         *("lock", "compact.lock", "status.sock", "held", "quarantine", "cache"),
         "lost+found",  # of every ext4 file system
     }
@@ -172,12 +174,15 @@ def _is_shared(given: str, status: os.stat_result) -> bool:
 
 
 def _has_state(directory: str, user: int) -> bool:
-    """Return whether the user has a journal there; for root, anybody's."""
-    try:
-        status = os.lstat(os.path.join(directory, FILE_NAME))
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and user in {0, status.st_uid}
+    """Return whether the user has a journal there, or had one; for root, anybody's."""
+    for name in (FILE_NAME, deliveries.FILE_NAME):  # the journal may be moved away: not the place
+        try:
+            status = os.lstat(os.path.join(directory, name))
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode) and user in {0, status.st_uid}:
+            return True
+    return False
 
 
 def _with_state_of_others(given: str) -> list[str]:
