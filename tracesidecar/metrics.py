@@ -189,6 +189,7 @@ class Metrics:
             self.open_messages,
             self.repaired_lines,
             self.blank_lines,
+            self.rewritten_files,
         ):
             counter.labels(name)
         for reason in rejection_reasons:
@@ -201,6 +202,7 @@ class Metrics:
             self.redactions.labels(rule)
         for reason in loss_reasons:
             self.lost_bytes.labels(reason)
+            self.lost_files.labels(reason)
 
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""

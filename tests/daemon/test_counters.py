@@ -59,6 +59,11 @@ def test_every_counter_exists_at_zero_with_its_known_labels(sidecar: Sidecar) ->
             for reason in ("deleted", "truncated", "changed", "corrupt", "bomb")
         ),
         *(
+            ("lost_files_total", f'{{reason="{reason}"}}')
+            for reason in ("corrupt", "bomb", "moved", "gone")
+        ),
+        ("rewritten_files_total", '{source="agent"}'),
+        *(
             ("redactions_total", f'{{rule="{rule}"}}')
             for rule in ("aws-access-key-id", "key-name", "base64", "over-budget")
         ),
