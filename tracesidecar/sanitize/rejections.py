@@ -21,7 +21,10 @@ class RejectionReason(StrEnum):
     NOT_JSON = "not_json", "The line is not a JSON value by RFC 8259."
     TWO_DOCUMENTS = "two_documents", "The line holds more than one JSON value."
     TRUNCATED = "truncated", "The line ends before its JSON value does."
-    NUL = "nul", "NUL bytes stand before or between records, as after a power cut."
+    NUL = (
+        "nul",
+        "NUL bytes stand beside a record that `repair` saved (else it is `not_json`).",
+    )
     UTF16 = "utf16", "The file is UTF-16: have it written as UTF-8, or convert it."
     INVALID_UTF8 = "invalid_utf8", "The bytes of the line are not UTF-8."
     LONE_SURROGATE = (
