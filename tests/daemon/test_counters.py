@@ -50,6 +50,8 @@ def test_every_counter_exists_at_zero_with_its_known_labels(sidecar: Sidecar) ->
         ("read_bytes_total", '{source="agent"}'),
         ("lines_total", '{source="agent"}'),
         ("blank_lines_total", '{source="agent"}'),
+        ("rewritten_files_total", '{source="agent"}'),
+        *(("lost_files_total", f'{{reason="{reason}"}}') for reason in ("moved", "gone")),
         *(
             ("quarantined_lines_total", f'{{reason="{reason}",source="agent"}}')
             for reason in ("not_json", "too_long", "redaction_failed")
@@ -114,6 +116,18 @@ def test_counters_go_on_after_a_kill_and_count_every_line_once(sidecar: Sidecar)
         if key[0] != "retries_total" and '"far"' not in key[1]:
             assert after[key] >= value, key
     sidecar.kill()
+
+
+def test_rewritten_files_are_known_after_a_restart(sidecar: Sidecar) -> None:
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 10))
+    assert sidecar.ship().returncode == 0
+    path.write_bytes(body([*numbered(0, 5), *numbered(10, 2)]))
+    assert sidecar.ship().returncode == 0
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    assert scrape(sidecar)["rewritten_files_total", '{source="agent"}'] == 1
+    assert sidecar.stop() == 0
 
 
 def test_lost_bytes_and_the_last_delivery_are_known_after_a_restart(sidecar: Sidecar) -> None:

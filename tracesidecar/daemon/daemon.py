@@ -213,7 +213,10 @@ def restore_counters(metrics: Metrics, journal: Journal) -> None:
         counts["delivered_bytes_total", (row.name,)] = row.bytes
         if row.committed_at is not None:
             metrics.last_delivery_timestamp_seconds.labels(row.name).set(row.committed_at)
+    for source, rewritten in journal.rewrites.load().items():
+        counts["rewritten_files_total", (source,)] = rewritten
     lost = Counter[CounterKey]()
     for loss in journal.losses.load():
         lost["lost_bytes_total", (loss.reason,)] += loss.bytes
+        lost["lost_files_total", (loss.reason,)] += not loss.is_counted
     metrics.add(counts | dict(lost))
