@@ -201,6 +201,22 @@ def test_damage_that_appears_while_running_ends_with_one_sentence(sidecar: Sidec
     assert f"the journal {journal(sidecar.state)} is damaged" in shown
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_symbolic_link_that_leads_nowhere_is_named_with_exit_78(
+    sidecar: Sidecar, suffix: str
+) -> None:
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    assert sidecar.ship().returncode == 0
+    path = journal(sidecar.state).with_name(f"journal.sqlite{suffix}")
+    path.unlink(missing_ok=True)
+    path.symlink_to(sidecar.state / "nowhere" / path.name)
+    for words in (("ship", "--once"), ("status",)):
+        done = sidecar.call(*words)
+        assert done.returncode == 78, words
+        assert f"{path.name} is a symbolic link to".encode() in done.stderr
+        assert not any(never.encode() in done.stderr for never in NEVER_SHOWN)
+
+
 @pytest.mark.long
 def test_a_file_that_is_overwritten_while_running_costs_no_line(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
@@ -214,8 +230,12 @@ def test_a_file_that_is_overwritten_while_running_costs_no_line(sidecar: Sidecar
     assert sidecar.stop() in (0, 75, 78) if not sidecar.has_ended() else True
     shown = sidecar.log.read_text()
     assert not any(never in shown for never in NEVER_SHOWN)
-    if sidecar.ship().returncode == 78:
+    done = sidecar.ship()
+    if done.returncode == 78:
+        assert f"the journal {journal(sidecar.state)}".encode() in done.stderr
+        assert b'set start = "beginning" for each sink' in done.stderr
         for path in sidecar.state.glob("journal.sqlite*"):
             path.unlink()
+        sidecar.configure(LAKE.format(lake=sidecar.lake) + 'start = "beginning"\n')
         assert sidecar.ship().returncode == 0
     assert set(sidecar.lines()) == set(numbered(0, 20))

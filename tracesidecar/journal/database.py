@@ -295,6 +295,12 @@ def _require_regular_files(path: str) -> bool:
         try:
             mode = os.stat(each).st_mode
         except FileNotFoundError:
+            if os.path.islink(each):
+                raise explain_damage(
+                    path,
+                    f"{os.path.basename(each)} is a symbolic link to {os.readlink(each)!r}, which "
+                    "does not exist",
+                ) from None
             continue
         except OSError as error:
             raise explain_os(

@@ -82,7 +82,8 @@ def explain_damage(path: str, problem: str) -> StateError:
     """Return the error to raise for a journal at `path` that only a person can replace."""
     return StateError(
         f"the journal {path} is damaged and cannot be used ({problem}): restore it from a backup, "
-        f"or move it away, with {os.path.basename(path)}-wal and -shm, and start with an empty "
-        "state directory (everything that is still on the disk is then delivered again, "
+        f"or move it away, with {os.path.basename(path)}-wal and -shm, and set "
+        'start = "beginning" for each sink, or start with an empty state directory '
+        "(everything that is still on the disk is then delivered again, "
         "but for what `tracesidecar recover SINK` finds in a store before the start)"
     )
