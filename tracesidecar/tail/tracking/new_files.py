@@ -40,7 +40,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class FormerContent:
     """What stood in a new file before: the former segment, and up to where it still does."""
 
     former: File
@@ -113,7 +113,7 @@ class NewFiles:
         self._continuations = continuations
         self._lifecycle = lifecycle
         self._candidates: dict[int, File] = {}
-        self._generations: dict[int, Generation] = {}
+        self._generations: dict[int, FormerContent] = {}
         self._is_first = True
 
     def register(self, location: FileLocation, status: os.stat_result) -> None:
@@ -155,7 +155,7 @@ class NewFiles:
             location, status, former.source, generation=former.generation + 1
         )
         if status.st_size:
-            self._generations[file.id] = Generation(former, unchanged, reason)
+            self._generations[file.id] = FormerContent(former, unchanged, reason)
         self.reconsider(file)
 
     def reconsider(self, file: File) -> None:
@@ -187,7 +187,7 @@ class NewFiles:
         self._candidates, self._generations = {}, {}
         self._is_first = False
 
-    def _replace_former(self, file: File, generation: Generation) -> bool:
+    def _replace_former(self, file: File, generation: FormerContent) -> bool:
         """Let a file go on where the former segment in it is unchanged, unless that goes on too.
 
         Return False if it does, if nothing is unchanged, or if the file cannot be opened now.
