@@ -96,7 +96,7 @@ class Changes:
         elif file.state is SegmentState.DELETED:
             self._lifecycle.end(file, verdict.reason)  # a copy may have what was here
         elif not is_scan:
-            self._lifecycle.verify_again(file)
+            self._lifecycle.postpone_verification(file)
         else:
             unchanged = self._verification.find_unchanged(file, verdict)
             self._begin_generation(file, verdict.reason, verdict.status, unchanged)

@@ -194,7 +194,7 @@ class Lifecycle:
         """Go on with a file that has a name somewhere, but not where it could be found."""
         self._schedule.recheck_soon(file)
 
-    def verify_again(self, file: File) -> None:
+    def postpone_verification(self, file: File) -> None:
         """Have the content of a file verified in the next scan."""
         file.require_verification()
         self._schedule.recheck_soon(file)
