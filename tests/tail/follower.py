@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
 from tracesidecar.model import BEGINNING, Checkpoint, Rejection
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import Loss, Remark, Scan, SegmentRecord
+from tracesidecar.tail.segments import FinishedSegment, Loss, Remark, Scan, SegmentRecord
 from tracesidecar.tail.tailer import Tailer, ignore
 from tracesidecar.units import Seconds
 
@@ -28,10 +28,13 @@ class MemoryStore:
         self.landmarks: dict[int, bytes] = {}
         self.saves = 0
 
-    def load(self) -> list[SegmentRecord]:
+    def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
         return list(self.records.values())
 
-    def load_frontier(self) -> dict[int, Checkpoint]:
+    def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
+        return [self.records[segment] for segment in ids]
+
+    def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
         return dict(self.checkpoints)
 
     def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:

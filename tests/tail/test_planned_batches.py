@@ -15,7 +15,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -48,7 +48,7 @@ class PlanStore(MemoryStore):
         self.plan: list[Part] = []
         self.writes_left: int | None = None
 
-    def load_frontier(self) -> dict[int, Checkpoint]:
+    def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
         frontier = super().load_frontier()
         for part in self.plan:
             if part.following.offset > frontier.get(part.segment, BEGINNING).offset:

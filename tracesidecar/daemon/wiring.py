@@ -82,7 +82,7 @@ class Wiring:
         self._metrics = metrics
         self._at = at
         self._clock = clock
-        self.line_metrics = line_metrics or LineMetrics(metrics, journal.segments.load_frontier())
+        self.line_metrics = line_metrics or LineMetrics(metrics)
         self._sinks: list[SinkState] = []
         self._engine = self._rules = ""
         chunk_cache_bytes, event_cache_bytes = self._cache_sizes()
@@ -144,6 +144,7 @@ class Wiring:
         self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
         for source in configuration.source:
             self._metrics.declare_source(source.name, RejectionReason)
+        journal.segments.let_rest(self._list_takers())
         tailer = Tailer(
             configuration.source,
             journal.segments,
@@ -155,6 +156,7 @@ class Wiring:
             progress=self._progress,
             at=self._at,
         )
+        self.line_metrics.recall(journal.segments.load_frontier(tailer.segments()))
         set_aside = sweep_sealed(
             state, journal.quarantine.list_sealed_files(), journal.segments.find_progress
         )
@@ -184,6 +186,7 @@ class Wiring:
             at=self._at,
         )
         journal.segments.expect_sinks(lambda: frozenset(context.intake.sinks))
+        tailer.announce_recalls(lambda segments: self._recall(context, segments))
         # sinks that start "now" come last: what is still needed depends on the others too
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):
             sink, cursors = self._make_sink(context, configuration, options)
@@ -222,13 +225,29 @@ class Wiring:
         )
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
-        committed = self._journal.sinks.load_offsets(options.name)
+        committed = self._journal.sinks.load_offsets_in(options.name, context.tailer.segments())
         plans = self._journal.plans.load(options.name)
         planned = frozenset(each.segment for plan in plans for each in plan.ranges)
         return (
             SinkState(options, spec, delivery, clock=self._clock),
             SinkCursors(options, spec, committed, buffer_bytes=share, planned=planned),
         )
+
+    def _list_takers(self) -> dict[str, list[str]]:
+        """Return for each source the sinks that take it; nothing if one is about to begin."""
+        sinks, find = self._configuration.sink, self._journal.sinks.find_destination
+        if any(find(sink.name) != destination_of(sink) for sink in sinks):
+            return {}
+        return {
+            source.name: [sink.name for sink in sinks if sink.takes(source.name)]
+            for source in self._configuration.source
+        }
+
+    def _recall(self, context: WorkerContext, segments: Collection[int]) -> None:
+        """Note where the journal has segments that were at rest until now."""
+        for name, cursors in context.intake.sinks.items():
+            cursors.recall(self._journal.sinks.load_offsets_in(name, segments))
+        self.line_metrics.recall(self._journal.segments.load_frontier(segments))
 
     def _has_planned_events(self) -> bool:
         """Return whether a plan with events is unfinished: the sink may take raw lines by now."""

@@ -12,8 +12,9 @@ import secrets
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -30,6 +31,7 @@ KEY_BYTES = 32
 WAL_LIMIT_BYTES = 16 << 20
 """To what size the write-ahead log is cut back after a checkpoint."""
 
+IDS_AT_A_TIME = 500
 PAGES_GIVEN_BACK = 1000
 """How many free pages leave the file at a time."""
 
@@ -315,3 +317,10 @@ def _require_regular_files(path: str) -> bool:
             )
         is_there |= each == path
     return is_there
+
+
+def list_in_parts(ids: Iterable[int]) -> Iterator[str]:
+    """Return ids as lists for SQL, each of a length that a statement may have."""
+    rest = iter(ids)
+    while some := list(islice(rest, IDS_AT_A_TIME)):
+        yield ",".join(map(str, some))

@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
 import msgspec
 
-from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.errors import StateError
+from tracesidecar.journal.database import JournalDatabase, list_in_parts
 from tracesidecar.journal.losses import LossTable, LostBytes
-from tracesidecar.journal.plan import decode_plan
+from tracesidecar.journal.plan import Plan, decode_plan
 from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
-from tracesidecar.tail import Protection, SegmentRecord, SegmentState
+from tracesidecar.tail import FinishedSegment, Protection, SegmentRecord, SegmentState
 
 _COLUMNS = frozenset({"protection", "can_link"})
 """Fields with a column of their own; all others are in the record."""
 
 _RECORDED = [field.name for field in fields(SegmentRecord) if field.name not in _COLUMNS]
+
+_decode_finished = msgspec.msgpack.Decoder(FinishedSegment).decode
+
+_BEFORE_ALL = -(1 << 63)
+_LOADED_AT_ONCE = 1000
 
 MOST_MISSED = 10_000
 """For how many files it is kept what a sink missed while it was not configured."""
@@ -31,37 +37,117 @@ class SegmentTable:
     def __init__(self, database: JournalDatabase) -> None:
         self._database = database
         self._served: Callable[[], Collection[str]] | None = None
+        self._takers: Mapping[str, Sequence[str]] = {}
+
+    def let_rest(self, takers: Mapping[str, Sequence[str]]) -> None:
+        """Let the segments of these sources rest that all of its sinks, `takers`, have."""
+        self._takers = takers
 
     def expect_sinks(self, served: Callable[[], Collection[str]]) -> None:
         """Record what is forgotten and another known sink lacks; `served` names those that run."""
         self._served = served
 
-    def load(self) -> list[SegmentRecord]:
-        """Return every known segment."""
-        query = "SELECT record, protection, can_link FROM segment"
+    def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
+        """Return every known segment, except those that rest.
+
+        `rests` is asked about live files that every taker has and nothing else needs.
+        """
+        if rests is None or not self._takers:
+            return self._read("")
+        records: list[SegmentRecord] = []
+        needed = self._find_needed()
+        query = "SELECT id, record FROM segment WHERE id > ? ORDER BY id LIMIT ?"
+        last = _BEFORE_ALL
+        while rows := self._database.read(tuple[int, bytes], query, last, _LOADED_AT_ONCE):
+            last = rows[-1][0]
+            finished = self._find_finished(rows)
+            resting = {each.id for each in finished if each.id not in needed and rests(each)}
+            if len(resting) < len(rows):
+                records += self.recall([id_ for id_, _ in rows if id_ not in resting])
+        return records
+
+    def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
+        """Return these segments."""
+        return [
+            record for some in list_in_parts(ids) for record in self._read(f"WHERE id IN ({some})")
+        ]
+
+    def _find_finished(self, rows: list[tuple[int, bytes]]) -> list[FinishedSegment]:
+        """Return which of these rows are of live files that every taker has completely.
+
+        Odd paths and what this program cannot have written are left to those who decode it all.
+        """
+        try:
+            decoded = [(id_, _decode_finished(body)) for id_, body in rows]
+        except msgspec.DecodeError as error:
+            raise self._explain_unreadable() from error
+        finished = [
+            segment
+            for id_, segment in decoded
+            if segment.state is SegmentState.LIVE
+            and segment.compression == "none"
+            and segment.source in self._takers
+            and segment.id == id_
+            and segment.size >= 0
+            and segment.path.isascii()
+            and segment.path.isprintable()
+        ]
+        bounds = rows[0][0], rows[-1][0]
+        for sink in {sink for takers in self._takers.values() for sink in takers}:
+            others = {source for source, takers in self._takers.items() if sink not in takers}
+            query = "SELECT segment, offset FROM offset WHERE sink = ? AND segment BETWEEN ? AND ?"
+            reached = dict(self._database.read(tuple[int, int], query, sink, *bounds))
+            finished = [
+                segment
+                for segment in finished
+                if reached.get(segment.id, -1) >= segment.size or segment.source in others
+            ]
+        return finished
+
+    def _read(self, condition: str) -> list[SegmentRecord]:
+        query = f"SELECT record, protection, can_link FROM segment {condition}"  # noqa: S608 - a list of our own numbers
         rows = self._database.read(tuple[bytes, str, int | None], query)
         try:
             return [_decode(*row) for row in rows]
         except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-            raise self._database.explain_damage("the record of a segment cannot be read") from error
+            raise self._explain_unreadable() from error
 
-    def load_frontier(self) -> dict[int, Checkpoint]:
-        """Return the furthest checkpoint of each segment that any sink has committed or planned."""
-        # SQLite takes the other columns from the row that has the maximum.
-        query = "SELECT segment, max(offset), digest FROM offset GROUP BY segment"
-        reached = {
-            segment: Checkpoint(offset, digest)
-            for segment, offset, digest in self._database.read(tuple[int, int, bytes], query)
-        }
-        for (body,) in self._database.read(tuple[bytes], "SELECT body FROM plan"):
-            try:
-                plan = decode_plan(body)
-            except msgspec.DecodeError as error:
-                raise self._database.explain_damage("a plan cannot be read") from error
+    def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
+        """Return the furthest checkpoint of each segment that any sink has committed or planned.
+
+        `ids`: of these segments only.
+        """
+        reached: dict[int, Checkpoint] = {}
+        conditions = (
+            [""] if ids is None else [f"WHERE segment IN ({some})" for some in list_in_parts(ids)]
+        )
+        for condition in conditions:
+            # SQLite takes the other columns from the row that has the maximum.
+            query = f"SELECT segment, max(offset), digest FROM offset {condition} GROUP BY segment"  # noqa: S608 - a list of our own numbers
+            for segment, offset, digest in self._database.read(tuple[int, int, bytes], query):
+                reached[segment] = Checkpoint(offset, digest)
+        for plan in self._load_plans():
             for planned in () if plan.redriven else plan.ranges:
                 if planned.end > reached.get(planned.segment, BEGINNING).offset:
                     reached[planned.segment] = Checkpoint(planned.end, planned.tail)
         return reached
+
+    def _find_needed(self) -> frozenset[int]:
+        """Return the segments in plans, and those that alone have the bytes of rejected lines."""
+        query = "SELECT DISTINCT segment FROM quarantine WHERE sealed = '' AND NOT gone"
+        rejected = [segment for (segment,) in self._database.read(tuple[int], query)]
+        planned = [each.segment for plan in self._load_plans() for each in plan.ranges]
+        return frozenset(rejected + planned)
+
+    def _load_plans(self) -> Iterator[Plan]:
+        for (body,) in self._database.read(tuple[bytes], "SELECT body FROM plan"):
+            try:
+                yield decode_plan(body)
+            except msgspec.DecodeError as error:
+                raise self._database.explain_damage("a plan cannot be read") from error
+
+    def _explain_unreadable(self) -> StateError:
+        return self._database.explain_damage("the record of a segment cannot be read")
 
     def find_progress(self, segment: int) -> int | None:
         """Return how far any sink has committed a segment; None if nothing is known of it."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.journal.database import JournalDatabase, list_in_parts
 from tracesidecar.model import Checkpoint
 
 
@@ -49,7 +49,17 @@ class SinkTable:
 
     def load_offsets(self, name: str) -> dict[int, Checkpoint]:
         """Return where a sink is in each segment that it has begun."""
-        query = "SELECT segment, offset, digest, state FROM offset WHERE sink = ?"
+        return self._load_offsets("", name)
+
+    def load_offsets_in(self, name: str, segments: Iterable[int]) -> dict[int, Checkpoint]:
+        """Return where a sink is in each of these segments that it has begun."""
+        reached: dict[int, Checkpoint] = {}
+        for some in list_in_parts(segments):
+            reached |= self._load_offsets(f"AND segment IN ({some})", name)
+        return reached
+
+    def _load_offsets(self, condition: str, name: str) -> dict[int, Checkpoint]:
+        query = f"SELECT segment, offset, digest, state FROM offset WHERE sink = ? {condition}"  # noqa: S608 - a list of our own numbers
         rows = self._database.read(tuple[int, int, bytes, bytes], query, name)
         if any(offset < 0 for _, offset, _, _ in rows):
             raise self._database.explain_damage("an offset is negative")

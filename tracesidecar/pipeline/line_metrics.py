@@ -23,6 +23,11 @@ class LineMetrics:
         self._counted = {segment: at.offset for segment, at in (frontier or {}).items()}
         self._uncommitted: dict[int, list[tuple[int, dict[CounterKey, float]]]] = {}
 
+    def recall(self, frontier: Mapping[int, Checkpoint]) -> None:
+        """Note the furthest committed checkpoints of segments that become known."""
+        for segment, at in frontier.items():
+            self._counted.setdefault(segment, at.offset)
+
     def count(self, clean: CleanChunk) -> None:
         """Count a chunk, unless a sink that lags reads it again."""
         segment = clean.segment

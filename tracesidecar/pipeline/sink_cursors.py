@@ -149,6 +149,11 @@ class SinkCursors:
         """Note how much memory the sink's batch takes."""
         self._held_bytes = held_bytes
 
+    def recall(self, committed: Mapping[int, Checkpoint]) -> None:
+        """Note where the journal has segments that were at rest until now."""
+        for segment, checkpoint in committed.items():
+            self._committed.setdefault(segment, checkpoint)
+
     def advance(self, reached: Mapping[int, Checkpoint]) -> None:
         """Note the checkpoints that the journal has now."""
         for segment, checkpoint in reached.items():

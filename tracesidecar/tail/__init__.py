@@ -25,6 +25,7 @@ from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end
 from tracesidecar.tail.segments import (
     READABLE_STATES,
     UNCOUNTED_REASONS,
+    FinishedSegment,
     Loss,
     LossReason,
     Protection,
@@ -45,6 +46,7 @@ __all__ = [
     "DocumentChunker",
     "Exclusions",
     "Fingerprinter",
+    "FinishedSegment",
     "FollowedPaths",
     "GlobPattern",
     "LeftOut",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -316,10 +316,12 @@ class FileTable:
     """All known files. One that has lost its inode (ended, lost) is found by its id only.
 
     One that is away is found by its inode apart from the others: that number may be another file's.
+    One that is at rest is in the journal only, until its inode is met.
     """
 
     def __init__(self, sources: Sequence[SourceOptions]) -> None:
         self._sources = sources
+        self._recall: Callable[[int], object] | None = None
         self._by_id: dict[int, File] = {}
         self._by_inode: dict[int, File | tuple[File, ...]] = {}
         self._away: dict[int, list[File]] = {}
@@ -338,8 +340,14 @@ class FileTable:
         """Return the file of a segment."""
         return self._by_id.get(segment)
 
+    def recall_by(self, recall: Callable[[int], object] | None) -> None:
+        """Call this with each inode that is met: it adds the files at rest that had it."""
+        self._recall = recall
+
     def find(self, device: int, inode: int) -> File | None:
         """Return the file that has this inode now."""
+        if self._recall is not None:
+            self._recall(inode)
         found = self._by_inode.get(inode)
         if isinstance(found, tuple):
             return next((file for file in found if file.device == device), None)
@@ -347,6 +355,11 @@ class FileTable:
 
     def with_inode(self, inode: int) -> tuple[File, ...]:
         """Return the files with this inode on any device."""
+        if self._recall is not None:
+            self._recall(inode)
+        return self._in_memory(inode)
+
+    def _in_memory(self, inode: int) -> tuple[File, ...]:
         found = self._by_inode.get(inode)
         return found if isinstance(found, tuple) else () if found is None else (found,)
 
@@ -379,12 +392,12 @@ class FileTable:
 
     def attach(self, file: File) -> None:
         """Let a file be found by its inode."""
-        others = self.with_inode(file.inode)
+        others = self._in_memory(file.inode)
         self._by_inode[file.inode] = (*others, file) if others else file
 
     def detach(self, file: File) -> None:
         """Let a file no longer be found by its inode."""
-        left = tuple(other for other in self.with_inode(file.inode) if other is not file)
+        left = tuple(other for other in self._in_memory(file.inode) if other is not file)
         if len(left) > 1:
             self._by_inode[file.inode] = left
         elif left:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
+
+import msgspec
 
 from tracesidecar.model import Checkpoint, Compression, Segment
 
@@ -143,6 +145,23 @@ class SegmentRecord:
         return self.protection
 
 
+class FinishedSegment(msgspec.Struct, gc=False):
+    """What of a `SegmentRecord` says whether the segment can rest in the journal."""
+
+    id: int
+    source: str
+    path: str
+    device: int
+    inode: int
+    compression: Compression
+    size: int
+    prefix_length: int
+    prefix_digest: bytes
+    modified_ns: int
+    state: SegmentState
+    place: Place | None = None
+
+
 def observe_protection(
     protection: Protection | None, *, can_link: bool | None, is_finished: bool
 ) -> Protection | None:
@@ -165,12 +184,21 @@ class SegmentStore(Protocol):
     saves the same again in its next scan.
     """
 
-    def load(self) -> list[SegmentRecord]:
-        """Return every segment that was saved and not forgotten."""
+    def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
+        """Return every segment that was saved and not forgotten, except those that rest.
+
+        `rests` is asked only about those of which every sink has everything.
+        """
         ...
 
-    def load_frontier(self) -> dict[int, Checkpoint]:
+    def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
+        """Return these segments."""
+        ...
+
+    def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
         """Return the furthest checkpoint of each segment that any sink has committed or planned.
+
+        `ids`: of these segments only.
 
         What was planned may have arrived. The file must still have it, or it is another one.
         """

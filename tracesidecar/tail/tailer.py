@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracesidecar.json_documents import Ending
@@ -28,6 +28,7 @@ from tracesidecar.tail.segments import (
     Loss,
     Protection,
     Scan,
+    SegmentRecord,
     SegmentState,
     SegmentStore,
     SegmentView,
@@ -44,6 +45,7 @@ from tracesidecar.tail.tracking.identification import Identification
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import CandidateOpener, NewFiles
+from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 from tracesidecar.tail.tracking.verification import Verification
 
@@ -174,7 +176,27 @@ class Tailer:
             scan=self._scan,
             directory=self._discovery.directory,
         )
-        self._log.load(sources, self._discovery.directory, adoption.adopt)
+        self._resting = RestingSegments(
+            store=store,
+            sources=sources,
+            globs=globs,
+            places=self._places,
+            files=files,
+            schedule=schedule,
+            continuations=self._continuations,
+            lifecycle=self._lifecycle,
+            fingerprinter=fingerprinter,
+            linked=frozenset(hard_links.segments()),
+            directory=self._discovery.directory,
+        )
+
+        def adopt(
+            unloaded: Mapping[int, SegmentRecord], frontier: Mapping[int, Checkpoint]
+        ) -> None:
+            self._resting.begin()
+            adoption.adopt(unloaded, frontier)
+
+        self._log.load(sources, self._discovery.directory, adopt, self._resting.rests)
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
         """Poll the files and return the findings.
@@ -193,6 +215,7 @@ class Tailer:
         self._verify_suspects(is_scan=True)
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
+        self._resting.expire(now)
         self._held_files.close_finished(self._lifecycle.is_finished)
         self._held_files.maintain(now)
         self._lifecycle.end_first_scan()
@@ -299,6 +322,13 @@ class Tailer:
                 self._held_files.pin(file)
         for segment in before - segments:
             self.acknowledge(segment, 0)
+
+    def announce_recalls(self, announce: Callable[[Collection[int]], object]) -> None:
+        """Call this with segments that were at rest, before they are known again.
+
+        If it raises an error, they stay at rest, and the scan fails.
+        """
+        self._resting.announce_by(announce)
 
     def segments(self) -> Mapping[int, SegmentView]:
         """Return a view of every segment, made when it is looked up."""

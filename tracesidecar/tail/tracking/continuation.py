@@ -6,7 +6,7 @@ It may be a copy, a compressed copy, or a restored file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -71,6 +71,11 @@ class Continuations:
         self._now = 0.0
         self._orphans: dict[int, Orphan] = {}
         self._copies: dict[int, CopyInProgress] = {}
+        self._recall: Callable[[bytes], object] | None = None
+
+    def recall_by(self, recall: Callable[[bytes], object] | None) -> None:
+        """Call this with the first bytes of each new file: it adds orphans that were at rest."""
+        self._recall = recall
 
     @property
     def orphans(self) -> Sequence[File]:
@@ -121,6 +126,8 @@ class Continuations:
 
     def find_predecessor(self, candidate: OpenedFile, head: bytes) -> File | None:
         """Return the orphan that goes on in this file: the one with the most in common."""
+        if self._recall is not None:
+            self._recall(head)
         digests: dict[int, bytes] = {}
         found: list[File] = []
         for file in self.orphans:

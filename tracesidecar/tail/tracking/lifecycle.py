@@ -27,7 +27,7 @@ _FRESH_NS = 3_000_000_000
 clock a file system shows no second change.
 """
 
-_IN_USE_NS = 24 * 3600 * 1_000_000_000
+IN_USE_NS = 24 * 3600 * 1_000_000_000
 """How long after its last change a file counts as in use: as long as it is linked at a stop."""
 
 
@@ -284,6 +284,10 @@ class Lifecycle:
         self._schedule.forget(file)
         self._log.forget(file)
 
+    def forget_resting(self, segment: int) -> None:
+        """Drop a segment that is over and was not met since the start."""
+        self._log.forget_resting(segment)
+
     def must_search(self) -> bool:
         """Return whether a segment is about to be given up: before that, everything is listed."""
         return any(
@@ -367,4 +371,4 @@ class Lifecycle:
 
 def _was_in_use(file: File) -> bool:
     """Return whether a file was written so lately that more may have followed unseen."""
-    return file.state is SegmentState.LIVE and time.time_ns() - file.modified_ns < _IN_USE_NS
+    return file.state is SegmentState.LIVE and time.time_ns() - file.modified_ns < IN_USE_NS

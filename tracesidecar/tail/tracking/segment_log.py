@@ -12,7 +12,13 @@ from tracesidecar.model import Checkpoint
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import Place, SegmentRecord, SegmentState, SegmentStore
+from tracesidecar.tail.segments import (
+    FinishedSegment,
+    Place,
+    SegmentRecord,
+    SegmentState,
+    SegmentStore,
+)
 
 _LAZY_SECONDS = 30.0
 """How long a mere change of size or time may wait to be saved: it spares a verification at the next
@@ -40,17 +46,20 @@ class SegmentLog:
         sources: Sequence[SourceOptions],
         directory: Callable[[str], Directory],
         adopt: Adopt,
+        rests: Callable[[FinishedSegment], bool],
     ) -> None:
         """Bring back the files of the sources that still exist, and correct their protection.
 
         The descriptors of the earlier run ended with it, and somebody may have removed a link.
         `adopt` is called with the records of all other sources, and with what sinks have committed.
+        `rests` says which segments are left in the journal.
         """
         names = [source.name for source in sources]
-        frontier = self._store.load_frontier()
+        records = self._store.load(rests)
+        frontier = self._store.load_frontier([record.id for record in records])
         places: dict[Place | None, Place | None] = {}
         unloaded: dict[int, SegmentRecord] = {}
-        for record in self._store.load():
+        for record in records:
             if record.source in names:
                 parent = directory(os.path.dirname(record.path))
                 source = names.index(record.source)
@@ -93,6 +102,10 @@ class SegmentLog:
         self._urgent.pop(file.id, None)
         self._lazy.pop(file.id, None)
         self._over.add(file.id)
+
+    def forget_resting(self, segment: int) -> None:
+        """Have the record of a segment that was never loaded removed at the end of this scan."""
+        self._over.add(segment)
 
     def replace_segment(self, former: int, segment: int, limit: Checkpoint) -> None:
         """Have each sink go on in another segment where it is in the former, at `limit` at most."""

@@ -1,0 +1,128 @@
+"""Years of finished segments cost little at a start, and one that is met again is recognised."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import Sidecar, append, numbered
+from tests.servers.processes import eventually
+from tracesidecar.journal.journal import Journal
+from tracesidecar.tail import SegmentRecord
+
+LONG_AGO = time.time() - 40 * 24 * 3600
+MOST_BYTES = 200 << 20
+
+
+def deliver_old(sidecar: Sidecar, name: str = "a.jsonl") -> Path:
+    """Deliver a file that was last written long ago."""
+    trace = sidecar.traces / name
+    append(trace, numbered(0, 50))
+    os.utime(trace, (LONG_AGO, LONG_AGO))
+    append(sidecar.traces / "other.jsonl", numbered(1000, 1))
+    assert sidecar.ship().returncode == 0
+    return trace
+
+
+def load(sidecar: Sidecar, *, rests: bool) -> list[SegmentRecord]:
+    journal = Journal.open(str(sidecar.state))
+    try:
+        journal.segments.let_rest({"agent": ["lake"]})
+        return journal.segments.load((lambda _: True) if rests else None)
+    finally:
+        journal.close()
+
+
+def test_only_what_every_sink_has_may_rest(sidecar: Sidecar) -> None:
+    deliver_old(sidecar)
+    assert load(sidecar, rests=True) == []
+    journal = Journal.open(str(sidecar.state))
+    first, second = journal.segments.load()
+    journal.segments.save([replace(first, size=first.size + 1)])
+    journal.close()
+    assert [record.id for record in load(sidecar, rests=True)] == [first.id]
+    assert {record.id for record in load(sidecar, rests=False)} == {first.id, second.id}
+
+
+def test_a_gone_file_is_recognised_elsewhere(sidecar: Sidecar) -> None:
+    trace = deliver_old(sidecar)
+    (sidecar.traces / "archive").mkdir()
+    moved = trace.rename(sidecar.traces / "archive" / "moved.jsonl")
+    append(moved, numbered(50, 5))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter([*numbered(0, 55), *numbered(1000, 1)])
+    assert sidecar.call("verify", "lake").returncode == 0
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_gone_file_is_recognised_in_a_copy(sidecar: Sidecar, is_compressed: bool) -> None:
+    sidecar.config.write_text(sidecar.config.read_text().replace("*.jsonl", "*.jsonl*"))
+    trace = deliver_old(sidecar)
+    kept = Path(shutil.copy(trace, sidecar.folder / "kept"))
+    trace.unlink()
+    copy = sidecar.traces / ("b.jsonl.gz" if is_compressed else "b.jsonl")
+    with kept.open("rb") as plain, (gzip.open if is_compressed else open)(copy, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
+
+
+def test_what_is_gone_for_good_leaves_the_journal(sidecar: Sidecar) -> None:
+    deliver_old(sidecar).unlink()
+    sidecar.start()
+    eventually(lambda: len(load_beside(sidecar)) == 1)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
+
+
+def load_beside(sidecar: Sidecar) -> list[SegmentRecord]:
+    journal = Journal.open_to_read(str(sidecar.state))
+    try:
+        return journal.segments.load()
+    finally:
+        journal.close()
+
+
+@pytest.mark.long
+def test_a_million_finished_segments_cost_little_at_a_start(sidecar: Sidecar) -> None:
+    deliver_old(sidecar)
+    multiply(sidecar, int(os.environ.get("FINISHED_SEGMENTS", "1000000")))
+    append(sidecar.traces / "new.jsonl", numbered(2000, 10))
+    code, peak = sidecar.ship_measured()
+    assert code == 0
+    assert peak < MOST_BYTES
+    expected = [*numbered(0, 50), *numbered(1000, 1), *numbered(2000, 10)]
+    assert Counter(sidecar.lines()) == Counter(expected)
+
+
+def multiply(sidecar: Sidecar, count: int) -> None:
+    """Add segments as finished as the one of `a.jsonl`, of files that are gone."""
+    journal = Journal.open(str(sidecar.state))
+    [model] = [each for each in journal.segments.load() if each.path.endswith("a.jsonl")]
+    reach = journal.sinks.load_offsets("lake")[model.id]
+    for first in range(1, count, 10_000):
+        numbers = range(first, min(first + 10_000, count + 1))
+        journal.segments.save(
+            replace(
+                model,
+                id=number,
+                path=f"{sidecar.traces}/{number % 97}/{number:032x}.jsonl",
+                inode=(1 << 40) + number,
+                prefix_digest=hashlib.blake2b(b"%d" % number, digest_size=16).digest(),
+            )
+            for number in numbers
+        )
+        with journal.segments._database.transaction() as db:
+            db.executemany(
+                "INSERT INTO offset VALUES ('lake', ?, ?, ?, x'')",
+                [(number, reach.offset, reach.digest) for number in numbers],
+            )
+    journal.close()
