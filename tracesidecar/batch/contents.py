@@ -167,7 +167,7 @@ class EncodedEvents:
             run.append(event)
         if run:
             runs.append(_Run(key, line_offset(run[0]), self._add_run(key, run, too_large)))
-        if self._is_store:
+        if self._is_store and runs:
             self._note_parts(clean, runs)
         self._chunks += 1
         self.size_bytes += len(clean.data)
@@ -209,7 +209,7 @@ class EncodedEvents:
         return body.records - records
 
     def _note_parts(self, clean: CleanChunk, runs: Sequence[_Run]) -> None:
-        """Note which lines of a chunk went where."""
+        """Note which lines of a chunk went where; a chunk of rejected lines is in no object."""
         offsets = [line.offset for line in clean.positions] if len(runs) > 1 else []
         rejected = [rejection.start for rejection in clean.rejected]
         start = clean.start
