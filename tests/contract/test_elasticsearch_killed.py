@@ -23,6 +23,7 @@ def run(folder: Path, search: SearchServer, kills: int) -> list[str]:
     return differences("search", by_event(expected.delivered, found), found)
 
 
+@pytest.mark.long
 def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(
     tmp_path: Path, search_server: SearchServer
 ) -> None:

@@ -25,6 +25,7 @@ def run(folder: Path, receiver: ReceivingServer, kills: int) -> list[str]:
     return contradictions + differences("web", expected.delivered, found)
 
 
+@pytest.mark.long
 def test_a_server_that_remembers_keys_has_each_line_once_after_five_kills(
     tmp_path: Path, receiver: ReceivingServer
 ) -> None:

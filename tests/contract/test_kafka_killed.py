@@ -32,6 +32,7 @@ def run(folder: Path, broker: Broker, kills: int, *, with_transactions: bool) ->
     return differences("kafka", by_event(expected.delivered, found), found)
 
 
+@pytest.mark.long
 def test_a_daemon_killed_five_times_while_it_sends_has_each_line_there_once(
     tmp_path: Path, broker: Broker
 ) -> None:

@@ -49,6 +49,7 @@ def run(folder: Path, stored: Stored, more: str, kills: int) -> list[str]:
     return differences("base", wanted, found)
 
 
+@pytest.mark.long
 def test_postgres_has_each_line_once_after_five_kills(
     tmp_path: Path, schema: PostgresSchema
 ) -> None:

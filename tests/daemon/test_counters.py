@@ -6,6 +6,8 @@ import re
 import signal
 import time
 
+import pytest
+
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.servers.processes import eventually
 
@@ -29,6 +31,7 @@ def scrape(sidecar: Sidecar) -> Values:
     return values
 
 
+@pytest.mark.long
 def test_every_counter_exists_at_zero_with_its_known_labels(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + DEAD)
     sidecar.start()

@@ -6,6 +6,8 @@ import gzip
 import json
 import signal
 
+import pytest
+
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.servers.processes import eventually
 
@@ -42,6 +44,7 @@ def test_bytes_that_were_deleted_before_they_could_be_read_are_lost_and_no_unfin
     assert lost_bytes(sidecar) == size, "the lake has it all, the other sink has nothing of it"
 
 
+@pytest.mark.long
 def test_what_is_not_decided_before_the_deadline_is_left_behind(sidecar: Sidecar) -> None:
     sidecar.configure(DEAD, source='copy_grace = "1h"', daemon='drain_deadline = "1s"')
     sidecar.config.write_text(sidecar.config.read_text().replace('copy_grace = "500ms"\n', ""))

@@ -36,6 +36,7 @@ def _open_to_us(folder: Path) -> None:
     folder.chmod(0o700)
 
 
+@pytest.mark.long
 def test_a_directory_that_cannot_be_listed_is_named_until_it_can(sidecar: Sidecar) -> None:
     folder = sidecar.traces / "closed"
     folder.mkdir()

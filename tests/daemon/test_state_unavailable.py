@@ -112,6 +112,7 @@ def test_a_journal_that_is_locked_at_the_start_is_waited_for(sidecar: Sidecar) -
     ends_as_before(sidecar, numbered(0, 20))
 
 
+@pytest.mark.long
 def test_shipping_once_waits_for_a_locked_journal_and_then_says_75(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "1s"')

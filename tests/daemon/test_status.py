@@ -156,6 +156,7 @@ def test_the_journal_has_the_same_figures_after_the_daemon_was_killed(sidecar: S
     assert "no daemon runs with this state directory; these figures are from the journal\n" in said
 
 
+@pytest.mark.long
 def test_the_document_has_the_keys_that_scripts_rely_on(sidecar: Sidecar) -> None:
     with_backlog(sidecar)
     documents = [status(sidecar)]
@@ -181,6 +182,7 @@ def test_the_document_has_the_keys_that_scripts_rely_on(sidecar: Sidecar) -> Non
         assert {tuple(source) for source in document["sources"]} == {tuple(SOURCE_KEYS)}
 
 
+@pytest.mark.long
 def test_the_socket_is_the_users_own_and_goes_with_the_daemon(sidecar: Sidecar) -> None:
     with_backlog(sidecar)
     mode = (sidecar.state / "status.sock").stat().st_mode

@@ -67,6 +67,7 @@ def run(folder: Path, kills: int, google: GoogleStorage, azure: Azurite) -> list
     ]
 
 
+@pytest.mark.long
 def test_a_killed_daemon_has_each_line_in_the_clouds_once(
     tmp_path: Path, google_storage: GoogleStorage, azurite: Azurite
 ) -> None:

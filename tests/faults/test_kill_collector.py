@@ -105,6 +105,7 @@ def run(folder: Path, collector: Collector, valid: int, rounds: int) -> list[str
     return [*found, *(f"otlp: missing one of {len(line)} bytes" for line in missing)]
 
 
+@pytest.mark.long
 def test_a_killed_daemon_loses_nothing_on_its_way_to_splunk_loki_and_otlp(
     tmp_path: Path, collector: Collector
 ) -> None:

@@ -81,6 +81,7 @@ def run(folder: Path, servers: tuple[LogServer, LogServer], valid: int, rounds: 
     return found
 
 
+@pytest.mark.long
 def test_a_killed_daemon_loses_nothing_on_its_way_to_syslog_and_relp(
     tmp_path: Path, servers: tuple[LogServer, LogServer]
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     assert source(sidecar)["lost_files_uncounted"] == 1, "it is reported once"
 
 
+@pytest.mark.long
 def test_what_was_deleted_while_a_sink_was_not_configured_is_its_loss(sidecar: Sidecar) -> None:
     lake = LAKE.format(lake=sidecar.lake)
     down = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n'
