@@ -7,14 +7,16 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import secrets
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.contract.batches import batch_for, lines_of
+from tests.contract.deliveries import delivery
 from tests.servers.receiving import ReceivingServer
-from tracesidecar.errors import RetryLater
+from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks.registry import build_sink, sink_type
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.transport.excerpts import make_excerpt
@@ -50,6 +52,9 @@ YES: dict[str, list[dict[str, Any]]] = {
         {"status": 204, "headers": HTML},
         {"status": 202, "body": "queued"},
         {"status": 200, "body": '{"error": null}', "headers": JSON},
+        {"status": 200, "body": '{"error": "who knows"}', "headers": JSON},
+        {"status": 200, "body": "<?xml version='1.0'?><response>stored</response>"},
+        {"status": 200, "body": "<a:stored/>"},
     ],
     "loki": [{"status": 204}, {"status": 200}, {"status": 204, "headers": HTML}],
     "otlp": [
@@ -99,6 +104,20 @@ NO: dict[str, dict[str, Any]] = {
     },
     "a page after many blanks": {"status": 200, "headers": JSON, "body": " \n" * 4000 + PAGE},
     "HTML without a body": {"status": 200, "headers": HTML},
+    "a paragraph without a type": {"status": 200, "body": "<p>Who are you?</p>"},
+    "a heading that is called text": {
+        "status": 200,
+        "headers": {"Content-Type": "text/plain"},
+        "body": "<h1 class='x'>Log on</h1>",
+    },
+    "a comment without an end": {"status": 200, "body": "<!-- served by proxy 7" + " " * 4000},
+    "a comment, then text": {"status": 200, "body": "<!-- proxy 7 -->Who are you?"},
+    "a page after a mark and blanks": {"status": 200, "body": f"\n\ufeff \ufeff\r\n{PAGE}"},
+    "a page in UTF-16 without a mark": {
+        "status": 200,
+        "body_base64": in_base64(PAGE.encode("utf-16-be")),
+    },
+    "a link": {"status": 200, "body": '<A\nHREF="/login">Log on</A>'},
 }
 NOT_THE_PROTOCOLS: dict[str, dict[str, Any]] = {
     "an error of another protocol": {"status": 200, "body": '{"error":"who is this?"}'},
@@ -174,13 +193,46 @@ async def test_a_body_that_is_not_of_the_protocol_is_no_yes(
         assert (kind, error and error.reason) == (kind, "answer")
 
 
-@pytest.mark.parametrize("name", sorted(set(PATHS) - {"http"}))
+@pytest.mark.parametrize("name", sorted(PATHS))
 async def test_a_page_that_comes_with_400_rejects_no_record(
     receiver: ReceivingServer, name: str
 ) -> None:
-    error = await error_of(receiver, name, {"status": 400, "headers": HTML, "body": PAGE})
-    assert error is not None
-    assert (error.reason, "answered 400" in str(error)) == ("answer", True)
+    for status in (400, 422, 413):
+        for page in ({"headers": HTML, "body": PAGE}, {"body": "<p>Who are you?</p>"}):
+            error = await error_of(receiver, name, {"status": status, **page})
+            assert error is not None
+            assert (error.reason, f"answered {status}" in str(error)) == ("answer", True)
+
+
+@pytest.mark.parametrize("name", sorted(PATHS))
+async def test_a_page_that_calls_a_large_request_too_large_is_about_the_request(
+    receiver: ReceivingServer, name: str
+) -> None:
+    """nginx answers so above `client_max_body_size`: smaller requests pass."""
+    page = {"status": 413, "headers": HTML, "body": "<html><h1>413 Entity Too Large</h1></html>"}
+    lines = [b'{"n":%d,"text":"%s"}' % (n, secrets.token_hex(8 << 10).encode()) for n in range(2)]
+    stored = {
+        "elasticsearch": {"status": 200, "body": '{"items":[{"create":{"status":201}}]}'},
+        **{other: YES[other][0] for other in PATHS if other != "elasticsearch"},
+    }[name]
+    receiver.order(answers=[*PROBES[name], page, stored, stored])
+    async with sink_for(name, receiver.port) as sink:
+        assert await delivery(sink).send(batch_for(name, lines)) == ()
+
+
+async def test_a_page_is_a_rejection_if_the_configuration_says_so(
+    receiver: ReceivingServer,
+) -> None:
+    from tracesidecar.sinks.http.responses import Expectation
+
+    page = {"status": 400, "headers": HTML, "body": PAGE}
+    changes: list[dict[str, object]] = [
+        {"status": {"400": "reject"}},
+        {"expect": Expectation(header="Content-Type: text/html")},
+    ]
+    for change in changes:
+        with pytest.raises(Rejected, match="answered 400"):
+            await error_of(receiver, "http", page, **change)
 
 
 @pytest.mark.parametrize("name", sorted(set(PATHS) - {"elasticsearch", "http"}))

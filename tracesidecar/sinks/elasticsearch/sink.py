@@ -19,6 +19,7 @@ from tracesidecar.sinks.elasticsearch.options import Options
 from tracesidecar.sinks.elasticsearch.preflight import check_access, check_template
 from tracesidecar.sinks.elasticsearch.progress import BatchProgress
 from tracesidecar.sinks.sink import Promise, SinkType
+from tracesidecar.sinks.transport import raise_for_page
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
 
 RECORD_LIMIT_BYTES = 5_000_000
@@ -106,6 +107,8 @@ class ElasticsearchSink:
             url=self._bulk_url,
             body_limit_bytes=_BODY_LIMIT_BYTES + _BODY_LIMIT_BYTES_PER_RECORD * request.count,
         )
+        if response.status == 413:
+            await asyncio.to_thread(raise_for_page, response, self._endpoint.where)
         # Elasticsearch accepts 100 MB (http.max_content_length), but nginx in front of it answers
         # 413 above 1 MB (client_max_body_size): send less from now on.
         if response.status == 413 and request.count > 1:

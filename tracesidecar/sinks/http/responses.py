@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from tracesidecar.errors import Rejected, RetryLater
-from tracesidecar.sinks.transport import HttpResponse, raise_for_status, unlike
+from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
 
 BODY_LIMIT_BYTES = 16 << 10
 
@@ -64,12 +64,14 @@ def raise_for_response(
 
     `verdicts` (the option `status`) says what a status means where it differs from the usual: some
     servers answer 409 to a repeat that they have stored already. `expectation` is the option
-    `expect`. A page for people is no acknowledgement, unless a header is expected: then that header
-    is the proof. Blocks for some milliseconds if the response is no acknowledgement.
+    `expect`. A page for people neither acknowledges nor rejects anything, unless a header is
+    expected and there: then that header is the proof. Blocks for some milliseconds if the response
+    is no acknowledgement.
     """
     expected = expectation or Expectation()
     verdict = verdicts.get(str(response.status))
     if verdict is None and not expected.has_status(response):
+        _check_page(response, where, expected)
         raise_for_status(response, where)
         raise unlike(response, where, "expect.status does not have this status")
     if verdict == "accept" and not response.is_success:
@@ -88,11 +90,19 @@ def _check_acknowledgement(response: HttpResponse, where: str, expected: Expecta
         raise unlike(
             response, where, f"it has not the header that expect.header asks for, {expected.header}"
         )
-    if response.is_success and response.is_html and not expected.header:
-        raise unlike(
-            response,
-            where,
-            "a page for people is no acknowledgement",
-            "check url, and the proxies and logins between; "
-            'if the server does answer so, set expect = { header = "Content-Type: text/html" }',
-        )
+    _check_page(response, where, expected)
+
+
+def _check_page(response: HttpResponse, where: str, expected: Expectation) -> None:
+    if expected.header and expected.has_header(response):
+        return
+    raise_for_page(
+        response,
+        where,
+        "check url, and the proxies and logins between; if the server does answer so, set "
+        + (
+            'expect = { header = "Content-Type: text/html" }'
+            if response.is_success
+            else f'status = {{ "{response.status}" = "reject" }}'
+        ),
+    )

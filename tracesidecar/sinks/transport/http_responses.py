@@ -49,11 +49,19 @@ _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9._-]{1,30})")
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _HTML_BEGINNING = re.compile(
-    r"\ufeff?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
-    r"<(?:!doctype\s+html|html|head|title|body|script|meta|frameset)\b",
+    r"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
+    r"<(?:!doctype\s+html|html|head|title|body|script|style|meta|link|noscript|frameset|iframe"
+    r"|h[1-6]|a|b|br|hr|p|div|span|pre|center|font|form|table|img|ul)[\s/>]",
     re.IGNORECASE | re.DOTALL,
 )
+"""The tags by which the MIME Sniffing Standard (7.1) knows a page, and more of the same kind."""
+
+_COMMENT = "<!--"  # by the same standard, whatever follows
 _HTML_SEARCH_CHARACTERS = 2048
+_BLANKS = re.compile(r"\A[\s\ufeff]+")
+_SMALL_REQUEST_BYTES = 8 << 10
+"""No server or proxy has a limit as low as this: a page that calls less too large is not about it.
+"""
 _COMMON_TYPES = {
     *_HTML_TYPES,
     *("application/json", "application/problem+json", "application/x-protobuf", "text/plain"),
@@ -84,6 +92,11 @@ class HttpRequest:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     contents: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the contents."""
+        return sum(len(each) for each in self.contents)
 
     def secrets(self) -> Iterator[bytes]:
         """Yield all that may not be shown: the address, the values of the headers, the body.
@@ -152,10 +165,11 @@ class HttpResponse:
         """Whether the body is a page for people, by its type or by how it begins."""
         if self.status in _WITHOUT_CONTENT and self.is_empty:
             return False  # the type of nothing: some frameworks declare HTML whatever they send
-        return (
-            self.media_type.startswith(_HTML_TYPES)  # "text/html, text/html" was seen, too
-            or _HTML_BEGINNING.match(self.text.lstrip()[:_HTML_SEARCH_CHARACTERS]) is not None
-        )
+        if self.media_type.startswith(_HTML_TYPES):  # "text/html, text/html" was seen, too
+            return True
+        text = self.text.replace("\0", "")  # UTF-16 that has neither mark nor charset
+        beginning = _BLANKS.sub("", text, count=1)[:_HTML_SEARCH_CHARACTERS]
+        return beginning.startswith(_COMMENT) or _HTML_BEGINNING.match(beginning) is not None
 
     def describe(self, where: str) -> str:
         """Return "<where> answered 503 Service Unavailable", the beginning of an error message."""
@@ -204,14 +218,22 @@ class HttpResponse:
         return media_type if is_shown else "an odd content type"
 
 
-def raise_for_page(response: HttpResponse, where: str) -> None:
-    """Raise RetryLater if the response is a page for people, whatever its status.
+def raise_for_page(response: HttpResponse, where: str, advice: str = "") -> None:
+    """Raise RetryLater if the response is a page for people where a verdict is expected.
 
     A destination whose protocol has no such pages did not answer: a login page, or the page of a
-    proxy, says nothing about the records. A page that says "too large" (413) is about the request.
+    proxy, neither acknowledges records nor rejects them. Only with 413 it is about the request,
+    which nginx and other proxies call too large with a page, unless the request is small. Blocks
+    for some milliseconds then.
     """
-    if response.is_html and (response.is_success or response.status in {400, 422}):
-        raise unlike(response, where, "a page for people is no acknowledgement")
+    if not response.is_html:
+        return
+    if (
+        response.is_success
+        or response.status in {400, 422}
+        or (response.status == 413 and response.request.size_bytes <= _SMALL_REQUEST_BYTES)
+    ):
+        raise unlike(response, where, "a page for people says nothing about the records", advice)
 
 
 def unlike(response: HttpResponse, where: str, problem: str, advice: str = "") -> RetryLater:
