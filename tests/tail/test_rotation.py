@@ -759,3 +759,55 @@ def test_a_copied_file_that_begins_anew_with_the_same_line_repeats_nothing(
 
     while_(stopped, follower, copy_and_begin_anew)
     exactly(follower, writer)
+
+
+@pytest.mark.parametrize("copy", ["a.jsonl.1", "old/a.jsonl.1"], ids=["beside", "elsewhere"])
+@pytest.mark.parametrize("is_met", [False, True], ids=["unseen-copy", "empty-copy"])
+def test_a_copy_that_no_listing_has_shown_keeps_what_its_original_held(
+    follow: Callable[..., Follower],
+    tmp_path: pathlib.Path,
+    writer: Writer,
+    copy: str,
+    is_met: bool,
+) -> None:
+    """The original begins anew with the same line, before its directory is listed again."""
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    a, target = follower.traces / "a.jsonl", follower.traces / copy
+    target.parent.mkdir(exist_ok=True)
+    writer.append(a, 20)
+    follower.turns(4)
+    header = writer.written[0]
+    if is_met:
+        target.touch()
+    writer.append(a, 3)
+    follower.scan(1.0)
+    shutil.copyfile(a, target)
+    truncate(a, 0)
+    a.write_bytes(header + b"\n")
+    writer.written.append(header)
+    writer.append(a, 2)
+    assert not follower.scan(0.2).rewrites  # too early for another listing
+    follower.turns(8)
+    exactly(follower, writer)
+
+
+def test_an_archive_begun_of_a_generation_that_nobody_has_met_is_not_read_beside_it(
+    follow: Callable[..., Follower], tmp_path: pathlib.Path, writer: Writer
+) -> None:
+    """Copied, begun anew, renamed, and half compressed, all between two scans."""
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl*",))
+    a, rotated = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
+    archive = follower.traces / "a.jsonl.1.gz"
+    writer.append(a, 2)
+    follower.turns(2)
+    shutil.copyfile(a, follower.traces / "a.jsonl.2")
+    truncate(a)
+    writer.append(a, 200)
+    a.rename(rotated)
+    packed = gzip.compress(rotated.read_bytes())
+    archive.write_bytes(packed[: len(packed) // 2])
+    follower.turns(2)
+    archive.write_bytes(packed)
+    rotated.unlink()
+    follower.turns(12)
+    exactly(follower, writer)

@@ -82,6 +82,13 @@ class PollCycle:
         self._is_first = False
         return lists_all
 
+    def search(self) -> None:
+        """List the directories that have changed by now, and look at all files that are new."""
+        self._sort_in(self._discovery.walk())
+        for file in self._schedule.list_new_files():
+            self._scan.progress.step()
+            self._changes.compare(file)
+
     def _follow_moves(self) -> None:
         """Follow the files that left a followed name before anybody looked at them."""
         for old, new in self._watcher.drain_moves().items() if self._watcher else ():

@@ -213,6 +213,8 @@ class Tailer:
         self._lifecycle.recall_suspended()
         searched = self._poll_cycle.visit(now, full=full or self._lifecycle.must_search())
         self._verify_suspects(is_scan=True)
+        while self._new_files.take_expects_copies():
+            self._poll_cycle.search()
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
         self._resting.expire(now)

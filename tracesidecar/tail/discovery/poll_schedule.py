@@ -78,6 +78,10 @@ class PollSchedule:
         del self._round[-count:]
         return [file for file in share if file.id in self._files]
 
+    def list_new_files(self) -> list[File]:
+        """Return the files about which nothing is decided yet."""
+        return [file for file in self._files if file.state is SegmentState.NEW]
+
     def list_changed_files(self) -> Iterator[File]:
         """Compare all files with their stat; return those that differ, directory by directory.
 

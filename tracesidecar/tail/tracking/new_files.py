@@ -114,6 +114,7 @@ class NewFiles:
         self._lifecycle = lifecycle
         self._candidates: dict[int, File] = {}
         self._generations: dict[int, FormerContent] = {}
+        self._expects_copies = False
         self._is_first = True
 
     def register(self, location: FileLocation, status: os.stat_result) -> None:
@@ -156,6 +157,7 @@ class NewFiles:
         )
         if status.st_size:
             self._generations[file.id] = FormerContent(former, unchanged, reason)
+            self._expects_copies = True
         self.reconsider(file)
 
     def reconsider(self, file: File) -> None:
@@ -172,13 +174,23 @@ class NewFiles:
             if self._files.find(status.st_dev, status.st_ino) is None:
                 self.register(location, status)
 
+    def take_expects_copies(self) -> bool:
+        """Return whether a file was rewritten since the last call, which may have been copied.
+
+        The copy was made before, and perhaps after its directory was last listed.
+        """
+        expects_copies, self._expects_copies = self._expects_copies, False
+        return expects_copies
+
     def decide(self) -> None:
         """Decide about every new file of this scan, and about those that wait."""
         self._search_continuations()
         candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
-        # generations last: only then it is known whether their former segments go on elsewhere
+        # generations last: only then it is known whether their former segments go on elsewhere;
+        # and after them what may be made of them
         in_order = sorted(candidates.values(), key=_order)
-        for file in sorted(in_order, key=lambda file: file.id in self._generations):
+        last = {_rotation(file) for file in in_order if file.id in self._generations}
+        for file in sorted(in_order, key=lambda file: _rotation(file) in last):
             if file.state is SegmentState.NEW and file.id in self._files:
                 self._progress.step()
                 generation = self._generations.get(file.id)
@@ -312,6 +324,12 @@ class NewFiles:
 def _order(file: File) -> tuple[int, str, tuple[str, tuple[int, int], bool], str]:
     """Sort by source and directory, and each family of rotated files oldest first."""
     return file.source, file.directory.path, rank_in_family(file.name), file.name
+
+
+def _rotation(file: File) -> tuple[int, str, tuple[str, tuple[int, int]]]:
+    """Return what a file and the archive that is made of it have in common."""
+    source, directory, (family, age, _), _ = _order(file)
+    return source, directory, (family, age)
 
 
 def _note_unread(file: File) -> None:
