@@ -23,6 +23,7 @@ LAYERS = (
         "logs",
         "metrics",
         "progress",
+        "collector",
         "redaction_marker",
         "json_documents",
     },

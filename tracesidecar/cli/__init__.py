@@ -15,6 +15,7 @@ from typing import NoReturn, Protocol, cast
 
 from tracesidecar import __version__
 from tracesidecar.cli.output import complain, flush_output, print_json, silence
+from tracesidecar.collector import collector_paused
 from tracesidecar.errors import (
     ConfigurationError,
     JournalRemoved,
@@ -106,9 +107,9 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         sys.exit(ExitCode.USAGE)
     if name not in COMMANDS:
         overview.error(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}")
-    command = cast(
-        "Command", importlib.import_module(f"tracesidecar.cli.commands.{name.replace('-', '_')}")
-    )
+    module = f"tracesidecar.cli.commands.{name.replace('-', '_')}"
+    with collector_paused():
+        command = cast("Command", importlib.import_module(module))
     parser = _Parser(prog=f"tracesidecar {name}", description=COMMANDS[name], allow_abbrev=False)
     parser.add_argument(
         "--config",

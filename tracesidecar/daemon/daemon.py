@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from tracesidecar.collector import collector_paused
 from tracesidecar.config import Configuration, LoadedConfiguration
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.generation import Generation, Mode
@@ -148,17 +149,18 @@ class Daemon:
         """Build one as soon as the state directory allows it."""
 
         def build() -> Generation:
-            return Generation(
-                self.configuration,
-                self._path,
-                journal,
-                self._metrics,
-                mode=self._mode,
-                systemd=self._systemd,
-                started=self._started,
-                line_metrics=self._line_metrics,
-                list_troubles=self._list_troubles,
-            )
+            with collector_paused(collects=True):
+                return Generation(
+                    self.configuration,
+                    self._path,
+                    journal,
+                    self._metrics,
+                    mode=self._mode,
+                    systemd=self._systemd,
+                    started=self._started,
+                    line_metrics=self._line_metrics,
+                    list_troubles=self._list_troubles,
+                )
 
         generation = self._generation = await self._wait.attempt(build, in_thread=False)
         self._line_metrics = generation.line_metrics

@@ -6,12 +6,11 @@ A reload that changes more than single sinks replaces the generation; the proces
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -30,7 +29,9 @@ from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline import DrainResult, LineMetrics, Service, WorkerContext
 from tracesidecar.tail import GlobPattern
-from tracesidecar.tail.discovery.watcher import Watcher
+
+if TYPE_CHECKING:
+    from tracesidecar.tail.discovery.watcher import Watcher
 
 log = structlog.get_logger()
 
@@ -127,8 +128,6 @@ class Generation:
             rules=self._wiring.rules,
             sinks=[sink.name for sink in configuration.sink],
         )
-        gc.collect()
-        gc.freeze()  # what is loaded now stays: the collector need not look at it again
 
     async def run(self) -> DrainResult:
         """Run until drained, then release everything that was opened."""
@@ -159,6 +158,8 @@ class Generation:
     def _watch(self) -> Watcher | None:
         if self._mode.once or os.environ.get("TRACESIDECAR_NOTICES") == "off":
             return None
+        from tracesidecar.tail.discovery.watcher import Watcher
+
         roots = {
             GlobPattern.parse(glob).root
             for source in self._configuration.source

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 import structlog
@@ -47,8 +47,10 @@ from tracesidecar.sinks import (
     sink_type,
 )
 from tracesidecar.tail import LossReason, link_folder
-from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.tailer import Tailer
+
+if TYPE_CHECKING:
+    from tracesidecar.tail.discovery.watcher import Watcher
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from tracesidecar.cli.output import complain
+from tracesidecar.collector import collector_paused
 from tracesidecar.config import load
 from tracesidecar.exit_codes import ExitCode
 
@@ -25,6 +26,7 @@ def execute(arguments: argparse.Namespace) -> int:
         complain("tracesidecar exec: no command is given; write: tracesidecar exec -- CMD [ARG…]")
         return ExitCode.USAGE
     loaded = load(arguments.config, os.environ)
-    from tracesidecar import daemon
+    with collector_paused():
+        from tracesidecar import daemon
 
     return daemon.exec_command(loaded, command)

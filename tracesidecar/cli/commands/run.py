@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from tracesidecar.collector import collector_paused
 from tracesidecar.config import load
 
 
@@ -15,6 +16,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the daemon as a service."""
     loaded = load(arguments.config, os.environ)
-    from tracesidecar import daemon
+    with collector_paused():
+        from tracesidecar import daemon
 
     return daemon.run(loaded)

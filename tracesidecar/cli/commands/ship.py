@@ -6,6 +6,7 @@ import argparse
 import os
 
 from tracesidecar.cli.output import print_bytes
+from tracesidecar.collector import collector_paused
 from tracesidecar.config import load
 
 
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the daemon once."""
     loaded = load(arguments.config, os.environ)
-    from tracesidecar import daemon
+    with collector_paused():
+        from tracesidecar import daemon
 
     return daemon.ship_once(
         loaded, strict=arguments.strict, print_outcome=print_bytes if arguments.json else None

@@ -1,6 +1,6 @@
 """Change notices of the operating system: they make things faster, polling makes them complete.
 
-Importing this module imports watchdog.
+Importing this module imports watchdog, so it is imported only where notices are wanted.
 """
 
 from __future__ import annotations
