@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def explained(sidecar: Sidecar, path: Path) -> list[tuple[str, str]]:
         (piece["state"], piece["detail"].partition(";")[0])
         for each in document["ranges"]
         for piece in each["pieces"]
+    ]
+
+
+def reported(sidecar: Sidecar) -> list[tuple[object, ...]]:
+    """Sink, reason, path and bytes of each loss in the log."""
+    return [
+        tuple(event.get(key) for key in ("sink", "reason", "path", "bytes"))
+        for event in sidecar.events()
+        if event.get("event") == "collect.lost"
     ]
 
 
@@ -137,9 +147,83 @@ def test_what_was_deleted_while_a_sink_was_not_configured_is_its_loss(sidecar: S
     sidecar.wait_for_event("sink.connected")
     path.unlink()
     eventually(lambda: sum(states(sidecar).values()) == 1, 60)
+    lost = f'tracesidecar_lost_bytes_total{{reason="deleted"}} {float(len(body(numbered(10, 10))))}'
+    assert lost.encode() in sidecar.get("/metrics")[1]
+    assert reported(sidecar) == [("far", "deleted", str(path), len(body(numbered(10, 10))))]
     assert sidecar.stop() == 0
     assert source(sidecar)["lost_bytes"] == 0, "nobody asks for it"
     sidecar.configure(lake + down, daemon='drain_deadline = "2s"')
     assert sidecar.ship().returncode == 75
     assert source(sidecar)["lost_bytes"] == len(body(numbered(10, 10)))
     assert ("lost", "deleted") in explained(sidecar, path)
+
+
+FAR = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:1/"\n'
+
+
+def pieces(sidecar: Sidecar, path: Path) -> dict[str, list[tuple[int, int, str]]]:
+    """Start, end and state of each range of a file, by sink."""
+    document = json.loads(sidecar.call("explain", str(path), "--json").stdout)
+    return {
+        each["sink"]: [(piece["start"], piece["end"], piece["state"]) for piece in each["pieces"]]
+        for each in document["ranges"]
+    }
+
+
+def test_a_loss_is_that_of_the_sinks_that_were_behind(sidecar: Sidecar) -> None:
+    lake = LAKE.format(lake=sidecar.lake)
+    sidecar.configure(lake + FAR, 'protect = "never"', 'drain_deadline = "1s"')
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 10))
+    size = path.stat().st_size
+    assert sidecar.ship().returncode == 75
+    path.unlink()
+    shipped = sidecar.ship("--json")
+    assert json.loads(shipped.stdout)["left"] == []
+    assert pieces(sidecar, path) == {"lake": [(0, size, "delivered")], "far": [(0, size, "lost")]}
+    assert source(sidecar)["lost_bytes"] == size
+    assert b'"sink": "far"' in shipped.stderr or b'"sink":"far"' in shipped.stderr
+
+
+def test_what_only_an_optional_sink_lacked_when_a_file_went_is_its_loss(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + FAR + "required = false\n")
+    append(sidecar.traces / "kept.jsonl", numbered(100, 1))
+    path = sidecar.traces / "a.jsonl"
+    append(path, numbered(0, 10))
+    size = path.stat().st_size
+    sidecar.start()
+    sidecar.arrives(11)
+    path.unlink()
+    sidecar.wait_for_event("collect.lost")
+    assert reported(sidecar) == [("far", "released", str(path), size)]
+    page = sidecar.get("/metrics")[1]
+    lost = f'tracesidecar_lost_bytes_total{{reason="released"}} {float(size)}'
+    assert lost.encode() in page
+    assert sidecar.stop() == 0
+    assert source(sidecar)["lost_bytes"] == size
+    assert pieces(sidecar, path) == {"lake": [(0, size, "delivered")], "far": [(0, size, "lost")]}
+
+
+def test_a_folder_that_went_while_we_were_stopped_is_one_event_and_a_row_a_file(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.configure(FAR, 'protect = "never"', 'drain_deadline = "1s"')
+    folder = sidecar.traces / "session"
+    folder.mkdir()
+    for number in range(300):
+        append(folder / f"{number}.jsonl", numbered(number, 1))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    append(sidecar.traces / "kept.jsonl", numbered(1000, 1))
+    assert sidecar.ship().returncode == 75
+    shutil.rmtree(folder)
+    sidecar.start()
+    sidecar.wait_for_event("collect.lost")
+    [event] = [each for each in sidecar.events() if each.get("event") == "collect.lost"]
+    assert (event["files"], event["bytes"], event["reason"]) == (300, size, "deleted")
+    named = event["paths"]
+    assert isinstance(named, list) and 0 < len(named) <= 5  # noqa: PT018 - the type of the next line
+    assert all(str(path).startswith(str(folder)) for path in named)
+    sidecar.stop()
+    with sqlite3.connect(sidecar.state / "journal.sqlite") as db:
+        assert db.execute("SELECT count(*), sum(bytes) FROM loss").fetchone() == (300, size)
+    assert explained(sidecar, folder / "7.jsonl") == [("lost", "deleted")]

@@ -34,6 +34,7 @@ from tracesidecar.pipeline import (
     WorkerContext,
     WorkerThread,
     build_context,
+    report_losses,
 )
 from tracesidecar.progress import Progress
 from tracesidecar.sanitize import RejectionReason
@@ -187,7 +188,10 @@ class Wiring:
             progress=self._progress,
             at=self._at,
         )
-        journal.segments.expect_sinks(lambda: frozenset(context.intake.sinks))
+        journal.segments.expect_sinks(
+            lambda: {name: sink.takes for name, sink in context.intake.sinks.items()},
+            lambda lost: report_losses(self._metrics, lost),
+        )
         tailer.announce_recalls(lambda segments: self._recall(context, segments))
         # sinks that start "now" come last: what is still needed depends on the others too
         for options in sorted(configuration.sink, key=lambda options: options.start == "now"):

@@ -63,12 +63,12 @@ class Journal:
         self._database = database
         self._newly_rejected = 0
         self._noted: set[str] = set()
-        self.segments = SegmentTable(database)
+        self.losses = LossTable(database)
+        self.segments = SegmentTable(database, self.losses)
         self.sinks = SinkTable(database)
         self.plans = PlanTable(database)
         self.quarantine = QuarantineTable(database)
         self.redrive_requests = RedriveRequests(database)
-        self.losses = LossTable(database)
         self.sources = SourceNames(database, self.segments)
         self.notices = Notices(database)
         self.rewrites = RewriteCounts(database)
@@ -136,6 +136,7 @@ class Journal:
             else:
                 rejected = self.quarantine.insert(db, commit.quarantined, now)
             self.losses.insert(db, commit.lost, now)
+            self.losses.retract(db, commit.sink, commit.reached)
             if commit.plan_id is not None:
                 self.plans.remove(db, commit.plan_id)
             self.sinks.count_batch(

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from tracesidecar.journal.database import JournalDatabase
+from tracesidecar.model import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class LostBytes:
     """Bytes of a segment that were gone before they could be read; `at` is since the epoch.
 
-    `sink` is the only sink that lacks them, empty if every sink does that is not beyond them. If
-    not `is_counted`, nobody knows how many bytes there were: the file was seen, and gone before it
+    `sink` is one that lacks them; it is empty if every sink does that takes the source. If not
+    `is_counted`, nobody knows how many bytes there were: the file was seen, and gone before it
     could be read. Then `bytes` is what is known, mostly 0.
     """
 
@@ -32,15 +33,58 @@ class LostBytes:
 
 
 class LossTable:
-    """The losses. Each is recorded once, also if it is reported again after a crash."""
+    """The losses. Each is recorded once, also if it is reported again after a crash.
+
+    What is lost for all sinks has one row, and what more one sink lacks has another: no two rows of
+    a sink overlap.
+    """
 
     def __init__(self, database: JournalDatabase) -> None:
         self._database = database
+        self._released: set[tuple[str, int]] | None = None
 
-    def record(self, losses: Iterable[LostBytes]) -> None:
+    def record(self, losses: Collection[LostBytes]) -> None:
         """Record losses, each in place of what is recorded of the same bytes and those after."""
+        first: dict[int, int] = {}
+        for lost in losses:
+            first[lost.segment] = min(lost.start, first.get(lost.segment, lost.start))
         with self._database.transaction() as db:
+            db.executemany(
+                "DELETE FROM loss WHERE segment = ? AND sink = '' AND start >= ?", first.items()
+            )
             self.insert(db, losses, time.time())
+
+    def record_released(self, db: sqlite3.Connection, losses: Collection[LostBytes]) -> None:
+        """Record, within the caller's transaction, what single sinks lack of released files."""
+        if losses:
+            self.insert(db, losses, time.time())
+            self._list_released(db).update((each.sink, each.segment) for each in losses)
+
+    def retract(self, db: sqlite3.Connection, sink: str, reached: Mapping[int, Checkpoint]) -> None:
+        """Drop what a sink was said to lack, and has now, within the caller's transaction.
+
+        It was in a batch that was on its way while the file was released.
+        """
+        if not reached:
+            return
+        released = self._list_released(db)
+        for segment, at in reached.items():
+            if (sink, segment) in released:
+                db.execute(
+                    "UPDATE loss SET bytes = max(0, start + bytes - ?1), start = ?1 "
+                    "WHERE segment = ?2 AND sink = ?3 AND start < ?1",
+                    (at.offset, segment, sink),
+                )
+                db.execute(
+                    "DELETE FROM loss WHERE segment = ? AND sink = ? AND bytes = 0 AND counted",
+                    (segment, sink),
+                )
+
+    def _list_released(self, db: sqlite3.Connection) -> set[tuple[str, int]]:
+        if self._released is None:
+            query = "SELECT sink, segment FROM loss WHERE sink != '' AND reason = 'released'"
+            self._released = set(db.execute(query).fetchall())
+        return self._released
 
     @staticmethod
     def insert(db: sqlite3.Connection, losses: Iterable[LostBytes], now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import sqlite3
 
-SCHEMA_VERSION = b"7"
+SCHEMA_VERSION = b"8"
 UPGRADES = {
     b"1": "upgrade_2.sql",
     b"2": "upgrade_3.sql",
@@ -13,6 +13,7 @@ UPGRADES = {
     b"4": "upgrade_5.sql",
     b"5": "upgrade_6.sql",
     b"6": "upgrade_7.sql",
+    b"7": "upgrade_8.sql",
 }
 """From which schema to the next."""
 

@@ -71,8 +71,8 @@ CREATE TABLE redrive (
     PRIMARY KEY (entry, sink)
 ) WITHOUT ROWID;
 
--- Bytes that were gone before they could be read; sink is the only one that lacks them ('' for all).
--- counted is 0 if nobody knows how many there were.
+-- Bytes that were gone before they could be read; sink is one that lacks them, '' if every sink that
+-- takes the source does. counted is 0 if nobody knows how many there were.
 CREATE TABLE loss (
     id INTEGER PRIMARY KEY,
     segment INTEGER NOT NULL,
@@ -85,6 +85,7 @@ CREATE TABLE loss (
     sink TEXT NOT NULL DEFAULT '',
     counted INTEGER NOT NULL DEFAULT 1
 );
+CREATE INDEX loss_by_segment ON loss (segment);
 
 -- What the metrics have counted, by name and label values (a JSON array).
 CREATE TABLE counter (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
@@ -34,18 +33,27 @@ MOST_MISSED = 10_000
 class SegmentTable:
     """What is known of each segment: the tailer's `SegmentStore`."""
 
-    def __init__(self, database: JournalDatabase) -> None:
+    def __init__(self, database: JournalDatabase, losses: LossTable) -> None:
         self._database = database
-        self._served: Callable[[], Collection[str]] | None = None
+        self._losses = losses
+        self._served: Callable[[], Mapping[str, Callable[[str], bool]]] = dict
+        self._report: Callable[[Sequence[LostBytes]], None] | None = None
         self._takers: Mapping[str, Sequence[str]] = {}
 
     def let_rest(self, takers: Mapping[str, Sequence[str]]) -> None:
         """Let the segments of these sources rest that all of its sinks, `takers`, have."""
         self._takers = takers
 
-    def expect_sinks(self, served: Callable[[], Collection[str]]) -> None:
-        """Record what is forgotten and another known sink lacks; `served` names those that run."""
-        self._served = served
+    def expect_sinks(
+        self,
+        served: Callable[[], Mapping[str, Callable[[str], bool]]],
+        report: Callable[[Sequence[LostBytes]], None],
+    ) -> None:
+        """Record what is forgotten and some sink lacks, and call `report` with it afterwards.
+
+        `served` returns which sinks run, and which sources each takes.
+        """
+        self._served, self._report = served, report
 
     def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
         """Return every known segment, except those that rest.
@@ -180,51 +188,56 @@ class SegmentTable:
     def forget(self, ids: Iterable[int]) -> None:
         """Remove segments and their offsets; their quarantined lines stay."""
         rows = [(id_,) for id_ in ids]
-        if rows:
-            with self._database.transaction() as db:
-                self._record_missed(db, [id_ for (id_,) in rows])
-                db.executemany("DELETE FROM segment WHERE id = ?", rows)
-                db.executemany("DELETE FROM offset WHERE segment = ?", rows)
-                db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
-            self._database.give_back_pages()
-
-    def _record_missed(self, db: sqlite3.Connection, ids: Iterable[int]) -> None:
-        """Record what sinks lack that were removed from the configuration while they were behind.
-
-        If such a sink is added again, this is its loss. Of a loss that is recorded for all, only
-        what comes before it is recorded.
-        """
-        if self._served is None:
+        if not rows:
             return
+        with self._database.transaction() as db:
+            missed = self._record_missed(db, [id_ for (id_,) in rows])
+            db.executemany("DELETE FROM segment WHERE id = ?", rows)
+            db.executemany("DELETE FROM offset WHERE segment = ?", rows)
+            db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
+        if missed and self._report is not None:
+            self._report(missed)
+        self._database.give_back_pages()
+
+    def _record_missed(self, db: sqlite3.Connection, ids: Iterable[int]) -> list[LostBytes]:
+        """Record what sinks lack for which no file is kept.
+
+        Those are the sinks that are not required, and those that were removed from the
+        configuration while they were behind: if such a sink is added again, this is its loss.
+        """
+        if self._report is None:
+            return []
         served = self._served()
-        known = [name for (name,) in db.execute("SELECT name FROM sink") if name not in served]
+        known = [name for (name,) in db.execute("SELECT name FROM sink")]
         lost: list[LostBytes] = []
-        for id_ in ids if known else ():
+        for id_ in ids:
             row = db.execute("SELECT record FROM segment WHERE id = ?", (id_,)).fetchone()
             record = _decode(row[0], "", None) if row else None
-            if record is None or record.state is SegmentState.SPENT:
-                continue
-            (end,) = db.execute(
-                "SELECT min(start) FROM loss WHERE segment = ? AND sink = ''", (id_,)
-            ).fetchone()
-            length = record.size if record.compression == "none" else record.length
-            offsets = dict(
+            if record is None or record.state in (SegmentState.SPENT, SegmentState.NEW):
+                continue  # nothing was to be delivered of it
+            reached = dict(
                 db.execute("SELECT sink, offset FROM offset WHERE segment = ?", (id_,)).fetchall()
             )
             for name in known:
-                at = int(offsets.get(name, 0))
-                size = (length if end is None else min(length, end)) - at
-                if size > 0:
+                takes = served.get(name)
+                if takes is not None and (
+                    record.state is SegmentState.LOST or not takes(record.source)
+                ):
+                    continue  # a loss of the sinks that run is recorded when it is reported
+                if (missing := _find_missing(db, record, name, int(reached.get(name, 0)))) > 0:
+                    reason = "deleted" if takes is None else "released"
+                    at = int(reached.get(name, 0))
                     lost.append(
-                        LostBytes(id_, record.source, record.path, at, size, "deleted", sink=name)
+                        LostBytes(id_, record.source, record.path, at, missing, reason, sink=name)
                     )
-        LossTable.insert(db, lost, time.time())
-        for name in {each.sink for each in lost}:
+        self._losses.record_released(db, lost)
+        for name in {each.sink for each in lost} - served.keys():
             db.execute(
                 "DELETE FROM loss WHERE sink = ? AND id NOT IN "
                 "(SELECT id FROM loss WHERE sink = ? ORDER BY id DESC LIMIT ?)",
                 (name, name, MOST_MISSED),
             )
+        return lost
 
     def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
         """Insert or replace the landmarks of segments in one transaction."""
@@ -252,6 +265,15 @@ class SegmentTable:
                     "digest": limit.digest,
                 },
             )
+
+
+def _find_missing(db: sqlite3.Connection, record: SegmentRecord, sink: str, at: int) -> int:
+    """Return how many bytes a sink that is at an offset lacks, before what is recorded as lost."""
+    (end,) = db.execute(
+        "SELECT min(start) FROM loss WHERE segment = ? AND sink IN ('', ?)", (record.id, sink)
+    ).fetchone()
+    length = record.size if record.compression == "none" else record.length
+    return (length if end is None else min(length, int(end))) - at
 
 
 def _encode(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:

@@ -7,6 +7,7 @@ is the `WorkerContext`, and `WorkerThread` is the only door to it.
 from tracesidecar.pipeline.build import build_context
 from tracesidecar.pipeline.drain import DrainEnd, DrainResult, UndeliveredRange
 from tracesidecar.pipeline.line_metrics import LineMetrics
+from tracesidecar.pipeline.losses import report_losses
 from tracesidecar.pipeline.service import Service, ignore
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
@@ -26,4 +27,5 @@ __all__ = [
     "WorkerThread",
     "build_context",
     "ignore",
+    "report_losses",
 ]

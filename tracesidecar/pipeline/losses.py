@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import structlog
 
@@ -14,6 +14,12 @@ from tracesidecar.tail import UNCOUNTED_REASONS, Loss
 from tracesidecar.tail.tailer import Tailer
 
 log = structlog.get_logger()
+
+MOST_LISTED = 20
+"""How many files that are lost together have a log event each."""
+
+NAMED = 5
+"""How many of more files are named in the one event that they have."""
 
 
 class Losses:
@@ -42,20 +48,7 @@ class Losses:
             if any(sink.may_have_more(id_) for sink in sinks):
                 continue
             del self._undecided[id_]
-            start, segment = _start(loss, sinks), loss.segment
-            is_counted = start < loss.size
-            if is_counted or loss.reason in UNCOUNTED_REASONS:
-                self._unrecorded.append(
-                    LostBytes(
-                        segment.id,
-                        segment.source,
-                        segment.path,
-                        start,
-                        max(0, loss.size - start),
-                        loss.reason,
-                        is_counted=is_counted,
-                    )
-                )
+            self._unrecorded += _divide(loss, sinks)
         self._record()
         for id_, loss in list(self._open.items()):
             if id_ not in self._undecided and not any(sink.is_reading(id_) for sink in sinks):
@@ -70,24 +63,66 @@ class Losses:
         self._unrecorded = []
 
 
-def report_losses(metrics: Metrics, losses: Iterable[LostBytes]) -> None:
-    """Count and log losses that the journal has now."""
+def report_losses(metrics: Metrics, losses: Collection[LostBytes]) -> None:
+    """Count and log losses that the journal has now.
+
+    A folder that is removed is one event, not one a file: the journal and `explain` have each.
+    """
     for lost in losses:
         metrics.lost_bytes.labels(lost.reason).inc(lost.bytes)
         if not lost.is_counted:
             metrics.lost_files.labels(lost.reason).inc()
-        log.warning(
-            "collect.lost",
-            path=printable(lost.path),
-            offset=lost.start,
-            bytes=lost.bytes if lost.is_counted else "unknown",
-            reason=lost.reason,
-            **({"sink": lost.sink} if lost.sink else {}),
+    by_cause: dict[tuple[str, str], list[LostBytes]] = {}
+    for lost in losses:
+        by_cause.setdefault((lost.reason, lost.sink), []).append(lost)
+    for (reason, sink), alike in by_cause.items():
+        of_sink = {"sink": sink} if sink else {}
+        if len(alike) > MOST_LISTED:
+            log.warning(
+                "collect.lost",
+                files=len({lost.segment for lost in alike}),
+                paths=[printable(lost.path) for lost in alike[:NAMED]],
+                bytes=sum(lost.bytes for lost in alike),
+                files_of_unknown_size=sum(not lost.is_counted for lost in alike),
+                reason=reason,
+                **of_sink,
+            )
+            continue
+        for lost in alike:
+            log.warning(
+                "collect.lost",
+                path=printable(lost.path),
+                offset=lost.start,
+                bytes=lost.bytes if lost.is_counted else "unknown",
+                reason=reason,
+                **of_sink,
+            )
+
+
+def _divide(loss: Loss, sinks: Collection[SinkCursors]) -> Iterator[LostBytes]:
+    """Yield what all sinks lack, and what more each of those lacks that are further behind."""
+    segment = loss.segment
+    starts = {
+        sink.name: max(sink.cursor(segment.id).offset, loss.kept)
+        for sink in sinks
+        if sink.takes(segment.source)
+    }
+    end = max(starts.values(), default=max(loss.offset, loss.kept))
+
+    def lose(start: int, end: int, sink: str = "") -> LostBytes:
+        return LostBytes(
+            segment.id,
+            segment.source,
+            segment.path,
+            start,
+            max(0, end - start),
+            loss.reason,
+            sink=sink,
+            is_counted=start < end,
         )
 
-
-def _start(loss: Loss, sinks: Collection[SinkCursors]) -> int:
-    """Return where the lost bytes begin: where the required sink is that is furthest behind."""
-    required = [sink for sink in sinks if sink.options.required and sink.takes(loss.segment.source)]
-    cursors = (sink.cursor(loss.segment.id).offset for sink in required)
-    return max(min(cursors, default=loss.offset), loss.kept)
+    if end < loss.size or loss.reason in UNCOUNTED_REASONS:
+        yield lose(end, loss.size)
+    for name, start in starts.items():
+        if start < min(end, loss.size):
+            yield lose(start, min(end, loss.size), name)

@@ -46,13 +46,14 @@ READABLE_STATES = frozenset(
 """Bytes of a segment in another state can no longer be delivered: they are lost, not late."""
 
 LossReason = Literal[
-    "deleted", "truncated", "changed", "corrupt", "bomb", "unreadable", "moved", "gone"
+    "deleted", "truncated", "changed", "corrupt", "bomb", "unreadable", "moved", "gone", "released"
 ]
 """Why bytes are lost.
 
 unreadable: the file could not be opened, and is gone. moved: it left the folders that are followed
 before it was read. gone: it was deleted or moved while nobody looked, so that nobody knows how much
-was appended to it before.
+was appended to it before. released: every sink that is required had it, and it was deleted before
+another sink had it.
 """
 
 UNCOUNTED_REASONS: frozenset[LossReason] = frozenset({"corrupt", "bomb", "moved", "gone"})

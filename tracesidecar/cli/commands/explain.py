@@ -119,16 +119,18 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         for loss in journal.losses.load()
         if loss.segment == segment.id and loss.sink in ("", sink)
     ]
+    delivered = checkpoint.offset if checkpoint else 0
     lost = [
         ByteRange(
-            loss.start,
+            # an earlier version recorded for all sinks what one of them lacked
+            min(max(loss.start, delivered), loss.start + loss.bytes),
             loss.start + loss.bytes,
             "lost",
             loss.reason if loss.is_counted else f"{loss.reason}; how many bytes is not known",
         )
         for loss in losses
+        if loss.start + loss.bytes > delivered or not loss.is_counted
     ]
-    delivered = checkpoint.offset if checkpoint else 0
     if segment.state is SegmentState.LOST and not segment.device:  # forgotten, but for the loss
         delivered = min((loss.start for loss in losses), default=segment.size)
     ranges = cover_segment(
