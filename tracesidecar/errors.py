@@ -4,6 +4,7 @@ TraceSidecarError
 ├── ConfigurationError      a person must fix the configuration (exit 78)
 ├── RedactionError          the redaction misses planted test secrets: nothing is shipped (exit 78)
 ├── OutputError             what a command prints cannot be written (exit 1)
+│   └── OutputClosed        its reader has gone, as with `| head`: nothing is said (exit 141)
 ├── StateError              the state directory cannot be used (exit 78)
 │   ├── JournalMissing      nothing has run with it yet (exit 78)
 │   ├── JournalRemoved      somebody removed it while we ran: it is written again (exit 75)
@@ -35,6 +36,10 @@ class RedactionError(TraceSidecarError):
 
 class OutputError(TraceSidecarError):
     """What a command prints cannot be written: the disk behind stdout is full, say."""
+
+
+class OutputClosed(OutputError):
+    """The reader of what a command prints has gone: it wants no more."""
 
 
 class StateError(TraceSidecarError):

@@ -67,6 +67,30 @@ def test_a_directory_that_cannot_be_listed_is_named_until_it_can(sidecar: Sideca
     assert sidecar.stop() == 0
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o744], ids=["not listed", "listed and not entered"])
+def test_a_directory_that_is_closed_while_running_is_named_at_once(
+    sidecar: Sidecar, mode: int
+) -> None:
+    """Long before the next poll that would look at every directory, 30 s later."""
+    folder = sidecar.traces / "closed"
+    (folder / "below").mkdir(parents=True)
+    append(folder / "below" / "a.jsonl", numbered(0, 3))
+    sidecar.prefix = _close_to_us(folder)
+    _open_to_us(folder)
+    sidecar.start()
+    sidecar.arrives(3)
+    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
+    _close_to_us(folder)
+    if os.geteuid() == 0:
+        folder.chmod(mode)
+    named = folder if mode == 0o700 or os.geteuid() else folder / "below"
+    reason = f"source agent: the directory {named} cannot be listed (Permission denied)"
+    eventually(lambda: sidecar.get("/readyz")[1].decode().startswith(reason), seconds=20)
+    _open_to_us(folder)
+    eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"), seconds=20)
+    assert sidecar.stop() == 0
+
+
 def test_a_root_that_nobody_has_made_yet_is_no_reason(sidecar: Sidecar) -> None:
     sidecar.traces.rmdir()
     sidecar.start()

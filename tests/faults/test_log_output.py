@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import PROGRAM, Sidecar, append, numbered
+from tests.cli.conftest import shared_cache
+from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, numbered
+from tracesidecar.cli import COMMANDS
 
 PIPE_WITHOUT_READER = "a pipe without a reader"
 FULL_PIPE = "a pipe whose reader stands still"
@@ -126,23 +128,63 @@ def test_a_full_device_behind_stdout_is_an_error_of_one_sentence(
     )
 
 
-@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("quarantine", "list")])
-def test_a_reader_that_has_gone_ends_a_command_quietly(
-    sidecar: Sidecar, words: tuple[str, ...]
+PRINTING: dict[str, tuple[str, ...]] = {
+    "init": ("init", "--force", "--config", "written.toml"),
+    "check-config": ("check-config",),
+    "status": ("status",),
+    "explain": ("explain", "traces/a.jsonl"),
+    "quarantine": ("quarantine", "list"),
+    "scan": ("scan", "traces"),
+    "redact": ("redact",),
+    "verify": ("verify", "lake"),
+    "recover": ("recover", "lake", "--dry-run", "--force"),
+    "compact": ("compact", "events", "--before", "2000-01-01", "--dry-run"),
+    "ddl": ("ddl", "duckdb", "--sink", "events"),
+    "config-schema": ("config-schema",),
+    "version": ("version",),
+}
+"""Each command that prints on stdout, with words that make it print."""
+
+SILENT = ("run", "ship", "exec", "demo")
+"""They print nothing there; what a `stdout` sink or the agent of `exec` writes is records."""
+
+
+QUICK = ("status", "explain", "quarantine", "version")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [QUICK, pytest.param(tuple(PRINTING.keys() - set(QUICK)), marks=pytest.mark.long)],
+    ids=["quick", "others"],
+)
+def test_a_reader_that_has_gone_ends_every_command_quietly(
+    sidecar: Sidecar, names: tuple[str, ...]
 ) -> None:
-    sidecar.ship()
-    write = _pipe_without_reader()
-    try:
-        done = subprocess.run(
-            [PROGRAM, "--config", sidecar.config, *words],
-            stdout=write,
-            stderr=subprocess.PIPE,
-            env=sidecar.environment(),
-            check=False,
-        )
-    finally:
-        os.close(write)
-    assert (done.returncode, done.stderr) == (141, b"")
+    """As in `explain FILE | true`: exit code 141 and no word, whatever the command draws with."""
+    assert PRINTING.keys() | set(SILENT) == COMMANDS.keys()
+    events = LAKE.format(lake=sidecar.folder / "events").replace('"lake"', '"events"', 1)
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + events + 'format = "event"\n')
+    append(sidecar.traces / "a.jsonl", [*numbered(0, 3), b"{torn"])
+    assert sidecar.ship().returncode == 0
+
+    def end(words: tuple[str, ...]) -> tuple[int, bytes]:
+        write = _pipe_without_reader()
+        try:
+            done = subprocess.run(
+                [PROGRAM, "--config", sidecar.config, *words],
+                input=b'{"n":1}\n',
+                stdout=write,
+                stderr=subprocess.PIPE,
+                env=sidecar.environment(XDG_CACHE_HOME=str(shared_cache())),
+                cwd=sidecar.folder,
+                check=False,
+            )
+        finally:
+            os.close(write)
+        return done.returncode, done.stderr
+
+    called = [*map(PRINTING.__getitem__, names), ("status", "--json"), ("status", "--help")]
+    assert {words: end(words) for words in called} == dict.fromkeys(called, (141, b""))
 
 
 def test_an_error_that_nobody_can_read_keeps_its_exit_code(sidecar: Sidecar) -> None:

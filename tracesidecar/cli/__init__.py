@@ -11,14 +11,16 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from tracesidecar import __version__
-from tracesidecar.cli.output import complain, flush_output, print_json, silence
+from tracesidecar.cli.output import complain, flush_output, print_json, print_text, silence
 from tracesidecar.collector import collector_paused
 from tracesidecar.errors import (
     ConfigurationError,
     JournalRemoved,
+    OutputClosed,
+    OutputError,
     RedactionError,
     StateError,
     StateLocked,
@@ -26,6 +28,9 @@ from tracesidecar.errors import (
     TraceSidecarError,
 )
 from tracesidecar.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 COMMANDS = {
     "run": "follow and ship until stopped (the service)",
@@ -61,6 +66,12 @@ class Command(Protocol):
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        if file is None:  # argparse itself swallows what stdout raises
+            print_text(self.format_help())
+        else:
+            super().print_help(file)
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
@@ -69,19 +80,31 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     _reserve_standard_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        flush_output()
+    except OutputClosed:
+        return _end_quietly()
+    except OutputError as error:
+        return _report_error(error, as_json=False)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    """Run one command, report what ends it, and return its exit code.
+
+    OutputError is raised: whatever could still be printed would fail, too.
+    """
     arguments: argparse.Namespace | None = None
     try:
         command, arguments = _parse(words)
-        code = command.execute(arguments)
-        flush_output()
-        return code
+        return command.execute(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return _end_quietly()
+    except OutputError:
+        raise
     except TraceSidecarError as error:
         return _report_error(error, as_json=getattr(arguments, "json", False))
     except ExceptionGroup as group:  # what ran beside the service ended it

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from tracesidecar.errors import OutputError
+from tracesidecar.errors import OutputClosed, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,8 +32,13 @@ def print_json(document: Mapping[str, object]) -> None:
 
 def print_line(text: str = "") -> None:
     """Print one line on stdout."""
+    print_text(text + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print whole lines on stdout."""
     with _writing():
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text)
 
 
 def print_bytes(content: bytes) -> None:
@@ -51,11 +56,11 @@ def flush_output() -> None:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Raise OutputError for what stdout raises, unless its reader has gone (`| head`)."""
+    """Raise OutputClosed if the reader of stdout has gone, OutputError for what else it raises."""
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise OutputClosed("the reader of stdout has gone") from error
     except OSError as error:
         silence(sys.stdout)
         raise OutputError(
@@ -86,10 +91,16 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console to draw on. Only what draws imports rich, which is slow to import."""
     from rich.console import Console
 
+    class PlainConsole(Console):
+        """A console that leaves a closed pipe to us: the library's own would exit with 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     stream = sys.stderr if stderr else sys.stdout
     has_colour = stream.isatty() and not os.environ.get("NO_COLOR")
     width = None if stream.isatty() else 160
-    return Console(
+    return PlainConsole(
         file=stream,
         color_system="auto" if has_colour else None,
         width=width,
@@ -128,11 +139,14 @@ def _print_long_table(title: str, columns: Sequence[str], rows: Sequence[Sequenc
     texts = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     widths = [max(map(len, (name, *cells))) for name, *cells in zip(columns, *texts, strict=True)]
     pads = [str.rjust if isinstance(cell, int | float) else str.ljust for cell in rows[0]]
-    sys.stdout.write(f"{title}\n")
-    for cells in (list(columns), *texts):
-        padded = (pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
-    sys.stdout.write("\n")
+    with _writing():
+        sys.stdout.write(f"{title}\n")
+        for cells in (list(columns), *texts):
+            padded = (
+                pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True)
+            )
+            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        sys.stdout.write("\n")
 
 
 @contextmanager

@@ -364,9 +364,9 @@ def _backlogs(context: WorkerContext, clock: Callable[[], float]) -> Iterator[Ba
 
 
 def _describe_unreadable(places: Sequence[UnreadablePlace]) -> Iterator[str]:
-    """Name the sources of which a directory cannot be listed, with the first of each."""
+    """Name the sources of which a directory cannot be listed, with the first by path of each."""
     first: dict[str, UnreadablePlace] = {}
-    for place in places:
+    for place in sorted(places, key=lambda place: place.path):
         if place.is_directory:
             first.setdefault(place.source, place)
     for source, place in first.items():

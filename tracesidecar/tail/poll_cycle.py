@@ -79,6 +79,12 @@ class PollCycle:
         if relies_on_watcher:
             for file in self._schedule.quiet_share(now):
                 self._look(file, is_announced=False)
+        for path in self._discovery.unreadable:
+            self._scan.warn(
+                "unreadable",
+                path,
+                "the directory cannot be listed: its files are read once it can be",
+            )
         self._is_first = False
         return lists_all
 
@@ -136,9 +142,3 @@ class PollCycle:
             self._identification.identify(location)
         for path in findings.not_regular:
             self._scan.warn("refused", path, "this is not a regular file: it is not read")
-        for path in findings.unreadable:
-            self._scan.warn(
-                "unreadable",
-                path,
-                "the directory cannot be listed: its files are read once it can be",
-            )

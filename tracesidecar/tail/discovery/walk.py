@@ -28,14 +28,13 @@ class WalkFindings:
 
     `unknown` are names whose inode is not known, `renamed` known inodes under another name,
     `nameless` files whose name is gone or should be checked, `not_regular` matching names of
-    sockets, devices and the like, `unreadable` directories that could not be listed.
+    sockets, devices and the like.
     """
 
     unknown: list[FileLocation] = field(default_factory=list)
     renamed: list[tuple[File, FileLocation]] = field(default_factory=list)
     nameless: list[File] = field(default_factory=list)
     not_regular: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
 
 
 class Discovery:
@@ -88,13 +87,21 @@ class Discovery:
         return findings
 
     def visit(self, paths: Iterable[str]) -> WalkFindings:
-        """Look at announced paths only, and list the directories among them."""
+        """Look at announced paths only, and list the directories among them.
+
+        What is below an announced directory is looked at, too: whoever may no longer enter it may
+        still list it.
+        """
         findings = WalkFindings()
         directories: dict[str, Directory] = {}
+        below: list[Directory] = []
         for path in paths:
             directory = self._visit(path, findings)
             if directory is not None:
                 directories[directory.path] = directory
+                if directory.path == path:
+                    below += directory.children.values()
+        self._walk(below, findings, full=False)
         self._walk(directories.values(), findings, full=True)
         return findings
 
@@ -198,30 +205,26 @@ class Discovery:
         for root in self._globs.roots:
             if root in self._directories:
                 continue
-            self._check_reachable(root)
             directory = self._enter(root, {}, linked=os.path.islink(root))
             if directory is not None:
                 yield directory
 
-    def _check_reachable(self, root: str) -> None:
-        """Tell a root that nobody has made yet from one that we may not see."""
-        try:
-            os.stat(root)
-        except (FileNotFoundError, NotADirectoryError):
-            self.unreadable.pop(root, None)
-        except OSError as error:
-            source = min((key[0] for key in self._globs.claims_at(root)), default=0)
-            self.unreadable[root] = source, error.strerror or "it cannot be reached"
-        else:
-            self.unreadable.pop(root, None)
+    def _note_unreachable(self, path: str, claims: Claims, error: OSError) -> None:
+        """Tell a directory that nobody has made yet from one that exists and cannot be listed."""
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or not claims:
+            self.unreadable.pop(path, None)
+            return
+        source = min(key[0] for key in claims)
+        self.unreadable[path] = source, error.strerror or "it cannot be listed"
 
     def _list_if_changed(
         self, directory: Directory, findings: WalkFindings, *, full: bool
     ) -> list[Directory]:
         try:
             status = os.stat(directory.path)
-        except OSError:
+        except OSError as error:
             self._leave(directory, findings)
+            self._note_unreachable(directory.path, directory.claims, error)
             return []
         if (status.st_dev, status.st_ino) != (directory.device, directory.inode) or (
             self._is_top(directory) and self._places.read(directory.path) != directory.place
@@ -239,13 +242,15 @@ class Discovery:
 
     def _enter(self, path: str, inherited: Claims, *, linked: bool) -> Directory | None:
         """Take a directory into the tree, unless no pattern needs it under this path."""
+        claims = inherited | self._globs.claims_at(path)
         try:
             status = os.stat(path)
-        except OSError:
+        except OSError as error:  # its parent may be listed, but not entered (mode 0444), say
+            self._note_unreachable(path, claims, error)
             return None
+        self.unreadable.pop(path, None)
         if not stat.S_ISDIR(status.st_mode) or path in self._hidden:
             return None
-        claims = inherited | self._globs.claims_at(path)
         claimed = self._claimed.setdefault((status.st_dev, status.st_ino), {})
         others = [other for where, other in claimed.items() if where != path]
         claims = {
@@ -291,11 +296,10 @@ class Discovery:
                 entries = list(scanned)
         except OSError as error:
             directory.changed_ns = -1
-            findings.unreadable.append(directory.path)
-            source = min((key[0] for key in directory.claims), default=0)
-            self.unreadable[directory.path] = source, error.strerror or "it cannot be listed"
+            self._note_unreachable(directory.path, directory.claims, error)
             return []
-        self.unreadable.pop(directory.path, None)
+        if self.unreadable:
+            self._forget_unreadable(directory, {entry.name for entry in entries})
         fresh: list[Directory] = []
         seen: set[int] = set()
         for entry in entries:
@@ -310,6 +314,14 @@ class Discovery:
         findings.nameless += [file for file in directory.files if id(file) not in seen]
         directory.changed_ns = -1 if time.time_ns() - changed_ns < _RELIST_NS else changed_ns
         return fresh
+
+    def _forget_unreadable(self, directory: Directory, names: set[str]) -> None:
+        """Forget that a directory could not be listed, and what is no longer in it."""
+        self.unreadable.pop(directory.path, None)
+        for path in list(self.unreadable):
+            folder, name = os.path.split(path)
+            if folder == directory.path and name not in names:
+                del self.unreadable[path]
 
     def _enter_child(self, directory: Directory, name: str, *, linked: bool) -> list[Directory]:
         """Enter a sub-directory; return it if it is new, or if a further pattern needs it."""

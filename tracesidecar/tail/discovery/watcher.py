@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable
 
 from watchdog.events import (
+    DirAttribEvent,
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -32,6 +33,7 @@ if sys.platform == "linux":
     from tracesidecar.tail.discovery.inotify import NoticingObserver
 
 _EVENTS: list[type[FileSystemEvent]] = [
+    DirAttribEvent,  # a directory that may no longer be listed, or may be again
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
