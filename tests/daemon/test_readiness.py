@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -127,10 +129,26 @@ def test_a_rejected_reload_is_named_until_one_succeeds(sidecar: Sidecar) -> None
     assert sidecar.daemon is not None
     sidecar.daemon.send_signal(signal.SIGHUP)
     eventually(lambda: sidecar.get("/readyz")[0] == 503)
-    assert b"the changed configuration was rejected (" in sidecar.get("/readyz")[1]
+    (reason,) = sidecar.get("/readyz")[1].decode().splitlines()
+    assert re.fullmatch(
+        r"the reload at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d was rejected: .*nonsense.*; "
+        "the configuration from before stays in force",
+        reason,
+    )
+    asked = sidecar.call("status", "--json")
+    assert asked.returncode == 0
+    assert b"nonsense" in asked.stderr
+    document = json.loads(asked.stdout)
+    assert (document["ready"], document["why_not"]) == (False, [reason])
+    assert document["rejected_reload"]["reason"] in reason
+    assert 0 <= time.time() - document["rejected_reload"]["at"] < 600
+    shown = sidecar.call("status")
+    assert shown.returncode == 0
+    assert f"not ready: {reason}\n".encode() in shown.stdout
     assert b"tracesidecar_config_reload_success 0.0" in sidecar.get("/metrics")[1]
     sidecar.config.write_text(good)
     sidecar.daemon.send_signal(signal.SIGHUP)
     eventually(lambda: sidecar.get("/readyz") == (200, b"ok\n"))
     assert b"tracesidecar_config_reload_success 1.0" in sidecar.get("/metrics")[1]
+    assert json.loads(sidecar.call("status", "--json").stdout)["rejected_reload"] is None
     assert sidecar.stop() == 0

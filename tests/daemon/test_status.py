@@ -176,6 +176,7 @@ def test_the_document_has_the_keys_that_scripts_rely_on(sidecar: Sidecar) -> Non
             "notices",
             "ready",
             "why_not",
+            "rejected_reload",
             "left_out",
         ]
         assert {tuple(sink) for sink in document["sinks"]} == {tuple(SINK_KEYS)}
@@ -230,6 +231,38 @@ def test_a_state_directory_with_a_long_path_has_a_socket_too(
     assert status(sidecar)["running"] is True
     assert sidecar.stop() == 0
     assert not (state / "status.sock").exists()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["nonsense = 1\n{good}", "{good}[[[\n", "{good}[daemon]\n", "{good}\udcff", ""],
+    ids=["unknown key", "no TOML", "table twice", "not UTF-8", "absent"],
+)
+def test_the_daemon_is_asked_where_the_configuration_cannot_be_loaded(
+    broken: str, sidecar: Sidecar
+) -> None:
+    """It has one; its state directory is what can be read of the file, or what `--state` says."""
+    good = sidecar.config.read_text()
+    text = broken.format(good=good).encode("utf-8", "surrogateescape")
+    sidecar.config.write_bytes(text) if text else sidecar.config.unlink()
+    words = () if b"[[" in text and b"\xff" not in text else ("--state", str(sidecar.state))
+    nobody = sidecar.call("status", *words)
+    assert (nobody.returncode, nobody.stdout) == (78, b"")
+    assert f"no daemon could be asked in {sidecar.state} (--state".encode() in nobody.stderr
+    sidecar.config.write_text(good)
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.arrives(10)
+    sidecar.config.write_bytes(text) if text else sidecar.config.unlink()
+    shown, asked = sidecar.call("status", *words), sidecar.call("status", "--json", *words)
+    assert (shown.returncode, asked.returncode) == (0, 0)
+    assert f"running, state in {sidecar.state}\n".encode() in shown.stdout
+    assert b"; these figures are from the daemon" in shown.stdout
+    assert b"; these figures are from the daemon" in asked.stderr
+    document = json.loads(asked.stdout)
+    assert (document["running"], document["ready"], document["left_out"]) == (True, True, None)
+    assert document["sources"][0]["files"] == 1
+    assert sidecar.stop() == 0
 
 
 def test_a_socket_of_a_killed_daemon_is_replaced_by_the_next(sidecar: Sidecar) -> None:

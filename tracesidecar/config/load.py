@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import tomli
@@ -14,6 +15,7 @@ from tracesidecar.config.decode import OptionsDecoder
 from tracesidecar.config.defaults import make_embedded_default
 from tracesidecar.config.interpolate import interpolate
 from tracesidecar.config.line_numbers import locate
+from tracesidecar.config.paths import absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, LocatedProblem, Problem, locate_problem
 from tracesidecar.config.schema import Configuration
 from tracesidecar.errors import ConfigurationError
@@ -22,6 +24,8 @@ SEARCHED = ("tracesidecar.toml", "/etc/tracesidecar/config.toml")
 """The paths to try when neither `--config` nor `$TRACESIDECAR_CONFIG` names a file."""
 
 EMBEDDED = "embedded default"
+
+_STATE_DIRECTORY = "state_directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,38 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     if configuration is None:
         return ConfigurationReport(chosen, None, _located(decoder.problems, chosen, lines), ())
     return _checked(chosen, configuration, lines)
+
+
+def guess_state_directory(path: str | None, environ: Mapping[str, str]) -> str:
+    """Return the state directory of a configuration that cannot be loaded.
+
+    It is what the readable part of the file says, else the default.
+    """
+    chosen = find(path, environ)
+    default = default_state_directory(environ)
+    if chosen is None:
+        return default
+    try:
+        text = _read(chosen)
+    except (OSError, UnicodeDecodeError):
+        return default
+    folder = os.path.dirname(os.path.abspath(chosen))
+    written = interpolate({_STATE_DIRECTORY: _find_state_directory(text)}, environ, folder)
+    value = written.document[_STATE_DIRECTORY]
+    return absolute(value, folder, environ) if isinstance(value, str) and value else default
+
+
+def _find_state_directory(text: str) -> object:
+    """Return the value of the key, also where something else is not valid TOML."""
+    with suppress(ValueError, RecursionError):
+        return tomli.loads(text).get(_STATE_DIRECTORY)
+    for line in text.splitlines():
+        if line.lstrip().startswith("["):
+            break  # tables begin here, and the key is in none
+        with suppress(ValueError, RecursionError):  # the mistake may be in this very line
+            if (value := tomli.loads(line).get(_STATE_DIRECTORY)) is not None:
+                return value
+    return None
 
 
 def find(path: str | None, environ: Mapping[str, str]) -> str | None:

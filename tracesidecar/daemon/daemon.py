@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tracesidecar.collector import collector_paused
 from tracesidecar.config import Configuration, LoadedConfiguration
@@ -25,7 +28,7 @@ from tracesidecar.daemon.status_server import StatusServer
 from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.waiting import StateWait
-from tracesidecar.introspect.status import StatusReport
+from tracesidecar.introspect.status import RejectedReload, StatusReport
 from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
 from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.pipeline import DrainResult, LineMetrics
@@ -99,7 +102,8 @@ class Daemon:
         if self._generation is None:
             return None
         try:
-            return await self._generation.monitor.report(self.configuration)
+            report = await self._generation.monitor.report(self.configuration)
+            return msgspec.structs.replace(report, rejected_reload=self._rejected_reload)
         except RuntimeError:  # a thread pool that is shut down takes no more work
             if self.is_stopping or self._restart_wanted:
                 return None
@@ -169,11 +173,16 @@ class Daemon:
         return generation
 
     def _list_troubles(self) -> Iterator[str]:
-        if self._reloader is not None and (problem := self._reloader.problem):
+        if rejected := self._rejected_reload:
+            at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(rejected.at))
             yield (
-                f"the changed configuration was rejected ({problem}): "
-                "the one from before stays in force"
+                f"the reload at {at} was rejected: {rejected.reason}; "
+                "the configuration from before stays in force"
             )
+
+    @property
+    def _rejected_reload(self) -> RejectedReload | None:
+        return self._reloader.rejected if self._reloader is not None else None
 
     async def _run_generations(self, generation: Generation, journal: Journal) -> DrainResult:
         while True:

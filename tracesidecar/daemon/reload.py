@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from tracesidecar.config import Configuration, load
 from tracesidecar.daemon.continuity import reject_repetition
 from tracesidecar.daemon.wiring import interpreting_sinks
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.introspect.status import RejectedReload
 from tracesidecar.journal import Journal
 from tracesidecar.logs import frames
 from tracesidecar.metrics import Metrics
@@ -62,8 +64,8 @@ class Reloader:
     """Loads the configuration again on request.
 
     A request that arrives during a reload leads to one more reload after it. A configuration that
-    is invalid is rejected, and the daemon keeps the one that it has; `problem` then says why, until
-    a later reload succeeds.
+    is invalid is rejected, and the daemon keeps the one that it has; `rejected` then says when and
+    why, until a later reload succeeds.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Reloader:
         self._daemon = daemon
         self._metrics = metrics
         self._requested = asyncio.Event()
-        self.problem = ""
+        self.rejected: RejectedReload | None = None
 
     def request(self) -> None:
         """Ask for a reload; called by the signal handler in the event loop."""
@@ -90,22 +92,23 @@ class Reloader:
             try:
                 await self._reload()
             except ConfigurationError as error:
-                self._note(str(error))
-                log.error("reload.refused", problem=self.problem)
+                log.error("reload.refused", problem=self._reject(str(error)))
             except Exception as error:  # noqa: BLE001 - a bug or a full disk in a reload must not stop what ships well; its message may quote a secret of the file
-                self._note(f"unexpected {type(error).__name__}")
                 log.error(
                     "reload.refused",
-                    problem=self.problem,
+                    problem=self._reject(f"unexpected {type(error).__name__}"),
                     where=frames(error),
                 )
             else:
-                self._note("")
+                self.rejected = None
+                self._metrics.config_reload_success.set(1)
                 log.info("reload.done")
 
-    def _note(self, problem: str) -> None:
-        self.problem = problem
-        self._metrics.config_reload_success.set(not problem)
+    def _reject(self, reason: str) -> str:
+        """Note why a reload was rejected; return the reason."""
+        self.rejected = RejectedReload(time.time(), reason)
+        self._metrics.config_reload_success.set(0)
+        return reason
 
     async def _reload(self) -> None:
         loaded = await asyncio.to_thread(load, self._path, os.environ)

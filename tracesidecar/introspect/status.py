@@ -102,6 +102,13 @@ class HeldReport(msgspec.Struct, frozen=True):
     set_aside_bytes: int
 
 
+class RejectedReload(msgspec.Struct, frozen=True):
+    """The last reload, if it was rejected: when, in seconds since the epoch, and why."""
+
+    at: float
+    reason: str
+
+
 class StatusReport(msgspec.Struct, frozen=True):
     """What `status` shows. `running` is None where that cannot be known.
 
@@ -116,6 +123,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     ready: bool | None = None
     why_not: tuple[str, ...] = ()
+    rejected_reload: RejectedReload | None = None
 
     def document(self) -> dict[str, object]:
         """Return the document of `status --json`; scripts rely on its keys."""

@@ -7,9 +7,12 @@ import os
 import time
 from contextlib import closing
 
+import msgspec
+
 from tracesidecar.cli.left_out import describe_left_out, print_left_out
 from tracesidecar.cli.output import complain, print_json, print_line, print_table
-from tracesidecar.config import load_to_read
+from tracesidecar.config import Configuration, guess_state_directory, load_to_read
+from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.status import (
     HeldReport,
@@ -28,39 +31,61 @@ RUNNING = {True: "running", False: "not running", None: "not known whether runni
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--json`."""
+    """Declare `--state` and `--json`."""
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        help="the state directory to ask about, if not that of the configuration",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Ask the running daemon; only without one, read the journal, and say so."""
-    configuration = load_to_read(arguments.config, os.environ)
-    answer = request_status(configuration.state_directory)
+    """Ask the running daemon; only without one, read the journal, and say so.
+
+    The daemon needs no configuration that can be loaded now: it has one.
+    """
+    configuration: Configuration | None = None
     note = ""
-    if isinstance(answer, StatusReport):
-        report = answer
+    try:
+        configuration = load_to_read(arguments.config, os.environ)
+        state = arguments.state or configuration.state_directory
+    except ConfigurationError as error:
+        state = arguments.state or guess_state_directory(arguments.config, os.environ)
+        report = _ask_without_configuration(state, error)
+        note = f"{error}; these figures are from the daemon, which goes on with what it has loaded"
     else:
-        with closing(Journal.open_to_read(configuration.state_directory)) as journal:
-            report = report_from_journal(configuration, journal, time.time())
-        reason = answer.reason or _silence(running=report.running)
-        note = f"{reason}; these figures are from the journal"
+        answer = request_status(state)
+        if isinstance(answer, StatusReport):
+            report = answer
+        else:
+            configuration = msgspec.structs.replace(configuration, state_directory=state)
+            with closing(Journal.open_to_read(state)) as journal:
+                report = report_from_journal(configuration, journal, time.time())
+            reason = answer.reason or _silence(running=report.running)
+            note = f"{reason}; these figures are from the journal"
     if arguments.json:
         if note and report.running is not False:
             complain(f"tracesidecar status: {note}")
-        print_json(report.document() | {"left_out": describe_left_out(configuration)})
-    else:
-        _print(report, note)
-        for source in report.sources:
-            if source.rewritten:
-                print_line(
-                    f"source {source.name}: {source.rewritten} times a file no longer held what "
-                    "had been read of it (collect.rewritten in the log)"
-                )
-        for notice in report.notices:
-            at = time.strftime("%Y-%m-%d %H:%M", time.localtime(notice.at))
-            print_line(f"{at} {notice.event}: {printable(notice.sentence)}")
+        left_out = None if configuration is None else describe_left_out(configuration)
+        print_json(report.document() | {"left_out": left_out})
+        return ExitCode.DONE
+    _print(report, note)
+    if configuration is not None:
         print_left_out(configuration)
     return ExitCode.DONE
+
+
+def _ask_without_configuration(state_directory: str, error: ConfigurationError) -> StatusReport:
+    """Ask the daemon; raise what is wrong with the configuration if none answers."""
+    answer = request_status(state_directory)
+    if isinstance(answer, StatusReport):
+        return answer
+    reason = f", {answer.reason}" if answer.reason else ""
+    raise ConfigurationError(
+        f"no daemon could be asked in {printable(state_directory)} (--state names another "
+        f"directory){reason}; the configuration cannot be loaded: {error}"
+    ) from error
 
 
 def _silence(*, running: bool | None) -> str:
@@ -113,6 +138,15 @@ def _print(report: StatusReport, note: str) -> None:
         ],
     )
     _print_held(report.held)
+    for source in report.sources:
+        if source.rewritten:
+            print_line(
+                f"source {source.name}: {source.rewritten} times a file no longer held what "
+                "had been read of it (collect.rewritten in the log)"
+            )
+    for notice in report.notices:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(notice.at))
+        print_line(f"{at} {notice.event}: {printable(notice.sentence)}")
 
 
 def _print_held(held: HeldReport) -> None:
