@@ -21,6 +21,8 @@ and what to do.
 
 from __future__ import annotations
 
+from typing import Literal, TypeGuard, get_args
+
 
 class TraceSidecarError(Exception):
     """Everything that this program raises on purpose."""
@@ -72,13 +74,15 @@ class SinkError(TraceSidecarError):
         self.detail = detail
 
 
-RETRY_REASONS = (
+RetryReason = Literal[
     "acknowledgement",
     "all_refused",
     "answer",
     "auth",
     "bad_request",
     "channel",
+    "checksum",
+    "clock",
     "closed",
     "configuration",
     "conflict",
@@ -93,7 +97,9 @@ RETRY_REASONS = (
     "index",
     "io",
     "locked",
+    "media_type",
     "network",
+    "no_database",
     "no_space",
     "not_found",
     "protocol",
@@ -101,6 +107,7 @@ RETRY_REASONS = (
     "read_only",
     "redirected",
     "refused",
+    "region",
     "serialization",
     "status",
     "stopped",
@@ -109,19 +116,24 @@ RETRY_REASONS = (
     "throttled",
     "timeout",
     "tls",
+    "too_large",
     "too_many_connections",
     "unacknowledged",
     "unavailable",
+    "unprocessable",
     "unreachable",
-)
-"""Labels of RetryLater that metrics have from the start; a destination may have more."""
+]
+"""The labels of RetryLater, which metrics have from the start: no error can have another."""
+
+RetryAdvice = tuple[RetryReason, str]
+"""Why a batch is sent again, and what a person can do about it."""
 
 
 class RetryLater(SinkError):
     """Try the same batch again, `after_seconds` from now if the destination said so."""
 
     def __init__(
-        self, reason: str, detail: str = "", *, after_seconds: float | None = None
+        self, reason: RetryReason, detail: str = "", *, after_seconds: float | None = None
     ) -> None:
         super().__init__(reason, detail)
         self.after_seconds = after_seconds
@@ -156,6 +168,15 @@ class Rejected(SinkError):
         self.rejected_count = rejected_count
         self.within = within
         self.is_certain = is_certain
+
+    def become_retry(self, advice: str) -> RetryLater:
+        """Make the error for a request without records: there was nothing to judge."""
+        reason = self.reason if _is_retry_reason(self.reason) else "bad_request"
+        return RetryLater(reason, f"{self.detail}{advice}")
+
+
+def _is_retry_reason(reason: str) -> TypeGuard[RetryReason]:
+    return reason in get_args(RetryReason)
 
 
 class SinkStopped(SinkError):

@@ -106,7 +106,7 @@ async def test_retry_after_is_honoured_and_pauses_stay_bounded() -> None:
         Destination(
             answers=[
                 RetryLater("throttled", after_seconds=90.0),
-                *[RetryLater("down") for _ in range(40)],
+                *[RetryLater("unavailable") for _ in range(40)],
             ]
         ),
         Recorder(),
@@ -117,7 +117,7 @@ async def test_retry_after_is_honoured_and_pauses_stay_bounded() -> None:
 
 
 async def test_the_circuit_opens_after_five_failures_and_closes_with_the_first_success() -> None:
-    sink, recorder = Destination(answers=[RetryLater("down") for _ in range(6)]), Recorder()
+    sink, recorder = Destination(answers=[RetryLater("unavailable") for _ in range(6)]), Recorder()
     await delivery(sink, recorder).send(batch_of(LINES[:3]))
     assert recorder.circuits == [True, False]
 

@@ -23,7 +23,7 @@ from tracesidecar.daemon.redaction_check import check_redaction
 from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode import format_of
-from tracesidecar.errors import RETRY_REASONS
+from tracesidecar.errors import RetryReason
 from tracesidecar.journal import Journal, Vault, sweep_sealed
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
@@ -215,7 +215,7 @@ class Wiring:
         self, context: WorkerContext, configuration: Configuration, options: SinkOptions
     ) -> tuple[SinkState, SinkCursors]:
         self._begin(context, options)
-        self._metrics.declare_sink(options.name, RETRY_REASONS)
+        self._metrics.declare_sink(options.name, get_args(RetryReason))
         daemon, encoding = configuration.daemon, encoding_of(options)
         spec = BatchSpec(
             encoding.takes,

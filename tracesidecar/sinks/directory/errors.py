@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 
-from tracesidecar.errors import RetryLater
+from tracesidecar.errors import RetryAdvice, RetryLater
 
 _RIGHTS = "give the user that tracesidecar runs as the right to write there"
 _NOT_A_FOLDER = "a file is where a folder should be: correct path"
 
-_ADVICE = {
+_ADVICE: Mapping[int, RetryAdvice] = {
     errno.ENOSPC: ("no_space", "make room on its file system"),
     errno.EDQUOT: ("no_space", "raise the quota or make room"),
     errno.EACCES: ("denied", _RIGHTS),

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from tracesidecar.errors import Rejected, RetryLater, SinkError
+from tracesidecar.errors import Rejected, RetryAdvice, RetryLater, SinkError
 from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
 
 _STORED = frozenset({200, 201, 409})
@@ -92,7 +92,7 @@ def _outcome(item: _Item, where: str) -> SinkError | None:
     return Rejected(error.label, answered)
 
 
-def _retry_reason(status: int, error: _Error) -> tuple[str, str] | None:
+def _retry_reason(status: int, error: _Error) -> RetryAdvice | None:
     """Return why to send the document again later, and advice; None if it is rejected."""
     if status == 403 and error.type != "cluster_block_exception":
         return (

@@ -98,7 +98,7 @@ async def _decode(response: HttpResponse, kind: type[T], endpoint: Endpoint) -> 
         raise_for_status(response, endpoint.where)
         return msgspec.json.decode(response.body, type=kind)
     except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
-        raise RetryLater(error.reason, f"{error.detail}; check url") from error
+        raise error.become_retry("; check url") from error
     except msgspec.MsgspecError:  # not chained: its message may quote the response
         raise await asyncio.to_thread(
             unlike, response, endpoint.where, "this is not how Elasticsearch answers"

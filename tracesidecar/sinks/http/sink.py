@@ -7,6 +7,7 @@ server answers 2xx once it has stored the records.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tracesidecar.encode import decode_lines, encode_lines
-from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.errors import Rejected, RetryAdvice, RetryLater
 from tracesidecar.model import Batch, Compression, Payload, Record
 from tracesidecar.sinks.http.options import Options
 from tracesidecar.sinks.http.responses import BODY_LIMIT_BYTES, raise_for_response
@@ -30,7 +31,7 @@ from tracesidecar.sinks.transport.http_endpoint import Endpoint, without_query
 ARRAY_OVERHEAD_BYTES = 2
 UNLIMITED = 1 << 62
 
-_PROBE_FAILURES = {
+_PROBE_FAILURES: Mapping[int, RetryAdvice] = {
     401: ("credentials", "correct auth; if the server rejects only HEAD, set probe = false"),
     407: ("proxy", "the proxy asks for credentials; put them into HTTP_PROXY"),
 }

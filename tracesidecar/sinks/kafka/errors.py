@@ -5,9 +5,10 @@ Errors are known by their names, so that the client need not be imported.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from tracesidecar.errors import RetryLater
+from tracesidecar.errors import RetryAdvice, RetryLater
 
 REJECTIONS = {
     "MSG_SIZE_TOO_LARGE": "too_large",
@@ -29,20 +30,29 @@ PURGED = frozenset({"_PURGE_QUEUE", "_PURGE_INFLIGHT"})
 """The errors of all other messages of a transaction in which one is rejected."""
 
 _ACL = "grant its principal Write and Describe on the topic"
-_UNREACHABLE = ("network", "no broker can be reached; check brokers and the network between")
-_BAD_CREDENTIALS = (
+_UNREACHABLE: RetryAdvice = (
+    "network",
+    "no broker can be reached; check brokers and the network between",
+)
+_BAD_CREDENTIALS: RetryAdvice = (
     "credentials",
     "it rejects the credentials; correct sasl, or the file that it names",
 )
-_NO_TOPIC = ("not_found", "the topic does not exist; create it")
-_FENCED = ("fenced", "another producer has the same transactional_id; give each its own")
-_TIMEOUT = (
+_NO_TOPIC: RetryAdvice = ("not_found", "the topic does not exist; create it")
+_FENCED: RetryAdvice = (
+    "fenced",
+    "another producer has the same transactional_id; give each its own",
+)
+_TIMEOUT: RetryAdvice = (
     "timeout",
     "it did not answer in time; it may have stored messages, which keep their ids",
 )
-_TOO_FEW_REPLICAS = ("unavailable", "too few replicas are in sync; see the brokers' logs")
+_TOO_FEW_REPLICAS: RetryAdvice = (
+    "unavailable",
+    "too few replicas are in sync; see the brokers' logs",
+)
 
-_RETRY_REASONS = {
+_RETRY_REASONS: Mapping[str, RetryAdvice] = {
     "_ALL_BROKERS_DOWN": _UNREACHABLE,
     "_TRANSPORT": _UNREACHABLE,
     "_RESOLVE": (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from tracesidecar.errors import RetryLater
+from tracesidecar.errors import RetryAdvice, RetryLater, RetryReason
 from tracesidecar.sinks.transport import tls_advice
 
 _UNKNOWN = (
@@ -49,7 +49,7 @@ class ErrorRow(NamedTuple):
     `codes` are separated by blanks.
     """
 
-    reason: str
+    reason: RetryReason
     advice: str
     codes: str
 
@@ -61,7 +61,7 @@ class ErrorTable:
     The status decides about other codes: `rights` is the advice for 403, `missing` for 404.
     """
 
-    by_code: Mapping[str, tuple[str, str]]
+    by_code: Mapping[str, RetryAdvice]
     rights: str
     missing: str
 
@@ -86,11 +86,10 @@ class ErrorTable:
 
     def is_forbidden(self, error: StoreError) -> bool:
         """Return whether the store rejected the credentials, or what they tried to do."""
-        return (
-            error.status in {401, 403} or self.by_code.get(error.code, ("", ""))[0] == "credentials"
-        )
+        known = self.by_code.get(error.code)
+        return error.status in {401, 403} or (known is not None and known[0] == "credentials")
 
-    def _by_status(self, status: int) -> tuple[str, str]:
+    def _by_status(self, status: int) -> RetryAdvice:
         if status in {401, 403}:
             return "denied", self.rights
         if status == 429:

@@ -8,9 +8,11 @@ itself if the token is wrong, may also answer in plain text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.errors import Rejected, RetryAdvice, RetryLater
 from tracesidecar.sinks.transport import (
     CREDENTIALS_REJECTED,
     HttpResponse,
@@ -28,7 +30,7 @@ _EVENT_CODES = {6: "invalid_format", 12: "no_event", 13: "blank_event", 15: "inv
 """Codes that reject an event, and the reason that is recorded for it."""
 
 _CREDENTIALS = "correct token, or the file that token_file names"
-_TOKEN_CODES = {
+_TOKEN_CODES: Mapping[int, RetryAdvice] = {
     1: ("credentials", "the token is disabled; enable it in Splunk"),
     2: ("credentials", f"it asks for a token; {_CREDENTIALS}"),
     3: ("credentials", f"it does not understand the authorization; {_CREDENTIALS}"),

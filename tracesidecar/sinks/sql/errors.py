@@ -6,9 +6,10 @@ No message of an engine is passed on: it may quote a row.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tracesidecar.errors import Rejected, RetryLater, SinkError
+from tracesidecar.errors import Rejected, RetryAdvice, RetryLater, SinkError
 from tracesidecar.sinks.sql.options import Address
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ GRANTS = "make it the owner of the schema, or grant it what docs/sinks/sql.md li
 
 _RIGHTS = "give the user that tracesidecar runs as the right to write"
 
-_POSTGRES_RETRIES = {
+_POSTGRES_RETRIES: Mapping[str, RetryAdvice] = {
     "28": (
         "credentials",
         "the server rejected the user or the password; correct url or the password",
@@ -46,7 +47,7 @@ _POSTGRES_REJECTIONS = {"22": "data", "23": "constraint", "54000": "too_large"}
 its index.
 """
 
-_SQLITE_RETRIES = {
+_SQLITE_RETRIES: Mapping[int, RetryAdvice] = {
     sqlite3.SQLITE_FULL: ("no_space", "make room on its disk"),
     sqlite3.SQLITE_BUSY: ("locked", "another process is writing to it; see which"),
     sqlite3.SQLITE_READONLY: ("denied", f"{_RIGHTS} the file and its folder"),

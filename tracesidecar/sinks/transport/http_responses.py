@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from tracesidecar.encode import decode_lines
-from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.errors import Rejected, RetryAdvice, RetryLater
 from tracesidecar.model import Compression
 from tracesidecar.sinks.transport.excerpts import forms_of, make_excerpt, repeats, short_words_of
 
@@ -27,7 +27,7 @@ days.
 
 _REJECTION_REASONS = {400: "bad_request", 413: "too_large", 422: "unprocessable"}
 
-_RETRY_REASONS = {
+_RETRY_REASONS: Mapping[int, RetryAdvice] = {
     401: (
         "credentials",
         "it rejects the credentials; correct {credential}, or the file that it names",
@@ -307,7 +307,7 @@ def _seconds_until(date: str, now: datetime) -> float:
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
 
 
-def _retry_reason(status: int) -> tuple[str, str]:
+def _retry_reason(status: int) -> RetryAdvice:
     if 300 <= status < 400:
         return (
             "redirected",

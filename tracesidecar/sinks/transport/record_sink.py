@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.errors import Rejected
 from tracesidecar.model import Batch
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
 from tracesidecar.sinks.transport.request_splitter import RecordRequest, RequestSplitter
@@ -26,9 +26,7 @@ class RecordSink(ABC):
             try:
                 await self._probe()
             except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
-                raise RetryLater(
-                    error.reason, f"{error.detail} to a request without records; check url"
-                ) from error
+                raise error.become_retry(" to a request without records; check url") from error
             stack.pop_all()
         return self
 
