@@ -190,14 +190,41 @@ def test_raw_lines_that_arrived_without_their_manifest_count(sidecar: Sidecar) -
     assert problems(sidecar) == []
 
 
+def into_bucket(sidecar: Sidecar, store: ObjectStore, user: str, secret: str) -> None:
+    sidecar.configure(
+        f'[[sink]]\nname = "lake"\ntype = "s3"\nbucket = "{BUCKET}"\nregion = "us-east-1"\n'
+        f'endpoint_url = "{store.url}"\npath_style = true\naccess_key = "{user}"\n'
+        f'secret_key = "{secret}"\n{BATCH}'
+    )
+
+
+def test_credentials_that_may_only_write_hold_nothing_up_and_repeat_nothing(
+    sidecar: Sidecar, object_store: ObjectStore
+) -> None:
+    """Nobody can tell what arrived: what can be read goes under the planned names, once."""
+    object_store.add_user("putter", "putter-secret-123456")
+    object_store.allow("putter", ["s3:PutObject"])
+    into_bucket(sidecar, object_store, "putter", "putter-secret-123456")
+    append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
+    append(sidecar.traces / "b.jsonl", said(3, 0))
+    killed_at(sidecar, "sent")
+    for name in object_store.objects():
+        if "dt=2026-01-01" not in name:
+            object_store.client().delete_object(Bucket=BUCKET, Key=name)
+    let_go(sidecar)
+    (sidecar.traces / "b.jsonl").unlink()
+    assert sidecar.ship().returncode == 0
+    contents = [
+        content for name, content in object_store.objects().items() if name.endswith(".jsonl.gz")
+    ]
+    assert rows(contents) == ids(said(1, 0) + said(2, 0))
+    assert losses(sidecar) == len(body(said(3, 0)))
+
+
 def test_an_object_store_counts_object_by_object_too(
     sidecar: Sidecar, object_store: ObjectStore
 ) -> None:
-    sidecar.configure(
-        f'[[sink]]\nname = "lake"\ntype = "s3"\nbucket = "{BUCKET}"\nregion = "us-east-1"\n'
-        f'endpoint_url = "{object_store.url}"\npath_style = true\naccess_key = "{ACCESS_KEY}"\n'
-        f'secret_key = "{SECRET}"\n{BATCH}'
-    )
+    into_bucket(sidecar, object_store, ACCESS_KEY, SECRET)
     append(sidecar.traces / "a.jsonl", said(1, 0) + said(2, 0))
     append(sidecar.traces / "b.jsonl", said(1, 20) + said(3, 20))
     killed_at(sidecar, "sent")
@@ -212,4 +239,23 @@ def test_an_object_store_counts_object_by_object_too(
     ]
     assert rows(contents) == ids(said(1, 0) + said(2, 0) + said(1, 20))
     assert losses(sidecar) == len(body(said(3, 20)))
+    assert problems(sidecar) == []
+
+
+def test_lines_that_were_rejected_stay_in_quarantine_when_their_file_is_gone(
+    sidecar: Sidecar,
+) -> None:
+    """One file has nothing but rejected lines, in another they stand between those that arrived."""
+    append(sidecar.traces / "a.jsonl", [*said(1, 0, 5), b"{torn", *said(2, 0, 5), b"nul\0"])
+    append(sidecar.traces / "b.jsonl", [b"{no", b"{json"])
+    killed_at(sidecar, "sent")
+    let_go(sidecar)
+    for name in ("a", "b"):
+        (sidecar.traces / f"{name}.jsonl").unlink()
+    assert sidecar.ship().returncode == 0
+    assert stored(sidecar) == ids(said(1, 0, 5) + said(2, 0, 5))
+    assert losses(sidecar) == 0
+    listed = msgspec.json.decode(sidecar.call("quarantine", "list", "--json").stdout)
+    names = sorted(Path(each["path"]).name for each in listed["quarantine"])
+    assert names == ["a.jsonl", "a.jsonl", "b.jsonl", "b.jsonl"]
     assert problems(sidecar) == []

@@ -111,6 +111,7 @@ OTHER_COPIES = {
     "tracesidecar.encode.limit: event": "an Event with shortened texts",
     "tracesidecar.pipeline.salvage: plan": "a Plan of what is left",
     "tracesidecar.pipeline.salvage: whole": "a described range of a batch",
+    "tracesidecar.pipeline.salvage_records: plan": "a Plan of what is left",
 }
 """Copies with changes to fields that a CleanChunk has as well, by module and value, with what they
 copy. All are structs of msgspec or other classes; none holds a CleanChunk.

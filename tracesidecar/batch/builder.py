@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,10 +29,12 @@ from tracesidecar.journal import (
     ObjectPart,
     Plan,
     PlannedObject,
+    PlannedRecords,
+    PlannedRejection,
     QuarantinedLine,
     make_quarantined_line,
 )
-from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range
+from tracesidecar.model import Batch, Checkpoint, CleanChunk, Payload, Range, Record
 
 MOST_PARTS = 20_000
 """How many parts a plan may list.
@@ -191,6 +194,7 @@ class BatchBuilder:
             content = encode_manifest(self._manifest(batch_id, host, at, payloads))
             manifest = _json_payload(manifest_name(at, batch_id), content, replayed)
         records = contents.records if contents else 0
+        single = contents.single_records() if contents else ()
         plan = Plan(
             batch_id,
             spec.sink,
@@ -206,6 +210,8 @@ class BatchBuilder:
             self._redriven,
             manifest.content if manifest else b"",
             self._parts([partition for partition, _, _ in bodies]),
+            self._planned_records(single),
+            self._planned_rejections(),
         )
         batch = None
         if records or manifest:
@@ -217,7 +223,7 @@ class BatchBuilder:
                 records,
                 self._size_bytes,
                 spec.fingerprint,
-                contents.single_records() if contents else (),
+                single,
             )
         reached = {} if self._redriven else self._reached
         return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines)
@@ -233,6 +239,42 @@ class BatchBuilder:
             for partition, *rest in parts
             if partition in objects
         )
+
+    def _planned_records(self, records: Sequence[Record]) -> PlannedRecords:
+        """Return the records for the plan, if the destination can be asked for them."""
+        if not self._spec.keeps_records or self._contents is None:
+            return PlannedRecords()
+        offsets = self._contents.offsets()
+        return PlannedRecords.of(
+            [(record.id, offset) for record, offset in zip(records, offsets, strict=True)]
+        )
+
+    def _planned_rejections(self) -> tuple[PlannedRejection, ...]:
+        """Return the lines for quarantine; a redriven line has its row already."""
+        if self._redriven:
+            return ()
+        starts: dict[int, tuple[list[int], list[int]]] = {}
+        for index, planned in enumerate(self._ranges):
+            begins, indexes = starts.setdefault(planned.segment, ([], []))
+            begins.append(planned.start)
+            indexes.append(index)
+        found: list[PlannedRejection] = []
+        for line in self._quarantined:
+            begins, indexes = starts[line.segment]
+            at = max(0, bisect_right(begins, line.start) - 1)
+            found.append(
+                PlannedRejection(
+                    indexes[at],
+                    line.sink,
+                    line.start,
+                    line.end,
+                    line.reason,
+                    line.digest,
+                    line.sealed,
+                    line.sealed_at,
+                )
+            )
+        return tuple(found)
 
     def _describe(self, new: ManifestRange) -> None:
         last = self._described[-1] if self._described else None

@@ -79,6 +79,10 @@ class Contents(Protocol):
         """Return which lines are in which body, in order; nothing if there is but one body."""
         ...
 
+    def offsets(self) -> Sequence[int]:
+        """Return where the line of each single record begins, -1 if that is unknown."""
+        ...
+
 
 def begin_contents(encoding: Encoding, at: int) -> Contents:
     """Begin the contents of a batch whose time is `at` (whole seconds since the epoch)."""
@@ -114,6 +118,10 @@ class RawLines:
         return ()
 
     def parts(self) -> Sequence[ChunkPart]:
+        """Return nothing: the lines are one body."""
+        return ()
+
+    def offsets(self) -> Sequence[int]:
         """Return nothing: the lines are one body."""
         return ()
 
@@ -193,6 +201,10 @@ class EncodedEvents:
         """Return which lines are in which object."""
         return self._parts if len(self._bodies) > 1 else ()
 
+    def offsets(self) -> Sequence[int]:
+        """Return nothing: the events are in bodies."""
+        return ()
+
     def _add_run(self, key: tuple[str, str], events: list[Event], too_large: list[Event]) -> int:
         """Add consecutive events of one day and dialect; return how many records they became.
 
@@ -268,6 +280,7 @@ class SingleRecords:
             None if encoding.format == "raw" else encoder_for(encoding.format, encoding.content)
         )
         self._records: list[Record] = []
+        self._offsets: list[int] = []
         self.records = 0
         self.size_bytes = 0
         self.held_bytes = 0
@@ -280,6 +293,7 @@ class SingleRecords:
                 too_large.append(line_offset(event))
                 continue
             self.size_bytes += len(body)
+            self._offsets.append(line_offset(event))
             self._records.append(
                 Record(
                     body,
@@ -309,6 +323,10 @@ class SingleRecords:
     def parts(self) -> Sequence[ChunkPart]:
         """Return nothing: the records are single."""
         return ()
+
+    def offsets(self) -> Sequence[int]:
+        """Return where the line of each record begins."""
+        return self._offsets
 
     def encode(
         self, clean: CleanChunk, events: Sequence[DialectEvent]

@@ -43,7 +43,7 @@ class BatchSpec(Encoding):
     """Everything that shapes the batches of one sink.
 
     `fingerprint` identifies what shapes the bytes; `labels` are per source and go into the
-    manifest.
+    manifest. `keeps_records`: the destination can be asked which records it has.
     """
 
     sink: str
@@ -51,3 +51,4 @@ class BatchSpec(Encoding):
     fingerprint: str
     rules: str
     labels: dict[str, dict[str, str]]
+    keeps_records: bool = False

@@ -44,6 +44,7 @@ from tracesidecar.sinks import (
     build_sink,
     content_of,
     destination_of,
+    keeps_records,
     record_limit_of,
     sink_type,
 )
@@ -228,6 +229,7 @@ class Wiring:
             fingerprint=fingerprint(configuration, options, self._rules),
             rules=self._rules,
             labels={source.name: source.labels for source in configuration.source},
+            keeps_records=keeps_records(options),
         )
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)

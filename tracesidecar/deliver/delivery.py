@@ -17,6 +17,9 @@ from tracesidecar.sinks import Sink
 
 T = TypeVar("T")
 
+DENIED = "denied"
+"""The reason of a RetryLater to credentials without a right: those that may only write."""
+
 
 class DeliveryEvents(Protocol):
     """Record what happens during a delivery. Called on the event loop; may not block or raise."""
@@ -96,9 +99,27 @@ class Delivery:
             else:
                 return ()
 
-    async def ask(self, question: Callable[[str], Awaitable[T]], name: str) -> T:
-        """Ask the sink about an object, however long it is down."""
-        return await self._retry_until_answered(lambda: question(name))
+    async def ask(self, question: Callable[[str], Awaitable[T]], name: str) -> T | None:
+        """Ask the sink what it has under a name, however long it is down.
+
+        None if the credentials may not ask: the destination said so twice, and the second time the
+        credentials had been read again.
+        """
+        denials = 0
+
+        async def attempt() -> T | None:
+            nonlocal denials
+            try:
+                return await question(name)
+            except RetryLater as error:
+                if error.reason != DENIED:
+                    raise
+                denials += 1
+                if denials == 1:
+                    raise
+                return None
+
+        return await self._retry_until_answered(attempt)
 
     async def _retry_until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
         while True:

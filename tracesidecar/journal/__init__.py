@@ -9,7 +9,13 @@ from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.lock import hold_lock, is_locked
 from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.notices import Notice
-from tracesidecar.journal.plan import ObjectPart, Plan, PlannedObject
+from tracesidecar.journal.plan import (
+    ObjectPart,
+    Plan,
+    PlannedObject,
+    PlannedRecords,
+    PlannedRejection,
+)
 from tracesidecar.journal.quarantine import QuarantinedLine, QuarantineEntry, make_quarantined_line
 from tracesidecar.journal.range_digest import RangeDigest
 from tracesidecar.journal.sealing import (
@@ -31,6 +37,8 @@ __all__ = [
     "ObjectPart",
     "Plan",
     "PlannedObject",
+    "PlannedRecords",
+    "PlannedRejection",
     "QuarantineEntry",
     "QuarantinedLine",
     "RangeDigest",

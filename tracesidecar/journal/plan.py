@@ -6,12 +6,17 @@ So a replay after a crash sends the same bytes, or is known not to.
 from __future__ import annotations
 
 import sqlite3
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.model import Range
+
+ID_BYTES = 16
+"""An event id is 32 hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,65 @@ class ObjectPart:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedRejection:
+    """A line of a planned range that goes to quarantine with the batch.
+
+    `range` is an index in the plan; `sink` is empty if validation rejected the line, else its
+    record is over the limit of this sink. The rest is as in `QuarantinedLine`.
+    """
+
+    range: int
+    sink: str
+    start: int
+    end: int
+    reason: str
+    digest: bytes | None
+    sealed: str = ""
+    sealed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecords:
+    """The records of a plan, in order, so that a destination can be asked for them.
+
+    `ids` has 16 bytes for each event id, `offsets` 8 bytes (big-endian) for where its line begins
+    in the segment.
+    """
+
+    ids: bytes = b""
+    offsets: bytes = b""
+
+    @classmethod
+    def of(cls, records: Sequence[tuple[str, int]]) -> PlannedRecords:
+        """Pack (event id, offset of the line); empty if an id is none of ours."""
+        ids = "".join(event_id for event_id, _ in records)
+        if len(ids) != 2 * ID_BYTES * len(records):
+            return cls()
+        offsets = [max(0, offset) for _, offset in records]
+        return cls(bytes.fromhex(ids), struct.pack(f">{len(offsets)}Q", *offsets))
+
+    def __len__(self) -> int:
+        return len(self.ids) // ID_BYTES
+
+    def list_ids(self) -> list[str]:
+        """Return the event ids."""
+        digits, width = self.ids.hex(), 2 * ID_BYTES
+        return [digits[at : at + width] for at in range(0, len(digits), width)]
+
+    def list_offsets(self) -> tuple[int, ...]:
+        """Return where the lines begin."""
+        return struct.unpack(f">{len(self)}Q", self.offsets)
+
+    def select(self, spans: Iterable[tuple[int, int]]) -> PlannedRecords:
+        """Return those of some spans, each [first, last)."""
+        chosen = list(spans)
+        return PlannedRecords(
+            b"".join(self.ids[ID_BYTES * first : ID_BYTES * last] for first, last in chosen),
+            b"".join(self.offsets[8 * first : 8 * last] for first, last in chosen),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One batch of one sink, before it is sent.
 
@@ -51,7 +115,8 @@ class Plan:
     the order of the lines. `redriven` are the quarantine entries that the batch redrives, one for
     each range; such a batch moves no offset. `manifest` is that of a store, as it will be written:
     if the batch cannot be made again, it still shows what has arrived. `parts` say which lines are
-    in which object, if there are several objects.
+    in which object, if there are several objects; `records` has the batch's records, if the
+    destination can be asked for them. `rejected` are the lines that go to quarantine with it.
     """
 
     id: str
@@ -65,6 +130,8 @@ class Plan:
     redriven: tuple[int, ...] = ()
     manifest: bytes = field(default=b"", repr=False)
     parts: tuple[ObjectPart, ...] = ()
+    records: PlannedRecords = PlannedRecords()
+    rejected: tuple[PlannedRejection, ...] = ()
 
 
 class PlanTable:

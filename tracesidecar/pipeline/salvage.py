@@ -6,7 +6,7 @@ the rest is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,8 @@ from tracesidecar.batch import (
     encode_manifest,
 )
 from tracesidecar.journal import LostBytes, ObjectPart, Plan, PlannedObject
-from tracesidecar.model import Batch, Checkpoint, Payload, Range
+from tracesidecar.model import Batch, Payload
+from tracesidecar.pipeline.arrived import ArrivedRanges, Interval, merge_reached
 from tracesidecar.pipeline.replay import ReplayedBatch, make_planned_manifest
 from tracesidecar.pipeline.worker_context import WorkerContext
 
@@ -69,20 +70,19 @@ class _Remains:
         self._made = replayed.prepared
         self._readable = replayed.readable
         self._arrived = arrived
+        self._ranges = ArrivedRanges(context, plan, replayed.readable, self._find_name)
 
     def adopt(self) -> Salvage:
         """Return a plan of which all objects arrived: only its manifest may be missing."""
         plan, made = self._plan, self._made
-        reached, lost = self._advance(range(len(plan.ranges)))
-        for segment, at in (made.reached if made else {}).items():
-            if segment in reached and at.offset == reached[segment].offset:
-                reached[segment] = at  # it has the interpreter's state, which the plan does not
+        arrived = {index: self._intervals(index) for index in range(len(plan.ranges))}
+        reached, lost = self._ranges.advance(arrived)
         lines = sum(each.lines for each in self._planned.ranges)
         prepared = PreparedBatch(
             plan,
             _batch(plan, (), make_planned_manifest(plan, plan.manifest), lines),
-            {} if plan.redriven else reached,
-            made.quarantined if made else (),
+            {} if plan.redriven else merge_reached(made.reached if made else {}, reached),
+            (made.quarantined if made else ()) + self._ranges.reject(arrived),
             lines,
         )
         return Salvage(prepared, () if plan.redriven else lost)
@@ -99,13 +99,14 @@ class _Remains:
         sent = tuple(each for each in unsent if each.name not in self._arrived)
         ranges = [*self._describe_kept(kept)]
         manifest = make_planned_manifest(plan, encode_manifest(self._manifest(sent, ranges)))
-        reached, lost = self._advance([each for each in kept if not self._readable[each]])
+        arrived = {each: self._intervals(each) for each in kept if not self._readable[each]}
+        reached, lost = self._ranges.advance(arrived)
         lines = sum(each.lines for each in ranges) + (made.lines if made else 0)
         prepared = PreparedBatch(
             self._make_plan(kept, sent, manifest),
             _batch(plan, sent, manifest, lines),
-            {} if plan.redriven else reached | (made.reached if made else {}),
-            made.quarantined if made else (),
+            {} if plan.redriven else merge_reached(made.reached if made else {}, reached),
+            (made.quarantined if made else ()) + self._ranges.reject(arrived),
             lines,
         )
         return Salvage(prepared, () if plan.redriven else lost)
@@ -119,14 +120,9 @@ class _Remains:
     def _is_kept(self, index: int) -> bool:
         """Return whether some of an unreadable range arrived; of a redriven line, all of it."""
         found = [self._has_arrived(part) for part in self._parts(index)]
-        if self._plan.redriven or self._is_away(self._plan.ranges[index]):
+        if self._plan.redriven or self._ranges.is_away(self._plan.ranges[index]):
             return bool(found) and all(found)
         return any(found)
-
-    def _is_away(self, planned: Range) -> bool:
-        """Return whether the file may be back some day: then it must be read from a known place."""
-        view = self._context.tailer.segments().get(planned.segment)
-        return view is not None and view.state == "away"
 
     def _describe_kept(self, kept: list[int]) -> Iterator[ManifestRange]:
         """Yield what arrived of the ranges that cannot be read."""
@@ -177,55 +173,28 @@ class _Remains:
                 for part in plan.parts
                 if part.range in places and (self._readable[part.range] or self._has_arrived(part))
             ),
+            rejected=tuple(
+                replace(each, range=places[each.range])
+                for each in plan.rejected
+                if each.range in places
+            ),
         )
 
-    def _advance(
-        self, indexes: Iterable[int]
-    ) -> tuple[dict[int, Checkpoint], tuple[LostBytes, ...]]:
-        """Return where the segments are after what arrived of some ranges, and the gaps before."""
-        at: dict[int, int] = {}
-        for index, planned in enumerate(self._plan.ranges):
-            if self._readable[index]:
-                at[planned.segment] = planned.end
-            else:
-                at.setdefault(planned.segment, self._committed(planned))
-        reached: dict[int, Checkpoint] = {}
-        lost: list[LostBytes] = []
-        for index in indexes:
-            planned = self._plan.ranges[index]
-            for start, end in self._intervals(index):
-                if start > at.setdefault(planned.segment, start):
-                    lost.append(self._lose(planned.segment, at[planned.segment], start))
-                at[planned.segment] = max(at[planned.segment], end)
-                reached[planned.segment] = (
-                    Checkpoint(planned.end, planned.tail)
-                    if end == planned.end
-                    else self._context.tailer.find_checkpoint(planned.segment, end)
-                )
-        return reached, tuple(lost)
+    def _intervals(self, index: int) -> list[Interval]:
+        """Return what arrived of a range.
 
-    def _committed(self, planned: Range) -> int:
-        """Return where the sink is in the segment of a range."""
-        sink = self._context.intake.sinks[self._plan.sink]
-        return sink.find_committed_checkpoint(planned.segment).offset
-
-    def _intervals(self, index: int) -> list[tuple[int, int]]:
-        """Return what arrived of a range: all of it, if no part says more."""
+        That is all of a range without parts: if the batch has one object, it holds all lines;
+        and lines that were all rejected are in none, but in the plan.
+        """
         planned, parts = self._plan.ranges[index], self._parts(index)
         if not parts:
-            return [(planned.start, planned.end)]
-        return [(part.start, part.end) for part in parts if self._has_arrived(part)]
+            return [Interval(planned.start, planned.end)]
+        return [Interval(part.start, part.end) for part in parts if self._has_arrived(part)]
 
-    def _lose(self, segment: int, start: int, end: int) -> LostBytes:
+    def _find_name(self, segment: int) -> tuple[str, str]:
+        """Return source and path of a segment as the manifest has them."""
         where = next(each for each in self._planned.ranges if each.segment == segment)
-        path = self._path(segment) or where.path
-        return LostBytes(
-            segment, where.source, path, start, end - start, "changed", sink=self._plan.sink
-        )
-
-    def _path(self, segment: int) -> str:
-        view = self._context.tailer.segments().get(segment)
-        return view.segment.path if view is not None else ""
+        return where.source, where.path
 
 
 def _batch(plan: Plan, objects: tuple[Payload, ...], manifest: Payload, lines: int) -> Batch:

@@ -25,11 +25,12 @@ from tracesidecar.pipeline.replay import (
     locate_rejected,
     rebuild,
 )
-from tracesidecar.pipeline.salvage import salvage
+from tracesidecar.pipeline.salvage import Salvage, salvage
+from tracesidecar.pipeline.salvage_records import salvage_records
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
-from tracesidecar.sinks import Store
+from tracesidecar.sinks import Receipt, RecordKeeper, Store
 
 log = structlog.get_logger()
 P = ParamSpec("P")
@@ -103,11 +104,7 @@ class Shipper:
             await self._scan()
             replayed = await self._rebuild(sink, plan)
         prepared = replayed.prepared
-        if (
-            prepared is None
-            or prepared.batch is None
-            or (replayed.is_partial and sink.spec.is_store)
-        ):
+        if prepared is None or prepared.batch is None or replayed.is_partial:
             return await self._salvage(sink, plan, replayed)
         if not replayed.is_same:
             log.warning(
@@ -117,7 +114,8 @@ class Shipper:
                 upgraded=plan.fingerprint != prepared.plan.fingerprint,
             )
         if prepared.plan.manifest != plan.manifest:
-            prepared = adopt_stored(prepared, plan, await self._find_stored(sink, plan))
+            stored = await self._find_stored(sink, plan)
+            prepared = adopt_stored(prepared, plan, stored or frozenset())
         log.info("sink.repeating", sink=sink.name, batch=plan.id, lines=plan.lines)
         return await self.ship(sink, prepared)
 
@@ -132,32 +130,88 @@ class Shipper:
     async def _salvage(self, sink: SinkState, plan: Plan, replayed: ReplayedBatch) -> Committed:
         """Finish a plan whose source has changed, so that it cannot be sent again as a whole.
 
-        What the store has of it counts as delivered. The rest of what can be read is sent with it
-        or, if nothing arrived, read again in new batches. What cannot be read is reported as lost.
+        What the destination has of it counts as delivered. The rest of what can be read is sent
+        with it or, if nothing of a store's arrived, read again in new batches. What cannot be read
+        is reported as lost.
         """
-        stored = await self._find_stored(sink, plan) if sink.spec.is_store else frozenset()
-        found = await self._worker.run(salvage, plan, replayed, stored)
-        log.warning(
-            "sink.plan_source_changed",
-            sink=sink.name,
-            batch=plan.id,
-            arrived=found is not None,
-            objects_arrived=sum(each.name in stored for each in plan.objects[:-1]),
-            objects_planned=len(plan.objects[:-1]),
-        )
+        if sink.spec.is_store:
+            found = await self._salvage_objects(sink, plan, replayed)
+        else:
+            found = await self._salvage_records(sink, plan, replayed)
         if found is not None:
             return await self.ship(sink, found.prepared, found.lost)
         await self._write(sink, self._journal.commit, Commit(sink.name, plan.id, {}, ()), self._at)
         return Committed({})
 
-    async def _find_stored(self, sink: SinkState, plan: Plan) -> frozenset[str]:
-        """Return the names of the plan's objects that the store has."""
+    async def _salvage_objects(
+        self, sink: SinkState, plan: Plan, replayed: ReplayedBatch
+    ) -> Salvage | None:
+        """Ask the store which objects it has.
+
+        If the credentials may not ask, what can be read is sent again under the plan's names: an
+        object that is there has all of it.
+        """
+        stored = await self._find_stored(sink, plan)
+        if stored is None:
+            found = _repeat_readable(replayed)
+        else:
+            found = await self._worker.run(salvage, plan, replayed, stored)
+        log.warning(
+            "sink.plan_source_changed",
+            sink=sink.name,
+            batch=plan.id,
+            arrived=found is not None and stored is not None,
+            is_known=stored is not None,
+            objects_arrived=sum(each.name in (stored or ()) for each in plan.objects[:-1]),
+            objects_planned=len(plan.objects[:-1]),
+        )
+        return found
+
+    async def _salvage_records(
+        self, sink: SinkState, plan: Plan, replayed: ReplayedBatch
+    ) -> Salvage | None:
+        """Ask the destination which records it has.
+
+        If it cannot tell, what can be read is sent again under the plan's id.
+        """
+        receipt = await self._ask_for_records(sink, plan)
+        log.warning(
+            "sink.plan_source_changed",
+            sink=sink.name,
+            batch=plan.id,
+            arrived=receipt is not None and bool(receipt.stored),
+            is_known=receipt is not None,
+            records_arrived=len(receipt.stored) if receipt else 0,
+            records_planned=plan.lines,
+        )
+        if receipt is not None:
+            return await self._worker.run(salvage_records, plan, replayed, receipt)
+        return _repeat_readable(replayed)
+
+    async def _ask_for_records(self, sink: SinkState, plan: Plan) -> Receipt | None:
+        """Return what the destination has of the plan's records, None if nobody can tell."""
+        keeper = sink.delivery.sink
+        if not plan.lines or len(plan.records) != plan.lines:
+            return None  # it cannot be asked, or the plan is of an earlier version
+        if not isinstance(keeper, RecordKeeper):
+            return None
+        ids = await asyncio.to_thread(plan.records.list_ids)
+        return await sink.delivery.ask(lambda batch_id: keeper.find_stored(batch_id, ids), plan.id)
+
+    async def _find_stored(self, sink: SinkState, plan: Plan) -> frozenset[str] | None:
+        """Return the names of the plan's objects that the store has, None if nobody can tell.
+
+        A store that shows one object and denies another has no such object: S3 answers so to
+        credentials that may not list.
+        """
         store = sink.delivery.sink
         if not isinstance(store, Store):
             raise TypeError(f"sink {sink.name} cannot say which objects it has")
-        return frozenset(
-            [each.name for each in plan.objects if await sink.delivery.ask(store.exists, each.name)]
-        )
+        names = [each.name for each in plan.objects]
+        found = {name: await sink.delivery.ask(store.exists, name) for name in names}
+        if all(is_stored is None for is_stored in found.values()):
+            return None
+        return frozenset(name for name, is_stored in found.items() if is_stored)
 
     async def _commit(
         self,
@@ -167,7 +221,7 @@ class Shipper:
         lost: tuple[LostBytes, ...],
     ) -> None:
         batch = prepared.batch
-        lines = prepared.lines - sum(bool(line.sink) for line in quarantined) if batch else 0
+        lines = prepared.lines - sum(bool(line.sink) for line in quarantined)
         size = batch.size_bytes if batch else 0
         rejected = Counter[CounterKey](
             ("quarantined_lines_total", (line.source, line.reason))
@@ -177,7 +231,7 @@ class Shipper:
         read = await self._worker.run(WorkerContext.take_counts, prepared.reached)
         commit = Commit(
             sink.name,
-            prepared.plan.id if batch else None,
+            prepared.plan.id,
             prepared.reached,
             quarantined,
             lines=lines,
@@ -226,6 +280,12 @@ class Shipper:
             finally:
                 sink.end_writing()
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _repeat_readable(replayed: ReplayedBatch) -> Salvage | None:
+    """Return what can be read of a plan, None if nothing can."""
+    prepared = replayed.prepared
+    return None if prepared is None or prepared.batch is None else Salvage(prepared, ())
 
 
 async def _run_to_the_end(write: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:

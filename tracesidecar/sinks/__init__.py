@@ -12,18 +12,21 @@ from tracesidecar.sinks.registry import (
     build_sink,
     content_of,
     destination_of,
+    keeps_records,
     lake_location_of,
     open_stored_objects,
     promise_of,
     record_limit_of,
     sink_type,
 )
-from tracesidecar.sinks.sink import DeliveryUnit, Sink, Store, StoredObjects
+from tracesidecar.sinks.sink import DeliveryUnit, Receipt, RecordKeeper, Sink, Store, StoredObjects
 
 __all__ = [
     "SINK_PACKAGES",
     "BatchLimits",
     "DeliveryUnit",
+    "Receipt",
+    "RecordKeeper",
     "Sink",
     "SinkOptions",
     "Store",
@@ -32,6 +35,7 @@ __all__ = [
     "content_of",
     "deciding_sinks",
     "destination_of",
+    "keeps_records",
     "lake_location_of",
     "open_stored_objects",
     "promise_of",

@@ -69,6 +69,12 @@ def record_limit_of(options: SinkOptions) -> int:
     return found.record_limit_of(found.narrow(options))
 
 
+def keeps_records(options: SinkOptions) -> bool:
+    """Return whether the destination can be asked which records it has."""
+    found = sink_type(options.type)
+    return found.keeps_records is not None and found.keeps_records(found.narrow(options))
+
+
 def content_of(options: SinkOptions) -> Content:
     """Return how much of each event the sink is given.
 

@@ -6,8 +6,9 @@ What a sink does, and how it declares itself.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
@@ -75,6 +76,31 @@ class Store(Sink, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a destination says of the records of a batch, by their index.
+
+    `stored` are those that it has. `rejected` are those that it will never take, with the reason.
+    Of all others it has nothing.
+    """
+
+    stored: AbstractSet[int]
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class RecordKeeper(Sink, Protocol):
+    """A sink of single records whose destination can be asked which of them it has."""
+
+    async def find_stored(self, batch_id: str, ids: Sequence[str], /) -> Receipt | None:
+        """Return what the destination has of a batch whose records have these ids, in order.
+
+        A record counts that came in another batch, too. None if the destination cannot tell, or
+        does not let these credentials ask. Raises RetryLater when it cannot answer now.
+        """
+        ...
+
+
 class StoredObjects(Protocol):
     """Everything that a sink keeps, by names relative to its prefix: for `verify` and `compact`.
 
@@ -122,6 +148,7 @@ class SinkType(Generic[OptionsT]):
     `promise` and `record_limit_bytes` (the longest record that the destination takes, 0 for any)
     hold for the type, unless `promise_of` or `record_limit_of` derive them from the options.
     The formats that the type takes are the type of `format` in its options.
+    `keeps_records`: the sink is a RecordKeeper with these options.
     `keeps_content`: events are delivered whole unless the configuration says otherwise.
     For types that take objects, `lake_location` names the folder, or the bucket and prefix as query
     engines write it, and `stored_objects` gives access to what is stored. `needs` names the import
@@ -137,6 +164,7 @@ class SinkType(Generic[OptionsT]):
     promise_of: Callable[[OptionsT], Promise] | None = None
     record_limit_bytes: int = 0
     record_limit_of: Callable[[OptionsT], int] | None = None
+    keeps_records: Callable[[OptionsT], bool] | None = None
     keeps_content: bool = False
     lake_location: Callable[[OptionsT], str] | None = None
     stored_objects: Callable[[OptionsT], StoredObjects] | None = None

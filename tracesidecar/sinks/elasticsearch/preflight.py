@@ -14,7 +14,7 @@ import structlog
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
-from tracesidecar.sinks.transport import HttpResponse, raise_for_status, unlike
+from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
 
 log = structlog.get_logger(__name__)
@@ -23,11 +23,13 @@ T = TypeVar("T")
 
 _BODY_LIMIT_BYTES = 4 << 20
 _JSON = {"Content-Type": "application/json"}
-_NO_PRIVILEGES_API = frozenset({400, 403, 404, 405, 410})
+NO_PRIVILEGES_API = frozenset({400, 403, 404, 405, 410})
 """How OpenSearch, or an Elasticsearch without security, answers to the query for privileges."""
 
 
-class _Privileges(msgspec.Struct):
+class Privileges(msgspec.Struct):
+    """Whether the credentials have all that was asked for."""
+
     has_all_requested: bool
 
 
@@ -49,9 +51,9 @@ async def check_access(endpoint: Endpoint, index: IndexName) -> None:
     response = await endpoint.request(
         "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
     )
-    if response.status in _NO_PRIVILEGES_API:
+    if response.status in NO_PRIVILEGES_API:
         return
-    if not (await _decode(response, _Privileges, endpoint)).has_all_requested:
+    if not (await decode_answer(response, Privileges, endpoint)).has_all_requested:
         raise RetryLater(
             "denied",
             f"{endpoint.where} reports that the credentials lack the index privilege create_doc "
@@ -76,7 +78,7 @@ async def check_template(endpoint: Endpoint, index: IndexName) -> None:
     elif response.status >= 500 and await _exists(endpoint, name):
         # The name is an alias: no template creates it, and Elasticsearch answers 500 to the query.
         return
-    elif (await _decode(response, _SimulatedIndex, endpoint)).template is None:
+    elif (await decode_answer(response, _SimulatedIndex, endpoint)).template is None:
         raise RetryLater(
             "template",
             f"{endpoint.where} has no index template that matches {name}: "
@@ -93,13 +95,17 @@ def _example(index: IndexName) -> str:
     return index.resolve(datetime.now(UTC).strftime("%Y-%m-%d"), "generic")
 
 
-async def _decode(response: HttpResponse, kind: type[T], endpoint: Endpoint) -> T:
+async def decode_answer(response: HttpResponse, kind: type[T], endpoint: Endpoint) -> T:
+    """Return the answer to a request without records; raise RetryLater if it is none."""
+    return await asyncio.to_thread(_decode_blocking, response, kind, endpoint.where)
+
+
+def _decode_blocking(response: HttpResponse, kind: type[T], where: str) -> T:
     try:
-        raise_for_status(response, endpoint.where)
+        raise_for_page(response, where)
+        raise_for_status(response, where)
         return msgspec.json.decode(response.body, type=kind)
     except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
         raise error.become_retry("; check url") from error
     except msgspec.MsgspecError:  # not chained: its message may quote the response
-        raise await asyncio.to_thread(
-            unlike, response, endpoint.where, "this is not how Elasticsearch answers"
-        ) from None
+        raise unlike(response, where, "this is not how Elasticsearch answers") from None

@@ -6,6 +6,7 @@ It makes bulk requests, which create each document under its event's id.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,8 @@ from tracesidecar.sinks.elasticsearch.bulk_response import parse_bulk_response
 from tracesidecar.sinks.elasticsearch.options import Options
 from tracesidecar.sinks.elasticsearch.preflight import check_access, check_template
 from tracesidecar.sinks.elasticsearch.progress import BatchProgress
-from tracesidecar.sinks.sink import Promise, SinkType
+from tracesidecar.sinks.elasticsearch.stored_documents import find_documents
+from tracesidecar.sinks.sink import Promise, Receipt, SinkType
 from tracesidecar.sinks.transport import raise_for_page
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
 
@@ -95,6 +97,15 @@ class ElasticsearchSink:
                 stored=True,
             )
 
+    async def find_stored(self, _batch_id: str, ids: Sequence[str], /) -> Receipt | None:
+        """Search for the documents; None if the credentials may only write."""
+        found = await find_documents(
+            self._endpoint, self._options.index_name, list(dict.fromkeys(ids))
+        )
+        if found is None:
+            return None
+        return Receipt(frozenset(index for index, each in enumerate(ids) if each in found))
+
     async def _send_request(self, batch: Batch, progress: BatchProgress) -> None:
         request = await asyncio.to_thread(
             self._builder.build, batch.records, progress.waiting, self._limit_bytes
@@ -132,4 +143,5 @@ SINK_TYPE = SinkType(
     promise="exactly once",
     promise_of=promise,
     record_limit_bytes=RECORD_LIMIT_BYTES,
+    keeps_records=lambda _options: True,
 )

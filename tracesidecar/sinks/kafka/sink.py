@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -18,7 +18,7 @@ from tracesidecar.model import Batch
 from tracesidecar.sinks.kafka.errors import REJECTIONS
 from tracesidecar.sinks.kafka.options import OVERHEAD_BYTES, Options
 from tracesidecar.sinks.kafka.transaction_marker import TransactionMarker
-from tracesidecar.sinks.sink import Promise, SinkType
+from tracesidecar.sinks.sink import Promise, Receipt, SinkType
 from tracesidecar.sinks.transport import ClientThread
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ def destination(options: Options) -> str:
 def promise(options: Options) -> Promise:
     """Return the promise: only transactions detect repeats by another producer."""
     return "exactly once" if options.transactional_id else "at least once"
+
+
+def keeps_records(options: Options) -> bool:
+    """Return whether the brokers can be asked what they have: only transactions have a marker."""
+    return bool(options.transactional_id)
 
 
 def record_limit(options: Options) -> int:
@@ -95,6 +100,21 @@ class KafkaSink:
                 stored=True,
             )
 
+    async def find_stored(self, batch_id: str, ids: Sequence[str], /) -> Receipt | None:
+        """Read the marker of the last transaction: it was this batch, or nothing of it is there.
+
+        Without transactions nobody can tell; nor if the last transaction was a part of the batch.
+        """
+        if not self._options.transactional_id:
+            return None
+        marker = await self._run(self._deliveries.read_marker)
+        if marker.batch_id.startswith(f"{batch_id}."):
+            return None
+        if marker.batch_id != batch_id:
+            return Receipt(frozenset())
+        rejected = {index: REJECTIONS[name] for index, name in marker.rejected.items()}
+        return Receipt(frozenset(range(len(ids))) - rejected.keys(), rejected)
+
     async def _run(self, call: Callable[[], T]) -> T:
         if self._thread is None:
             raise RuntimeError("the sink is used outside of its async with")
@@ -139,6 +159,11 @@ class _Deliveries:
             if self._options.transactional_id:
                 self._marker = TransactionMarker.parse(self._client.read_marker())
         return self._client
+
+    def read_marker(self) -> TransactionMarker:
+        """Return the marker of the last transaction, once none is open any more."""
+        self.connect()
+        return self._marker
 
     def discard(self) -> None:
         """Discard the client with everything that it has not sent."""
@@ -200,6 +225,7 @@ SINK_TYPE = SinkType(
     promise="at least once",
     promise_of=promise,
     record_limit_of=record_limit,
+    keeps_records=keeps_records,
     extra="kafka",
     needs="confluent_kafka",
 )

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.ddl import ROW, column_names, duckdb_file, wrap_list
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
-from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax
+from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, find_events
 from tracesidecar.sinks.sql.errors import duckdb_error
 from tracesidecar.sinks.sql.schema import migrate
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
 
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -71,6 +73,12 @@ class Duckdb:
         )
         return ()
 
+    def find(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return which events of these ids are stored."""
+        return self._transact(
+            lambda connection: find_events(_DuckdbTransaction(connection), self._syntax, ids)
+        )
+
     def abort(self) -> None:
         """Interrupt the running statement."""
         connection = self._connection
@@ -80,7 +88,7 @@ class Duckdb:
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
-    def _transact(self, step: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+    def _transact(self, step: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         import duckdb
 
         try:
@@ -91,12 +99,13 @@ class Duckdb:
                 self._connection = connection
                 connection.begin()
                 migrate(_DuckdbTransaction(connection), self._syntax)
-                step(connection)
+                result = step(connection)
                 connection.commit()
         except (duckdb.Error, OSError) as error:
             raise duckdb_error(error, self._path) from None  # not chained: it may quote a row
         finally:
             self._connection = None
+        return result
 
     def _insert(self, connection: duckdb.DuckDBPyConnection, lines: list[str]) -> None:
         transaction = _DuckdbTransaction(connection)

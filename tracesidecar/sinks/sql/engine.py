@@ -33,6 +33,10 @@ class SqlDatabase(Protocol):
         """
         ...
 
+    def find(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return which events of these ids are stored."""
+        ...
+
     def abort(self) -> None:
         """Make the call that runs in the thread end soon, with an error. Never raises."""
         ...
@@ -40,6 +44,10 @@ class SqlDatabase(Protocol):
     def close(self) -> None:
         """Close the connection. Never raises."""
         ...
+
+
+IDS_AT_ONCE = 500
+"""How many parameters a query has at most: SQLite takes 999."""
 
 
 class Transaction(Protocol):
@@ -74,3 +82,14 @@ class SqlSyntax:
     columns_of: str
     time_text: str
     day: str
+
+
+def find_events(transaction: Transaction, syntax: SqlSyntax, ids: Sequence[str]) -> frozenset[str]:
+    """Return which events of these ids are in the table."""
+    found: set[str] = set()
+    for first in range(0, len(ids), IDS_AT_ONCE):
+        some = ids[first : first + IDS_AT_ONCE]
+        marks = ", ".join([syntax.parameter] * len(some))
+        query = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
+        found.update(str(event_id) for (event_id,) in transaction.execute(query, some))
+    return frozenset(found)

@@ -11,13 +11,13 @@ import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.ddl import ROW, Lake, Statement, column_names, postgres
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
-from tracesidecar.sinks.sql.engine import SqlSyntax
+from tracesidecar.sinks.sql.engine import SqlSyntax, find_events
 from tracesidecar.sinks.sql.errors import GRANTS, postgres_error
 from tracesidecar.sinks.sql.options import Address, Options
 from tracesidecar.sinks.sql.postgres_connection import connection_string
@@ -25,6 +25,8 @@ from tracesidecar.sinks.sql.schema import migrate
 
 if TYPE_CHECKING:
     import psycopg
+
+T = TypeVar("T")
 
 LOCKS = 0x74726163
 """The class of our advisory locks: number 0 guards the creation of tables, the others are for
@@ -103,6 +105,12 @@ class Postgres:
             )
         return tuple(sorted(left_out))
 
+    def find(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return which events of these ids are stored."""
+        return self._transact(
+            lambda connection: find_events(_PostgresTransaction(connection), self._syntax, ids)
+        )
+
     def abort(self) -> None:
         """Shut the connection down: a read that waits for the server ends at once."""
         import psycopg
@@ -123,7 +131,7 @@ class Postgres:
             self._connection.close()
             self._connection = None
 
-    def _transact(self, step: Callable[[psycopg.Connection], None]) -> None:
+    def _transact(self, step: Callable[[psycopg.Connection], T]) -> T:
         import psycopg
 
         self._is_aborted.clear()
@@ -136,12 +144,13 @@ class Postgres:
                     ).encode()
                 )
                 self._ensure_tables(connection)
-                step(connection)
+                result = step(connection)
         except (psycopg.Error, OSError) as error:
             self._has_tables = False
             self.close()
             raise postgres_error(error, self._address) from None  # not chained: it may quote a row
         self._has_tables = True
+        return result
 
     def _connect(self) -> psycopg.Connection:
         import psycopg

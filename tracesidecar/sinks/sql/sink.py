@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
-from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
+from tracesidecar.sinks.sink import LAKE_ROW_BYTES, Receipt, SinkType
 from tracesidecar.sinks.sql.engine import SqlDatabase
 from tracesidecar.sinks.sql.options import Address, Options
 from tracesidecar.sinks.transport import ClientThread, warn_if_unverified
@@ -67,6 +67,11 @@ class SqlSink:
                 stored=True,
             )
 
+    async def find_stored(self, _batch_id: str, ids: Sequence[str], /) -> Receipt:
+        """Look the events up by their primary key."""
+        found = await self._run(lambda: self._database.find(list(dict.fromkeys(ids))))
+        return Receipt(frozenset(index for index, each in enumerate(ids) if each in found))
+
     async def _run(self, step: Callable[[], T]) -> T:
         """Run a step in the thread.
 
@@ -114,6 +119,7 @@ SINK_TYPE = SinkType(
     delivery_unit="records",
     promise="exactly once",
     record_limit_bytes=LAKE_ROW_BYTES,
+    keeps_records=lambda _options: True,
     keeps_content=True,
     extra="sql",
 )

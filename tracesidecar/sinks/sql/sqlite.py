@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -13,9 +14,11 @@ from tracesidecar.dialects import ColumnType
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh
-from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax
+from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, find_events
 from tracesidecar.sinks.sql.errors import sqlite_error
 from tracesidecar.sinks.sql.schema import migrate
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """The longest single wait for another writer, because it cannot be interrupted."""
@@ -52,6 +55,12 @@ class Sqlite:
         self._transact(lambda connection: self._insert(connection, rows))
         return ()
 
+    def find(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return which events of these ids are stored."""
+        return self._transact(
+            lambda connection: find_events(_SqliteTransaction(connection), self._syntax, ids)
+        )
+
     def abort(self) -> None:
         """Interrupt the running statement."""
         if self._connection is not None:
@@ -63,12 +72,12 @@ class Sqlite:
             self._connection.close()
             self._connection = None
 
-    def _transact(self, step: Callable[[sqlite3.Connection], None]) -> None:
+    def _transact(self, step: Callable[[sqlite3.Connection], T]) -> T:
         try:
             connection = self._connect()
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                step(connection)
+                return step(connection)
         except (sqlite3.Error, OSError, OverflowError) as error:
             self.close()
             raise sqlite_error(error, self._path) from None  # not chained: it may quote a row

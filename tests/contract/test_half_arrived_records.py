@@ -1,0 +1,313 @@
+"""A batch of records whose source changed before it was committed: the destination is asked which
+records it has, so nothing is reported lost that arrived, and nothing arrives twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from tests.contract.batches import batch_for, lines_of
+from tests.contract.deliveries import delivery
+from tests.contract.kafka_place import TopicPlace
+from tests.contract.places import Place
+from tests.daemon.sidecar import Sidecar, append, body
+from tests.daemon.test_crash import killed_at, let_go
+from tests.servers.broker import Broker
+from tests.servers.postgres import PostgresServer
+from tests.servers.receiving import ReceivingServer
+from tests.servers.search import SearchServer
+from tests.servers.stores import SECRET
+from tests.sql.engines import PostgresSchema
+from tracesidecar.errors import RetryLater
+from tracesidecar.sinks.elasticsearch.options import Options
+from tracesidecar.sinks.elasticsearch.sink import ElasticsearchSink
+from tracesidecar.sinks.elasticsearch.sink import build as build_elasticsearch
+from tracesidecar.sinks.registry import build_sink, keeps_records, sink_type
+from tracesidecar.sinks.sink import RecordKeeper, Sink
+from tracesidecar.sinks.stdout.sink import StdoutSink
+from tracesidecar.units import Secret
+
+ROWS = "SELECT raw FROM events WHERE raw IS NOT NULL"
+PLACES = ["sqlite_place", "duckdb_place", "postgres_place", "elasticsearch_place", "kafka_place"]
+
+
+# ---------------------------------------------------------------- the question
+
+
+def sink_of(place: Place) -> Sink:
+    return place.sink(transactional_id="asked") if isinstance(place, TopicPlace) else place.sink()
+
+
+@pytest.mark.parametrize("place_name", PLACES)
+async def test_a_destination_says_which_records_it_has(
+    place_name: str, request: pytest.FixtureRequest
+) -> None:
+    place: Place = request.getfixturevalue(place_name)
+    batch, strange = batch_for(place.type, lines_of(600)), "0" * 32
+    ids = [record.id for record in batch.records]
+    async with sink_of(place) as sink:
+        assert isinstance(sink, RecordKeeper)
+        before = await sink.find_stored(batch.id, ids)
+        assert before is not None
+        assert before.stored == frozenset()
+        await sink.send(batch)
+    async with sink_of(place) as sink:
+        assert isinstance(sink, RecordKeeper)
+        after = await sink.find_stored(batch.id, ids)
+        assert after is not None
+        assert (after.stored, after.rejected) == (frozenset(range(600)), {})
+        other = await sink.find_stored("another", [strange, strange])
+        assert other is not None
+        assert other.stored == frozenset()
+
+
+def test_who_declares_to_keep_records_can_be_asked() -> None:
+    more: dict[str, dict[str, Any]] = {
+        "sql": {"url": Secret("sqlite:///nowhere")},
+        "elasticsearch": {"url": "http://127.0.0.1"},
+        "kafka": {"brokers": ("127.0.0.1:1",), "topic": "t", "transactional_id": "t"},
+        "loki": {"url": "http://127.0.0.1"},
+        "otlp": {"url": "http://127.0.0.1"},
+    }
+    for name, each in more.items():
+        options = sink_type(name).options(name="x", type=name, **each)
+        assert keeps_records(options) is isinstance(build_sink(options), RecordKeeper), name
+    without = {**more["kafka"], "transactional_id": ""}
+    plain = sink_type("kafka").options(name="x", type="kafka", **without)
+    assert not keeps_records(plain)
+
+
+# ---------------------------------------------------------------- the daemon
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A sink of the configuration, and the lines that arrived there."""
+
+    options: str
+    lines: Callable[[], list[bytes]]
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    folder = tmp_path / "sidecar"
+    folder.mkdir()
+    sidecar = Sidecar(folder)
+    yield sidecar
+    sidecar.kill()
+
+
+@pytest.fixture
+def sqlite_sink(tmp_path: Path) -> Destination:
+    path = tmp_path / "traces.db"
+
+    def lines() -> list[bytes]:
+        with closing(sqlite3.connect(path)) as connection:
+            return [raw.encode() for (raw,) in connection.execute(ROWS)]
+
+    return Destination(f'type = "sql"\nurl = "sqlite://{path}"', lines)
+
+
+@pytest.fixture
+def duckdb_sink(tmp_path: Path) -> Destination:
+    path = tmp_path / "traces.duckdb"
+
+    def lines() -> list[bytes]:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return [raw.encode() for (raw,) in connection.execute(ROWS).fetchall()]
+
+    return Destination(f'type = "sql"\nurl = "duckdb://{path}"', lines)
+
+
+@pytest.fixture
+def postgres_sink(postgres_server: PostgresServer) -> Iterator[Destination]:
+    with PostgresSchema.on(postgres_server) as schema:
+        options = (
+            f'type = "sql"\nurl = "{str.__str__(schema.options().url)}"\n'
+            f'schema = "{schema.schema}"\npassword = "{SECRET}"'
+        )
+        yield Destination(options, lambda: [raw.encode() for (raw,) in schema.ask(ROWS)])
+
+
+@pytest.fixture
+def search_sink(search_server: SearchServer) -> Destination:
+    def lines() -> list[bytes]:
+        return [
+            document["_source"]["event"]["original"].encode()
+            for document in search_server.documents()
+        ]
+
+    return Destination(
+        f'type = "elasticsearch"\nurl = "{search_server.url}"\nformat = "raw"', lines
+    )
+
+
+@pytest.fixture
+def kafka_sink(broker: Broker, tmp_path: Path) -> Destination:
+    topic = f"half-{tmp_path.name}"
+    broker.make_topic(topic)
+    return Destination(
+        f'type = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\ntopic = "{topic}"\n'
+        f'format = "raw"\ntransactional_id = "{topic}"',
+        lambda: [message.value() or b"" for message in broker.messages(topic)],
+    )
+
+
+SINKS = [
+    "sqlite_sink",
+    *(
+        pytest.param(name, marks=pytest.mark.long)
+        for name in ("duckdb_sink", "postgres_sink", "search_sink", "kafka_sink")
+    ),
+]
+
+
+@pytest.fixture
+def destination(request: pytest.FixtureRequest, sidecar: Sidecar) -> Destination:
+    found: Destination = request.getfixturevalue(request.param)
+    sidecar.configure(
+        f'[[sink]]\nname = "far"\n{found.options}\nbatch = {{ age = "500ms", idle = "100ms" }}\n'
+    )
+    return found
+
+
+def said(who: str, first: int, count: int) -> list[bytes]:
+    """Lines as an agent writes them, each with an id of its own."""
+    return [
+        json.dumps(
+            {
+                "type": "user",
+                "timestamp": f"2026-01-01T10:00:{n:02d}Z",
+                "sessionId": who,
+                "uuid": f"{who}-{n}",
+                "message": {"role": "user", "content": f"{who} said {n}"},
+            }
+        ).encode()
+        for n in range(first, first + count)
+    ]
+
+
+def losses(sidecar: Sidecar) -> int:
+    status = msgspec.json.decode(sidecar.call("status", "--json").stdout)
+    return int(status["sources"][0]["lost_bytes"])
+
+
+@pytest.mark.parametrize("destination", SINKS, indirect=True)
+def test_what_arrived_is_not_lost_whatever_became_of_its_files(
+    sidecar: Sidecar, destination: Destination
+) -> None:
+    """One file deleted, one rewritten, one truncated and refilled, one as it was."""
+    files = {name: sidecar.traces / f"{name}.jsonl" for name in ("gone", "new", "cut", "same")}
+    for name, path in files.items():
+        append(path, said(name, 0, 10))
+    killed_at(sidecar, "sent")
+    let_go(sidecar)
+    files["gone"].unlink()
+    files["new"].with_suffix(".tmp").write_bytes(body(said("newer", 0, 12)))
+    files["new"].with_suffix(".tmp").replace(files["new"])
+    with files["cut"].open("r+b") as file:
+        file.truncate()
+    append(files["cut"], said("cut", 10, 3))
+    append(files["same"], said("same", 10, 3))
+    assert sidecar.ship().returncode == 0
+    wanted = [line for name in files for line in said(name, 0, 10)]
+    wanted += said("newer", 0, 12) + said("cut", 10, 3) + said("same", 10, 3)
+    assert Counter(destination.lines()) == Counter(wanted)
+    assert losses(sidecar) == 0
+    assert sidecar.ship().returncode == 0
+    assert Counter(destination.lines()) == Counter(wanted)
+
+
+@pytest.mark.parametrize("destination", SINKS, indirect=True)
+def test_what_did_not_arrive_is_lost_and_the_rest_is_sent(
+    sidecar: Sidecar, destination: Destination
+) -> None:
+    gone, same = sidecar.traces / "gone.jsonl", sidecar.traces / "same.jsonl"
+    append(gone, said("gone", 0, 10))
+    append(same, said("same", 0, 10))
+    killed_at(sidecar, "sending")
+    let_go(sidecar)
+    gone.unlink()
+    killed_at(sidecar, "sent")  # once more, with the rest at the destination
+    append(same, said("same", 10, 3))
+    assert sidecar.ship().returncode == 0
+    assert Counter(destination.lines()) == Counter(said("same", 0, 13))
+    assert losses(sidecar) == len(body(said("gone", 0, 10)))
+
+
+# ---------------------------------------------------------------- who may not ask
+
+
+PRIVILEGES = {"has_all_requested": True}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"status": 200, "body": json.dumps({"has_all_requested": False})}],
+        [{"status": 405}, {"status": 403, "body": "{}"}],
+        [
+            {"status": 200, "body": json.dumps(PRIVILEGES)},
+            {"status": 200, "body": '{"_shards":{"failed":0}}'},
+            {"status": 403, "body": "{}"},
+        ],
+    ],
+)
+async def test_credentials_that_may_only_write_documents_cannot_ask(
+    receiver: ReceivingServer, answers: list[dict[str, Any]]
+) -> None:
+    receiver.order(answers=[{"status": 405}, *answers])
+    with capture_logs() as logs:
+        async with search_sink_of(receiver) as sink:
+            assert await sink.find_stored("b", ["0" * 32]) is None
+    assert [log["event"] for log in logs] == ["sink.records_unseen"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 503},
+        {"status": 200, "body": '{"_shards":{"failed":1}}'},
+        {"status": 200, "headers": {"Content-Type": "text/html"}, "body": "<html>"},
+        {"status": 400, "body": "{}"},
+        {"status": 200, "body": "{}"},
+        {"status": 401},
+    ],
+)
+async def test_an_answer_that_is_none_says_nothing_of_the_documents(
+    receiver: ReceivingServer, answer: dict[str, Any]
+) -> None:
+    receiver.order(answers=[{"status": 405}, {"status": 405}, answer])
+    async with search_sink_of(receiver) as sink:
+        with pytest.raises(RetryLater):
+            await sink.find_stored("b", ["0" * 32])
+
+
+def search_sink_of(receiver: ReceivingServer) -> ElasticsearchSink:
+    url = f"http://127.0.0.1:{receiver.port}"
+    return build_elasticsearch(
+        Options(name="x", type="elasticsearch", url=url, check_template=False)
+    )
+
+
+async def test_who_cannot_tell_is_asked_twice_and_no_more() -> None:
+    asked: list[str] = []
+
+    async def exists(name: str) -> bool:
+        asked.append(name)
+        raise RetryLater("denied", "the credentials may only write")
+
+    assert await delivery(StdoutSink(1)).ask(exists, "an object") is None
+    assert asked == ["an object"] * 2

@@ -1,0 +1,136 @@
+"""The question which documents an index has, by their ids.
+
+A search finds what a refresh has made visible. It works for an index, an alias and a data stream;
+a multi get, which would need no refresh, works for the first only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from tracesidecar.errors import RetryLater
+from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
+from tracesidecar.sinks.elasticsearch.preflight import (
+    NO_PRIVILEGES_API,
+    Privileges,
+    decode_answer,
+)
+from tracesidecar.sinks.transport.http_endpoint import Endpoint
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+IDS_AT_ONCE = 1000
+MOST_HITS = 10_000
+"""Elasticsearch returns no more by default (`index.max_result_window`).
+
+An id may be in the indices of two days.
+"""
+
+_BODY_LIMIT_BYTES = 4 << 20
+_JSON = {"Content-Type": "application/json"}
+_ANY_INDEX = {"ignore_unavailable": "true", "allow_no_indices": "true"}
+_NEEDS = "the index privileges read and maintenance"
+
+
+class _Hit(msgspec.Struct):
+    id: str = msgspec.field(name="_id")
+
+
+class _Hits(msgspec.Struct):
+    hits: list[_Hit]
+
+
+class _Shards(msgspec.Struct):
+    failed: int
+
+
+class _Refreshed(msgspec.Struct):
+    shards: _Shards = msgspec.field(name="_shards")
+
+
+class _Found(msgspec.Struct):
+    timed_out: bool
+    hits: _Hits
+    shards: _Shards = msgspec.field(name="_shards")
+
+
+async def find_documents(
+    endpoint: Endpoint, index: IndexName, ids: Sequence[str]
+) -> frozenset[str] | None:
+    """Return which of these documents are stored, None if the credentials may not ask.
+
+    Raise RetryLater if the server cannot answer now.
+    """
+    name = index.resolve("*", "*")
+    if not await _may_search(endpoint, name):
+        return None
+    refreshed = await _ask(endpoint, name, "_refresh", {}, _Refreshed)
+    if refreshed is None:
+        return None
+    _require_all_shards(endpoint, refreshed.shards)
+    found: set[str] = set()
+    for first in range(0, len(ids), IDS_AT_ONCE):
+        some = ids[first : first + IDS_AT_ONCE]
+        query = {"query": {"ids": {"values": some}}, "size": MOST_HITS, "_source": False}
+        answer = await _ask(endpoint, name, "_search", query, _Found)
+        if answer is None:
+            return None
+        _require_all_shards(endpoint, answer.shards, is_late=answer.timed_out)
+        found.update(hit.id for hit in answer.hits.hits)
+    return frozenset(found)
+
+
+async def _may_search(endpoint: Endpoint, name: str) -> bool:
+    """Return whether the credentials may search all of the indices.
+
+    Elasticsearch answers a search by wildcard with what they may see, so an empty answer would say
+    nothing.
+    """
+    query = {"index": [{"names": [name], "privileges": ["read", "maintenance"]}]}
+    url = endpoint.url / "_security" / "user" / "_has_privileges"
+    response = await endpoint.request(
+        "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
+    )
+    if response.status in NO_PRIVILEGES_API:
+        return True
+    may = (await decode_answer(response, Privileges, endpoint)).has_all_requested
+    if not may:
+        _note_denied(endpoint, name)
+    return may
+
+
+async def _ask(
+    endpoint: Endpoint, name: str, action: str, query: dict[str, object], kind: type[T]
+) -> T | None:
+    """Return the answer, None if the credentials may not ask."""
+    response = await endpoint.request(
+        "POST",
+        _JSON,
+        msgspec.json.encode(query) if query else b"",
+        url=(endpoint.url / name / action).update_query(_ANY_INDEX),
+        body_limit_bytes=_BODY_LIMIT_BYTES,
+    )
+    if response.status == HTTPStatus.FORBIDDEN and not response.is_html:
+        _note_denied(endpoint, name)
+        return None
+    return await decode_answer(response, kind, endpoint)
+
+
+def _note_denied(endpoint: Endpoint, name: str) -> None:
+    log.warning("sink.records_unseen", destination=endpoint.where, index=name, needs=_NEEDS)
+
+
+def _require_all_shards(endpoint: Endpoint, shards: _Shards, *, is_late: bool = False) -> None:
+    if shards.failed or is_late:
+        raise RetryLater(
+            "unavailable",
+            f"{endpoint.where} could not look at all shards for the documents that it has; "
+            "see its log if this goes on",
+        )
