@@ -94,10 +94,14 @@ def test_who_declares_to_keep_records_can_be_asked() -> None:
 
 @dataclass(frozen=True)
 class Destination:
-    """A sink of the configuration, and the lines that arrived there."""
+    """A sink of the configuration, and the lines that arrived there.
+
+    `forget` removes the events of some lines (by their `uuid`), as if they had not arrived.
+    """
 
     options: str
     lines: Callable[[], list[bytes]]
+    forget: Callable[[list[str]], object] = lambda _ids: None
 
 
 @pytest.fixture
@@ -117,7 +121,13 @@ def sqlite_sink(tmp_path: Path) -> Destination:
         with closing(sqlite3.connect(path)) as connection:
             return [raw.encode() for (raw,) in connection.execute(ROWS)]
 
-    return Destination(f'type = "sql"\nurl = "sqlite://{path}"', lines)
+    def forget(ids: list[str]) -> None:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.executemany(
+                "DELETE FROM events WHERE native_id = ?", [(each,) for each in ids]
+            )
+
+    return Destination(f'type = "sql"\nurl = "sqlite://{path}"', lines, forget)
 
 
 @pytest.fixture
@@ -149,9 +159,14 @@ def search_sink(search_server: SearchServer) -> Destination:
             for document in search_server.documents()
         ]
 
-    return Destination(
-        f'type = "elasticsearch"\nurl = "{search_server.url}"\nformat = "raw"', lines
-    )
+    def forget(ids: list[str]) -> None:
+        for document in search_server.documents():
+            if json.loads(document["_source"]["event"]["original"])["uuid"] in ids:
+                search_server.call("DELETE", f"/{document['_index']}/_doc/{document['_id']}")
+        search_server.call("POST", "/_refresh")
+
+    options = f'type = "elasticsearch"\nurl = "{search_server.url}"\nformat = "raw"'
+    return Destination(options, lines, forget)
 
 
 @pytest.fixture
@@ -230,6 +245,7 @@ def test_what_arrived_is_not_lost_whatever_became_of_its_files(
     assert Counter(destination.lines()) == Counter(wanted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("destination", SINKS, indirect=True)
 def test_what_did_not_arrive_is_lost_and_the_rest_is_sent(
     sidecar: Sidecar, destination: Destination
@@ -245,6 +261,74 @@ def test_what_did_not_arrive_is_lost_and_the_rest_is_sent(
     assert sidecar.ship().returncode == 0
     assert Counter(destination.lines()) == Counter(said("same", 0, 13))
     assert losses(sidecar) == len(body(said("gone", 0, 10)))
+
+
+@pytest.mark.parametrize(
+    "destination",
+    ["sqlite_sink", pytest.param("search_sink", marks=pytest.mark.long)],
+    indirect=True,
+)
+def test_of_half_a_batch_each_line_counts_by_itself(
+    sidecar: Sidecar, destination: Destination
+) -> None:
+    """A destination stored some records; gaps and the rest are lost where the file is gone."""
+    gone, cut, same = (sidecar.traces / f"{name}.jsonl" for name in ("gone", "cut", "same"))
+    for path in (gone, cut, same):
+        append(path, said(path.stem, 0, 10))
+    killed_at(sidecar, "sent")
+    missing = {"gone": {0, 4, 5, 8, 9}, "cut": {7}, "same": {0, 3, 9}}
+    destination.forget([f"{name}-{n}" for name, lines in missing.items() for n in lines])
+    let_go(sidecar)
+    gone.unlink()
+    cut.write_bytes(body(said("cut", 20, 2)))
+    killed_at(sidecar, "sent")
+    assert sidecar.ship().returncode == 0
+    there = {name: set(range(10)) - lines for name, lines in missing.items()}
+    there["same"] = set(range(10))
+    wanted = [line for name, lines in there.items() for n in lines for line in said(name, n, 1)]
+    assert Counter(destination.lines()) == Counter(wanted + said("cut", 20, 2))
+    assert losses(sidecar) == sum(
+        len(body(said(name, n, 1))) for name in ("gone", "cut") for n in missing[name]
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("destination", ["sqlite_sink", "kafka_sink"], indirect=True)
+def test_a_line_that_was_changed_in_the_middle_repeats_none_of_its_neighbours(
+    sidecar: Sidecar, destination: Destination
+) -> None:
+    """The file is still the same one by its beginning and end, and goes on after the batch."""
+    path, lines = sidecar.traces / "a.jsonl", said("long", 0, 200)
+    append(path, lines)
+    killed_at(sidecar, "sent")
+    changed = body(lines).replace(b"long said 100", b"long SAID 100")
+    with path.open("r+b") as file:
+        file.write(changed)
+    append(path, said("more", 0, 5))
+    assert sidecar.ship().returncode == 0
+    assert Counter(destination.lines()) == Counter(lines + said("more", 0, 5))
+    assert losses(sidecar) == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("destination", ["sqlite_sink", "kafka_sink"], indirect=True)
+def test_rejected_lines_of_a_batch_that_arrived_reach_quarantine_without_their_file(
+    sidecar: Sidecar, destination: Destination
+) -> None:
+    gone, torn = sidecar.traces / "gone.jsonl", sidecar.traces / "torn.jsonl"
+    append(gone, [*said("gone", 0, 3), b"{torn", *said("gone", 3, 3)])
+    append(torn, [b"{no", b"{json"])
+    append(sidecar.traces / "same.jsonl", [*said("same", 0, 3), b"{also"])
+    killed_at(sidecar, "sent")
+    let_go(sidecar)
+    gone.unlink()
+    torn.unlink()
+    assert sidecar.ship().returncode == 0
+    assert Counter(destination.lines()) == Counter(said("gone", 0, 6) + said("same", 0, 3))
+    assert losses(sidecar) == 0
+    listed = msgspec.json.decode(sidecar.call("quarantine", "list", "--json").stdout)
+    names = sorted(Path(each["path"]).stem for each in listed["quarantine"])
+    assert names == ["gone", "same", "torn", "torn"]
 
 
 # ---------------------------------------------------------------- who may not ask
