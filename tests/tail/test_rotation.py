@@ -811,3 +811,28 @@ def test_an_archive_begun_of_a_generation_that_nobody_has_met_is_not_read_beside
     rotated.unlink()
     follower.turns(12)
     exactly(follower, writer)
+
+
+def test_a_file_whose_record_a_kill_left_empty_goes_on_in_its_archive(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was linked and taken, and compressed before its record was written."""
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    a = follower.traces / "a.jsonl"
+    a.touch()
+    follower.turn(seconds=31.0)
+    writer.append(a, 20)
+    monkeypatch.setattr(follower.store, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        follower.scan()
+    monkeypatch.undo()
+    follower.kill()
+    gzipped(a)
+    follower.turns(2)
+    follower.kill()
+    follower.turns(12)
+    exactly(follower, writer)
+    assert list(follower.held.glob("unknown/*")) == []

@@ -139,6 +139,10 @@ class OpenFiles:
         """Return whether a descriptor of the file is kept."""
         return file.id in self._descriptors
 
+    def is_linked(self, file: File) -> bool:
+        """Return whether the file has a hard link of ours."""
+        return self._hard_links.path(file.id) is not None
+
     def link_count(self, file: File) -> int | None:
         """Return how many names a file has beside our own link, None if it cannot be reached."""
         linked = self._hard_links.status(file.id)

@@ -199,6 +199,8 @@ class Changes:
         if file.is_undecided and self._new_files.is_sure_to_be_new(file):
             # It can no longer be a copy that takes over from another: what is in it is its own.
             self._lifecycle.take(file)
+        elif file.state is SegmentState.NEW and self._open_files.is_linked(file):
+            self._new_files.take_linked(file)
         if file.state is SegmentState.NEW:
             if file.prefix_length or not file.length:
                 self._lifecycle.forget(file)

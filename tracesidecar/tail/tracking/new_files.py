@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tracesidecar.model import TAIL_BYTES, Checkpoint
@@ -163,6 +164,16 @@ class NewFiles:
     def reconsider(self, file: File) -> None:
         """Decide, at the end of this scan, about a new file that has changed."""
         self._candidates[file.id] = file
+
+    def take_linked(self, file: File) -> None:
+        """Take a new file that has a hard link, although its name is gone.
+
+        Only a file that was taken gets a link: a crash came before that was recorded.
+        """
+        with suppress(ArchiveError):  # reading it will report what is wrong
+            if self._opener.open(file) is None:
+                return
+        self._lifecycle.take(file)
 
     def search_rotated(self, old: FileLocation, modified_ns: int) -> None:
         """After a file was rotated away from its name, register what came and went there unseen."""
