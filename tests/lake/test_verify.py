@@ -130,6 +130,30 @@ def test_generations_and_hosts_are_apart(tmp_path: Path) -> None:
     assert set(kinds(proof(tmp_path).problems)) == {"twice"}
 
 
+def test_a_host_that_got_another_name_goes_on_in_its_segments(tmp_path: Path) -> None:
+    """After a rename, or with a state directory that came from another machine."""
+    former = Shipped(tmp_path, host="a")
+    former.batch(rows(), rejected=1)
+    renamed = Shipped(tmp_path, host="b", end=former.end)
+    renamed.batch([("codex", event(50))])
+    renamed.batch([("codex", event(51))])
+    assert proof(tmp_path).problems == []
+    renamed.end = 200
+    redriven = renamed.batch([("codex", event(52))], more=100)
+    renamed.put(msgspec.structs.replace(redriven, redriven=True))
+    assert proof(tmp_path).problems == []
+    renamed.end = 500
+    renamed.batch([("codex", event(53))], more=100)
+    assert kinds(proof(tmp_path).problems) == ["overlap"]
+
+
+def test_what_no_name_of_the_host_has_is_a_gap(tmp_path: Path) -> None:
+    former = Shipped(tmp_path, host="a")
+    former.batch(rows())
+    Shipped(tmp_path, host="b", end=former.end + 100).batch([("codex", event(50))])
+    assert kinds(proof(tmp_path).problems) == ["gap"]
+
+
 def test_lines_redriven_count_once_and_only_where_they_were_rejected(shipped: Shipped) -> None:
     def redriven(start: int, number: int) -> None:
         shipped.end = start

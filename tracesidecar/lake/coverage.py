@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tracesidecar.batch import Manifest, ManifestRange
@@ -36,6 +37,11 @@ class Coverage:
     rejected: int = 0
     ranges: list[tuple[int, int, str]] = field(default_factory=list)
     redriven: list[tuple[int, int, str]] = field(default_factory=list)
+
+    @property
+    def start(self) -> float:
+        """The start of the first range, infinity if there is none."""
+        return min((start for start, _, _ in self.ranges), default=math.inf)
 
     @property
     def end(self) -> int:
@@ -73,6 +79,7 @@ class Coverages:
 
     def __init__(self) -> None:
         self._segments: dict[tuple[str, str, int, int], Coverage] = {}
+        self._namesakes: defaultdict[tuple[str, int, int], list[Coverage]] = defaultdict(list)
         self.lines = 0
         self.rejected = 0
 
@@ -97,6 +104,22 @@ class Coverages:
     def __len__(self) -> int:
         return len(self._segments)
 
+    def with_former_hosts(self, coverage: Coverage) -> Coverage:
+        """Return a coverage together with what came before it under another name of its host.
+
+        A segment whose first range begins in the middle went on there, if there is one with its
+        number; otherwise a number is that of one host.
+        """
+        if coverage.start <= coverage.begin:
+            return coverage
+        number = coverage.key.sink, coverage.key.segment, coverage.key.generation
+        former = [each for each in self._namesakes[number] if each.start < coverage.start]
+        return replace(
+            coverage,
+            ranges=[*coverage.ranges, *(part for each in former for part in each.ranges)],
+            redriven=[*coverage.redriven, *(part for each in former for part in each.redriven)],
+        )
+
     def by_source(self) -> dict[tuple[str, str], list[Coverage]]:
         """Return the segments by (host, source)."""
         found: dict[tuple[str, str], list[Coverage]] = defaultdict(list)
@@ -108,7 +131,10 @@ class Coverages:
         # A segment's number is unique on its host: it goes on when its source is renamed.
         key = SegmentKey(manifest.host, manifest.sink, each.source, each.segment, each.generation)
         found = manifest.host, manifest.sink, each.segment, each.generation
-        coverage = self._segments.setdefault(found, Coverage(key))
+        coverage = self._segments.get(found)
+        if coverage is None:
+            coverage = self._segments[found] = Coverage(key)
+            self._namesakes[found[1:]].append(coverage)
         coverage.path, coverage.begin = each.path, each.begin
         return coverage
 

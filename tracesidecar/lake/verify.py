@@ -81,7 +81,7 @@ class _StoreVerification:
         replaced = {each.name: each for compaction in compacted for each in compaction.replaces}
         self._check_objects(existing, replaced)
         for coverage in self._proof.coverages:
-            self._check_coverage(coverage)
+            self._check_coverage(self._proof.coverages.with_former_hosts(coverage))
         return self._proof
 
     def _check_batch(self, name: str, manifest: Manifest) -> None:

@@ -12,9 +12,10 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
+from tracesidecar.journal import load_deliveries
 from tracesidecar.lake import Proof, size_of, verify
 from tracesidecar.logs import printable
-from tracesidecar.sinks import SinkOptions, open_stored_objects
+from tracesidecar.sinks import SinkOptions, destination_of, open_stored_objects
 from tracesidecar.units import format_bytes
 
 
@@ -49,12 +50,23 @@ def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
     if store is None:
         raise AssertionError("readable_sink returned a sink that cannot be read back")
     with closing(store), progress(size_of(store)) as report_read:
-        return verify(
+        proof = verify(
             store,
             under_way=find_objects_being_sent(configuration, sink.name),
             begins_anywhere=sink.start == "now",
             on_read=report_read,
         )
+    destination = destination_of(sink)
+    delivered = load_deliveries(configuration.state_directory).sinks
+    if delivered.get(sink.name) == destination and all(
+        coverage.key.sink != sink.name for coverage in proof.coverages
+    ):
+        proof.add_problem(
+            "missing",
+            destination,
+            f"it has no manifest of sink {sink.name}, which has delivered there from this machine",
+        )
+    return proof
 
 
 def _document(sink: SinkOptions, proof: Proof) -> dict[str, object]:
