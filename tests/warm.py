@@ -13,6 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from tracesidecar.journal import Journal
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sanitize.rules.catalogue import catalogue_bytes
 from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
@@ -35,6 +36,10 @@ def compiled() -> Path:
 
 
 def warm(state: Path) -> None:
-    """Copy the compiled rules to a state directory, as a second start finds them."""
+    """Copy the compiled rules to a state directory, as a second start finds them.
+
+    There is a journal, too: without one, they would be the remains of a lost state.
+    """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copytree(compiled(), state / "cache", dirs_exist_ok=True)
+    Journal.open(str(state)).close()

@@ -11,11 +11,13 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.daemon.conftest import sidecar
-from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
+from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, body, numbered
 from tests.servers.processes import eventually
 
 __all__ = ["sidecar"]
@@ -90,9 +92,77 @@ def test_a_source_with_an_id_of_its_own_delivers_again_and_says_so(sidecar: Side
     assert Counter(sidecar.lines()) == Counter(lines * 2)
 
 
-def test_a_source_that_was_renamed_and_moved_says_that_it_begins_again(sidecar: Sidecar) -> None:
-    shipped(sidecar)
-    moved = sidecar.traces.rename(sidecar.traces.with_name("moved"))
+def test_a_source_with_an_id_of_its_own_does_not_begin_again_with_what_is_only_held(
+    sidecar: Sidecar,
+) -> None:
+    """A running daemon leaves links: of a file that is there, and of one that was deleted."""
+    arrived, held = numbered(0, 20), numbered(100, 20)
+    append(sidecar.traces / "a.jsonl", arrived)
+    append(sidecar.traces / "gone.jsonl", held)
+    sidecar.start()
+    sidecar.arrives(40)
+    assert sidecar.stop() == 0
+    append(sidecar.traces / "gone.jsonl", numbered(200, 5))
+    (sidecar.traces / "gone.jsonl").unlink()
+    change(sidecar, 'name = "agent"', 'name = "builder"\nid = "builder"')
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"delivers 1 files again" in done.stderr
+    assert Counter(sidecar.lines()) == Counter(arrived * 2 + held + numbered(200, 5))
+
+
+def move_folder(traces: Path) -> Path:
+    return traces.rename(traces.with_name("moved"))
+
+
+def copy_folder(traces: Path) -> Path:
+    """As to another disk: the inodes are others."""
+    moved = traces.with_name("moved")
+    shutil.copytree(traces, moved)
+    shutil.rmtree(traces)
+    return moved
+
+
+@pytest.mark.parametrize("is_running", [False, True], ids=["once", "daemon"])
+@pytest.mark.parametrize("move", [move_folder, copy_folder])
+def test_a_source_that_was_renamed_and_moved_goes_on_and_says_so(
+    sidecar: Sidecar, move: Callable[[Path], Path], is_running: bool
+) -> None:
+    lines = numbered(0, 20)
+    append(sidecar.traces / "a.jsonl", lines)
+    (sidecar.traces / "deep").mkdir()
+    append(sidecar.traces / "deep" / "b.jsonl", numbered(100, 20))
+    append(sidecar.traces / "deep" / "held.jsonl", numbered(200, 20))
+    lines += numbered(100, 20) + numbered(200, 20)
+    if is_running:
+        sidecar.start()
+        sidecar.arrives(60)
+        assert sidecar.stop() == 0
+        append(sidecar.traces / "deep" / "held.jsonl", numbered(300, 5))
+        lines += numbered(300, 5)
+    else:
+        assert sidecar.ship().returncode == 0
+    (sidecar.traces / "deep" / "held.jsonl").unlink()
+    moved = move(sidecar.traces)
+    change(sidecar, 'name = "agent"', 'name = "builder"')
+    change(sidecar, str(sidecar.traces), str(moved))
+    append(moved / "a.jsonl", numbered(400, 5))
+    append(moved / "deep" / "new.jsonl", numbered(500, 5))
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"source.adopted" in done.stderr
+    assert b'id = \\"agent\\"' in done.stderr, "the choice is named"
+    assert Counter(sidecar.lines()) == Counter(lines + numbered(400, 5) + numbered(500, 5))
+    assert notices(sidecar) == ["source.adopted"]
+    assert verified(sidecar)
+    assert b"source.adopted" not in sidecar.ship().stderr, "once"
+
+
+def test_a_source_whose_files_a_new_one_does_not_have_is_left_and_says_so(sidecar: Sidecar) -> None:
+    """Files that begin alike, and a file under a used inode number, are not those that are gone."""
+    lines = shipped(sidecar)
+    moved = move_folder(sidecar.traces)
+    (moved / "a.jsonl").write_bytes(body(lines[:5] + numbered(100, 20)))
     change(sidecar, 'name = "agent"', 'name = "builder"')
     change(sidecar, str(sidecar.traces), str(moved))
     done = sidecar.ship()
@@ -100,7 +170,31 @@ def test_a_source_that_was_renamed_and_moved_says_that_it_begins_again(sidecar: 
     assert b"source.left" in done.stderr
     assert b'id = \\"agent\\"' in done.stderr, "the choice is named"
     assert notices(sidecar) == ["source.left"]
+    assert Counter(sidecar.lines()) == Counter(lines + lines[:5] + numbered(100, 20))
     assert b"source.left" not in sidecar.ship().stderr, "once"
+
+
+def test_the_folder_of_a_source_that_is_gone_goes_on_below_a_source_that_was_there(
+    sidecar: Sidecar,
+) -> None:
+    other = f'[[source]]\nname = "other"\ninclude = ["{sidecar.folder}/more/**/*.jsonl"]\n'
+    sidecar.configure(LAKE.format(lake=sidecar.lake), more=other)
+    (sidecar.folder / "more").mkdir()
+    append(sidecar.folder / "more" / "b.jsonl", numbered(50, 5))
+    lines = shipped(sidecar) + numbered(50, 5)
+    sidecar.traces.rename(sidecar.folder / "more" / "traces")
+    sidecar.config.write_text(
+        sidecar.config.read_text().replace(
+            f'[[source]]\nname = "agent"\ninclude = ["{sidecar.traces}/**/*.jsonl"]\n'
+            'copy_grace = "500ms"\n',
+            "",
+        )
+    )
+    append(sidecar.folder / "more" / "traces" / "a.jsonl", numbered(100, 5))
+    done = sidecar.ship()
+    assert done.returncode == 0, done.stderr
+    assert b"source.adopted" in done.stderr
+    assert Counter(sidecar.lines()) == Counter(lines + numbered(100, 5))
 
 
 def test_two_sources_that_become_one_go_on(sidecar: Sidecar) -> None:
@@ -174,6 +268,24 @@ def test_a_journal_that_vanished_is_not_taken_for_a_first_start(
     assert Counter(sidecar.lines()) == Counter(lines * 2)
 
 
+@pytest.mark.parametrize("kept", ["lock", "cache", "held", "lock cache held"])
+def test_a_journal_that_vanished_with_what_it_has_delivered_is_announced(
+    sidecar: Sidecar, kept: str
+) -> None:
+    lines = shipped(sidecar)
+    for path in sidecar.state.iterdir():
+        if path.name not in kept.split():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert {path.name for path in sidecar.state.iterdir()} == set(kept.split())
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert b"journal.missing" in done.stderr
+    assert b"tracesidecar recover SINK" in done.stderr, "the choice is named"
+    assert Counter(sidecar.lines()) == Counter(lines * 2)
+    assert notices(sidecar) == ["journal.missing"]
+    assert b"journal.missing" not in sidecar.ship().stderr, "once"
+
+
 def test_an_empty_state_directory_is_a_first_start(sidecar: Sidecar) -> None:
     lines = shipped(sidecar)
     shutil.rmtree(sidecar.state)
@@ -232,6 +344,52 @@ def test_state_and_traces_that_were_copied_go_on_and_say_so(sidecar: Sidecar) ->
     assert notices(sidecar) == ["state.copied"]
     assert b"another machine" not in sidecar.ship().stderr, "once"
     assert verified(sidecar)
+
+
+def in_a_world_with_another_host_name(
+    sidecar: Sidecar, *words: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command where the machine has another name (a UTS namespace)."""
+    program = [str(PROGRAM), "--config", str(sidecar.config), *words]
+    script = ["sh", "-c", 'hostname renamed && exec "$@"', "sh", *program]
+    return subprocess.run(
+        ["unshare", "--uts", *script],
+        capture_output=True,
+        env=sidecar.environment(),
+        cwd=sidecar.folder,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--uts", "true"], capture_output=True, check=False).returncode != 0,
+    reason="needs the right to give this process another host name",
+)
+def test_a_machine_that_got_another_name_goes_on_and_verifies_what_both_names_delivered(
+    sidecar: Sidecar,
+) -> None:
+    lines = shipped(sidecar)
+    append(sidecar.traces / "a.jsonl", numbered(100, 5))
+    done = in_a_world_with_another_host_name(sidecar, "ship", "--once")
+    assert done.returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines + numbered(100, 5))
+    for call in (sidecar.call, partial(in_a_world_with_another_host_name, sidecar)):
+        proof = json.loads(call("verify", "lake", "--json").stdout)
+        assert (proof["problems"], proof["lines"]) == ([], 25)
+    shutil.rmtree(sidecar.lake / "_manifest")
+    answer = in_a_world_with_another_host_name(sidecar, "verify", "lake", "--json")
+    assert answer.returncode == 65
+    assert {each["kind"] for each in json.loads(answer.stdout)["problems"]} == {"missing", "stray"}
+
+
+def test_an_empty_store_is_no_proof_for_a_sink_that_has_delivered(sidecar: Sidecar) -> None:
+    assert sidecar.call("verify", "lake").returncode == 0
+    shipped(sidecar)
+    shutil.rmtree(sidecar.lake)
+    answer = sidecar.call("verify", "lake")
+    assert answer.returncode == 65
+    assert b"no manifest of sink lake" in b" ".join(answer.stdout.split())
 
 
 def test_a_file_that_lost_its_end_delivers_only_what_is_new_and_says_so(sidecar: Sidecar) -> None:

@@ -1,8 +1,8 @@
 """Go on where the last run ended, and deliver nothing again without a word.
 
-Offsets hang on the names of sources and sinks, and on the journal. Whoever renames, removes or
-copies one of these would find everything in the destination twice: here that is noticed, and
-either set right and announced, or rejected with the choice that the person has.
+Offsets hang on the names of sinks, and on the journal. Whoever renames, removes or copies one of
+these would find everything in the destination twice: here that is noticed, and either set right and
+announced, or rejected with the choice that the person has. For sources, see `succession`.
 """
 
 from __future__ import annotations
@@ -16,78 +16,11 @@ from tracesidecar.config import Configuration
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import Journal, load_deliveries
 from tracesidecar.sinks import SinkOptions, destination_of
-from tracesidecar.tail import FollowedPaths, SegmentRecord, SourceOptions
 
 log = structlog.get_logger()
 
 JOURNAL_CHECK_SECONDS = 1.0
 """How often the journal's path is compared with the open file; each commit does that too."""
-
-
-def take_over_sources(sources: Sequence[SourceOptions], journal: Journal) -> None:
-    """Let files go on where they were, although their source has another name.
-
-    A source with an `id` is renamed with all its files. Files of a source that is no longer
-    configured go to the source that follows them now: unless that has an `id` of its own, which
-    says that it is meant to begin anew.
-    """
-    before = journal.sources.load()
-    names = {source.identity: source.name for source in sources}
-    renamed = {before[id_]: name for id_, name in names.items() if before.get(id_, name) != name}
-    gone = {name: id_ for id_, name in before.items() if id_ not in names}
-    begins_anew = {
-        source.name for source in sources if source.id is not None and source.id not in before
-    }
-    followed = FollowedPaths(sources)
-    adopted: dict[tuple[str, str], int] = {}
-    repeated: dict[tuple[str, str], int] = {}
-    unfollowed: dict[str, int] = {}
-
-    def new_name(record: SegmentRecord) -> str | None:
-        if record.source in renamed:
-            return renamed[record.source]
-        if record.source not in gone:
-            return None
-        source = followed.find_source(record.path)
-        if source is None:
-            unfollowed[record.source] = unfollowed.get(record.source, 0) + 1
-            return None
-        move = record.source, source.name
-        counted = repeated if source.name in begins_anew else adopted
-        counted[move] = counted.get(move, 0) + 1
-        return None if source.name in begins_anew else source.name
-
-    if renamed or gone:
-        journal.sources.reassign(new_name)
-    for former, name in renamed.items():
-        _announce(journal, "source.renamed", f'source "{former}" is now "{name}" and goes on')
-    for (former, name), files in adopted.items():
-        _announce(
-            journal,
-            "source.adopted",
-            f'source "{name}" goes on with {files} files of source "{former}", which is no longer '
-            f'configured: to say so yourself, set id = "{gone[former]}"; to deliver them again, '
-            f'set an id of its own, such as id = "{name}"',
-        )
-    for (former, name), files in repeated.items():
-        _announce(
-            journal,
-            "source.begins_again",
-            f'source "{name}" has an id of its own, and delivers {files} files again that source '
-            f'"{former}" had: set id = "{gone[former]}" to go on where that was',
-        )
-    begun = [name for id_, name in names.items() if id_ not in before and name not in begins_anew]
-    for former, files in unfollowed.items() if begun else ():
-        _announce(
-            journal,
-            "source.left",
-            f'source "{former}" is no longer configured, and no source follows its {files} files '
-            f"where they were: if a new source ({', '.join(begun)}) has them at another place, it "
-            f'delivers them again; with id = "{gone[former]}" it goes on where "{former}" was',
-        )
-    left = {id_: name for name, id_ in gone.items()}
-    if before != left | names:
-        journal.sources.save(left | names)
 
 
 def reject_repetition(options: SinkOptions, journal: Journal, configuration: Configuration) -> None:
@@ -167,6 +100,25 @@ def announce_move(state_directory: str, journal: Journal) -> None:
             '"tracesidecar recover SINK" rebuilds what it has',
         )
     journal.note_deliveries(sinks)
+
+
+def announce_missing_journal(
+    state_directory: str, remains: Sequence[str], journal: Journal
+) -> None:
+    """Announce that a journal is new although an earlier run has left other things beside it.
+
+    If it is known where that has delivered to, a person is asked instead: `reject_repetition`.
+    """
+    if remains and not load_deliveries(state_directory).sinks:
+        _announce(
+            journal,
+            "journal.missing",
+            f"the state directory {state_directory} has no journal, but {', '.join(remains)} of an "
+            "earlier run: what that has delivered is not known, and is delivered again as far as "
+            "it is still on the disk; if that is not meant, stop this run, empty the directory, "
+            "and put the journal back, or rebuild it from what a store has "
+            '("tracesidecar recover SINK"), or set start = "now" for the sinks',
+        )
 
 
 async def watch_journal(journal: Journal) -> None:

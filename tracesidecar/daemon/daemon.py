@@ -20,6 +20,7 @@ import msgspec
 from tracesidecar.collector import collector_paused
 from tracesidecar.config import Configuration, LoadedConfiguration
 from tracesidecar.daemon.child_process import ChildProcess
+from tracesidecar.daemon.continuity import announce_missing_journal
 from tracesidecar.daemon.generation import Generation, Mode
 from tracesidecar.daemon.health_pages import HealthPages
 from tracesidecar.daemon.reload import Difference, Reloader
@@ -29,7 +30,7 @@ from tracesidecar.daemon.systemd import SystemdNotifier
 from tracesidecar.daemon.tasks import run_beside
 from tracesidecar.daemon.waiting import StateWait
 from tracesidecar.introspect.status import RejectedReload, StatusReport
-from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
+from tracesidecar.journal import Journal, find_remains, hold_lock, prepare_state_directory
 from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.pipeline import DrainResult, LineMetrics
 
@@ -77,9 +78,11 @@ class Daemon:
                 pages = HealthPages(self.check_health, self._metrics, self._loop)
                 stack.callback(pages.open(listen))
             await self._wait.attempt(lambda: prepare_state_directory(directory))
+            remains = find_remains(directory)
             await self._wait.attempt(lambda: stack.enter_context(hold_lock(directory)))
             journal = await self._wait.attempt(lambda: Journal.open(directory))
             stack.callback(journal.close)
+            await self._wait.attempt(lambda: announce_missing_journal(directory, remains, journal))
             await self._wait.attempt(lambda: restore_counters(self._metrics, journal))
             self._reloader = reloader = Reloader(self._path, journal, self, self._metrics)
             generation = await self._build_generation(journal)

@@ -18,8 +18,9 @@ import structlog
 from tracesidecar import __version__
 from tracesidecar.batch import BatchSpec, Encoding
 from tracesidecar.config import Configuration
-from tracesidecar.daemon.continuity import announce_move, reject_repetition, take_over_sources
+from tracesidecar.daemon.continuity import announce_move, reject_repetition
 from tracesidecar.daemon.redaction_check import check_redaction
+from tracesidecar.daemon.succession import take_over_sources
 from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
 from tracesidecar.encode import format_of
@@ -144,7 +145,7 @@ class Wiring:
         self._engine, self._rules = sanitizer.engine, sanitizer.version
         check_redaction(sanitizer)
         announce_move(state, journal)
-        take_over_sources(configuration.source, journal)
+        take_over_sources(configuration.source, journal, state)
         self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
         for source in configuration.source:
             self._metrics.declare_source(source.name, RejectionReason)

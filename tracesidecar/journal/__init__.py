@@ -26,7 +26,11 @@ from tracesidecar.journal.sealing import (
     unseal,
     vault_path,
 )
-from tracesidecar.journal.state_directory import find_state_directory, prepare_state_directory
+from tracesidecar.journal.state_directory import (
+    find_remains,
+    find_state_directory,
+    prepare_state_directory,
+)
 from tracesidecar.journal.trouble import explain_os
 
 __all__ = [
@@ -45,6 +49,7 @@ __all__ = [
     "Vault",
     "discard_sealed",
     "explain_os",
+    "find_remains",
     "find_state_directory",
     "hold_lock",
     "is_locked",

@@ -64,15 +64,30 @@ class SegmentTable:
             return self._read("")
         records: list[SegmentRecord] = []
         needed = self._find_needed()
-        query = "SELECT id, record FROM segment WHERE id > ? ORDER BY id LIMIT ?"
-        last = _BEFORE_ALL
-        while rows := self._database.read(tuple[int, bytes], query, last, _LOADED_AT_ONCE):
-            last = rows[-1][0]
+        for rows in self._read_in_parts():
             finished = self._find_finished(rows)
             resting = {each.id for each in finished if each.id not in needed and rests(each)}
             if len(resting) < len(rows):
                 records += self.recall([id_ for id_, _ in rows if id_ not in resting])
         return records
+
+    def load_of_sources(self, names: Collection[str]) -> list[SegmentRecord]:
+        """Return the segments of these sources."""
+        records: list[SegmentRecord] = []
+        for rows in self._read_in_parts():
+            try:
+                found = [id_ for id_, body in rows if _decode_finished(body).source in names]
+            except msgspec.DecodeError as error:
+                raise self._explain_unreadable() from error
+            records += self.recall(found)
+        return records
+
+    def _read_in_parts(self) -> Iterator[list[tuple[int, bytes]]]:
+        query = "SELECT id, record FROM segment WHERE id > ? ORDER BY id LIMIT ?"
+        last = _BEFORE_ALL
+        while rows := self._database.read(tuple[int, bytes], query, last, _LOADED_AT_ONCE):
+            last = rows[-1][0]
+            yield rows
 
     def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
         """Return these segments."""
@@ -175,9 +190,7 @@ class SegmentTable:
 
     def rename_sources(self, names: Mapping[int, str]) -> None:
         """Give segments to other sources, with their rejected lines and losses."""
-        records = [
-            replace(record, source=names[record.id]) for record in self.load() if record.id in names
-        ]
+        records = [replace(record, source=names[record.id]) for record in self.recall(list(names))]
         rows = [_encode(record) for record in records]
         renamed = [(record.source, record.id) for record in records]
         with self._database.transaction() as db:

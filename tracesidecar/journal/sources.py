@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -11,6 +11,7 @@ from tracesidecar.journal.segments import SegmentTable
 from tracesidecar.tail import SegmentRecord
 
 _KEY = "sources"
+_SETTLED_KEY = "sources_settled"
 
 
 class SourceNames:
@@ -31,16 +32,19 @@ class SourceNames:
         """Record the name of each source id."""
         self._database.set_meta(_KEY, msgspec.json.encode(dict(names)))
 
-    def reassign(self, name_of: Callable[[SegmentRecord], str | None]) -> int:
-        """Give the files, with their rejected lines and losses, to the sources of these names.
+    def load_files(self, names: Collection[str]) -> list[SegmentRecord]:
+        """Return the files of the sources of these names."""
+        return self._segments.load_of_sources(names)
 
-        `name_of` returns the new name, None to leave a file where it is. Return how many changed.
-        """
-        changed = {
-            record.id: name
-            for record in self._segments.load()
-            if (name := name_of(record)) not in (None, record.source)
-        }
-        if changed:
-            self._segments.rename_sources(changed)
-        return len(changed)
+    def reassign(self, names: Mapping[int, str]) -> None:
+        """Give files, with their rejected lines and losses, to the sources of these names."""
+        if names:
+            self._segments.rename_sources(names)
+
+    def are_settled(self, sources: bytes) -> bool:
+        """Return whether `settle` was called last with this description of the sources."""
+        return self._database.find_meta(_SETTLED_KEY) == sources
+
+    def settle(self, sources: bytes) -> None:
+        """Note that every file has the source that it belongs to, as long as these are the ones."""
+        self._database.set_meta(_SETTLED_KEY, sources)

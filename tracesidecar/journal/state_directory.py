@@ -32,6 +32,9 @@ _OWN_NAMES = frozenset(
         "lost+found",  # of every ext4 file system
     }
 )
+_REMAINS = ("lock", "held", "quarantine", "cache")
+"""What every run makes beside the journal, or may make."""
+
 _PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY)
 """Opens a directory that may be searched but not listed, such as another user's home (0711)."""
 
@@ -87,6 +90,17 @@ def prepare_state_directory(directory: str) -> None:
             "set state_directory to a place that you may write to, "
             "or give this user the right (Kubernetes: securityContext.fsGroup)"
         ) from error
+
+
+def find_remains(directory: str) -> list[str]:
+    """Return what an earlier run has left in a state directory without a journal.
+
+    Call this before anything is created there. Nothing is returned if there is a journal.
+    """
+    journal = os.path.join(directory, FILE_NAME)
+    if os.path.lexists(journal) and (not os.path.isfile(journal) or os.path.getsize(journal)):
+        return []
+    return [name for name in _REMAINS if os.path.lexists(os.path.join(directory, name))]
 
 
 @contextmanager

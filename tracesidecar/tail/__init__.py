@@ -39,6 +39,7 @@ from tracesidecar.tail.segments import (
     is_protected,
     observe_protection,
 )
+from tracesidecar.tail.tracking.moved_files import find_moved
 
 __all__ = [
     "READABLE_STATES",
@@ -64,6 +65,7 @@ __all__ = [
     "find_end_of_documents",
     "find_left_out",
     "find_links",
+    "find_moved",
     "is_protected",
     "link_folder",
     "link_folders",

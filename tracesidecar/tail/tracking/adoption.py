@@ -70,6 +70,8 @@ class Adoption:
             source = None if link is None else self._choose_source(link, folder)
             if link is None or source is None or not stat.S_ISREG(status.st_mode):
                 set_aside[self._hard_links.set_aside(segment) or folder] += 1
+            elif segment in unloaded and _is_at(unloaded[segment].path, status):
+                self._hard_links.remove(segment)  # its source is to begin anew, and finds it there
             elif segment in unloaded:
                 self._continue(unloaded[segment], source, status, frontier.get(segment))
                 continued[folder] += 1
@@ -187,6 +189,14 @@ class Adoption:
                 "configuration accounts for. To deliver them, configure their source again and "
                 "restart, or move them into a watched directory; to free the space, delete them",
             )
+
+
+def _is_at(path: str, linked: os.stat_result) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (linked.st_dev, linked.st_ino)
 
 
 def _files(count: int) -> str:
