@@ -92,7 +92,8 @@ class HardLinks:
     def __init__(self, directory: str, others: Iterable[str] = ()) -> None:
         """Make the directories that are missing, and take over the links of earlier runs.
 
-        Those that were set aside are among them: what was unknown then may be known now.
+        Those that were set aside are among them: what was unknown then may be known now. Raise
+        OSError if a directory is there and cannot be listed now.
         """
         self.folders = tuple(dict.fromkeys((directory, *others)))
         self._paths: dict[int, str] = {}
@@ -102,8 +103,9 @@ class HardLinks:
         for folder in self.folders:
             with suppress(OSError):  # no links are possible there: `link` will find out
                 self._make_folder(folder)
-            self._paths |= find_links([folder])
-            for name, link in _list_links(os.path.join(folder, UNKNOWN)):
+            for name, link in _list_all_links(folder):
+                self._paths[link.segment] = os.path.join(folder, name)
+            for name, link in _list_all_links(os.path.join(folder, UNKNOWN)):
                 if link.segment not in self._paths:
                     self._paths[link.segment] = os.path.join(folder, UNKNOWN, name)
                     self._move(link.segment, folder)
@@ -259,6 +261,23 @@ def _list_links(folder: str) -> Iterator[tuple[str, LinkName]]:
         names = os.listdir(folder)
     except OSError:
         return
+    yield from _parse_links(names)
+
+
+def _list_all_links(folder: str) -> list[tuple[str, LinkName]]:
+    """Return the links in a folder, none if it is not there or not for us.
+
+    Raise OSError for anything else: a broken disk, or a server that is away, hides the last copies
+    of what was deleted, and they must not count as gone.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    return list(_parse_links(names))
+
+
+def _parse_links(names: Iterable[str]) -> Iterator[tuple[str, LinkName]]:
     for name in names:
         if link := LinkName.parse(name):
             yield name, link

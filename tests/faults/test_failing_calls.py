@@ -1,0 +1,169 @@
+"""An I/O error, a quota that is used up and a stale handle pass: nothing of them becomes permanent.
+
+Where they strike the state directory, the daemon waits and never exits with 78; where they strike
+a trace file or its link, it tries again, and every line arrives once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.faults.failing_calls import FailingCalls, build_library
+from tests.servers.processes import eventually
+
+PASSING = [
+    pytest.param(errno.EDQUOT, id="EDQUOT"),
+    pytest.param(errno.EIO, id="EIO", marks=pytest.mark.long),
+    pytest.param(errno.ESTALE, id="ESTALE", marks=pytest.mark.long),
+]
+DEAD = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_library(tmp_path_factory.mktemp("failing-calls"))
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    made = Sidecar(tmp_path)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def calls(library: Path, tmp_path: Path) -> FailingCalls:
+    return FailingCalls(library, tmp_path)
+
+
+@pytest.mark.parametrize("number", PASSING)
+def test_no_call_that_fails_while_running_loses_or_repeats_a_line(
+    number: int, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    """Link, open, read and list of the traces; write and fsync of journal and lake."""
+    sidecar.configure(LAKE.format(lake=sidecar.lake))
+    sidecar.start(**calls.environment, TRACESIDECAR_NOTICES="off")
+    sidecar.wait_for_event("service.ready")
+    written: list[bytes] = []
+    strikes = [
+        (sidecar.traces, "link"),
+        (sidecar.traces, "open"),
+        (sidecar.traces, "read"),
+        (sidecar.traces, "list"),
+        (sidecar.state / "journal.sqlite", "write"),
+        (sidecar.state / "journal.sqlite", "fsync"),
+        (sidecar.lake, "write"),
+        (sidecar.lake, "fsync"),
+    ]
+    for step, (path, call) in enumerate(strikes):
+        lines = numbered(len(written), 5)
+        written += lines
+        before = calls.begin(number, path, call)
+        append(sidecar.traces / f"{step}.jsonl", lines)
+        calls.wait_for_more(before)
+        calls.end()
+        sidecar.arrives(len(written))
+        assert not sidecar.has_ended(), call
+    held = sidecar.state / "held"
+    eventually(lambda: len([each for each in held.iterdir() if each.is_file()]) == len(strikes))
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(written)
+    assert sidecar.quarantined() == []
+    (source,) = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    assert (source["lost_bytes"], source["lost_files_uncounted"]) == (0, 0)
+
+
+@pytest.mark.parametrize("number", PASSING)
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        ("open", "journal.sqlite"),
+        ("read", "journal.sqlite"),
+        ("write", "journal.sqlite"),
+        ("fsync", "journal.sqlite"),
+        ("open", ""),
+    ],
+)
+def test_a_state_directory_that_fails_at_the_start_is_waited_for(
+    number: int, call: str, place: str, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    lines = numbered(0, 10)
+    append(sidecar.traces / "a.jsonl", lines)
+    before = calls.begin(number, sidecar.state / place, call)
+    sidecar.start(**calls.environment)
+    calls.wait_for_more(before)
+    calls.wait_for_more(calls.count)
+    assert not sidecar.has_ended(), sidecar.events()
+    calls.end()
+    sidecar.arrives(len(lines))
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines)
+
+
+@pytest.mark.parametrize("number", PASSING)
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_journal_that_fails_at_the_end_is_no_bug_and_no_mistake_of_a_person(
+    number: int, call: str, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "2s"')
+    lines = numbered(0, 10)
+    append(sidecar.traces / "a.jsonl", lines)
+    sidecar.start(**calls.environment)
+    sidecar.arrives(len(lines))
+    lines += numbered(10, 10)
+    before = calls.begin(number, sidecar.state / "journal.sqlite", call)
+    append(sidecar.traces / "b.jsonl", lines[10:])
+    calls.wait_for_more(before)
+    assert sidecar.stop(signal.SIGTERM) in {0, 75}
+    calls.end()
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines)
+
+
+@pytest.mark.parametrize("number", PASSING)
+def test_ship_once_that_never_gets_the_journal_says_75(
+    number: int, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "1s"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    calls.begin(number, sidecar.state / "journal.sqlite", "write")
+    done = sidecar.call("ship", "--once", "--json", stdin=b"", **calls.environment)
+    assert (done.returncode, json.loads(done.stdout)["reason"]) == (75, "unavailable")
+    calls.end()
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
+
+
+@pytest.mark.parametrize("number", PASSING)
+@pytest.mark.parametrize(
+    ("call", "event"), [("list", "state.unavailable"), ("open", "service.ready")]
+)
+def test_held_data_that_cannot_be_seen_at_the_start_is_not_given_up(
+    number: int, call: str, event: str, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    sidecar.configure(DEAD, daemon='drain_deadline = "300ms"')
+    lines = numbered(0, 10)
+    append(sidecar.traces / "a.jsonl", lines)
+    sidecar.ship()
+    (sidecar.traces / "a.jsonl").unlink()
+    held = sidecar.state / "held"
+    assert len([each for each in held.iterdir() if each.is_file()]) == 1
+    sidecar.configure(LAKE.format(lake=sidecar.lake))
+    before = calls.begin(number, held, call)
+    sidecar.start(**calls.environment)
+    calls.wait_for_more(before)
+    sidecar.wait_for_event(event)
+    calls.end()
+    sidecar.arrives(len(lines))
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines)
+    (source,) = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    assert source["lost_bytes"] == 0
