@@ -35,6 +35,7 @@ class Desk:
             made.mkdir()
 
     def environment(self, **more: str) -> dict[str, str]:
+        """Return what the program sees: little of this machine, and a home of its own."""
         kept = {
             name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR"}
         }
@@ -49,6 +50,7 @@ class Desk:
     def call(
         self, *words: str, stdin: bytes = b"", **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
         done = subprocess.run(
             [str(PROGRAM), *words],
             input=stdin,
@@ -69,6 +71,7 @@ class Desk:
         return json.loads(done.stdout)
 
     def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file below the working directory; return its path."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -77,4 +80,5 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
+    """Return a desk in a fresh folder."""
     return Desk(tmp_path)

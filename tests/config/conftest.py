@@ -18,13 +18,16 @@ class Folder:
         self.environ = {"HOME": str(path / "home")}
 
     def write(self, text: str) -> Path:
+        """Write the configuration file; return its path."""
         self.file.write_text(text, encoding="utf-8")
         return self.file
 
     def inspect(self, text: str) -> ConfigurationReport:
+        """Find every mistake of a text."""
         return inspect(str(self.write(text)), self.environ)
 
     def load(self, text: str) -> LoadedConfiguration:
+        """Load a text, or raise its first mistake."""
         return load(str(self.write(text)), self.environ)
 
     def mistakes(self, text: str) -> list[str]:
@@ -36,6 +39,7 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
+    """Return an empty folder for a configuration file."""
     return Folder(tmp_path)
 
 

@@ -74,6 +74,7 @@ class AzurePlace:
 
 @pytest.fixture
 def azure_place(tmp_path: Path, azurite: Azurite, toxiproxy: Toxiproxy) -> Iterator[AzurePlace]:
+    """Return a container behind a fault proxy."""
     credentials = tmp_path / "azure-key"
     credentials.write_text(f"{key_of(SECRET)}\n")
     with toxiproxy.before(azurite.port) as way:

@@ -56,27 +56,34 @@ class CollectorPlace:
         return sink_type(self.type).options(name=self.type, type=self.type, **values)
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return build_sink(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         name = "log.record.uid" if self.type == "otlp" else "event_id"
         return list(
             {attributes(record)[name]: body(record) for record in self.collector.records()}.values()
         )
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.collector.accept_only(secret)
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.collector.start()
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.collector.stop()
 
     def writes(self) -> int:
+        """Return how many requests it has stored."""
         return len(self.collector.requests())
 
 
@@ -93,6 +100,7 @@ def _place(
 def splunk_place(
     tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy
 ) -> Iterator[CollectorPlace]:
+    """Return a collector of Splunk behind a fault proxy."""
     yield from _place("splunk", tmp_path, collector, toxiproxy)
 
 
@@ -100,6 +108,7 @@ def splunk_place(
 def loki_place(
     tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy
 ) -> Iterator[CollectorPlace]:
+    """Return a Loki behind a fault proxy."""
     yield from _place("loki", tmp_path, collector, toxiproxy)
 
 
@@ -107,4 +116,5 @@ def loki_place(
 def otlp_place(
     tmp_path: Path, collector: Collector, toxiproxy: Toxiproxy
 ) -> Iterator[CollectorPlace]:
+    """Return an OTLP collector behind a fault proxy."""
     yield from _place("otlp", tmp_path, collector, toxiproxy)

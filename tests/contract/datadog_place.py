@@ -43,9 +43,11 @@ class DatadogPlace:
         return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return datadog.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         logs = (log for request in self.submissions() for log in json.loads(request.plain))
         return list({log["event_id"]: log["message"].encode() for log in logs}.values())
 
@@ -58,20 +60,25 @@ class DatadogPlace:
         ]
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.secret = secret
         self.receiver.order(intake="datadog", secret=secret)
 
     def writes(self) -> int:
+        """Return how many requests it has stored."""
         return len(self.submissions())
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.receiver.server.start()
         self.accept_only(self.secret)
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.receiver.server.stop()
 
 
@@ -79,6 +86,7 @@ class DatadogPlace:
 def datadog_place(
     tmp_path: Path, receiver: ReceivingServer, toxiproxy: Toxiproxy
 ) -> Iterator[DatadogPlace]:
+    """Return an intake of Datadog behind a fault proxy."""
     credentials = tmp_path / "api-key"
     credentials.write_text(f"{SECRET}\n")
     with toxiproxy.before(receiver.port) as way:

@@ -29,6 +29,7 @@ class World:
         """Ignore the outcome, which these tests do not check."""
 
     def record_retry(self, error: RetryLater, pause_seconds: float, failures: int) -> None:
+        """Note the error, repair the destination when it is time, and end what goes on for ever."""
         self.errors.append(error)
         if len(self.errors) == self.repaired_after:
             self.repair()

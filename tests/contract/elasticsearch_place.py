@@ -46,33 +46,41 @@ class SearchPlace:
         return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return elasticsearch.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         return [
             document["_source"]["event"]["original"].encode()
             for document in self.search.documents()
         ]
 
     def writes(self) -> int:
+        """Return how many requests it has stored."""
         return sum(request["status"] == 200 for request in self.gate.requests())
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.secret = secret
         self.gate.order(authorization=f"ApiKey {secret}")
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.gate.server.start()
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.gate.server.stop()
 
 
 @pytest.fixture
 def search_gate(search_server: SearchServer, search_gate_process: Gate) -> Gate:
+    """Return a gate that runs and lets everything pass."""
     if not search_gate_process.server.is_running:
         search_gate_process.server.start()
     search_gate_process.order()
@@ -83,6 +91,7 @@ def search_gate(search_server: SearchServer, search_gate_process: Gate) -> Gate:
 def search_gate_process(
     search_process: SearchServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gate]:
+    """Start one gate in front of the server for all tests."""
     gate = Gate(tmp_path_factory.mktemp("gate"), search_process.port)
     yield gate
     gate.server.stop()
@@ -92,6 +101,7 @@ def search_gate_process(
 def elasticsearch_place(
     tmp_path: Path, search_server: SearchServer, search_gate: Gate, toxiproxy: Toxiproxy
 ) -> Iterator[SearchPlace]:
+    """Return a search server behind a gate and a fault proxy."""
     credentials = tmp_path / "api-key"
     with toxiproxy.before(search_gate.port) as way:
         place = SearchPlace(search_server, search_gate, way, credentials)

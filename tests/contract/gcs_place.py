@@ -76,6 +76,7 @@ class GcsPlace:
 def gcs_place(
     tmp_path: Path, google_storage: GoogleStorage, toxiproxy: Toxiproxy
 ) -> Iterator[GcsPlace]:
+    """Return a bucket of Google's storage behind a fault proxy."""
     credentials = tmp_path / "google.json"
     credentials.write_text(google_storage.key_file(SECRET))
     with toxiproxy.before(google_storage.port) as way:

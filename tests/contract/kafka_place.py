@@ -59,9 +59,11 @@ class TopicPlace:
         return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return kafka.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         found: dict[str | bytes | None, bytes] = {}
         for message in self.broker.messages(self.topic):
             found.setdefault(event_of(message), message.value() or b"")
@@ -75,22 +77,27 @@ class TopicPlace:
         )
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.broker.set_password(secret)
         with self.way.down():  # Kafka checks credentials only when a connection is opened
             pass
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self._away.close()
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self._away.enter_context(self.way.down())
 
 
 @pytest.fixture
 def kafka_place(tmp_path: Path, broker: Broker, toxiproxy: Toxiproxy) -> Iterator[TopicPlace]:
+    """Return a topic of its own behind a fault proxy."""
     credentials = tmp_path / "password"
     topic = f"traces-{next(_numbers)}"
     broker.make_topic(topic)

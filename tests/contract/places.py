@@ -92,11 +92,13 @@ class Folder:
     compression: Compression = "gzip"
 
     def sink(self) -> Sink:
+        """Make a new sink for it."""
         return directory.build(
             directory.Options(name="lake", type="directory", path=str(self.path))
         )
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         objects = sorted(self.path.rglob("*.jsonl.gz"))
         return [
             line
@@ -117,12 +119,15 @@ class OutputFile:
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def sink(self) -> Sink:
+        """Make a new sink for it."""
         return stdout.StdoutSink(self._descriptor)
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         return self.path.read_bytes().split(b"\n")[:-1]
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self._descriptor)
 
 
@@ -148,26 +153,33 @@ class Endpoint:
         return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return http.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         return self.receiver.kept_lines()
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.secret = secret
         self.receiver.order(authorization=f"Bearer {secret}")
 
     def writes(self) -> int:
+        """Return how many requests it has stored."""
         return sum(request.kept for request in self.receiver.requests())
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.receiver.server.start()
         self.accept_only(self.secret)
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.receiver.server.stop()
 
 
@@ -195,9 +207,11 @@ class BucketPlace:
         return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return s3.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         objects = sorted(
             (key, content)
             for key, content in self.store.objects().items()
@@ -208,16 +222,21 @@ class BucketPlace:
         ]
 
     def writes(self) -> int:
+        """Return how many data objects it has."""
         return sum(key.endswith(".jsonl.gz") for key in self.store.objects())
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n"
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.store.accept_only(secret)
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.store.start()
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.store.stop()

@@ -28,6 +28,7 @@ class FilePlace:
     compression: Compression = "none"
 
     def sink(self) -> Sink:
+        """Make a new sink for it."""
         return sql.build(self.stored.options())
 
     def lines(self) -> list[bytes]:
@@ -61,9 +62,11 @@ class PostgresPlace:
         return self.stored.options(**{"url": url, **files, **PATIENT, **changes})
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         return sql.build(self.options(**changes))
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         return [
             raw.encode()
             for (raw,) in self.stored.ask(
@@ -72,6 +75,7 @@ class PostgresPlace:
         ]
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return f"{secret}\n"
 
     def accept_only(self, secret: str) -> None:
@@ -83,22 +87,27 @@ class PostgresPlace:
         )
 
     def writes(self) -> int:
+        """Return how many transactions have stored rows."""
         return len(self.stored.ask("SELECT DISTINCT xmin::text FROM events"))
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.stored.server.start()
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.stored.server.stop()
 
 
 @pytest.fixture
 def sqlite_place(tmp_path: Path) -> FilePlace:
+    """Return a file of SQLite."""
     return FilePlace(SqliteFile(tmp_path / "traces.db"))
 
 
 @pytest.fixture
 def duckdb_place(tmp_path: Path) -> FilePlace:
+    """Return a file of DuckDB."""
     return FilePlace(DuckdbFile(tmp_path / "traces.duckdb"))
 
 
@@ -106,6 +115,7 @@ def duckdb_place(tmp_path: Path) -> FilePlace:
 def postgres_place(
     tmp_path: Path, postgres_server: PostgresServer, toxiproxy: Toxiproxy
 ) -> Iterator[PostgresPlace]:
+    """Return a schema of PostgreSQL behind a fault proxy."""
     credentials = tmp_path / "password"
     with (
         PostgresSchema.on(postgres_server) as stored,

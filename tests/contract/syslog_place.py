@@ -73,10 +73,12 @@ class LogPlace:
         return msgspec.structs.replace(usual, **(PATIENT | changes))
 
     def sink(self, **changes: object) -> Sink:
+        """Make a new sink for it; `changes` replaces the usual options."""
         options = self.options(**changes)
         return relp.build(options) if isinstance(options, relp.Options) else syslog.build(options)
 
     def lines(self) -> list[bytes]:
+        """Read back every record that it has stored."""
         return self.server.records()
 
     def writes(self) -> int:
@@ -86,15 +88,19 @@ class LogPlace:
         return max(Counter(one.event_id for one in self.server.understood()).values(), default=0)
 
     def credentials_with(self, secret: str) -> str:
+        """Return what the file `credentials` must hold for a secret."""
         return self.authority.client(secret)
 
     def accept_only(self, secret: str) -> None:
+        """Have the server accept only this secret from now on."""
         self.server.permit_only(secret)
 
     def start_server(self) -> None:
+        """Start the server, for the first time or again."""
         self.server.start()
 
     def stop_server(self) -> None:
+        """Stop the server; it keeps what it has stored."""
         self.server.stop()
 
 
@@ -117,9 +123,11 @@ def _place(kind: str, folder: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
 
 @pytest.fixture
 def syslog_place(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
+    """Return a log server for syslog behind a fault proxy."""
     yield from _place("syslog", tmp_path, toxiproxy)
 
 
 @pytest.fixture
 def relp_place(tmp_path: Path, toxiproxy: Toxiproxy) -> Iterator[LogPlace]:
+    """Return a log server for RELP behind a fault proxy."""
     yield from _place("relp", tmp_path, toxiproxy)

@@ -9,5 +9,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def machine_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let times without a zone mean UTC, whatever this machine's zone is."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

@@ -45,6 +45,7 @@ def event(kind: str, **columns: object) -> Event:
 
 
 def tool_call(name: str, kind: str, arguments: object, **columns: object) -> Event:
+    """Make the event of a tool's call; `columns` replaces or adds to the usual ones."""
     return event(
         "tool_call",
         operation_name="execute_tool",

@@ -32,6 +32,7 @@ INVALID_TEXT = "CAST(x'ff80' AS TEXT)"
 
 
 def journal(state: Path) -> Path:
+    """Return the path of the journal."""
     return state / "journal.sqlite"
 
 
@@ -63,12 +64,14 @@ def checkpoint(state: Path) -> None:
 
 
 def overwrite(path: Path, at: int, data: bytes) -> None:
+    """Replace bytes in the middle of a file."""
     with path.open("r+b") as file:
         file.seek(at)
         file.write(data)
 
 
 def bytes_of(how: str, old: bytes, rng: Random) -> bytes:
+    """Return as many bytes as the old ones: zeros, one bit flipped, or noise."""
     if how == "zero":
         return bytes(len(old))
     if how == "flip":
@@ -79,6 +82,8 @@ def bytes_of(how: str, old: bytes, rng: Random) -> bytes:
 
 
 def of_page(kind: str, how: str) -> Damage:
+    """Damage a page of a kind, or a part of it."""
+
     def damage(state: Path, rng: Random) -> None:
         checkpoint(state)
         chosen = pages(state)
@@ -99,23 +104,27 @@ def of_page(kind: str, how: str) -> Damage:
 
 
 def of_header(state: Path, rng: Random) -> None:
+    """Replace four bytes of the header."""
     checkpoint(state)
     overwrite(journal(state), rng.randrange(96), rng.randbytes(4))
 
 
 def truncate(state: Path, rng: Random) -> None:
+    """Cut the file off, at an odd place or an even one."""
     checkpoint(state)
     size = journal(state).stat().st_size
     os.truncate(journal(state), rng.choice((0, 1, 99, 100, 4096, size // 2, size - 1)))
 
 
 def grow(state: Path, rng: Random) -> None:
+    """Append noise."""
     checkpoint(state)
     with journal(state).open("ab") as file:
         file.write(rng.randbytes(rng.choice((1, 4096, 10000))))
 
 
 def replace_by_noise(state: Path, rng: Random) -> None:
+    """Replace the whole file by noise."""
     journal(state).write_bytes(rng.randbytes(rng.choice((10, 4096, 100000))))
 
 
@@ -162,6 +171,8 @@ def other_wal(state: Path) -> bytes:
 
 
 def kind_of_file(how: str) -> Damage:
+    """Put something else in the place of the file, or change its rights."""
+
     def damage(state: Path, _rng: Random) -> None:
         checkpoint(state)
         path = journal(state)
@@ -191,6 +202,7 @@ def kind_of_file(how: str) -> Damage:
 
 
 def tables(state: Path) -> dict[str, list[str]]:
+    """Return the columns of each table."""
     db = sqlite3.connect(journal(state))
     try:
         return {
@@ -214,6 +226,8 @@ def change(state: Path, statement: str, *values: object) -> None:
 
 
 def of_value(table: str, column: str, value: object) -> Damage:
+    """Set a column to a value in every row."""
+
     def damage(state: Path, _rng: Random) -> None:
         change(state, f"UPDATE {table} SET {column} = ?", value)
 
@@ -221,6 +235,8 @@ def of_value(table: str, column: str, value: object) -> Damage:
 
 
 def of_text(table: str, column: str) -> Damage:
+    """Set a column to text that is not UTF-8 in every row."""
+
     def damage(state: Path, _rng: Random) -> None:
         change(state, f"UPDATE {table} SET {column} = {INVALID_TEXT}")
 
@@ -228,6 +244,8 @@ def of_text(table: str, column: str) -> Damage:
 
 
 def statement(sql: str) -> Damage:
+    """Run a statement as an SQLite shell would."""
+
     def damage(state: Path, _rng: Random) -> None:
         change(state, sql)
 

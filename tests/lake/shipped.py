@@ -98,6 +98,7 @@ class Shipped:
 
 
 def count(name: str, rows: Rows) -> int:
+    """Return how many rows belong into the object of that name."""
     dt, dialect = (part.partition("=")[2] for part in name.split("/")[-3:-1])
     return sum(
         1 for each, event in rows if each == dialect and (event.event_time or "").startswith(dt)
@@ -105,4 +106,5 @@ def count(name: str, rows: Rows) -> int:
 
 
 def kinds(findings: Iterable[StoreFinding]) -> list[str]:
+    """Return the kinds of the findings, in order."""
     return [finding.kind for finding in findings]

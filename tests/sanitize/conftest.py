@@ -11,16 +11,19 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 
 @pytest.fixture(scope="session")
 def catalogue() -> RuleCatalogue:
+    """Return the rules as the program ships them."""
     return load_catalogue()
 
 
 @pytest.fixture(scope="session")
 def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return one cache of compiled rules for all tests."""
     return str(tmp_path_factory.mktemp("databases"))
 
 
 @pytest.fixture(scope="session")
 def secrets_only(cache_directory: str) -> Sanitizer:
+    """Return a sanitizer that leaves personal data alone."""
     return Sanitizer(RedactionOptions(), cache_directory=cache_directory)
 
 

@@ -18,6 +18,7 @@ SEGMENT = Segment(id=1, source="agent", path="/traces/a.jsonl", device=1, inode=
 
 
 def chunk_of(data: bytes, *, start: int = 0, torn: bool = False) -> Chunk:
+    """Make a chunk of these bytes."""
     return Chunk(
         segment=SEGMENT, start=start, end=start + len(data), data=data, next=BEGINNING, torn=torn
     )
@@ -37,6 +38,7 @@ def labelled(name: str) -> list[dict[str, str]]:
 
 
 def corpus(name: str) -> pathlib.Path:
+    """Return the path of a corpus; skip without it, and fail in CI."""
     path = SHARED / "corpora" / name
     if not path.exists():
         if os.environ.get("CI"):

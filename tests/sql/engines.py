@@ -26,12 +26,17 @@ class Stored(Protocol):
 
     time: str
 
-    def options(self, **changes: object) -> sql.Options: ...
+    def options(self, **changes: object) -> sql.Options:
+        """Make the options of a sink for it; `changes` replaces the usual ones."""
+        ...
 
-    def ask(self, statement: str) -> list[tuple[Any, ...]]: ...
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows."""
+        ...
 
 
 def options(url: str, changes: dict[str, object]) -> sql.Options:
+    """Make the options of a sink for it; `changes` replaces the usual ones."""
     usual = sql.Options(name="base", type="sql", url=Secret(url))
     return msgspec.structs.replace(usual, **changes)
 
@@ -47,6 +52,7 @@ class PostgresSchema:
     @classmethod
     @contextmanager
     def on(cls, server: PostgresServer) -> Iterator[PostgresSchema]:
+        """Make a schema with its owner for the time of a test."""
         name = f"t{next(_numbers)}"
         server.run(f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
         server.run(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
@@ -59,10 +65,12 @@ class PostgresSchema:
         server.run(f"DROP ROLE {name}")
 
     def options(self, **changes: object) -> sql.Options:
+        """Make the options of a sink for it; `changes` replaces the usual ones."""
         url = f"postgresql://{self.schema}@127.0.0.1:{self.server.port}/postgres"
         return options(url, {"password": Secret(SECRET), "schema": self.schema, **changes})
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows."""
         with self.server.connect() as connection:
             connection.execute(f"SET search_path = {self.schema}".encode())
             cursor = connection.execute(statement.encode())
@@ -71,25 +79,33 @@ class PostgresSchema:
 
 @dataclass
 class SqliteFile:
+    """A file of SQLite."""
+
     path: Path
     time: str = "{}"
 
     def options(self, **changes: object) -> sql.Options:
+        """Make the options of a sink for it; `changes` replaces the usual ones."""
         return options(f"sqlite://{self.path}", changes)
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows."""
         with closing(sqlite3.connect(self.path)) as connection, connection:
             return connection.execute(statement).fetchall()
 
 
 @dataclass
 class DuckdbFile:
+    """A file of DuckDB."""
+
     path: Path
     time: str = "strftime({}, '%Y-%m-%dT%H:%M:%S.%fZ')"
 
     def options(self, **changes: object) -> sql.Options:
+        """Make the options of a sink for it; `changes` replaces the usual ones."""
         return options(f"duckdb://{self.path}", changes)
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows."""
         with duckdb.connect(str(self.path)) as connection:
             return connection.execute(statement).fetchall()

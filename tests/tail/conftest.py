@@ -12,11 +12,13 @@ from tests.tail.follower import Follower, Writer
 
 @pytest.fixture
 def writer() -> Writer:
+    """Return a writer that has written nothing yet."""
     return Writer()
 
 
 @pytest.fixture
 def follow(tmp_path: pathlib.Path) -> Iterator[Callable[..., Follower]]:
+    """Return what makes followers; all are stopped at the end."""
     made: list[Follower] = []
 
     def make(**source: object) -> Follower:
@@ -30,4 +32,5 @@ def follow(tmp_path: pathlib.Path) -> Iterator[Callable[..., Follower]]:
 
 @pytest.fixture
 def follower(follow: Callable[..., Follower]) -> Follower:
+    """Return a follower with the usual options."""
     return follow()

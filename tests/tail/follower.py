@@ -29,30 +29,38 @@ class MemoryStore:
         self.saves = 0
 
     def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
+        """Return every segment: nothing rests here."""
         return list(self.records.values())
 
     def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
+        """Return segments by their ids."""
         return [self.records[segment] for segment in ids]
 
     def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
+        """Return the checkpoints of the one sink."""
         return dict(self.checkpoints)
 
     def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
+        """Remember landmarks by segment."""
         self.landmarks |= landmarks
 
     def load_landmarks(self, segment: int) -> bytes | None:
+        """Return the landmarks of a segment."""
         return self.landmarks.get(segment)
 
     def copy_offsets(self, former: int, segment: int, limit: Checkpoint) -> None:
+        """Let a segment begin where a former one is, but not behind a limit."""
         if former in self.checkpoints:
             at = self.checkpoints[former]
             self.checkpoints[segment] = min(at, limit, key=lambda place: place.offset)
 
     def save(self, records: Iterable[SegmentRecord]) -> None:
+        """Remember segments, and count the calls."""
         self.saves += 1
         self.records |= {record.id: record for record in records}
 
     def forget(self, ids: Iterable[int]) -> None:
+        """Drop segments with their checkpoints."""
         for segment in ids:
             self.records.pop(segment, None)
             self.checkpoints.pop(segment, None)
@@ -88,6 +96,7 @@ class Follower:
         self.start()
 
     def start(self) -> None:
+        """Start a tailer over the store, with what the sink has."""
         self.tailer = Tailer(
             self.sources,
             self.store,
@@ -102,6 +111,7 @@ class Follower:
         self.open: set[int] = set(self.tailer.segments())
 
     def stop(self) -> None:
+        """End as a clean stop does."""
         self.tailer.close()
 
     def kill(self) -> None:
@@ -110,10 +120,12 @@ class Follower:
         self.start()
 
     def restart(self) -> None:
+        """Stop, and start again."""
         self.stop()
         self.start()
 
     def scan(self, seconds: float = 1.0, *, full: bool = False) -> Scan:
+        """Scan some seconds later, and acknowledge what is lost."""
         self.now += seconds
         self.last = self.tailer.scan(self.now, full=full)
         self.open |= set(self.last.changed)
@@ -124,11 +136,13 @@ class Follower:
         return self.last
 
     def read(self) -> None:
+        """Read everything that is ready."""
         for segment in sorted(self.open):
             while self.read_chunk(segment):
                 pass
 
     def read_chunk(self, segment: int) -> bool:
+        """Read and acknowledge one chunk; return False if there is none."""
         at = self.store.checkpoints.get(segment, BEGINNING)
         view = self.tailer.segments().get(segment)
         chunk = self.tailer.read(segment, at, final=view is not None and view.is_writer_gone)
@@ -150,15 +164,18 @@ class Follower:
         return True
 
     def turn(self, seconds: float = 1.0) -> None:
+        """Scan some seconds later, and read, unless the sink is behind."""
         self.scan(seconds)
         if not self.behind:
             self.read()
 
     def turns(self, count: int = 8) -> None:
+        """Take so many turns of one second."""
         for _ in range(count):
             self.turn()
 
     def counted(self) -> Counter[bytes]:
+        """Count the lines that arrived."""
         return Counter(self.lines)
 
 
@@ -170,6 +187,7 @@ class Writer:
         self.number = 0
 
     def make(self, count: int = 1, width: int = 40) -> bytes:
+        """Make so many new lines."""
         lines = []
         for _ in range(count):
             self.number += 1
@@ -178,6 +196,7 @@ class Writer:
         return b"".join(line + b"\n" for line in lines)
 
     def append(self, path: pathlib.Path | str, count: int = 1, width: int = 40) -> None:
+        """Append so many new lines to a file."""
         with open(path, "ab") as file:
             file.write(self.make(count, width))
 
