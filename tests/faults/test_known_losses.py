@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sqlite3
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,22 +70,96 @@ def test_a_file_that_is_renamed_out_of_the_glob_at_once_is_read_under_its_new_na
     assert sorted(sidecar.lines()) == sorted(numbered(0, 50))
 
 
-@pytest.mark.long
-def test_a_file_that_is_moved_and_deleted_before_it_was_read_is_a_loss(sidecar: Sidecar) -> None:
-    aside = sidecar.traces / "aside"
-    aside.mkdir()
+@pytest.mark.parametrize("way", ["root", "folder", "deleted"])
+def test_a_file_that_leaves_at_once_arrives_or_is_a_loss(sidecar: Sidecar, way: str) -> None:
+    outside = sidecar.folder / "outside"
+    outside.mkdir()
     append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    lines = {number: numbered(10 * number, 10) for number in range(1, 31)}
+    for number in lines:
+        (sidecar.traces / f"session-{number}").mkdir()
     sidecar.start()
     sidecar.arrives(1)
+    for number, written in lines.items():
+        folder = sidecar.traces / f"session-{number}" if way == "folder" else sidecar.traces
+        path = folder / f"{number}.jsonl"
+        append(path, written)
+        time.sleep(0.005 * (number % 5))  # what the agent does meanwhile
+        if way == "root":
+            path.rename(outside / path.name)
+        elif way == "folder":
+            folder.rename(outside / folder.name)
+        else:
+            path.unlink()
+
+    def is_accounted_for() -> bool:
+        files = len(set(sidecar.lines())) // 10
+        return files + len(reported(sidecar)) == len(lines)
+
+    eventually(is_accounted_for, 120)
+    assert sidecar.stop() == 0
+    assert max(Counter(sidecar.lines()).values()) == 1
+    lost = source(sidecar)["lost_files_uncounted"]
+    assert lost == len(reported(sidecar))
+    assert lost < len(lines) // 2, "what stays for 5 milliseconds and more is mostly kept"
+
+
+@pytest.mark.parametrize("reason", ["gone", "moved"])
+def test_a_file_that_is_gone_before_anything_could_keep_it_is_a_loss(
+    sidecar: Sidecar, reason: str
+) -> None:
+    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    daemon = sidecar.start()
+    sidecar.arrives(1)
+    daemon.send_signal(signal.SIGSTOP)
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(10, 10))
-    path.rename(aside / "a.done")
-    (aside / "a.done").unlink()
+    (sidecar.traces / "empty.jsonl").touch()
+    (sidecar.traces / "empty.jsonl").unlink()
+    if reason == "moved":
+        path.rename(sidecar.traces / "a.done")
+        (sidecar.traces / "a.done").unlink()
+    else:
+        path.unlink()
+    daemon.send_signal(signal.SIGCONT)
     sidecar.wait_for_event("collect.lost")
-    assert b'tracesidecar_lost_files_total{reason="moved"} 1.0' in sidecar.get("/metrics")[1]
+    counted = f'tracesidecar_lost_files_total{{reason="{reason}"}} 1.0'
+    assert counted.encode() in sidecar.get("/metrics")[1]
     assert sidecar.stop() == 0
+    assert reported(sidecar) == [(None, reason, str(path), "unknown")]
     assert source(sidecar)["lost_files_uncounted"] == 1
-    assert explained(sidecar, path) == [("lost", "moved")]
+    assert explained(sidecar, path) == [("lost", reason)]
+
+
+def test_a_file_that_is_deleted_while_no_descriptor_is_left_arrives(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    locked = sidecar.traces / "locked.jsonl"
+    append(locked, numbered(10, 10))
+    free = sidecar.folder / "free"
+    driver = (
+        "import os, sys\n"
+        "real = os.open\n"
+        "def refuse(path, *more, **kw):\n"
+        f"    if str(path).endswith('locked.jsonl') and not os.path.exists({str(free)!r}):\n"
+        "        raise OSError(24, 'Too many open files')\n"
+        "    return real(path, *more, **kw)\n"
+        "os.open = refuse\n"
+        "from tracesidecar import daemon\n"
+        "from tracesidecar.config.load import load\n"
+        "sys.exit(daemon.run(load(sys.argv[1], os.environ)))\n"
+    )
+    script = sidecar.folder / "driver.py"
+    script.write_text(driver)
+    sidecar.start_script(script)
+    sidecar.wait_for_event("collect.warning")
+    sidecar.arrives(1)
+    locked.unlink()
+    eventually(lambda: sidecar.get("/status")[0] == 200)
+    free.touch()
+    sidecar.arrives(11)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter([*numbered(0, 1), *numbered(10, 10)])
+    assert reported(sidecar) == []
 
 
 def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(sidecar: Sidecar) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from watchdog.observers.inotify import InotifyObserver
 
-from tests.tail.follower import Follower, Writer
+from tests.tail.follower import Follower, Writer, descriptors
 from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.file_table import File
@@ -187,3 +187,74 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
     assert len(compared) <= 10 * (300 / FULL_CYCLE_SECONDS + 2)
     watching.turns(int(FULL_CYCLE_SECONDS) + 1)
     assert len(set(compared)) == 300
+
+
+def arrivals(follower: Follower) -> list[str]:
+    return [name for name in os.listdir(follower.held) if name.startswith("arrival-")]
+
+
+def test_what_arrives_is_kept_before_any_scan(watching: Follower, writer: Writer) -> None:
+    path = watching.traces / "a.jsonl"
+    writer.append(path)
+    until(lambda: len(arrivals(watching)) == 1, "the file is linked")
+    path.unlink()
+    follow_until(watching, lambda: len(watching.lines) == 1, "the line arrives")
+    assert arrivals(watching) == []
+
+
+def test_what_arrived_before_a_crash_is_not_lost_and_not_repeated(
+    watching: Follower, writer: Writer
+) -> None:
+    for name in ("moved", "deleted", "stays"):
+        writer.append(watching.traces / f"{name}.jsonl")
+    until(lambda: len(arrivals(watching)) == 3, "the files are linked")
+    watching.kill()
+    (watching.traces / "moved.jsonl").rename(watching.root / "moved.jsonl")
+    (watching.traces / "deleted.jsonl").unlink()
+    watching.turns()
+    assert watching.counted() == Counter(writer.written)
+    assert arrivals(watching) == []
+
+
+def test_what_is_written_after_a_file_left_empty_arrives(
+    watching: Follower, writer: Writer
+) -> None:
+    path = watching.traces / "a.jsonl"
+    with path.open("ab") as file:
+        until(lambda: len(arrivals(watching)) == 1, "the file is linked")
+        path.rename(watching.root / "a.done")
+        watching.turns(3)
+        file.write(writer.make())
+    follow_until(watching, lambda: len(watching.lines) == 1, "the line arrives")
+
+
+def test_where_no_link_is_made_an_arrival_is_kept_open(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    follower = follow(protect="never")
+    follower.stop()
+    follower.watcher = Watcher([str(follower.traces)])
+    follower.start()
+    follower.turns(3)
+    path = follower.traces / "a.jsonl"
+    writer.append(path)
+    until(lambda: any(each.endswith("/a.jsonl") for each in descriptors()), "the file is open")
+    path.unlink()
+    follow_until(follower, lambda: len(follower.lines) == 1, "the line arrives")
+    assert arrivals(follower) == []
+    follower.watcher.close()
+
+
+def test_a_file_that_is_replaced_by_longer_ones_arrives_once(
+    watching: Follower, writer: Writer
+) -> None:
+    path, written = watching.traces / "a.jsonl", watching.traces / "a.new"
+    for number in range(1, 21):
+        writer.make()
+        written.write_bytes(b"".join(line + b"\n" for line in writer.written))
+        written.rename(path)
+        if number % 5 == 0:
+            watching.turn()
+    follow_until(watching, lambda: len(watching.lines) >= 20, "the lines arrive")
+    watching.turns()
+    assert watching.counted() == Counter(writer.written)

@@ -5,14 +5,18 @@ Without change notices it visits all of them, else those that were announced.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tracesidecar.tail.discovery.poll_schedule import FULL_CYCLE_SECONDS, PollSchedule
 from tracesidecar.tail.discovery.walk import Discovery, WalkFindings
-from tracesidecar.tail.file_table import File
+from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import SegmentState
 from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.identification import Identification
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
 
 if TYPE_CHECKING:
@@ -34,6 +38,9 @@ class PollCycle:
         scan: ScanContext,
         *,
         new_files: NewFiles,
+        arrivals: Arrivals,
+        lifecycle: Lifecycle,
+        files: FileTable,
         watcher: Watcher | None,
         poll_interval: float,
     ) -> None:
@@ -43,6 +50,9 @@ class PollCycle:
         self._identification = identification
         self._new_files = new_files
         self._scan = scan
+        self._arrivals = arrivals
+        self._lifecycle = lifecycle
+        self._files = files
         self._watcher = watcher
         self._poll_interval = poll_interval
         self._listed_at = float("-inf")
@@ -55,6 +65,7 @@ class PollCycle:
         Return whether every directory was listed.
         """
         announced = self._drain_announcements()
+        self._arrivals.collect()
         has_missed = self._watcher is not None and self._watcher.take_missed()
         lists_all = (
             full or self._is_first or has_missed or now - self._listed_at >= _LIST_ALL_SECONDS
@@ -76,6 +87,7 @@ class PollCycle:
             for file in self._schedule.files_to_recheck():
                 self._changes.compare(file)
         self._follow_moves()
+        self._follow_arrivals()
         if relies_on_watcher:
             for file in self._schedule.quiet_share(now):
                 self._look(file, is_announced=False)
@@ -101,6 +113,21 @@ class PollCycle:
             moved = self._discovery.locate_move(old, new)
             if moved is not None:
                 self._new_files.register_moved(*moved)
+
+    def _follow_arrivals(self) -> None:
+        """Make known what was kept when it arrived, and was not met since."""
+        for arrival, status in self._arrivals:
+            file = self._files.find(status.st_dev, status.st_ino)
+            if file is None:
+                location = self._discovery.locate(arrival.path, arrival.source)
+                if not os.path.islink(location.path):
+                    self._identification.identify(location)  # the file itself, or its successor
+                if self._files.find(status.st_dev, status.st_ino) is None:
+                    self._new_files.register_arrival(location, status)
+            elif file.state is not SegmentState.NEW:
+                self._lifecycle.keep(file)
+        for path, source, reason in self._arrivals.take_lost():
+            self._lifecycle.miss(self._discovery.locate(path, source), reason)
 
     def _drain_announcements(self) -> set[str]:
         if self._watcher is None:

@@ -16,6 +16,7 @@ from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
+from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.options import SourceOptions
@@ -95,12 +96,13 @@ class Tailer:
         self._scan = ScanContext(progress or Progress())
         self._files = files = FileTable(sources)
         hard_links = HardLinks(link_directory, own_directories)
-        self._open_files = OpenFiles(files, hard_links)
+        globs = SourceGlobs(sources)
+        self._arrivals = arrivals = Arrivals(globs, sources, link_directory)
+        self._open_files = OpenFiles(files, hard_links, arrivals)
         self._held_files = HeldFiles(
-            files, self._open_files, hard_links, self._scan, limit_bytes=held_limit
+            files, self._open_files, hard_links, arrivals, self._scan, limit_bytes=held_limit
         )
         self._log = SegmentLog(store, files, self._held_files)
-        globs = SourceGlobs(sources)
         self._places = Places(globs)
         self._discovery = Discovery(
             globs,
@@ -122,7 +124,7 @@ class Tailer:
             scan=self._scan,
             at=at,
         )
-        opener = CandidateOpener(self._open_files, fingerprinter, self._log, self._scan)
+        opener = CandidateOpener(self._open_files, arrivals, fingerprinter, self._log, self._scan)
         self._new_files = NewFiles(
             files,
             self._discovery,
@@ -158,9 +160,14 @@ class Tailer:
             Identification(files, verification, self._changes, self._lifecycle, self._new_files),
             self._scan,
             new_files=self._new_files,
+            arrivals=arrivals,
+            lifecycle=self._lifecycle,
+            files=files,
             watcher=watcher,
             poll_interval=poll_interval,
         )
+        if watcher is not None:
+            watcher.announce_to(arrivals)
         self._held_limit = held_limit
         self._remarked: set[tuple[WarningKind, str]] = set()
         self._not_regular = 0
@@ -400,6 +407,7 @@ class Tailer:
             self._held_files.release_delivered()
         else:
             self._held_files.sweep()
+        self._arrivals.close()
         self._open_files.close()
         self._log.flush(0.0, everything=True)
         self._landmarks.flush()

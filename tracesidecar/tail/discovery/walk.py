@@ -118,6 +118,11 @@ class Discovery:
         """Return whether a glob matches the name that the file has, or had."""
         return any(self._globs.source_of(path) is not None for path in (file.path, file.origin))
 
+    def locate(self, path: str, source: int) -> FileLocation:
+        """Return the location of a path that a source follows, walked or not."""
+        folder, name = os.path.split(path)
+        return FileLocation(self.directory(folder), name, source)
+
     def locate_move(self, old: str, new: str) -> tuple[FileLocation, FileLocation] | None:
         """Return both ends of a move out of what the globs match, None for any other move."""
         source = self._globs.source_of(old)

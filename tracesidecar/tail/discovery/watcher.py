@@ -30,7 +30,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 if sys.platform == "linux":
-    from tracesidecar.tail.discovery.inotify import NoticingObserver
+    from tracesidecar.tail.discovery.inotify import FirstNotices, NoticingObserver
 
 _EVENTS: list[type[FileSystemEvent]] = [
     DirAttribEvent,  # a directory that may no longer be listed, or may be again
@@ -89,6 +89,7 @@ class Watcher(FileSystemEventHandler):
         self._failed_at: float | None = None
         self._observer: BaseObserver | None = None
         self._moves: dict[str, str] = {}
+        self._first: FirstNotices | None = None
         self._watched: dict[str, tuple[_Identity, ObservedWatch]] = {}
         self._directories = list(directories)
         # A directory that fills while it is being added: watchdog warns at length, and then watches
@@ -121,6 +122,10 @@ class Watcher(FileSystemEventHandler):
         with self._lock:
             dirty, self._dirty = self._dirty, set()
         return dirty
+
+    def announce_to(self, first: FirstNotices) -> None:
+        """Tell somebody of new files at once, in the observer's thread."""
+        self._first = first
 
     def take_missed(self) -> bool:
         """Return whether notices were dropped since the last call: look at everything then."""
@@ -185,7 +190,7 @@ class Watcher(FileSystemEventHandler):
 
     def _make_observer(self) -> BaseObserver:
         if sys.platform == "linux":
-            return NoticingObserver(fail=self._fail, miss=self._miss)
+            return NoticingObserver(fail=self._fail, miss=self._miss, first=lambda: self._first)
         return Observer()
 
     def _watch_all(self) -> None:

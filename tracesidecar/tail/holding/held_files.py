@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import (
     HardLinks,
     LinkOutcome,
@@ -38,6 +39,7 @@ class HeldFiles:
         files: FileTable,
         open_files: OpenFiles,
         hard_links: HardLinks,
+        arrivals: Arrivals,
         scan: ScanContext,
         *,
         limit_bytes: int,
@@ -46,6 +48,7 @@ class HeldFiles:
         self._files = files
         self._open_files = open_files
         self._hard_links = hard_links
+        self._arrivals = arrivals
         self._scan = scan
         self._limit_bytes = limit_bytes
         self._retained: frozenset[int] = frozenset()
@@ -71,6 +74,7 @@ class HeldFiles:
             self._failed[file.id] = file
         if outcome is not LinkOutcome.MADE:
             self._open_files.descriptor(file)
+            self._arrivals.release(file)
         self._changed.add(file.id)
 
     def settle(self, file: File) -> None:
@@ -85,6 +89,7 @@ class HeldFiles:
         `is_copied`: another file has been proven to hold what this one had when last looked at.
         """
         self._open_files.close_file(file)
+        self._arrivals.release(file)
         self._failed.pop(file.id, None)
         self._changed.add(file.id)
         linked = self._hard_links.status(file.id)
@@ -99,6 +104,10 @@ class HeldFiles:
             f"the file was deleted, and what is in it now cannot be delivered as what it was: its "
             f"{linked.st_size} bytes are kept in {folder}",
         )
+
+    def drop(self, file: File) -> None:
+        """Let go of what keeps a file since it arrived."""
+        self._arrivals.release(file)
 
     def close_file(self, file: File) -> None:
         """Close a file; it is opened again by its name, or through its link."""
@@ -228,6 +237,7 @@ class HeldFiles:
 
     def _let_go(self, file: File) -> None:
         """Remove the link of a live file, unless the file has lost its name in this moment."""
+        self._arrivals.release(file)
         linked = self._hard_links.status(file.id)
         if linked is not None and linked.st_nlink > 1 and self._hard_links.remove(file.id):
             self._changed.add(file.id)
@@ -235,14 +245,17 @@ class HeldFiles:
 
     def _link(self, file: File) -> LinkOutcome:
         if self.has_link(file):
+            self._arrivals.release(file)
             return LinkOutcome.MADE
         options = self._files.options(file)
         if options.protect == "never":
             return LinkOutcome.IMPOSSIBLE
         name = LinkName(file.id, options.name, file.path)
         inode = (file.device, file.inode)
-        outcome = self._hard_links.link(name, file.path, options.hold_directory, inode)
+        path = self._arrivals.find(file) or file.path
+        outcome = self._hard_links.link(name, path, options.hold_directory, inode)
         if outcome is LinkOutcome.MADE:
+            self._arrivals.release(file)
             self._accept_ctime(file)
         return outcome
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
 from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
 from tracesidecar.tail.segments import SegmentState
 
 _WINDOW_BYTES = 4 * CHUNK_BYTES
+_MOVED_SECONDS = 24 * 3600.0
+_DELETED_SECONDS = 60.0
+"""How long an empty file without a followed name is looked at, by whether it has another name."""
+
 _ARCHIVES = 3
 """How many positions of one archive are kept open, for sinks that are apart."""
 
@@ -49,9 +55,10 @@ OpenedFile = PlainFile | ArchiveFile
 class OpenFiles:
     """Opens the files of segments, and keeps as many open as the process may have."""
 
-    def __init__(self, files: FileTable, hard_links: HardLinks) -> None:
+    def __init__(self, files: FileTable, hard_links: HardLinks, arrivals: Arrivals) -> None:
         self._files = files
         self._hard_links = hard_links
+        self._arrivals = arrivals
         self._archives: dict[int, list[ArchiveFile]] = {}
         self._descriptors = Descriptors(descriptor_limit(), self._can_reopen, self._note_closed)
         self._changed: set[int] = set()
@@ -82,7 +89,8 @@ class OpenFiles:
         bytes to tell whether it is an archive. Raise OSError if it cannot be opened.
         """
         try:
-            descriptor = self._descriptors.open(self._hard_links.path(file.id) or file.path)
+            path = self._hard_links.path(file.id) or self._arrivals.find(file) or file.path
+            descriptor = self._descriptors.open(path)
         except FileNotFoundError:
             return None
         status = os.fstat(descriptor)
@@ -123,7 +131,7 @@ class OpenFiles:
             return kept
         # Once a file is deleted and closed, its inode may be another file's under the same name.
         name = None if file.state is SegmentState.DELETED else file.path
-        for path in (name, self._hard_links.path(file.id)):
+        for path in (name, self._hard_links.path(file.id), self._arrivals.find(file)):
             descriptor = self._open_same(file, path) if path else None
             if descriptor is not None:
                 self._keep(file, descriptor)
@@ -144,14 +152,14 @@ class OpenFiles:
         return self._hard_links.path(file.id) is not None
 
     def link_count(self, file: File) -> int | None:
-        """Return how many names a file has beside our own link, None if it cannot be reached."""
+        """Return how many names a file has beside our own links, None if it cannot be reached."""
         linked = self._hard_links.status(file.id)
         if linked is not None:
-            return linked.st_nlink - 1
+            return linked.st_nlink - 1 - self._arrivals.count_links(file)
         descriptor = self.descriptor(file)
         if descriptor is None:
             return None
-        return os.fstat(descriptor).st_nlink
+        return os.fstat(descriptor).st_nlink - self._arrivals.count_links(file)
 
     def current_path(self, file: File) -> str | None:
         """Return the name by which the kernel (Linux) knows an open file, if it still is its name.
@@ -184,6 +192,21 @@ class OpenFiles:
     def outlasts_its_name(self, file: File) -> bool:
         """Return whether a file could be read now if its name were removed."""
         return file.id in self._descriptors or self._hard_links.path(file.id) is not None
+
+    def is_awaited(self, file: File) -> bool:
+        """Return whether a file that was kept when it arrived has content, or may still get some.
+
+        Its writer may have moved it while it was empty, or deleted it and still have it open.
+        """
+        path = self._arrivals.find(file)
+        if path is None:
+            return False
+        try:
+            status = os.stat(path)
+        except OSError:
+            return False
+        patience = _MOVED_SECONDS if status.st_nlink > 1 else _DELETED_SECONDS
+        return status.st_size > 0 or time.time() - status.st_ctime < patience
 
     def take_changed(self) -> set[int]:
         """Return the segments that were opened or closed since the last call."""

@@ -117,6 +117,7 @@ class Changes:
             and not file.is_undecided
             and location.source is None
             and not is_rotated_name(location.name, old.name)
+            and not self._open_files.is_awaited(file)
         ):
             # Nothing but an inode, which may have been reused, says that this is the empty file.
             self._lifecycle.forget(file)
@@ -202,7 +203,10 @@ class Changes:
         elif file.state is SegmentState.NEW and self._open_files.is_linked(file):
             self._new_files.take_linked(file)
         if file.state is SegmentState.NEW:
-            if file.prefix_length or not file.length:
+            if self._open_files.is_awaited(file):
+                self._lifecycle.stay_nameless(file)
+                self._new_files.reconsider(file)
+            elif file.prefix_length or not file.length:
                 self._lifecycle.forget(file)
             elif self._places.proves_deletion(file):
                 self._lifecycle.give_up(file, "unreadable")

@@ -78,14 +78,20 @@ class Lifecycle:
         self._files.add(file)
         return file
 
-    def miss(self, location: FileLocation) -> None:
+    def miss(self, location: FileLocation, reason: LossReason) -> None:
         """Record the loss of a file that was announced, and gone before it could be looked at."""
         file = File(
             self._log.new_id(), location.source or 0, location.directory, location.name, 0, 0, 0
         )
         self._files.add(file)
         self._files.detach(file)
-        self.give_up(file, "moved")
+        self.give_up(file, reason)
+
+    def keep(self, file: File) -> None:
+        """Let go of what kept a known file since it arrived, once something else does."""
+        if not file.is_acknowledged:
+            self._held_files.pin(file)
+        self._held_files.drop(file)
 
     def take(self, file: File) -> None:
         """Begin to read a new file as a segment of its own."""
@@ -110,7 +116,7 @@ class Lifecycle:
     def continue_in(self, orphan: File, file: File, status: os.stat_result) -> None:
         """Let an orphaned segment go on in a new file, which is no segment of its own then."""
         self._at("rotating")
-        self._held_files.release(file)
+        self._held_files.close_file(file)  # what keeps its inode is the orphan's from now on
         self._files.remove(file)
         self._log.forget(file)  # it may have been saved while it was empty
         self._continuations.forget(file)

@@ -6,6 +6,7 @@ segment of its own.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -18,6 +19,7 @@ from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
+from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
 from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
@@ -25,6 +27,9 @@ from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.segment_log import SegmentLog
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What a file cannot be opened for that is not its own fault, and passes."""
 
 _CLOCK_SLACK_NS = 2_000_000_000
 """How much coarser than ours the times of a restored or compressed copy may be."""
@@ -55,11 +60,13 @@ class CandidateOpener:
     def __init__(
         self,
         open_files: OpenFiles,
+        arrivals: Arrivals,
         fingerprinter: Fingerprinter,
         log: SegmentLog,
         scan: ScanContext,
     ) -> None:
         self._open_files = open_files
+        self._arrivals = arrivals
         self._fingerprinter = fingerprinter
         self._log = log
         self._scan = scan
@@ -77,6 +84,8 @@ class CandidateOpener:
                 "unreadable", file.path, "the file cannot be opened: it is read once it can be"
             )
             _note_unread(file)
+            if error.errno in _SHORTAGES:
+                self._arrivals.keep(file)  # a link needs no descriptor
             self._log.save_lazily(file)
             return None
         self._scan.unreadable.pop(file.id, None)
@@ -115,6 +124,7 @@ class NewFiles:
         self._lifecycle = lifecycle
         self._candidates: dict[int, File] = {}
         self._generations: dict[int, FormerContent] = {}
+        self._replaced: set[int] = set()
         self._expects_copies = False
         self._is_first = True
 
@@ -123,20 +133,27 @@ class NewFiles:
         self.reconsider(self._lifecycle.create(location, status, location.source or 0))
 
     def register_moved(self, old: FileLocation, new: FileLocation) -> None:
-        """Make a file known that a change notice saw leave a followed name before it was read.
-
-        If it is gone from its new place, too, record that it is lost.
-        """
+        """Make a file known that a change notice saw leave a followed name before it was read."""
         try:
             status = os.stat(new.path, follow_symlinks=False)
         except OSError:
-            if not any(file.name == old.name for file in old.directory.files):
-                self._lifecycle.miss(old)
-            return
+            return  # if it was not kept when it arrived, that says that it is lost
         if not stat.S_ISREG(status.st_mode) or self._files.find(status.st_dev, status.st_ino):
             return
         file = self._lifecycle.create(new, status, old.source or 0)
         file.origin = old.path
+        self.reconsider(file)
+
+    def register_arrival(self, location: FileLocation, status: os.stat_result) -> None:
+        """Make a file known that was kept when it arrived, and has no followed name any more."""
+        file = self._lifecycle.create(location, status, location.source or 0)
+        if os.path.lexists(location.path):
+            if self._files.options(file).documents:
+                # A document that is replaced again and again is read as it is when we look.
+                self._lifecycle.forget(file)
+                return
+            self._replaced.add(file.id)
+        self._lifecycle.stay_nameless(file)
         self.reconsider(file)
 
     def register_generation(
@@ -200,6 +217,7 @@ class NewFiles:
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
         in_order = sorted(candidates.values(), key=_order)
+        in_order.sort(key=lambda file: file.id in self._replaced)
         last = {_rotation(file) for file in in_order if file.id in self._generations}
         for file in sorted(in_order, key=lambda file: _rotation(file) in last):
             if file.state is SegmentState.NEW and file.id in self._files:
@@ -208,6 +226,7 @@ class NewFiles:
                 if generation is None or not self._replace_former(file, generation):
                     self._decide(file)
         self._candidates, self._generations = {}, {}
+        self._replaced.clear()
         self._is_first = False
 
     def _replace_former(self, file: File, generation: FormerContent) -> bool:
@@ -239,6 +258,9 @@ class NewFiles:
             return
         if candidate is None:
             return
+        if file.id in self._replaced and self._is_in_successor(file):
+            self._lifecycle.forget(file)
+            return
         orphan = self._continuations.find_predecessor(
             candidate.opened, candidate.head
         ) or self._continuations.find_suspended(file, candidate.opened)
@@ -258,6 +280,22 @@ class NewFiles:
             self._lifecycle.spend(file)
         else:
             self._lifecycle.take(file)
+
+    def _is_in_successor(self, file: File) -> bool:
+        """Return whether the file that has a file's name now begins with all that was in it.
+
+        An agent may write its whole session anew each time, and rename it over the last one.
+        """
+        try:
+            status = os.stat(file.path)
+        except OSError:
+            return False
+        successor = self._files.find(status.st_dev, status.st_ino)
+        return (
+            successor is not None
+            and successor.state in (SegmentState.NEW, SegmentState.LIVE)
+            and self._continuations.is_contained(file, successor)
+        )
 
     def is_sure_to_be_new(self, file: File) -> bool:
         """Return whether a file that may be a copy in progress is a file of its own in any case."""

@@ -1,0 +1,298 @@
+"""Files are kept from the first notice of them: they may be gone before a scan looks.
+
+An agent writes a file, and moves or deletes it a few milliseconds later. The thread that reads the
+change notices gives it a hard link at once, or opens it where no link is possible. The next scan
+finds out what the file is; until then it is an arrival.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.file_table import File
+from tracesidecar.tail.holding.link_names import LinkName
+from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.segments import LossReason
+
+_PREFIX = "arrival-"
+"""A link with this name belongs to no segment yet: after a crash it is not delivered unseen."""
+
+_MOST_OPEN = 64
+"""How many arrivals are kept open, where no link is possible."""
+
+_MOST_WALKED = 1000
+"""How many files of a directory that appears are linked at once."""
+
+_MOST_UNKEPT = 10_000
+
+_NO_FILE = 0, 0
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file, under the path and of the source by which it is followed.
+
+    `way` leads to it: our link, or the entry of our descriptor in /proc.
+    """
+
+    path: str
+    source: int
+    way: str
+    descriptor: int | None = None
+
+
+@dataclass(slots=True)
+class _Unkept:
+    """A file that was gone, or could not be kept, when its notice was read.
+
+    `path` is where it is, if it still is somewhere.
+    """
+
+    source: int
+    path: str
+    is_written: bool
+    has_moved: bool = False
+    is_old: bool = False
+
+
+class Arrivals:
+    """Keeps new files until a scan has found out what they are.
+
+    The methods of the first part are called in the observer's thread, all others in the tailer's.
+    """
+
+    def __init__(
+        self, globs: SourceGlobs, sources: Sequence[SourceOptions], link_directory: str
+    ) -> None:
+        """Take over the arrivals of an earlier run."""
+        self._globs = globs
+        self._sources = sources
+        self._folders = [source.hold_directory or link_directory for source in sources]
+        self._lock = threading.Lock()
+        self._fresh: dict[tuple[int, int], Arrival] = {}
+        self._unkept: dict[str, _Unkept] = {}
+        self._leaving: tuple[int, str, int | None] = 0, "", None
+        self._kept: dict[tuple[int, int], Arrival] = {}
+        self._is_closed = False
+        for folder in dict.fromkeys(self._folders):
+            self._recall(folder)
+
+    # ---- in the observer's thread
+
+    def note_created(self, path: str) -> None:
+        """Keep a file that was made under a followed name."""
+        source = self._globs.source_of(path)
+        if source is not None:
+            self._keep(path, path, source, is_written=False)
+
+    def note_written(self, path: str) -> None:
+        """Note that there is something to lose in a file that could not be kept."""
+        unkept = self._unkept.get(path) if self._unkept else None
+        if unkept is not None:
+            unkept.is_written = True
+
+    def note_left(self, path: str, cookie: int) -> None:
+        """Note that a file is about to get another name, here or where nobody watches."""
+        self._leaving = cookie, path, self._globs.source_of(path)
+        unkept = self._unkept.get(path) if self._unkept else None
+        if unkept is not None:
+            unkept.has_moved = True
+
+    def note_entered(self, path: str, cookie: int) -> None:
+        """Keep a file that got a followed name, or had one until now and is not kept."""
+        source = self._globs.source_of(path)
+        left, former, former_source = self._leaving
+        if left == cookie and former_source is not None:
+            with self._lock:
+                unkept = self._unkept.pop(former, None)
+            if unkept is not None and source is not None:
+                self._keep(path, path, source, is_written=unkept.is_written)
+            elif unkept is not None:
+                self._keep(path, former, former_source, is_written=unkept.is_written)
+        elif source is not None:
+            self._keep(path, path, source, is_written=True)
+
+    def note_directory(self, path: str) -> None:
+        """Keep what is in a directory that appeared."""
+        count = 0
+        for folder, _, names in os.walk(path):
+            for name in names:
+                self.note_created(os.path.join(folder, name))
+                count += 1
+                if count == _MOST_WALKED:
+                    return
+
+    def _keep(self, path: str, followed: str, source: int, *, is_written: bool) -> None:
+        """Link or open the file at a path; it is followed under another path, perhaps."""
+        with self._lock:  # a link is never counted as a name that the file has elsewhere
+            if self._is_closed:
+                return
+            way, descriptor = self._link(path, followed, source), None
+            if way is None:
+                descriptor = self._open(path)
+                way = None if descriptor is None else f"/proc/self/fd/{descriptor}"
+            if way is None:
+                if len(self._unkept) < _MOST_UNKEPT:
+                    moved = path != followed
+                    self._unkept[followed] = _Unkept(source, path, is_written, moved)
+                return
+            arrival = Arrival(followed, source, way, descriptor)
+            inode = _identify(arrival)
+            if inode == _NO_FILE or inode in self._fresh:
+                _let_go(arrival)
+            else:
+                self._fresh[inode] = arrival
+
+    def _link(self, path: str, followed: str, source: int) -> str | None:
+        options = self._sources[source]
+        if options.protect == "never":
+            return None
+        name = LinkName(secrets.randbits(53), options.name, followed).encode()
+        way = os.path.join(self._folders[source], name.replace("segment-", _PREFIX, 1))
+        try:
+            os.link(path, way)
+        except OSError:
+            return None
+        return way
+
+    def _open(self, path: str) -> int | None:
+        opened = sum(each.descriptor is not None for each in self._fresh.values())
+        if opened >= _MOST_OPEN:
+            return None
+        try:
+            return os.open(path, _OPEN_FLAGS)
+        except OSError:
+            return None
+
+    # ---- in the tailer's thread
+
+    def collect(self) -> None:
+        """Take over what has arrived since the last scan."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, {}
+        for inode, arrival in fresh.items():
+            if inode in self._kept:
+                _let_go(arrival)
+            else:
+                self._kept[inode] = arrival
+
+    def keep(self, file: File) -> None:
+        """Keep a new file that cannot be opened now."""
+        if self.find(file) is None:
+            way = self._link(file.path, file.path, file.source)
+            arrival = None if way is None else Arrival(file.path, file.source, way)
+            if arrival is not None and _identify(arrival) == (file.device, file.inode):
+                self._kept[file.device, file.inode] = arrival
+            elif arrival is not None:
+                _let_go(arrival)
+
+    def __iter__(self) -> Iterator[tuple[Arrival, os.stat_result]]:
+        """Return each arrival that is kept, with its stat."""
+        for inode, arrival in list(self._kept.items()):
+            try:
+                yield arrival, os.stat(arrival.way)
+            except OSError:  # somebody has removed the link
+                del self._kept[inode]
+
+    def find(self, file: File) -> str | None:
+        """Return a path that leads to a file that is kept as an arrival."""
+        arrival = self._kept.get((file.device, file.inode))
+        return None if arrival is None else arrival.way
+
+    def count_links(self, file: File) -> int:
+        """Return how many links of ours a file has as an arrival."""
+        inode = file.device, file.inode
+        with self._lock:
+            found = self._fresh.get(inode), self._kept.get(inode)
+        return sum(each is not None and each.descriptor is None for each in found)
+
+    def release(self, file: File) -> None:
+        """Let go of a file that needs no arrival any more."""
+        inode = file.device, file.inode
+        with self._lock:
+            found = self._fresh.pop(inode, None), self._kept.pop(inode, None)
+        for arrival in found:
+            if arrival is not None:
+                _let_go(arrival)
+
+    def take_lost(self) -> list[tuple[str, int, LossReason]]:
+        """Return the files that were written to, and gone before they were kept.
+
+        That is the path by which each was followed, its source, and what became of it.
+        """
+        lost: list[tuple[str, int, LossReason]] = []
+        with self._lock:
+            for path, unkept in list(self._unkept.items()):
+                if unkept.is_written and not os.path.lexists(unkept.path):
+                    reason: LossReason = "moved" if unkept.has_moved else "gone"
+                    lost.append((path, unkept.source, reason))
+                if unkept.is_written or unkept.is_old:
+                    del self._unkept[path]
+                unkept.is_old = True  # the notice of what was written may still come
+        return lost
+
+    def close(self) -> None:
+        """Keep nothing more; links stay for the next run."""
+        with self._lock:
+            self._is_closed = True
+            kept = [*self._fresh.values(), *self._kept.values()]
+            self._fresh, self._kept = {}, {}
+        for arrival in kept:
+            if arrival.descriptor is not None:
+                os.close(arrival.descriptor)
+
+    def _recall(self, folder: str) -> None:
+        try:
+            names = [name for name in os.listdir(folder) if name.startswith(_PREFIX)]
+        except OSError:
+            return
+        for name in names:
+            way = os.path.join(folder, name)
+            named = name.replace(_PREFIX, "segment-", 1)
+            link = LinkName.parse(named)
+            sources = [
+                number
+                for number, source in enumerate(self._sources)
+                if link is not None
+                and source.name == link.source
+                and self._folders[number] == folder
+                and self._globs.source_of(link.path) == number
+            ]
+            if link is None or not sources:
+                with suppress(OSError):  # adopted, or set aside, like every link of unknown origin
+                    os.rename(way, os.path.join(folder, named))
+                continue
+            arrival = Arrival(link.path, sources[0], way)
+            inode = _identify(arrival)
+            if inode == _NO_FILE or inode in self._kept:
+                _let_go(arrival)
+            else:
+                self._kept[inode] = arrival
+
+
+def _identify(arrival: Arrival) -> tuple[int, int]:
+    """Return device and inode number; `_NO_FILE` if it is no regular file, or gone."""
+    try:
+        status = (
+            os.lstat(arrival.way) if arrival.descriptor is None else os.fstat(arrival.descriptor)
+        )
+    except OSError:
+        return _NO_FILE
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else _NO_FILE
+
+
+def _let_go(arrival: Arrival) -> None:
+    if arrival.descriptor is not None:
+        os.close(arrival.descriptor)
+    else:
+        with suppress(OSError):
+            os.unlink(arrival.way)
