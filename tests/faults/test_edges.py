@@ -214,3 +214,58 @@ def test_check_config_status_and_init_name_what_is_left_out(
     # nothing excludes a.jsonl.bak there
     assert f"not followed: 2 files in {here}, such as " in written.stdout.decode()
     assert "rotated files beside" not in written.stdout.decode(), "the default takes the family"
+
+
+def test_a_sink_that_starts_now_skips_what_waited_as_a_possible_copy(sidecar: Sidecar) -> None:
+    graceful(sidecar, "2s")
+    lines = numbered(0, 5)
+    append(sidecar.traces / "a.jsonl", lines)
+    assert sidecar.ship().returncode == 0
+    append(sidecar.traces / "b.jsonl", lines)  # it waits: it may be a copy of the other
+    late = LAKE.replace('"lake"', '"late"').format(lake=sidecar.folder / "late")
+    config = sidecar.config.read_text()
+    sidecar.config.write_text(config + late + 'start = "now"\n')
+    sidecar.start()
+    sidecar.arrives(10)
+    more = numbered(100, 3)
+    append(sidecar.traces / "b.jsonl", more)
+    sidecar.arrives(13)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines * 2 + more)
+    sidecar.lake = sidecar.folder / "late"
+    assert Counter(sidecar.lines()) == Counter(more)
+
+
+def test_a_drain_that_ends_before_copy_grace_says_so(sidecar: Sidecar) -> None:
+    graceful(sidecar, "1h", daemon='drain_deadline = "1s"')
+    lines = numbered(0, 2)
+    append(sidecar.traces / "a.jsonl", lines)
+    sidecar.start()
+    sidecar.arrives(2)
+    eventually(lambda: lags_by(sidecar, 0))
+    append(sidecar.traces / "b.jsonl", lines)
+    eventually(lambda: lags_by(sidecar, len(body(lines))))
+    assert sidecar.stop() == 75
+    [event] = [each for each in sidecar.events() if each.get("event") == "drain.incomplete"]
+    assert "1 file still had to rest for copy_grace" in str(event["problem"])
+    assert "last scan" not in str(event["problem"])
+
+
+def test_an_unfinished_copy_that_is_first_met_with_its_original_arrives_once(
+    sidecar: Sidecar,
+) -> None:
+    graceful(sidecar, "2s")
+    lines = numbered(0, 40)
+    append(sidecar.traces / "a.jsonl", lines)
+    copy = sidecar.traces / "a.jsonl.1"
+    with copy.open("wb") as file:
+        file.write(body(lines)[:700])
+        file.flush()
+        sidecar.start()
+        sidecar.wait_for_event("sink.connected")
+        eventually(lambda: lags_by(sidecar, 700))
+        file.write(body(lines)[700:])
+    sidecar.arrives(40)
+    eventually(lambda: lags_by(sidecar, 0))
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines)

@@ -836,3 +836,33 @@ def test_a_file_whose_record_a_kill_left_empty_goes_on_in_its_archive(
     follower.turns(12)
     exactly(follower, writer)
     assert list(follower.held.glob("unknown/*")) == []
+
+
+def test_a_copy_that_was_begun_before_the_first_scan_is_not_read_beside_its_original(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    follower = follow()
+    path, copy = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
+    writer.append(path, 200)
+    content = path.read_bytes()
+    copy.write_bytes(content[:5000])
+    follower.turns(2)
+    copy.write_bytes(content)
+    follower.turns(2)
+    os.truncate(path, 0)
+    writer.append(path, 3)
+    follower.turns()
+    assert follower.counted() == Counter(writer.written)
+    assert follower.losses == []
+
+
+def test_a_file_that_another_begins_with_and_that_rests_is_read_too(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    follower = follow()
+    writer.append(follower.traces / "a.jsonl", 20)
+    content = (follower.traces / "a.jsonl").read_bytes()
+    whole = content[: content.index(b"\n", 500) + 1]
+    (follower.traces / "a.jsonl.1").write_bytes(whole)
+    follower.turns()
+    assert follower.counted() == Counter(writer.written) + Counter(whole.splitlines())

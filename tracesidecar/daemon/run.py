@@ -29,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What `--json` prints. `reason` is empty, or `left_behind` if undelivered data remains.
 
     `end` is why the drain ended, and `has_scanned` whether its scan was over: if not, there may be
-    more than `left` has.
+    more than `left` has. `undecided` is how many files may be copies in progress.
     """
 
     reason: str
@@ -39,6 +39,8 @@ class Outcome(msgspec.Struct, frozen=True):
     left: tuple[UndeliveredRange, ...] = ()
     torn: tuple[UndeliveredRange, ...] = ()
     quarantined: int = 0
+    undecided: int = 0
+    is_settled: bool = True
 
     @property
     def exit_code(self) -> ExitCode:
@@ -90,7 +92,7 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
     logs.configure(mode.progress)
     ended = asyncio.run(_run_until_drained(loaded, mode))
     result = ended.drained
-    is_complete = result.has_scanned and not result.left
+    is_complete = result.has_scanned and result.is_settled and not result.left
     outcome = Outcome(
         "" if is_complete else "left_behind",
         result.end,
@@ -99,6 +101,8 @@ def _run_and_report(loaded: LoadedConfiguration, mode: Mode) -> Outcome:
         result.left,
         result.torn,
         ended.rejected,
+        result.undecided,
+        result.is_settled,
     )
     _log_outcome(outcome)
     return outcome
@@ -155,12 +159,23 @@ def _log_outcome(outcome: Outcome) -> None:
 
 
 def _describe_end(outcome: Outcome) -> str:
-    if outcome.has_scanned:
-        return outcome.end.sentence
-    return (
-        f"{outcome.end.sentence}, before the last scan of the files was over: "
-        "there may be more than is listed"
-    )
+    if not outcome.has_scanned:
+        return (
+            f"{outcome.end.sentence}, before the last scan of the files was over: "
+            "there may be more than is listed"
+        )
+    if outcome.undecided:
+        files = "1 file" if outcome.undecided == 1 else f"{outcome.undecided} files"
+        return (
+            f"{outcome.end.sentence}, while {files} still had to rest for copy_grace: what begins "
+            "like another file may be a copy that is being written"
+        )
+    if not outcome.is_settled:
+        return (
+            f"{outcome.end.sentence}, while files that are missing were still looked for: they "
+            "are given up after copy_grace"
+        )
+    return outcome.end.sentence
 
 
 def _terminal() -> ProgressLine | None:

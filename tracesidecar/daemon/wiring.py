@@ -234,7 +234,7 @@ class Wiring:
         )
         delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
         share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
-        committed = self._journal.sinks.load_offsets_in(options.name, context.tailer.segments())
+        committed = self._journal.sinks.load_offsets_in(options.name, context.tailer.list_known())
         plans = self._journal.plans.load(options.name)
         planned = frozenset(each.segment for plan in plans for each in plan.ranges)
         return (
@@ -296,6 +296,9 @@ def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Che
             if encoding_of(options).interprets:
                 at = replace(at, state=context.events.state_at(segment, at.offset))
             ends[segment] = at
+    for waiting in tailer.list_undecided():
+        if options.takes(waiting.segment.source):
+            ends[waiting.segment.id] = tailer.find_end(waiting.segment.id)
     return ends
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import structlog
@@ -13,7 +13,7 @@ import structlog
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal, QuarantinedLine
 from tracesidecar.logs import printable
-from tracesidecar.pipeline.scan_loop import ScanLoop
+from tracesidecar.pipeline.scan_loop import ScanLoop, Settling
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_state import SinkPhase
 from tracesidecar.pipeline.worker_context import WorkerContext
@@ -64,8 +64,9 @@ class DrainResult:
 
     `left` was not delivered in time; `torn` are last lines without a newline and unfinished
     documents, which stay in their files. If the last scan was over in time, `has_scanned` is true;
-    otherwise there may be more than `left` has. It ended for the reason `end`,
-    after so many `seconds`.
+    otherwise there may be more than `left` has. So there may be if not `is_settled`: of some files
+    it was not known whether they are new, copies, moved or gone; `undecided` of them may be copies
+    in progress. It ended for the reason `end`, after so many `seconds`.
     """
 
     left: tuple[UndeliveredRange, ...]
@@ -73,6 +74,8 @@ class DrainResult:
     has_scanned: bool
     end: DrainEnd = DrainEnd.COMPLETE
     seconds: float = 0.0
+    is_settled: bool = True
+    undecided: int = 0
 
 
 SETTLE_SECONDS = 30.0
@@ -107,7 +110,7 @@ class Drain:
         self._journal = journal
         self._seconds = seconds
         self._whole_backlog = whole_backlog
-        self._has_scanned = False
+        self._found = Settling()
         self._is_finishing = False
         self._began = time.monotonic()
         self._deadline = float("inf")
@@ -122,7 +125,7 @@ class Drain:
         if not self._whole_backlog:
             self._limit_time()
         self._end = await self._drain(serving)
-        if self._end is DrainEnd.COMPLETE and not self._has_scanned:
+        if self._end is DrainEnd.COMPLETE and not self._found.is_settled:
             self._end = DrainEnd.STALLED if self._whole_backlog else DrainEnd.DEADLINE
 
     def finish(self) -> None:
@@ -137,7 +140,7 @@ class Drain:
         try:
             await self._worker.run(lambda context: context.intake.record_losses())
         except (StateUnavailable, OSError) as error:
-            self._has_scanned = False
+            self._found = Settling()
             log.error(
                 "collect.scan_failed",
                 kind=type(error).__name__,
@@ -145,14 +148,12 @@ class Drain:
             )
         sinks = self._group.sinks.values()
         drained = {sink.name for sink in sinks if sink.phase is SinkPhase.DRAINED}
-        found = await self._worker.run(
-            count_undelivered, self._journal, drained, has_scanned=self._has_scanned
-        )
+        found = await self._worker.run(count_undelivered, self._journal, drained, found=self._found)
         end = self._end
         if end is DrainEnd.COMPLETE and found.left:
             end = DrainEnd.SINKS_ENDED
         seconds = time.monotonic() - self._began
-        return DrainResult(found.left, found.torn, found.has_scanned, end, seconds)
+        return replace(found, end=end, seconds=seconds)
 
     def _limit_time(self) -> None:
         self._deadline = time.monotonic() + self._seconds
@@ -164,9 +165,9 @@ class Drain:
             scanning = tasks.create_task(self._scan())
             end = await self._wait_for_scan(scanning, serving)
             scanning.cancel()
+        self._found = self._scans.settling
         if end is not None:
             return end
-        self._has_scanned = scanning.result()
         while waiting := self._waiting(serving):
             if (end := await self._confirm_end()) is not None:
                 return end
@@ -176,7 +177,7 @@ class Drain:
         return DrainEnd.INTERRUPTED if self._is_finishing else DrainEnd.COMPLETE
 
     async def _wait_for_scan(
-        self, scanning: asyncio.Task[bool], serving: Mapping[str, asyncio.Task[None]]
+        self, scanning: asyncio.Task[None], serving: Mapping[str, asyncio.Task[None]]
     ) -> DrainEnd | None:
         """Return None once the scan is over, or why the drain has to end before."""
         while not scanning.done():
@@ -189,9 +190,9 @@ class Drain:
             await asyncio.wait([scanning], timeout=self._recheck_seconds())
         return None
 
-    async def _scan(self) -> bool:
-        """Fix what is to be delivered; return whether the scan was over in time."""
-        has_scanned = await self._scans.scan_until_settled(
+    async def _scan(self) -> None:
+        """Fix what is to be delivered."""
+        await self._scans.scan_until_settled(
             max(self._seconds, SETTLE_SECONDS) if self._whole_backlog else self._seconds
         )
         files = await self._worker.run(lambda context: context.intake.begin_drain())
@@ -203,7 +204,6 @@ class Drain:
             else {"deadline_seconds": round(max(self._deadline - time.monotonic(), 0.0), 1)}
         )
         log.info("service.draining", files=files, **limit)
-        return has_scanned
 
     def _waiting(self, serving: Mapping[str, asyncio.Task[None]]) -> list[asyncio.Task[None]]:
         """Return the tasks of the required sinks that have not finished and still may."""
@@ -257,7 +257,7 @@ class Drain:
 
 
 def count_undelivered(
-    context: WorkerContext, journal: Journal, drained: Collection[str], *, has_scanned: bool
+    context: WorkerContext, journal: Journal, drained: Collection[str], *, found: Settling
 ) -> DrainResult:
     """Collect what the required sinks do not have.
 
@@ -299,7 +299,13 @@ def count_undelivered(
             _not_redriven(sink.name, entry.line)
             for entry in journal.quarantine.load_requested(sink.name)
         ]
-    return DrainResult(tuple(left), tuple(torn), has_scanned)
+    return DrainResult(
+        tuple(left),
+        tuple(torn),
+        found.has_scanned,
+        is_settled=found.is_settled,
+        undecided=len(context.tailer.list_undecided()),
+    )
 
 
 def _not_redriven(sink: str, line: QuarantinedLine) -> UndeliveredRange:

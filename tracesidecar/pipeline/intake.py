@@ -135,8 +135,9 @@ class Intake:
         if any(sink.known_segments > 2 * known + FEW_SEGMENTS for sink in sinks):
             views = self._tailer.segments()
             self._chunks.forget_all_but(views)
+            all_known = frozenset(self._tailer.list_known())
             for sink in sinks:
-                sink.forget_all_but(views)
+                sink.forget_all_but(all_known)
 
     # ---------------------------------------------------------------- acknowledgements
 

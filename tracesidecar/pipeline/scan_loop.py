@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import structlog
 
@@ -19,6 +20,14 @@ log = structlog.get_logger()
 
 BURST_SECONDS = 0.05
 """Change notices come in bursts: they are gathered for this long before a scan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What came of the last scans: whether one was over, and whether every file is known."""
+
+    has_scanned: bool = False
+    is_settled: bool = False
 
 
 class ScanLoop:
@@ -38,6 +47,7 @@ class ScanLoop:
     ) -> None:
         self._wake = wake or asyncio.Event()
         self.first_scan = asyncio.Event()
+        self.settling = Settling()
         self._worker = worker
         self._group = group
         self._journal = journal
@@ -61,12 +71,13 @@ class ScanLoop:
             )
             return None
 
-    async def scan_until_settled(self, seconds: float) -> bool:
+    async def scan_until_settled(self, seconds: float) -> None:
         """Scan until it is known of every file whether it is new, a copy, moved or gone.
 
-        Return False if it is not known so many seconds after the first scan was over.
+        End so many seconds after the first scan was over. `settling` says how far it has come.
         """
         deadline = float("inf")
+        self.settling = Settling()
         while True:
             scan = await self.try_to_scan(full=True)
             is_settled = (
@@ -74,10 +85,11 @@ class ScanLoop:
                 and not scan.waiting
                 and not await self._worker.run(lambda context: context.intake.is_searching())
             )
+            self.settling = Settling(self.settling.has_scanned or scan is not None, is_settled)
             now = time.monotonic()
             deadline = min(deadline, now + seconds)
             if is_settled or now >= deadline:
-                return is_settled
+                return
             await asyncio.sleep(min(self._poll_seconds / 4, deadline - now))
 
     async def scan(self, *, full: bool = False) -> Scan:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracesidecar.json_documents import Ending
-from tracesidecar.model import Checkpoint, Chunk
+from tracesidecar.model import BEGINNING, Checkpoint, Chunk
 from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
@@ -298,6 +298,22 @@ class Tailer:
         file = self._files.get(segment)
         found = None if file is None else self._reader.find_checkpoint(file, offset)
         return found or Checkpoint(offset, b"")
+
+    def find_end(self, segment: int) -> Checkpoint:
+        """Return the end of the last whole line of a file that waits because it may be a copy.
+
+        The file is recorded at once, so that it is the same segment after a restart. Documents end
+        where the file does. If the file cannot be read, the checkpoint proves nothing.
+        """
+        file = self._files.get(segment)
+        if file is None:
+            return BEGINNING
+        self._log.save_undecided(file)
+        return self._reader.find_end(file)
+
+    def list_known(self) -> list[int]:
+        """Return the ids of all files, also of those that are no segments yet."""
+        return [file.id for file in self._files]
 
     def acknowledge(self, segment: int, offset: int) -> None:
         """Note that every required sink has committed a segment up to an offset.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tracesidecar.json_documents import Ending
-from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES, Checkpoint, Chunk, Rejection
+from tracesidecar.model import BEGINNING, CHUNK_BYTES, TAIL_BYTES, Checkpoint, Chunk, Rejection
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
@@ -82,6 +82,25 @@ class SegmentReader:
             return None if opened is None else self._fingerprinter.checkpoint(opened, offset)
         except (ArchiveError, OSError):
             return None
+
+    def find_end(self, file: File) -> Checkpoint:
+        """Return the end of the last whole line of a file in any state."""
+        try:
+            opened = self._open_files.open(file)
+            end = file.length if opened is None else self._find_end(opened, file)
+            if opened is not None:
+                return self._fingerprinter.checkpoint(opened, end)
+        except (ArchiveError, OSError):
+            end = file.length
+        return Checkpoint(end, b"") if end else BEGINNING
+
+    def _find_end(self, opened: OpenedFile, file: File) -> int:
+        at = end = 0
+        while part := opened.pread(CHUNK_BYTES, at):
+            if (newline := part.rfind(b"\n")) >= 0:
+                end = at + newline + 1
+            at += len(part)
+        return at if self._files.options(file).documents else end
 
     def is_unfinished(self, file: File, start: int, end: int) -> bool:
         """Return whether [start, end) is the beginning of one line or document, and can be read."""

@@ -40,7 +40,7 @@ class CopyInProgress:
     """A new file that may be becoming a copy of the segment `original`.
 
     When it last grew, at `since`, it held `size` bytes, and all of them were the original's.
-    `at_start`: it was there when the daemon looked first.
+    `at_start`: it was there when the daemon looked first, and has not grown since.
     """
 
     file: File
@@ -171,7 +171,9 @@ class Continuations:
         """Let a possible copy wait; return False if it has not grown for long enough."""
         former = self._copies.get(file.id)
         if former is None or former.size != size:
-            at_start = at_start or (former is not None and former.at_start)
+            if former is not None:
+                # what grows as the original has it is being copied, also if that began before us
+                at_start = former.at_start and size < former.size
             self._copies[file.id] = CopyInProgress(file, original.id, size, self._now, at_start)
             return True
         return self._now - former.since < self._copy_grace(file)
@@ -197,6 +199,16 @@ class Continuations:
                 return True
             offset += len(part)
         return False
+
+    def is_beginning(self, candidate: OpenedFile, other: OpenedFile) -> bool:
+        """Return whether a file is shorter than another one, which begins like it."""
+        size = candidate.size()
+        start = max(0, size - TAIL_BYTES)
+        return (
+            size < other.size()
+            and _begin_alike(candidate, other)
+            and candidate.pread(size - start, start) == other.pread(size - start, start)
+        )
 
     def is_spent(self, file: File, size: int) -> bool:
         """Return whether a file holds nothing new.

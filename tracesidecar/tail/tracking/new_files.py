@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -219,12 +220,22 @@ class NewFiles:
         in_order = sorted(candidates.values(), key=_order)
         in_order.sort(key=lambda file: file.id in self._replaced)
         last = {_rotation(file) for file in in_order if file.id in self._generations}
+        families: dict[tuple[int, str, str], list[File]] = {}
+        for file in in_order:
+            families.setdefault(_family(file), []).append(file)
+        copies: list[File] = []  # after what they may be made of
         for file in sorted(in_order, key=lambda file: _rotation(file) in last):
             if file.state is SegmentState.NEW and file.id in self._files:
                 self._progress.step()
                 generation = self._generations.get(file.id)
-                if generation is None or not self._replace_former(file, generation):
+                if generation is not None and self._replace_former(file, generation):
+                    continue
+                if generation is None and self._may_be_copy_of_new(file, families[_family(file)]):
+                    copies.append(file)
+                else:
                     self._decide(file)
+        for file in copies:
+            self._decide(file)
         self._candidates, self._generations = {}, {}
         self._replaced.clear()
         self._is_first = False
@@ -280,6 +291,27 @@ class NewFiles:
             self._lifecycle.spend(file)
         else:
             self._lifecycle.take(file)
+
+    def _may_be_copy_of_new(self, file: File, family: Collection[File]) -> bool:
+        """Return whether a file is what a longer one of its family, also new, begins with.
+
+        We may have started while logrotate copied the file: then the copy grows.
+        """
+        others = [other for other in family if other is not file]
+        copy = self._open_plain(file) if others else None
+        return copy is not None and any(
+            (original := self._open_plain(other)) is not None
+            and self._continuations.is_beginning(copy, original)
+            for other in others
+            if other.state is SegmentState.NEW
+        )
+
+    def _open_plain(self, file: File) -> OpenedFile | None:
+        try:
+            candidate = self._opener.open(file)
+        except ArchiveError:
+            return None
+        return candidate.opened if candidate and file.compression == "none" else None
 
     def _is_in_successor(self, file: File) -> bool:
         """Return whether the file that has a file's name now begins with all that was in it.
@@ -373,6 +405,12 @@ class NewFiles:
 def _order(file: File) -> tuple[int, str, tuple[str, tuple[int, int], bool], str]:
     """Sort by source and directory, and each family of rotated files oldest first."""
     return file.source, file.directory.path, rank_in_family(file.name), file.name
+
+
+def _family(file: File) -> tuple[int, str, str]:
+    """Return what the files have in common that rotation makes of one."""
+    source, directory, (family, _, _), _ = _order(file)
+    return source, directory, family
 
 
 def _rotation(file: File) -> tuple[int, str, tuple[str, tuple[int, int]]]:

@@ -97,6 +97,11 @@ class SegmentLog:
         """
         self._lazy[file.id] = file
 
+    def save_undecided(self, file: File) -> None:
+        """Save the record of a file that is not taken yet, now."""
+        self._urgent[file.id] = file
+        self._save_urgent()
+
     def forget(self, file: File) -> None:
         """Have the file's record removed at the end of this scan."""
         self._urgent.pop(file.id, None)
