@@ -162,11 +162,15 @@ def test_a_file_that_is_deleted_while_no_descriptor_is_left_arrives(sidecar: Sid
     assert reported(sidecar) == []
 
 
-def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(sidecar: Sidecar) -> None:
+@pytest.mark.parametrize("comes", ["before", pytest.param("later", marks=pytest.mark.long)])
+def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
+    sidecar: Sidecar, comes: str
+) -> None:
     append(sidecar.traces / "kept.jsonl", numbered(0, 1))
     locked = sidecar.traces / "locked.jsonl"
-    append(locked, numbered(10, 10))
-    size = locked.stat().st_size
+    size = len(body(numbered(10, 10)))
+    if comes == "before":
+        append(locked, numbered(10, 10))
     driver = (
         "import os, sys\n"
         "real = os.open\n"
@@ -181,11 +185,15 @@ def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(sidecar: Side
     script = sidecar.folder / "driver.py"
     script.write_text(driver)
     sidecar.start_script(script)
-    sidecar.wait_for_event("collect.warning")
     sidecar.arrives(1)
+    if comes == "later":
+        append(locked, numbered(10, 10))
+    sidecar.wait_for_event("collect.warning")
     locked.unlink()
     sidecar.wait_for_event("collect.lost")
     assert sidecar.stop() == 0
+    aside = list(sidecar.state.glob("held/unknown/*"))
+    assert [path.stat().st_size for path in aside] == ([size] if comes == "later" else [])
     assert source(sidecar)["lost_bytes"] == size
     assert explained(sidecar, locked) == [("lost", "unreadable")]
 

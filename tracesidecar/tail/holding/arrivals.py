@@ -82,6 +82,7 @@ class Arrivals:
         self._unkept: dict[str, _Unkept] = {}
         self._leaving: tuple[int, str, int | None] = 0, "", None
         self._kept: dict[tuple[int, int], Arrival] = {}
+        self._unreadable: set[tuple[int, int]] = set()
         self._is_closed = False
         for folder in dict.fromkeys(self._folders):
             self._recall(folder)
@@ -208,6 +209,16 @@ class Arrivals:
         arrival = self._kept.get((file.device, file.inode))
         return None if arrival is None else arrival.way
 
+    def note_unreadable(self, file: File) -> None:
+        """Note that a file cannot be opened, and that no shortage is the reason."""
+        inode = file.device, file.inode
+        if inode in self._kept:
+            self._unreadable.add(inode)
+
+    def is_unreadable(self, file: File) -> bool:
+        """Return whether an arrival could not be opened when that was tried last."""
+        return (file.device, file.inode) in self._unreadable
+
     def count_links(self, file: File) -> int:
         """Return how many links of ours a file has as an arrival."""
         inode = file.device, file.inode
@@ -218,6 +229,7 @@ class Arrivals:
     def release(self, file: File) -> None:
         """Let go of a file that needs no arrival any more."""
         inode = file.device, file.inode
+        self._unreadable.discard(inode)
         with self._lock:
             found = self._fresh.pop(inode, None), self._kept.pop(inode, None)
         for arrival in found:

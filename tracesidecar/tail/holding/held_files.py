@@ -89,6 +89,8 @@ class HeldFiles:
         `is_copied`: another file has been proven to hold what this one had when last looked at.
         """
         self._open_files.close_file(file)
+        if self._arrivals.is_unreadable(file):
+            self._link(file)  # to set it aside
         self._arrivals.release(file)
         self._failed.pop(file.id, None)
         self._changed.add(file.id)

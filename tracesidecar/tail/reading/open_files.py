@@ -199,7 +199,7 @@ class OpenFiles:
         Its writer may have moved it while it was empty, or deleted it and still have it open.
         """
         path = self._arrivals.find(file)
-        if path is None:
+        if path is None or self._arrivals.is_unreadable(file):
             return False
         try:
             status = os.stat(path)

@@ -84,9 +84,11 @@ class CandidateOpener:
             self._scan.warn(
                 "unreadable", file.path, "the file cannot be opened: it is read once it can be"
             )
-            _note_unread(file)
+            _note_unread(file, self._arrivals.find(file) or file.path)
             if error.errno in _SHORTAGES:
                 self._arrivals.keep(file)  # a link needs no descriptor
+            else:
+                self._arrivals.note_unreadable(file)
             self._log.save_lazily(file)
             return None
         self._scan.unreadable.pop(file.id, None)
@@ -419,9 +421,9 @@ def _rotation(file: File) -> tuple[int, str, tuple[str, tuple[int, int]]]:
     return source, directory, (family, age)
 
 
-def _note_unread(file: File) -> None:
+def _note_unread(file: File, path: str) -> None:
     try:
-        status = os.stat(file.path)
+        status = os.stat(path)
     except OSError:
         file.accept_change(-1)
     else:
