@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
@@ -153,7 +153,15 @@ class Drain:
         if end is DrainEnd.COMPLETE and found.left:
             end = DrainEnd.SINKS_ENDED
         seconds = time.monotonic() - self._began
-        return replace(found, end=end, seconds=seconds)
+        return DrainResult(
+            found.left,
+            found.torn,
+            found.has_scanned,
+            end,
+            seconds,
+            found.is_settled,
+            found.undecided,
+        )
 
     def _limit_time(self) -> None:
         self._deadline = time.monotonic() + self._seconds
