@@ -314,4 +314,4 @@ def test_kills_between_any_steps_lose_and_repeat_nothing(monkeypatch: pytest.Mon
 def test_very_many_kills_between_any_steps_lose_and_repeat_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    live(range(40, 640), monkeypatch)
+    live(range(40, 1000), monkeypatch)
