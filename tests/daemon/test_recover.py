@@ -204,3 +204,21 @@ def test_rejected_lines_are_known_again(sidecar: Sidecar) -> None:
     assert recovered(sidecar)["recovered"][0]["refused"] == 1
     after = [(each["start"], each["end"], each["reason"]) for each in sidecar.quarantined()]
     assert after == before
+
+
+def test_a_source_that_has_another_name_by_now_is_recovered(sidecar: Sidecar) -> None:
+    lines = write(sidecar, 0, 20)
+    assert sidecar.ship().returncode == 0
+    text = sidecar.config.read_text()
+    moved = sidecar.traces.rename(sidecar.traces.with_name("moved"))
+    text = text.replace('name = "agent"', 'name = "builder"').replace(
+        str(sidecar.traces), str(moved)
+    )
+    sidecar.config.write_text(text)
+    sidecar.traces = moved
+    lose_state(sidecar)
+    assert recovered(sidecar)["not_found"] == []
+    more = numbered(100, 5)
+    append(moved / "one-more.jsonl", more)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(lines + more)

@@ -34,6 +34,7 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sinks import SinkOptions, StoredObjects, destination_of
 from tracesidecar.tail import (
     Fingerprinter,
+    FollowedPaths,
     GlobPattern,
     SegmentRecord,
     SegmentState,
@@ -151,6 +152,7 @@ class Recoverer:
             else {}
         )
         self._sources = {source.name: source for source in configuration.source}
+        self._followed = FollowedPaths(configuration.source)
 
     def run(self, store: StoredObjects) -> Recovery:
         """Read all manifests of the store and look for their files.
@@ -191,11 +193,13 @@ class Recoverer:
     def _find(
         self, segment: StoredSegment, last: ManifestRange, files: _Files
     ) -> RecoveredSegment | Why:
-        source = self._sources.get(segment.source)
-        if source is None:
-            return "unknown source"
         why: Why = "no file"
         for file in files.candidates(segment):
+            # a source may have been renamed since
+            source = self._sources.get(segment.source) or self._followed.find_source(file.path)
+            if source is None:
+                why = "unknown source" if why == "no file" else why
+                continue
             if file.compression == "none" and file.status.st_size < last.end:
                 why = "shorter" if why == "no file" else why
                 continue
@@ -214,7 +218,7 @@ class Recoverer:
         origin = "" if origin == file.path else origin
         identity = Segment(
             segment.id,
-            segment.source,
+            source.name,
             file.path,
             file.status.st_dev,
             file.status.st_ino,
