@@ -16,10 +16,10 @@ from typing import Any
 import duckdb
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from tests.contract.batches import batch_for, lines_of
 from tests.contract.deliveries import delivery
+from tests.contract.elasticsearch_place import SearchPlace
 from tests.contract.kafka_place import TopicPlace
 from tests.contract.places import Place
 from tests.daemon.sidecar import Sidecar, append, body
@@ -35,7 +35,7 @@ from tracesidecar.sinks.elasticsearch.options import Options
 from tracesidecar.sinks.elasticsearch.sink import ElasticsearchSink
 from tracesidecar.sinks.elasticsearch.sink import build as build_elasticsearch
 from tracesidecar.sinks.registry import build_sink, keeps_records, sink_type
-from tracesidecar.sinks.sink import RecordKeeper, Sink
+from tracesidecar.sinks.sink import Receipt, RecordKeeper, Sink
 from tracesidecar.sinks.stdout.sink import StdoutSink
 from tracesidecar.units import Secret
 
@@ -71,6 +71,15 @@ async def test_a_destination_says_which_records_it_has(
         other = await sink.find_stored("another", [strange, strange])
         assert other is not None
         assert other.stored == frozenset()
+
+
+async def test_a_data_stream_says_which_records_it_has(elasticsearch_place: SearchPlace) -> None:
+    batch = batch_for("elasticsearch", lines_of(5))
+    ids = [*(record.id for record in batch.records), "0" * 32]
+    async with elasticsearch_place.sink(data_stream="logs-tracesidecar.raw-default") as sink:
+        await sink.send(batch)
+        assert isinstance(sink, RecordKeeper)
+        assert await sink.find_stored(batch.id, ids) == Receipt(frozenset(range(5)))
 
 
 def test_who_declares_to_keep_records_can_be_asked() -> None:
@@ -169,15 +178,19 @@ def search_sink(search_server: SearchServer) -> Destination:
     return Destination(options, lines, forget)
 
 
-@pytest.fixture
-def kafka_sink(broker: Broker, tmp_path: Path) -> Destination:
-    topic = f"half-{tmp_path.name}"
-    broker.make_topic(topic)
+def into_topic(broker: Broker, topic: str) -> Destination:
     return Destination(
         f'type = "kafka"\nbrokers = ["127.0.0.1:{broker.ports.plain}"]\ntopic = "{topic}"\n'
         f'format = "raw"\ntransactional_id = "{topic}"',
         lambda: [message.value() or b"" for message in broker.messages(topic)],
     )
+
+
+@pytest.fixture
+def kafka_sink(broker: Broker, tmp_path: Path) -> Destination:
+    topic = f"half-{tmp_path.name}"
+    broker.make_topic(topic)
+    return into_topic(broker, topic)
 
 
 SINKS = [
@@ -342,6 +355,7 @@ PRIVILEGES = {"has_all_requested": True}
     [
         [{"status": 200, "body": json.dumps({"has_all_requested": False})}],
         [{"status": 405}, {"status": 403, "body": "{}"}],
+        [{"status": 405}, {"status": 404, "body": "<html>"}],
         [
             {"status": 200, "body": json.dumps(PRIVILEGES)},
             {"status": 200, "body": '{"_shards":{"failed":0}}'},
@@ -353,10 +367,10 @@ async def test_credentials_that_may_only_write_documents_cannot_ask(
     receiver: ReceivingServer, answers: list[dict[str, Any]]
 ) -> None:
     receiver.order(answers=[{"status": 405}, *answers])
-    with capture_logs() as logs:
-        async with search_sink_of(receiver) as sink:
-            assert await sink.find_stored("b", ["0" * 32]) is None
-    assert [log["event"] for log in logs] == ["sink.records_unseen"]
+    async with search_sink_of(receiver) as sink:
+        with pytest.raises(RetryLater, match="read and maintenance") as caught:
+            await sink.find_stored("b", ["0" * 32])
+    assert caught.value.reason == "denied"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tracesidecar.journal import LostBytes, Plan, QuarantinedLine
+from tracesidecar.journal import LostBytes, Plan, PlannedRejection, QuarantinedLine
 from tracesidecar.model import Checkpoint, Range, Segment
 from tracesidecar.pipeline.worker_context import WorkerContext
 
@@ -74,30 +74,30 @@ class ArrivedRanges:
 
         Only of ranges that cannot be read: of others, reading tells.
         """
-        rows: list[QuarantinedLine] = []
-        for rejection in self._plan.rejected:
-            if self._readable[rejection.range] or not any(
-                start <= rejection.start < end for start, end in arrived.get(rejection.range, ())
-            ):
-                continue
-            id_ = self._plan.ranges[rejection.range].segment
-            segment, (source, path) = self._segment(id_), self._name(id_)
-            rows.append(
-                QuarantinedLine(
-                    id_,
-                    rejection.sink,
-                    rejection.start,
-                    rejection.end,
-                    source,
-                    path,
-                    segment.generation if segment else 0,
-                    rejection.reason,
-                    rejection.digest,
-                    rejection.sealed,
-                    rejection.sealed_at,
-                )
-            )
-        return tuple(rows)
+        return tuple(
+            self.make_row(each)
+            for each in self._plan.rejected
+            if not self._readable[each.range]
+            and any(start <= each.start < end for start, end in arrived.get(each.range, ()))
+        )
+
+    def make_row(self, rejection: PlannedRejection) -> QuarantinedLine:
+        """Return the row of a line that was rejected."""
+        id_ = self._plan.ranges[rejection.range].segment
+        segment, (source, path) = self._segment(id_), self._name(id_)
+        return QuarantinedLine(
+            id_,
+            rejection.sink,
+            rejection.start,
+            rejection.end,
+            source,
+            path,
+            segment.generation if segment else 0,
+            rejection.reason,
+            rejection.digest,
+            rejection.sealed,
+            rejection.sealed_at,
+        )
 
     def _committed(self, planned: Range) -> int:
         """Return where the sink is in the segment of a range."""

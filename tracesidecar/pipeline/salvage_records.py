@@ -7,12 +7,12 @@ read is sent under the plan's id, and the rest is passed over.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from tracesidecar.batch import PreparedBatch
-from tracesidecar.journal import Plan
+from tracesidecar.journal import Plan, PlannedRejection, QuarantinedLine
 from tracesidecar.pipeline.arrived import ArrivedRanges, Interval, merge_reached
 from tracesidecar.pipeline.replay import ReplayedBatch, locate_rejected
 from tracesidecar.pipeline.salvage import Salvage
@@ -30,6 +30,14 @@ def salvage_records(
     return _Remains(context, plan, replayed, receipt).salvage()
 
 
+class _Line(NamedTuple):
+    """A line of a range: where it is, the indexes of its records, and whether all are decided."""
+
+    interval: Interval
+    records: list[int]
+    is_decided: bool
+
+
 class _Remains:
     """A plan of single records, of which not all ranges can be read."""
 
@@ -41,7 +49,7 @@ class _Remains:
         self._made = replayed.prepared
         self._readable = replayed.readable
         self._receipt = receipt
-        self._decided: AbstractSet[int] = receipt.stored | receipt.rejected.keys()
+        self._decided = frozenset({*receipt.stored, *receipt.rejected})
         self._offsets = plan.records.list_offsets()
         self._ends = list(accumulate(planned.lines for planned in plan.ranges))
         self._ranges = ArrivedRanges(context, plan, replayed.readable, lambda _segment: ("", ""))
@@ -55,8 +63,8 @@ class _Remains:
         if made is None and not kept and not is_decided:
             return None
         quarantined = (made.quarantined if made else ()) + self._ranges.reject(kept)
-        if is_decided and self._receipt.rejected:
-            quarantined += locate_rejected(self._context, self._plan, dict(self._receipt.rejected))
+        if is_decided:
+            quarantined += self._locate_rejected()
         prepared = PreparedBatch(
             # What was decided as a whole is only committed. Of the rest, a repeat does no harm:
             # the destination knows the ids, or it has nothing of the batch.
@@ -94,41 +102,55 @@ class _Remains:
                 found[index] = intervals
         return found
 
-    def _lines(self, index: int) -> dict[int, bool]:
-        """Return the lines of a range that have records: offset → whether all of them are decided.
+    def _lines(self, index: int) -> list[_Line]:
+        """Return the lines of a range that have records, in order.
 
-        They are in order.
+        A line without a record belongs to the one before it, in the first place to the one after.
         """
-        lines: dict[int, bool] = {}
-        first = self._ends[index] - self._plan.ranges[index].lines
-        for record in range(first, self._ends[index]):
-            offset = self._offsets[record]
-            lines[offset] = lines.get(offset, True) and record in self._decided
-        return dict(sorted(lines.items()))
+        planned = self._plan.ranges[index]
+        records: dict[int, list[int]] = {}
+        for record in range(self._ends[index] - planned.lines, self._ends[index]):
+            records.setdefault(self._offsets[record], []).append(record)
+        starts = [planned.start, *sorted(records)[1:]]
+        return [
+            _Line(Interval(start, end), records[offset], self._decided.issuperset(records[offset]))
+            for start, end, offset in zip(
+                starts, [*starts[1:], planned.end], sorted(records), strict=False
+            )
+        ]
 
     def _intervals(self, index: int) -> Iterable[Interval]:
-        """Yield what arrived of a range, line by line.
-
-        A line without a record belongs to the one before it, in the first place to the one after
-        it; of a range without any record there is nothing to wait for.
-        """
-        planned, lines = self._plan.ranges[index], self._lines(index)
+        """Yield what arrived of a range; of one without any record there is nothing to wait for."""
+        lines = self._lines(index)
         if not lines:
-            yield Interval(planned.start, planned.end)
-            return
-        starts = [planned.start, *list(lines)[1:]]
-        for start, end, has_arrived in zip(
-            starts, [*starts[1:], planned.end], lines.values(), strict=True
-        ):
-            if has_arrived:
-                yield Interval(start, end)
+            yield Interval(self._plan.ranges[index].start, self._plan.ranges[index].end)
+        for line in lines:
+            if line.is_decided:
+                yield line.interval
+
+    def _locate_rejected(self) -> tuple[QuarantinedLine, ...]:
+        """Return the rows of the lines that the destination has rejected."""
+        reasons = dict(self._receipt.rejected)
+        if not reasons:
+            return ()
+        unread: list[PlannedRejection] = []
+        for index, can_read in enumerate(self._readable):
+            for line in () if can_read else self._lines(index):
+                found = [reasons.pop(each) for each in line.records if each in reasons]
+                if found:
+                    start, end = line.interval
+                    unread.append(
+                        PlannedRejection(index, self._plan.sink, start, end, found[0], None)
+                    )
+        rows = locate_rejected(self._context, self._plan, reasons)
+        return tuple(self._ranges.make_row(each) for each in unread) + rows
 
     def _count_lines(self, kept: dict[int, list[Interval]]) -> int:
         """Return how many lines with records arrived of ranges that cannot be read."""
         return sum(
-            any(start <= max(offset, self._plan.ranges[index].start) < end for start, end in found)
+            line.is_decided and any(start <= line.interval.start < end for start, end in found)
             for index, found in kept.items()
-            for offset in self._lines(index)
+            for line in self._lines(index)
         )
 
     def _make_plan(self, kept: dict[int, list[Interval]]) -> Plan:

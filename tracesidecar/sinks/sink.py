@@ -95,8 +95,9 @@ class RecordKeeper(Sink, Protocol):
     async def find_stored(self, batch_id: str, ids: Sequence[str], /) -> Receipt | None:
         """Return what the destination has of a batch whose records have these ids, in order.
 
-        A record counts that came in another batch, too. None if the destination cannot tell, or
-        does not let these credentials ask. Raises RetryLater when it cannot answer now.
+        A record counts that came in another batch, too. None if the destination cannot tell. Raises
+        RetryLater when it cannot answer now, with reason `denied` if it does not let these
+        credentials ask.
         """
         ...
 

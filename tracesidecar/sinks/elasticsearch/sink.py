@@ -97,13 +97,11 @@ class ElasticsearchSink:
                 stored=True,
             )
 
-    async def find_stored(self, _batch_id: str, ids: Sequence[str], /) -> Receipt | None:
-        """Search for the documents; None if the credentials may only write."""
+    async def find_stored(self, _batch_id: str, ids: Sequence[str], /) -> Receipt:
+        """Search for the documents, after a refresh."""
         found = await find_documents(
             self._endpoint, self._options.index_name, list(dict.fromkeys(ids))
         )
-        if found is None:
-            return None
         return Receipt(frozenset(index for index, each in enumerate(ids) if each in found))
 
     async def _send_request(self, batch: Batch, progress: BatchProgress) -> None:

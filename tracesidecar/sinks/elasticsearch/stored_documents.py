@@ -7,11 +7,9 @@ a multi get, which would need no refresh, works for the first only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
-import structlog
 
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
@@ -21,8 +19,6 @@ from tracesidecar.sinks.elasticsearch.preflight import (
     decode_answer,
 )
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -36,7 +32,7 @@ An id may be in the indices of two days.
 _BODY_LIMIT_BYTES = 4 << 20
 _JSON = {"Content-Type": "application/json"}
 _ANY_INDEX = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-_NEEDS = "the index privileges read and maintenance"
+_NOT_ALLOWED = frozenset({403, 404, 405})
 
 
 class _Hit(msgspec.Struct):
@@ -63,32 +59,28 @@ class _Found(msgspec.Struct):
 
 async def find_documents(
     endpoint: Endpoint, index: IndexName, ids: Sequence[str]
-) -> frozenset[str] | None:
-    """Return which of these documents are stored, None if the credentials may not ask.
+) -> frozenset[str]:
+    """Return which of these documents are stored.
 
-    Raise RetryLater if the server cannot answer now.
+    Raise RetryLater if the server cannot answer now; with reason `denied` if the credentials, or a
+    gateway that lets only bulk requests pass, do not allow the question.
     """
     name = index.resolve("*", "*")
-    if not await _may_search(endpoint, name):
-        return None
-    refreshed = await _ask(endpoint, name, "_refresh", {}, _Refreshed)
-    if refreshed is None:
-        return None
+    await _require_privileges(endpoint, name)
+    refreshed = await _ask(endpoint, name, "_refresh", b"", _Refreshed)
     _require_all_shards(endpoint, refreshed.shards)
     found: set[str] = set()
     for first in range(0, len(ids), IDS_AT_ONCE):
         some = ids[first : first + IDS_AT_ONCE]
         query = {"query": {"ids": {"values": some}}, "size": MOST_HITS, "_source": False}
-        answer = await _ask(endpoint, name, "_search", query, _Found)
-        if answer is None:
-            return None
+        answer = await _ask(endpoint, name, "_search", msgspec.json.encode(query), _Found)
         _require_all_shards(endpoint, answer.shards, is_late=answer.timed_out)
         found.update(hit.id for hit in answer.hits.hits)
     return frozenset(found)
 
 
-async def _may_search(endpoint: Endpoint, name: str) -> bool:
-    """Return whether the credentials may search all of the indices.
+async def _require_privileges(endpoint: Endpoint, name: str) -> None:
+    """Raise RetryLater if the credentials may not search all of the indices.
 
     Elasticsearch answers a search by wildcard with what they may see, so an empty answer would say
     nothing.
@@ -99,32 +91,30 @@ async def _may_search(endpoint: Endpoint, name: str) -> bool:
         "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
     )
     if response.status in NO_PRIVILEGES_API:
-        return True
-    may = (await decode_answer(response, Privileges, endpoint)).has_all_requested
-    if not may:
-        _note_denied(endpoint, name)
-    return may
+        return
+    if not (await decode_answer(response, Privileges, endpoint)).has_all_requested:
+        raise _deny(f"{endpoint.where} reports that the credentials may not search {name}")
 
 
-async def _ask(
-    endpoint: Endpoint, name: str, action: str, query: dict[str, object], kind: type[T]
-) -> T | None:
-    """Return the answer, None if the credentials may not ask."""
+async def _ask(endpoint: Endpoint, name: str, action: str, query: bytes, kind: type[T]) -> T:
     response = await endpoint.request(
         "POST",
         _JSON,
-        msgspec.json.encode(query) if query else b"",
+        query,
         url=(endpoint.url / name / action).update_query(_ANY_INDEX),
         body_limit_bytes=_BODY_LIMIT_BYTES,
     )
-    if response.status == HTTPStatus.FORBIDDEN and not response.is_html:
-        _note_denied(endpoint, name)
-        return None
+    if response.status in _NOT_ALLOWED:
+        raise _deny(f"{response.describe(endpoint.where)} to {action} of {name}")
     return await decode_answer(response, kind, endpoint)
 
 
-def _note_denied(endpoint: Endpoint, name: str) -> None:
-    log.warning("sink.records_unseen", destination=endpoint.where, index=name, needs=_NEEDS)
+def _deny(problem: str) -> RetryLater:
+    return RetryLater(
+        "denied",
+        f"{problem}, so nobody can tell which documents of an unfinished batch are there; "
+        "grant the index privileges read and maintenance",
+    )
 
 
 def _require_all_shards(endpoint: Endpoint, shards: _Shards, *, is_late: bool = False) -> None:
