@@ -169,6 +169,34 @@ def test_losses_are_recorded_with_their_offsets(journal: Journal) -> None:
     assert (loss.start, loss.bytes, loss.reason) == (10, 90, "deleted")
 
 
+def test_what_arrives_after_its_file_was_released_is_no_loss(tmp_path: Path) -> None:
+    """It was in a batch of an optional sink that was on its way."""
+    journal = Journal.open(str(tmp_path))
+    journal.segments.save([record(1)])
+    journal.sinks.begin("lake", "directory:/lake", {1: Checkpoint(10, b"")})
+    journal.sinks.begin("far", "http:far", {1: Checkpoint(4, b"")})
+    journal.sinks.begin("blind", "http:blind", {})
+    told: list[LostBytes] = []
+    journal.segments.expect_sinks(
+        lambda: {"lake": lambda _: True, "far": lambda _: True, "blind": lambda _: False},
+        told.extend,
+    )
+    journal.segments.forget([1])
+
+    def lost(journal: Journal) -> list[tuple[str, int, int, str]]:
+        return [(each.sink, each.start, each.bytes, each.reason) for each in journal.losses.load()]
+
+    assert lost(journal) == [("far", 4, 6, "released")]
+    assert [(each.sink, each.bytes) for each in told] == [("far", 6)]
+    journal.commit(Commit("far", None, {1: Checkpoint(8, b"")}, ()), ignore)
+    assert lost(journal) == [("far", 8, 2, "released")]
+    journal.close()
+    again = Journal.open(str(tmp_path))
+    again.commit(Commit("far", None, {1: Checkpoint(10, b"")}, ()), ignore)
+    assert lost(again) == []
+    again.close()
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a database at all" * 500])
 def test_a_damaged_journal_is_reported_and_never_replaced_by_an_empty_one(
     tmp_path: Path, journal: Journal, damage: bytes
