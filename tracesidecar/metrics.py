@@ -152,8 +152,11 @@ class Metrics:
     def add(self, counts: Mapping[CounterKey, float]) -> None:
         """Add to counters."""
         for (name, labels), value in counts.items():
-            if name in self._counters:  # else an earlier version had counted it
-                self._counters[name].labels(*labels).inc(value)
+            try:
+                counter = self._counters[name].labels(*labels)
+            except (KeyError, ValueError):
+                continue  # another version had counted it, or with other labels
+            counter.inc(value)
 
     def list_totals(self) -> dict[CounterKey, float]:
         """Return the counters that no commit counts by itself, for the journal."""

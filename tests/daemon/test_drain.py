@@ -5,12 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import signal
+import sqlite3
+import time
 
 import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.servers.processes import eventually
 
+OVERRUN_SECONDS = 4.0
+"""How late a machine under load may be; each wait for the lock would be 5 seconds."""
+
+UNCONNECTED = (
+    '[[sink]]\nname = "far"\ntype = "syslog"\nhost = "127.0.0.1"\nport = 9\ntransport = "tcp"\n'
+    'format = "raw"\n'
+)
 DEAD = '[[sink]]\nname = "far"\ntype = "http"\nurl = "http://127.0.0.1:9/"\n'
 
 
@@ -92,3 +101,40 @@ def test_a_deleted_file_that_no_sink_takes_is_released(sidecar: Sidecar) -> None
     path.unlink()
     eventually(lambda: not list(sidecar.state.glob("held/*")))
     assert sidecar.stop() == 0
+
+
+def test_nothing_to_deliver_is_no_reason_to_wait_for_a_sink_that_cannot_connect(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.configure(UNCONNECTED, daemon='drain_deadline = "10m"')
+    sidecar.start()
+    sidecar.wait_for_event("sink.retry")
+    assert sidecar.stop() == 0
+
+
+def test_a_sink_that_cannot_connect_is_waited_for_if_it_lacks_something(sidecar: Sidecar) -> None:
+    sidecar.configure(UNCONNECTED, daemon='drain_deadline = "1s"')
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.start()
+    sidecar.wait_for_event("sink.retry")
+    assert sidecar.stop() == 75
+
+
+def test_the_deadline_is_absolute_while_another_process_locks_the_journal(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), daemon='drain_deadline = "2s"')
+    sidecar.start()
+    sidecar.wait_for_event("service.ready")
+    other = sqlite3.connect(sidecar.state / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    sidecar.wait_for_event("collect.scan_failed")
+    began = time.monotonic()
+    code = sidecar.stop()
+    seconds = time.monotonic() - began
+    other.close()
+    assert code == 75
+    assert seconds < 2 + OVERRUN_SECONDS
+    assert sidecar.ship().returncode == 0
+    assert sidecar.lines() == numbered(0, 10)

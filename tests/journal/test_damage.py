@@ -170,6 +170,7 @@ def test_a_damage_ends_in_a_repair_or_in_one_sentence(scene: Scene) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3 * 3600)  # hundreds of damages, each with ten commands
 def test_every_damage_ends_in_a_repair_or_in_one_sentence(scene: Scene) -> None:
     survive_all(scene, list(all_damages(scene.saved / "state")))
 

@@ -204,6 +204,31 @@ def test_the_file_shrinks_once_segments_are_forgotten(third: Path) -> None:
     assert journal_is_whole(path)
 
 
+def test_the_file_shrinks_while_it_is_in_use_too(third: Path) -> None:
+    """A commit waits for a MiB of it at most, and not only what is forgotten makes room."""
+    journal = Journal.open(str(third))
+    [record] = journal.segments.load()
+    journal.segments.save(replace(record, id=number) for number in range(2, 20_000))
+    journal.segments.forget(range(2, 20_000))
+    path = third / "journal.sqlite"
+    other = Journal.open_to_read(str(third))  # or the last one to close would bring it up to date
+    try:
+        before = pages(other)
+        for _ in range(100):
+            journal.shrink()
+        assert pages(other) < before / 4
+    finally:
+        other.close()
+        journal.close()
+    assert path.stat().st_size < (3 << 20)
+    assert journal_is_whole(path)
+
+
+def pages(journal: Journal) -> int:
+    [(count,)] = journal._database.read(tuple[int], "PRAGMA page_count")
+    return count
+
+
 def journal_is_whole(path: Path) -> bool:
     with sqlite3.connect(path) as db:
         found = db.execute("PRAGMA integrity_check").fetchall()

@@ -122,9 +122,13 @@ def announce_missing_journal(
 
 
 async def watch_journal(journal: Journal) -> None:
-    """Raise JournalRemoved or StateError soon after the journal was removed or replaced."""
+    """Raise JournalRemoved or StateError soon after the journal was removed or replaced.
+
+    And make the file smaller, a little at a time, once there is less in it.
+    """
     while True:
         await asyncio.to_thread(journal.file.require)
+        await asyncio.to_thread(journal.shrink)
         await asyncio.sleep(JOURNAL_CHECK_SECONDS)
 
 

@@ -42,7 +42,7 @@ HEALTH_CHECK_SECONDS = 5.0
 """How often the gauges and the journal's notes about the sinks are brought up to date."""
 
 SAVE_SECONDS = 5.0
-"""How long the end waits for a journal that cannot be written."""
+"""How long the end waits for a journal that cannot be written, if there is so much time."""
 
 SAVE_PAUSE_SECONDS = 0.25
 
@@ -144,7 +144,10 @@ class Generation:
             if self._watcher is not None:
                 self._watcher.close()
             once = self._mode.once
-            self._wiring.worker.close(lambda context: _save_and_close(context, once=once))
+            patience = min(SAVE_SECONDS, self._journal.patience_seconds)
+            self._wiring.worker.close(
+                lambda context: _save_and_close(context, seconds=patience, once=once)
+            )
 
     async def replace_sinks(
         self, configuration: Configuration, removed: tuple[str, ...], added: tuple[str, ...]
@@ -229,12 +232,12 @@ class Generation:
             await asyncio.sleep(START_EXTENSION_SECONDS / 4)
 
 
-def _save_and_close(context: WorkerContext, *, once: bool) -> None:
-    """Save what is known of the files; a journal that cannot be written is waited for briefly.
+def _save_and_close(context: WorkerContext, *, seconds: float, once: bool) -> None:
+    """Save what is known of the files; wait so long for a journal that cannot be written.
 
     What cannot be saved spares the next start some work, nothing more.
     """
-    deadline = time.monotonic() + SAVE_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             context.tailer.close(releases_delivered=once)

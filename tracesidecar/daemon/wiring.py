@@ -120,11 +120,10 @@ class Wiring:
         Return, for each sink, its SinkState (event loop) and its SinkCursors (worker thread).
         Raises ConfigurationError as `reject_repetition` does.
         """
-        return [
-            self._make_sink(context, configuration, options)
-            for options in configuration.sink
-            if options.name in names
-        ]
+        wanted = [options for options in configuration.sink if options.name in names]
+        for options in wanted:
+            reject_repetition(options, self._journal, configuration)
+        return [self._make_sink(context, configuration, options) for options in wanted]
 
     # ---------------------------------------------------------------- in the worker thread
 
@@ -146,6 +145,8 @@ class Wiring:
         check_redaction(sanitizer)
         announce_move(state, journal)
         take_over_sources(configuration.source, journal, state)
+        for options in configuration.sink:  # before anything is loaded: that may be very much
+            reject_repetition(options, journal, configuration)
         self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
         for source in configuration.source:
             self._metrics.declare_source(source.name, RejectionReason)
@@ -243,14 +244,18 @@ class Wiring:
         )
 
     def _list_takers(self) -> dict[str, list[str]]:
-        """Return for each source the sinks that take it; nothing if one is about to begin."""
+        """Return for each source the sinks that take it, and have begun before.
+
+        One that begins now misses nothing of a file that is gone already. A source that only such
+        sinks take is left out.
+        """
         sinks, find = self._configuration.sink, self._journal.sinks.find_destination
-        if any(find(sink.name) != destination_of(sink) for sink in sinks):
-            return {}
-        return {
-            source.name: [sink.name for sink in sinks if sink.takes(source.name)]
+        known = [sink for sink in sinks if find(sink.name) is not None]
+        takers = {
+            source.name: [sink.name for sink in known if sink.takes(source.name)]
             for source in self._configuration.source
         }
+        return {source: names for source, names in takers.items() if names}
 
     def _recall(self, context: WorkerContext, segments: Collection[int]) -> None:
         """Note where the journal has segments that were at rest until now."""
@@ -276,7 +281,6 @@ class Wiring:
 
     def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
         """Let a sink that is new, or has a new destination, start where its options say."""
-        reject_repetition(options, self._journal, self._configuration)
         destination = destination_of(options)
         if destination == self._journal.sinks.find_destination(options.name):
             return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Mapping
+
+import msgspec
 
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.metrics import CounterKey
@@ -21,7 +24,16 @@ class CounterTable:
         rows = self._database.read(
             tuple[str, str, float], "SELECT name, labels, value FROM counter"
         )
-        return {(name, tuple(json.loads(labels))): value for name, labels, value in rows}
+        try:
+            found = {
+                (name, msgspec.json.decode(labels, type=tuple[str, ...])): value
+                for name, labels, value in rows
+            }
+        except msgspec.DecodeError as error:
+            raise self._database.explain_damage("a counter has no labels") from error
+        if not all(math.isfinite(value) and value >= 0 for value in found.values()):
+            raise self._database.explain_damage("a counter is out of its range")
+        return found
 
     def save(self, totals: Mapping[CounterKey, float]) -> None:
         """Save totals in a transaction of their own, as `raise_to`."""

@@ -7,11 +7,13 @@ mends, and StateError for damage.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -31,9 +33,15 @@ KEY_BYTES = 32
 WAL_LIMIT_BYTES = 16 << 20
 """To what size the write-ahead log is cut back after a checkpoint."""
 
+LOCK_SECONDS = 5.0
+"""How long a statement waits for the lock of another process (a backup, an SQLite shell)."""
+
+LOCK_PIECE_MILLISECONDS = 100
+"""How long it waits at a time, between two looks at whether it still may."""
+
 IDS_AT_A_TIME = 500
-PAGES_GIVEN_BACK = 1000
-"""How many free pages leave the file at a time."""
+PAGES_KEPT = 250
+"""How many free pages stay in the file, for what comes next."""
 
 Row = TypeVar("Row")
 
@@ -47,6 +55,7 @@ class JournalDatabase:
         self._turn = threading.Lock()
         self._seen_version = 0
         self._ended: StateError | None = None
+        self._waits_until = math.inf
 
     @classmethod
     def open(cls, state_directory: str) -> JournalDatabase:
@@ -82,8 +91,8 @@ class JournalDatabase:
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             database = cls(db, path)
             try:
-                for pragma in ("busy_timeout=5000", *pragmas):
-                    db.execute(f"PRAGMA {pragma}")
+                for pragma in (f"busy_timeout={LOCK_PIECE_MILLISECONDS}", *pragmas):
+                    database._execute(f"PRAGMA {pragma}")
                 database._check(database.meta("schema"))
                 database._require_whole_schema()
             except BaseException:
@@ -99,7 +108,7 @@ class JournalDatabase:
     def meta(self, key: str) -> bytes:
         """Return the value that was stored under a key when the journal was created."""
         with _explained(self._path, is_open=True):
-            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            row = self._execute("SELECT value FROM meta WHERE key = ?", key).fetchone()
         if row is None or not isinstance(row[0], bytes):
             raise self.explain_damage(f"meta has no {key}")
         return row[0]
@@ -146,7 +155,7 @@ class JournalDatabase:
         with self._turn, _explained(self._path, is_open=True):
             if self._ended is not None:
                 raise self._ended
-            self._db.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
                 self._db.execute("COMMIT")
@@ -161,39 +170,68 @@ class JournalDatabase:
         Raise StateError if a row does not have that shape.
         """
         with self._turn, _explained(self._path, is_open=True):
-            rows = self._db.execute(query, values).fetchall()
+            rows = self._execute(query, *values).fetchall()
         try:
             return msgspec.convert(rows, list[shape])  # type: ignore[valid-type]  # a runtime type
         except msgspec.ValidationError as error:
             raise self.explain_damage(f"a row is not as expected: {error}") from error
 
-    def give_back_pages(self) -> None:
-        """Return free pages to the file system, some at a time."""
+    def give_back_pages(self, pages: int) -> bool:
+        """Return so many free pages to the file system; return whether there may be more."""
         with self._turn, _explained(self._path, is_open=True):
-            self._db.executescript(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})")
+            (free,) = self._execute("PRAGMA freelist_count").fetchone()
+            if free <= PAGES_KEPT:
+                return False
+            # not `execute`: the statement has to be stepped on, and its rows have no columns
+            self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
+            return True
 
     def has_changed(self) -> bool:
         """Return whether another process has written since the last call."""
         with self._turn, _explained(self._path, is_open=True):
-            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            (version,) = self._execute("PRAGMA data_version").fetchone()
         before, self._seen_version = self._seen_version, version
         return bool(before != version)
 
+    def limit_waiting(self, seconds: float | None) -> None:
+        """Wait for other processes' locks no longer than until so many seconds from now.
+
+        None: as long as ever, `LOCK_SECONDS` each time. Any thread may call, also while others
+        wait.
+        """
+        self._waits_until = math.inf if seconds is None else time.monotonic() + seconds
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long it is until no lock is waited for any more; infinite without a limit."""
+        return max(self._waits_until - time.monotonic(), 0.0)
+
+    def _execute(self, query: str, *values: object) -> sqlite3.Cursor:
+        """Execute a statement that may meet the lock of another process: wait for it."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self._db.execute(query, values)
+            except sqlite3.OperationalError as error:
+                until = min(began + LOCK_SECONDS, self._waits_until)
+                if not _is_locked(error) or time.monotonic() >= until:
+                    raise
+
     def _prepare(self) -> None:
         for pragma in (
-            "busy_timeout=5000",
+            f"busy_timeout={LOCK_PIECE_MILLISECONDS}",
             "auto_vacuum=INCREMENTAL",  # of effect only before the first table is made
             "journal_mode=WAL",
             f"journal_size_limit={WAL_LIMIT_BYTES}",
             "synchronous=FULL",
             "foreign_keys=ON",
         ):
-            self._db.execute(f"PRAGMA {pragma}")
+            self._execute(f"PRAGMA {pragma}")
         self._create_or_upgrade()
         self._narrow_mode()
 
     def _create_or_upgrade(self) -> None:
-        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        if self._execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             self._create()
             return
         self._repair_indexes()
@@ -239,7 +277,7 @@ class JournalDatabase:
 
     def _find_problem(self) -> str:
         """Return what SQLite's own check finds wrong first, empty if nothing."""
-        (found,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        (found,) = self._execute("PRAGMA integrity_check(1)").fetchone()
         return "" if found == "ok" else " ".join(str(found).split())
 
     def _require_whole_schema(self) -> None:
@@ -273,6 +311,11 @@ class JournalDatabase:
                 "run the version of tracesidecar that wrote it, "
                 "or give this one a state directory of its own"
             )
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 from msgspec.structs import replace
 
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal.counters import CounterTable
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
@@ -30,6 +31,13 @@ from tracesidecar.metrics import CounterKey
 from tracesidecar.model import Checkpoint
 
 log = structlog.get_logger()
+
+PAGES_AT_ONCE = 1000
+"""How many free pages leave the file in a second: a commit waits no longer than for these."""
+
+LAST_PAGES_AT_ONCE = 10_000
+LAST_SHRINK_SECONDS = 2.0
+"""How long they leave it at the end: a run that delivers once has no other time for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,9 @@ class Journal:
     Every write is one durable transaction. Any thread may call; calls take turns.
     """
 
-    def __init__(self, database: JournalDatabase) -> None:
+    def __init__(self, database: JournalDatabase, *, is_writer: bool = False) -> None:
         self._database = database
+        self._is_writer = is_writer
         self._newly_rejected = 0
         self._noted: set[str] = set()
         self.losses = LossTable(database)
@@ -81,7 +90,7 @@ class Journal:
 
         Raise StateError if it cannot be used.
         """
-        return cls(JournalDatabase.open(state_directory))
+        return cls(JournalDatabase.open(state_directory), is_writer=True)
 
     @classmethod
     def open_to_read(cls, state_directory: str) -> Journal:
@@ -98,8 +107,34 @@ class Journal:
         return cls(JournalDatabase.open_beside(state_directory, *pragmas))
 
     def close(self) -> None:
-        """Close the file; nothing is lost if this is not called."""
+        """Make the file smaller, and close it; nothing is lost if this is not called."""
+        if self._is_writer:
+            until = time.monotonic() + LAST_SHRINK_SECONDS
+            while self.shrink(LAST_PAGES_AT_ONCE) and time.monotonic() < until:
+                pass
         self._database.close()
+
+    def shrink(self, pages: int = PAGES_AT_ONCE) -> bool:
+        """Give so many free pages back to the file system; return whether there may be more.
+
+        What cannot be given back now stays for the next call.
+        """
+        try:
+            return self._database.give_back_pages(pages)
+        except StateUnavailable:
+            return False
+
+    def limit_waiting(self, seconds: float | None) -> None:
+        """Wait for other processes' locks no longer than until so many seconds from now.
+
+        None: as long as ever. Any thread may call.
+        """
+        self._database.limit_waiting(seconds)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long it is until no lock is waited for any more; infinite without a limit."""
+        return self._database.patience_seconds
 
     @property
     def key(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import msgspec
 
@@ -10,6 +11,7 @@ from tracesidecar.journal.database import JournalDatabase
 
 _MOST = 20
 _KEY = "notices"
+_Counts = dict[str, Annotated[int, msgspec.Meta(ge=0)]]
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -34,7 +36,10 @@ class Notices:
     def load(self) -> list[Notice]:
         """Return the notices, oldest first."""
         content = self._database.find_meta(_KEY)
-        return [] if content is None else msgspec.json.decode(content, type=list[Notice])
+        try:
+            return [] if content is None else msgspec.json.decode(content, type=list[Notice])
+        except msgspec.DecodeError as error:
+            raise self._database.explain_damage("the notices cannot be read") from error
 
 
 class RewriteCounts:
@@ -52,4 +57,7 @@ class RewriteCounts:
     def load(self) -> dict[str, int]:
         """Return the count of each source that has one."""
         content = self._database.find_meta("rewrites")
-        return {} if content is None else msgspec.json.decode(content, type=dict[str, int])
+        try:
+            return {} if content is None else msgspec.json.decode(content, type=_Counts)
+        except msgspec.DecodeError as error:
+            raise self._database.explain_damage("the counts of rewrites cannot be read") from error

@@ -210,7 +210,6 @@ class SegmentTable:
             db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
         if missed and self._report is not None:
             self._report(missed)
-        self._database.give_back_pages()
 
     def _record_missed(self, db: sqlite3.Connection, ids: Iterable[int]) -> list[LostBytes]:
         """Record what sinks lack for which no file is kept.

@@ -39,6 +39,8 @@ class SinkTable:
         rows = self._database.read(SinkRow, query)
         if not all(math.isfinite(row.committed_at or 0.0) for row in rows):
             raise self._database.explain_damage("a sink's last commit has no time")
+        if any(min(row.lines, row.bytes, row.batches, row.retries) < 0 for row in rows):
+            raise self._database.explain_damage("what a sink has delivered is out of its range")
         return rows
 
     def find_destination(self, name: str) -> str | None:

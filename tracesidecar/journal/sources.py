@@ -25,7 +25,10 @@ class SourceNames:
         """Return the name of each source id; before this was recorded, names were ids."""
         content = self._database.find_meta(_KEY)
         if content is not None:
-            return msgspec.json.decode(content, type=dict[str, str])
+            try:
+                return msgspec.json.decode(content, type=dict[str, str])
+            except msgspec.DecodeError as error:
+                raise self._database.explain_damage("the names of the sources are odd") from error
         return {record.source: record.source for record in self._segments.load()}
 
     def save(self, names: Mapping[str, str]) -> None:

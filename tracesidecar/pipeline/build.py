@@ -11,11 +11,11 @@ from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.pipeline.batch_filler import BatchFiller
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.dear_chunks import DearChunks
 from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.line_metrics import LineMetrics
-from tracesidecar.pipeline.long_lines import LongLines
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.replay_reader import ReplayReader
@@ -52,11 +52,11 @@ def build_context(
     Each piece of work is noted in `progress`. `at` is called at named points.
     """
 
-    def make_cleaner() -> Callable[[Chunk], CleanChunk]:
+    def make_cleaner() -> Callable[[Chunk, bool], CleanChunk]:
         cleaner = ChunkCleaner(
             make_sanitizer(), sources, locator, key=journal.key, with_positions=False
         )
-        return lambda chunk: cleaner.clean(chunk, flush=True)
+        return lambda chunk, flush: cleaner.clean(chunk, flush=flush)
 
     locator = LineLocator(tailer, key=journal.key, vault=vault)
     labels = PathLabels(sanitizer)
@@ -69,7 +69,7 @@ def build_context(
         sources,
         line_metrics,
         cache_bytes=chunk_cache_bytes,
-        long_lines=LongLines(make_cleaner, progress),
+        dear_chunks=DearChunks(make_cleaner, progress),
         progress=progress,
     )
     events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)

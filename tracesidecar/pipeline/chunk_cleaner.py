@@ -31,10 +31,16 @@ class ChunkCleaner:
         self._key = key
         self._with_positions = with_positions
 
-    def clean(self, chunk: Chunk, *, flush: bool) -> CleanChunk:
-        """Return what of the chunk may leave; it may end earlier unless `flush`."""
+    def clean(self, chunk: Chunk, *, flush: bool, most_steps: int | None = None) -> CleanChunk:
+        """Return what of the chunk may leave; it may end earlier unless `flush`.
+
+        Raise TooDear if that takes more than `most_steps`.
+        """
         return self._sanitizer(
-            chunk, repair=self._sources[chunk.segment.source].repair, flush=flush
+            chunk,
+            repair=self._sources[chunk.segment.source].repair,
+            flush=flush,
+            most_steps=most_steps,
         )
 
     def take(self, chunk: Chunk, clean: CleanChunk, *, digest: bytes | None = None) -> CleanChunk:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from tracesidecar.metrics import CounterKey
 from tracesidecar.model import BEGINNING, LONGEST_OPEN_BYTES, Checkpoint, Chunk, CleanChunk
 from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
+from tracesidecar.pipeline.dear_chunks import LONG_LINE_BYTES, MOST_STEPS, DearChunks
 from tracesidecar.pipeline.line_metrics import LineMetrics
-from tracesidecar.pipeline.long_lines import LONG_LINE_BYTES, LongLines
 from tracesidecar.progress import Progress
+from tracesidecar.sanitize import TooDear
 from tracesidecar.tail import SourceOptions
 from tracesidecar.tail.tailer import Tailer
 
@@ -40,10 +41,10 @@ class ChunkReader:
         line_metrics: LineMetrics,
         *,
         cache_bytes: int,
-        long_lines: LongLines,
+        dear_chunks: DearChunks,
         progress: Progress,
     ) -> None:
-        self._long_lines = long_lines
+        self._dear_chunks = dear_chunks
         self._progress = progress
         self._tailer = tailer
         self._cleaner = cleaner
@@ -66,7 +67,7 @@ class ChunkReader:
         or if the message has waited too long or become too long. `now` is in seconds, of a clock
         that never goes back.
 
-        Also returns None while a long line is being cleaned elsewhere: `is_cleaning` is true then.
+        Also returns None while a dear chunk is being cleaned elsewhere: `is_cleaning` is true then.
         """
         self._progress.step()
         cached = self._cache.get((segment, at.offset))
@@ -74,25 +75,24 @@ class ChunkReader:
             return cached
         if self.is_cleaning(segment, at.offset):
             return None
-        cleaned = self._long_lines.take(segment, at.offset)
-        if cleaned is not None:
-            return self._take(*cleaned)
-        chunk = self._tailer.read(segment, at, final=final)
-        if chunk is None and not final:
-            chunk = self._read_at_rest(segment, at, flush=flush, now=now)
-            flush = True
-        if chunk is None:
+        cleaned = self._dear_chunks.take(segment, at.offset)
+        if cleaned is None:
+            chunk = self._tailer.read(segment, at, final=final)
+            if chunk is None and not final:
+                chunk = self._read_at_rest(segment, at, flush=flush, now=now)
+                flush = True
+            if chunk is None:
+                return None
+            cleaned = self._clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
+        if cleaned is not None and cleaned[0].end - cleaned[1].end > LONGEST_OPEN_BYTES:
+            cleaned = self._clean(cleaned[0], flush=True)
+        if cleaned is None:
             return None
-        if len(chunk.data) > LONG_LINE_BYTES:
-            self._long_lines.begin(chunk)
-            return None
-        clean = self._cleaner.clean(chunk, flush=flush or self._has_waited(segment, at.offset, now))
-        if chunk.end - clean.end > LONGEST_OPEN_BYTES:
-            clean = self._cleaner.clean(chunk, flush=True)
-        elif clean.end == chunk.start:
+        chunk, clean = cleaned
+        if clean.end == chunk.start:
             self._waiting.setdefault(segment, (at.offset, now))
             return None
-        elif clean.end < chunk.end:
+        if clean.end < chunk.end:
             shorter = self._tailer.read(segment, at, until=clean.end)
             if shorter is None or shorter.end != clean.end:
                 return None
@@ -100,8 +100,19 @@ class ChunkReader:
         return self._take(chunk, clean)
 
     def is_cleaning(self, segment: int, offset: int) -> bool:
-        """Return whether a long line that begins there is being cleaned: ask again later."""
-        return self._long_lines.is_waiting(segment, offset)
+        """Return whether a dear chunk that begins there is being cleaned: ask again later."""
+        return self._dear_chunks.is_waiting(segment, offset)
+
+    def _clean(self, chunk: Chunk, *, flush: bool) -> tuple[Chunk, CleanChunk] | None:
+        """Clean a chunk; return None if it is so dear that this is done elsewhere."""
+        if len(chunk.data) > LONG_LINE_BYTES:
+            self._dear_chunks.begin(chunk, flush=True)
+            return None
+        try:
+            return chunk, self._cleaner.clean(chunk, flush=flush, most_steps=MOST_STEPS)
+        except TooDear:  # many short lines, each as dear as one may be
+            self._dear_chunks.begin(chunk, flush=flush)
+            return None
 
     def _take(self, chunk: Chunk, clean: CleanChunk) -> CleanChunk:
         self._waiting.pop(chunk.segment.id, None)

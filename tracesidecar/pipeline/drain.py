@@ -127,6 +127,8 @@ class Drain:
         self._end = await self._drain(serving)
         if self._end is DrainEnd.COMPLETE and not self._found.is_settled:
             self._end = DrainEnd.STALLED if self._whole_backlog else DrainEnd.DEADLINE
+        if self._end in (DrainEnd.STALLED, DrainEnd.DEADLINE):
+            self._journal.limit_waiting(0)  # time is up for what follows, too
 
     def finish(self) -> None:
         """Read nothing more; send what is in the batches, and end: a signal has come."""
@@ -165,6 +167,7 @@ class Drain:
 
     def _limit_time(self) -> None:
         self._deadline = time.monotonic() + self._seconds
+        self._journal.limit_waiting(self._seconds)
         for sink in self._group.sinks.values():
             sink.limit_time(self._seconds)
 
@@ -176,6 +179,8 @@ class Drain:
         self._found = self._scans.settling
         if end is not None:
             return end
+        if not self._whole_backlog:
+            await self._release_unconnected()
         while waiting := self._waiting(serving):
             if (end := await self._confirm_end()) is not None:
                 return end
@@ -213,6 +218,23 @@ class Drain:
         )
         log.info("service.draining", files=files, **limit)
 
+    async def _release_unconnected(self) -> None:
+        """Take sinks as drained that do not connect and have everything: nothing waits for them."""
+        connecting = {
+            sink.name for sink in self._group.sinks.values() if sink.phase is SinkPhase.CONNECTING
+        }
+        if not connecting or not self._found.is_settled:
+            return
+        try:
+            behind = await self._worker.run(
+                _list_behind, self._journal, connecting, found=self._found
+            )
+        except StateUnavailable as error:
+            log.warning("journal.unavailable", problem=str(error))
+            return
+        for name in connecting - behind:
+            self._group.sinks[name].enter(SinkPhase.DRAINED)
+
     def _waiting(self, serving: Mapping[str, asyncio.Task[None]]) -> list[asyncio.Task[None]]:
         """Return the tasks of the required sinks that have not finished and still may."""
         return [
@@ -220,6 +242,7 @@ class Drain:
             for name, task in serving.items()
             if (sink := self._group.sinks[name]).options.required
             and not task.done()
+            and sink.phase is not SinkPhase.DRAINED
             and not (self._is_finishing and sink.delivery.circuit.failures)
         ]
 
@@ -262,6 +285,15 @@ class Drain:
 
     def _recheck_seconds(self) -> float:
         return max(min(self._deadline - time.monotonic(), 1.0, self._seconds / 4), 0.01)
+
+
+def _list_behind(
+    context: WorkerContext, journal: Journal, sinks: Collection[str], *, found: Settling
+) -> set[str]:
+    """Return which of these sinks lack something that could be delivered now."""
+    rest = count_undelivered(context, journal, sinks, found=found)
+    planned = {name for name in sinks if journal.plans.load(name)}
+    return {each.sink for each in rest.left} | planned
 
 
 def count_undelivered(

@@ -74,6 +74,7 @@ class Service:
         With `whole_backlog` the drain ends when nothing moves for `drain_seconds`; otherwise, and
         once `finish` is set, it takes no longer than that as a whole.
         """
+        self._journal.limit_waiting(None)
         drain = Drain(
             self.worker,
             self._group,

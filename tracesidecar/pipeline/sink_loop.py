@@ -22,8 +22,8 @@ from tracesidecar.pipeline.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
-LONG_LINE_SECONDS = 0.25
-"""How often to see whether a long line is clean, if nothing else is left to read."""
+DEAR_CHUNK_SECONDS = 0.25
+"""How often to see whether a dear chunk is clean, if nothing else is left to read."""
 
 FIRST_SECONDS_BEFORE_RESTART = 1.0
 MOST_SECONDS_BEFORE_RESTART = 60.0
@@ -155,7 +155,7 @@ class SinkLoop:
             elif was_empty and sink.has_redrives:
                 return step
             elif step.is_waiting and was_empty:
-                await sink.wait_for_news(LONG_LINE_SECONDS)
+                await sink.wait_for_news(DEAR_CHUNK_SECONDS)
             elif is_draining:
                 return step
             elif was_empty:

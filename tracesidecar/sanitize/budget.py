@@ -20,6 +20,10 @@ class LineOverBudget(Exception):
     """Too many strings of a line would have to be replaced: the line is withheld."""
 
 
+class TooDear(Exception):
+    """A chunk takes more steps than its caller allows at once; nothing is wrong with it."""
+
+
 class Budget:
     """The steps spent on the current line, each about a microsecond; unlimited until `begin`.
 
@@ -29,14 +33,21 @@ class Budget:
 
     def __init__(self) -> None:
         self.spent = 0
+        self._before = 0
         self._most: int | None = None
         self._replaced = 0
+
+    @property
+    def total(self) -> int:
+        """The steps spent on all lines so far."""
+        return self._before + self.spent
 
     def begin(self, size: int) -> None:
         """Start a line or a text of `size` bytes.
 
         The limit is twice what the most expensive real line needs, ten times what nearly all need.
         """
+        self._before += self.spent
         self.spent = 0
         self._most = _STEPS_PER_LINE + _STEPS_PER_KIB * size // 1024
         self._replaced = 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from tracesidecar.sanitize.budget import Budget
+from tracesidecar.sanitize.budget import Budget, TooDear
 from tracesidecar.sanitize.chunk_scanner import ChunkScanner, ScannedLines, SuspectLine
 from tracesidecar.sanitize.detect import Detector, EncodedText
 from tracesidecar.sanitize.edit import Edit, EditedLine, LineRedactor, StreamEdits
@@ -78,11 +78,13 @@ class Redactor:
         """Scan every byte of whole lines, each ended by a newline."""
         return self._scanner.scan(data)
 
-    def redact(self, scanned: ScannedLines) -> RedactedLines:
+    def redact(self, scanned: ScannedLines, *, most_steps: int | None = None) -> RedactedLines:
         """Redact the lines, and the texts that are streamed across several of them.
 
-        Never raise because of the data: a line that cannot be redacted is withheld.
+        A line that cannot be redacted is withheld. The data makes it raise nothing but TooDear,
+        once it has taken more than `most_steps`.
         """
+        last = None if most_steps is None else self._budget.total + most_steps
         data, _, streams = scanned
         redactions: Counter[str] = Counter()
         failed: list[FailedLine] = []
@@ -90,6 +92,8 @@ class Redactor:
         position = 0
         streamed = self._find_stream_edits(data, streams) if streams else {}
         for start, end, hits in _with_streamed(scanned.suspects, streamed):
+            if last is not None and self._budget.total > last:
+                raise TooDear
             try:
                 edited = (
                     self._redact_streamed(data[start:end], streamed[start])

@@ -75,7 +75,14 @@ class Sanitizer:
         self.marks = (*self.rules, KEY_NAME_RULE, BASE64_RULE, OVER_BUDGET_RULE)
         self.version = _fingerprint(options)
 
-    def __call__(self, chunk: Chunk, *, repair: bool = False, flush: bool = True) -> CleanChunk:
+    def __call__(
+        self,
+        chunk: Chunk,
+        *,
+        repair: bool = False,
+        flush: bool = True,
+        most_steps: int | None = None,
+    ) -> CleanChunk:
         """Return the lines that may leave, redacted, and the rejected lines with their reasons.
 
         With `flush=False` the result ends before the first line of a message that is still being
@@ -83,7 +90,8 @@ class Sanitizer:
         there when more has arrived, or pass `flush=True` after waiting long enough.
 
         The result is a function of [start, end) alone: a chunk of exactly these bytes with
-        `flush=True` gives the same bytes again.
+        `flush=True` gives the same bytes again. Raise TooDear if the redaction takes more than
+        `most_steps`, each about a microsecond.
         """
         valid = (
             validate_documents(chunk.data, repair=repair)
@@ -101,8 +109,9 @@ class Sanitizer:
                     chunk, end=chunk.start + end, data=chunk.data[:end], torn=False
                 ),
                 repair=repair,
+                most_steps=most_steps,
             )
-        redacted = self._redactor.redact(scanned)
+        redacted = self._redactor.redact(scanned, most_steps=most_steps)
         rejected = list(valid.rejected)
         for failed in redacted.failed:
             start = _offset_in_chunk(valid, failed.start)

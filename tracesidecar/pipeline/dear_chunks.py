@@ -1,7 +1,8 @@
-"""Clean long lines beside the worker thread, so that no other file waits for them.
+"""Clean what is dear beside the worker thread, so that no other file waits for it.
 
-A line of 64 MiB that was made to look like secrets from end to end takes minutes to clean. It is
-judged exactly as in the worker thread: only where that happens differs.
+A line of 64 MiB that was made to look like secrets from end to end takes minutes to clean, and so
+does a MiB of short lines of that kind. They are judged exactly as in the worker thread: only where
+that happens differs.
 """
 
 from __future__ import annotations
@@ -16,48 +17,55 @@ from tracesidecar.progress import Progress
 LONG_LINE_BYTES = 2 * CHUNK_BYTES
 """Longer than any chunk that has more than one line."""
 
+MOST_STEPS = 500_000
+"""How many steps a chunk may take in the worker thread; a real one takes a tenth of them."""
+
 
 @dataclass(slots=True)
 class _Job:
     chunk: Chunk
+    flush: bool
     result: list[CleanChunk | Exception] = field(default_factory=list)
 
 
-class LongLines:
-    """Cleans one long line at a time, in a thread of its own. For the worker thread.
+class DearChunks:
+    """Cleans one dear chunk at a time, in a thread of its own. For the worker thread.
 
-    What cleans is made for each line, and in that thread: its scratch space is for one thread only,
-    and it is seldom needed.
+    What cleans is made for each chunk, and in that thread: its scratch space is for one thread
+    only, and it is seldom needed.
     """
 
     def __init__(
-        self, make_cleaner: Callable[[], Callable[[Chunk], CleanChunk]], progress: Progress
+        self, make_cleaner: Callable[[], Callable[[Chunk, bool], CleanChunk]], progress: Progress
     ) -> None:
-        """`progress` counts the thread's work."""
+        """`make_cleaner` makes what cleans a chunk, with `flush` or not.
+
+        `progress` counts the thread's work.
+        """
         self._make_cleaner = make_cleaner
         self._progress = progress
         self._job: _Job | None = None
         self._queued: set[tuple[int, int]] = set()
 
     def is_waiting(self, segment: int, offset: int) -> bool:
-        """Return whether a long line that begins there is not clean yet: do not read it now."""
+        """Return whether a dear chunk that begins there is not clean yet: do not read it now."""
         job = self._job
         if job is not None and not job.result:
             return (segment, offset) in self._queued or _place(job.chunk) == (segment, offset)
         return False
 
-    def begin(self, chunk: Chunk) -> None:
-        """Begin to clean a long line, or note that it is there while another one is at work."""
+    def begin(self, chunk: Chunk, *, flush: bool) -> None:
+        """Begin to clean a chunk, or note that it is there while another one is at work."""
         if self._job is not None and not self._job.result:
             self._queued.add(_place(chunk))
             return
         self._queued.discard(_place(chunk))
-        self._job = job = _Job(chunk)
-        # a daemon thread: when the process ends, nobody wants this line any more
-        threading.Thread(target=self._clean, args=(job,), name="long line", daemon=True).start()
+        self._job = job = _Job(chunk, flush)
+        # a daemon thread: when the process ends, nobody wants this chunk any more
+        threading.Thread(target=self._clean, args=(job,), name="dear chunk", daemon=True).start()
 
     def take(self, segment: int, offset: int) -> tuple[Chunk, CleanChunk] | None:
-        """Return the clean line that begins there, None if it was not cleaned here.
+        """Return the chunk that begins there, also clean; None if it was not cleaned here.
 
         Raise what cleaning it has raised.
         """
@@ -73,7 +81,7 @@ class LongLines:
     def _clean(self, job: _Job) -> None:
         try:
             with self._progress.helping():
-                job.result.append(self._make_cleaner()(job.chunk))
+                job.result.append(self._make_cleaner()(job.chunk, job.flush))
         except Exception as error:  # noqa: BLE001 - `take` raises it in the worker thread
             job.result.append(error)
 
