@@ -7,13 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tracesidecar.errors import StateError, StateLocked
-from tracesidecar.journal import lock
+from tracesidecar.journal import load_deliveries, lock
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
@@ -240,3 +241,13 @@ def test_one_process_holds_a_state_directory_and_the_second_reports_which(tmp_pa
     assert f"in use by process {os.getpid()}" in second.stderr
     with lock.hold_lock(str(tmp_path)):
         assert StateLocked.__mro__[1] is StateError
+
+
+def test_sinks_that_commit_side_by_side_are_all_noted_as_delivered(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """Each entry keeps a lost journal from delivering everything to that sink again."""
+    sinks = {f"lake-{number}": f"directory:/lake-{number}" for number in range(40)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda sink: journal.note_deliveries(dict([sink])), sinks.items()))
+    assert load_deliveries(str(tmp_path)).sinks == sinks

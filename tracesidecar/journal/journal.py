@@ -7,6 +7,7 @@ may request that quarantined lines be redriven or dropped.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ class Journal:
         self._is_writer = is_writer
         self._newly_rejected = 0
         self._noted: set[str] = set()
+        self._noting = threading.Lock()
         self.losses = LossTable(database)
         self.segments = SegmentTable(database, self.losses)
         self.sinks = SinkTable(database)
@@ -192,12 +194,13 @@ class Journal:
         the next commit.
         """
         directory = os.path.dirname(self._database.path)
-        known, place = load_deliveries(directory), self.file.describe_place()
-        fresh = replace(place, sinks=known.sinks | dict(sinks))
-        try:
-            if sinks and fresh != known:
-                save_deliveries(directory, fresh)
-        except OSError as error:
-            log.warning("journal.unwritable", problem=error.strerror)
-        else:
-            self._noted |= sinks.keys()
+        with self._noting:  # sinks commit side by side
+            known, place = load_deliveries(directory), self.file.describe_place()
+            fresh = replace(place, sinks=known.sinks | dict(sinks))
+            try:
+                if sinks and fresh != known:
+                    save_deliveries(directory, fresh)
+            except OSError as error:
+                log.warning("journal.unwritable", problem=error.strerror)
+            else:
+                self._noted |= sinks.keys()
