@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 from watchdog.observers.inotify import InotifyObserver
 
@@ -258,3 +259,37 @@ def test_a_file_that_is_replaced_by_longer_ones_arrives_once(
     follow_until(watching, lambda: len(watching.lines) >= 20, "the lines arrive")
     watching.turns()
     assert watching.counted() == Counter(writer.written)
+
+
+def test_our_own_links_are_no_arrivals_although_a_glob_matches_them(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    """As where `hold_directory` is below the traces, on their mount."""
+    follower = follow()
+    follower.stop()
+    held = follower.traces / "held"
+    (follower.root / "alias").symlink_to(held)
+    source = msgspec.structs.replace(
+        follower.sources[0], hold_directory=str(follower.root / "alias")
+    )
+    held.mkdir()
+    follower.sources = [source]
+    follower.watcher = Watcher([str(follower.traces)])
+    follower.start()
+    follower.turns(3)
+    writer.append(follower.traces / "a.jsonl")
+    until(lambda: bool(list(held.iterdir())), "the file is linked")
+    follow_until(follower, lambda: len(follower.lines) == 1, "the line arrives")
+    writer.append(follower.traces / "b.jsonl")
+    follow_until(follower, lambda: len(follower.lines) == 2, "the line arrives")
+    follower.turns(3)
+    assert len(list(held.iterdir())) == 2
+
+    def rests() -> bool:
+        before = held.stat().st_mtime_ns
+        threading.Event().wait(0.1)
+        return held.stat().st_mtime_ns == before
+
+    until(rests, "no link leads to another")
+    assert follower.counted() == Counter(writer.written)
+    follower.watcher.close()

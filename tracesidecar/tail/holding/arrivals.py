@@ -77,6 +77,7 @@ class Arrivals:
         self._globs = globs
         self._sources = sources
         self._folders = [source.hold_directory or link_directory for source in sources]
+        self._own_folders = {os.path.realpath(each) for each in (link_directory, *self._folders)}
         self._lock = threading.Lock()
         self._fresh: dict[tuple[int, int], Arrival] = {}
         self._unkept: dict[str, _Unkept] = {}
@@ -91,7 +92,7 @@ class Arrivals:
 
     def note_created(self, path: str) -> None:
         """Keep a file that was made under a followed name."""
-        source = self._globs.source_of(path)
+        source = self._source_of(path)
         if source is not None:
             self._keep(path, path, source, is_written=False)
 
@@ -103,14 +104,14 @@ class Arrivals:
 
     def note_left(self, path: str, cookie: int) -> None:
         """Note that a file is about to get another name, here or where nobody watches."""
-        self._leaving = cookie, path, self._globs.source_of(path)
+        self._leaving = cookie, path, self._source_of(path)
         unkept = self._unkept.get(path) if self._unkept else None
         if unkept is not None:
             unkept.has_moved = True
 
     def note_entered(self, path: str, cookie: int) -> None:
         """Keep a file that got a followed name, or had one until now and is not kept."""
-        source = self._globs.source_of(path)
+        source = self._source_of(path)
         left, former, former_source = self._leaving
         if left == cookie and former_source is not None:
             with self._lock:
@@ -131,6 +132,15 @@ class Arrivals:
                 count += 1
                 if count == _MOST_WALKED:
                     return
+
+    def _source_of(self, path: str) -> int | None:
+        """Return the source that follows a path; None for a link of ours, below the traces."""
+        source = self._globs.source_of(path)
+        if source is None:
+            return None
+        folder = os.path.realpath(os.path.dirname(path))
+        is_ours = any(folder == own or folder.startswith(f"{own}/") for own in self._own_folders)
+        return None if is_ours else source
 
     def _keep(self, path: str, followed: str, source: int, *, is_written: bool) -> None:
         """Link or open the file at a path; it is followed under another path, perhaps."""
