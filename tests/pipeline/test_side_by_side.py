@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
+from tracesidecar.deliver import Delivery
 from tracesidecar.dialects import DialectEvent, Interpreter
 from tracesidecar.encode import Format
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import CleanChunk
 from tracesidecar.pipeline.service import Service
+from tracesidecar.pipeline.side_by_side import SideBySide
+from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
 from tracesidecar.sinks.directory import sink as directory
 from tracesidecar.tail import SourceOptions
 
@@ -69,20 +73,62 @@ def service_over(folder: Path) -> Service:
     )
 
 
-def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
-    tmp_path: Path, seen: Counter[tuple[str, int]]
-) -> None:
-    (tmp_path / "traces").mkdir()
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sink connects only once another one waits for it, or has delivered everything.
+
+    On a busy machine a thread that opens a connection may get its turn that late.
+    """
+    waits, calls = asyncio.Event(), itertools.count(1)
+    wait, connect, enter = SideBySide.wait, Delivery.connect, SinkState.enter
+
+    async def note_wait(self: SideBySide, step: asyncio.Event) -> None:
+        waits.set()
+        await wait(self, step)
+
+    async def connect_late(self: Delivery) -> None:
+        if next(calls) == len(FORMATS):
+            await waits.wait()
+        await connect(self)
+
+    def note_end(self: SinkState, phase: SinkPhase) -> None:
+        enter(self, phase)
+        if phase is SinkPhase.DRAINED:
+            waits.set()
+
+    monkeypatch.setattr(SideBySide, "wait", note_wait)
+    monkeypatch.setattr(Delivery, "connect", connect_late)
+    monkeypatch.setattr(SinkState, "enter", note_end)
+
+
+def interpret_all(folder: Path) -> int:
+    """Ship some files to all sinks; return how many lines they have."""
+    (folder / "traces").mkdir()
     for number in range(FILES):
-        generate.write(str(tmp_path / "traces" / f"{number}.jsonl"), FILE_BYTES, seed=number)
+        generate.write(str(folder / "traces" / f"{number}.jsonl"), FILE_BYTES, seed=number)
 
     async def play() -> None:
-        service = service_over(tmp_path)
+        service = service_over(folder)
         service.stop.set()
-        assert not (await service.run(drain_seconds=120, whole_backlog=True)).left
+        assert not (await service.run(drain_seconds=600, whole_backlog=True)).left
         service.worker.close(lambda context: context.tailer.close())
 
     asyncio.run(play())
-    lines = sum(path.read_bytes().count(b"\n") for path in (tmp_path / "traces").iterdir())
+    return sum(path.read_bytes().count(b"\n") for path in (folder / "traces").iterdir())
+
+
+def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
+    tmp_path: Path, seen: Counter[tuple[str, int]]
+) -> None:
+    lines = interpret_all(tmp_path)
+    assert len(seen) == lines
+    assert seen.total() <= 1.05 * len(seen)
+
+
+@pytest.mark.usefixtures("late")
+def test_a_sink_that_connects_late_has_no_line_interpreted_again_for_it(
+    tmp_path: Path, seen: Counter[tuple[str, int]]
+) -> None:
+    lines = interpret_all(tmp_path)
     assert len(seen) == lines
     assert seen.total() <= 1.05 * len(seen)

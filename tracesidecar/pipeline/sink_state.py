@@ -117,8 +117,14 @@ class SinkState:
         return self._is_draining
 
     def enter(self, phase: SinkPhase) -> None:
-        """Note what the sink does from now on."""
+        """Note what the sink does from now on.
+
+        One that connects, or has connected, is about to read: others wait for it as for one that
+        has just filled a batch.
+        """
         self._phase = phase
+        if phase in {SinkPhase.CONNECTING, SinkPhase.RUNNING}:
+            self._filled_at = self._clock()
 
     def begin_drain(self) -> None:
         """End once everything is delivered."""
