@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sidecar import Sidecar, append, numbered
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.servers.processes import eventually
 from tracesidecar.journal.journal import Journal
 from tracesidecar.tail import SegmentRecord
@@ -81,6 +82,25 @@ def test_what_is_gone_for_good_leaves_the_journal(sidecar: Sidecar) -> None:
     eventually(lambda: len(load_beside(sidecar)) == 1)
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
+
+
+def test_a_sink_that_begins_now_misses_nothing_of_what_is_gone(sidecar: Sidecar) -> None:
+    """And so nothing of it is loaded; met again, it is delivered there from its beginning."""
+    trace = deliver_old(sidecar)
+    kept = Path(shutil.copy2(trace, sidecar.folder / "kept"))
+    trace.unlink()
+    second = sidecar.folder / "second"
+    new = LAKE.format(lake=second).replace('"lake"', '"second"')
+    sidecar.configure(LAKE.format(lake=sidecar.lake) + new)
+    assert sidecar.ship().returncode == 0
+    status = json.loads(sidecar.call("status", "--json").stdout)
+    assert status["sources"][0]["lost_bytes"] == 0
+    kept.rename(trace)
+    assert sidecar.ship().returncode == 0
+    expected = Counter([*numbered(0, 50), *numbered(1000, 1)])
+    assert Counter(sidecar.lines()) == expected
+    sidecar.lake = second
+    assert Counter(sidecar.lines()) == expected
 
 
 def load_beside(sidecar: Sidecar) -> list[SegmentRecord]:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
@@ -21,6 +22,7 @@ from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.journal.damages import Damage, all_damages, journal, of_index, overwrite
 from tests.warm import warm
 from tracesidecar.cli import main
+from tracesidecar.errors import StateError
 from tracesidecar.journal.journal import Journal
 from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
@@ -167,6 +169,37 @@ def survive_all(scene: Scene, damages: list[tuple[str, Damage]]) -> None:
 def test_a_damage_ends_in_a_repair_or_in_one_sentence(scene: Scene) -> None:
     damages = Random(SEED).sample(chosen(scene.saved / "state", 30), 10)
     survive_all(scene, damages)
+
+
+@pytest.mark.parametrize(
+    ("change", "load"),
+    [
+        ("UPDATE counter SET labels = '[1'", lambda journal: journal.counters.load()),
+        ("UPDATE counter SET labels = '3'", lambda journal: journal.counters.load()),
+        ("UPDATE counter SET value = -1", lambda journal: journal.counters.load()),
+        ("UPDATE counter SET value = 9e999", lambda journal: journal.counters.load()),
+        ("UPDATE sink SET lines = -1", lambda journal: journal.sinks.load()),
+        ("UPDATE sink SET bytes = -1", lambda journal: journal.sinks.load()),
+        ("INSERT INTO meta VALUES ('rewrites', x'ff')", lambda journal: journal.rewrites.load()),
+        ("INSERT INTO meta VALUES ('notices', '[1]')", lambda journal: journal.notices.load()),
+        (
+            "UPDATE meta SET value = 'x' WHERE key = 'sources'",
+            lambda journal: journal.sources.load(),
+        ),
+    ],
+)
+def test_a_value_that_nobody_wrote_is_a_damage(
+    tmp_path: Path, change: str, load: Callable[[Journal], object]
+) -> None:
+    opened = Journal.open(str(tmp_path))
+    opened.sinks.begin("lake", "directory:/x", {})
+    opened.counters.save({("scans_total", ("a",)): 1.0})
+    opened.sources.save({"a": "a"})
+    with opened._database.transaction() as db:
+        db.execute(change)
+    with pytest.raises(StateError, match="is damaged"):
+        load(opened)
+    opened.close()
 
 
 @pytest.mark.long
