@@ -88,7 +88,7 @@ def announce_move(state_directory: str, journal: Journal) -> None:
             "state.copied",
             f"the state directory {state_directory} comes from another machine ({known.host}): "
             "files that came with it go on where they were, and files of this machine are new; to "
-            "begin anew, empty the directory before the next start; no other machine may go on "
+            "start over, empty the directory before the next start; no other machine may go on "
             "with the same directory",
         )
     elif sinks and known.inode not in (0, place.inode):

@@ -36,7 +36,7 @@ def take_over_sources(
 
     A source with an `id` is renamed with all its files. Files of a source that is no longer
     configured go to the source that follows them now, also at another place: unless that has an
-    `id` of its own, which says that it is meant to begin anew.
+    `id` of its own, which says that it is meant to start over.
     """
     described = msgspec.json.encode(
         [(each.name, each.id, each.include, each.exclude, each.rotated) for each in sources]

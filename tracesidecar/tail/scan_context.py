@@ -30,7 +30,7 @@ class ScanContext:
     announcements: list[Remark] = field(default_factory=list)
 
     def warn(self, kind: WarningKind, path: str, sentence: str) -> None:
-        """Note something that an operator should know, and is told once."""
+        """Note something that an operator should know, and reads once."""
         self.remarks[kind, path] = Remark(kind, path, sentence)
 
     def announce(self, kind: WarningKind, path: str, sentence: str) -> None:

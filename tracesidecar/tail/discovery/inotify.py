@@ -30,7 +30,7 @@ A directory that is gone, or that may not be read, is noticed by the walk.
 
 
 class FirstNotices(Protocol):
-    """Who is told of new files at once, in the thread that reads the notices.
+    """Who hears of new files at once, in the thread that reads the notices.
 
     watchdog passes notices on later, through two threads, and holds back those of files that leave
     for half a second.
@@ -67,7 +67,7 @@ class ReportingInotify(InotifyFD):
         miss: Callable[[], None],
         first: Callable[[], FirstNotices | None],
     ) -> None:
-        """Raise OSError if there is no instance left. `first` returns who is told at once."""
+        """Raise OSError if there is no instance left. `first` returns who hears of them at once."""
         super().__init__()
         self._fail = fail
         self._miss = miss

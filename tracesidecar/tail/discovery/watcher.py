@@ -142,7 +142,7 @@ class Watcher(FileSystemEventHandler):
     def renew(self) -> None:
         """Watch the directories that have appeared, or were replaced, since the last call.
 
-        After a failure, begin anew once it is time.
+        After a failure, set everything up again once it is time.
         """
         if self.trouble:
             now = self._clock()

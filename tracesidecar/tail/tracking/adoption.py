@@ -71,7 +71,7 @@ class Adoption:
             if link is None or source is None or not stat.S_ISREG(status.st_mode):
                 set_aside[self._hard_links.set_aside(segment) or folder] += 1
             elif segment in unloaded and _is_at(unloaded[segment].path, status):
-                self._hard_links.remove(segment)  # its source is to begin anew, and finds it there
+                self._hard_links.remove(segment)  # its source starts over, and finds it there
             elif segment in unloaded:
                 self._continue(unloaded[segment], source, status, frontier.get(segment))
                 continued[folder] += 1
