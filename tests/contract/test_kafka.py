@@ -27,6 +27,7 @@ from tracesidecar.sinks.kafka.options import Sasl
 from tracesidecar.sinks.kafka.sink import KafkaSink
 from tracesidecar.sinks.kafka.transaction_marker import LIMIT_BYTES, TransactionMarker
 from tracesidecar.sinks.registry import promise_of, record_limit_of
+from tracesidecar.sinks.sink import Receipt
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
 
@@ -149,6 +150,24 @@ async def test_a_rejected_message_is_left_out_of_its_transaction_and_remembered(
         async with kafka.build(options) as sink:
             rejected = await delivery(sink).send(batch_of(lines))
         assert [record.index for record in rejected] == [poisoned]
+    messages = narrow_place.broker.messages(narrow_place.topic)
+    assert [message.value() for message in messages] == [*lines[:poisoned], *lines[poisoned + 1 :]]
+    batch = batch_of(lines)
+    async with kafka.build(options) as sink:
+        receipt = await sink.find_stored(batch.id, [record.id for record in batch.records])
+    stored = frozenset(range(200)) - {poisoned}
+    assert receipt == Receipt(stored, {poisoned: "too_large"})
+
+
+async def test_two_rejected_messages_are_both_left_out_of_their_transaction(
+    narrow_place: TopicPlace,
+) -> None:
+    """A client that aborted a transaction for one of them timed out in the next one."""
+    options = narrow_place.options(transactional_id=narrow_place.topic, timeout=Seconds(60))
+    lines, poisoned = with_poison(8, 100_000)
+    async with kafka.build(options) as sink:
+        rejected = await delivery(sink).send(batch_of([*lines, lines[poisoned]]))
+    assert [record.index for record in rejected] == [poisoned, 8]
     messages = narrow_place.broker.messages(narrow_place.topic)
     assert [message.value() for message in messages] == [*lines[:poisoned], *lines[poisoned + 1 :]]
 

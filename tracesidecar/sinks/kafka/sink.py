@@ -195,7 +195,8 @@ class _Deliveries:
     def _transact(self, batch: Batch) -> dict[int, str]:
         """Commit the batch in one transaction, without rejected records, which its marker names.
 
-        A transaction with a rejected message is aborted as a whole and made again without it.
+        A transaction with a rejected message is aborted as a whole and made again without it, by
+        another client: the one that aborted it would wait in vain for its next messages.
         """
         client = self.connect()
         if self._marker.batch_id == batch.id:
@@ -208,8 +209,7 @@ class _Deliveries:
         ):
             if client.is_one_by_one:
                 rejected |= found
-            else:
-                client = self.connect(one_by_one=True)
+            client = self.connect(one_by_one=True)
         self._marker = TransactionMarker(batch.id, rejected)
         if client.is_one_by_one:
             self.discard()
