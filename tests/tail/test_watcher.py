@@ -293,3 +293,17 @@ def test_our_own_links_are_no_arrivals_although_a_glob_matches_them(
     until(rests, "no link leads to another")
     assert follower.counted() == Counter(writer.written)
     follower.watcher.close()
+
+
+def test_a_file_that_is_moved_faster_than_notices_are_read_is_no_loss(
+    watching: Follower, writer: Writer
+) -> None:
+    for number in range(20):
+        writer.append(watching.traces / "a.jsonl")
+        for age in range(number, 0, -1):
+            (watching.traces / f"a.jsonl.{age}").rename(watching.traces / f"a.jsonl.{age + 1}")
+        (watching.traces / "a.jsonl").rename(watching.traces / "a.jsonl.1")
+    follow_until(watching, lambda: len(watching.lines) == 20, "all lines arrive")
+    watching.turns()
+    assert watching.counted() == Counter(writer.written)
+    assert watching.losses == []

@@ -44,6 +44,10 @@ class FirstNotices(Protocol):
         """Note that a file was written to."""
         ...
 
+    def note_deleted(self, path: str) -> None:
+        """Note that a file was deleted."""
+        ...
+
     def note_left(self, path: str, cookie: int) -> None:
         """Note that a file left a path; where it is now, if announced, has the same cookie."""
         ...
@@ -133,6 +137,8 @@ def _announce(event: InotifyEvent, path: str, first: FirstNotices) -> None:
         first.note_created(path)
     elif event.is_modify:
         first.note_written(path)
+    elif event.is_delete:
+        first.note_deleted(path)
     elif event.is_moved_from:
         first.note_left(path, event.cookie)
     elif event.is_moved_to:

@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _MOST_WALKED = 1000
 """How many files of a directory that appears are linked at once."""
 
 _MOST_UNKEPT = 10_000
+_UNRESOLVED_SECONDS = 5.0
+"""How long a file that could not be kept may be on its way before its absence counts."""
 
 _NO_FILE = 0, 0
 
@@ -52,16 +55,13 @@ class Arrival:
 
 @dataclass(slots=True)
 class _Unkept:
-    """A file that was gone, or could not be kept, when its notice was read.
-
-    `path` is where it is, if it still is somewhere.
-    """
+    """A file that was gone, or could not be kept, when its notice was read."""
 
     source: int
-    path: str
+    followed: str
     is_written: bool
-    has_moved: bool = False
-    is_old: bool = False
+    has_moved: bool
+    since: float
 
 
 class Arrivals:
@@ -80,7 +80,8 @@ class Arrivals:
         self._own_folders = {os.path.realpath(each) for each in (link_directory, *self._folders)}
         self._lock = threading.Lock()
         self._fresh: dict[tuple[int, int], Arrival] = {}
-        self._unkept: dict[str, _Unkept] = {}
+        self._unkept: dict[str, _Unkept] = {}  # by where each is now
+        self._lost: list[_Unkept] = []
         self._leaving: tuple[int, str, int | None] = 0, "", None
         self._kept: dict[tuple[int, int], Arrival] = {}
         self._unreadable: set[tuple[int, int]] = set()
@@ -102,6 +103,13 @@ class Arrivals:
         if unkept is not None:
             unkept.is_written = True
 
+    def note_deleted(self, path: str) -> None:
+        """Note that a file is gone: if it was not kept, what was in it is lost."""
+        with self._lock:
+            unkept = self._unkept.pop(path, None)
+            if unkept is not None and unkept.is_written:
+                self._lost.append(unkept)
+
     def note_left(self, path: str, cookie: int) -> None:
         """Note that a file is about to get another name, here or where nobody watches."""
         self._leaving = cookie, path, self._source_of(path)
@@ -113,14 +121,13 @@ class Arrivals:
         """Keep a file that got a followed name, or had one until now and is not kept."""
         source = self._source_of(path)
         left, former, former_source = self._leaving
-        if left == cookie and former_source is not None:
-            with self._lock:
-                unkept = self._unkept.pop(former, None)
-            if unkept is not None and source is not None:
-                self._keep(path, path, source, is_written=unkept.is_written)
-            elif unkept is not None:
-                self._keep(path, former, former_source, is_written=unkept.is_written)
-        elif source is not None:
+        with self._lock:
+            unkept = self._unkept.pop(former, None) if left == cookie else None
+        if unkept is not None and source is None:
+            self._keep(path, unkept.followed, unkept.source, is_written=unkept.is_written)
+        elif unkept is not None and source is not None:
+            self._keep(path, path, source, is_written=unkept.is_written)
+        elif source is not None and not (left == cookie and former_source is not None):
             self._keep(path, path, source, is_written=True)
 
     def note_directory(self, path: str) -> None:
@@ -153,8 +160,9 @@ class Arrivals:
                 way = None if descriptor is None else f"/proc/self/fd/{descriptor}"
             if way is None:
                 if len(self._unkept) < _MOST_UNKEPT:
-                    moved = path != followed
-                    self._unkept[followed] = _Unkept(source, path, is_written, moved)
+                    has_moved = path != followed
+                    now = time.monotonic()
+                    self._unkept[path] = _Unkept(source, followed, is_written, has_moved, now)
                 return
             arrival = Arrival(followed, source, way, descriptor)
             inode = _identify(arrival)
@@ -251,16 +259,18 @@ class Arrivals:
 
         That is the path by which each was followed, its source, and what became of it.
         """
-        lost: list[tuple[str, int, LossReason]] = []
+        now = time.monotonic()
         with self._lock:
+            lost, self._lost = self._lost, []
             for path, unkept in list(self._unkept.items()):
-                if unkept.is_written and not os.path.lexists(unkept.path):
-                    reason: LossReason = "moved" if unkept.has_moved else "gone"
-                    lost.append((path, unkept.source, reason))
-                if unkept.is_written or unkept.is_old:
+                if now - unkept.since >= _UNRESOLVED_SECONDS:  # its folder left, or it did
                     del self._unkept[path]
-                unkept.is_old = True  # the notice of what was written may still come
-        return lost
+                    if unkept.is_written and not os.path.lexists(path):
+                        lost.append(unkept)
+        return [
+            (unkept.followed, unkept.source, "moved" if unkept.has_moved else "gone")
+            for unkept in lost
+        ]
 
     def close(self) -> None:
         """Keep nothing more; links stay for the next run."""
