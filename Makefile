@@ -10,7 +10,7 @@ ARGS ?=
 STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
 
-.PHONY: run test test-all kills check bench figures servers clean
+.PHONY: run test test-all kills damages check bench figures servers clean
 .DEFAULT_GOAL := run
 
 run: $(RUNTIME)
@@ -25,6 +25,9 @@ test-all: $(TESTING) servers check
 
 kills: $(TESTING) servers
 	@$(PY) -m tests.faults.kills $(ARGS)
+
+damages: $(TESTING)
+	@$(PY) -m tests.journal.every_damage $(ARGS)
 
 check: $(TESTING)
 	$(PY) -m ruff check --no-cache .

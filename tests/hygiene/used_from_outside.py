@@ -58,6 +58,12 @@ used.tool_call_count
 used.total_tokens
 used.workspace_id
 
+# A key of `status --json`.
+used.rejected_reload
+
+# The hook of a library, which calls it by this name.
+used.on_broken_pipe
+
 # A column of the journal, for anyone who asks how old a sink's last commit is.
 used.committed_at
 
