@@ -4,7 +4,7 @@
 proves afterwards what a store received.
 """
 
-from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.batch.builder import BatchBuilder, BatchCapacity, PreparedBatch
 from tracesidecar.batch.contents import record_offsets
 from tracesidecar.batch.encoding import BatchSpec, Encoding
 from tracesidecar.batch.layout import manifest_name
@@ -19,6 +19,7 @@ from tracesidecar.batch.manifest import (
 
 __all__ = [
     "BatchBuilder",
+    "BatchCapacity",
     "BatchSpec",
     "Encoding",
     "Manifest",

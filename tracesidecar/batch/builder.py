@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,6 +45,14 @@ before a crash count only if all of them did.
 """
 
 
+class BatchCapacity(NamedTuple):
+    """When a batch is full: at a size before compression, a number of lines, or memory taken."""
+
+    size_bytes: int
+    lines: int
+    held_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
     """A closed batch with its plan, ready to be sent.
@@ -72,10 +81,15 @@ class BatchBuilder:
         spec: BatchSpec,
         redriven: tuple[int, ...] = (),
         *,
+        capacity: BatchCapacity | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Begin a batch. `redriven` are the quarantine entries of its chunks, one each."""
+        """Begin a batch. `redriven` are the quarantine entries of its chunks, one each.
+
+        Without a capacity it is never full.
+        """
         self._spec = spec
+        self._capacity = capacity
         self._redriven = redriven
         self._clock = clock
         self._began = 0.0
@@ -94,6 +108,20 @@ class BatchBuilder:
     def is_empty(self) -> bool:
         """Whether no chunk has been added."""
         return self._is_empty
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has reached one of its limits."""
+        capacity = self._capacity
+        return (
+            capacity is not None
+            and not self._is_empty
+            and (
+                self._size_bytes >= capacity.size_bytes
+                or self._lines >= capacity.lines
+                or self._held_bytes >= capacity.held_bytes
+            )
+        )
 
     @property
     def reached(self) -> Mapping[int, Checkpoint]:

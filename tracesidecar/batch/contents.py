@@ -152,8 +152,9 @@ class EncodedEvents:
         self._is_store = encoding.is_store
         self._clock = BatchClock(at)
         self._root = lake_root(encoding.format)
-        self._begin_body = _body_factory(encoding)
+        self._begin_body = _body_factory(encoding, is_store=self._is_store)
         self._bodies: dict[tuple[str, str], EventBody] = {}
+        self._partitions: dict[tuple[str, str], str] = {}
         self._parts: list[ChunkPart] = []
         self._chunks = 0
         self.records = 0
@@ -184,9 +185,7 @@ class EncodedEvents:
     def bodies(self) -> list[tuple[str, bytes, int]]:
         """Return the body of each partition."""
         partitions = [
-            (partition_folder(self._root, *key) if self._is_store else "", body)
-            for key, body in self._bodies.items()
-            if body.records
+            (self._partitions[key], body) for key, body in self._bodies.items() if body.records
         ]
         return [
             (partition, body.finish(), body.records)
@@ -214,6 +213,9 @@ class EncodedEvents:
         body = self._bodies.get(partition)
         if body is None:
             body = self._bodies[partition] = self._begin_body()
+            self._partitions[partition] = (
+                partition_folder(self._root, *key) if self._is_store else ""
+            )
         records, held_bytes = body.records, body.held_bytes
         too_large += body.add(events, key[1])
         self.records += body.records - records
@@ -234,7 +236,7 @@ class EncodedEvents:
             is_whole = len(runs) == 1
             self._parts.append(
                 ChunkPart(
-                    partition_folder(self._root, *run.key),
+                    self._partitions[run.key],
                     self._chunks,
                     start,
                     end,
@@ -259,11 +261,11 @@ def _count(sorted_offsets: list[int], start: int, end: int) -> int:
     return bisect_left(sorted_offsets, end) - bisect_left(sorted_offsets, start)
 
 
-def _body_factory(encoding: Encoding) -> Callable[[], EventBody]:
+def _body_factory(encoding: Encoding, *, is_store: bool) -> Callable[[], EventBody]:
     """Return what begins a body of events in the sink's format."""
     if encoding.format == "parquet":
         return partial(ParquetEncoder, encoding.content)
-    encode = encoder_for(encoding.format, encoding.content, partitioned=encoding.is_store)
+    encode = encoder_for(encoding.format, encoding.content, partitioned=is_store)
     return partial(EventLinesEncoder, encode, encoding.compression, encoding.record_limit_bytes)
 
 

@@ -88,8 +88,10 @@ class BatchFiller:
         `slower` are the sinks to wait for: name → the lead in bytes that this sink may have.
         """
         sink = self._intake.sinks[name]
-        builder = self._builders.setdefault(name, BatchBuilder(sink.spec))
-        if not is_full(builder, sink) and any(
+        builder = self._builders.get(name)
+        if builder is None:
+            builder = self._builders[name] = BatchBuilder(sink.spec, capacity=sink.capacity)
+        if not builder.is_full and any(
             self._leads(sink, other, lead) for other, lead in slower.items()
         ):
             return self._step(sink, builder, 0, is_ahead=True)
@@ -99,7 +101,7 @@ class BatchFiller:
         while (
             sink.has_ready
             and taken < step_bytes
-            and not is_full(builder, sink)
+            and not builder.is_full
             and time.monotonic() - began < STEP_SECONDS
         ):
             taken += self._fill_from_next(sink, builder)
@@ -125,13 +127,14 @@ class BatchFiller:
     def _step(
         self, sink: SinkCursors, builder: BatchBuilder, taken: int, *, is_ahead: bool = False
     ) -> Step:
+        read, ready, postponed = sink.read_bytes, sink.has_ready, sink.has_postponed
         return Step(
             taken,
-            sink.read_bytes,
+            read,
             builder.is_empty,
-            is_full(builder, sink),
-            sink.has_ready or sink.has_postponed,
-            is_waiting=sink.has_postponed and not sink.has_ready,
+            builder.is_full,
+            ready or postponed,
+            is_waiting=postponed and not ready,
             is_ahead=is_ahead,
         )
 
@@ -171,13 +174,3 @@ class BatchFiller:
             too_large = builder.add(clean, label)
         if too_large:
             builder.quarantine(self._locator.quarantine_too_large(clean, too_large, sink.name))
-
-
-def is_full(builder: BatchBuilder, sink: SinkCursors) -> bool:
-    """Return whether a batch has reached a limit of its sink."""
-    limits = sink.options.batch
-    return not builder.is_empty and (
-        builder.size_bytes >= limits.bytes
-        or builder.lines >= limits.lines
-        or builder.held_bytes >= sink.buffer_bytes
-    )

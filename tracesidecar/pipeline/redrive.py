@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tracesidecar.batch import BatchBuilder, PreparedBatch
 from tracesidecar.journal import QuarantineEntry
-from tracesidecar.pipeline.batch_filler import is_full
 from tracesidecar.pipeline.replay_reader import Absence
 from tracesidecar.pipeline.worker_context import WorkerContext
 
@@ -32,7 +31,7 @@ class RedriveBatch:
 def gather(context: WorkerContext, requested: Sequence[QuarantineEntry], name: str) -> RedriveBatch:
     """Fill and close a batch with the requested lines that the sink has passed already."""
     sink, replay = context.intake.sinks[name], context.replay
-    builder = BatchBuilder(sink.spec)
+    builder = BatchBuilder(sink.spec, capacity=sink.capacity)
     rejected: list[tuple[int, str]] = []
     gone: list[int] = []
     due = [
@@ -43,7 +42,7 @@ def gather(context: WorkerContext, requested: Sequence[QuarantineEntry], name: s
     ]
     tried = unreachable = 0
     for entry in due:
-        if is_full(builder, sink):
+        if builder.is_full:
             break
         tried += 1
         clean = replay.read_line(entry.line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Container, Mapping
 
-from tracesidecar.batch import BatchSpec
+from tracesidecar.batch import BatchCapacity, BatchSpec
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.sinks import SinkOptions
 
@@ -34,7 +34,8 @@ class SinkCursors:
         self.options = options
         self.spec = spec
         self.interprets = spec.interprets
-        self.buffer_bytes = buffer_bytes
+        batch = options.batch
+        self.capacity = BatchCapacity(batch.bytes, batch.lines, buffer_bytes)
         self._committed = committed
         self._reading: dict[int, Checkpoint] = {}
         self._ready: OrderedDict[int, float] = OrderedDict()

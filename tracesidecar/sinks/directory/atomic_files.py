@@ -9,6 +9,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 
 LEFTOVER_SUFFIX = ".tracesidecar.tmp"
 
@@ -64,6 +65,27 @@ def sync_folders(folders: Iterable[str]) -> None:
     """Make the names in each folder durable, the deepest folders first."""
     for folder in sorted(folders, key=len, reverse=True):
         sync_folder(folder)
+
+
+def write_new(target: str, content: bytes, mode: int, directory_mode: int) -> None:
+    """Write a file that has its name only once its content is durable, and its missing folders.
+
+    The name is durable after `sync_folders`. Raises FileExistsError when it is taken.
+    """
+    folder = os.path.dirname(target)
+    make_folders(folder, directory_mode)
+    temporary = temporary_path(folder)
+    try:
+        with open(temporary, "xb") as file:
+            mark_in_use(file.fileno())
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            give_name(temporary, target)
+    finally:
+        with suppress(FileNotFoundError):  # never created, or renamed by now
+            os.unlink(temporary)
 
 
 def give_name(temporary: str, target: str) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -114,25 +113,12 @@ class DirectorySink:
             target = os.path.join(self._path, payload.name)
             folders.update(atomic_files.folders_between(self._path, os.path.dirname(target)))
             try:
-                self._write(target, payload.content)
+                atomic_files.write_new(
+                    target, payload.content, self._file_mode, self._directory_mode
+                )
             except FileExistsError:
                 self._accept_equal(target, payload)
         atomic_files.sync_folders(folders)
-
-    def _write(self, target: str, content: bytes) -> None:
-        atomic_files.make_folders(os.path.dirname(target), self._directory_mode)
-        temporary = atomic_files.temporary_path(os.path.dirname(target))
-        try:
-            with open(temporary, "xb") as file:
-                atomic_files.mark_in_use(file.fileno())
-                os.fchmod(file.fileno(), self._file_mode)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                atomic_files.give_name(temporary, target)
-        finally:
-            with suppress(FileNotFoundError):  # never created, or renamed by now
-                os.unlink(temporary)
 
     def _accept_equal(self, target: str, payload: Payload) -> None:
         digest = _digest(target)
