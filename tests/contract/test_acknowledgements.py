@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import secrets
+import zlib
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,8 @@ YES: dict[str, list[dict[str, Any]]] = {
         {"status": 200},
         {"status": 204, "headers": HTML},
         {"status": 202, "body": "queued"},
+        {"status": 200, "headers": {"Content-Type": "text/plain; charset=idna"}, "body": "ok"},
+        {"status": 200, "headers": {"Content-Type": "text/plain; charset=undefined"}, "body": "ok"},
         {"status": 200, "body": '{"error": null}', "headers": JSON},
         {"status": 200, "body": '{"error": "who knows"}', "headers": JSON},
         {"status": 200, "body": "<?xml version='1.0'?><response>stored</response>"},
@@ -84,6 +87,16 @@ NO: dict[str, dict[str, Any]] = {
         "status": 200,
         "headers": {**HTML, "Content-Encoding": "gzip"},
         "body_base64": in_base64(gzip.compress(PAGE.encode())),
+    },
+    "a page in a coding that was not offered": {
+        "status": 200,
+        "headers": {"Content-Encoding": "deflate"},
+        "body_base64": in_base64(zlib.compress(PAGE.encode())),
+    },
+    "a page that is compressed twice": {
+        "status": 200,
+        "headers": {"Content-Encoding": "gzip, gzip"},
+        "body_base64": in_base64(gzip.compress(gzip.compress(PAGE.encode()))),
     },
     "a page in UTF-16": {"status": 200, "body_base64": in_base64(PAGE.encode("utf-16"))},
     "a page in a charset that nobody knows": {
@@ -123,6 +136,12 @@ NOT_THE_PROTOCOLS: dict[str, dict[str, Any]] = {
     "an error of another protocol": {"status": 200, "body": '{"error":"who is this?"}'},
     "truncated JSON": {"status": 200, "headers": JSON, "body": '{"text":"Success","co'},
     "a list": {"status": 200, "headers": JSON, "body": "[]"},
+    "five thousand brackets": {"status": 200, "headers": JSON, "body": '{"x":' * 5000},
+    "a charset that takes no wrong bytes": {
+        "status": 200,
+        "headers": {"Content-Type": "text/plain; charset=idna"},
+        "body": "not\u00e4.." * 9,
+    },
     "a word": {"status": 200, "headers": {"Content-Type": "text/plain"}, "body": "OK"},
     "another encoding than is declared": {
         "status": 200,

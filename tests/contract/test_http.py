@@ -168,6 +168,7 @@ def test_retry_after_is_never_negative_never_absurd_and_never_a_crash() -> None:
         "",
         "½",
         "1e3",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
         None,
     ]
     assert [parse_retry_after(value, now) for value in values] == [
@@ -176,6 +177,7 @@ def test_retry_after_is_never_negative_never_absurd_and_never_a_crash() -> None:
         RETRY_AFTER_LIMIT_SECONDS,
         60.0,
         0.0,
+        None,
         None,
         None,
         None,

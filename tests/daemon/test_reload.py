@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import weakref
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.daemon.test_crash import killed_at
 from tests.servers.processes import eventually
+from tracesidecar.collector import collector_paused
 
 
 def second(sidecar: Sidecar) -> str:
@@ -101,3 +103,22 @@ def test_a_compression_that_changes_between_plan_and_repeat_makes_no_second_obje
     assert sidecar.ship().returncode == 0
     assert [path.suffix for path in sidecar.objects()] == [".gz"]
     assert sidecar.lines() == numbered(0, 100)
+
+
+def test_what_a_reload_replaces_is_given_back() -> None:
+    """Reviewed: the collector kept each replaced generation for ever, 2 KiB for each file."""
+    kept: list[weakref.ref[Replaced]] = []
+    generation = None
+    for _ in range(4):
+        with collector_paused(collects=True):
+            generation = Replaced()
+            kept.append(weakref.ref(generation))
+    assert generation is not None
+    assert sum(reference() is not None for reference in kept) <= 2
+
+
+class Replaced:
+    """Something in a circle, as a generation is: only the collector gives it back."""
+
+    def __init__(self) -> None:
+        self.itself = self

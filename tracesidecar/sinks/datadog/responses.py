@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
+from tracesidecar.sinks.transport import (
+    NOT_JSON,
+    HttpResponse,
+    raise_for_page,
+    raise_for_status,
+    unlike,
+)
 
 BODY_LIMIT_BYTES = 16 << 10
 
@@ -24,7 +30,7 @@ def raise_for_response(response: HttpResponse, where: str) -> None:
         return
     try:
         msgspec.json.decode(response.body, type=_Accepted)
-    except msgspec.MsgspecError:  # not chained: its message may quote the response
+    except NOT_JSON:  # not chained: its message may quote the response
         raise unlike(
             response, where, "the intake of Datadog would answer with nothing, or with {}"
         ) from None

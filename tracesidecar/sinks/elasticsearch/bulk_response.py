@@ -10,7 +10,13 @@ import re
 import msgspec
 
 from tracesidecar.errors import Rejected, RetryAdvice, RetryLater, SinkError
-from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
+from tracesidecar.sinks.transport import (
+    NOT_JSON,
+    HttpResponse,
+    raise_for_page,
+    raise_for_status,
+    unlike,
+)
 
 _STORED = frozenset({200, 201, 409})
 """409: a document with that id is there already. The id is the event's, so it is the same event."""
@@ -72,7 +78,7 @@ def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[
             for result in msgspec.json.decode(response.body, type=_BulkResponse).items
             for item in result.values()
         ]
-    except msgspec.MsgspecError:  # not chained: its message may quote the response
+    except NOT_JSON:  # not chained: its message may quote the response
         raise unlike(
             response, where, "Elasticsearch would answer for each document, in items"
         ) from None

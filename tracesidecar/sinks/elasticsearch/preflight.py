@@ -14,7 +14,13 @@ import structlog
 
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
-from tracesidecar.sinks.transport import HttpResponse, raise_for_page, raise_for_status, unlike
+from tracesidecar.sinks.transport import (
+    NOT_JSON,
+    HttpResponse,
+    raise_for_page,
+    raise_for_status,
+    unlike,
+)
 from tracesidecar.sinks.transport.http_endpoint import Endpoint
 
 log = structlog.get_logger(__name__)
@@ -107,5 +113,5 @@ def _decode_blocking(response: HttpResponse, kind: type[T], where: str) -> T:
         return msgspec.json.decode(response.body, type=kind)
     except Rejected as error:  # nothing was sent that it could judge: retry, do not bisect
         raise error.become_retry("; check url") from error
-    except msgspec.MsgspecError:  # not chained: its message may quote the response
+    except NOT_JSON:  # not chained: its message may quote the response
         raise unlike(response, where, "this is not how Elasticsearch answers") from None

@@ -15,6 +15,7 @@ import msgspec
 from tracesidecar.errors import Rejected, RetryAdvice, RetryLater
 from tracesidecar.sinks.transport import (
     CREDENTIALS_REJECTED,
+    NOT_JSON,
     HttpResponse,
     raise_for_page,
     raise_for_status,
@@ -79,7 +80,7 @@ def parse_response(response: HttpResponse) -> HecResponse:
     """Return the collector's JSON; an empty one if the body is something else."""
     try:
         return msgspec.json.decode(response.body, type=HecResponse)
-    except msgspec.MsgspecError:
+    except NOT_JSON:
         return HecResponse()
 
 
@@ -120,7 +121,7 @@ def parse_ack_status(response: HttpResponse, where: str) -> list[int]:
     try:
         acks = msgspec.json.decode(response.body, type=_AckStatus).acks
         is_answer = response.status == 200
-    except msgspec.MsgspecError:  # not chained: its message may quote the response
+    except NOT_JSON:  # not chained: its message may quote the response
         is_answer = False
     if not is_answer:
         raise_for_query(

@@ -10,6 +10,7 @@ Two modules are not exported here, because they load aiohttp, which only HTTP si
 from tracesidecar.sinks.transport.http_auth import Bearer, Header, Signature
 from tracesidecar.sinks.transport.http_responses import (
     CREDENTIALS_REJECTED,
+    NOT_JSON,
     HttpRequest,
     HttpResponse,
     parse_retry_after,
@@ -49,6 +50,7 @@ from tracesidecar.sinks.transport.tls import (
 __all__ = [
     "CREDENTIALS_REJECTED",
     "DEFAULT_MESSAGE_LIMIT",
+    "NOT_JSON",
     "Bearer",
     "ClientThread",
     "Connection",

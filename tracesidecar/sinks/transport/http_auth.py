@@ -18,7 +18,7 @@ from urllib.parse import quote_plus, urlencode
 import msgspec
 
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.transport.http_responses import HttpResponse
+from tracesidecar.sinks.transport.http_responses import NOT_JSON, HttpResponse
 from tracesidecar.sinks.transport.secret_files import read_secret_file, require_one_source
 from tracesidecar.units import Secret
 
@@ -195,7 +195,7 @@ def _parse_token(response: HttpResponse) -> _Token:
     try:
         # not strict: Azure AD's v1 endpoint writes expires_in as text
         token = msgspec.json.decode(response.body, type=_Token, strict=False)
-    except msgspec.MsgspecError:  # not chained: its message may quote the response
+    except NOT_JSON:  # not chained: its message may quote the response
         raise RetryLater(
             "credentials",
             f"{response.describe_with_body('the token endpoint')}: "

@@ -171,6 +171,10 @@ def _system_message(error: Exception) -> str:
     return os.strerror(number) if number else type(error).__name__
 
 
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""How zlib is asked for a content coding; a proxy may choose one that was not offered."""
+
+
 async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> tuple[bytes, bool]:
     """Return at most so many bytes of the body, unpacked, and whether that is all of it.
 
@@ -182,8 +186,11 @@ async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> tuple[byt
     ):
         body += block
     is_whole = len(body) <= limit_bytes
-    if response.headers.get("Content-Encoding", "").strip().lower() in {"gzip", "x-gzip"}:
-        unpacker = zlib.decompressobj(wbits=31)
+    codings = ",".join(response.headers.getall("Content-Encoding", ())).lower().split(",")
+    for coding in reversed(codings):
+        if (window := _WINDOW_BITS.get(coding.strip())) is None:
+            continue
+        unpacker = zlib.decompressobj(wbits=window)
         with suppress(zlib.error):
             body = unpacker.decompress(body, limit_bytes + 1)
             is_whole = is_whole and unpacker.eof and len(body) <= limit_bytes

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+import msgspec
+
 from tracesidecar.encode import decode_lines
 from tracesidecar.errors import Rejected, RetryAdvice, RetryLater
 from tracesidecar.model import Compression
@@ -51,10 +53,13 @@ _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _HTML_BEGINNING = re.compile(
     r"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*"
     r"<(?:!doctype\s+html|html|head|title|body|script|style|meta|link|noscript|frameset|iframe"
-    r"|h[1-6]|a|b|br|hr|p|div|span|pre|center|font|form|table|img|ul)[\s/>]",
+    r"|h[1-6]|a|b|br|hr|p|div|span|pre|center|font|form|table|img|ul|ol|section|main|article|header|nav|svg|template)[\s/>]",
     re.IGNORECASE | re.DOTALL,
 )
 """The tags by which the MIME Sniffing Standard (7.1) knows a page, and more of the same kind."""
+
+NOT_JSON = (msgspec.MsgspecError, RecursionError)
+"""What decoding JSON raises that is not what was expected; the latter for thousands of brackets."""
 
 _COMMENT = "<!--"  # by the same standard, whatever follows
 _HTML_SEARCH_CHARACTERS = 2048
@@ -152,7 +157,7 @@ class HttpResponse:
         )
         try:
             return self.body.decode(charset, "replace")
-        except LookupError:  # a charset that nobody knows
+        except (LookupError, UnicodeError):  # nobody knows it, or it takes no wrong bytes (idna)
             return self.body.decode("utf-8", "replace")
 
     @property
@@ -297,7 +302,7 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
             if value.strip().isdecimal()
             else _seconds_until(value, now or datetime.now(UTC))
         )
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_LIMIT_SECONDS)
 

@@ -28,6 +28,7 @@ from tracesidecar.sinks.object_store.gcs.credentials import credentials
 from tracesidecar.sinks.object_store.gcs.errors import ERRORS
 from tracesidecar.sinks.object_store.gcs.options import Options
 from tracesidecar.sinks.transport import (
+    NOT_JSON,
     TlsOptions,
     certificate_files,
     parse_retry_after,
@@ -234,7 +235,7 @@ class GcsBucket:
             return ""
         try:
             message = msgspec.json.decode(found.content, type=_Answer).error.message
-        except msgspec.MsgspecError:
+        except NOT_JSON:
             message = found.text
         answer = make_answer(
             found.status_code,
