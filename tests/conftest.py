@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -18,3 +19,10 @@ def _logs_of_its_own() -> Iterator[None]:
     """Reset structlog: a command run within a test logs to pytest's capture, closed after it."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _collector_of_its_own() -> Iterator[None]:
+    """Give back what a command run within a test keeps for as long as its process lives."""
+    yield
+    gc.unfreeze()

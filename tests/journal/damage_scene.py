@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
@@ -68,6 +69,7 @@ class Scene:
         shown = io.StringIO()
         with redirect_stderr(shown), redirect_stdout(_Text(shown)):
             code = main(["--config", str(self.sidecar.config), *words])
+        gc.unfreeze()  # a command keeps what it made for as long as its process lives
         return code, shown.getvalue()
 
     def survives(self, damage: Damage, name: str) -> None:
