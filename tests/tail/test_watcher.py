@@ -261,6 +261,34 @@ def test_a_file_that_is_replaced_by_longer_ones_arrives_once(
     assert watching.counted() == Counter(writer.written)
 
 
+@pytest.mark.parametrize("protect", ["always", "never"])
+def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
+    watching: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, protect: str
+) -> None:
+    """The notice names the new file only, and the old one is looked at every 30 seconds."""
+    monkeypatch.setattr("tracesidecar.tail.tracking.lifecycle._FRESH_NS", 0)
+    watching.stop()
+    watching.sources = [msgspec.structs.replace(watching.sources[0], protect=protect)]
+    watching.start()
+    paths = [watching.traces / name for name in ("inside.jsonl", "outside.jsonl", "equal.jsonl")]
+    for path in paths:
+        writer.append(path, 20)
+    follow_until(watching, lambda: len(watching.lines) == 60, "the lines arrive")
+    schedule = watching.tailer._poll_cycle._schedule
+    follow_until(watching, lambda: not schedule.files_to_recheck(), "the files are quiet")
+    for path in paths:
+        folder = watching.root if path.stem == "outside" else watching.traces
+        copy = folder / "copy.tmp"
+        copy.write_bytes(path.read_bytes())
+        if path.stem != "equal":
+            writer.append(copy, 1)
+        copy.rename(path)
+    follow_until(watching, lambda: len(watching.lines) >= 62, "the new lines arrive")
+    watching.turns(10)
+    assert watching.counted() == Counter(writer.written)
+    assert not watching.losses
+
+
 def test_our_own_links_are_no_arrivals_although_a_glob_matches_them(
     follow: Callable[..., Follower], writer: Writer
 ) -> None:

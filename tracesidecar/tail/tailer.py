@@ -222,6 +222,9 @@ class Tailer:
         self._verify_suspects(is_scan=True)
         while self._new_files.take_expects_copies():
             self._poll_cycle.search()
+        self._new_files.search_continuations()
+        while self._changes.compare_namesakes(self._new_files.undecided):
+            self._new_files.search_continuations()
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
         self._resting.expire(now)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Iterable
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import is_rotated_name
 from tracesidecar.tail.discovery.walk import Discovery
-from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
@@ -69,6 +71,25 @@ class Changes:
         written_ns = status.st_ctime_ns if _is_written(file, status) else None
         self._look_closer(file, status)
         return written_ns
+
+    def compare_namesakes(self, new: Iterable[File]) -> bool:
+        """Compare the known files whose names new ones have; return whether one has lost its name.
+
+        A file that is written anew under another name and renamed over the old one goes on where
+        that ended. The notice names the new file only, and the old one may have been quiet.
+        """
+        names: defaultdict[Directory, set[str]] = defaultdict(set)
+        for file in new:
+            names[file.directory].add(file.name)
+        known = [
+            file
+            for directory, taken in names.items()
+            for file in directory.files
+            if file.state is SegmentState.LIVE and file.name in taken
+        ]
+        for file in known:
+            self.compare(file)
+        return any(file.state is not SegmentState.LIVE for file in known)
 
     def verify(self, file: File, *, is_scan: bool = True) -> None:
         """Check size and digests of a file that may have changed, and follow up what they show.

@@ -213,9 +213,23 @@ class NewFiles:
         expects_copies, self._expects_copies = self._expects_copies, False
         return expects_copies
 
+    @property
+    def undecided(self) -> Collection[File]:
+        """Return the new files of this scan."""
+        return self._candidates.values()
+
+    def search_continuations(self) -> None:
+        """Search the siblings of orphans, also those that no glob matches, for a continuation."""
+        searched: set[Directory] = set()
+        for orphan in self._continuations.orphans:
+            if orphan.directory in searched or orphan.state is SegmentState.DELETED:
+                continue
+            searched.add(orphan.directory)
+            for sibling in self._discovery.siblings(orphan.directory):
+                self._consider(sibling)
+
     def decide(self) -> None:
         """Decide about every new file of this scan, and about those that wait."""
-        self._search_continuations()
         candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
@@ -354,16 +368,6 @@ class NewFiles:
         return (is_archive_of_it or appeared_beside_it) and self._continuations.is_contained(
             file, original
         )
-
-    def _search_continuations(self) -> None:
-        """Search the siblings of orphans, also those that no glob matches, for a continuation."""
-        searched: set[Directory] = set()
-        for orphan in self._continuations.orphans:
-            if orphan.directory in searched or orphan.state is SegmentState.DELETED:
-                continue
-            searched.add(orphan.directory)
-            for sibling in self._discovery.siblings(orphan.directory):
-                self._consider(sibling)
 
     def _consider(self, sibling: FileLocation) -> None:
         """See whether an orphan continues in a sibling that is no segment of its own.
