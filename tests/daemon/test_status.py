@@ -324,6 +324,7 @@ def test_protection_is_what_the_daemon_did_and_unknown_before(sidecar: Sidecar) 
 
     sidecar.configure(DEAD)
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
+    (sidecar.state / "journal.sqlite").unlink()
     assert expected() == "unknown"
     assert "not known before the first run" in sidecar.call("check-config").stdout.decode()
     sidecar.start()

@@ -302,8 +302,8 @@ class History:
 
 def live(seeds: Iterable[int], monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as directory:
-            History(pathlib.Path(directory), seed, monkeypatch).run(120)
+        with tempfile.TemporaryDirectory() as directory, monkeypatch.context() as context:
+            History(pathlib.Path(directory), seed, context).run(120)
 
 
 def test_kills_between_any_steps_lose_and_repeat_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
