@@ -261,6 +261,31 @@ def test_a_file_that_is_replaced_by_longer_ones_arrives_once(
     assert watching.counted() == Counter(writer.written)
 
 
+def test_a_file_that_is_replaced_while_scans_look_arrives_once(
+    watching: Follower, writer: Writer
+) -> None:
+    """Between any two steps of a scan another version may take the name."""
+    path, written = watching.traces / "a.jsonl", watching.traces / "a.new"
+
+    def replace() -> None:
+        for _ in range(150):
+            writer.make()
+            written.write_bytes(b"".join(line + b"\n" for line in writer.written))
+            written.rename(path)
+            pause.wait(0.003)
+
+    pause, thread = threading.Event(), threading.Thread(target=replace)
+    thread.start()
+    while thread.is_alive():
+        watching.turn(0.03)
+        pause.wait(0.03)
+    follow_until(watching, lambda: len(watching.lines) >= 150, "the lines arrive")
+    watching.turns(10)
+    assert watching.counted() == Counter(writer.written)
+    assert not watching.losses
+    assert arrivals(watching) == []
+
+
 @pytest.mark.parametrize("protect", ["always", "never"])
 def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
     watching: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, protect: str

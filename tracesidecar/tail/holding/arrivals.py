@@ -224,7 +224,9 @@ class Arrivals:
 
     def find(self, file: File) -> str | None:
         """Return a path that leads to a file that is kept as an arrival."""
-        arrival = self._kept.get((file.device, file.inode))
+        inode = file.device, file.inode
+        with self._lock:
+            arrival = self._kept.get(inode) or self._fresh.get(inode)
         return None if arrival is None else arrival.way
 
     def note_unreadable(self, file: File) -> None:

@@ -190,15 +190,16 @@ class Continuations:
     def is_contained(self, file: File, original: File) -> bool:
         """Return whether the original begins with all bytes of a file; reads both."""
         copy, source = self._open_files.reopen(file), self._open_files.reopen(original)
+        if copy is None or source is None or not _begin_alike(copy, source):
+            return False
         offset = 0
-        while copy is not None and source is not None:
+        while True:
             part = copy.pread(CHUNK_BYTES, offset)
             if part != source.pread(len(part), offset):
                 return False
             if not part:
                 return True
             offset += len(part)
-        return False
 
     def is_beginning(self, candidate: OpenedFile, other: OpenedFile) -> bool:
         """Return whether a file is shorter than another one, which begins like it."""

@@ -119,6 +119,7 @@ class Lifecycle:
         self._held_files.close_file(file)  # what keeps its inode is the orphan's from now on
         self._files.remove(file)
         self._log.forget(file)  # it may have been saved while it was empty
+        self._schedule.forget(file)
         self._continuations.forget(file)
         self._held_files.release(orphan, is_copied=True)
         self._files.detach(orphan)

@@ -32,6 +32,9 @@ from tracesidecar.tail.tracking.segment_log import SegmentLog
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What a file cannot be opened for that is not its own fault, and passes."""
 
+_VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
+"""Those of a file that is read, or about to be."""
+
 _CLOCK_SLACK_NS = 2_000_000_000
 """How much coarser than ours the times of a restored or compressed copy may be."""
 
@@ -105,6 +108,16 @@ class CandidateOpener:
         file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))
         return Candidate(file, opened, head, status)
 
+    def is_replaced(self, file: File) -> bool:
+        """Return whether another file has the name of one that was kept when it arrived."""
+        if self._arrivals.find(file) is None:
+            return False
+        try:
+            status = os.lstat(file.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) != (file.device, file.inode)
+
 
 class NewFiles:
     """Registers new files during a scan, and decides about them at its end."""
@@ -127,7 +140,6 @@ class NewFiles:
         self._lifecycle = lifecycle
         self._candidates: dict[int, File] = {}
         self._generations: dict[int, FormerContent] = {}
-        self._replaced: set[int] = set()
         self._expects_copies = False
         self._is_first = True
 
@@ -150,12 +162,10 @@ class NewFiles:
     def register_arrival(self, location: FileLocation, status: os.stat_result) -> None:
         """Make a file known that was kept when it arrived, and has no followed name any more."""
         file = self._lifecycle.create(location, status, location.source or 0)
-        if os.path.lexists(location.path):
-            if self._files.options(file).documents:
-                # A document that is replaced again and again is read as it is when we look.
-                self._lifecycle.forget(file)
-                return
-            self._replaced.add(file.id)
+        if self._files.options(file).documents and os.path.lexists(location.path):
+            # A document that is replaced again and again is read as it is when we look.
+            self._lifecycle.forget(file)
+            return
         self._lifecycle.stay_nameless(file)
         self.reconsider(file)
 
@@ -234,7 +244,7 @@ class NewFiles:
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
         in_order = sorted(candidates.values(), key=_order)
-        in_order.sort(key=lambda file: file.id in self._replaced)
+        in_order.sort(key=self._opener.is_replaced)
         last = {_rotation(file) for file in in_order if file.id in self._generations}
         families: dict[tuple[int, str, str], list[File]] = {}
         for file in in_order:
@@ -253,7 +263,6 @@ class NewFiles:
         for file in copies:
             self._decide(file)
         self._candidates, self._generations = {}, {}
-        self._replaced.clear()
         self._is_first = False
 
     def _replace_former(self, file: File, generation: FormerContent) -> bool:
@@ -285,7 +294,7 @@ class NewFiles:
             return
         if candidate is None:
             return
-        if file.id in self._replaced and self._is_in_successor(file):
+        if self._opener.is_replaced(file) and self._is_in_another_version(file):
             self._lifecycle.forget(file)
             return
         orphan = self._continuations.find_predecessor(
@@ -329,25 +338,24 @@ class NewFiles:
             return None
         return candidate.opened if candidate and file.compression == "none" else None
 
-    def _is_in_successor(self, file: File) -> bool:
-        """Return whether the file that has a file's name now begins with all that was in it.
+    def _is_in_another_version(self, file: File) -> bool:
+        """Return whether another file that had a replaced file's name begins with all of it.
 
-        An agent may write its whole session anew each time, and rename it over the last one.
+        An agent may write its whole session anew each time, and rename it over the last one. The
+        newest version goes on where the segment ended; what it contains is not read by itself.
         """
-        try:
-            status = os.stat(file.path)
-        except OSError:
-            return False
-        successor = self._files.find(status.st_dev, status.st_ino)
-        return (
-            successor is not None
-            and successor.state in (SegmentState.NEW, SegmentState.LIVE)
-            and self._continuations.is_contained(file, successor)
-        )
+        versions = [
+            other
+            for other in file.directory.files
+            if other.name == file.name and other is not file and other.state in _VERSION_STATES
+        ]
+        return any(self._continuations.is_contained(file, other) for other in reversed(versions))
 
     def is_sure_to_be_new(self, file: File) -> bool:
         """Return whether a file that may be a copy in progress is a file of its own in any case."""
-        return self._discovery.has_matched(file) or self._continuations.was_there_at_start(file)
+        return not self._opener.is_replaced(file) and (
+            self._discovery.has_matched(file) or self._continuations.was_there_at_start(file)
+        )
 
     def _is_mere_copy(self, file: File, original: File) -> bool:
         """Return whether a file adds nothing to a live one, whose bytes it has.
