@@ -142,7 +142,7 @@ def test_ship_once_that_never_gets_the_journal_says_75(
     assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
 
 
-@pytest.mark.parametrize("number", PASSING)
+@pytest.mark.parametrize("number", [*PASSING, errno.EACCES])
 @pytest.mark.parametrize(
     ("call", "event"), [("list", "state.unavailable"), ("open", "service.ready")]
 )

@@ -19,6 +19,9 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.servers.processes import eventually
 from tests.warm import warm
+from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.options import SourceOptions
 
 JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
 
@@ -289,6 +292,65 @@ def test_a_stop_leaves_links_within_the_limit_and_ship_once_releases_them(
     kept = [name.rpartition("+")[2] for name in links(sidecar)]
     assert sorted(kept) == ["2.jsonl", "3.jsonl"]
     assert sidecar.ship().returncode == 0
+    assert links(sidecar) == []
+
+
+def leave_arrivals(sidecar: Sidecar, folder: Path, count: int) -> None:
+    """Leave links as a kill does that comes before the first scan of deleted files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    agent = SourceOptions(name="agent", include=(f"{sidecar.traces}/**/*.jsonl",))
+    arrivals = Arrivals(SourceGlobs([agent]), [agent], str(sidecar.state / "held"))
+    for number in range(count):
+        path = folder / f"{number}.jsonl"
+        append(path, numbered(number, 1))
+        arrivals.note_created(str(path))
+        path.unlink()
+    (folder / "empty.jsonl").touch()
+    arrivals.note_created(str(folder / "empty.jsonl"))
+    (folder / "empty.jsonl").unlink()
+
+
+@pytest.mark.parametrize("kind", ["plain", "long", "renamed"])
+def test_one_ship_delivers_and_releases_what_a_kill_left_unlooked_at(
+    sidecar: Sidecar, kind: str
+) -> None:
+    append(sidecar.traces / "first.jsonl", numbered(100, 1))
+    assert sidecar.ship().returncode == 0
+    long = f"{'d' * 150}/{'e' * 100}" if kind == "long" else "."
+    leave_arrivals(sidecar, sidecar.traces / long, 20)
+    assert len(list(sidecar.state.glob("held/arrival-*"))) == 21
+    if kind == "renamed":
+        rename_source(sidecar)
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 20) + numbered(100, 1))
+    assert [path for path in sidecar.state.glob("held/*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["lost", "away"])
+def test_what_counted_as_lost_while_its_link_was_not_there_arrives_and_is_no_loss(
+    sidecar: Sidecar, others: bool
+) -> None:
+    lines = numbered(0, 10)
+    append(sidecar.traces / "a.jsonl", lines[:5])
+    if others:
+        append(sidecar.traces / "b.jsonl", numbered(100, 1))
+    sidecar.start()
+    sidecar.arrives(5 + others)
+    assert sidecar.stop() == 0
+    append(sidecar.traces / "a.jsonl", lines[5:])
+    (sidecar.traces / "a.jsonl").unlink()
+    held = sidecar.state / "held"
+    held.rename(sidecar.folder / "aside")
+    sidecar.ship()
+    (source,) = msgspec.json.decode(sidecar.call("status", "--json").stdout)["sources"]
+    assert source["lost_files_uncounted"] == 1
+    if held.exists():
+        held.rmdir()
+    (sidecar.folder / "aside").rename(held)
+    assert sidecar.ship().returncode == 0
+    assert set(lines) <= set(sidecar.lines())
+    (source,) = msgspec.json.decode(sidecar.call("status", "--json").stdout)["sources"]
+    assert source["lost_files_uncounted"] == 0
     assert links(sidecar) == []
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, body, numbered
 from tests.faults.test_mounts import states
 from tests.servers.processes import eventually
+from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.options import SourceOptions
 
 
 @pytest.fixture
@@ -102,6 +106,68 @@ def test_a_file_that_leaves_at_once_arrives_or_is_a_loss(sidecar: Sidecar, way: 
     lost = source(sidecar)["lost_files_uncounted"]
     assert lost == len(reported(sidecar))
     assert lost < len(lines) // 2, "what stays for 5 milliseconds and more is mostly kept"
+
+
+def opened(sidecar: Sidecar, folder: Path) -> int:
+    """How many files of a folder the daemon has open."""
+    assert sidecar.daemon is not None
+    count = 0
+    for entry in Path(f"/proc/{sidecar.daemon.pid}/fd").iterdir():
+        with suppress(OSError):
+            count += entry.readlink().is_relative_to(folder)
+    return count
+
+
+@pytest.mark.parametrize("way", ["removed", "moved out"])
+def test_each_file_of_a_directory_that_comes_with_files_and_goes_arrives_or_is_a_loss(
+    sidecar: Sidecar, way: str
+) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), 'protect = "never"')
+    append(sidecar.traces / "kept.jsonl", numbered(0, 1))
+    prepared, folder = sidecar.folder / "prepared", sidecar.traces / "in"
+    prepared.mkdir()
+    for number in range(1, 301):
+        append(prepared / f"{number}.jsonl", numbered(number, 1))
+    (prepared / "empty.jsonl").touch()
+    sidecar.start()
+    sidecar.arrives(1)
+    prepared.rename(folder)
+    eventually(lambda: opened(sidecar, folder) > 0)
+    if way == "removed":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(sidecar.folder / "out")
+    eventually(lambda: len(sidecar.lines()) + lost_files(sidecar) == 301, 120)
+    assert sidecar.stop() == 0
+    assert max(Counter(sidecar.lines()).values()) == 1
+    assert len(sidecar.lines()) + source(sidecar)["lost_files_uncounted"] == 301
+
+
+def lost_files(sidecar: Sidecar) -> int:
+    """How many files of unknown size are counted as lost."""
+    page = sidecar.get("/metrics")[1].decode().splitlines()
+    return sum(
+        int(float(line.split()[-1]))
+        for line in page
+        if line.startswith("tracesidecar_lost_files_total{")
+    )
+
+
+def test_more_files_than_are_remembered_are_one_loss_of_their_directory(tmp_path: Path) -> None:
+    agent = SourceOptions(name="agent", include=(f"{tmp_path}/in/*.jsonl",), protect="never")
+    (tmp_path / "in").mkdir()
+    for number in range(10_100):
+        (tmp_path / f"in/{number}.jsonl").write_bytes(b"{}\n")
+    arrivals = Arrivals(SourceGlobs([agent]), [agent], str(tmp_path / "held"))
+    arrivals.note_directory(str(tmp_path / "in"), is_new=True)
+    shutil.rmtree(tmp_path / "in")
+    late = time.monotonic() + 60
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: late)
+        lost = arrivals.take_lost(lambda path, source, inode: False)
+    arrivals.close()
+    assert len(lost) == 10_001
+    assert (str(tmp_path / "in"), 0, "gone") in lost
 
 
 @pytest.mark.parametrize("reason", ["gone", "moved"])

@@ -80,6 +80,14 @@ class LossTable:
                     (segment, sink),
                 )
 
+    def withdraw(self, segments: Collection[int]) -> None:
+        """Drop the losses of segments that were found nowhere then, and have been found since."""
+        with self._database.transaction() as db:
+            db.executemany(
+                "DELETE FROM loss WHERE segment = ? AND reason IN ('deleted', 'gone', 'moved')",
+                [(segment,) for segment in segments],
+            )
+
     def _list_released(self, db: sqlite3.Connection) -> set[tuple[str, int]]:
         if self._released is None:
             query = "SELECT sink, segment FROM loss WHERE sink != '' AND reason = 'released'"

@@ -96,6 +96,7 @@ class Intake:
             if not takers:
                 self._tailer.acknowledge(segment, view.size)
         self._last_scan, self._scanned_at = scan, now
+        self._losses.withdraw(scan.recovered)
         self._losses.take(scan.losses, sinks)
         self._forget(scan.files)
         return Found(scan, frozenset(sink.name for sink in sinks if sink.has_ready))

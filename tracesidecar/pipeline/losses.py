@@ -55,6 +55,11 @@ class Losses:
                 del self._open[id_]
                 self._tailer.acknowledge(id_, max(loss.size, loss.offset))
 
+    def withdraw(self, segments: Collection[int]) -> None:
+        """Drop the losses of segments that were found nowhere, and can be read after all."""
+        if segments:
+            self._journal.losses.withdraw(segments)
+
     def _record(self) -> None:
         if not self._unrecorded:
             return

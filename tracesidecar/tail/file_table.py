@@ -229,6 +229,10 @@ class File:
         """Note that the file is missing, and perhaps only because its file system is."""
         self.state = SegmentState.AWAY
 
+    def recover(self) -> None:
+        """Note that the file is there after all; whether it has its name is looked up next."""
+        self.state, self.loss = SegmentState.LIVE, None
+
     def end(self, reason: LossReason) -> None:
         """Note that something else stands in the file now."""
         self.state, self.loss = SegmentState.ENDED, reason

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _LIST_ALL_SECONDS = 300.0
 """How often every directory is listed, whether it seems changed or not."""
 
+_MET = frozenset({SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED})
+"""The states of files that a scan has met, and that are kept since, or were empty."""
+
 
 class PollCycle:
     """Visits directories and files, and passes its findings on."""
@@ -126,7 +129,18 @@ class PollCycle:
                     self._new_files.register_arrival(location, status)
             elif file.state is not SegmentState.NEW:
                 self._lifecycle.keep(file)
-        for path, source, reason in self._arrivals.take_lost():
+        names: dict[str, frozenset[str]] = {}
+
+        def is_known(path: str, source: int, inode: tuple[int, int]) -> bool:
+            if inode[1] and self._files.find(*inode) is not None:
+                return True
+            folder, name = os.path.split(path)
+            if folder not in names:
+                known = self._discovery.locate(path, source).directory.files
+                names[folder] = frozenset(file.name for file in known if file.state in _MET)
+            return name in names[folder]
+
+        for path, source, reason in self._arrivals.take_lost(is_known):
             self._lifecycle.miss(self._discovery.locate(path, source), reason)
 
     def _drain_announcements(self) -> set[str]:

@@ -23,6 +23,7 @@ class ScanContext:
     changed: dict[int, None] = field(default_factory=dict)
     added: list[int] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    recovered: list[int] = field(default_factory=list)
     rewrites: list[Rewrite] = field(default_factory=list)
     broken: dict[int, LossReason] = field(default_factory=dict)
     unreadable: dict[int, str] = field(default_factory=dict)
@@ -41,4 +42,4 @@ class ScanContext:
         """Empty the findings after they have been handed over; what is broken stays."""
         self.changed, self.added, self.losses, self.remarks = {}, [], [], {}
         self.announcements = []
-        self.rewrites = []
+        self.rewrites, self.recovered = [], []

@@ -280,12 +280,15 @@ class Scan:
     also in `changed`). `files` counts all known files, `waiting` those that may be copies in
     progress and are not taken yet, or that went while nobody looked and may be found elsewhere,
     `not_regular` the matching names since the start that are no
-    regular file. `held_bytes` is the size of deleted files that only the tailer keeps on the disk.
+    regular file. `recovered` are segments that can be read after all: a loss that was recorded
+    because they were found nowhere is none. `held_bytes` is the size of deleted files that only the
+    tailer keeps on the disk.
     """
 
     changed: tuple[int, ...] = ()
     added: tuple[int, ...] = ()
     losses: tuple[Loss, ...] = ()
+    recovered: tuple[int, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
     warnings: tuple[Remark, ...] = ()
     files: int = 0

@@ -95,9 +95,10 @@ class Tailer:
         self._sources = sources
         self._scan = ScanContext(progress or Progress())
         self._files = files = FileTable(sources)
-        hard_links = HardLinks(link_directory, own_directories)
         globs = SourceGlobs(sources)
+        # first: it gives the links that are no arrivals any more the name of the others
         self._arrivals = arrivals = Arrivals(globs, sources, link_directory)
+        hard_links = HardLinks(link_directory, own_directories)
         self._open_files = OpenFiles(files, hard_links, arrivals)
         self._held_files = HeldFiles(
             files, self._open_files, hard_links, arrivals, self._scan, limit_bytes=held_limit
@@ -424,6 +425,7 @@ class Tailer:
         """
         if releases_delivered:
             self._held_files.release_delivered()
+            self._arrivals.release_empty()
         else:
             self._held_files.sweep()
         self._arrivals.close()
@@ -465,6 +467,7 @@ class Tailer:
             tuple(self._scan.changed),
             tuple(self._scan.added),
             tuple(self._scan.losses),
+            tuple(self._scan.recovered),
             tuple(self._scan.rewrites),
             tuple(remarks),
             files=len(self._files),

@@ -56,8 +56,11 @@ class FirstNotices(Protocol):
         """Note that a file came to a path from another one."""
         ...
 
-    def note_directory(self, path: str) -> None:
-        """Note that a directory appeared, perhaps with files in it."""
+    def note_directory(self, path: str, *, is_new: bool) -> None:
+        """Note that a directory appeared, perhaps with files in it.
+
+        `is_new` if it was not moved from another place that is watched.
+        """
         ...
 
 
@@ -106,7 +109,9 @@ class ReportingInotify(InotifyFD):
         elif path and event.is_directory:
             self._follow_directory(event, path)
             if first is not None and (event.is_create or event.is_moved_to):
-                first.note_directory(path)  # watched by now: what comes later is announced
+                # watched by now: what comes later is announced
+                is_new = event.is_create or self._leaving[0] != event.cookie
+                first.note_directory(path, is_new=is_new)
 
     def _path(self, event: InotifyEvent) -> str:
         """Return the path of an event; empty if its directory is no longer watched."""

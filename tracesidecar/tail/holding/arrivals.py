@@ -12,7 +12,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -32,6 +32,8 @@ _MOST_WALKED = 1000
 """How many files of a directory that appears are linked at once."""
 
 _MOST_UNKEPT = 10_000
+"""How many files that could not be kept are remembered one by one."""
+
 _UNRESOLVED_SECONDS = 5.0
 """How long a file that could not be kept may be on its way before its absence counts."""
 
@@ -62,6 +64,7 @@ class _Unkept:
     is_written: bool
     has_moved: bool
     since: float
+    inode: tuple[int, int] = _NO_FILE
 
 
 class Arrivals:
@@ -73,7 +76,10 @@ class Arrivals:
     def __init__(
         self, globs: SourceGlobs, sources: Sequence[SourceOptions], link_directory: str
     ) -> None:
-        """Take over the arrivals of an earlier run."""
+        """Take over the arrivals of an earlier run.
+
+        Links of it that cannot be arrivals now get the name that `HardLinks` looks for.
+        """
         self._globs = globs
         self._sources = sources
         self._folders = [source.hold_directory or link_directory for source in sources]
@@ -130,26 +136,57 @@ class Arrivals:
         elif source is not None and not (left == cookie and former_source is not None):
             self._keep(path, path, source, is_written=True)
 
-    def note_directory(self, path: str) -> None:
-        """Keep what is in a directory that appeared."""
+    def note_directory(self, path: str, *, is_new: bool) -> None:
+        """Keep what is in a directory that appeared; `is_new` if it had no other name here.
+
+        What cannot be kept, because it is too much or goes too soon, may be a loss.
+        """
         count = 0
-        for folder, _, names in os.walk(path):
-            for name in names:
-                self.note_created(os.path.join(folder, name))
-                count += 1
-                if count == _MOST_WALKED:
+        for name, status in self._walk(path):
+            source = self._globs.source_of(name)
+            if source is None or (status is not None and not stat.S_ISREG(status.st_mode)):
+                continue
+            # what was gone before its size was seen may have had something
+            is_written = is_new if status is None else status.st_size > 0
+            inode = _NO_FILE if status is None else (status.st_dev, status.st_ino)
+            count += 1
+            if status is not None and count <= _MOST_WALKED:
+                self._keep(name, name, source, is_written=is_written, inode=inode)
+                continue
+            with self._lock:
+                now = time.monotonic()
+                if len(self._unkept) >= _MOST_UNKEPT:  # one for all of them
+                    self._unkept[path] = _Unkept(source, path, True, False, now)
                     return
+                self._unkept[name] = _Unkept(source, name, is_written, False, now, inode)
+
+    def _walk(self, path: str) -> Iterator[tuple[str, os.stat_result | None]]:
+        """Yield what is below a directory and not ours, with its stat: None if it is gone already.
+
+        All of a folder is looked at before the first is yielded: what takes longer comes after.
+        """
+        for folder, _, names in os.walk(path):
+            paths = [] if self._is_ours(folder) else [os.path.join(folder, name) for name in names]
+            yield from zip(paths, [_look(each) for each in paths], strict=True)
 
     def _source_of(self, path: str) -> int | None:
         """Return the source that follows a path; None for a link of ours, below the traces."""
         source = self._globs.source_of(path)
-        if source is None:
-            return None
-        folder = os.path.realpath(os.path.dirname(path))
-        is_ours = any(folder == own or folder.startswith(f"{own}/") for own in self._own_folders)
-        return None if is_ours else source
+        return None if source is None or self._is_ours(os.path.dirname(path)) else source
 
-    def _keep(self, path: str, followed: str, source: int, *, is_written: bool) -> None:
+    def _is_ours(self, folder: str) -> bool:
+        real = os.path.realpath(folder)
+        return any(real == own or real.startswith(f"{own}/") for own in self._own_folders)
+
+    def _keep(
+        self,
+        path: str,
+        followed: str,
+        source: int,
+        *,
+        is_written: bool,
+        inode: tuple[int, int] = _NO_FILE,
+    ) -> None:
         """Link or open the file at a path; it is followed under another path, perhaps."""
         with self._lock:  # a link is never counted as a name that the file has elsewhere
             if self._is_closed:
@@ -162,7 +199,9 @@ class Arrivals:
                 if len(self._unkept) < _MOST_UNKEPT:
                     has_moved = path != followed
                     now = time.monotonic()
-                    self._unkept[path] = _Unkept(source, followed, is_written, has_moved, now)
+                    self._unkept[path] = _Unkept(
+                        source, followed, is_written, has_moved, now, inode
+                    )
                 return
             arrival = Arrival(followed, source, way, descriptor)
             inode = _identify(arrival)
@@ -256,15 +295,22 @@ class Arrivals:
             if arrival is not None:
                 _let_go(arrival)
 
-    def take_lost(self) -> list[tuple[str, int, LossReason]]:
+    def take_lost(
+        self, is_known: Callable[[str, int, tuple[int, int]], bool]
+    ) -> list[tuple[str, int, LossReason]]:
         """Return the files that were written to, and gone before they were kept.
 
-        That is the path by which each was followed, its source, and what became of it.
+        That is the path by which each was followed, its source, and what became of it. `is_known`
+        says of path, source and inode whether a scan has met the file: then it is kept.
         """
         now = time.monotonic()
         with self._lock:
             lost, self._lost = self._lost, []
+            lost = [each for each in lost if not is_known(each.followed, each.source, each.inode)]
             for path, unkept in list(self._unkept.items()):
+                if is_known(path, unkept.source, unkept.inode):
+                    del self._unkept[path]
+                    continue
                 if now - unkept.since >= _UNRESOLVED_SECONDS:  # its folder left, or it did
                     del self._unkept[path]
                     if unkept.is_written and not os.path.lexists(path):
@@ -273,6 +319,15 @@ class Arrivals:
             (unkept.followed, unkept.source, "moved" if unkept.has_moved else "gone")
             for unkept in lost
         ]
+
+    def release_empty(self) -> None:
+        """Let go of the links of files that were deleted before anything was in them."""
+        for inode, arrival in list(self._kept.items()):
+            with suppress(OSError):
+                status = os.stat(arrival.way)
+                if arrival.descriptor is None and not status.st_size and status.st_nlink == 1:
+                    del self._kept[inode]
+                    _let_go(arrival)
 
     def close(self) -> None:
         """Keep nothing more; links stay for the next run."""
@@ -311,6 +366,13 @@ class Arrivals:
                 _let_go(arrival)
             else:
                 self._kept[inode] = arrival
+
+
+def _look(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
 
 
 def _identify(arrival: Arrival) -> tuple[int, int]:

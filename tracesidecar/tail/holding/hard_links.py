@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from tracesidecar.errors import StateUnavailable
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.options import SourceOptions
 
@@ -93,7 +94,7 @@ class HardLinks:
         """Make the directories that are missing, and take over the links of earlier runs.
 
         Those that were set aside are among them: what was unknown then may be known now. Raise
-        OSError if a directory is there and cannot be listed now.
+        StateUnavailable or OSError if a directory is there and cannot be used now.
         """
         self.folders = tuple(dict.fromkeys((directory, *others)))
         self._paths: dict[int, str] = {}
@@ -265,15 +266,22 @@ def _list_links(folder: str) -> Iterator[tuple[str, LinkName]]:
 
 
 def _list_all_links(folder: str) -> list[tuple[str, LinkName]]:
-    """Return the links in a folder, none if it is not there or not for us.
+    """Return the links in a folder, none if it is not there.
 
-    Raise OSError for anything else: a broken disk, or a server that is away, hides the last copies
-    of what was deleted, and they must not count as gone.
+    Raise StateUnavailable or OSError for anything else: a broken disk, a server that is away or
+    other permissions hide the last copies of what was deleted, and they must not count as gone.
     """
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        os.stat(os.path.join(folder, os.curdir))  # whether the names lead to anything
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError as error:
+        raise StateUnavailable(
+            f"cannot list the folder of hard links {folder} ({error.strerror}): let this "
+            "user list and search it; its files may be the last copies of what was deleted, and it "
+            "is tried again until then"
+        ) from error
     return list(_parse_links(names))
 
 

@@ -219,11 +219,18 @@ class HeldFiles:
             file = self._files.get(segment)
             if file is None or self.is_retained(file) or not _is_finished(file):
                 continue
+            if file.state is SegmentState.LIVE and self._is_only_name(file):
+                file.lose_name(is_readable=True)  # no scan has looked since
             if file.state is SegmentState.LIVE:
                 self._let_go(file)
             elif not self.has_grown(file):
                 self._hard_links.remove(file.id)
                 self._changed.add(file.id)
+
+    def _is_only_name(self, file: File) -> bool:
+        """Return whether our link is the only name that a file has left."""
+        linked = self._hard_links.status(file.id)
+        return linked is not None and linked.st_nlink == 1
 
     def _settle_if_delivered(self, file: File) -> None:
         if file.state is SegmentState.LIVE and _is_finished(file):

@@ -60,8 +60,11 @@ class Adoption:
         `unloaded` are the journal's records of sources that the configuration does not have.
         """
         adopted, continued, set_aside = Counter[str](), Counter[str](), Counter[str]()
+        recovered = Counter[str]()
         for linked in self._hard_links.segments():
             status = self._hard_links.status(linked)
+            if self._recover(linked):
+                recovered[os.path.dirname(self._hard_links.path(linked) or "")] += 1
             segment = None if status is None else self._account_for(linked, status)
             if segment is None or status is None:
                 continue
@@ -78,6 +81,18 @@ class Adoption:
             elif self._take_up(link, source, status):
                 adopted[folder] += 1
         self._announce(adopted, continued, set_aside)
+        for folder, count in recovered.items():
+            self._scan.announce(
+                "adopted",
+                folder,
+                f"{_files(count)} here, kept until delivered, that could not be found before: what "
+                "was recorded as lost of them is delivered",
+            )
+
+    def _recover(self, segment: int) -> bool:
+        """Go on with a segment that counted as lost or away while nobody could see its link."""
+        file = self._files.get(segment)
+        return file is not None and self._lifecycle.recover(file)
 
     def _account_for(self, segment: int, status: os.stat_result) -> int | None:
         """Return the segment of a link that is to be adopted; None if a known file has the link."""
@@ -146,6 +161,7 @@ class Adoption:
                 return False
         self._files.add(file)
         self._lifecycle.take(file)
+        self._scan.recovered.append(file.id)  # it may have been lost while its link was not visible
         return True
 
     def _continue(

@@ -30,6 +30,9 @@ clock a file system shows no second change.
 IN_USE_NS = 24 * 3600 * 1_000_000_000
 """How long after its last change a file counts as in use: as long as it is linked at a stop."""
 
+_UNSEEN_REASONS: frozenset[LossReason | None] = frozenset({"deleted", "gone", "moved"})
+"""Why a file is lost that is found nowhere: a link of it shows that it is not."""
+
 
 class Lifecycle:
     """Takes segments from their first sight to their end."""
@@ -272,6 +275,25 @@ class Lifecycle:
             self._log.save(file)
         else:
             self.forget(file)
+
+    def recover(self, file: File) -> bool:
+        """Go on with a file that has a hard link, whatever it counted as while that was not seen.
+
+        Return whether it did count as something else.
+        """
+        if file.state is SegmentState.DELETED:
+            self._scan.recovered.append(file.id)  # the loss of what was lost and found by a crash
+        is_lost = file.state is SegmentState.LOST and file.loss in _UNSEEN_REASONS
+        if not is_lost and file.state not in (SegmentState.AWAY, SegmentState.MISSING):
+            return False
+        if file.state is SegmentState.AWAY:
+            self._files.readmit(file)
+        file.recover()
+        file.require_verification()
+        self._scan.recovered.append(file.id)
+        self._scan.changed[file.id] = None
+        self._log.save(file)
+        return True
 
     def is_finished(self, file: File) -> bool:
         """Return whether nothing is left to read of a file, and nobody has written to it lately."""
