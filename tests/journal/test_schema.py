@@ -88,6 +88,24 @@ def test_a_journal_of_commit_220f27f_keeps_its_segments_and_takes_their_protecti
     assert Journal.open_to_read(str(third)).segments.load() == [protected]
 
 
+def test_the_segments_of_an_earlier_journal_are_found_without_their_records(third: Path) -> None:
+    resting = Journal.open(str(third)).segments.resting
+    assert [folder.path for folder in resting.list_folders()] == ["/traces"]
+    assert resting.find_with_inode(2) == [1]
+    assert resting.list_prefix_lengths() == [10]
+    assert resting.find_with_prefix([(10, b"d" * 16)]) == [1]
+    assert resting.find_with_prefix([(9, b"d" * 16)]) == []
+    assert resting.find_of_sources(["agent"]) == [1]
+
+
+def test_a_damaged_record_is_reported_by_the_upgrade(third: Path) -> None:
+    with sqlite3.connect(third / "journal.sqlite") as db:
+        db.execute("UPDATE segment SET record = x'ff'")
+    db.close()
+    with pytest.raises(StateError, match="the record of a segment cannot be read"):
+        Journal.open(str(third))
+
+
 def test_the_tailer_records_protection_in_a_journal_of_commit_220f27f(third: Path) -> None:
     traces = third / "traces"
     traces.mkdir()

@@ -12,11 +12,47 @@ import msgspec
 from tracesidecar.model import BEGINNING, Checkpoint, Rejection
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import FinishedSegment, Loss, Remark, Scan, SegmentRecord
+from tracesidecar.tail.segments import Folder, Loss, Remark, Rest, Scan, SegmentRecord
 from tracesidecar.tail.tailer import Tailer, ignore
 from tracesidecar.units import Seconds
 
 KEY = b"k" * 32
+
+
+class NothingRests:
+    """A `RestingStore` in which no segment may rest."""
+
+    def list_folders(self) -> list[Folder]:
+        """Return no folder."""
+        return []
+
+    def is_empty(self) -> bool:
+        """Return that there is no segment that may rest."""
+        return True
+
+    def find_with_inode(self, inode: int) -> list[int]:
+        """Return no segment."""
+        return []
+
+    def find_with_prefix(self, prefixes: Iterable[tuple[int, bytes]]) -> list[int]:
+        """Return no segment."""
+        return []
+
+    def list_prefix_lengths(self) -> list[int]:
+        """Return no length."""
+        return []
+
+    def list_missed(
+        self, sources: Collection[str], after: int, limit: int
+    ) -> list[tuple[int, float | None]]:
+        """Return no segment."""
+        return []
+
+    def note_missed(self, segments: Collection[int], at: float | None) -> None:
+        """Record nothing."""
+
+    def remove_unused_folders(self) -> None:
+        """Remove nothing."""
 
 
 class MemoryStore:
@@ -27,8 +63,9 @@ class MemoryStore:
         self.checkpoints: dict[int, Checkpoint] = {}
         self.landmarks: dict[int, bytes] = {}
         self.saves = 0
+        self.resting = NothingRests()
 
-    def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
+    def load(self, rest: Rest | None = None) -> list[SegmentRecord]:
         """Return every segment: nothing rests here."""
         return list(self.records.values())
 

@@ -150,7 +150,9 @@ class Wiring:
         self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
         for source in configuration.source:
             self._metrics.declare_source(source.name, RejectionReason)
-        journal.segments.let_rest(self._list_takers())
+        configured = {source.name for source in configuration.source}
+        left = set(journal.sources.load().values()) - configured
+        journal.segments.let_rest(self._list_takers(), left)
         tailer = Tailer(
             configuration.source,
             journal.segments,

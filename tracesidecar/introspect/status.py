@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
@@ -262,7 +262,7 @@ def summarize_sources(configuration: Configuration) -> dict[str, SourceSummary]:
     with closing(Journal.open_to_read(configuration.state_directory)) as journal:
         running = is_locked(configuration.state_directory)
         backlogs = _JournalBacklogs(configuration, journal, running=running)
-        return backlogs.summaries(journal.segments.load())
+        return backlogs.summaries(journal.segments.read_each())
 
 
 def report_from_journal(configuration: Configuration, journal: Journal, now: float) -> StatusReport:
@@ -271,13 +271,17 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
     From the journal and the files as they are at `now`, in seconds since the epoch.
     """
     running = is_locked(configuration.state_directory)
-    segments, rows = journal.segments.load(), journal.sinks.load()
+    rows = journal.sinks.load()
     backlogs = _JournalBacklogs(configuration, journal, running=running)
     figures = Figures(
-        measure_lag(filter(None, map(backlogs.backlog, segments)), configuration.sink, now),
+        measure_lag(
+            filter(None, map(backlogs.backlog, journal.segments.read_each())),
+            configuration.sink,
+            now,
+        ),
         states={row.name: "stopped" if running is False else row.state for row in rows},
         retries={row.name: row.retries for row in rows},
-        sources=backlogs.summaries(segments),
+        sources=backlogs.summaries(journal.segments.read_each()),
     )
     report = build_report(configuration, journal, figures, running=running)
     if running is False:
@@ -311,10 +315,7 @@ class _JournalBacklogs:
     ) -> None:
         self._sinks = configuration.sink
         self._offsets = {
-            sink.name: {
-                segment: at.offset for segment, at in journal.sinks.load_offsets(sink.name).items()
-            }
-            for sink in configuration.sink
+            sink.name: journal.sinks.load_positions(sink.name) for sink in configuration.sink
         }
         self._committed = {row.name: row.committed_at for row in journal.sinks.load()}
         self._is_daemon_running = running is not False
@@ -348,7 +349,7 @@ class _JournalBacklogs:
         protection = segment.find_current_protection(is_daemon_running=self._is_daemon_running)
         return Backlog(segment.source, is_protected(protection), behind)
 
-    def summaries(self, segments: list[SegmentRecord]) -> dict[str, SourceSummary]:
+    def summaries(self, segments: Iterable[SegmentRecord]) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""
         files, sizes = Counter[str](), Counter[str]()
         protections: dict[str, Counter[Protection]] = {}

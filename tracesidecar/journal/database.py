@@ -237,8 +237,11 @@ class JournalDatabase:
         self._repair_indexes()
         version = self.meta("schema")
         if version in schema.UPGRADES:
-            with self.transaction() as db:
-                schema.upgrade(db, version)
+            try:
+                with self.transaction() as db:
+                    schema.upgrade(db, version)
+            except (msgspec.DecodeError, ValueError) as error:
+                raise self.explain_damage("the record of a segment cannot be read") from error
         self._check(self.meta("schema"))
         self._require_whole_schema()
         if self._db.execute("PRAGMA auto_vacuum").fetchone() == (0,):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.resources
 import sqlite3
 
-SCHEMA_VERSION = b"8"
+from tracesidecar.journal.segment_keys import fill_keys
+
+SCHEMA_VERSION = b"9"
 UPGRADES = {
     b"1": "upgrade_2.sql",
     b"2": "upgrade_3.sql",
@@ -14,8 +16,12 @@ UPGRADES = {
     b"5": "upgrade_6.sql",
     b"6": "upgrade_7.sql",
     b"7": "upgrade_8.sql",
+    b"8": "upgrade_9.sql",
 }
 """From which schema to the next."""
+
+_FIRST_WITH_KEYS = 9
+"""From this schema on each segment has a key, which SQL alone cannot make."""
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -25,9 +31,12 @@ def create(db: sqlite3.Connection) -> None:
 
 def upgrade(db: sqlite3.Connection, version: bytes) -> None:
     """Bring the tables from `version` to the current schema, within the caller's transaction."""
+    has_keys = int(version) >= _FIRST_WITH_KEYS
     while version in UPGRADES:
         _execute(db, UPGRADES[version])
         (version,) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if not has_keys:
+        fill_keys(db)
 
 
 def find_missing(db: sqlite3.Connection) -> str:

@@ -11,6 +11,43 @@ CREATE TABLE segment (
     can_link INTEGER
 );
 
+-- What of a segment says whether its record has to be loaded at a start. folder is NULL if it always
+-- is, and name is a number made of the path. missed_at: since when (in seconds since the epoch) the
+-- file was not found although its folder was there.
+CREATE TABLE segment_key (
+    segment INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    folder INTEGER,
+    name INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    prefix INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    modified_ns INTEGER NOT NULL,
+    missed_at REAL
+);
+
+-- The folders of the segments that need not be loaded, and on which file system each was.
+CREATE TABLE folder (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    place BLOB NOT NULL,
+    UNIQUE (path, device, place)
+);
+
+-- By what segments are found that were not loaded. These are tables because a check of the whole
+-- file looks up each entry of an index: of a million segments that takes seconds.
+CREATE TABLE segment_by_inode (
+    inode INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    PRIMARY KEY (inode, segment)
+) WITHOUT ROWID;
+CREATE TABLE segment_by_prefix (
+    prefix INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    PRIMARY KEY (prefix, segment)
+) WITHOUT ROWID;
+
 -- Where lines of a segment end, with digests: they say how far a file that was shortened or rewritten
 -- is unchanged. The body is the tailer's own.
 CREATE TABLE landmark (segment INTEGER PRIMARY KEY, body BLOB NOT NULL);

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -13,18 +12,14 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal.database import JournalDatabase, list_in_parts
 from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.plan import Plan, decode_plan
-from tracesidecar.model import BEGINNING, TAIL_BYTES, Checkpoint
-from tracesidecar.tail import FinishedSegment, Protection, SegmentRecord, SegmentState
-
-_COLUMNS = frozenset({"protection", "can_link"})
-"""Fields with a column of their own; all others are in the record."""
-
-_RECORDED = [field.name for field in fields(SegmentRecord) if field.name not in _COLUMNS]
-
-_decode_finished = msgspec.msgpack.Decoder(FinishedSegment).decode
+from tracesidecar.journal.records import decode_record, encode_record
+from tracesidecar.journal.resting import RestingTable
+from tracesidecar.journal.segment_keys import remove_keys, write_keys
+from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.tail import Rest, SegmentRecord, SegmentState
 
 _BEFORE_ALL = -(1 << 63)
-_LOADED_AT_ONCE = 1000
+_READ_AT_ONCE = 1000
 
 MOST_MISSED = 10_000
 """For how many files it is kept what a sink missed while it was not configured."""
@@ -39,10 +34,15 @@ class SegmentTable:
         self._served: Callable[[], Mapping[str, Callable[[str], bool]]] = dict
         self._report: Callable[[Sequence[LostBytes]], None] | None = None
         self._takers: Mapping[str, Sequence[str]] = {}
+        self._others: Collection[str] = ()
+        self.resting = RestingTable(database)
 
-    def let_rest(self, takers: Mapping[str, Sequence[str]]) -> None:
-        """Let the segments of these sources rest that all of its sinks, `takers`, have."""
-        self._takers = takers
+    def let_rest(self, takers: Mapping[str, Sequence[str]], others: Collection[str] = ()) -> None:
+        """Let the segments of these sources rest that all of its sinks, `takers`, have.
+
+        `others` are the sources that are no longer configured: all of theirs rest.
+        """
+        self._takers, self._others = takers, others
 
     def expect_sinks(
         self,
@@ -55,39 +55,31 @@ class SegmentTable:
         """
         self._served, self._report = served, report
 
-    def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
+    def load(self, rest: Rest | None = None) -> list[SegmentRecord]:
         """Return every known segment, except those that rest.
 
-        `rests` is asked about live files that every taker has and nothing else needs.
+        A live file rests if `rest` allows it, every taker has it, and nothing else needs it; and
+        so does what is of a source that is no longer configured, unless it has a link.
         """
-        if rests is None or not self._takers:
+        if rest is None or not self._takers:
             return self._read("")
-        records: list[SegmentRecord] = []
-        needed = self._find_needed()
-        for rows in self._read_in_parts():
-            finished = self._find_finished(rows)
-            resting = {each.id for each in finished if each.id not in needed and rests(each)}
-            if len(resting) < len(rows):
-                records += self.recall([id_ for id_, _ in rows if id_ not in resting])
-        return records
+        self.resting.require_keys()
+        needed = self._find_needed() | rest.linked
+        return self.recall(self.resting.find_others(rest, self._takers, self._others, needed))
+
+    def read_each(self) -> Iterator[SegmentRecord]:
+        """Read every known segment, some at a time: there may be very many."""
+        query = (
+            "SELECT id, record, protection, can_link FROM segment WHERE id > ? ORDER BY id LIMIT ?"
+        )
+        row, last = tuple[int, bytes, str, int | None], _BEFORE_ALL
+        while rows := self._database.read(row, query, last, _READ_AT_ONCE):
+            last = rows[-1][0]
+            yield from self._decode((body, kind, can_link) for _, body, kind, can_link in rows)
 
     def load_of_sources(self, names: Collection[str]) -> list[SegmentRecord]:
         """Return the segments of these sources."""
-        records: list[SegmentRecord] = []
-        for rows in self._read_in_parts():
-            try:
-                found = [id_ for id_, body in rows if _decode_finished(body).source in names]
-            except msgspec.DecodeError as error:
-                raise self._explain_unreadable() from error
-            records += self.recall(found)
-        return records
-
-    def _read_in_parts(self) -> Iterator[list[tuple[int, bytes]]]:
-        query = "SELECT id, record FROM segment WHERE id > ? ORDER BY id LIMIT ?"
-        last = _BEFORE_ALL
-        while rows := self._database.read(tuple[int, bytes], query, last, _LOADED_AT_ONCE):
-            last = rows[-1][0]
-            yield rows
+        return self.recall(self.resting.find_of_sources(names))
 
     def recall(self, ids: Collection[int]) -> list[SegmentRecord]:
         """Return these segments."""
@@ -95,43 +87,13 @@ class SegmentTable:
             record for some in list_in_parts(ids) for record in self._read(f"WHERE id IN ({some})")
         ]
 
-    def _find_finished(self, rows: list[tuple[int, bytes]]) -> list[FinishedSegment]:
-        """Return which of these rows are of live files that every taker has completely.
-
-        Odd paths and what this program cannot have written are left to those who decode it all.
-        """
-        try:
-            decoded = [(id_, _decode_finished(body)) for id_, body in rows]
-        except msgspec.DecodeError as error:
-            raise self._explain_unreadable() from error
-        finished = [
-            segment
-            for id_, segment in decoded
-            if segment.state is SegmentState.LIVE
-            and segment.compression == "none"
-            and segment.source in self._takers
-            and segment.id == id_
-            and segment.size >= 0
-            and segment.path.isascii()
-            and segment.path.isprintable()
-        ]
-        bounds = rows[0][0], rows[-1][0]
-        for sink in {sink for takers in self._takers.values() for sink in takers}:
-            others = {source for source, takers in self._takers.items() if sink not in takers}
-            query = "SELECT segment, offset FROM offset WHERE sink = ? AND segment BETWEEN ? AND ?"
-            reached = dict(self._database.read(tuple[int, int], query, sink, *bounds))
-            finished = [
-                segment
-                for segment in finished
-                if reached.get(segment.id, -1) >= segment.size or segment.source in others
-            ]
-        return finished
-
     def _read(self, condition: str) -> list[SegmentRecord]:
         query = f"SELECT record, protection, can_link FROM segment {condition}"  # noqa: S608 - a list of our own numbers
-        rows = self._database.read(tuple[bytes, str, int | None], query)
+        return self._decode(self._database.read(tuple[bytes, str, int | None], query))
+
+    def _decode(self, rows: Iterable[tuple[bytes, str, int | None]]) -> list[SegmentRecord]:
         try:
-            return [_decode(*row) for row in rows]
+            return [decode_record(*row) for row in rows]
         except (msgspec.DecodeError, UnicodeError, ValueError) as error:
             raise self._explain_unreadable() from error
 
@@ -183,18 +145,21 @@ class SegmentTable:
 
     def save(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace records in one transaction."""
-        rows = [_encode(record) for record in records]
+        records = list(records)
+        rows = [encode_record(record) for record in records]
         if rows:
             with self._database.transaction() as db:
                 db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+                write_keys(db, records)
 
     def rename_sources(self, names: Mapping[int, str]) -> None:
         """Give segments to other sources, with their rejected lines and losses."""
         records = [replace(record, source=names[record.id]) for record in self.recall(list(names))]
-        rows = [_encode(record) for record in records]
+        rows = [encode_record(record) for record in records]
         renamed = [(record.source, record.id) for record in records]
         with self._database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+            db.executemany("UPDATE segment_key SET source = ? WHERE segment = ?", renamed)
             db.executemany("UPDATE quarantine SET source = ? WHERE segment = ?", renamed)
             db.executemany("UPDATE loss SET source = ? WHERE segment = ?", renamed)
 
@@ -205,6 +170,7 @@ class SegmentTable:
             return
         with self._database.transaction() as db:
             missed = self._record_missed(db, [id_ for (id_,) in rows])
+            remove_keys(db, rows)
             db.executemany("DELETE FROM segment WHERE id = ?", rows)
             db.executemany("DELETE FROM offset WHERE segment = ?", rows)
             db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
@@ -224,7 +190,7 @@ class SegmentTable:
         lost: list[LostBytes] = []
         for id_ in ids:
             row = db.execute("SELECT record FROM segment WHERE id = ?", (id_,)).fetchone()
-            record = _decode(row[0], "", None) if row else None
+            record = decode_record(row[0], "", None) if row else None
             if record is None or record.state in (SegmentState.SPENT, SegmentState.NEW):
                 continue  # nothing was to be delivered of it
             reached = dict(
@@ -286,32 +252,3 @@ def _find_missing(db: sqlite3.Connection, record: SegmentRecord, sink: str, at: 
     ).fetchone()
     length = record.size if record.compression == "none" else record.length
     return (length if end is None else min(length, int(end))) - at
-
-
-def _encode(record: SegmentRecord) -> tuple[int, bytes, str, bool | None]:
-    packed = replace(record, path=_pack_path(record.path), origin=_pack_path(record.origin))
-    body = msgspec.msgpack.encode({name: getattr(packed, name) for name in _RECORDED})
-    return record.id, body, record.protection or "", record.can_link
-
-
-def _decode(body: bytes, protection: str, can_link: int | None) -> SegmentRecord:
-    record = msgspec.msgpack.decode(body, type=SegmentRecord)
-    numbers = (record.inode, record.generation, record.size, record.prefix_length, record.length)
-    if min(numbers) < 0 or record.prefix_length > TAIL_BYTES or "\0" in record.path + record.origin:
-        raise ValueError("a value is out of its range")
-    return replace(
-        record,
-        path=_unpack_path(record.path),
-        origin=_unpack_path(record.origin),
-        protection=msgspec.convert(protection, Protection) if protection else None,
-        can_link=None if can_link is None else bool(can_link),
-    )
-
-
-def _pack_path(path: str) -> str:
-    """Return a path as Latin-1: MessagePack text cannot hold a name that is not UTF-8."""
-    return os.fsencode(path).decode("latin-1")
-
-
-def _unpack_path(path: str) -> str:
-    return os.fsdecode(path.encode("latin-1"))

@@ -53,6 +53,14 @@ class SinkTable:
         """Return where a sink is in each segment that it has begun."""
         return self._load_offsets("", name)
 
+    def load_positions(self, name: str) -> dict[int, int]:
+        """Return how far a sink is in each segment that it has begun."""
+        query = "SELECT segment, offset FROM offset WHERE sink = ?"
+        reached = dict(self._database.read(tuple[int, int], query, name))
+        if any(offset < 0 for offset in reached.values()):
+            raise self._database.explain_damage("an offset is negative")
+        return reached
+
     def load_offsets_in(self, name: str, segments: Iterable[int]) -> dict[int, Checkpoint]:
         """Return where a sink is in each of these segments that it has begun."""
         reached: dict[int, Checkpoint] = {}

@@ -345,12 +345,12 @@ class FileTable:
         return self._by_id.get(segment)
 
     def recall_by(self, recall: Callable[[int], object] | None) -> None:
-        """Call this with each inode that is met: it adds the files at rest that had it."""
+        """Call this with each inode that no known file has: it adds those at rest that had it."""
         self._recall = recall
 
     def find(self, device: int, inode: int) -> File | None:
         """Return the file that has this inode now."""
-        if self._recall is not None:
+        if self._recall is not None and inode not in self._by_inode:
             self._recall(inode)
         found = self._by_inode.get(inode)
         if isinstance(found, tuple):
@@ -359,7 +359,7 @@ class FileTable:
 
     def with_inode(self, inode: int) -> tuple[File, ...]:
         """Return the files with this inode on any device."""
-        if self._recall is not None:
+        if self._recall is not None and inode not in self._by_inode:
             self._recall(inode)
         return self._in_memory(inode)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
-
-import msgspec
 
 from tracesidecar.model import Checkpoint, Compression, Segment
 
@@ -146,21 +144,27 @@ class SegmentRecord:
         return self.protection
 
 
-class FinishedSegment(msgspec.Struct, gc=False):
-    """What of a `SegmentRecord` says whether the segment can rest in the journal."""
+class Folder(NamedTuple):
+    """A folder with files whose segments may rest in the journal, and where it was then."""
 
     id: int
-    source: str
     path: str
     device: int
-    inode: int
-    compression: Compression
-    size: int
-    prefix_length: int
-    prefix_digest: bytes
-    modified_ns: int
-    state: SegmentState
-    place: Place | None = None
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Which segments may rest in the journal: their records are not loaded.
+
+    Those that are in `folders` (by id), but are none of the paths that are
+    `present`, were not modified after `before_ns`, and are not `linked`.
+    """
+
+    folders: Collection[int]
+    present: Collection[str]
+    before_ns: int
+    linked: frozenset[int]
 
 
 def observe_protection(
@@ -178,6 +182,50 @@ def observe_protection(
     return "link" if can_link else "descriptor"
 
 
+class RestingStore(Protocol):
+    """Finds the segments that rest: those that may, and that the caller does not know.
+
+    Called from the tailer's thread only.
+    """
+
+    def list_folders(self) -> list[Folder]:
+        """Return the folders of the segments that may rest."""
+        ...
+
+    def is_empty(self) -> bool:
+        """Return whether there is no segment that may rest."""
+        ...
+
+    def find_with_inode(self, inode: int) -> list[int]:
+        """Return the segments that may rest and whose file had this inode."""
+        ...
+
+    def find_with_prefix(self, prefixes: Iterable[tuple[int, bytes]]) -> list[int]:
+        """Return the segments that may rest and begin with so many bytes of such a digest."""
+        ...
+
+    def list_prefix_lengths(self) -> list[int]:
+        """Return of how many first bytes there are digests."""
+        ...
+
+    def list_missed(
+        self, sources: Collection[str], after: int, limit: int
+    ) -> list[tuple[int, float | None]]:
+        """Return the next segments of sources that may rest, and since when each is missed.
+
+        They are in the order of their ids; the time is in seconds since the epoch.
+        """
+        ...
+
+    def note_missed(self, segments: Collection[int], at: float | None) -> None:
+        """Record since when segments are missed; None if they are found."""
+        ...
+
+    def remove_unused_folders(self) -> None:
+        """Remove the folders that no segment is in any more."""
+        ...
+
+
 class SegmentStore(Protocol):
     """Where segments are kept between runs: the journal.
 
@@ -185,10 +233,15 @@ class SegmentStore(Protocol):
     saves the same again in its next scan.
     """
 
-    def load(self, rests: Callable[[FinishedSegment], bool] | None = None) -> list[SegmentRecord]:
+    @property
+    def resting(self) -> RestingStore:
+        """Return where the segments that rest are found."""
+        ...
+
+    def load(self, rest: Rest | None = None) -> list[SegmentRecord]:
         """Return every segment that was saved and not forgotten, except those that rest.
 
-        `rests` is asked only about those of which every sink has everything.
+        Those do that `rest` allows to, and of which every sink has everything.
         """
         ...
 

@@ -186,6 +186,7 @@ class Tailer:
         )
         self._resting = RestingSegments(
             store=store,
+            log=self._log,
             sources=sources,
             globs=globs,
             places=self._places,
@@ -204,7 +205,7 @@ class Tailer:
             self._resting.begin()
             adoption.adopt(unloaded, frontier)
 
-        self._log.load(sources, self._discovery.directory, adopt, self._resting.rests)
+        self._log.load(sources, self._discovery.directory, adopt, self._resting.choose())
 
     def scan(self, now: float, *, full: bool = False) -> Scan:
         """Poll the files and return the findings.
@@ -228,7 +229,7 @@ class Tailer:
             self._new_files.search_continuations()
         self._new_files.decide()
         self._lifecycle.expire(searched=searched)
-        self._resting.expire(now)
+        self._resting.expire()
         self._held_files.close_finished(self._lifecycle.is_finished)
         self._held_files.maintain(now)
         self._lifecycle.end_first_scan()

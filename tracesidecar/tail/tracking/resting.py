@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 
 from tracesidecar.model import BEGINNING
@@ -19,40 +17,29 @@ from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import (
-    FinishedSegment,
-    Place,
-    SegmentRecord,
-    SegmentState,
-    SegmentStore,
-)
+from tracesidecar.tail.segments import Folder, Rest, SegmentRecord, SegmentState, SegmentStore
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import IN_USE_NS, Lifecycle
+from tracesidecar.tail.tracking.segment_log import SegmentLog
 
-_NUMBER_BITS = 24
-"""More segments than such a number can count are loaded as ever."""
-
-_KEY_MASK = (1 << 64 - _NUMBER_BITS) - 1
-_DIGEST_BYTES = (64 - _NUMBER_BITS) // 8
-
+_LOOKED_AT_ONCE = 10_000
 _JUDGED_AT_ONCE = 2000
-"""How many segments are found to be over in one scan."""
+"""How many segments are looked at, and are found to be over, in one scan."""
 
-_KNOWN_FOLDERS = 10_000
-
-_Folder = tuple[str, int, Place | None]
+_BEFORE_ALL = -(1 << 63)
 
 
 class RestingSegments:
     """Leaves segments in the journal at the start, and makes them known once they are met.
 
-    One is met if a file has its inode, or begins as it does. Each takes 24 bytes.
+    One is met if a file has its inode, or begins as it does. Nothing of it is kept in memory.
     """
 
     def __init__(
         self,
         *,
         store: SegmentStore,
+        log: SegmentLog,
         sources: Sequence[SourceOptions],
         globs: SourceGlobs,
         places: Places,
@@ -66,6 +53,7 @@ class RestingSegments:
     ) -> None:
         """`linked` are the segments that have a hard link."""
         self._store = store
+        self._log = log
         self._sources = {source.name: number for number, source in enumerate(sources)}
         self._grace = max((source.copy_grace for source in sources), default=0.0)
         self._globs = globs
@@ -76,54 +64,40 @@ class RestingSegments:
         self._lifecycle = lifecycle
         self._fingerprinter = fingerprinter
         self._linked = linked
-        self._old_ns = time.time_ns() - IN_USE_NS
         self._directory = directory
         self._announce: Callable[[Collection[int]], object] | None = None
-        self._folders: dict[_Folder, frozenset[str] | None] = {}
-        self._ids = array("q")
-        self._by_inode = array("Q")
-        self._by_prefix = array("Q")
-        self._prefix_lengths: set[int] = set()
-        self._is_left = bytearray()
-        self._judged = 0
-        self._since: float | None = None
+        self._prefix_lengths: Sequence[int] = ()
+        self._found: set[int] = set()
+        self._is_any_left = False
+        self._looked_at = _BEFORE_ALL
+        self._seen = 0
 
     # ---- at the start
 
-    def rests(self, segment: FinishedSegment) -> bool:
-        """Return whether a live segment that every sink has can be left in the journal."""
-        folder, _, name = segment.path.rpartition("/")
-        key = folder, segment.device, segment.place
-        try:
-            names = self._folders[key]
-        except KeyError:
-            if len(self._folders) >= _KNOWN_FOLDERS:
-                self._folders.clear()
-            names = self._folders[key] = self._list(folder, segment)
-        number = len(self._ids)
-        if (
-            names is None
-            or name in names
-            or segment.id in self._linked
-            or not segment.prefix_length
-            or number >> _NUMBER_BITS
-            or segment.modified_ns > self._old_ns
-        ):
-            return False
-        self._ids.append(segment.id)
-        self._by_inode.append(_inode_key(segment.inode) | number)
-        self._by_prefix.append(_prefix_key(segment.prefix_digest) | number)
-        self._prefix_lengths.add(segment.prefix_length)
-        return True
+    def choose(self) -> Rest:
+        """Return which segments can be left in the journal, as far as their folders show."""
+        folders: list[int] = []
+        present: list[str] = []
+        listed: dict[str, bool] = {}
+        for folder in self._store.resting.list_folders():
+            if not self._is_in_place(folder):
+                continue
+            if folder.path not in listed:
+                found = self._list(folder.path)
+                listed[folder.path] = found is not None
+                present += found or ()
+            if listed[folder.path]:
+                folders.append(folder.id)
+        old_ns = time.time_ns() - IN_USE_NS
+        return Rest(folders, present, old_ns, self._linked)
 
     def begin(self) -> None:
         """Be ready to be met: every segment was loaded, or rests."""
-        self._folders.clear()
-        if not self._ids:
+        if self._store.resting.is_empty():
             return
-        self._by_inode = array("Q", sorted(self._by_inode))
-        self._by_prefix = array("Q", sorted(self._by_prefix))
-        self._is_left = bytearray(b"\1") * len(self._ids)
+        self._is_any_left = True
+        self._found.update(file.id for file in self._files)
+        self._prefix_lengths = self._store.resting.list_prefix_lengths()
         self._files.recall_by(self._recall_inode)
         self._continuations.recall_by(self._recall_similar)
 
@@ -131,16 +105,18 @@ class RestingSegments:
         """Call this with the segments that are about to be known again."""
         self._announce = announce
 
-    def _list(self, folder: str, segment: FinishedSegment) -> frozenset[str] | None:
-        """Return the names in a folder; None if a file that is not there may yet be something.
+    def _is_in_place(self, folder: Folder) -> bool:
+        """Return whether a file that is not in a folder is gone, and not its file system."""
+        root = self._globs.root_of(folder.path)
+        return (
+            root is not None and self._places.has_ground(_stand_in(folder)) and not _is_empty(root)
+        )
 
-        Its file system may be away, or its lines may go on in a neighbour that nobody follows.
+    def _list(self, folder: str) -> list[str] | None:
+        """Return the paths in a folder; None if a file that is not there may yet be something.
+
+        Its lines may go on in a neighbour that nobody follows.
         """
-        root = self._globs.root_of(folder)
-        if root is None or not self._places.has_ground(_stand_in(segment, folder)):
-            return None
-        if _is_empty(root):
-            return None
         try:
             with os.scandir(folder) as entries:
                 found = list(entries)
@@ -150,86 +126,96 @@ class RestingSegments:
             ):
                 return None
         except (FileNotFoundError, NotADirectoryError):
-            return frozenset()
+            return []
         except OSError:
             return None
-        return frozenset(entry.name for entry in found)
+        return [entry.path for entry in found]
 
     # ---- in scans
 
-    def expire(self, now: float) -> None:
-        """Find segments to be over, some at a time, once no other file can go on with them."""
-        if not self._ids:
+    def expire(self) -> None:
+        """Find segments to be over, some at a time, once no other file can go on with them.
+
+        Since when a segment is missed is recorded: a run may be shorter than `copy_grace`.
+        """
+        if not self._is_any_left:
             return
-        self._since = now if self._since is None else self._since
-        if now - self._since < self._grace:
-            return
-        stop = min(self._judged + _JUDGED_AT_ONCE, len(self._ids))
-        numbers = {self._ids[at]: at for at in range(self._judged, stop) if self._is_left[at]}
+        resting, now = self._store.resting, time.time()
+        if self._found:
+            resting.note_missed(self._found, None)
+            self._found.clear()
+        page = resting.list_missed(list(self._sources), self._looked_at, _LOOKED_AT_ONCE)
+        missed = [(segment, since) for segment, since in page if self._rests(segment)]
+        resting.note_missed([id_ for id_, at in missed if at is None or at > now], now)
+        due = [id_ for id_, at in missed if at is not None and now - at >= self._grace]
+        self._judge(due[:_JUDGED_AT_ONCE])
+        self._seen += len(missed)
+        if len(due) > _JUDGED_AT_ONCE:
+            self._looked_at = due[_JUDGED_AT_ONCE - 1]
+        elif len(page) == _LOOKED_AT_ONCE:
+            self._looked_at = page[-1][0]
+        elif self._seen:
+            self._looked_at, self._seen = _BEFORE_ALL, 0
+        else:
+            self._end()
+
+    def _judge(self, segments: Collection[int]) -> None:
+        """Forget those of these segments that were deleted, and make the others known."""
         left = []
-        for record in self._store.recall(numbers):
+        for record in self._store.recall(segments):
             folder = Directory(os.path.dirname(record.path), 0, 0, {}, linked=False)
             is_over = self._places.proves_deletion(self._revive(record, folder))
             if is_over and not os.path.lexists(record.path):
                 self._lifecycle.forget_resting(record.id)
             else:
-                left.append(numbers[record.id])
+                left.append(record.id)
         for file in self._recall(left):
             self._schedule.recheck_soon(file)
-        for number in numbers.values():
-            self._is_left[number] = 0
-        self._judged = stop
-        if stop == len(self._ids):
-            self._end()
 
     def _end(self) -> None:
-        self._ids, self._by_inode, self._by_prefix = array("q"), array("Q"), array("Q")
-        self._is_left = bytearray()
+        self._is_any_left = False
         self._files.recall_by(None)
         self._continuations.recall_by(None)
+        self._store.resting.remove_unused_folders()
 
     def _recall_inode(self, inode: int) -> None:
-        for file in self._recall(self._find(self._by_inode, _inode_key(inode))):
+        for file in self._recall(self._store.resting.find_with_inode(inode)):
             self._schedule.recheck_soon(file)
 
     def _recall_similar(self, head: bytes) -> None:
         """Search a new file, of which these are the first bytes, for what was in others."""
-        met: list[int] = []
-        for length in self._prefix_lengths:
-            if length <= len(head):
-                digest = self._fingerprinter.digest(head[:length])
-                met += self._find(self._by_prefix, _prefix_key(digest))
-        for file in self._recall(met):
+        prefixes = [
+            (length, self._fingerprinter.digest(head[:length]))
+            for length in self._prefix_lengths
+            if length <= len(head)
+        ]
+        for file in self._recall(self._store.resting.find_with_prefix(prefixes)):
             self._lifecycle.lose_name(file, is_readable=False)
 
-    def _find(self, keys: array[int], key: int) -> list[int]:
-        """Return the numbers of the segments with a key, which others rarely share by chance."""
-        found = []
-        for at in range(bisect_left(keys, key), len(keys)):
-            number = keys[at] - key
-            if number >> _NUMBER_BITS:
-                break
-            if self._is_left[number]:
-                found.append(number)
-        return found
+    def _rests(self, segment: int) -> bool:
+        """Return whether a segment that may rest does: it is neither known nor over."""
+        return segment not in self._files and not self._log.is_over(segment)
 
-    def _recall(self, numbers: Collection[int]) -> list[File]:
-        """Make segments known, as they would have been since the start."""
-        if not numbers:
+    def _recall(self, segments: Collection[int]) -> list[File]:
+        """Make those of these segments that rest known, as they would have been since the start."""
+        records = [
+            record
+            for record in self._store.recall([each for each in segments if self._rests(each)])
+            if record.source in self._sources
+        ]
+        if not records:
             return []
-        segments = {self._ids[number] for number in numbers}
-        records = self._store.recall(segments)
-        reached = self._store.load_frontier(segments)
+        met = {record.id for record in records}
+        reached = self._store.load_frontier(met)
         if self._announce is not None:
-            self._announce(segments)
+            self._announce(met)
+        self._found |= met
         files = []
         for record in records:
             file = self._revive(record, self._directory(os.path.dirname(record.path)))
             file.advance(reached.get(record.id, BEGINNING))
             self._files.add(file)
             files.append(file)
-        for number in numbers:
-            self._is_left[number] = 0
         return files
 
     def _revive(self, record: SegmentRecord, folder: Directory) -> File:
@@ -246,24 +232,16 @@ def _is_empty(root: str) -> bool:
         return True
 
 
-def _stand_in(segment: FinishedSegment, folder: str) -> File:
-    """Return a file that stands for one of its folder where only its place counts."""
+def _stand_in(folder: Folder) -> File:
+    """Return a file that stands for one of a folder where only its place counts."""
     return File(
-        segment.id,
+        folder.id,
         0,
-        Directory(folder, 0, 0, {}, linked=False),
+        Directory(folder.path, 0, 0, {}, linked=False),
         "",
-        segment.device,
-        segment.inode,
+        folder.device,
+        0,
         0,
         state=SegmentState.MISSING,
-        place=segment.place,
+        place=folder.place,
     )
-
-
-def _inode_key(inode: int) -> int:
-    return (inode & _KEY_MASK) << _NUMBER_BITS
-
-
-def _prefix_key(digest: bytes) -> int:
-    return int.from_bytes(digest[:_DIGEST_BYTES]) << _NUMBER_BITS

@@ -13,8 +13,8 @@ from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import (
-    FinishedSegment,
     Place,
+    Rest,
     SegmentRecord,
     SegmentState,
     SegmentStore,
@@ -46,16 +46,16 @@ class SegmentLog:
         sources: Sequence[SourceOptions],
         directory: Callable[[str], Directory],
         adopt: Adopt,
-        rests: Callable[[FinishedSegment], bool],
+        rest: Rest,
     ) -> None:
         """Bring back the files of the sources that still exist, and correct their protection.
 
         The descriptors of the earlier run ended with it, and somebody may have removed a link.
-        `adopt` is called with the records of all other sources, and with what sinks have committed.
-        `rests` says which segments are left in the journal.
+        `adopt` is called with the records of other sources, and with what sinks have committed.
+        `rest` says which segments are left in the journal.
         """
         names = [source.name for source in sources]
-        records = self._store.load(rests)
+        records = self._store.load(rest)
         frontier = self._store.load_frontier([record.id for record in records])
         places: dict[Place | None, Place | None] = {}
         unloaded: dict[int, SegmentRecord] = {}
@@ -111,6 +111,10 @@ class SegmentLog:
     def forget_resting(self, segment: int) -> None:
         """Have the record of a segment that was never loaded removed at the end of this scan."""
         self._over.add(segment)
+
+    def is_over(self, segment: int) -> bool:
+        """Return whether the record of a segment is about to be removed."""
+        return segment in self._over
 
     def replace_segment(self, former: int, segment: int, limit: Checkpoint) -> None:
         """Have each sink go on in another segment where it is in the former, at `limit` at most."""
