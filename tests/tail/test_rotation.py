@@ -866,3 +866,31 @@ def test_a_file_that_another_begins_with_and_that_rests_is_read_too(
     (follower.traces / "a.jsonl.1").write_bytes(whole)
     follower.turns()
     assert follower.counted() == Counter(writer.written) + Counter(whole.splitlines())
+
+
+def test_a_finished_copy_whose_record_a_kill_prevented_is_no_segment_of_its_own(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had its link, and was decided about; a kill came before the journal knew (seed 421)."""
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    a = follower.traces / "a.jsonl"
+    writer.append(a, 20)
+    follower.turns(4)
+    copy = follower.traces / "a.jsonl.1"
+    copy.write_bytes(a.read_bytes()[:1])
+    follower.kill()  # so that the next scan saves the record of what is still undecided
+    follower.turn()
+    writer.append(a, 20)
+    shutil.copyfile(a, copy)
+    truncate(a)
+    for write in ("forget", "save"):  # in this order a scan writes them
+        monkeypatch.setattr(follower.store, write, die)
+        with pytest.raises(KeyboardInterrupt):
+            follower.scan()
+        monkeypatch.undo()
+        follower.kill()
+    follower.turns(12)
+    exactly(follower, writer)

@@ -78,6 +78,10 @@ class Adoption:
             elif segment in unloaded:
                 self._continue(unloaded[segment], source, status, frontier.get(segment))
                 continued[folder] += 1
+            elif link.path and _is_at(link.path, status):
+                # It was linked before it was decided about. The scan finds it, and sees whether it
+                # is a copy of another: only what has no name any more is taken unseen.
+                self._hard_links.remove(segment)
             elif self._take_up(link, source, status):
                 adopted[folder] += 1
         self._announce(adopted, continued, set_aside)
