@@ -42,6 +42,7 @@ def scrape(sidecar: Sidecar) -> Values:
     return values
 
 
+@pytest.mark.long
 def test_every_counter_of_the_program_is_there_and_goes_on_after_a_restart(
     sidecar: Sidecar,
 ) -> None:

@@ -38,6 +38,7 @@ def test_an_archive_is_shipped_to_its_end_although_nobody_knows_its_length_befor
     assert sidecar.lines() == lines
 
 
+@pytest.mark.long
 def test_bytes_that_were_deleted_before_they_could_be_read_are_lost_and_no_unfinished_line(
     sidecar: Sidecar,
 ) -> None:

@@ -190,7 +190,13 @@ def test_the_sweep_finds_what_is_there(field: Field) -> None:
         sweep(iter(places * 9))
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["by reference", "sealed"])
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        pytest.param(False, id="by reference", marks=pytest.mark.long),
+        pytest.param(True, id="sealed"),
+    ],
+)
 def test_no_secret_is_written_or_logged_while_sinks_accept_reject_or_are_down(
     field: Field, sealed: bool
 ) -> None:

@@ -253,6 +253,7 @@ def test_a_line_whose_file_cannot_be_reached_is_waited_for(rejecting: Sidecar) -
     assert rejecting.stop() == 0
 
 
+@pytest.mark.long
 def test_a_part_of_a_streamed_message_is_not_delivered_by_itself(
     sidecar: Sidecar, receiver: ReceivingServer
 ) -> None:

@@ -43,6 +43,7 @@ def test_no_crafted_line_is_slow(secrets_only: Sanitizer) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("size", [64 << 10, 256 << 10, 1 << 20])
 def test_no_long_crafted_line_is_slow(secrets_only: Sanitizer, size: int) -> None:
     assert slow_lines(secrets_only, size) == {}
