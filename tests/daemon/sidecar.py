@@ -150,6 +150,25 @@ class Sidecar:
         """The daemon is gone."""
         return self.daemon is not None and self.daemon.poll() is not None
 
+    def pause(self) -> None:
+        """Stop every thread of the daemon; one that runs on another processor goes on for a while
+        after the signal.
+        """
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.daemon.pid}/task")
+
+        def are_stopped() -> bool:
+            stats = [path.read_text() for path in threads.glob("*/stat")]
+            return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+        eventually(are_stopped)
+
+    def resume(self) -> None:
+        """Let the threads of a stopped daemon go on."""
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGCONT)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         assert self.daemon is not None

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
 import sqlite3
 import stat
@@ -195,12 +194,11 @@ def test_the_socket_is_the_users_own_and_goes_with_the_daemon(sidecar: Sidecar) 
 
 def test_a_daemon_that_hangs_is_not_waited_for(sidecar: Sidecar) -> None:
     with_backlog(sidecar)
-    assert sidecar.daemon is not None
-    sidecar.daemon.send_signal(signal.SIGSTOP)
+    sidecar.pause()
     try:
         done = sidecar.call("status", "--json")
     finally:
-        sidecar.daemon.send_signal(signal.SIGCONT)
+        sidecar.resume()
     assert done.returncode == 0
     assert done.stderr == (
         b"tracesidecar status: the daemon did not answer within 5 s; "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import sqlite3
 import time
 from collections import Counter
@@ -175,9 +174,9 @@ def test_a_file_that_is_gone_before_anything_could_keep_it_is_a_loss(
     sidecar: Sidecar, reason: str
 ) -> None:
     append(sidecar.traces / "kept.jsonl", numbered(0, 1))
-    daemon = sidecar.start()
+    sidecar.start()
     sidecar.arrives(1)
-    daemon.send_signal(signal.SIGSTOP)
+    sidecar.pause()
     path = sidecar.traces / "a.jsonl"
     append(path, numbered(10, 10))
     (sidecar.traces / "empty.jsonl").touch()
@@ -187,7 +186,7 @@ def test_a_file_that_is_gone_before_anything_could_keep_it_is_a_loss(
         (sidecar.traces / "a.done").unlink()
     else:
         path.unlink()
-    daemon.send_signal(signal.SIGCONT)
+    sidecar.resume()
     sidecar.wait_for_event("collect.lost")
     counted = f'tracesidecar_lost_files_total{{reason="{reason}"}} 1.0'
     assert counted.encode() in sidecar.get("/metrics")[1]

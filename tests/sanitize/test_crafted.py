@@ -15,26 +15,31 @@ from tracesidecar.sanitize.sanitizer import Sanitizer
 SLOWEST_BYTES_PER_SECOND = 100_000
 """Several times slower than any line was on a slow machine; a line whose time is not linear is a
 hundred times slower."""
+MOST_TRIES = 5
+"""A collection of garbage, or a neighbour on the same core, takes longer than a short line."""
 GOOD = b'{"ok":"plain words"}\n'
 KEY_ID = "AKIA" + "Q7LPMN5HFZKE2345"
 
 
 def seconds(sanitizer: Sanitizer, line: bytes) -> float:
     chunk = chunk_of(line + b"\n")
-    started = time.process_time()
+    started = time.thread_time()
     clean = sanitizer(chunk)
-    spent = time.process_time() - started
+    spent = time.thread_time() - started
     assert clean.lines + len(clean.rejected) >= 1
     return spent
 
 
 def slow_lines(sanitizer: Sanitizer, size: int) -> dict[str, float]:
-    """Return the MB/s of each crafted line that is too slow when measured twice."""
+    """Return the MB/s of each crafted line that is too slow each time it is measured."""
     slow: dict[str, float] = {}
     for name, line in crafted_lines(size):
         allowed = len(line) / SLOWEST_BYTES_PER_SECOND
-        if seconds(sanitizer, line) > allowed and (again := seconds(sanitizer, line)) > allowed:
-            slow[name] = len(line) / 1e6 / again
+        measured: list[float] = []
+        while len(measured) < MOST_TRIES and (not measured or measured[-1] > allowed):
+            measured.append(seconds(sanitizer, line))
+        if measured[-1] > allowed:
+            slow[name] = len(line) / 1e6 / min(measured)
     return slow
 
 

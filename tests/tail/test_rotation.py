@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from tests.tail.follower import Follower, Writer
+from tracesidecar.tail.holding.link_names import LinkName
 
 RUNNING_OR_STOPPED = pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 
@@ -893,4 +894,47 @@ def test_a_finished_copy_whose_record_a_kill_prevented_is_no_segment_of_its_own(
         monkeypatch.undo()
         follower.kill()
     follower.turns(12)
+    exactly(follower, writer)
+
+
+def compress(path: pathlib.Path) -> None:
+    pathlib.Path(f"{path}.1.gz").write_bytes(gzip.compress(path.read_bytes()))
+
+
+def copy_beside(path: pathlib.Path) -> None:
+    shutil.copyfile(path, f"{path}.1")
+
+
+def copy_into_another_directory(path: pathlib.Path) -> None:
+    (path.parent / "0").mkdir()
+    shutil.copyfile(path, path.parent / "0" / path.name)
+
+
+@pytest.mark.parametrize("copy", [compress, copy_beside, copy_into_another_directory])
+@pytest.mark.parametrize("is_replaced", [True, False])
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_a_file_that_only_its_first_notice_kept_is_not_read_beside_what_was_made_of_it(
+    tmp_path: pathlib.Path,
+    follow: Callable[..., Follower],
+    writer: Writer,
+    copy: Callable[[pathlib.Path], None],
+    is_replaced: bool,
+    is_behind: bool,
+) -> None:
+    """The daemon was killed when it had linked the new file; both are new to the next one."""
+    follower = follow(include=(f"{tmp_path}/traces/**/*.jsonl", f"{tmp_path}/traces/**/*.jsonl.*"))
+    follower.held.mkdir(exist_ok=True)
+    path = follower.traces / "a.jsonl"
+    writer.append(path, 4, 2000)
+    link = LinkName(1, "agent", str(path)).encode().replace("segment-", "arrival-")
+    os.link(path, follower.held / link)
+    copy(path)
+    path.unlink()
+    if is_replaced:
+        writer.append(path, 5)
+    follower.behind = is_behind
+    follower.kill()
+    follower.turns(12)
+    follower.behind = False
+    follower.turns()
     exactly(follower, writer)

@@ -108,14 +108,14 @@ class CandidateOpener:
         file.note_prefix(Prefix(len(head), self._fingerprinter.digest(head)))
         return Candidate(file, opened, head, status)
 
-    def is_replaced(self, file: File) -> bool:
-        """Return whether another file has the name of one that was kept when it arrived."""
+    def has_lost_its_name(self, file: File) -> bool:
+        """Return whether a file that was kept when it arrived is no longer under its name."""
         if self._arrivals.find(file) is None:
             return False
         try:
             status = os.lstat(file.path)
         except OSError:
-            return False
+            return True
         return (status.st_dev, status.st_ino) != (file.device, file.inode)
 
 
@@ -244,7 +244,7 @@ class NewFiles:
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
         in_order = sorted(candidates.values(), key=_order)
-        in_order.sort(key=self._opener.is_replaced)
+        self._put_originals_first(in_order)
         last = {_rotation(file) for file in in_order if file.id in self._generations}
         families: dict[tuple[int, str, str], list[File]] = {}
         for file in in_order:
@@ -264,6 +264,22 @@ class NewFiles:
             self._decide(file)
         self._candidates, self._generations = {}, {}
         self._is_first = False
+
+    def _put_originals_first(self, new: list[File]) -> None:
+        """Move files that have lost their names before whatever may be made of them.
+
+        That is an archive, or a copy in another directory. What has their names now comes before
+        them: it may be a newer version with all that they have.
+        """
+        nameless = {file.id for file in new if self._opener.has_lost_its_name(file)}
+        if nameless:
+            names = {(file.directory, file.name) for file in new if file.id in nameless}
+            new.sort(
+                key=lambda file: (
+                    (file.directory, file.name) not in names,
+                    file.id in nameless,
+                )
+            )
 
     def _replace_former(self, file: File, generation: FormerContent) -> bool:
         """Let a file go on where the former segment in it is unchanged, unless that goes on too.
@@ -294,7 +310,7 @@ class NewFiles:
             return
         if candidate is None:
             return
-        if self._opener.is_replaced(file) and self._is_in_another_version(file):
+        if self._opener.has_lost_its_name(file) and self._is_in_another_version(file):
             self._lifecycle.forget(file)
             return
         orphan = self._continuations.find_predecessor(
@@ -353,7 +369,7 @@ class NewFiles:
 
     def is_sure_to_be_new(self, file: File) -> bool:
         """Return whether a file that may be a copy in progress is a file of its own in any case."""
-        return not self._opener.is_replaced(file) and (
+        return not self._opener.has_lost_its_name(file) and (
             self._discovery.has_matched(file) or self._continuations.was_there_at_start(file)
         )
 
