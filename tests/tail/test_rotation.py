@@ -5,6 +5,7 @@ Each line is read once.
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import os
 import pathlib
@@ -938,3 +939,46 @@ def test_a_file_that_only_its_first_notice_kept_is_not_read_beside_what_was_made
     follower.behind = False
     follower.turns()
     exactly(follower, writer)
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_a_loss_is_that_of_the_file_that_is_gone_and_not_of_the_one_that_got_its_inode(
+    follow: Callable[..., Follower], writer: Writer, is_behind: bool
+) -> None:
+    follower = follow(protect="never")
+    gone, other = follower.traces / "gone.jsonl", follower.traces / "other.jsonl"
+    writer.append(gone, 5)
+    follower.behind = is_behind
+    follower.turns(3)
+    size = gone.stat().st_size
+    gone.unlink()
+    follower.kill()
+    writer.append(other, 7)
+    (record,) = follower.store.records.values()
+    inode = other.stat().st_ino
+    follower.store.records[record.id] = dataclasses.replace(record, inode=inode)
+    follower.behind = False
+    follower.kill()
+    follower.turns(12)
+    follower.restart()
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written[5 if is_behind else 0 :])
+    paths = [(loss.segment.path, loss.lost_bytes) for loss in follower.losses]
+    assert paths == [(str(gone), size if is_behind else 0)]
+    assert {record.path for record in follower.store.records.values()} == {str(other)}
+
+
+def test_a_file_that_got_the_inode_of_a_copy_of_the_same_size_is_read(
+    follow: Callable[..., Follower], writer: Writer
+) -> None:
+    follower = follow()
+    path, copy = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
+    writer.append(path, 4)
+    follower.turns()
+    shutil.copyfile(path, copy)
+    follower.turns(12)
+    assert follower.counted() == Counter(writer.written)
+    follower.kill()
+    copy.write_bytes(writer.make(4))
+    follower.turns()
+    assert follower.counted() == Counter(writer.written)

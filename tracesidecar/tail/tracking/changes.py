@@ -132,6 +132,9 @@ class Changes:
             return False
         if is_at(file, file.path):
             return True
+        if self._is_another(file, location.path):
+            self._lifecycle.lose_inode(file)
+            return False
         old = FileLocation(file.directory, file.name, None)
         if (
             file.state is SegmentState.NEW
@@ -162,7 +165,9 @@ class Changes:
             self._meet_elsewhere(file, status)
         elif file.state in (SegmentState.LIVE, SegmentState.MISSING):
             self.verify(file)
-        elif file.state is SegmentState.SPENT and status.st_size != file.size:
+        elif file.state is SegmentState.SPENT and (
+            status.st_size != file.size or self._is_another(file, file.path)
+        ):
             self._replace(file, status)
 
     def _replace(self, file: File, status: os.stat_result) -> None:
@@ -193,6 +198,17 @@ class Changes:
         """Return whether a stat is that of another known file, on another device."""
         return status.st_dev != file.device and (
             self._files.find(status.st_dev, status.st_ino) is not None
+        )
+
+    def _is_another(self, file: File, path: str) -> bool:
+        """Return whether a path with a file's inode number leads to another file.
+
+        File systems give a number again as soon as nothing has it: so nothing may have kept it.
+        """
+        return (
+            file.state in (SegmentState.LIVE, SegmentState.MISSING, SegmentState.SPENT)
+            and not self._open_files.outlasts_its_name(file)
+            and self._verification.is_another_at(file, path)
         )
 
     def _is_on_its_file_system(self, file: File, location: FileLocation) -> bool:

@@ -227,6 +227,14 @@ class Lifecycle:
         self._continuations.orphan(file)
         self._log.save(file)
 
+    def lose_inode(self, file: File) -> None:
+        """Note that a file is gone, because another one has its inode number."""
+        self._files.detach(file)
+        if file.state is SegmentState.LIVE:
+            self.lose_name(file, is_readable=False)
+        elif file.state is SegmentState.SPENT:
+            self.forget(file)
+
     def replace_segment(
         self, former: File, file: File, unchanged: Checkpoint, reason: LossReason
     ) -> None:

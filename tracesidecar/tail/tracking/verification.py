@@ -81,6 +81,16 @@ class Verification:
         except OSError:
             return False
 
+    def is_another_at(self, file: File, path: str) -> bool:
+        """Return whether what a path leads to begins with something else than a file did."""
+        try:
+            with self._open_files.peek(file, path) as (opened, _):
+                return bool(file.prefix_length) and not self._fingerprinter.begins_with(
+                    opened, file.prefix
+                )
+        except OSError:
+            return False
+
     def longer_prefix(self, file: File, opened: OpenedFile) -> Prefix | None:
         """Return a longer prefix of a file that has grown, None if there is none."""
         if file.prefix_length >= TAIL_BYTES or (
