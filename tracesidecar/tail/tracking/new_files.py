@@ -110,12 +110,17 @@ class CandidateOpener:
 
     def has_lost_its_name(self, file: File) -> bool:
         """Return whether a file that was kept when it arrived is no longer under its name."""
+        is_deleted = self._arrivals.find(file) is not None and not os.path.lexists(file.path)
+        return is_deleted or self.is_replaced(file)
+
+    def is_replaced(self, file: File) -> bool:
+        """Return whether another file has the name of one that was kept when it arrived."""
         if self._arrivals.find(file) is None:
             return False
         try:
             status = os.lstat(file.path)
         except OSError:
-            return True
+            return False
         return (status.st_dev, status.st_ino) != (file.device, file.inode)
 
 
@@ -310,7 +315,7 @@ class NewFiles:
             return
         if candidate is None:
             return
-        if self._opener.has_lost_its_name(file) and self._is_in_another_version(file):
+        if self._opener.is_replaced(file) and self._is_in_another_version(file):
             self._lifecycle.forget(file)
             return
         orphan = self._continuations.find_predecessor(
@@ -369,7 +374,7 @@ class NewFiles:
 
     def is_sure_to_be_new(self, file: File) -> bool:
         """Return whether a file that may be a copy in progress is a file of its own in any case."""
-        return not self._opener.has_lost_its_name(file) and (
+        return not self._opener.is_replaced(file) and (
             self._discovery.has_matched(file) or self._continuations.was_there_at_start(file)
         )
 
