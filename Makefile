@@ -7,6 +7,8 @@ RUNTIME := $(VENV)/.runtime-installed
 TESTING := $(VENV)/.testing-installed
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 ARGS ?=
+# Many tests wait for servers and processes: three workers keep two cores busy.
+WORKERS ?= 3
 STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
 
@@ -17,11 +19,11 @@ run: $(RUNTIME)
 	@exec $(VENV)/bin/tracesidecar $(or $(ARGS),run)
 
 test: $(TESTING) servers check
-	$(PY) -m pytest -n 2 --dist worksteal -m "not long" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(ARGS)
 
 test-all: $(TESTING) servers check
 	@$(INSTALL) --group test-long
-	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 kills: $(TESTING) servers
 	@$(PY) -m tests.faults.kills $(ARGS)
