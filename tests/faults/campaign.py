@@ -160,7 +160,9 @@ class Campaign:
         )
         os.close(writing)
         commits, deadline = 0, time.monotonic() + DEADLINE_SECONDS
-        while select.select([reading], [], [], max(deadline - time.monotonic(), 0))[0]:
+        poller = select.poll()
+        poller.register(reading, select.POLLIN)
+        while poller.poll(max(deadline - time.monotonic(), 0) * 1000):
             reported = os.read(reading, self._sinks)
             if not reported:
                 break  # the daemon is dead

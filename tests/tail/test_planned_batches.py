@@ -303,7 +303,11 @@ class History:
 def live(seeds: Iterable[int], monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in seeds:
         with tempfile.TemporaryDirectory() as directory, monkeypatch.context() as context:
-            History(pathlib.Path(directory), seed, context).run(120)
+            history = History(pathlib.Path(directory), seed, context)
+            try:
+                history.run(120)
+            finally:
+                history.follower.stop()
 
 
 def test_kills_between_any_steps_lose_and_repeat_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -982,3 +982,28 @@ def test_a_file_that_got_the_inode_of_a_copy_of_the_same_size_is_read(
     copy.write_bytes(writer.make(4))
     follower.turns()
     assert follower.counted() == Counter(writer.written)
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_file_that_is_truncated_after_a_scan_has_looked_at_it_goes_on_in_its_copy(
+    follower: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, is_read: bool
+) -> None:
+    """Its copy is new in this scan, and is like no file any more when that decides about it."""
+    path, copy = follower.traces / "a.jsonl", follower.traces / "a.jsonl.1"
+    writer.append(path, 20)
+    follower.turns(3)
+    writer.append(path, 20)
+    if is_read:
+        follower.turns(3)
+    shutil.copyfile(path, copy)
+    decide = follower.tailer._new_files.decide
+
+    def truncate_first() -> None:
+        if path.exists() and copy.stat().st_size == path.stat().st_size:
+            truncate(path)
+            writer.append(path, 3)
+        decide()
+
+    monkeypatch.setattr(follower.tailer._new_files, "decide", truncate_first)
+    follower.turns()
+    exactly(follower, writer)

@@ -39,12 +39,13 @@ class Orphan:
 class CopyInProgress:
     """A new file that may be becoming a copy of the segment `original`.
 
-    When it last grew, at `since`, it held `size` bytes, and all of them were the original's.
+    When it last grew, at `since`, it held `size` bytes, and all of them were the original's. None
+    stands for an original that was truncated before it could be compared.
     `at_start`: it was there when the daemon looked first, and has not grown since.
     """
 
     file: File
-    original: int
+    original: int | None
     size: int
     since: float
     at_start: bool
@@ -156,25 +157,50 @@ class Continuations:
     def original_of(self, file: File, candidate: OpenedFile, head: bytes) -> File | None:
         """Return the live file that may be in the process of being copied to this one."""
         former = self._copies.get(file.id)
-        if former is not None:
+        if former is not None and former.original is not None:
             known = self._files.get(former.original)
             if known is not None and self._is_copy(file, candidate, known):
                 return known
+        similar = self._find_similar(file, head)
+        return next((known for known in similar if self._is_copy(file, candidate, known)), None)
+
+    def find_truncated(self, file: File, candidate: OpenedFile, head: bytes) -> File | None:
+        """Return a live file that began as this one, and was truncated since it was looked at.
+
+        This may be its copy: once the truncation is known, the next scan finds out.
+        """
+        return next(
+            (
+                known
+                for known in self._find_similar(file, head)
+                if known.compression == "none"
+                and (source := self._open_files.open(known)) is not None
+                and source.size() < known.size
+                and self._fingerprinter.begins_with(candidate, known.prefix)
+            ),
+            None,
+        )
+
+    def _find_similar(self, file: File, head: bytes) -> Iterator[File]:
+        """Yield the live files that began as this one when they were looked at."""
         if self._index is None:
             self._index = _PrefixIndex(self._files, self._fingerprinter)
         if self._recent is None:
             self._recent = _PrefixIndex(self._schedule.files_to_recheck(), self._fingerprinter)
         similar = chain(self._recent.find_similar(file, head), self._index.find_similar(file, head))
-        return next((known for known in similar if self._is_copy(file, candidate, known)), None)
+        return (known for known in similar if known.state is SegmentState.LIVE)
 
-    def wait(self, file: File, original: File, size: int, *, at_start: bool) -> bool:
+    def wait(self, file: File, original: File | None, size: int, *, at_start: bool) -> bool:
         """Let a possible copy wait; return False if it has not grown for long enough."""
         former = self._copies.get(file.id)
-        if former is None or former.size != size:
+        is_known = former is not None and (former.original is not None or original is None)
+        if former is None or former.size != size or not is_known:
             if former is not None:
                 # what grows as the original has it is being copied, also if that began before us
                 at_start = former.at_start and size < former.size
-            self._copies[file.id] = CopyInProgress(file, original.id, size, self._now, at_start)
+            self._copies[file.id] = CopyInProgress(
+                file, None if original is None else original.id, size, self._now, at_start
+            )
             return True
         return self._now - former.since < self._copy_grace(file)
 
@@ -218,9 +244,10 @@ class Continuations:
         the copy goes.
         """
         copy = self._copies.get(file.id)
-        if copy is None or copy.size != size or copy.original not in self._orphans:
+        if copy is None or copy.size != size or copy.original is None:
             return False
-        return self._orphans[copy.original].file.reach_offset >= size
+        original = self._orphans.get(copy.original)
+        return original is not None and original.file.reach_offset >= size
 
     def _copy_grace(self, file: File) -> float:
         return float(self._files.options(file).copy_grace)

@@ -328,6 +328,13 @@ class NewFiles:
         if self._continuations.is_spent(file, size):
             self._lifecycle.spend(file)
             return
+        truncated = self._continuations.find_truncated(file, candidate.opened, candidate.head)
+        if truncated is not None and self._continuations.wait(
+            file, None, size, at_start=self._is_first
+        ):
+            self._lifecycle.wait(file)
+            self._lifecycle.postpone_verification(truncated)
+            return
         original = self._continuations.original_of(file, candidate.opened, candidate.head)
         if original is not None and self._continuations.wait(
             file, original, size, at_start=self._is_first
