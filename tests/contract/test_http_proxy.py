@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
 from tests.contract.batches import batch_of, lines_of
 from tests.servers.processes import free_port
@@ -110,12 +112,22 @@ async def test_tls_goes_through_a_tunnel_with_the_proxys_own_credentials(
 async def test_an_unreachable_proxy_is_reported_without_its_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("http_proxy", f"http://me:hunter2@127.0.0.1:{free_port()}")
+    port = free_port()
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(
-        RetryLater, match=r"proxy: the proxy in front of http://far\.invalid cannot be reached"
-    ) as caught:
-        await http.build(
-            Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(60))
-        ).__aenter__()
-    assert "hunter2" not in str(caught.value)
+    options = Options(name="web", type="http", url="http://far.invalid/", timeout=Seconds(60))
+    for proxy, message in (
+        (f"http://me:hunter2@127.0.0.1:{port}", "in front of http://far.invalid cannot be reached"),
+        ("http://me:hunter2@[::1", "that the environment names for http://far.invalid does not"),
+        ("me:hunter2@proxy:3128", "that the environment names for http://far.invalid does not"),
+    ):
+        monkeypatch.setenv("http_proxy", proxy)
+        with (
+            capture_logs() as logs,
+            pytest.raises(RetryLater, match=f"proxy: the proxy {re.escape(message)}") as caught,
+        ):
+            await http.build(options).__aenter__()
+        announced = [entry for entry in logs if entry["event"] == "sink.proxy"]
+        assert [entry["proxy"] for entry in announced] == (
+            [f"127.0.0.1:{port}"] if "reached" in message else []
+        )
+        assert "hunter2" not in f"{caught.value} {logs}"

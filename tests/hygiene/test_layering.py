@@ -24,6 +24,7 @@ LAYERS = (
         "metrics",
         "progress",
         "collector",
+        "isolation",
         "redaction_marker",
         "json_documents",
     },

@@ -28,6 +28,7 @@ from tracesidecar.errors import (
     TraceSidecarError,
 )
 from tracesidecar.exit_codes import ExitCode
+from tracesidecar.isolation import Caller, isolation
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -54,7 +55,10 @@ COMMANDS = {
 
 
 class Command(Protocol):
-    """What a command's module offers. It is called in the main thread of a fresh process."""
+    """What a command's module offers. It is called in the main thread of a fresh process.
+
+    `arguments.caller` (Caller) is what the process was started with.
+    """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's own arguments."""
@@ -80,24 +84,27 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     _reserve_standard_streams()
-    try:
-        code = _run(list(sys.argv[1:] if argv is None else argv))
-        flush_output()
-    except OutputClosed:
-        return _end_quietly()
-    except OutputError as error:
-        return _report_error(error, as_json=False)
+    with isolation() as caller:
+        try:
+            if caller.ignored:
+                complain(_describe_ignored(caller.ignored))
+            code = _run(list(sys.argv[1:] if argv is None else argv), caller)
+            flush_output()
+        except OutputClosed:
+            return _end_quietly()
+        except OutputError as error:
+            return _report_error(error, as_json=False)
     return code
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], caller: Caller) -> int:
     """Run one command, report what ends it, and return its exit code.
 
     OutputError is raised: whatever could still be printed would fail, too.
     """
     arguments: argparse.Namespace | None = None
     try:
-        command, arguments = _parse(words)
+        command, arguments = _parse(words, caller)
         return command.execute(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
@@ -118,7 +125,7 @@ def _run(words: list[str]) -> int:
         return _report_bug(error)
 
 
-def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
+def _parse(words: list[str], caller: Caller) -> tuple[Command, argparse.Namespace]:
     """Read `--config` and the command, and let the module of the command read the rest."""
     head, name, rest = _split(_config_first(words))
     overview = _overview()
@@ -141,7 +148,7 @@ def _parse(words: list[str]) -> tuple[Command, argparse.Namespace]:
         help="the configuration; see tracesidecar --help",
     )
     command.add_arguments(parser)
-    return command, parser.parse_args(rest)
+    return command, parser.parse_args(rest, argparse.Namespace(caller=caller))
 
 
 def _config_first(words: list[str]) -> list[str]:
@@ -185,6 +192,13 @@ def _overview() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     return parser
+
+
+def _describe_ignored(names: Sequence[str]) -> str:
+    return (
+        f"tracesidecar: of the environment, {', '.join(names)} does not hold here: nothing is "
+        "found by the current directory, and no session keys are written; set absolute paths"
+    )
 
 
 def _report_error(error: TraceSidecarError, *, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from tracesidecar.config.line_numbers import locate
 from tracesidecar.config.paths import absolute, default_state_directory
 from tracesidecar.config.problems import KeyPath, LocatedProblem, Problem, locate_problem
 from tracesidecar.config.schema import Configuration
+from tracesidecar.config.trust import NotTrusted, read_found
 from tracesidecar.errors import ConfigurationError
 
 SEARCHED = ("tracesidecar.toml", "/etc/tracesidecar/config.toml")
@@ -78,6 +79,8 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     try:
         text = _read(chosen)
         document, lines = tomli.loads(text), locate(text)
+    except NotTrusted as error:
+        return _unreadable(chosen, 0, str(error))
     except tomli.TOMLDecodeError as error:
         return _unreadable(chosen, error.lineno, _syntax(error))
     except (OSError, UnicodeDecodeError) as error:
@@ -108,7 +111,7 @@ def guess_state_directory(path: str | None, environ: Mapping[str, str]) -> str:
         return default
     try:
         text = _read(chosen)
-    except (OSError, UnicodeDecodeError):
+    except (NotTrusted, OSError, UnicodeDecodeError):
         return default
     folder = os.path.dirname(os.path.abspath(chosen))
     written = interpolate({_STATE_DIRECTORY: _find_state_directory(text)}, environ, folder)
@@ -156,6 +159,8 @@ def _located(
 
 
 def _read(path: str) -> str:
+    if path == SEARCHED[0]:  # also when a reload reads again what the start has found
+        return read_found(path)
     with open(path, encoding="utf-8") as file:
         return file.read()
 

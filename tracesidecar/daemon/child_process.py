@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
+
+from tracesidecar.isolation import Caller, find_program
 
 PASSED_ON = (
     signal.SIGTERM,
@@ -20,6 +23,9 @@ PASSED_ON = (
 class ChildProcess:
     """An agent that writes traces, run as a child of the daemon.
 
+    It has the environment and the umask that this process was started with, not those that it has
+    now. Its program is never found by the current directory, unless the command is a path.
+
     `exit_code` is 128 + SIGTERM until the child has ended, because that is how `exec` must end if
     it is stopped before it could start the child. It is `NOT_FOUND` or `NOT_EXECUTABLE` if the
     child could not be started (the shells' convention).
@@ -28,15 +34,26 @@ class ChildProcess:
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], caller: Caller) -> None:
         self._command = command
+        self._caller = caller
         self.exit_code = 128 + signal.SIGTERM
 
     async def run(self) -> None:
         """Start the child and wait for its end; signals that arrive meanwhile go to the child."""
         loop = asyncio.get_running_loop()
+        environment = self._caller.environment
+        program = find_program(self._command[0], environment.get("PATH", os.defpath))
+        if program is None:
+            self.exit_code = self.NOT_FOUND
+            return
         try:
-            process = await asyncio.create_subprocess_exec(*self._command)
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                executable=program,
+                env=environment,
+                umask=self._caller.umask,
+            )
         except FileNotFoundError:
             self.exit_code = self.NOT_FOUND
             return

@@ -17,6 +17,7 @@ from tracesidecar.daemon.generation import Mode
 from tracesidecar.daemon.progress import ProgressLine
 from tracesidecar.errors import StateError, StateUnavailable
 from tracesidecar.exit_codes import ExitCode
+from tracesidecar.isolation import Caller
 from tracesidecar.pipeline import DrainEnd, UndeliveredRange, ignore
 
 log = structlog.get_logger()
@@ -73,15 +74,20 @@ def ship_once(
 
 
 def exec_command(
-    loaded: LoadedConfiguration, command: Sequence[str], *, at: Callable[[str], None] = ignore
+    loaded: LoadedConfiguration,
+    command: Sequence[str],
+    caller: Caller,
+    *,
+    at: Callable[[str], None] = ignore,
 ) -> int:
     """Ship while the agent runs, and drain after it; return its exit code unless that is 0."""
-    child = ChildProcess(command)
+    child = ChildProcess(command, caller)
     outcome = _run_and_report(loaded, Mode(at=at, child=child))
     if child.exit_code in {child.NOT_EXECUTABLE, child.NOT_FOUND}:
         log.error(
             "exec.failed",
-            problem="the command cannot be started: is it installed and executable?",
+            problem="the command cannot be started: is it installed and executable? Without a "
+            "slash in it, it is looked for in the absolute directories of PATH, not in this one",
             exit_code=child.exit_code,
         )
     return child.exit_code or outcome.exit_code

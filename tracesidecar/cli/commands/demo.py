@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Write lines until the time is over, each with one write, as agents do."""
+    os.umask(arguments.caller.umask)  # its files are an agent's, not ours
     os.makedirs(arguments.directory, exist_ok=True)
     path = os.path.join(
         arguments.directory, f"demo-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.jsonl"

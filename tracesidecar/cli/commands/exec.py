@@ -29,4 +29,4 @@ def execute(arguments: argparse.Namespace) -> int:
     with collector_paused():
         from tracesidecar import daemon
 
-    return daemon.exec_command(loaded, command)
+    return daemon.exec_command(loaded, command, arguments.caller)

@@ -62,6 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
     path = arguments.config or "tracesidecar.toml"
     folder = os.getcwd()
     text = configuration_text(folder)
+    os.umask(arguments.caller.umask)  # the service may be another user, who must read the file
     try:
         with open(path, "w" if arguments.force else "x", encoding="utf-8") as file:
             file.write(text)

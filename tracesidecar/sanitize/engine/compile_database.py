@@ -1,8 +1,9 @@
 """Compile one Hyperscan database in a child process.
 
-The compiler leaves tens of MiB of heap behind, which a daemon would keep for good.
-`python -m tracesidecar.sanitize.engine.compile_database` reads a job from standard input and writes
-the serialized database to standard output.
+The compiler leaves tens of MiB of heap behind, which a daemon would keep for good. The child reads
+a job from standard input and writes the serialized database to standard output. What it makes
+decides which secrets are seen, so it runs nothing that the current directory or the environment
+could choose.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from contextlib import suppress
 import hyperscan
 import msgspec
 
+import tracesidecar
+from tracesidecar.isolation import python_command
 from tracesidecar.sanitize.engine.interface import ScanPattern
 
 _SECONDS = 120
@@ -55,10 +58,12 @@ class Compilation:
             job_file.write(job)
             job_file.seek(0)
             self._process = subprocess.Popen(  # noqa: S603 - runs our own module
-                [sys.executable, "-m", _MODULE],
+                python_command(_MODULE, (tracesidecar, hyperscan, msgspec)),
                 stdin=job_file,
                 stdout=self._output,
                 stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
             )
 
     def dump(self) -> bytes | None:
@@ -80,7 +85,3 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=CompileJob)
     database = compile_in_process([ScanPattern(*each) for each in job.patterns], job.flags)
     sys.stdout.buffer.write(hyperscan.dumpb(database))
-
-
-if __name__ == "__main__":
-    main()

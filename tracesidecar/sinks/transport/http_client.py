@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import structlog
 from yarl import URL
 
 import tracesidecar
@@ -33,6 +34,8 @@ from tracesidecar.sinks.transport.tls import (
     tls_failure,
     warn_if_unverified,
 )
+
+log = structlog.get_logger()
 
 
 class HttpClient:
@@ -61,6 +64,7 @@ class HttpClient:
             total=timeout_seconds, connect=connect_timeout_seconds
         )
         self._session: aiohttp.ClientSession | None = None
+        self._announced_proxy: URL | None = None
 
     async def __aenter__(self) -> Self:
         warn_if_unverified(self._options, self._where)
@@ -103,7 +107,8 @@ class HttpClient:
         """
         if self._session is None:
             raise RuntimeError("the sink is used outside of its async with")
-        proxy = _proxy(url)
+        proxy = _proxy(url, other_server or self._where)
+        self._announce(proxy)
         try:
             async with self._session.request(
                 method,
@@ -122,13 +127,28 @@ class HttpClient:
                     body,
                     HttpRequest(
                         str(url),
-                        {**headers, "Proxy": proxy or ""},
+                        {**headers, "Proxy": str(proxy or "")},
                         () if content is None else (content,),
                     ),
                     is_whole,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _no_response(error, other_server or self._where) from error
+
+    def _announce(self, proxy: URL | None) -> None:
+        """Log once that a proxy is used: whoever set the variable may not have meant this process.
+
+        Its credentials are not shown.
+        """
+        if proxy is None or proxy == self._announced_proxy:
+            return
+        self._announced_proxy = proxy
+        log.info(
+            "sink.proxy",
+            destination=self._where,
+            proxy=f"{proxy.host}:{proxy.port}",
+            meaning="the environment names it; NO_PROXY excepts destinations",
+        )
 
 
 def _no_response(error: Exception, where: str) -> RetryLater:
@@ -197,11 +217,20 @@ async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> tuple[byt
     return body[:limit_bytes], is_whole
 
 
-def _proxy(url: URL) -> str | None:
-    """Return the proxy that the environment names for the URL.
+def _proxy(url: URL, where: str) -> URL | None:
+    """Return the proxy that the environment names for the URL; raise RetryLater if it is no URL.
 
     aiohttp's `trust_env` is not used, because it also sends credentials from ~/.netrc.
     """
     if urllib.request.proxy_bypass(url.host or ""):
         return None
-    return urllib.request.getproxies().get(url.scheme)
+    if not (given := urllib.request.getproxies().get(url.scheme)):
+        return None
+    with suppress(ValueError):
+        if (proxy := URL(given)).host and proxy.scheme in {"http", "https"}:
+            return proxy
+    raise RetryLater(  # its text is left out: it may hold a password
+        "proxy",
+        f"the proxy that the environment names for {where} does not have the form "
+        f"http://host:port; correct {url.scheme.upper()}_PROXY",
+    )
