@@ -19,6 +19,9 @@ CONTENT_TYPES = {
     "/status": "application/json",
 }
 
+SOCKET_MODE = 0o600
+"""Only this user, and root, may connect to a Unix socket, whatever the umask."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -35,7 +38,10 @@ class _UnixServer(ThreadingHTTPServer):
         path = str(self.server_address)
         if os.path.exists(path):
             os.unlink(path)
+        # Linux creates the file with the mode of the socket, so at no moment it is open to others
+        os.fchmod(self.socket.fileno(), SOCKET_MODE)
         self.socket.bind(path)
+        os.chmod(path, SOCKET_MODE)
         self.server_name, self.server_port = "localhost", 0
 
 

@@ -64,7 +64,9 @@ class JournalDatabase:
         Raise StateUnavailable if the file cannot be used now, and StateError if it never can.
         """
         path = os.path.join(state_directory, FILE_NAME)
-        _require_regular_files(path)
+        if not _require_regular_files(path):
+            _create_privately(path)
+        _narrow_modes(path)
         with _explained(path, is_open=False):
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             database = cls(db, path)
@@ -146,8 +148,8 @@ class JournalDatabase:
                 # they belong to the removed file: a new one must not be taken for theirs
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self._path}{suffix}")
+            _make_private_file(self._path)  # SQLite fills an empty file, but no other
             self._db.execute("VACUUM INTO ?", (self._path,))
-            os.chmod(self._path, 0o600)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -228,7 +230,6 @@ class JournalDatabase:
         ):
             self._execute(f"PRAGMA {pragma}")
         self._create_or_upgrade()
-        self._narrow_mode()
 
     def _create_or_upgrade(self) -> None:
         if self._execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
@@ -290,15 +291,6 @@ class JournalDatabase:
         if len(self.meta("key")) != KEY_BYTES:
             raise self.explain_damage("meta has no usable key")
 
-    def _narrow_mode(self) -> None:
-        try:
-            if stat.S_IMODE(os.stat(self._path).st_mode) != 0o600:
-                os.chmod(self._path, 0o600)
-        except OSError as error:
-            raise explain_os(
-                "set the mode of the journal", self._path, error, "it must belong to this user"
-            ) from error
-
     def _check(self, version: bytes) -> None:
         if version in schema.UPGRADES:
             raise StateError(
@@ -330,6 +322,41 @@ def _explained(path: str, *, is_open: bool) -> Iterator[None]:
         raise  # a bug of ours, not of the file
     except sqlite3.Error as error:
         raise explain_sqlite(path, error, is_open=is_open) from error
+
+
+def _create_privately(path: str) -> None:
+    """Create an empty journal that only this user may read: it will have the installation's key.
+
+    SQLite gives the write-ahead log and its index the mode of the journal when it makes them.
+    """
+    try:
+        _make_private_file(path)
+    except OSError as error:
+        raise explain_os(
+            "create the journal", path, error, "this user must be allowed to write there"
+        ) from error
+
+
+def _make_private_file(path: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _narrow_modes(path: str) -> None:
+    """Take the rights of others away from the journal and from what SQLite keeps beside it."""
+    for each in (path, f"{path}-wal", f"{path}-shm"):
+        try:
+            if stat.S_IMODE(os.stat(each).st_mode) != 0o600:
+                os.chmod(each, 0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise explain_os(
+                "set the mode of the journal", each, error, "it must belong to this user"
+            ) from error
 
 
 def _require_regular_files(path: str) -> bool:

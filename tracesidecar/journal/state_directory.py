@@ -22,6 +22,7 @@ from tracesidecar.journal.trouble import explain_os, passes
 log = structlog.get_logger(__name__)
 
 PRIVATE = 0o700
+_PARENT = 0o755
 _OTHERS = 0o077
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OWN_NAMES = frozenset(
@@ -110,7 +111,7 @@ def _opened(directory: str) -> Iterator[int]:
     Where somebody else may have chosen what has the name, a symbolic link is not followed.
     """
     parent, name = os.path.split(directory)
-    os.makedirs(parent, exist_ok=True)
+    _make_parents(parent)
     folder = os.open(parent, _PATH_ONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         is_planted = name == _name_for(os.geteuid()) or _is_open_to_all(os.fstat(folder))
@@ -126,6 +127,22 @@ def _opened(directory: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _make_parents(folder: str) -> None:
+    """Create a directory that others may enter: a lake for a group may be in it, too."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for each in reversed(missing):
+        try:
+            os.mkdir(each, _PARENT)
+        except FileExistsError:
+            if os.path.isdir(each):
+                continue
+            raise
+        os.chmod(each, _PARENT)  # whatever the umask
 
 
 def _tighten(directory: str, descriptor: int, status: os.stat_result) -> None:

@@ -111,6 +111,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return _elasticsearch(arguments)
     statements = ENGINES[engine](lake, arguments.day)
     if arguments.apply:
+        os.umask(arguments.caller.umask)  # the database is the caller's, not ours
         return _report_applied(apply_statements(engine, arguments.apply, statements), arguments)
     _print(engine, found, lake, statements, as_json=arguments.json)
     return ExitCode.DONE
@@ -171,6 +172,7 @@ def _print(
 
 def _elasticsearch(arguments: argparse.Namespace) -> int:
     if arguments.apply:
+        os.umask(arguments.caller.umask)  # the database is the caller's, not ours
         return _report_applied(put_templates(arguments.apply), arguments)
     made = templates()
     if arguments.json:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.ddl import ROW, column_names, duckdb_file, wrap_list
@@ -101,11 +103,17 @@ class Duckdb:
                 migrate(_DuckdbTransaction(connection), self._syntax)
                 result = step(connection)
                 connection.commit()
+                self._widen_log()
         except (duckdb.Error, OSError) as error:
             raise duckdb_error(error, self._path) from None  # not chained: it may quote a row
         finally:
             self._connection = None
         return result
+
+    def _widen_log(self) -> None:
+        """Give the write-ahead log the mode of the file: after a crash, a reader needs both."""
+        with suppress(FileNotFoundError):
+            os.chmod(f"{self._path}.wal", stat.S_IMODE(os.stat(self._path).st_mode))
 
     def _insert(self, connection: duckdb.DuckDBPyConnection, lines: list[str]) -> None:
         transaction = _DuckdbTransaction(connection)

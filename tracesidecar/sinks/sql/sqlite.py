@@ -84,7 +84,8 @@ class Sqlite:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, FILE_MODE))
+            if not os.path.exists(self._path):
+                _create(self._path)  # SQLite gives what it keeps beside it the same mode
             connection = sqlite3.connect(
                 self._path,
                 timeout=min(self._timeout_seconds / 2, BUSY_SECONDS),
@@ -109,6 +110,15 @@ class Sqlite:
             _touched(rows),
         )
         refresh(transaction, self._syntax)
+
+
+def _create(path: str) -> None:
+    """Create an empty file with the documented mode, whatever the umask."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+    finally:
+        os.close(descriptor)
 
 
 class _SqliteTransaction:
