@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tracesidecar.journal import Journal
 from tracesidecar.sanitize import RedactionOptions
+from tracesidecar.sanitize.engine.database_cache import DatabaseCache
 from tracesidecar.sanitize.rules.catalogue import catalogue_bytes
 from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
 
@@ -23,7 +24,9 @@ from tracesidecar.sanitize.sanitizer import REVISION, Sanitizer
 def compiled() -> Path:
     """Return a cache directory with the compiled rules, as the daemon keeps it with its state."""
     engine = version("hyperscan")
-    key = hashlib.sha256(repr((engine, REVISION)).encode() + catalogue_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(repr((engine, REVISION, "hmac")).encode() + catalogue_bytes()).hexdigest()[
+        :16
+    ]
     folder = Path(tempfile.gettempdir()) / f"tracesidecar-rules-{os.getuid()}-{key}"
     if not folder.exists():
         made = Path(tempfile.mkdtemp(prefix="tracesidecar-rules-"))
@@ -36,10 +39,22 @@ def compiled() -> Path:
 
 
 def warm(state: Path) -> None:
-    """Copy the compiled rules to a state directory, as a second start finds them.
+    """Put the compiled rules into a state directory, as a second start finds them.
 
-    There is a journal, too: without one, they would be the remains of a lost state.
+    There is a journal, too: its key signs them, and without it, they would be the remains of a lost
+    state.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.copytree(compiled(), state / "cache", dirs_exist_ok=True)
-    Journal.open(str(state)).close()
+    journal = Journal.open(str(state))
+    sign_compiled(state / "cache", journal.key)
+    journal.close()
+
+
+def sign_compiled(folder: Path, key: bytes | None = None) -> None:
+    """Put the compiled rules into a cache, as a program with this key has kept them."""
+    cache = DatabaseCache(str(folder), key)
+    for path in compiled().glob("*.hsdb"):
+        name, _, digest = path.stem.rpartition("-")
+        content = DatabaseCache(str(compiled())).load(name, digest)
+        assert content is not None, f"{path} was changed: remove its directory"
+        cache.store(name, digest, content)

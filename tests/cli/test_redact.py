@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from tests.cli.conftest import PROGRAM, Desk
+from tests.poison import poison
+from tests.warm import sign_compiled
 
 TOKEN = "gh" + "p_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
 
@@ -61,3 +65,41 @@ def test_a_line_is_passed_on_before_the_next_one_comes(desk: Desk) -> None:
         assert program.stdout.readline() == b'{"first":1}\n'
         program.stdin.close()
         assert program.stdout.read() == b""
+
+
+@pytest.mark.parametrize("name", ["words", "rules"])
+def test_a_poisoned_cache_does_not_decide_what_is_redacted(desk: Desk, name: str) -> None:
+    cache = desk.home / "cache" / "tracesidecar" / "rules"
+    sign_compiled(cache)
+    poison(cache, name)
+    line = f'{{"out":"DB_PASSWORD={TOKEN}"}}\n'
+    done = desk.call("redact", stdin=line.encode(), XDG_CACHE_HOME=str(desk.home / "cache"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert TOKEN not in done.stdout
+    assert "[REDACTED:" in done.stdout
+
+
+def test_a_redaction_that_misses_planted_secrets_shows_nothing(desk: Desk) -> None:
+    cache = desk.home / "cache" / "tracesidecar" / "rules"
+    sign_compiled(cache)
+    poison(cache, "words", (cache / "key").read_bytes())
+    desk.write("a.jsonl", "{}\n")
+    desk.write("own.toml", CONFIGURATION)
+    for words in (("redact",), ("scan", "a.jsonl"), ("check-config", "--config", "own.toml")):
+        done = desk.call(*words, stdin=b"{}\n", XDG_CACHE_HOME=str(desk.home / "cache"))
+        assert (done.returncode, done.stdout) == (78, "")
+        assert "misses planted secrets (assignment): nothing is shipped or shown" in done.stderr
+
+
+CONFIGURATION = """\
+[[redaction.test]]
+input = "a"
+expected = "a"
+[[source]]
+name = "a"
+include = ["*.jsonl"]
+[[sink]]
+name = "l"
+type = "directory"
+path = "lake"
+"""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.poison import poison
 from tests.servers.processes import eventually
+from tracesidecar.journal import Journal
+
+POISONED = ("words", "anchors")
 
 BLIND = """
 import os, sys
@@ -71,3 +78,53 @@ def test_each_rule_for_secrets_that_is_switched_off_is_logged_at_each_start(
         reported = sidecar.ship().stderr
         assert reported.count(b"redaction.rule_disabled") == 2
         assert b'"rule": "twilio-key"' in reported
+
+
+PASSWORD = "kT4aB3VWojaxyR0ndcs9DIiB3kkptctl"
+TRACE = f'{{"out":"export DB_PASSWORD={PASSWORD}"}}\n'.encode()
+
+
+def everything_delivered(sidecar: Sidecar) -> bytes:
+    return b"".join(sidecar.lines())
+
+
+@pytest.mark.parametrize("name", POISONED)
+def test_a_poisoned_database_is_compiled_again_and_the_password_does_not_leave(
+    sidecar: Sidecar, name: str
+) -> None:
+    append(sidecar.traces / "a.jsonl", [TRACE])
+    path = poison(sidecar.state / "cache", name)
+    planted = path.read_bytes()
+    assert sidecar.ship().returncode == 0
+    assert PASSWORD.encode() not in everything_delivered(sidecar)
+    assert len(sidecar.lines()) == 1
+    assert path.read_bytes() != planted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("ship", "--once"), ("run",), ("exec", "--", "true")],
+    ids=lambda words: words[0],
+)
+def test_nothing_is_shipped_by_a_database_that_is_blind_although_it_is_signed(
+    sidecar: Sidecar, words: tuple[str, ...]
+) -> None:
+    append(sidecar.traces / "a.jsonl", [TRACE])
+    journal = Journal.open(str(sidecar.state))
+    poison(sidecar.state / "cache", "words", journal.key)
+    journal.close()
+    done = sidecar.call(*words)
+    assert done.returncode == 78
+    assert b"misses planted secrets (assignment)" in done.stderr
+    assert sidecar.lines() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
+def test_a_cache_of_another_user_is_not_used_and_the_log_says_so(sidecar: Sidecar) -> None:
+    append(sidecar.traces / "a.jsonl", [TRACE])
+    os.chown(sidecar.state / "cache", 65533, 65533)
+    done = sidecar.ship()
+    assert done.returncode == 0
+    [said] = [line for line in done.stderr.splitlines() if b"redaction.cache_not_used" in line]
+    assert b"belongs to user 65533, and this is user 0" in said
+    assert PASSWORD.encode() not in everything_delivered(sidecar)

@@ -8,9 +8,12 @@ import pathlib
 import stat
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
+from tests.poison import blind_database, poison, split_name
+from tests.warm import sign_compiled
 from tracesidecar.sanitize.engine.database_cache import KEPT_PER_NAME, DatabaseCache
 from tracesidecar.sanitize.options import RedactionOptions
 from tracesidecar.sanitize.sanitizer import Sanitizer
@@ -57,7 +60,7 @@ def test_damaged_files_are_compiled_again(tmp_path: pathlib.Path) -> None:
 
 def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -> None:
     Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
-    for path in tmp_path.iterdir():
+    for path in tmp_path.glob("*.hsdb"):
         name, _, key = path.stem.rpartition("-")
         path.unlink()
         DatabaseCache(str(tmp_path)).store(name, key, b"not a database")
@@ -137,3 +140,117 @@ def test_the_databases_do_not_depend_on_the_order_of_sets(
         )
         names.append({entry.name: entry.stat().st_mtime_ns for entry in tmp_path.iterdir()})
     assert names[0] == names[1] == names[2], "each start would compile them again"
+
+
+KEY = b"k" * 32
+POISONED = ("anchors", "base64-runs", "base64-text", "rules", "runs", "words")
+
+
+@pytest.fixture
+def cache(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Return a cache that a daemon has filled, signed with its key."""
+    sign_compiled(tmp_path / "cache", KEY)
+    return tmp_path / "cache"
+
+
+def loaded(cache: pathlib.Path, key: bytes | None = KEY) -> set[str]:
+    """Return the names of the databases that count."""
+    kept = DatabaseCache(str(cache), key)
+    names = [split_name(path) for path in cache.glob("*.hsdb")]
+    return {name for name, digest in names if kept.load(name, digest) is not None}
+
+
+def test_a_database_that_another_key_has_signed_does_not_count(cache: pathlib.Path) -> None:
+    assert loaded(cache) == set(POISONED)
+    assert loaded(cache, b"K" * 32) == set()
+    for name in POISONED:
+        poison(cache, name)
+    assert loaded(cache) == set()
+    poison(cache, "words", b"K" * 32)
+    assert loaded(cache) == set()
+
+
+def test_a_database_of_ours_does_not_count_under_another_name(cache: pathlib.Path) -> None:
+    """A rule is switched off, and compiled; then its database takes the place of the whole one."""
+    [whole] = cache.glob("rules-*")
+    DatabaseCache(str(cache), KEY).store("rules", "0" * 32, blind_database())
+    (cache / f"rules-{'0' * 32}.hsdb").replace(whole)
+    assert loaded(cache) == set(POISONED) - {"rules"}
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o644])
+def test_a_database_that_others_may_use_does_not_count(cache: pathlib.Path, mode: int) -> None:
+    [words] = cache.glob("words-*")
+    words.chmod(mode)
+    assert loaded(cache) == set(POISONED) - {"words"}
+
+
+def test_a_directory_that_others_could_use_is_narrowed(cache: pathlib.Path) -> None:
+    cache.chmod(0o777)
+    assert loaded(cache) == set(POISONED), "what others have put there is not signed"
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+
+
+def test_neither_the_directory_nor_a_file_is_reached_through_a_link(
+    cache: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(cache)
+    assert loaded(link) == set()
+    [words], [runs] = cache.glob("words-*"), cache.glob("runs-*")
+    words.rename(tmp_path / "words")
+    words.symlink_to(tmp_path / "words")
+    runs.unlink()
+    os.mkfifo(runs)
+    assert loaded(cache) == set(POISONED) - {"words", "runs"}
+    Sanitizer(RedactionOptions(), cache_directory=str(cache), cache_key=KEY)
+    assert loaded(cache) == set(POISONED), "they are written anew, not through the link"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
+def test_what_belongs_to_somebody_else_does_not_count(
+    cache: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    [words] = cache.glob("words-*")
+    os.chown(words, 65533, 65533)
+    assert loaded(cache) == set(POISONED) - {"words"}
+    os.chown(cache, 65533, 65533)
+    assert loaded(cache) == set()
+    kept = DatabaseCache(str(cache), KEY)
+    kept.store("words", "0", b"")
+    assert kept.trouble == (
+        f"the cache {cache} is not used: it belongs to user 65533, and this is user 0"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 65533, 65533)
+    kept = DatabaseCache(str(home / "cache" / "rules"))  # HOME of the agent, `sudo -E`
+    kept.store("words", "0", b"")
+    assert kept.trouble.endswith(f"not used: {home} belongs to user 65533, and this is user 0")
+    assert not [*home.iterdir()]
+
+
+def test_a_cache_has_a_key_of_its_own_where_nothing_is_installed(tmp_path: pathlib.Path) -> None:
+    cache = tmp_path / "cache"
+    sign_compiled(cache)
+    assert loaded(cache, None) == set(POISONED)
+    key = cache / "key"
+    assert (stat.S_IMODE(key.stat().st_mode), key.stat().st_size) == (0o600, 32)
+    first = key.read_bytes()
+    for damage in (
+        lambda: key.write_bytes(b"short"),
+        lambda: key.chmod(0o644),
+        lambda: key.write_bytes(KEY),
+        lambda: key.unlink(),
+    ):
+        damage()
+        assert loaded(cache, None) == set()
+        DatabaseCache(str(cache)).store("words", "0", b"")
+        key.write_bytes(first)
+        key.chmod(0o600)
+        assert loaded(cache, None) >= set(POISONED)
+
+
+def test_the_package_has_no_compiled_database() -> None:
+    """Its rules are text. One that is ever packaged would need a digest in the code."""
+    assert not [*pathlib.Path(str(files("tracesidecar"))).rglob("*.hsdb")]

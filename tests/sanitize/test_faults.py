@@ -134,8 +134,8 @@ def test_the_offset_of_a_failed_line_is_exact_among_dropped_lines(
 def test_a_failing_key_matcher_withholds_the_line(
     monkeypatch: pytest.MonkeyPatch, cache_directory: str
 ) -> None:
-    monkeypatch.setattr(KeyMatcher, "_classify", failing)
     broken = Sanitizer(RedactionOptions(), cache_directory=cache_directory)
+    monkeypatch.setattr(KeyMatcher, "_classify", failing)
     clean = broken(chunk_of(b'{"password":"correct horse"}\n' + GOOD))
     assert (clean.data, [r.reason for r in clean.rejected]) == (GOOD, ["redaction_failed"])
 

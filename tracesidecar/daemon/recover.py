@@ -145,7 +145,9 @@ class Recoverer:
         self.host = host or host_name()
         self._fingerprinter = Fingerprinter(key)
         cache = os.path.join(configuration.state_directory, "cache")
-        self._sanitizer = Sanitizer(configuration.redaction, cache_directory=cache, digest_key=key)
+        self._sanitizer = Sanitizer(
+            configuration.redaction, cache_directory=cache, cache_key=key, digest_key=key
+        )
         self._interpreters = (
             make_interpreters(configuration, lambda _dialect, _type: None)
             if encoding_of(sink).interprets

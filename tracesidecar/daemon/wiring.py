@@ -19,7 +19,7 @@ from tracesidecar import __version__
 from tracesidecar.batch import BatchSpec, Encoding
 from tracesidecar.config import Configuration
 from tracesidecar.daemon.continuity import announce_move, reject_repetition
-from tracesidecar.daemon.redaction_check import check_redaction
+from tracesidecar.daemon.redaction_check import warn_of_cache
 from tracesidecar.daemon.succession import take_over_sources
 from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
@@ -137,12 +137,13 @@ class Wiring:
             return Sanitizer(
                 configuration.redaction,
                 cache_directory=os.path.join(state, "cache"),
+                cache_key=journal.key,
                 digest_key=journal.key,
             )
 
         sanitizer = make_sanitizer()
         self._engine, self._rules = sanitizer.engine, sanitizer.version
-        check_redaction(sanitizer)
+        warn_of_cache(sanitizer.cache_trouble)
         announce_move(state, journal)
         take_over_sources(configuration.source, journal, state)
         for options in configuration.sink:  # before anything is loaded: that may be very much

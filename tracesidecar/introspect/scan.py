@@ -115,6 +115,7 @@ class FileScanner:
             msgspec.structs.replace(redaction, pii=wanted), cache_directory=rules_cache(os.environ)
         )
         self._tally = UsageTally()
+        self.cache_trouble = self._sanitize.cache_trouble
 
     def scan(
         self, paths: Iterable[str], advance: Callable[[int], object]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tracesidecar.errors import RedactionError
 from tracesidecar.model import Chunk, CleanChunk, Rejection
 from tracesidecar.sanitize.budget import OVER_BUDGET_RULE
 from tracesidecar.sanitize.detect.encoded_text import BASE64_RULE
@@ -22,7 +23,13 @@ from tracesidecar.sanitize.policy import RedactionPolicy
 from tracesidecar.sanitize.redactor import Redactor
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules import catalogue_bytes, load_catalogue
-from tracesidecar.sanitize.self_test import find_failed_lines, make_planted_lines
+from tracesidecar.sanitize.self_test import (
+    PlantedLine,
+    find_failed_lines,
+    find_unseen_rules,
+    make_planted_lines,
+    make_rule_examples,
+)
 from tracesidecar.sanitize.streams import pending_start
 from tracesidecar.sanitize.validate import (
     ValidatedLines,
@@ -33,6 +40,8 @@ from tracesidecar.sanitize.validate import (
 
 REVISION = 12
 """Raise this with each change of this package that changes what is redacted or how it is marked."""
+
+_MOST_NAMED = 5
 
 
 class RuleFinding(NamedTuple):
@@ -56,24 +65,29 @@ class Sanitizer:
         options: RedactionOptions,
         *,
         cache_directory: str | None = None,
+        cache_key: bytes | None = None,
         digest_key: bytes | None = None,
     ) -> None:
         """Compile the rules, or load them from `cache_directory` if it has them.
 
-        Raise ConfigurationError for options that are not valid. With a `digest_key`, rejected lines
-        carry a digest keyed by it.
+        What it has must be signed with `cache_key`, or with a key of its own if that is None. Raise
+        ConfigurationError for options that are not valid, and RedactionError if a planted secret is
+        not redacted. With a `digest_key`, rejected lines carry a digest keyed by it.
         """
         catalogue = load_catalogue()
-        engine = choose_engine(cache_directory)
+        engine = choose_engine(cache_directory, cache_key)
         policy = RedactionPolicy.from_options(catalogue, options)
         self._redactor = Redactor(policy, engine)
         engine.wait()
         self._planted_lines = make_planted_lines(catalogue, policy.rules)
+        self._rule_examples = make_rule_examples(catalogue, policy.rules)
         self._digest_key = digest_key
         self.engine = engine.name
         self.rules = tuple(rule.id for rule in policy.rules)
         self.marks = (*self.rules, KEY_NAME_RULE, BASE64_RULE, OVER_BUDGET_RULE)
         self.version = _fingerprint(options)
+        self.cache_trouble = engine.cache_trouble
+        self.require_redaction()
 
     def __call__(
         self,
@@ -140,11 +154,18 @@ class Sanitizer:
         )
 
     def self_test(self) -> tuple[str, ...]:
-        """Return the names of planted secrets that were not redacted.
+        """Return the names of planted secrets that were not redacted, and of rules that are blind.
 
         If there are any, nothing may be shipped.
         """
-        return find_failed_lines(self._planted_lines, self.redact_line)
+        return (
+            *find_failed_lines(self._planted_lines, self._redact_planted),
+            *find_unseen_rules(
+                self._rule_examples,
+                lambda lines: (start for start, _, _ in self._redactor.scan(lines).suspects),
+                self._redactor.detector.list_examined,
+            ),
+        )
 
     def redact_line(self, line: bytes) -> bytes | RejectionReason:
         """Redact one line (with or without its newline), or return why it is rejected."""
@@ -179,6 +200,22 @@ class Sanitizer:
             return redacted.decode() if redacted is not None else text
         except Exception:  # noqa: BLE001 - fail closed
             return "[REDACTED:text]"
+
+    def require_redaction(self) -> None:
+        """Raise RedactionError if the self-test finds that something is not redacted."""
+        if missed := self.self_test():
+            more = len(missed) - _MOST_NAMED
+            raise RedactionError(
+                f"the redaction misses planted secrets ({', '.join(missed[:_MOST_NAMED])}"
+                f"{f' and {more} more' if more > 0 else ''}): nothing is shipped or shown; "
+                "reinstall tracesidecar, or report this"
+            )
+
+    def _redact_planted(self, planted: PlantedLine) -> bytes | RejectionReason:
+        if not planted.is_streamed:
+            return self.redact_line(planted.line)
+        redacted = self._redactor.redact(self._redactor.scan(planted.line + b"\n"))
+        return redacted.failed[0].reason if redacted.failed else redacted.data
 
     def _rejection(self, chunk: Chunk, start: int, end: int, reason: RejectionReason) -> Rejection:
         digest = (

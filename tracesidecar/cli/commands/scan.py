@@ -49,6 +49,8 @@ def execute(arguments: argparse.Namespace) -> int:
     files = list(trace_files(arguments.path))
     with progress(sum(map(_size, files))) as advance:
         scanner = FileScanner(redaction)
+        if scanner.cache_trouble:
+            complain(f"tracesidecar scan: {scanner.cache_trouble}: the rules are compiled anew")
         findings = scanner.with_totals(scanner.scan(files, advance))
     if arguments.json:
         print_json(_document(findings))

@@ -117,6 +117,11 @@ class Detector:
             ]
         return merge_spans(found)
 
+    def list_examined(self, text: bytes) -> list[str]:
+        """Return the rules whose pattern would be run over the text."""
+        hits = self._prefilter.find_first_hits(text) if self._prefilter is not None else {}
+        return [self._rules[i].rule.id for i in hits]
+
     def is_allowed(self, value: str) -> bool:
         """Return True for a value that the configuration says is never redacted."""
         return value in self._allowed

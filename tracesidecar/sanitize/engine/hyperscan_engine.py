@@ -74,8 +74,8 @@ class HyperscanEngine:
     name = "hyperscan"
     reports_every_end = True
 
-    def __init__(self, cache_directory: str | None = None) -> None:
-        self._cache = DatabaseCache(cache_directory)
+    def __init__(self, cache_directory: str | None = None, cache_key: bytes | None = None) -> None:
+        self._cache = DatabaseCache(cache_directory, cache_key)
         self._compiling: list[HyperscanScanner] = []
 
     def compile(
@@ -107,6 +107,11 @@ class HyperscanEngine:
         )
         self._compiling.append(scanner)
         return scanner
+
+    @property
+    def cache_trouble(self) -> str:
+        """Why the cache cannot be trusted; empty if it can."""
+        return self._cache.trouble
 
     def wait(self) -> None:
         """Wait until every scanner is compiled and in the cache."""

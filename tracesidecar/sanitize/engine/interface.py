@@ -57,6 +57,10 @@ class ScanEngine(Protocol):
     reports_every_end: bool
     """Return False if only the leftmost of overlapping matches is reported."""
 
+    @property
+    def cache_trouble(self) -> str:
+        """Why the cache of compiled databases cannot be trusted: a sentence, or empty."""
+
     def compile(
         self,
         name: str,

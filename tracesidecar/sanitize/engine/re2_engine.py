@@ -53,6 +53,7 @@ class Re2Engine:
 
     name = "re2"
     reports_every_end = False
+    cache_trouble = ""
 
     def compile(
         self,
