@@ -27,9 +27,7 @@ FILLERS = (b" ", b"x", b'the quick brown fox jumps over {"a": "lazy"} dogs, ')
 @pytest.fixture(scope="module")
 def re2_only() -> Sanitizer:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "tracesidecar.sanitize.sanitizer.choose_engine", lambda _directory: Re2Engine()
-        )
+        patch.setattr("tracesidecar.sanitize.sanitizer.choose_engine", lambda *_: Re2Engine())
         return Sanitizer(RedactionOptions(pii=True))
 
 
