@@ -30,6 +30,7 @@ _SEARCH_PATHS = frozenset(
 _PLACES = frozenset(
     {
         *("HOME", "TMPDIR", "TEMP", "TMP", "BASH_ENV", "ENV", "HOSTALIASES", "NETRC"),
+        "SQLITE_TMPDIR",
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"),
         *("OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES"),
         *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"),
@@ -90,14 +91,14 @@ def python_command(module: str, packages: Sequence[ModuleType]) -> list[str]:
 def find_program(name: str, search_path: str) -> str | None:
     """Return the absolute path of a program: where PATH has it, in an absolute directory.
 
-    A name with a slash is a path, and is looked for nowhere else. None if there is no such program.
+    A name with a slash is a path, and is looked for nowhere else. If only files are found that may
+    not be run, it is the first of them. None if there is no file of that name.
     """
     if "/" in name:
         return os.path.abspath(name)
     places = (os.path.join(place, name) for place in _absolute_places(search_path))
-    return next(
-        (each for each in places if os.path.isfile(each) and os.access(each, os.X_OK)), None
-    )
+    found = [place for place in places if os.path.isfile(place)]
+    return next((place for place in found if os.access(place, os.X_OK)), next(iter(found), None))
 
 
 def _place_of(package: ModuleType) -> str:

@@ -4,7 +4,9 @@ runs, and not what it is configured to do.
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import socket
 import ssl
 import stat
@@ -17,6 +19,7 @@ import pytest
 import trustme
 
 from tests.cli.conftest import PROGRAM, Desk
+from tracesidecar.config import inspect
 
 AGENT = 65533
 """Whose files the hostile ones are, where the suite runs as root."""
@@ -25,9 +28,9 @@ PLANTED_MODULES = (
     "msgspec", "hyperscan", "re2", "structlog", "tracesidecar", "zstandard", "isal", "tomli",
     "sitecustomize", "usercustomize", "json", "subprocess", "tempfile", "ssl", "aiohttp", "rich",
 )  # fmt: skip
-PLANTED_PROGRAMS = ("sh", "uname", "python3", "gcc", "ldconfig", "gcloud", "az", "git")
+PLANTED_PROGRAMS = ("sh", "uname", "python3", "gcc", "ldconfig", "gcloud", "az", "pwsh", "git")
 COMMANDS = (
-    (("scan", "."), ("redact",), ("check-config", "--config", "{config}")),
+    (("scan", "."),),
     (("ship", "--once", "--config", "{config}"), ("verify", "--config", "{config}", "lake")),
 )
 """The first of each compiles the rules."""
@@ -68,27 +71,28 @@ def configured(desk: Desk) -> str:
 def test_nothing_in_the_current_directory_is_run_while_the_rules_are_compiled(
     hostile: Desk, commands: tuple[tuple[str, ...], ...]
 ) -> None:
-    config = configured(hostile)
+    config, there = configured(hostile), sorted(hostile.folder.iterdir())
     for words in commands:
         done = hostile.call(
             *(word.format(config=config) for word in words),
             stdin=b'{"password":"correct-horse-9"}\n',
-            XDG_CACHE_HOME=str(hostile.home / "cold"),
+            XDG_CACHE_HOME="cache",
             PATH=f":.:{os.environ['PATH']}:",
             OPENSSL_CONF="openssl.cnf",
             AWS_CONFIG_FILE="./aws",
         )
         assert (done.returncode, what_ran(hostile)) == (0, []), done.stderr
-        assert "AWS_CONFIG_FILE, OPENSSL_CONF" in done.stderr
+        assert "AWS_CONFIG_FILE, OPENSSL_CONF, XDG_CACHE_HOME" in done.stderr
         compiled = [*hostile.home.rglob("*.hsdb")]
-        assert len(compiled) >= 6, "the rules were compiled here"
+        assert len(compiled) >= 6, "the rules were compiled for this test"
+    assert sorted(hostile.folder.iterdir()) == there
 
 
 def test_a_module_is_not_found_by_a_relative_entry_of_pythonpath(desk: Desk) -> None:
     ran = desk.home / "ran"
     desk.write("msgspec.py", f"open({str(ran)!r}, 'a').write('msgspec\\n')\n")
     desk.write("traces/a.jsonl", "{}\n")
-    for python_path in (".", "", "traces/..:/nowhere", "/nowhere:"):
+    for python_path in ("traces/..:/nowhere", "/nowhere:"):
         done = desk.call("scan", "traces", PYTHONPATH=python_path, PYTHONPYCACHEPREFIX="pyc")
         assert (done.returncode, what_ran(desk)) == (0, []), done.stderr
 
@@ -175,7 +179,9 @@ def _serve(server: socket.socket, context: ssl.SSLContext) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
-@pytest.mark.parametrize("kind", ["theirs", "their link", "writable", "their group", "fifo"])
+@pytest.mark.parametrize(
+    "kind", ["theirs", "their link", "writable", "their group", "fifo", "hard link"]
+)
 def test_a_configuration_that_somebody_else_may_have_written_is_not_taken(
     desk: Desk, kind: str
 ) -> None:
@@ -186,6 +192,8 @@ def test_a_configuration_that_somebody_else_may_have_written_is_not_taken(
         os.lchown(found, AGENT, AGENT)
     elif kind == "fifo":
         os.mkfifo(found)
+    elif kind == "hard link":
+        found.hardlink_to(path)
     else:
         found.write_bytes(path.read_bytes())
         if kind == "theirs":
@@ -193,17 +201,53 @@ def test_a_configuration_that_somebody_else_may_have_written_is_not_taken(
         elif kind == "their group":
             os.chown(found, 0, AGENT)
         found.chmod({"theirs": 0o644, "writable": 0o646, "their group": 0o664}[kind])
-    for words in (("check-config",), ("scan", "."), ("redact",), ("ship", "--once")):
+    for words in (("check-config",), ("ship", "--once")):
         done = desk.call(*words)
         assert done.returncode == 78, done.stderr
         assert "--config ./tracesidecar.toml" in done.stderr + done.stdout
     if kind != "fifo":
-        assert desk.call("scan", ".", "--config", "./tracesidecar.toml").returncode == 0
+        named = desk.call("check-config", "--config", "./tracesidecar.toml")
+        assert named.returncode == 0, named.stderr
 
 
-def test_a_relative_cache_or_home_is_not_used(desk: Desk) -> None:
-    desk.write("a.jsonl", "{}\n")
-    done = desk.call("scan", "a.jsonl", XDG_CACHE_HOME="cache", XDG_STATE_HOME="state")
-    assert done.returncode == 0
-    assert "XDG_CACHE_HOME, XDG_STATE_HOME" in done.stderr
-    assert sorted(path.name for path in desk.folder.iterdir()) == ["a.jsonl"]
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's links")
+def test_init_writes_through_no_link_of_another_user(desk: Desk) -> None:
+    precious = desk.home / "precious"
+    precious.write_text("precious")
+    link = desk.folder / "tracesidecar.toml"
+    link.symlink_to(precious)
+    os.lchown(link, AGENT, AGENT)
+    for words in (("init",), ("init", "--force")):
+        assert desk.call(*words).returncode in {64, 78}
+    assert precious.read_text() == "precious"
+    os.lchown(link, 0, 0)
+    assert desk.call("init", "--force").returncode == 0
+    assert "[[sink]]" in precious.read_text()
+
+
+@pytest.mark.parametrize("member", ["theirs", ""])
+def test_a_group_may_write_to_the_configuration_if_it_is_this_users_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    found = desk.write("tracesidecar.toml", Path(configured(desk)).read_bytes())
+    found.chmod(0o664)  # as a umask of 002 makes it
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    group = grp.struct_group((me, "x", found.stat().st_gid, [member] if member else []))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: group)
+    monkeypatch.chdir(desk.folder)
+    assert bool(inspect(None, {}).problems) == bool(member)
+
+
+def test_a_clouds_library_finds_its_programs_by_the_absolute_directories_of_path(
+    hostile: Desk,
+) -> None:
+    """Azure's asks `uname -p` for its User-Agent, and `az` and `pwsh` for credentials."""
+    config = Path(configured(hostile))
+    config.write_text(
+        config.read_text() + '[[sink]]\nname = "azure"\ntype = "azure"\ncontainer = "traces"\n'
+        'account_url = "https://127.0.0.1:1"\n'
+    )
+    path = f":.:{os.environ['PATH']}"
+    done = hostile.call("check-config", "--online", "--config", str(config), PATH=path)
+    assert "for lack of credentials" in done.stdout, "its library was asked"
+    assert what_ran(hostile) == []

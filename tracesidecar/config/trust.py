@@ -7,7 +7,9 @@ may have written it. One that somebody names with a path (`--config ./tracesidec
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 
 
@@ -29,6 +31,8 @@ def read_found(path: str) -> str:
         _require_owner(path, status)
         if not stat.S_ISREG(status.st_mode):
             raise NotTrusted(f"it is not a regular file{_remedy(path)}")
+        if status.st_nlink != 1:  # a file of ours from elsewhere, which others gave this name
+            raise NotTrusted(f"it has {status.st_nlink} hard links{_remedy(path)}")
         if others := _list_writers(status):
             raise NotTrusted(f"{others} may write to it{_remedy(path)}, or take that right away")
         return file.read()
@@ -42,12 +46,21 @@ def _require_owner(path: str, status: os.stat_result) -> None:
 
 
 def _list_writers(status: os.stat_result) -> str:
-    """Say who else may write: others, or a group that is not this user's own."""
+    """Say who else may write: others, or a group that is not this user's alone."""
     if status.st_mode & stat.S_IWOTH:
         return "everybody"
-    if status.st_mode & stat.S_IWGRP and status.st_gid != os.getegid():
+    if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid):
         return f"group {status.st_gid}"
     return ""
+
+
+def _is_private_group(number: int) -> bool:
+    """Return whether a group is this user's alone: of the same name, and without other members."""
+    try:
+        user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(number)
+    except KeyError:
+        return False
+    return group.gr_name == user and {user}.issuperset(group.gr_mem)
 
 
 def _remedy(path: str) -> str:

@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
         "some of them hold invented secrets"
     )
     begin = time.monotonic()
-    with open(path, "ab", buffering=0) as file:
+    with open(path, "xb", buffering=0) as file:
         for number, line in enumerate(itertools.islice(trace_lines(random.Random()), total)):
             time.sleep(max(0.0, begin + number / arguments.rate - time.monotonic()))
             file.write(line)

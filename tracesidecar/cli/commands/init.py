@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from contextlib import suppress
 
 from tracesidecar.cli.left_out import print_left_out
 from tracesidecar.cli.output import complain, print_line
@@ -64,7 +65,8 @@ def execute(arguments: argparse.Namespace) -> int:
     text = configuration_text(folder)
     os.umask(arguments.caller.umask)  # the service may be another user, who must read the file
     try:
-        with open(path, "w" if arguments.force else "x", encoding="utf-8") as file:
+        mode = "w" if arguments.force else "x"
+        with open(path, mode, encoding="utf-8", opener=_open_own) as file:
             file.write(text)
     except FileExistsError:
         complain(f"tracesidecar init: {printable(path)} exists already; --force overwrites it")
@@ -81,6 +83,17 @@ def execute(arguments: argparse.Namespace) -> int:
         f"then tracesidecar run --config {printable(path)}"
     )
     return ExitCode.DONE
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a file through a link only if root or this user has made the link.
+
+    In the folder of an agent, a link of that name may lead to any file of ours.
+    """
+    with suppress(FileNotFoundError):
+        if not flags & os.O_EXCL and os.lstat(path).st_uid in {0, os.geteuid()}:
+            path = os.path.realpath(path)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def configuration_text(folder: str) -> str:
