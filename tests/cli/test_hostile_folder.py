@@ -183,8 +183,9 @@ def _serve(server: socket.socket, context: ssl.SSLContext) -> None:
     "kind", ["theirs", "their link", "writable", "their group", "fifo", "hard link"]
 )
 def test_a_configuration_that_somebody_else_may_have_written_is_not_taken(
-    desk: Desk, kind: str
+    desk: Desk, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(desk.folder)
     path = Path(configured(desk))
     found = desk.folder / "tracesidecar.toml"
     if kind == "their link":
@@ -205,6 +206,7 @@ def test_a_configuration_that_somebody_else_may_have_written_is_not_taken(
         done = desk.call(*words)
         assert done.returncode == 78, done.stderr
         assert "--config ./tracesidecar.toml" in done.stderr + done.stdout
+    assert inspect("tracesidecar.toml", {}).problems, "a reload reads what the start has found"
     if kind != "fifo":
         named = desk.call("check-config", "--config", "./tracesidecar.toml")
         assert named.returncode == 0, named.stderr
