@@ -131,6 +131,11 @@ def test_the_self_test_notices_a_database_without_a_single_rule(
         Sanitizer(RedactionOptions(), cache_directory=cache_directory)
 
 
+def test_without_any_rule_nothing_but_names_is_tested(catalogue: RuleCatalogue) -> None:
+    disable = tuple(rule.id for rule in active_rules(catalogue, RedactionOptions()))
+    assert Sanitizer(RedactionOptions(disable=disable)).self_test() == ()
+
+
 def test_what_the_configuration_allows_does_not_fail_the_self_test(cache_directory: str) -> None:
     allow = ("$.out", "$.db.password", "$.headers[0][1]", "$.a.b", "$.d")
     Sanitizer(RedactionOptions(allow=allow), cache_directory=cache_directory)

@@ -138,6 +138,8 @@ def find_unseen_rules(
     `find_suspects` returns where in whole lines the suspect ones begin, `find_rules` which rules
     may match in a text.
     """
+    if not examples:
+        return ()
     suspects = set(find_suspects(b"".join(each.line for each in examples)))
     examined = set(find_rules(b"\n".join(each.text for each in examples)))
     unseen, start = [], 0
