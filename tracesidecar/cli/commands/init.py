@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import stat
 from contextlib import suppress
 
 from tracesidecar.cli.left_out import print_left_out
@@ -91,7 +93,12 @@ def _open_own(path: str, flags: int) -> int:
     In the folder of an agent, a link of that name may lead to any file of ours.
     """
     with suppress(FileNotFoundError):
-        if not flags & os.O_EXCL and os.lstat(path).st_uid in {0, os.geteuid()}:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode) and not flags & os.O_EXCL:
+            if status.st_uid not in {0, os.geteuid()}:
+                raise PermissionError(
+                    errno.EPERM, f"it is a symbolic link of user {status.st_uid}: remove it", path
+                )
             path = os.path.realpath(path)
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
