@@ -241,11 +241,13 @@ def test_a_cache_has_a_key_of_its_own_where_nothing_is_installed(tmp_path: pathl
         lambda: key.write_bytes(b"short"),
         lambda: key.chmod(0o644),
         lambda: key.write_bytes(KEY),
+        lambda: (tmp_path / "link").hardlink_to(key),
         lambda: key.unlink(),
     ):
         damage()
         assert loaded(cache, None) == set()
         DatabaseCache(str(cache)).store("words", "0", b"")
+        (tmp_path / "link").unlink(missing_ok=True)
         key.write_bytes(first)
         key.chmod(0o600)
         assert loaded(cache, None) >= set(POISONED)

@@ -146,6 +146,8 @@ def _read(folder: int, name: str) -> bytes:
         _require_own(status, name)
         if not stat.S_ISREG(status.st_mode) or status.st_mode & _OTHERS:
             raise NotOurs(f"others may use {name}")
+        if status.st_nlink != 1:  # a file of ours from elsewhere, which others gave this name
+            raise NotOurs(f"{name} has {status.st_nlink} hard links")
         return file.read()
 
 
