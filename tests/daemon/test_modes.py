@@ -4,7 +4,12 @@ moment: others read neither the state nor, but for a group, what is delivered.
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import stat
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,3 +81,61 @@ def test_a_new_journal_is_never_readable_by_others(tmp_path: Path, sidecar: Side
     assert {stat.S_IMODE((deep / name).stat().st_mode) for name in ("lock", "journal.sqlite")} == {
         0o600
     }
+
+
+TRY = """
+import json, os, socket, sys
+may = []
+for folder, names, files in os.walk(sys.argv[1], onerror=lambda error: None):
+    for name in [*names, *files]:
+        path = os.path.join(folder, name)
+        for what, right in (("read", os.R_OK), ("change", os.W_OK)):
+            if os.access(path, right):
+                may.append(f"{what} {os.path.relpath(path, sys.argv[1])}")
+for path in ("state/status.sock", "health.sock"):
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(os.path.join(sys.argv[1], path))
+            may.append(f"ask {path}")
+        except PermissionError:
+            pass
+print(json.dumps(sorted(may)))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_reads_nothing_changes_nothing_and_asks_nothing() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        sidecar = Sidecar(place)
+        sidecar.configure(SINKS.format(lake=sidecar.lake, folder=place))
+        socket = place / "health.sock"
+        text = sidecar.config.read_text().replace(f"127.0.0.1:{sidecar.port}", f"unix:{socket}")
+        sidecar.config.write_text(text)
+        append(sidecar.traces / "a.jsonl", numbered(0, 3))
+        sidecar.prefix = ("sh", "-c", 'umask 000; exec "$@"', "sh")
+        sidecar.start()
+        sidecar.arrives(3)
+        eventually(lambda: socket.exists() and (place / "ducks.duckdb").exists())
+        eventually(lambda: modes(place)["ducks.duckdb"] == 0o640)
+        done = subprocess.run(
+            [
+                shutil.which("python3", path="/usr/bin:/usr/local/bin") or "python3",
+                "-c",
+                TRY,
+                folder,
+            ],
+            user=65533,
+            group=65533,
+            extra_groups=[],
+            capture_output=True,
+            check=True,
+        )
+        sidecar.stop()
+    assert json.loads(done.stdout) == [
+        "read log.jsonl",
+        "read traces",
+        "read traces/a.jsonl",
+        "read tracesidecar.toml",
+    ], "what the test has made, and nothing of the daemon's"
