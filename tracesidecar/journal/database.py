@@ -149,7 +149,11 @@ class JournalDatabase:
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self._path}{suffix}")
             _make_private_file(self._path)  # SQLite fills an empty file, but no other
-            self._db.execute("VACUUM INTO ?", (self._path,))
+            try:
+                self._db.execute("VACUUM INTO ?", (self._path,))
+            except sqlite3.Error:
+                os.unlink(self._path)  # half a journal is worse than none
+                raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
