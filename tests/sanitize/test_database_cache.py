@@ -228,6 +228,14 @@ def test_what_belongs_to_somebody_else_does_not_count(
     kept.store("words", "0", b"")
     assert kept.trouble.endswith(f"not used: {home} belongs to user 65533, and this is user 0")
     assert not [*home.iterdir()]
+    link, target = tmp_path / "link", tmp_path / "target"
+    target.mkdir()
+    link.symlink_to(target)
+    os.lchown(link, 65533, 65533)
+    kept = DatabaseCache(str(link / "rules"))
+    kept.store("words", "0", b"")
+    assert kept.trouble.endswith(f"not used: {link} belongs to user 65533, and this is user 0")
+    assert not [*target.iterdir()]
 
 
 def test_a_cache_has_a_key_of_its_own_where_nothing_is_installed(tmp_path: pathlib.Path) -> None:

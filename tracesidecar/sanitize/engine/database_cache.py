@@ -122,15 +122,16 @@ def _file_name(name: str, digest: str) -> str:
 
 
 def _require_own_path(directory: str) -> None:
-    """Raise NotOurs if a directory above belongs to another user than this one and root.
+    """Raise NotOurs if a directory above, or a link to it, belongs to another user, not to root.
 
     Root may run with the HOME of another user (`sudo -E`), who can put links there.
     """
     above = os.path.dirname(os.path.abspath(directory))
     while above != "/":
         with suppress(FileNotFoundError):
-            if (owner := os.stat(above).st_uid) not in {0, os.geteuid()}:
-                raise NotOurs(f"{above} belongs to user {owner}, and this is user {os.geteuid()}")
+            for status in (os.lstat(above), os.stat(above)):
+                if status.st_uid != 0:
+                    _require_own(status, above)
         above = os.path.dirname(above)
 
 
