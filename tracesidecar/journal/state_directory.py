@@ -142,7 +142,7 @@ def _make_parents(folder: str) -> None:
             if os.path.isdir(each):
                 continue
             raise
-        os.chmod(each, _PARENT)  # whatever the umask
+        os.chmod(each, _PARENT | os.stat(each).st_mode & stat.S_ISGID)  # whatever the umask
 
 
 def _tighten(directory: str, descriptor: int, status: os.stat_result) -> None:
