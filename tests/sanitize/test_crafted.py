@@ -68,7 +68,7 @@ def test_the_slowest_crafted_lines_are_not_slow_at_the_longest_size(
 ) -> None:
     """All of them at 1 MiB take a quarter of an hour."""
     spent = {name: seconds(secrets_only, line) for name, line in crafted_lines(64 << 10)}
-    slowest = sorted(spent, key=spent.__getitem__, reverse=True)[: len(spent) // 10]
+    slowest = sorted(spent, key=spent.__getitem__, reverse=True)[: len(spent) // 20]
     assert slow_lines(secrets_only, 1 << 20, slowest) == {}
 
 
