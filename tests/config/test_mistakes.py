@@ -17,6 +17,7 @@ import pytest
 from tests.config.conftest import Folder
 from tracesidecar.config.load import inspect, load
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.extras import install_command
 from tracesidecar.sinks.registry import SINK_PACKAGES
 
 SOURCE = '[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n'
@@ -440,8 +441,8 @@ def test_a_sink_without_its_extra_says_what_to_install(folder: Folder) -> None:
     assert (done.returncode, done.stderr) == (
         78,
         (
-            f'error: {folder.file}:6: sink.type: "s3" is not installed; run: pip install '
-            '"tracesidecar[s3]"\n'
+            f'error: {folder.file}:6: sink.type: "s3" is not installed; run: '
+            f"{install_command('s3')}\n"
         ),
     )
 

@@ -15,6 +15,7 @@ import pytest
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.daemon.test_crash import killed_at
 from tests.servers.receiving import ReceivingServer
+from tracesidecar.extras import install_command
 
 BROKEN = [b"broken one", b"\xff\x00 two \x1b[31m"]
 
@@ -193,6 +194,6 @@ def test_pyrage_is_loaded_only_to_seal_and_its_absence_is_reported(
 
     ended = check()
     assert ended.returncode == 78
-    assert b'pip install "tracesidecar[seal]"' in ended.stderr
+    assert b"not installed; run: " + install_command("seal").encode() in ended.stderr
     sidecar.configure(LAKE.format(lake=sidecar.lake))
     assert check().returncode == 0

@@ -19,6 +19,7 @@ LAYERS = (
         "model",
         "errors",
         "exit_codes",
+        "extras",
         "units",
         "logs",
         "metrics",

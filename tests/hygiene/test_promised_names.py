@@ -34,7 +34,10 @@ METRICS = {
     "memory_used_bytes": set(),
     "build_info": {"version"},
 }
-TARGETS = {"run", "test", "test-all", "check", "bench", "figures", "servers", "clean"}
+TARGETS = {
+    *("run", "test", "test-all", "check", "bench", "figures", "servers", "clean"),
+    *("lock", "wheel", "sbom"),
+}
 HEAVY = {
     "boto3",
     "botocore",

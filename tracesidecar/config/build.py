@@ -13,6 +13,7 @@ from tracesidecar.config.paths import PathResolver, absolute, default_state_dire
 from tracesidecar.config.problems import KeyPath, Problem
 from tracesidecar.config.schema import Configuration, DaemonOptions, QuarantineOptions
 from tracesidecar.encode import Format
+from tracesidecar.extras import install_command
 from tracesidecar.journal import find_state_directory
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
@@ -105,7 +106,7 @@ class ConfigurationBuilder:
         if not chosen.is_installed():
             self._problem(
                 (*path, "type"),
-                f'"{written}" is not installed; run: pip install "tracesidecar[{chosen.extra}]"',
+                f'"{written}" is not installed; run: {install_command(chosen.extra)}',
             )
             return None
         try:

@@ -14,6 +14,7 @@ from tracesidecar.config.schema import Configuration
 from tracesidecar.dialects import select_dialect
 from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.extras import install_command
 from tracesidecar.journal import parse_recipient
 from tracesidecar.sanitize import (
     AllowedPaths,
@@ -133,7 +134,7 @@ def _formats(configuration: Configuration) -> Iterator[Problem]:
         elif sink.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
             yield Problem(
                 ("sink", index, "format"),
-                'the format "parquet" needs an extra: pip install "tracesidecar[parquet]"',
+                f'the format "parquet" needs an extra; run: {install_command("parquet")}',
             )
 
 

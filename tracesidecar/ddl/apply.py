@@ -13,6 +13,7 @@ import msgspec
 from tracesidecar.ddl.elasticsearch import templates
 from tracesidecar.ddl.statement import Statement
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.extras import install_command
 
 ENGINES_TO_APPLY = ("duckdb", "postgres", "elasticsearch")
 """Engines that can be reached from here; for others the statements are printed."""
@@ -46,7 +47,7 @@ def apply_statements(engine: str, where: str, statements: tuple[Statement, ...])
 def _require_package(package: str, extra: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ConfigurationError(
-            f'--apply needs {package}, which is not installed: pip install "tracesidecar[{extra}]"'
+            f"--apply needs {package}, which is not installed; run: {install_command(extra)}"
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.extras import install_command
 from tracesidecar.journal.trouble import explain_os
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def parse_recipient(seal_to: str) -> pyrage.x25519.Recipient:
         import pyrage
     except ImportError as error:
         raise ConfigurationError(
-            'seal_to needs a package that is not installed: pip install "tracesidecar[seal]"'
+            f"seal_to needs a package that is not installed; run: {install_command('seal')}"
         ) from error
     if seal_to.upper().startswith("AGE-SECRET-KEY-"):
         raise ConfigurationError(
@@ -205,8 +206,8 @@ def _parse_identities(text: str) -> list[pyrage.x25519.Identity]:
         import pyrage
     except ImportError as error:
         raise ConfigurationError(
-            "opening sealed bytes needs a package that is not installed: "
-            'pip install "tracesidecar[seal]"'
+            "opening sealed bytes needs a package that is not installed; "
+            f"run: {install_command('seal')}"
         ) from error
     keys = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     try:

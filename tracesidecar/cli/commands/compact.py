@@ -15,6 +15,7 @@ from tracesidecar.cli.output import complain, print_json, print_line, print_tabl
 from tracesidecar.config import Configuration, load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
+from tracesidecar.extras import install_command
 from tracesidecar.journal import hold_lock, prepare_state_directory
 from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
 from tracesidecar.sinks import SinkOptions, open_stored_objects
@@ -95,7 +96,7 @@ def _is_possible(arguments: argparse.Namespace) -> bool:
         )
         return False
     if importlib.util.find_spec("pyarrow") is None:
-        complain('tracesidecar compact: it needs pyarrow: pip install "tracesidecar[parquet]"')
+        complain(f"tracesidecar compact: it needs pyarrow; run: {install_command('parquet')}")
         return False
     return True
 

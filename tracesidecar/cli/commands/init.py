@@ -44,7 +44,7 @@ batch = {{ age = "60s", idle = "10s" }}
 
 # [[sink]]
 # name   = "archive"
-# type   = "s3"                  # needs: pip install "tracesidecar[s3]"
+# type   = "s3"                  # needs the extra s3: docs/install.md
 # bucket = "my-traces"
 
 # [[sink]]

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from tracesidecar.extras import install_command
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.sinks.transport import record_batches
 from tracesidecar.sinks.transport.http_endpoint import EndpointOptions
@@ -29,4 +30,6 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.encoding == "protobuf" and importlib.util.find_spec("opentelemetry") is None:
-            raise ValueError('encoding = "protobuf" needs: pip install "tracesidecar[otlp]"')
+            raise ValueError(
+                f'encoding = "protobuf" needs an extra; run: {install_command("otlp")}'
+            )

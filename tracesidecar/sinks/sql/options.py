@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import msgspec
 
+from tracesidecar.extras import install_command
 from tracesidecar.sinks.options import BatchLimits, SinkOptions
 from tracesidecar.sinks.transport import TlsOptions
 from tracesidecar.units import Seconds, Secret, Size
@@ -47,7 +48,7 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
         address = Address.of(self.url)
         if importlib.util.find_spec(NEEDS[address.kind]) is None:
             raise ValueError(
-                'needs a package that is not installed: pip install "tracesidecar[sql]"'
+                f"needs a package that is not installed; run: {install_command('sql')}"
             )
         if sum(bool(given) for given in (address.password, self.password, self.password_file)) > 1:
             raise ValueError(

@@ -20,7 +20,7 @@ ERRORS = ErrorTable.of(
     ),
     ErrorRow(
         "credentials",
-        'without credentials azure-identity is needed; run: pip install "tracesidecar[azure]"',
+        "without credentials azure-identity is needed; run: pip install azure-identity",
         "IdentityNotInstalled",
     ),
     ErrorRow(

@@ -1,0 +1,1 @@
+"""What a release is made of, beside the code: `make wheel`, `make sbom`, and the locks."""
