@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from tracesidecar import __version__
 from tracesidecar.cli.output import complain, flush_output, print_json, print_text, silence
+from tracesidecar.cli.private_memory import make_memory_private
 from tracesidecar.collector import collector_paused
 from tracesidecar.errors import (
     ConfigurationError,
@@ -84,8 +85,11 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     _reserve_standard_streams()
+    trouble = make_memory_private()
     with isolation() as caller:
         try:
+            if trouble:
+                complain(f"tracesidecar: warning: {trouble}")
             if caller.ignored:
                 complain(_describe_ignored(caller.ignored))
             code = _run(list(sys.argv[1:] if argv is None else argv), caller)
