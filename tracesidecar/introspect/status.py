@@ -249,7 +249,8 @@ def describe_protections(protections: Mapping[Protection, int], *, has_files: bo
     )
     if "descriptor" in kinds:
         phrase += (
-            "; a hold_directory on the same mount, and the files' owner, would allow hard links"
+            "; a hold_directory on the same mount, and being the files' owner or allowed to read "
+            "and write them, would allow hard links"
         )
     return phrase
 
