@@ -95,7 +95,7 @@ def test_the_unit_forbids_dumps_and_stands_nowhere() -> None:
 def test_the_units_memory_has_room_for_the_worst_case_of_the_default_configuration() -> None:
     """Up to MemoryHigh nothing is slowed down; MemoryMax ends the process."""
     buffers = int(DaemonOptions().memory_limit)
-    longest = int(SourceOptions(name="agent", include=["/x/*.jsonl"]).max_line)
+    longest = int(SourceOptions(name="agent", include=("/x/*.jsonl",)).max_line)
     high, most = size(settings()["MemoryHigh"]), size(settings()["MemoryMax"])
     assert high >= max(WORST_PEAK_BYTES * 1.25, buffers + 4 * longest + IDLE_BYTES)
     assert most >= high * 1.15

@@ -31,7 +31,11 @@ def texts() -> list[Path]:
         check=False,
     )
     names = listed.stdout.splitlines() if listed.returncode == 0 else []
-    found = [PROJECT / name for name in names] or [*PROJECT.rglob("*")]
+    found = [PROJECT / name for name in names] or [
+        path
+        for path in PROJECT.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(PROJECT).parts)
+    ]
     return [path for path in found if path.is_file() and not path.is_symlink() and path != HERE]
 
 

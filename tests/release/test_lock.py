@@ -31,10 +31,12 @@ VULNERABLE = {
     "azure-identity": "1.16.0",  # CVE-2024-35255
     "cryptography": "48.0.0",  # GHSA-537c-gmf6-5ccf
     "duckdb": "1.4.1",  # CVE-2025-64429
-    "idna": "3.6",  # CVE-2024-3651
+    "idna": "3.14",  # CVE-2026-45409
     "protobuf": "6.33.4",  # CVE-2026-0994
     "pyarrow": "23.0.0",  # CVE-2026-25087
-    "pyasn1": "0.6.2",  # CVE-2026-30922
+    "orjson": "3.11.5",  # CVE-2025-67221
+    "pyasn1": "0.6.3",  # CVE-2026-30922, CVE-2026-59886
+    "pytest": "9.0.2",  # CVE-2025-71176
     "pyjwt": "2.14.0",  # CVE-2026-102275
     "pyrage": "1.2.2",  # CVE-2024-56327
     "requests": "2.32.5",  # CVE-2026-25645
