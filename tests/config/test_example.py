@@ -11,7 +11,9 @@ import pytest
 import tomli
 
 from tests.config.conftest import Folder
+from tracesidecar.cli.commands.init import configuration_text
 from tracesidecar.config.schema import Configuration
+from tracesidecar.errors import ConfigurationError
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.registry import SINK_PACKAGES, sink_type
 
@@ -75,6 +77,27 @@ def test_the_defaults_that_the_example_shows_are_the_defaults(example: Folder) -
         assert getattr(lake, key) == getattr(full_lake, key), key
     for key in ("dialect", "max_line", "repair", "copy_grace", "protect"):
         assert getattr(plain.source[0], key) == getattr(full.source[0], key), key
+
+
+def test_sinks_for_detections_are_shown_with_what_ran(example: Folder) -> None:
+    """A SIEM that gets `metadata` cannot detect a command: its default says what ran to nobody."""
+    shown = load(example, OPTION.sub("", EXAMPLE)).sink
+    siems = {"syslog", "relp", "elasticsearch", "splunk", "datadog"}
+    assert {sink.type for sink in shown} >= siems
+    assert {sink.content for sink in shown if sink.type in siems} == {"actions"}
+
+
+def test_init_writes_what_ran_for_a_siem(example: Folder) -> None:
+    written = configuration_text(str(example.path))
+    block = written[written.index('# [[sink]]\n# name = "siem"') :]
+    sink = load(example, written + re.sub(r"^# ", "", block, flags=re.MULTILINE)).sink[-1]
+    assert (sink.type, sink.format, sink.content) == ("syslog", "cef", "actions")
+
+
+@pytest.mark.parametrize("content", ["actions", "metadata"])
+def test_raw_lines_with_less_than_all_are_rejected(example: Folder, content: str) -> None:
+    with pytest.raises(ConfigurationError, match=f'content = "{content}" would leave nothing'):
+        load(example, EXAMPLE.replace('#content = "full"', f'content = "{content}"', 1))
 
 
 def options(kind: type[msgspec.Struct], path: str = "") -> set[str]:

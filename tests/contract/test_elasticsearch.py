@@ -61,7 +61,7 @@ def items(said: dict[str, object]) -> str:
 
 def events_in(form: str) -> Batch:
     """Return the invented events, encoded."""
-    encode = encoder_for(form, "full")
+    encode = encoder_for(form)
     records = tuple(
         Record(
             encode(event, dialect),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -324,3 +324,23 @@ def test_odd_content_loses_no_line(kind: str, content: object) -> None:
     )
     assert events
     assert "unknown" not in {event.event_kind for event in events}
+
+
+def test_a_failed_command_has_the_exit_code_that_its_result_begins_with() -> None:
+    def line(role: str, block: Mapping[str, object]) -> dict[str, object]:
+        message = {"role": role, "content": [block]}
+        return {"type": role, "sessionId": SESSION, "message": message}
+
+    called = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "make"}}
+    answered = {"type": "tool_result", "tool_use_id": "t1", "is_error": True}
+    events = events_of(
+        PROJECT + "s.jsonl",
+        [
+            line("assistant", called),
+            line("user", {**answered, "content": "Exit code 2\nno rule to make it"}),
+        ],
+    )
+    results = [event for event in events if event.event_kind == "tool_result"]
+    assert [(each.tool_name, each.outcome, each.exit_code) for each in results] == [
+        ("Bash", "failure", 2)
+    ]

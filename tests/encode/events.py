@@ -11,7 +11,10 @@ from typing import get_args
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.encode.content import Content, narrowing_of
+from tracesidecar.encode.formats import RecordEncoder, encoder_for
 
+KEY = b"the key of this installation...."
 DIALECT = "claude_code"
 TRICKY = 'a|b=c\\d "e"\nf\tg\r\nh \u2028 é 漢 🦊 \x1f'
 
@@ -42,6 +45,14 @@ def event(kind: str, **columns: object) -> Event:
     }
     usual = Event(event_kind="state")
     return msgspec.structs.replace(usual, **(required | columns), event_kind=kind)
+
+
+def encoder_at(form: str, content: Content) -> RecordEncoder:
+    """Return what encodes an event as a sink with that `content` is given it."""
+    encode, narrowing = encoder_for(form), narrowing_of(content, KEY)
+    if narrowing is None:
+        return encode
+    return lambda event, dialect: encode(narrowing.narrow(event), dialect)
 
 
 def tool_call(name: str, kind: str, arguments: object, **columns: object) -> Event:
@@ -147,6 +158,14 @@ EVENTS: dict[str, Event] = {
         outcome="failure",
         error_type="frost",
         error_message="the ground is frozen",
+    ),
+    "failed command": event(
+        "tool_result",
+        tool_name="Bash",
+        tool_type="shell",
+        tool_call_id="call_Bash",
+        outcome="failure",
+        exit_code=3,
     ),
     "permission": event(
         "permission",

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.encode.events import DIALECT, EVENTS, event, tool_call
+from tests.encode.events import DIALECT, EVENTS, encoder_at, event, tool_call
 from tracesidecar.ddl.elasticsearch import ecs_mapping
-from tracesidecar.encode.formats import Content, encoder_for
+from tracesidecar.encode.content import Content
+from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.json_fields import make_flattened_field
 
 PUBLISHED = {
@@ -54,6 +55,7 @@ PUBLISHED = {
     "log.file.path": "keyword",
     "message": "match_only_text",
     "process.command_line": "wildcard",
+    "process.exit_code": "long",
     "process.working_directory": "keyword",
     "service.name": "keyword",
     "service.version": "keyword",
@@ -94,7 +96,7 @@ DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 def document(name: str, content: Content = "full") -> dict[str, Any]:
-    written = encoder_for("ecs", content)(EVENTS[name], DIALECT)
+    written = encoder_at("ecs", content)(EVENTS[name], DIALECT)
     return msgspec.json.decode(written, type=dict[str, Any])
 
 
@@ -130,7 +132,7 @@ def fits(kind: str, value: object) -> bool:
 
 
 @pytest.mark.parametrize("name", EVENTS)
-@pytest.mark.parametrize("content", ["full", "metadata"])
+@pytest.mark.parametrize("content", ["full", "actions", "metadata"])
 def test_every_field_is_one_of_ecs_with_a_value_of_its_type(name: str, content: Content) -> None:
     unfit = [
         (field, value)
@@ -191,7 +193,7 @@ def test_gen_ai_usage_has_only_tokens_that_may_be_summed_and_fit() -> None:
 
 def test_truncation_for_a_flattened_field_is_marked() -> None:
     made = tool_call("Write", "edit", {"content": "x" * 32_400})
-    found = msgspec.json.decode(encoder_for("ecs", "full")(made, DIALECT))
+    found = msgspec.json.decode(encoder_for("ecs")(made, DIALECT))
     assert found["tracesidecar"]["truncated"] is True
     assert found["gen_ai"]["tool"]["call"]["arguments"]["value"].endswith("bytes]")
 
@@ -263,7 +265,7 @@ def test_a_flattened_field_never_gets_more_than_it_accepts(value: object) -> Non
 def test_a_label_is_a_keyword_without_dots_and_replaces_a_value_of_the_trace() -> None:
     assert document("shell")["labels"] == {"agent": "builder", "team_name": "orchard"}
     labelled = event("user_message", role="user", git_branch="main", labels='{"role":"builder"}')
-    found = msgspec.json.decode(encoder_for("ecs", "full")(labelled, DIALECT))
+    found = msgspec.json.decode(encoder_for("ecs")(labelled, DIALECT))
     assert found["labels"] == {"role": "builder", "git_branch": "main"}
 
 
@@ -279,5 +281,5 @@ def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert document("edit")["file"]["path"] == "/srv/pears/plan.md"
     assert document("web")["url"]["original"] == "https://orchard.example/pears?kind=conference"
     assert "url" not in msgspec.json.decode(
-        encoder_for("ecs", "full")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT)
+        encoder_for("ecs")(tool_call("t", "mcp", {"url": "https://a.example"}), DIALECT)
     )

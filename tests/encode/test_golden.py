@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.encode.events import DIALECT, EVENTS, KINDS
+from tests.encode.events import DIALECT, EVENTS, KINDS, encoder_at
 from tracesidecar import __version__
 from tracesidecar.dialects import Event
-from tracesidecar.encode.formats import CONTENT_COLUMNS, EVENT_FORMATS, Content, encoder_for
+from tracesidecar.encode.content import Content
+from tracesidecar.encode.formats import EVENT_FORMATS, encoder_for
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -27,7 +28,7 @@ def test_there_is_an_event_of_every_kind_and_type_of_tool() -> None:
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
 def test_every_event_is_written_like_its_golden_record(form: str) -> None:
-    encode = encoder_for(form, "full")
+    encode = encoder_for(form)
     written = "".join(
         f"# {name}\n{encode(event, DIALECT).decode()}\n" for name, event in EVENTS.items()
     ).replace(__version__, "VERSION")
@@ -38,9 +39,9 @@ def test_every_event_is_written_like_its_golden_record(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
-@pytest.mark.parametrize("content", ["full", "metadata"])
+@pytest.mark.parametrize("content", ["full", "actions", "metadata"])
 def test_a_record_is_one_line_and_the_event_is_not_changed(form: str, content: Content) -> None:
-    encode = encoder_for(form, content)
+    encode = encoder_at(form, content)
     for event in EVENTS.values():
         before = msgspec.structs.replace(event)
         record = encode(event, DIALECT)
@@ -74,6 +75,7 @@ NUMBERS = {
     "source_offset": 780,
     "line_bytes": 781,
     "redaction_count": 782,
+    "exit_code": 783,
     "truncated": True,
     "supersedes": True,
     "outcome": "failure",
@@ -86,7 +88,7 @@ NUMBERS = {
 @pytest.mark.parametrize("tool_type", ["mark-tool_type-mark", "shell", "edit", "web"])
 def test_no_column_is_lost(form: str, tool_type: str) -> None:
     event = msgspec.structs.replace(full_of_marks(), tool_type=tool_type)
-    record = encoder_for(form, "full")(event, "mark-dialect-mark").decode()
+    record = encoder_for(form)(event, "mark-dialect-mark").decode()
     marks = [
         f"mark-{name}-mark"
         for name in (*Event.__struct_fields__, "dialect")
@@ -102,25 +104,9 @@ def test_no_column_is_lost(form: str, tool_type: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("form", EVENT_FORMATS)
-@pytest.mark.parametrize("kind", ["tool_call", "tool_result", "error", "user_message"])
-def test_metadata_holds_no_content(form: str, kind: str) -> None:
-    event = msgspec.structs.replace(
-        full_of_marks(),
-        event_kind=kind,
-        tool_type="shell",
-        tool_arguments='{"command":"mark-tool_arguments-mark","url":"mark-tool_arguments-mark"}',
-    )
-    record = encoder_for(form, "metadata")(event, DIALECT).decode()
-    assert not [name for name in CONTENT_COLUMNS if f"mark-{name}-mark" in record]
-    assert "mark-event_id-mark" in record
-
-
 def test_the_partitions_are_in_a_row_except_in_a_lake() -> None:
     event = EVENTS["shell"]
-    row = msgspec.json.decode(encoder_for("event", "full")(event, DIALECT))
+    row = msgspec.json.decode(encoder_for("event")(event, DIALECT))
     assert (row.pop("dt"), row.pop("dialect")) == ("2026-09-01", DIALECT)
-    assert (
-        msgspec.json.decode(encoder_for("event", "full", partitioned=True)(event, DIALECT)) == row
-    )
+    assert msgspec.json.decode(encoder_for("event", partitioned=True)(event, DIALECT)) == row
     assert msgspec.convert(row, Event) == event

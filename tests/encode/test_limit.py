@@ -31,7 +31,7 @@ BIG = event(
 
 @pytest.mark.parametrize("form", EVENT_FORMATS)
 def test_a_record_within_the_limit_is_not_changed(form: str) -> None:
-    encode = encoder_for(form, "full")
+    encode = encoder_for(form)
     record = encode(BIG, DIALECT)
     assert encode_within(BIG, encode, DIALECT, len(record)) == record
 
@@ -39,7 +39,7 @@ def test_a_record_within_the_limit_is_not_changed(form: str) -> None:
 @pytest.mark.parametrize("form", EVENT_FORMATS)
 @pytest.mark.parametrize("limit_bytes", [8 * 1024, 64 * 1024, 100_000])
 def test_a_record_over_the_limit_is_truncated_and_marked(form: str, limit_bytes: int) -> None:
-    encode = encoder_for(form, "full")
+    encode = encoder_for(form)
     record = encode_within(BIG, encode, DIALECT, limit_bytes)
     assert record is not None
     assert limit_bytes / 16 < len(record) <= limit_bytes
@@ -50,7 +50,7 @@ def test_a_record_over_the_limit_is_truncated_and_marked(form: str, limit_bytes:
 
 
 def test_columns_of_json_stay_json_and_the_row_says_truncated() -> None:
-    record = encode_within(BIG, encoder_for("event", "full"), DIALECT, 20_000)
+    record = encode_within(BIG, encoder_for("event"), DIALECT, 20_000)
     assert record is not None
     row = json.loads(record)
     assert row["truncated"] is True
@@ -61,7 +61,7 @@ def test_columns_of_json_stay_json_and_the_row_says_truncated() -> None:
 
 
 def test_the_limit_is_exact_to_the_byte() -> None:
-    encode = encoder_for("event", "full")
+    encode = encoder_for("event")
     size = len(encode(BIG, DIALECT))
     shorter = encode_within(BIG, encode, DIALECT, size - 1)
     assert shorter is not None
@@ -72,18 +72,18 @@ def test_a_record_that_cannot_be_truncated_enough_is_rejected() -> None:
     assert (
         encode_within(
             event("user_message", conversation_id="c" * 9_000, text=LONG),
-            encoder_for("event", "full"),
+            encoder_for("event"),
             DIALECT,
             8_192,
         )
         is None
     )
-    assert encode_within(BIG, encoder_for("ocsf", "full"), DIALECT, 300) is None
+    assert encode_within(BIG, encoder_for("ocsf"), DIALECT, 300) is None
 
 
 def test_many_small_leaves_become_the_beginning_of_their_text() -> None:
     made = event("unknown", raw=json.dumps({str(number): number for number in range(20_000)}))
-    record = encode_within(made, encoder_for("event", "full"), DIALECT, 8_192)
+    record = encode_within(made, encoder_for("event"), DIALECT, 8_192)
     assert record is not None
     raw = json.loads(json.loads(record)["raw"])
     assert raw.startswith('{"0": 0')
@@ -92,7 +92,7 @@ def test_many_small_leaves_become_the_beginning_of_their_text() -> None:
 
 def test_the_event_is_not_changed() -> None:
     before = msgspec.structs.replace(BIG)
-    encode_within(BIG, encoder_for("ecs", "full"), DIALECT, 8_192)
+    encode_within(BIG, encoder_for("ecs"), DIALECT, 8_192)
     assert before == BIG
 
 
@@ -105,5 +105,5 @@ def test_with_any_text_the_record_fits_or_is_rejected(
     text: str, limit_bytes: int, form: str
 ) -> None:
     made = event("user_message", text=text, raw=json.dumps({"text": text}), error_message=text)
-    record = encode_within(made, encoder_for(form, "full"), DIALECT, limit_bytes)
+    record = encode_within(made, encoder_for(form), DIALECT, limit_bytes)
     assert record is None or len(record) <= limit_bytes

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
-from tests.encode.events import DIALECT, EVENTS, event, tool_call
-from tracesidecar.encode.formats import Content, encoder_for
+from tests.encode.events import DIALECT, EVENTS, encoder_at, event, tool_call
+from tracesidecar.encode.content import Content
+from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.ocsf_classes import API, ERROR, FILE, HTTP, PROCESS
 from tracesidecar.encode.severity import PERSONAL_DATA
 from tracesidecar.sanitize.rules import catalogue as rules
@@ -42,12 +43,12 @@ def validator(class_uid: int, profiles: tuple[str, ...]) -> jsonschema.Draft2020
 
 
 def record(name: str, content: Content = "full") -> dict[str, Any]:
-    written = encoder_for("ocsf", content)(EVENTS[name], DIALECT)
+    written = encoder_at("ocsf", content)(EVENTS[name], DIALECT)
     return msgspec.json.decode(written, type=dict[str, Any])
 
 
 @pytest.mark.parametrize("name", EVENTS)
-@pytest.mark.parametrize("content", ["full", "metadata"])
+@pytest.mark.parametrize("content", ["full", "actions", "metadata"])
 def test_the_published_schema_accepts_every_record(name: str, content: Content) -> None:
     found = record(name, content)
     errors = validator(
@@ -118,7 +119,10 @@ def test_the_target_of_a_tool_is_where_detections_look() -> None:
     assert record("web")["http_request"]["url"] == {
         "url_string": "https://orchard.example/pears?kind=conference"
     }
+    assert record("shell", "actions")["process"]["cmd_line"] == "ls -la /srv/pears"
+    assert record("patch", "actions")["file"]["name"] == "plan.md"
     assert "url" not in record("web", "metadata")["http_request"]
+    assert record("failed command")["exit_code"] == 3
 
 
 @pytest.mark.parametrize(
@@ -144,9 +148,7 @@ def test_the_rules_for_personal_data_are_those_of_the_catalogue() -> None:
 
 def test_only_a_call_counts_as_the_action() -> None:
     kinds = {
-        kind: msgspec.json.decode(
-            encoder_for("ocsf", "full")(event(kind, tool_type="shell"), DIALECT)
-        )
+        kind: msgspec.json.decode(encoder_for("ocsf")(event(kind, tool_type="shell"), DIALECT))
         for kind in ("tool_call", "tool_result", "permission")
     }
     assert [kind for kind, found in kinds.items() if found["activity_name"] == "Launch"] == [
@@ -157,8 +159,8 @@ def test_only_a_call_counts_as_the_action() -> None:
 
 def test_a_tool_of_an_unknown_type_is_api_activity() -> None:
     assert (
-        msgspec.json.decode(
-            encoder_for("ocsf", "full")(tool_call("new", "telepathy", {}), DIALECT)
-        )["class_uid"]
+        msgspec.json.decode(encoder_for("ocsf")(tool_call("new", "telepathy", {}), DIALECT))[
+            "class_uid"
+        ]
         == 6003
     )

@@ -13,11 +13,12 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
 
-from tests.encode.events import DIALECT, EVENTS, event
-from tracesidecar.encode.formats import Content, encoder_for
+from tests.encode.events import DIALECT, EVENTS, encoder_at, event
+from tracesidecar.encode.content import Content
+from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.otlp_request import export_request, to_protobuf
 
-encode = encoder_for("otlp", "full")
+encode = encoder_for("otlp")
 
 
 def in_base64(value: Any) -> Any:
@@ -55,9 +56,9 @@ def attributes(holder: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", EVENTS)
-@pytest.mark.parametrize("content", ["full", "metadata"])
+@pytest.mark.parametrize("content", ["full", "actions", "metadata"])
 def test_every_record_is_logs_data(name: str, content: Content) -> None:
-    found = only(encoder_for("otlp", content)(EVENTS[name], DIALECT))
+    found = only(encoder_at("otlp", content)(EVENTS[name], DIALECT))
     assert found.event_name == f"tracesidecar.{EVENTS[name].event_kind}"
     assert found.severity_number in (9, 13, 17)
     assert attributes(found)["tracesidecar.dialect"] == DIALECT
@@ -145,4 +146,4 @@ def test_an_empty_request_is_valid() -> None:
 
 def test_a_record_of_another_format_is_rejected() -> None:
     with pytest.raises(ValueError, match="not a record of format otlp"):
-        export_request([encoder_for("ecs", "full")(EVENTS["shell"], DIALECT)])
+        export_request([encoder_for("ecs")(EVENTS["shell"], DIALECT)])

@@ -15,11 +15,14 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
 from tests.dialects.golden import clean_chunk
 from tests.dialects.mapping import SAMPLES, sample
+from tests.encode.events import encoder_at
 from tests.encode.test_cef_leef import read_cef, read_leef
+from tests.encode.test_content import FORMATS, Level, phrases_kept, written
 from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
 from tests.encode.test_otlp import in_base64
 from tracesidecar.dialects import Event, Interpreter
+from tracesidecar.encode.content import LEVELS_BELOW_FULL
 from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.limit import encode_within
 
@@ -61,7 +64,7 @@ def shapes(path: Path) -> dict[tuple[Any, ...], tuple[str, Event]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_ocsf_is_valid(path: Path) -> None:
-    encode = encoder_for("ocsf", "full")
+    encode = encoder_for("ocsf")
     for dialect, event in shapes(path).values():
         found = msgspec.json.decode(encode(event, dialect))
         problems = validator(
@@ -72,7 +75,7 @@ def test_ocsf_is_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_ecs_values_have_the_types_of_ecs(path: Path) -> None:
-    encode = encoder_for("ecs", "full")
+    encode = encoder_for("ecs")
     for dialect, event in events(path):
         for field, value in leaves(msgspec.json.decode(encode(event, dialect))):
             if not field.startswith("tracesidecar.") and field not in NOT_IN_ECS:
@@ -83,13 +86,13 @@ def test_ecs_values_have_the_types_of_ecs(path: Path) -> None:
 def test_cef_and_leef_are_read_back(path: Path) -> None:
     for dialect, event in events(path):
         for form, read in (("cef", read_cef), ("leef", read_leef)):
-            found = read(encoder_for(form, "full")(event, dialect))[1]
+            found = read(encoder_for(form)(event, dialect))[1]
             assert found.get("msg", "") == (event.text or "").replace("\0", "\ufffd")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_otlp_is_logs_data(path: Path) -> None:
-    encode = encoder_for("otlp", "full")
+    encode = encoder_for("otlp")
     for dialect, event in shapes(path).values():
         ParseDict(in_base64(json.loads(encode(event, dialect))), LogsData())
 
@@ -97,6 +100,16 @@ def test_otlp_is_logs_data(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_metadata_fits_into_a_syslog_message(path: Path) -> None:
     for form in ("ecs", "ocsf", "cef", "leef"):
-        encode = encoder_for(form, "metadata")
+        encode = encoder_at(form, "metadata")
         for dialect, event in events(path):
             assert encode_within(event, encode, dialect, 8_192) is not None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("level", LEVELS_BELOW_FULL)
+def test_no_text_of_a_sample_is_in_a_record_below_full(path: Path, level: Level) -> None:
+    found = list(shapes(path).values())
+    must_not_be_there = phrases_kept(sample(path.name), events(path), level)
+    for form in FORMATS:
+        records = written(form, level, found)
+        assert not {phrase for phrase in must_not_be_there if phrase in records}, form

@@ -109,7 +109,7 @@ OTHER_COPIES = {
     "tracesidecar.batch.builder: last": "a described range of a batch",
     "tracesidecar.cli.commands.ddl: lake": "a Lake, of the options that were given",
     "tracesidecar.deliver.bisect: batch": "a Batch; its `lines` are a count",
-    "tracesidecar.encode.formats: event": "an Event without its content",
+    "tracesidecar.encode.content: event": "an Event with the columns of a level",
     "tracesidecar.encode.limit: event": "an Event with shortened texts",
     "tracesidecar.pipeline.salvage: plan": "a Plan of what is left",
     "tracesidecar.pipeline.salvage: whole": "a described range of a batch",

@@ -13,10 +13,12 @@ from tests.sql.rebuilding import rebuild_turns
 from tests.sql.traces import batch, conversation
 from tracesidecar.ddl.agent_traces import TURN_COLUMNS
 from tracesidecar.ddl.statement import ROW
+from tracesidecar.ddl.views import total_views
+from tracesidecar.dialects import Event
 from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.sinks.sql.schema import VERSION
 
-LAYOUTS = {1: "4c1f16ee10d84c56"}
+LAYOUTS = {1: "4c1f16ee10d84c56", 2: "abb52d873f73f33b"}
 """A digest of the columns of each version: where it is another, VERSION goes up and what was
 published stays as it was.
 """
@@ -55,6 +57,27 @@ async def test_a_column_that_is_new_is_added_and_rows_stay(stored: Stored) -> No
         await sink.send(batch(conversation()))
     assert stored.ask("SELECT count(*), count(labels) FROM events") == [(len(conversation()), 0)]
     assert stored.ask("SELECT count(*), count(trace_id) FROM agent_traces") == [(3, 0)]
+
+
+async def test_tables_of_version_1_get_the_exit_code(stored: Stored) -> None:
+    async with sql.build(stored.options()) as sink:
+        await sink.send(batch(conversation()))
+    for view in ("model_calls", "session_totals"):
+        stored.ask(f"DROP VIEW {view}")
+    stored.ask("ALTER TABLE events DROP COLUMN exit_code")
+    for statement in total_views("", create="CREATE VIEW"):
+        stored.ask(statement.text)
+        if isinstance(stored, PostgresSchema):
+            stored.ask(f"ALTER VIEW {statement.name} OWNER TO {stored.schema}")
+    stored.ask("UPDATE tracesidecar_schema SET version = 1")
+    failed = Event(event_kind="tool_result", event_id="f" * 32, exit_code=3)
+    failed.event_time = failed.ingest_time = "2026-09-01T10:00:00.000000Z"
+    async with sql.build(stored.options()) as sink:
+        await sink.send(batch([failed]))
+    assert stored.ask("SELECT count(*), count(exit_code), max(exit_code) FROM events") == [
+        (len(conversation()) + 1, 1, 3)
+    ]
+    assert stored.ask("SELECT max(version) FROM tracesidecar_schema") == [(VERSION,)]
 
 
 async def test_tables_of_a_later_version_take_our_rows_and_stay_as_they_are(stored: Stored) -> None:

@@ -89,6 +89,7 @@ class BatchBuilder:
         Without a capacity it is never full.
         """
         self._spec = spec
+        self._narrowing = spec.narrowing
         self._capacity = capacity
         self._redriven = redriven
         self._clock = clock
@@ -177,7 +178,7 @@ class BatchBuilder:
             ManifestRange(
                 segment.id,
                 segment.source,
-                label,
+                label if self._narrowing is None else self._narrowing.path(label),
                 segment.generation,
                 clean.start,
                 clean.end,

@@ -150,7 +150,7 @@ class EncodedEvents:
 
     def __init__(self, encoding: Encoding, at: int) -> None:
         self._is_store = encoding.is_store
-        self._clock = BatchClock(at)
+        self._clock = BatchClock(at, encoding.narrowing)
         self._root = lake_root(encoding.format)
         self._begin_body = _body_factory(encoding, is_store=self._is_store)
         self._bodies: dict[tuple[str, str], EventBody] = {}
@@ -264,8 +264,8 @@ def _count(sorted_offsets: list[int], start: int, end: int) -> int:
 def _body_factory(encoding: Encoding, *, is_store: bool) -> Callable[[], EventBody]:
     """Return what begins a body of events in the sink's format."""
     if encoding.format == "parquet":
-        return partial(ParquetEncoder, encoding.content)
-    encode = encoder_for(encoding.format, encoding.content, partitioned=is_store)
+        return ParquetEncoder
+    encode = encoder_for(encoding.format, partitioned=is_store)
     return partial(EventLinesEncoder, encode, encoding.compression, encoding.record_limit_bytes)
 
 
@@ -277,10 +277,8 @@ class SingleRecords:
 
     def __init__(self, encoding: Encoding, at: int) -> None:
         self._limit = encoding.record_limit_bytes
-        self._clock = BatchClock(at)
-        self._encode = (
-            None if encoding.format == "raw" else encoder_for(encoding.format, encoding.content)
-        )
+        self._clock = BatchClock(at, encoding.narrowing)
+        self._encode = None if encoding.format == "raw" else encoder_for(encoding.format)
         self._records: list[Record] = []
         self._offsets: list[int] = []
         self.records = 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tracesidecar.encode import EXTENSIONS, Content, Format
+from tracesidecar.encode import EXTENSIONS, Content, Format, Narrowing, narrowing_of
 from tracesidecar.model import Compression
 from tracesidecar.sinks import DeliveryUnit
 
@@ -13,7 +13,8 @@ from tracesidecar.sinks import DeliveryUnit
 class Encoding:
     """How the records of a batch are encoded.
 
-    `record_limit_bytes` is the most that one record may have, 0 for no limit.
+    `record_limit_bytes` is the most that one record may have, 0 for no limit. `key` is that of the
+    installation, for what `content` has only as a keyed hash.
     """
 
     takes: DeliveryUnit
@@ -21,6 +22,12 @@ class Encoding:
     content: Content = "full"
     compression: Compression = "gzip"
     record_limit_bytes: int = 0
+    key: bytes = field(default=b"", repr=False)
+
+    @property
+    def narrowing(self) -> Narrowing | None:
+        """What makes the sink's share of an event; None if it is given all of it."""
+        return narrowing_of(self.content, self.key)
 
     @property
     def interprets(self) -> bool:

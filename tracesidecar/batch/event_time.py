@@ -1,4 +1,4 @@
-"""The times that an event gets from its batch."""
+"""What an event gets from its batch: its times, and what its sink is given of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from tracesidecar.dialects import DialectEvent, Event
+from tracesidecar.encode import Narrowing
 
 EARLIEST_DAY = "2020-01-01"
 """An event before this day was written by a host whose clock was wrong."""
@@ -14,8 +15,9 @@ EARLIEST_DAY = "2020-01-01"
 class BatchClock:
     """Gives events their ingest time, and the batch's time if theirs is missing or impossible."""
 
-    def __init__(self, at: int) -> None:
-        """Take the batch's time, in seconds since the epoch."""
+    def __init__(self, at: int, narrowing: Narrowing | None = None) -> None:
+        """Take the batch's time, in seconds since the epoch, and what its sink is not given."""
+        self._narrowing = narrowing
         moment = datetime.fromtimestamp(at, UTC)
         self._time = moment.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
         self._latest_day = (moment + timedelta(days=1)).strftime("%Y-%m-%d")
@@ -23,7 +25,8 @@ class BatchClock:
     def date(self, events: Iterable[DialectEvent]) -> list[tuple[str, Event]]:
         """Return each dialect and event as this batch has it.
 
-        They are copies, because other sinks share the originals.
+        They are copies, because other sinks share the originals. Whatever is made of an event (its
+        record, and what a destination is given beside that) is made of this one.
         A copy is shallow: it costs less than half a percent of interpreting the event.
         """
         time, latest_day = self._time, self._latest_day
@@ -34,4 +37,7 @@ class BatchClock:
             if own.event_time is None or not EARLIEST_DAY <= own.event_time[:10] <= latest_day:
                 own.event_time, own.event_time_source = time, "ingest"
             dated.append((dialect, own))
+        if self._narrowing is not None:
+            narrow = self._narrowing.narrow
+            return [(dialect, narrow(event)) for dialect, event in dated]
         return dated

@@ -125,10 +125,10 @@ def _dialects(configuration: Configuration) -> Iterator[Problem]:
 def _formats(configuration: Configuration) -> Iterator[Problem]:
     """Check format and content together, and the extra that Parquet needs."""
     for index, sink in enumerate(configuration.sink):
-        if sink.format == "raw" and sink.content == "metadata":
+        if sink.format == "raw" and sink.content not in (None, "full"):
             message = (
-                'content = "metadata" would leave nothing of the format "raw"; choose another '
-                'format, such as "event", or content = "full"'
+                f'content = "{sink.content}" would leave nothing of the format "raw"; '
+                'choose another format, such as "event", or content = "full"'
             )
             yield Problem(("sink", index, "content"), message)
         elif sink.format == "parquet" and importlib.util.find_spec("pyarrow") is None:

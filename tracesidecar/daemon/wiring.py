@@ -23,7 +23,7 @@ from tracesidecar.daemon.redaction_check import warn_of_cache
 from tracesidecar.daemon.succession import take_over_sources
 from tracesidecar.deliver import Delivery, SinkEvents
 from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, select_dialect
-from tracesidecar.encode import format_of
+from tracesidecar.encode import describe_level, format_of
 from tracesidecar.errors import RetryReason
 from tracesidecar.journal import Journal, Vault, sweep_sealed
 from tracesidecar.metrics import Metrics
@@ -229,6 +229,7 @@ class Wiring:
             encoding.content,
             encoding.compression,
             encoding.record_limit_bytes,
+            self._journal.key,
             sink=options.name,
             host=host_name(),
             fingerprint=fingerprint(configuration, options, self._rules),
@@ -376,7 +377,7 @@ def fingerprint(configuration: Configuration, options: SinkOptions, rules: str) 
             for source in configuration.source
         ]
         what += (
-            content_of(options),
+            describe_level(content_of(options)),
             record_limit_of(options),
             SCHEMA_VERSION,
             cost_source(),

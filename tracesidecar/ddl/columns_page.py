@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from tracesidecar.dialects import COLUMNS, PARTITIONS, Column
+from tracesidecar.encode import CONTENT_FORMS, level_table
 
 _HEAD = """# The columns of an event
 
@@ -20,10 +23,43 @@ Columns in **bold** always have a value.
 |---|---|---|---|---|---|
 """
 
+_LEVELS = """
+## What each level of content sends
+
+The `content` of a sink is an allow-list: a column that is not listed for a level is not sent, in
+any format, nor is anything that is derived from it (the fields of a format's own, and what a
+destination is given beside a record, such as the headers of a syslog message, labels, keys and the
+paths in a store's manifests).
+
+* `full` has every column. It is the default of stores and databases.
+* `actions` has what an agent did, for detections: tool, command line, file, URL, outcome, exit
+  code, class of the error, model, tokens, cost, ids, times, user. It has no prompt, answer, result
+  or reasoning. A command line, a file's name or a URL is sent whole, with whatever it quotes.
+* `metadata` has that an agent did something: no path, no command, no person, branch or repository.
+  It is the default of all other sinks.
+
+`raw` lines are always whole. The forms in which a column is sent:
+
+{forms}
+
+What is accepted: `labels` and the name of the host are the operator's own words, and are sent as
+they are. An agent that writes single words into its ids, or into the names of its tools and
+models, is believed. A conversation that is named after its file keeps that name. `line_sha256`
+(and the `event_id` of a line without an id) is made of the whole redacted line, as every store
+compares it: whoever can guess such a line exactly can confirm the guess. The hash of a path or user
+is another one on each installation, and after the journal was lost.
+
+"""
+
 
 def page() -> str:
     """Return the page as Markdown."""
-    return _HEAD + "".join(_row(column) for column in (*PARTITIONS, *COLUMNS))
+    columns = "".join(_row(column) for column in (*PARTITIONS, *COLUMNS))
+    forms = "\n".join(
+        fill(f"* {name}: {meaning}.", 100, subsequent_indent="  ", break_on_hyphens=False)
+        for name, meaning in CONTENT_FORMS.items()
+    )
+    return _HEAD + columns + _LEVELS.format(forms=forms) + level_table()
 
 
 def _row(column: Column) -> str:

@@ -550,3 +550,12 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         str | None,
         _column("Labels of the source, as a JSON object", ecs="labels", ocsf="metadata.labels"),
     ] = None
+    exit_code: Annotated[
+        int | None,
+        _column(
+            "Exit code of the command that a tool ran",
+            otel="process.exit.code",
+            ecs="process.exit_code",
+            ocsf="unmapped.exit_code",
+        ),
+    ] = None

@@ -18,6 +18,7 @@ from tracesidecar.dialects.parsing import (
     at,
     call_key,
     count,
+    exit_code,
     fields,
     plain_text,
     real,
@@ -143,8 +144,8 @@ def _observation(line: Line) -> Sequence[Event]:
     event = _result(line)
     seen = fields(line.observation)
     event.tool_result = plain_text(seen.get("content")) or as_json(line.observation)
-    exit_code = seen.get("exit_code")
-    has_failed = seen.get("is_error") is True or (isinstance(exit_code, int) and exit_code != 0)
+    event.exit_code = exit_code(seen.get("exit_code"))
+    has_failed = seen.get("is_error") is True or event.exit_code not in (None, 0)
     event.outcome = "failure" if has_failed else "success"
     event.cwd = text(at(seen, "metadata", "working_dir"))
     return (event,)

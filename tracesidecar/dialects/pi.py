@@ -18,6 +18,7 @@ from tracesidecar.dialects.parsing import (
     as_json,
     call_key,
     count,
+    exit_code,
     fields,
     items,
     plain_text,
@@ -309,9 +310,9 @@ def _user_command(line: Line, message: PiMessage, state: State) -> list[Event]:
         )
     call.tool_arguments = as_json({"command": message.command}) if text(message.command) else None
     result.tool_result = text(message.output)
-    exit_code = real(message.exit_code)
-    if exit_code is not None:
-        result.outcome = "success" if exit_code == 0 else "failure"
+    result.exit_code = exit_code(message.exit_code)
+    if result.exit_code is not None:
+        result.outcome = "success" if result.exit_code == 0 else "failure"
     return [call, result]
 
 

@@ -5,8 +5,16 @@ Here are the record formats, compressed bodies, Parquet files, and the layout of
 pyarrow and the protobuf packages are imported only by the functions that need them.
 """
 
+from tracesidecar.encode.content import (
+    CONTENT_FORMS,
+    Content,
+    Narrowing,
+    describe_level,
+    level_table,
+    narrowing_of,
+)
 from tracesidecar.encode.event_fields import epoch_microseconds
-from tracesidecar.encode.formats import Content, encoder_for
+from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.jsonl import (
     EXTENSIONS,
     EventLinesEncoder,
@@ -40,6 +48,7 @@ from tracesidecar.encode.severity import severity_of
 
 __all__ = [
     "COMPACTIONS",
+    "CONTENT_FORMS",
     "EXTENSIONS",
     "FORMATS",
     "MANIFESTS",
@@ -50,11 +59,13 @@ __all__ = [
     "EventLinesEncoder",
     "Format",
     "LinesEncoder",
+    "Narrowing",
     "ParquetEncoder",
     "RecordFormat",
     "compression_of",
     "count_rejected_records",
     "decode_lines",
+    "describe_level",
     "encode_lines",
     "encode_within",
     "encoder_for",
@@ -62,6 +73,8 @@ __all__ = [
     "export_request",
     "format_of",
     "lake_root",
+    "level_table",
+    "narrowing_of",
     "open_parquet_writer",
     "parquet_schema",
     "partition_folder",

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-from msgspec.structs import replace
+from typing import Protocol
 
 from tracesidecar.dialects import Event
 from tracesidecar.encode import canonical as event
 from tracesidecar.encode import cef, ecs, leef, ocsf, otlp
-
-Content = Literal["full", "metadata"]
 
 
 class RecordEncoder(Protocol):
@@ -43,35 +39,15 @@ EVENT_FORMATS: Mapping[str, EventFormat] = {
     "otlp": EventFormat(otlp.encode, otlp.COLUMN_MAPPING),
 }
 
-CONTENT_COLUMNS = ("text", "tool_arguments", "tool_result", "raw")
-"""The columns that `content = "metadata"` leaves out."""
-_NO_CONTENT = dict.fromkeys(CONTENT_COLUMNS)
 
-
-def encoder_for(format: str, content: Content, *, partitioned: bool = False) -> RecordEncoder:  # noqa: A002 - the word of the configuration
+def encoder_for(format: str, *, partitioned: bool = False) -> RecordEncoder:  # noqa: A002 - the word of the configuration
     """Return the encoder of a format, a key of EVENT_FORMATS.
 
     `partitioned` matters only to `event`: it leaves `dt` and `dialect` to the lake's paths.
     """
-    encode: RecordEncoder = (
-        event.encode_partitioned
-        if partitioned and format == "event"
-        else EVENT_FORMATS[format].encode
-    )
-    return encode if content == "full" else _MetadataOnly(encode)
-
-
-@dataclass(frozen=True, slots=True)
-class _MetadataOnly:
-    encode: RecordEncoder
-
-    def __call__(self, event: Event, dialect: str, /) -> bytes:
-        return self.encode(without_content(event), dialect)
-
-
-def without_content(event: Event) -> Event:
-    """Return a copy of an event without the columns that `content = "metadata"` leaves out."""
-    return replace(event, **_NO_CONTENT)
+    if partitioned and format == "event":
+        return event.encode_partitioned
+    return EVENT_FORMATS[format].encode
 
 
 def mapping_table(format: str) -> str:  # noqa: A002 - the word of the configuration

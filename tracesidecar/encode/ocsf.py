@@ -91,6 +91,7 @@ COLUMN_MAPPING: Mapping[str, str] = {column: f"`{name}`" for column, name in _NA
     "host_name": "`device.hostname`, and `src_endpoint.hostname` in API and HTTP Activity",
     "line_sha256": "`raw_data_hash.value`",
     "labels": '`metadata.labels`, as "key:value"',
+    "exit_code": "`exit_code` in Process Activity, else `unmapped.exit_code`",
 }
 
 _UNMAPPED: tuple[str, ...] = (
@@ -233,6 +234,7 @@ def _process_activity(event: Event, found: Fields, unmapped: Fields) -> None:
         cmd_line=parse_target(event.tool_arguments).command,
         working_directory=event.cwd,
     )
+    found["exit_code"] = unmapped.pop("exit_code", None)
     unmapped |= _columns(event, ("tool_arguments", "tool_result", "trace_id", "parent_id"))
     _add_model(event, found, unmapped)
 

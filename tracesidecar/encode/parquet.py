@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import astuple
 
 from tracesidecar.dialects import COLUMNS, Column, Event
-from tracesidecar.encode.formats import Content, without_content
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,8 +123,7 @@ class ParquetEncoder:
     The same events in the same order give the same bytes with the same version of pyarrow.
     """
 
-    def __init__(self, content: Content = "full") -> None:
-        self._is_full = content == "full"
+    def __init__(self) -> None:
         self._columns = ColumnBuffer()
         self.records = 0
         self._batches: list[pa.RecordBatch] = []
@@ -139,7 +137,7 @@ class ParquetEncoder:
     def add(self, events: Sequence[Event], _dialect: str) -> list[Event]:
         """Add events of a dialect; return those over the limit: none, a file has no limit."""
         for event in events:
-            batch = self._columns.add(event if self._is_full else without_content(event))
+            batch = self._columns.add(event)
             if batch is not None:
                 self._keep(batch)
         self.records += len(events)

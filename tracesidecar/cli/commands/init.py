@@ -52,6 +52,13 @@ batch = {{ age = "60s", idle = "10s" }}
 # type = "http"
 # url  = "https://collector.example.com/traces"
 # auth = {{ type = "bearer", token = "${{env:COLLECTOR_TOKEN}}" }}
+
+# [[sink]]
+# name = "siem"
+# type = "syslog"
+# host = "siem.example.com"
+# format  = "cef"
+# content = "actions"            # what ran, without what was said; "metadata": no commands, either
 """
 
 

@@ -18,6 +18,7 @@ from tracesidecar.dialects.parsing import (
     at,
     call_key,
     count,
+    exit_code_in,
     fields,
     real,
     text,
@@ -212,6 +213,7 @@ def _tool_end(event: Event, data: JsonObject, _state: State) -> None:
     if event.tool_result is not None and event.tool_result.startswith(_FAILED_RESULTS):
         event.outcome, event.error_type = "failure", "failed_result"
         event.error_message = event.tool_result.partition("\n")[0]
+        event.exit_code = exit_code_in(event.error_message)
 
 
 def _tool_error(event: Event, data: JsonObject, state: State) -> None:

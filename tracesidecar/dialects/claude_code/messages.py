@@ -12,6 +12,7 @@ from tracesidecar.dialects.parsing import (
     at,
     call_key,
     count,
+    exit_code_in,
     fields,
     items,
     real,
@@ -217,6 +218,8 @@ def _tool_result(block: JsonObject, line: Line, state: State, make: EventFactory
     if block.get("is_error") is True or fields(block.get("content")).get("error_code") is not None:
         event.outcome, event.error_message = "failure", event.tool_result
         event.error_type = _error_type(block, event.tool_result or "")
+        if event.tool_type == "shell":
+            event.exit_code = exit_code_in(event.tool_result)
     elif result.get("interrupted") is True:
         event.outcome, event.error_type = "failure", "interrupted"
     return event

@@ -6,7 +6,7 @@ from tracesidecar.dialects.codex.line import RolloutPayload, State
 from tracesidecar.dialects.codex.usage import map_token_count
 from tracesidecar.dialects.dialect import EventFactory, UnknownType
 from tracesidecar.dialects.event import Event
-from tracesidecar.dialects.parsing import as_json, at, fields, real, text, tool_type
+from tracesidecar.dialects.parsing import as_json, at, exit_code, fields, real, text, tool_type
 
 _REPEATED_TEXT = {
     "user_message": "user",
@@ -118,6 +118,7 @@ def _end(payload: RolloutPayload, state: State, make: EventFactory) -> Event:
     event = make("state")
     _set_tool(event, payload, state)
     code, success = payload.exit_code, payload.success
+    event.exit_code = exit_code(code)
     is_error = (
         at(payload.result, "Err") is not None
         or at(payload.result, "Ok", "isError") is True

@@ -9,6 +9,7 @@ from tracesidecar.dialects.dialect import EventFactory, UnknownType
 from tracesidecar.dialects.event import Event
 from tracesidecar.dialects.parsing import (
     as_json,
+    exit_code,
     fields,
     items,
     plain_text,
@@ -186,6 +187,7 @@ def _set_outcome(event: Event, success: object) -> None:
     )
     if seconds is not None:
         event.duration_ms = round(float(seconds) * 1000, 3)
+    event.exit_code = exit_code(code[1]) if code is not None else None
     if head.startswith("aborted"):
         event.error_type = "interrupted"
     elif head.startswith(_REJECTED):

@@ -10,6 +10,7 @@ from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
     at,
+    exit_code_in,
     fields,
     milliseconds_between,
     real,
@@ -64,6 +65,8 @@ def complete(line: Line, data: JsonObject, state: State) -> Sequence[Event]:
     event.tool_result = (
         text(at(result, "content")) or text(at(result, "detailedContent")) or as_json(result)
     )
+    if event.tool_type == "shell":
+        event.exit_code = exit_code_in(event.tool_result)
     if isinstance(success := data.get("success"), bool):
         event.outcome = "success" if success else "failure"
     set_error(event, data.get("error"))

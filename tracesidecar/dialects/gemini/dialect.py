@@ -19,6 +19,7 @@ from tracesidecar.dialects.parsing import (
     at,
     call_key,
     count,
+    exit_code_in,
     fields,
     items,
     plain_text,
@@ -291,6 +292,8 @@ def _tool_event(kind: EventKind, call: JsonObject, message: GeminiMessage, state
 def _tool_result(call: JsonObject, message: GeminiMessage, state: State) -> Event:
     event = _tool_event("tool_result", call, message, state)
     event.role, event.tool_result = "tool", function_response(call.get("result"))
+    if event.tool_type == "shell":
+        event.exit_code = exit_code_in(event.tool_result)
     match call.get("status"):
         case "success":
             event.outcome = "success"

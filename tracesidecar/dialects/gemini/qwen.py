@@ -20,6 +20,7 @@ from tracesidecar.dialects.parsing import (
     at,
     call_key,
     count,
+    exit_code_in,
     fields,
     items,
     real,
@@ -234,6 +235,8 @@ def _tool_result(line: Line, part: JsonObject, state: State) -> Event:
     event.tool_call_id = text(response.get("id")) or text(outcome.get("callId"))
     event.tool_name = text(response.get("name")) or state.tools.get(event.tool_call_id or "")
     event.tool_type, event.tool_result = tool_type(event.tool_name), function_response([part])
+    if event.tool_type == "shell":
+        event.exit_code = exit_code_in(event.tool_result)
     error = text(at(response, "response", "error")) or text(outcome.get("error"))
     if status := text(outcome.get("status")):
         event.outcome = (

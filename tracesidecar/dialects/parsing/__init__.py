@@ -6,6 +6,7 @@ where the value is something else: traces are not under our control.
 
 from tracesidecar.dialects.parsing.content_blocks import plain_text, tool_calls
 from tracesidecar.dialects.parsing.correlation import call_key, remember
+from tracesidecar.dialects.parsing.exit_codes import exit_code, exit_code_in
 from tracesidecar.dialects.parsing.json_in_text import decode_json_text, object_in_text
 from tracesidecar.dialects.parsing.message_text import message_text
 from tracesidecar.dialects.parsing.times import milliseconds_between, utc
@@ -30,6 +31,8 @@ __all__ = [
     "call_key",
     "count",
     "decode_json_text",
+    "exit_code",
+    "exit_code_in",
     "fields",
     "items",
     "message_text",
