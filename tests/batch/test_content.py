@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from dataclasses import replace
 
@@ -75,6 +76,16 @@ def test_a_replay_makes_the_same_bytes() -> None:
         each.sha256 for each in prepared.batch.objects
     ]
     assert again.plan.manifest == prepared.plan.manifest
+
+
+def test_what_is_redriven_is_as_narrow() -> None:
+    builder = BatchBuilder(STORE, clock=lambda: FIRST)
+    builder.add_redriven(7, CLEAN, PATH, [DialectEvent("generic", EVENT)])
+    prepared = builder.close()
+    assert prepared.batch is not None
+    [body] = (gzip.decompress(each.content) for each in prepared.batch.objects)
+    assert b'"event_id":"a"' in body
+    assert not re.search(b"alice|acme|plan", body + prepared.plan.manifest)
 
 
 def test_the_key_of_the_installation_is_not_shown() -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.daemon.sidecar import Sidecar, append
 from tests.daemon.test_events import put_fixtures
@@ -119,18 +120,7 @@ def text_of_actions(sent: dict[tuple[str, str], str]) -> str:
     return "\n".join(text.replace('\\\\"', '"') for text in named)
 
 
-def test_a_path_has_one_hash_in_rows_and_manifests_of_one_installation(sidecar: Sidecar) -> None:
-    append(sidecar.traces / "alice-and-acme.jsonl", [b'{"type":"note","text":"a"}'])
-    lake = sidecar.folder / "metadata"
-    sidecar.configure(SINK.format(form="event", level="metadata", lake=lake))
-    assert sidecar.ship().returncode == 0
-    [manifest] = lake.glob("_manifest/v1/dt=*/*.json")
-    [described] = decode_manifest(manifest.read_bytes()).ranges
-    assert re.fullmatch("[0-9a-f]{32}", described.path)
-    assert f'"source_file":"{described.path}"' in text_below(lake)
-    assert sidecar.call("verify", "event-metadata").returncode == 0
-
-
+@pytest.mark.long
 def test_what_is_redriven_is_as_narrow(sidecar: Sidecar) -> None:
     """A line that was rejected is delivered by a redrive, at the sink's level."""
     lake = sidecar.folder / "metadata"
@@ -150,15 +140,21 @@ def test_what_is_redriven_is_as_narrow(sidecar: Sidecar) -> None:
     assert str(sidecar.traces) not in text
 
 
-def test_recover_finds_the_files_of_a_store_that_has_no_paths(sidecar: Sidecar) -> None:
-    """Its manifests have device and inode; the hashes of paths are of another key by then."""
-    lake = sidecar.folder / "metadata"
+def test_a_store_without_paths_is_verified_and_its_files_are_recovered(sidecar: Sidecar) -> None:
+    """Rows and manifests have one hash for a path, of a key that is lost with the journal; so the
+    files are found by device and inode.
+    """
+    lake, path = sidecar.folder / "metadata", sidecar.traces / "alice-and-acme.jsonl"
     sidecar.configure(SINK.format(form="event", level="metadata", lake=lake))
-    append(sidecar.traces / "one.jsonl", [b'{"type":"note","text":"a"}'])
+    append(path, [b'{"type":"note","text":"a"}'])
     assert sidecar.ship().returncode == 0
+    [manifest] = lake.glob("_manifest/v1/dt=*/*.json")
+    [described] = decode_manifest(manifest.read_bytes()).ranges
+    assert re.fullmatch("[0-9a-f]{32}", described.path)
+    assert f'"source_file":"{described.path}"' in text_below(lake)
     lose_state(sidecar)
     assert sidecar.call("recover", "event-metadata").returncode == 0
-    append(sidecar.traces / "one.jsonl", [b'{"type":"note","text":"b"}'])
+    append(path, [b'{"type":"note","text":"b"}'])
     assert sidecar.ship().returncode == 0
     assert text_below(lake).count('"event_kind"') == 2
     assert sidecar.call("verify", "event-metadata").returncode == 0
