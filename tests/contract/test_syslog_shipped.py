@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,3 +114,46 @@ def test_syslog_and_relp_load_no_heavy_client() -> None:
         ).stdout
         == "[]\n"
     )
+
+
+HOSTILE = "".join(map(chr, (*range(32), 127, *range(128, 160), 0x2028, 0x202E, 0x2066, 0x200F)))
+ACTS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]")
+
+
+@pytest.mark.parametrize("form", ["cef", "leef", "raw", "event", "ecs", "ocsf"])
+def test_what_an_agent_writes_cannot_act_in_a_message(tmp_path: Path, form: str) -> None:
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    line = {
+        "timestamp": "2026-09-21T14:13:20Z",
+        "role": "user",
+        "content": f"pears{HOSTILE}",
+        HOSTILE: "x",
+        "conversation_id": f"c{HOSTILE}",
+    }
+    written = json.dumps(line, ensure_ascii=False)
+    # Names are written by the agent, too, and JSON allows a tab between two values.
+    (folder / "a\x1b[2J\u202egpj.jsonl").write_text(f"{{\t{written[1:]}\r\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(60)
+        configuration = tmp_path / "tracesidecar.toml"
+        configuration.write_text(
+            f'state_directory = "{tmp_path}/state"\n'
+            f'[[source]]\nname = "agent"\ninclude = ["{folder}/*.jsonl"]\n'
+            f'[[sink]]\nname = "siem"\ntype = "syslog"\ntransport = "udp"\nhost = "127.0.0.1"\n'
+            f'port = {receiver.getsockname()[1]}\nformat = "{form}"\ncontent = "full"\n'
+            f'max_message = "60000B"\nbom = false\n'
+        )
+        done = subprocess.run(
+            [PROGRAM, "ship", "--once", "--strict", "--config", configuration],
+            capture_output=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        message = receiver.recv(65_507).decode()
+    assert "pears" in message
+    assert "\\u202egpj.jsonl" in message or "\ufffdgpj.jsonl" in message
+    assert set(ACTS.findall(message)) <= ({"\t"} if form == "leef" else set())
+    if form == "raw":
+        assert json.loads(message.partition("] ")[2]) == line

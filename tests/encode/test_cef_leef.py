@@ -4,7 +4,11 @@ built from IBM's description.
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+import unicodedata
+from typing import get_type_hints
 
 import msgspec
 import pycef
@@ -14,11 +18,12 @@ from hypothesis import strategies as st
 
 from tests.encode.events import DIALECT, EVENTS, KEY, TRICKY, encoder_at, event, tool_call
 from tracesidecar import __version__
-from tracesidecar.encode import cef, leef
+from tracesidecar.dialects import Event
+from tracesidecar.encode import cef, escape_control_characters, leef
 from tracesidecar.encode.content import Content, narrowing_of
 from tracesidecar.encode.formats import encoder_for
 
-TEXTS = st.text().filter(lambda text: "\0" not in text)
+TEXTS = st.text() | st.text(alphabet='a \t\n\r\0\x1b\x7f\x85\x9b\u202e\u2066\\=|"')
 
 PAIR = re.compile(r"([A-Za-z0-9]+)=((?:\\.|[^\\=])*)(?= [A-Za-z0-9]+=|$)", re.DOTALL)
 
@@ -30,6 +35,37 @@ def unescaped(text: str) -> str:
         text,
         flags=re.DOTALL,
     )
+
+
+DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def acts(character: str) -> bool:
+    """Return whether a character acts where it is shown, by its properties in Unicode.
+
+    The marks for left and right have no class of their own.
+    """
+    return (
+        unicodedata.category(character) in ("Cc", "Zl", "Zp")
+        or unicodedata.bidirectional(character) in DIRECTIONS
+        or character in "\u061c\u200e\u200f\u206a\u206b\u206c\u206d\u206e\u206f"
+    )
+
+
+def shown(text: str, escaped: str) -> str:
+    """Return what arrives of a text in a format that has escapes for these characters."""
+    return "".join(
+        "\ufffd" if acts(character) and character not in escaped else character
+        for character in text
+    )
+
+
+def shown_in_cef(text: str) -> str:
+    return shown(text.replace("\t", " "), "\n\r")
+
+
+def shown_in_leef(text: str) -> str:
+    return shown(text, "\t\n\r")
 
 
 def read_cef(record: bytes) -> tuple[list[str], dict[str, str]]:
@@ -67,8 +103,8 @@ def test_cef_is_read_back(name: str, content: Content) -> None:
     assert found["externalId"] == made.event_id
     narrowing = narrowing_of(content, KEY)
     sent = made if narrowing is None else narrowing.narrow(made)
-    assert found.get("suser") == sent.user_id
-    assert found.get("TracesidecarToolArguments") == sent.tool_arguments
+    assert found.get("suser", "") == shown_in_cef(sent.user_id or "")
+    assert found.get("TracesidecarToolArguments", "") == shown_in_cef(sent.tool_arguments or "")
     assert found.get("cn1") == (None if made.input_tokens is None else str(made.input_tokens))
 
 
@@ -98,8 +134,8 @@ def test_any_text_survives_a_cef_extension(text: str) -> None:
         "user_message", text=text, user_id=text or None, conversation_id=text or "c", labels=None
     )
     _, found = read_cef(encoder_for("cef")(made, DIALECT))
-    assert found.get("msg", "") == text
-    assert found["cs1"] == (text or "c")
+    assert found.get("msg", "") == shown_in_cef(text)
+    assert found["cs1"] == shown_in_cef(text or "c")
 
 
 @given(TEXTS)
@@ -108,7 +144,7 @@ def test_any_text_stays_one_value_of_a_cef_header(text: str) -> None:
     assert re.split(r"(?<!\\)(?:\\\\)*\|", f"{value}".replace("\\\\", "")) == [
         value.replace("\\\\", "")
     ]
-    assert unescaped(value) == text.replace("\n", " ").replace("\r", " ")
+    assert unescaped(value) == shown(re.sub("[\t\n\r]", " ", text), "")
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -120,20 +156,23 @@ def test_leef_is_read_back(name: str, content: Content) -> None:
     assert 1 <= int(found["sev"]) <= 10
     assert re.fullmatch(r"[0-9]{13}", found["devTime"])  # a 13-digit epoch needs no devTimeFormat
     assert found["event_id"] == made.event_id
-    assert found.get("msg") == (made.text if content == "full" else None)
-    tool = made.tool_name if name != "tricky" or content != "metadata" else "_OTHER"
-    assert found.get("tool_name") == tool
+    narrowing = narrowing_of(content, KEY)
+    sent = made if narrowing is None else narrowing.narrow(made)
+    assert found.get("msg", "") == shown_in_leef(sent.text or "")
+    assert found.get("tool_name", "") == shown_in_leef(sent.tool_name or "")
 
 
 @given(TEXTS)
 def test_any_text_survives_a_leef_attribute(text: str) -> None:
     made = event("user_message", text=text, user_id=text or None, labels=None)
-    assert read_leef(encoder_for("leef")(made, DIALECT))[1].get("msg", "") == text
+    attributes = read_leef(encoder_for("leef")(made, DIALECT))[1]
+    assert attributes.get("msg", "") == shown_in_leef(text)
 
 
 @given(TEXTS)
 def test_no_text_can_end_a_leef_header_value(text: str) -> None:
-    assert not set("|\t\n\r") & set(leef.header_value(text))
+    value = leef.header_value(text)
+    assert value == shown(re.sub("[|\t\n\r]", " ", text), "")
 
 
 @given(st.dictionaries(st.text(min_size=1), TEXTS.filter(bool), max_size=4))
@@ -143,7 +182,9 @@ def test_a_label_has_a_key_that_no_column_has(labels: dict[str, str]) -> None:
         columns = read(encoder_for(form)(msgspec.structs.replace(made, labels=None), DIALECT))[1]
         found = read(encoder_for(form)(made, DIALECT))[1]
         assert columns.items() <= found.items()
-        assert {found[key] for key in found.keys() - columns.keys()} <= set(labels.values())
+        arrived = {found[key] for key in found.keys() - columns.keys()}
+        shown_in = shown_in_cef if form == "cef" else shown_in_leef
+        assert arrived <= set(map(shown_in, labels.values()))
         assert bool(found.keys() - columns.keys()) == bool(labels)
 
 
@@ -151,6 +192,58 @@ def test_nul_is_replaced_because_receivers_would_truncate_there() -> None:
     made = event("user_message", text="a\0b")
     assert read_cef(encoder_for("cef")(made, DIALECT))[1]["msg"] == "a\ufffdb"
     assert read_leef(encoder_for("leef")(made, DIALECT))[1]["msg"] == "a\ufffdb"
+
+
+def every_character_that_acts() -> str:
+    return "".join(filter(acts, map(chr, range(sys.maxunicode + 1))))
+
+
+def test_no_character_that_acts_reaches_a_line_in_any_place() -> None:
+    acting = every_character_that_acts()
+    assert len(acting) > 32 + 1 + 32 + 9
+    columns = {
+        name: f"a{acting}z"
+        for name, kind in get_type_hints(Event).items()
+        if kind in (str, str | None) and name not in ("event_time", "ingest_time", "labels")
+    }
+    made = event(
+        "tool_call",
+        **{name: text for name, text in columns.items() if name != "event_kind"},
+        labels=msgspec.json.encode({acting: acting}).decode(),
+    )
+    arguments = msgspec.json.encode({"command": acting, "path": acting, "url": acting}).decode()
+    for each in (made, msgspec.structs.replace(made, tool_arguments=arguments)):
+        for form in ("cef", "leef"):
+            record = encoder_for(form)(each, acting).decode()
+            assert set(filter(acts, record)) <= ({"\t"} if form == "leef" else set())
+
+
+def test_a_newline_of_unicode_cannot_forge_a_second_record() -> None:
+    forged = "pears\x85CEF:0|x|x|1|x|x|9|\u2028LEEF:2.0|x|x|1|x|x09|\u2029\x0b\x0c\x1c"
+    for form in ("cef", "leef"):
+        record = encoder_for(form)(event("user_message", text=forged), DIALECT)
+        assert len(record.decode().splitlines()) == 1
+
+
+@given(TEXTS)
+def test_json_that_is_sent_as_text_means_the_same_and_has_no_character_that_acts(
+    text: str,
+) -> None:
+    made = event("user_message", text=text, user_id=text or None)
+    for form in ("event", "ecs", "ocsf"):
+        record = encoder_for(form, as_text=True)(made, DIALECT)
+        assert msgspec.json.decode(record) == msgspec.json.decode(encoder_for(form)(made, DIALECT))
+        assert not any(map(acts, record.decode()))
+
+
+@given(st.dictionaries(TEXTS, TEXTS))
+def test_a_line_with_white_space_between_its_values_means_the_same_as_text(
+    line: dict[str, str],
+) -> None:
+    written = json.dumps(line, ensure_ascii=False, indent="\t").replace("\n", "\r").encode()
+    escaped = escape_control_characters(written)
+    assert json.loads(escaped) == line
+    assert not any(map(acts, escaped.decode()))
 
 
 def test_severity_and_the_target_of_a_tool_are_present() -> None:
@@ -170,4 +263,4 @@ def test_the_tricky_event_is_tricky() -> None:
     _, found = read_cef(
         encoder_for("cef")(tool_call(TRICKY, "shell", {"command": TRICKY}), DIALECT)
     )
-    assert (found["cs3"], found["cs5"]) == (TRICKY, TRICKY)
+    assert (found["cs3"], found["cs5"]) == (shown_in_cef(TRICKY), shown_in_cef(TRICKY))

@@ -16,7 +16,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from tests.dialects.golden import clean_chunk
 from tests.dialects.mapping import SAMPLES, sample
 from tests.encode.events import encoder_at
-from tests.encode.test_cef_leef import read_cef, read_leef
+from tests.encode.test_cef_leef import read_cef, read_leef, shown_in_cef, shown_in_leef
 from tests.encode.test_content import FORMATS, Level, phrases_kept, written
 from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
@@ -85,9 +85,12 @@ def test_ecs_values_have_the_types_of_ecs(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_cef_and_leef_are_read_back(path: Path) -> None:
     for dialect, event in events(path):
-        for form, read in (("cef", read_cef), ("leef", read_leef)):
+        for form, read, shown in (
+            ("cef", read_cef, shown_in_cef),
+            ("leef", read_leef, shown_in_leef),
+        ):
             found = read(encoder_for(form)(event, dialect))[1]
-            assert found.get("msg", "") == (event.text or "").replace("\0", "\ufffd")
+            assert found.get("msg", "") == shown(event.text or "")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol
@@ -18,6 +18,7 @@ from tracesidecar.encode import (
     ParquetEncoder,
     encode_within,
     encoder_for,
+    escape_control_characters,
     lake_root,
     partition_folder,
     severity_of,
@@ -278,7 +279,12 @@ class SingleRecords:
     def __init__(self, encoding: Encoding, at: int) -> None:
         self._limit = encoding.record_limit_bytes
         self._clock = BatchClock(at, encoding.narrowing)
-        self._encode = None if encoding.format == "raw" else encoder_for(encoding.format)
+        self._is_text = encoding.is_text
+        self._encode = (
+            None
+            if encoding.format == "raw"
+            else encoder_for(encoding.format, as_text=encoding.is_text)
+        )
         self._records: list[Record] = []
         self._offsets: list[int] = []
         self.records = 0
@@ -340,7 +346,9 @@ class SingleRecords:
         first: dict[int, DialectEvent] = {}
         for each in events:
             first.setdefault(line_offset(each.event), each)
-        lines = clean.data.split(b"\n")
+        lines: Iterable[bytes] = clean.data.split(b"\n")
+        if self._is_text:
+            lines = map(escape_control_characters, lines)
         for line, (dialect, event) in zip(lines, self._clock.date(first.values()), strict=False):
             yield (None if limit and len(line) > limit else line), dialect, event
 

@@ -13,7 +13,8 @@ from tracesidecar.sinks import DeliveryUnit
 class Encoding:
     """How the records of a batch are encoded.
 
-    `record_limit_bytes` is the most that one record may have, 0 for no limit. `key` is that of the
+    `record_limit_bytes` is the most that one record may have, 0 for no limit. `is_text`: the
+    destination takes records as text, in which no character may act. `key` is that of the
     installation, for what `content` has only as a keyed hash.
     """
 
@@ -22,6 +23,7 @@ class Encoding:
     content: Content = "full"
     compression: Compression = "gzip"
     record_limit_bytes: int = 0
+    is_text: bool = False
     key: bytes = field(default=b"", repr=False)
 
     @property

@@ -229,6 +229,7 @@ class Wiring:
             encoding.content,
             encoding.compression,
             encoding.record_limit_bytes,
+            encoding.is_text,
             self._journal.key,
             sink=options.name,
             host=host_name(),
@@ -318,6 +319,7 @@ def encoding_of(options: SinkOptions) -> Encoding:
         content_of(options),
         options.compression,
         record_limit_of(options),
+        sink_type(options.type).takes_text,
     )
 
 

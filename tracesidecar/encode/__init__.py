@@ -13,6 +13,10 @@ from tracesidecar.encode.content import (
     level_table,
     narrowing_of,
 )
+from tracesidecar.encode.control_characters import (
+    escape_control_characters,
+    replace_control_characters,
+)
 from tracesidecar.encode.event_fields import epoch_microseconds
 from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.jsonl import (
@@ -70,6 +74,7 @@ __all__ = [
     "encode_within",
     "encoder_for",
     "epoch_microseconds",
+    "escape_control_characters",
     "export_request",
     "format_of",
     "lake_root",
@@ -78,6 +83,7 @@ __all__ = [
     "open_parquet_writer",
     "parquet_schema",
     "partition_folder",
+    "replace_control_characters",
     "severity_of",
     "to_protobuf",
     "write_sorted",

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
+from tracesidecar.encode.control_characters import replace_control_characters
 from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
 from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
@@ -84,26 +85,26 @@ COLUMN_MAPPING: Mapping[str, str] = (
 
 def header_value(text: str) -> str:
     """Return a text as a value of the header, which has no escape for the end of a line."""
-    return (
+    return replace_control_characters(
         text.replace("\\", "\\\\")
         .replace("|", "\\|")
         .replace("\n", " ")
         .replace("\r", " ")
-        .replace("\0", "\ufffd")
+        .replace("\t", " ")
     )
 
 
 def extension_value(text: str) -> str:
     """Return a text as a value of the extension.
 
-    NUL becomes U+FFFD, because many receivers end the text at a NUL.
+    It has escapes for line breaks, but none for a tab, which becomes a blank.
     """
-    return (
+    return replace_control_characters(
         text.replace("\\", "\\\\")
         .replace("=", "\\=")
         .replace("\n", "\\n")
         .replace("\r", "\\r")
-        .replace("\0", "\ufffd")
+        .replace("\t", " ")
     )
 
 

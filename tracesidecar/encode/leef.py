@@ -8,6 +8,7 @@ from functools import lru_cache
 from tracesidecar import __version__
 from tracesidecar.dialects import COLUMNS, Event
 from tracesidecar.encode.cef import number
+from tracesidecar.encode.control_characters import replace_control_characters
 from tracesidecar.encode.event_fields import epoch_microseconds, parse_labels, parse_target
 from tracesidecar.encode.severity import severity_of
 from tracesidecar.model import Severity
@@ -45,12 +46,8 @@ COLUMN_MAPPING: Mapping[str, str] = (
 
 def header_value(text: str) -> str:
     """Return a text as a value of the header, which has no escapes: separators become spaces."""
-    return (
-        text.replace("|", " ")
-        .replace("\t", " ")
-        .replace("\n", " ")
-        .replace("\r", " ")
-        .replace("\0", "\ufffd")
+    return replace_control_characters(
+        text.replace("|", " ").replace("\t", " ").replace("\n", " ").replace("\r", " ")
     )
 
 
@@ -60,12 +57,8 @@ def attribute_value(text: str) -> str:
     IBM defines no escapes; `\t`, `\n`, `\r` and `\\` are the ones that parsers undo. A value may
     contain `=`.
     """
-    return (
-        text.replace("\\", "\\\\")
-        .replace("\t", "\\t")
-        .replace("\n", "\\n")
-        .replace("\r", "\\r")
-        .replace("\0", "\ufffd")
+    return replace_control_characters(
+        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
     )
 
 

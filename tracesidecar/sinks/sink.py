@@ -150,6 +150,7 @@ class SinkType(Generic[OptionsT]):
     hold for the type, unless `promise_of` or `record_limit_of` derive them from the options.
     The formats that the type takes are the type of `format` in its options.
     `keeps_records`: the sink is a RecordKeeper with these options.
+    `takes_text`: records arrive as lines of text, in which no character may act as a control.
     `keeps_content`: events are delivered whole unless the configuration says otherwise.
     For types that take objects, `lake_location` names the folder, or the bucket and prefix as query
     engines write it, and `stored_objects` gives access to what is stored. `needs` names the import
@@ -166,6 +167,7 @@ class SinkType(Generic[OptionsT]):
     record_limit_bytes: int = 0
     record_limit_of: Callable[[OptionsT], int] | None = None
     keeps_records: Callable[[OptionsT], bool] | None = None
+    takes_text: bool = False
     keeps_content: bool = False
     lake_location: Callable[[OptionsT], str] | None = None
     stored_objects: Callable[[OptionsT], StoredObjects] | None = None

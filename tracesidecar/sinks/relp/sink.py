@@ -119,4 +119,5 @@ SINK_TYPE = SinkType(
     delivery_unit="records",
     promise="at least once",
     record_limit_of=record_limit,
+    takes_text=True,
 )

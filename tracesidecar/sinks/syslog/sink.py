@@ -88,4 +88,5 @@ SINK_TYPE = SinkType(
     promise="kernel-acknowledged",
     promise_of=promise,
     record_limit_of=record_limit,
+    takes_text=True,
 )

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from tracesidecar.encode import replace_control_characters
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record, Severity
 from tracesidecar.sinks.options import BatchLimits, SinkOptions
@@ -53,9 +54,7 @@ EVENT_ID_BYTES = 32
 BOM = b"\xef\xbb\xbf"
 _HEADER_LIMITS = {"hostname": 255, "app_name": 48, "procid": 128, "sd_id": 32}
 _MSGID_LIMIT = 32
-_ESCAPES = dict.fromkeys((*range(32), 127), "\ufffd") | {
-    ord(character): f"\\{character}" for character in '"\\]'
-}
+_ESCAPES = {ord(character): f"\\{character}" for character in '"\\]'}
 
 
 class SyslogMessageOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -182,10 +181,11 @@ def _identifiers(record: Record) -> Iterator[tuple[str, str]]:
 def _parameter(name: str, value: str) -> str:
     """Return a parameter of structured data (RFC 5424, 6.3.3).
 
-    Control characters, which break parsers of receivers, become U+FFFD; so does half a surrogate
-    pair, which has no UTF-8.
+    Control characters, which break parsers of receivers, become U+FFFD. Half a surrogate pair,
+    which has no UTF-8, becomes `?`.
     """
-    return f' {name}="{value.translate(_ESCAPES).encode(errors="replace").decode()}"'
+    text = replace_control_characters(value.translate(_ESCAPES))
+    return f' {name}="{text.encode(errors="replace").decode()}"'
 
 
 @lru_cache(maxsize=64)
