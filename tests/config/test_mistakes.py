@@ -186,6 +186,10 @@ MISTAKES = {
         '[daemon]\nlisten = "localhost"\n' + BOTH,
         '2: daemon.listen: listen must be "host:port", "unix:PATH" or "" (off)',
     ),
+    "a name of the health pages with a port": (
+        '[daemon]\nallowed_hosts = ["metrics.example.com", "metrics.example.com:9464"]\n' + BOTH,
+        "2: daemon.allowed_hosts: allowed_hosts takes names of hosts, without a port",
+    ),
     "sealing": (
         '[quarantine]\nseal_to = "age1x"\n' + BOTH,
         (

@@ -13,17 +13,6 @@ class _Used:
 
 used = _Used()
 
-# http.server and socketserver call these, or read them.
-used.address_family
-used.address_string
-used.daemon_threads
-used.do_GET
-used.log_message
-used.protocol_version
-used.server_bind
-used.server_name
-used.server_port
-
 # watchdog calls it for each event, and stops what it reads here.
 used.dispatch
 used._inotify_fd

@@ -12,12 +12,13 @@ from tracesidecar.config.load import (
     load_to_read,
 )
 from tracesidecar.config.paths import default_lake, default_state_directory, rules_cache
-from tracesidecar.config.schema import Configuration
+from tracesidecar.config.schema import Configuration, DaemonOptions
 
 __all__ = [
     "EMBEDDED",
     "Configuration",
     "ConfigurationReport",
+    "DaemonOptions",
     "LoadedConfiguration",
     "configuration_schema",
     "default_lake",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from tracesidecar.sanitize import RedactionOptions
@@ -9,16 +11,20 @@ from tracesidecar.sinks import SinkOptions
 from tracesidecar.tail import SourceOptions
 from tracesidecar.units import Seconds, Size
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+
 
 class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The `[daemon]` block.
 
-    `listen` is `host:port`, `unix:PATH` or empty (off); `memory_limit` bounds the buffers.
+    `listen` is `host:port`, `unix:PATH` or empty (off); `allowed_hosts` are further names under
+    which the health pages answer. `memory_limit` bounds the buffers.
     """
 
     drain_deadline: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("25s"))
     memory_limit: Size = msgspec.field(default_factory=lambda: Size.parse("48MiB"))
     listen: str = "127.0.0.1:9464"
+    allowed_hosts: tuple[str, ...] = ()
     poll_interval: Seconds = msgspec.field(default_factory=lambda: Seconds.parse("1s"))
     held_limit: Size = msgspec.field(default_factory=lambda: Size.parse("10GiB"))
 
@@ -31,6 +37,9 @@ class DaemonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             self.listen == "" or self.listen.startswith("unix:") or _is_host_and_port(self.listen)
         ):
             raise ValueError('listen must be "host:port", "unix:PATH" or "" (off)')
+        for host in self.allowed_hosts:
+            if not _HOST_NAME.fullmatch(host):
+                raise ValueError("allowed_hosts takes names of hosts, without a port")
 
 
 class QuarantineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

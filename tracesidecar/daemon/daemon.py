@@ -73,10 +73,10 @@ class Daemon:
         self._handle_signals()
         directory = self.configuration.state_directory
         with ExitStack() as stack:
-            listen = self.configuration.daemon.listen
-            if listen and not self._mode.once:
+            options = self.configuration.daemon
+            if options.listen and not self._mode.once:
                 pages = HealthPages(self.check_health, self._metrics, self._loop)
-                stack.callback(pages.open(listen))
+                stack.callback(pages.open(options))
             await self._wait.attempt(lambda: prepare_state_directory(directory))
             remains = find_remains(directory)
             await self._wait.attempt(lambda: stack.enter_context(hold_lock(directory)))

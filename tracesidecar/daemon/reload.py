@@ -128,13 +128,16 @@ class Reloader:
 def difference(old: Configuration, new: Configuration) -> Difference:
     """Compare two valid configurations."""
     fixed = [] if old.state_directory == new.state_directory else ["state_directory"]
-    fixed += [] if old.daemon.listen == new.daemon.listen else ["daemon.listen"]
-    bare = msgspec.structs.replace(new.daemon, listen=old.daemon.listen)
+    fixed += [
+        f"daemon.{key}"
+        for key in ("listen", "allowed_hosts")  # what the health pages began with
+        if getattr(old.daemon, key) != getattr(new.daemon, key)
+    ]
     is_core = (old.source, old.redaction, old.quarantine, old.daemon) != (
         new.source,
         new.redaction,
         new.quarantine,
-        bare,
+        keep_fixed(old, new).daemon,
     )
     before, after = {sink.name: sink for sink in old.sink}, {sink.name: sink for sink in new.sink}
     removed = tuple(name for name, sink in before.items() if after.get(name) != sink)
@@ -144,7 +147,9 @@ def difference(old: Configuration, new: Configuration) -> Difference:
 
 def keep_fixed(old: Configuration, new: Configuration) -> Configuration:
     """Return the new configuration, with the old values of what only a restart changes."""
-    daemon = msgspec.structs.replace(new.daemon, listen=old.daemon.listen)
+    daemon = msgspec.structs.replace(
+        new.daemon, listen=old.daemon.listen, allowed_hosts=old.daemon.allowed_hosts
+    )
     return msgspec.structs.replace(new, state_directory=old.state_directory, daemon=daemon)
 
 
