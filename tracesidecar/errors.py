@@ -21,6 +21,7 @@ and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeGuard, get_args
 
 
@@ -72,6 +73,11 @@ class SinkError(TraceSidecarError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+    def rephrase(self, rephrase: Callable[[str], str]) -> None:
+        """Change the sentence: where the sink is known, values of its options are masked."""
+        self.detail = rephrase(self.detail)
+        self.args = (f"{self.reason}: {self.detail}" if self.detail else self.reason,)
 
 
 RetryReason = Literal[

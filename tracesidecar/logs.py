@@ -21,6 +21,8 @@ from typing import Protocol, TextIO, cast
 import structlog
 from structlog.typing import Processor
 
+from tracesidecar.masking import mask_log_event
+
 
 class LogStream(Protocol):
     """Where log lines go."""
@@ -150,7 +152,7 @@ def configure(stream: LogStream | None = None, environ: Mapping[str, str] = os.e
     if stream is None:
         stream = LogOutput(sys.stderr, describe_dropped)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, last],
+        processors=[mask_log_event, structlog.processors.add_log_level, stamp, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stream)),
         cache_logger_on_first_use=False,

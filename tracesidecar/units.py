@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?")
 _FACTORS = {
@@ -46,8 +47,35 @@ class Seconds(float):
         return cls(float(match.group(1)) * _SECONDS[match.group(2)])
 
 
-class Secret(str):
-    """A credential: prints as stars."""
+class Origin(NamedTuple):
+    """A value in a text of the configuration, and the reference that was written there."""
+
+    reference: str
+    value: str
+
+
+class Interpolated(str):
+    """A text of the configuration in which values stand that came from elsewhere."""
+
+    __slots__ = ("_origins",)
+
+    _origins: tuple[Origin, ...]
+
+    @classmethod
+    def of(cls, text: str, origins: Iterable[Origin]) -> Self:
+        """Return the text with the values that stand in it."""
+        made = cls(text)
+        made._origins = tuple(origins)
+        return made
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The values from elsewhere that stand in the text."""
+        return self._origins if hasattr(self, "_origins") else ()
+
+
+class Secret(Interpolated):
+    """A credential, wherever it came from: prints as stars."""
 
     __slots__ = ()
 

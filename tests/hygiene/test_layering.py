@@ -21,6 +21,7 @@ LAYERS = (
         "exit_codes",
         "extras",
         "units",
+        "masking",
         "logs",
         "metrics",
         "progress",

@@ -18,6 +18,7 @@ from tracesidecar.journal import find_state_directory
 from tracesidecar.sanitize import RedactionOptions
 from tracesidecar.sinks import SINK_PACKAGES, SinkOptions, sink_type
 from tracesidecar.tail import SourceOptions
+from tracesidecar.units import Interpolated
 
 _TABLES = {"daemon": DaemonOptions, "redaction": RedactionOptions, "quarantine": QuarantineOptions}
 _KEYS = ("state_directory", "daemon", "source", "redaction", "quarantine", "sink")
@@ -110,10 +111,27 @@ class ConfigurationBuilder:
             )
             return None
         try:
-            return self._decoder.struct(chosen.options, block, path)
+            return self._decoder.struct(chosen.options, self._mark(block, path), path)
         except InvalidValue:
             self._explain_format(written, chosen.options, block, path)
             return None
+
+    def _mark(self, value: object, path: KeyPath) -> object:
+        """Mark the texts of a sink in which values from elsewhere stand, to mask them.
+
+        What every sink has (its name, its sources) names things, and is shown.
+        """
+        if isinstance(value, dict):
+            return {
+                key: item
+                if key in SinkOptions.__struct_fields__ and len(path) == len(("sink", 0))
+                else self._mark(item, (*path, key))
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self._mark(item, (*path, index)) for index, item in enumerate(value)]
+        origins = self._decoder.origins.get(path)
+        return Interpolated.of(value, origins) if isinstance(value, str) and origins else value
 
     def _explain_format(
         self, sink: str, options: type[SinkOptions], block: object, path: KeyPath

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.config.problems import KeyPath, Problem
+from tracesidecar.units import Origin
 
 _REFERENCE = re.compile(r"\$?\$\{([^}]*)\}?")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -18,22 +19,22 @@ _FILE_LIMIT = 64 * 1024
 
 
 @dataclass(slots=True)
-class Interpolated:
+class InterpolatedDocument:
     """The document with its references replaced, the keys that had one, and the mistakes.
 
-    No message contains a value.
+    `origins` has for each key the values that stand in its text now. No message contains one.
     """
 
     document: dict[str, object]
-    paths: set[KeyPath] = field(default_factory=set)
+    origins: dict[KeyPath, tuple[Origin, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
 def interpolate(
     document: Mapping[str, object], environ: Mapping[str, str], folder: str
-) -> Interpolated:
+) -> InterpolatedDocument:
     """Replace the references in all strings. Relative files start at `folder`."""
-    result = Interpolated({})
+    result = InterpolatedDocument({})
     resolver = _Resolver(environ, folder, result)
     result.document = {key: resolver.walk(value, (key,)) for key, value in document.items()}
     return result
@@ -47,7 +48,7 @@ class _Unresolved(Exception):
 class _Resolver:
     environ: Mapping[str, str]
     folder: str
-    result: Interpolated
+    result: InterpolatedDocument
 
     def walk(self, value: object, path: KeyPath) -> object:
         if isinstance(value, str):
@@ -59,9 +60,18 @@ class _Resolver:
         return value
 
     def text(self, value: str, path: KeyPath) -> str:
-        self.result.paths.add(path)
+        origins: list[Origin] = []
+
+        def substitute(match: re.Match[str]) -> str:
+            replaced = self.replace(match)
+            if not match.group().startswith("$$"):
+                origins.append(Origin(match.group(), replaced))
+            return replaced
+
         try:
-            return _REFERENCE.sub(self.replace, value)
+            replaced = _REFERENCE.sub(substitute, value)
+            self.result.origins[path] = tuple(origins)
+            return replaced
         except _Unresolved as error:
             self.result.problems.append(Problem(path, str(error)))
             return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from tracesidecar.config.problems import KeyPath, LocatedProblem, Problem, locat
 from tracesidecar.config.schema import Configuration
 from tracesidecar.config.trust import NotTrusted, read_found
 from tracesidecar.errors import ConfigurationError
+from tracesidecar.masking import Mask
+from tracesidecar.units import Origin
 
 SEARCHED = ("tracesidecar.toml", "/etc/tracesidecar/config.toml")
 """The paths to try when neither `--config` nor `$TRACESIDECAR_CONFIG` names a file."""
@@ -75,7 +78,7 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     """Find every mistake of the configuration at once."""
     chosen = find(path, environ)
     if chosen is None:
-        return _checked(None, make_embedded_default(environ, os.getcwd()), None)
+        return _checked(None, make_embedded_default(environ, os.getcwd()), None, {})
     try:
         text = _read(chosen)
         document, lines = tomli.loads(text), locate(text)
@@ -93,11 +96,13 @@ def inspect(path: str | None, environ: Mapping[str, str]) -> ConfigurationReport
     interpolated = interpolate(document, environ, folder)
     if interpolated.problems:
         return ConfigurationReport(chosen, None, _located(interpolated.problems, chosen, lines), ())
-    decoder = OptionsDecoder(interpolated.paths)
+    origins = interpolated.origins
+    decoder = OptionsDecoder(origins)
     configuration = ConfigurationBuilder(decoder, folder, environ).build(interpolated.document)
     if configuration is None:
-        return ConfigurationReport(chosen, None, _located(decoder.problems, chosen, lines), ())
-    return _checked(chosen, configuration, lines)
+        problems = _masked(decoder.problems, origins)
+        return ConfigurationReport(chosen, None, _located(problems, chosen, lines), ())
+    return _checked(chosen, configuration, lines, origins)
 
 
 def guess_state_directory(path: str | None, environ: Mapping[str, str]) -> str:
@@ -139,16 +144,33 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
 
 
 def _checked(
-    path: str | None, configuration: Configuration, lines: Mapping[KeyPath, int] | None
+    path: str | None,
+    configuration: Configuration,
+    lines: Mapping[KeyPath, int] | None,
+    origins: Mapping[KeyPath, tuple[Origin, ...]],
 ) -> ConfigurationReport:
     file = path or EMBEDDED
-    problems = _located(contradictions(configuration), file, lines)
+    problems = _masked(contradictions(configuration), origins)
+    warnings = _masked(absent_directories(configuration), origins) if path else []
     return ConfigurationReport(
         path,
         configuration,
-        problems,
-        _located(absent_directories(configuration), file, lines) if path else (),
+        _located(problems, file, lines),
+        _located(warnings, file, lines),
     )
+
+
+def _masked(
+    problems: Iterable[Problem], origins: Mapping[KeyPath, tuple[Origin, ...]]
+) -> list[Problem]:
+    """Put references in the place of values: an option may quote what another of its block has."""
+
+    def mask(path: KeyPath) -> Mask:
+        block = path[:2]
+        beside = (found for key, found in origins.items() if key[: len(block)] == block)
+        return Mask(itertools.chain.from_iterable(beside))
+
+    return [Problem(each.path, mask(each.path).apply(each.message)) for each in problems]
 
 
 def _located(

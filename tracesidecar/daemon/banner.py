@@ -16,6 +16,7 @@ from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
 from tracesidecar.logs import printable
 from tracesidecar.sinks import SinkOptions, destination_of
 from tracesidecar.tail import SegmentView
+from tracesidecar.units import Interpolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def banner(configuration: Configuration, path: str | None, summary: StartSummary
         destination = _short(summary.destinations[sink.name].removeprefix("directory:"))
         lines.append(f"  ships to {sink.name:<12} {destination}")
         folder = getattr(sink, "path", None)
-        if isinstance(folder, str):
+        if isinstance(folder, str) and not isinstance(folder, Interpolated):
             lines.append(f"  look:    {_look(folder, sink)}")
     if not any(summary.files.values()):
         lines.append(

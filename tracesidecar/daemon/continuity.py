@@ -15,7 +15,14 @@ import structlog
 from tracesidecar.config import Configuration
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.journal import Journal, load_deliveries
-from tracesidecar.sinks import SinkOptions, destination_of
+from tracesidecar.sinks import (
+    SinkOptions,
+    destination_key_of,
+    destination_of,
+    is_former_key,
+    is_key_of,
+    shown_destination,
+)
 
 log = structlog.get_logger()
 
@@ -28,7 +35,10 @@ def reject_repetition(options: SinkOptions, journal: Journal, configuration: Con
 
     Not if the options say where to start: then it is announced.
     """
-    before, now = journal.sinks.find_destination(options.name), destination_of(options)
+    before, now = journal.sinks.find_destination(options.name), destination_key_of(options)
+    if is_former_key(before, options):
+        journal.sinks.rename_destination(options.name, now)
+        return
     if before == now:
         return
     reason = _reason_to_ask(options, journal, configuration)
@@ -41,34 +51,38 @@ def reject_repetition(options: SinkOptions, journal: Journal, configuration: Con
 
 def _reason_to_ask(options: SinkOptions, journal: Journal, configuration: Configuration) -> str:
     """Return why a person must say where a sink is to start; empty if it may simply begin."""
-    rows, now = journal.sinks.load(), destination_of(options)
+    rows, place = journal.sinks.load(), destination_of(options)
     before = next((row.destination for row in rows if row.name == options.name), None)
     choice = (
         'set start = "beginning" (everything that is still on disk is delivered there) or '
         'start = "now" (only what is written from now on)'
     )
     if before is not None:
+        former_place = shown_destination(before)
+        if former_place == place:
+            former_place = "another destination that the same references stood for"
         return (
-            f'sink "{options.name}" used to deliver to {before} and is now to deliver to {now}: '
-            f"{choice}, or give the sink another name"
+            f'sink "{options.name}" used to deliver to {former_place} and is now to deliver to '
+            f"{place}: {choice}, or give the sink another name"
         )
     configured = {sink.name for sink in configuration.sink}
     former = next(
-        (row for row in rows if row.destination == now and row.name not in configured), None
+        (row for row in rows if is_key_of(row.destination, options) and row.name not in configured),
+        None,
     )
     if former is not None and former.batches:
         return (
-            f'sink "{options.name}" is new, but {now} has {former.lines} lines already from sink '
+            f'sink "{options.name}" is new, but {place} has {former.lines} lines already from sink '
             f'"{former.name}", which is no longer configured: name it "{former.name}" again to go '
             f"on where that was, or {choice}"
         )
     known = load_deliveries(configuration.state_directory).sinks
-    if any(row.destination == now for row in rows) or now not in known.values():
+    name = next((name for name, key in known.items() if is_key_of(key, options)), None)
+    if name is None or any(is_key_of(row.destination, options) for row in rows):
         return ""
-    name = next(name for name, destination in known.items() if destination == now)
     return (
         f"the journal of {configuration.state_directory} does not know sink "
-        f'"{options.name}", but sink "{name}" has delivered from here to {now}: the journal was '
+        f'"{options.name}", but sink "{name}" has delivered from here to {place}: the journal was '
         "removed or replaced. Put it back, or rebuild it from what the store has "
         f'("tracesidecar recover {options.name}"), or {choice}'
     )

@@ -31,7 +31,7 @@ from tracesidecar.lake import manifests
 from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, CleanChunk, Compression, Segment
 from tracesidecar.sanitize import complete_chunk
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.sinks import SinkOptions, StoredObjects, destination_of
+from tracesidecar.sinks import SinkOptions, StoredObjects, destination_key_of
 from tracesidecar.tail import (
     Fingerprinter,
     FollowedPaths,
@@ -422,7 +422,7 @@ def save(journal: Journal, sink: SinkOptions, recovery: Recovery) -> tuple[Recov
             quarantined += each.quarantined
         saved.append(each)
     journal.segments.save(fresh)
-    journal.sinks.begin(sink.name, destination_of(sink), {})
+    journal.sinks.begin(sink.name, destination_key_of(sink), {})
     journal.commit(Commit(sink.name, None, reached, tuple(quarantined)), lambda _point: None)
     return tuple(saved)
 

@@ -26,6 +26,7 @@ from tracesidecar.dialects import SCHEMA_VERSION, Interpreter, cost_source, sele
 from tracesidecar.encode import describe_level, format_of
 from tracesidecar.errors import RetryReason
 from tracesidecar.journal import Journal, Vault, sweep_sealed
+from tracesidecar.masking import Mask
 from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline import (
@@ -44,7 +45,7 @@ from tracesidecar.sinks import (
     SinkOptions,
     build_sink,
     content_of,
-    destination_of,
+    destination_key_of,
     keeps_records,
     record_limit_of,
     sink_type,
@@ -238,7 +239,8 @@ class Wiring:
             labels={source.name: source.labels for source in configuration.source},
             keeps_records=keeps_records(options),
         )
-        delivery = Delivery(build_sink(options), SinkEvents(options.name, self._metrics))
+        events = SinkEvents(options.name, self._metrics)
+        delivery = Delivery(build_sink(options), events, mask=Mask.of(options))
         share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
         committed = self._journal.sinks.load_offsets_in(options.name, context.tailer.list_known())
         plans = self._journal.plans.load(options.name)
@@ -286,7 +288,7 @@ class Wiring:
 
     def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
         """Let a sink that is new, or has a new destination, start where its options say."""
-        destination = destination_of(options)
+        destination = destination_key_of(options)
         if destination == self._journal.sinks.find_destination(options.name):
             return
         reached = _current_ends(context, options) if options.start == "now" else {}

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from tracesidecar.deliver.bisect import Bisection, RejectedRecord, part, split_lines
 from tracesidecar.deliver.retry import Circuit, RetryPolicy
 from tracesidecar.errors import Rejected, RetryLater
+from tracesidecar.masking import Mask
 from tracesidecar.model import Batch
 from tracesidecar.sinks import Sink
 
@@ -63,7 +64,8 @@ class Attempts:
 class Delivery:
     """One sink with its retries; for the event loop.
 
-    `tried` is set once an attempt has ended, whatever the outcome.
+    `tried` is set once an attempt has ended, whatever the outcome. `mask` is for what the sink logs
+    and for the errors that it raises.
     """
 
     sink: Sink
@@ -73,6 +75,7 @@ class Delivery:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     tried: asyncio.Event = field(default_factory=asyncio.Event)
     attempts: Attempts = field(default_factory=Attempts)
+    mask: Mask = field(default_factory=lambda: Mask(()))
 
     async def connect(self) -> None:
         """Enter the sink, however long it is down."""
@@ -80,7 +83,8 @@ class Delivery:
 
     async def disconnect(self) -> None:
         """Leave the sink."""
-        await self.sink.__aexit__(None, None, None)
+        with self.mask.in_force():
+            await self.sink.__aexit__(None, None, None)
 
     async def send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
         """Return when every record is durable at the destination or rejected by it.
@@ -126,7 +130,8 @@ class Delivery:
             started = time.monotonic()
             self.attempts.are_under_way, self.attempts.began_at = True, started
             try:
-                answer = await attempt()
+                with self.mask.in_force():
+                    answer = await attempt()
             except RetryLater as error:
                 self.events.record_attempt(time.monotonic() - started, "retry")
                 await self._wait(error)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracesidecar.errors import ConfigurationError, SinkError
+from tracesidecar.masking import Mask
 from tracesidecar.sinks import SinkOptions, build_sink
 
 CONNECT_SECONDS = 30.0
@@ -33,11 +34,9 @@ async def check_connections(sinks: Iterable[SinkOptions]) -> list[ConnectionChec
 
 async def _check(options: SinkOptions) -> ConnectionCheck:
     try:
-        async with (
-            asyncio.timeout(CONNECT_SECONDS),
-            build_sink(options),
-        ):
-            return ConnectionCheck(options.name, is_good=True)
+        with Mask.of(options).in_force():
+            async with asyncio.timeout(CONNECT_SECONDS), build_sink(options):
+                return ConnectionCheck(options.name, is_good=True)
     except TimeoutError:
         return ConnectionCheck(
             options.name,

@@ -89,6 +89,11 @@ class SinkTable:
             )
             self.advance(db, name, reached)
 
+    def rename_destination(self, name: str, destination: str) -> None:
+        """Write the destination of a sink in another way: it is the same place."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE sink SET destination = ? WHERE name = ?", (destination, name))
+
     def record_state(self, name: str, *, retries: int = 0, state: str | None = None) -> None:
         """Add retries to a sink's count, and record its state."""
         with self._database.transaction() as db:

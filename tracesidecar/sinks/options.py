@@ -9,7 +9,7 @@ import msgspec
 
 from tracesidecar.encode import Content, Format
 from tracesidecar.model import Compression
-from tracesidecar.units import Seconds, Size
+from tracesidecar.units import Interpolated, Seconds, Secret, Size
 
 
 class BatchLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,3 +54,19 @@ def deciding_sinks(sinks: Iterable[SinkOptions], source: str) -> list[SinkOption
     """
     takers = [sink for sink in sinks if sink.takes(source)]
     return [sink for sink in takers if sink.required] or takers
+
+
+def plain_value(value: object) -> object:
+    """Return the value of an option with plain texts in it, which every encoder knows.
+
+    It is the very same one if it has been plain before.
+    """
+    if isinstance(value, Interpolated):
+        return value if isinstance(value, Secret) else str.__str__(value)
+    if isinstance(value, tuple):
+        made = tuple(map(plain_value, value))
+        return made if any(new is not old for new, old in zip(made, value, strict=True)) else value
+    if isinstance(value, dict):
+        table = {key: plain_value(item) for key, item in value.items()}
+        return table if any(table[key] is not item for key, item in value.items()) else value
+    return value

@@ -5,9 +5,11 @@ They say what a configured sink promises, takes and keeps.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 
 from tracesidecar.encode import Content
+from tracesidecar.masking import Mask
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
 
@@ -30,6 +32,8 @@ SINK_PACKAGES: dict[str, str] = {
 }
 """Sink type → the package that declares it as `SINK_TYPE`. A new destination adds its line here."""
 
+_DIGEST = " sha256:"
+
 
 def sink_type(name: str) -> SinkType[SinkOptions]:
     """Import and return a sink type. Raises KeyError when there is none of that name.
@@ -50,7 +54,38 @@ def build_sink(options: SinkOptions) -> Sink:
 
 
 def destination_of(options: SinkOptions) -> str:
-    """Name where the sink delivers, without credentials."""
+    """Name where the sink delivers, without credentials and without values from elsewhere."""
+    return Mask.of(options).apply(_real_destination(options))
+
+
+def destination_key_of(options: SinkOptions) -> str:
+    """Return what the state directory knows a destination by.
+
+    It is its name, as `destination_of` returns it, and if values are masked in that, a digest of
+    the real one: another value is another destination.
+    """
+    real, shown = _real_destination(options), destination_of(options)
+    if shown == real:
+        return real
+    return f"{shown}{_DIGEST}{hashlib.sha256(real.encode()).hexdigest()[:16]}"
+
+
+def shown_destination(key: str) -> str:
+    """Return the name of a destination from its key."""
+    return key.partition(_DIGEST)[0]
+
+
+def is_former_key(key: str | None, options: SinkOptions) -> bool:
+    """Return whether a key names this destination as an earlier version did: unmasked."""
+    return key == _real_destination(options) != destination_key_of(options)
+
+
+def is_key_of(key: str | None, options: SinkOptions) -> bool:
+    """Return whether the state directory knows this destination by a key, new or former."""
+    return key == destination_key_of(options) or is_former_key(key, options)
+
+
+def _real_destination(options: SinkOptions) -> str:
     found = sink_type(options.type)
     return found.destination(found.narrow(options))
 

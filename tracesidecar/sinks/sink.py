@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
+import msgspec
+
 from tracesidecar.model import Batch
-from tracesidecar.sinks.options import SinkOptions
+from tracesidecar.sinks.options import SinkOptions, plain_value
 
 OptionsT = TypeVar("OptionsT", bound=SinkOptions)
 
@@ -175,10 +177,16 @@ class SinkType(Generic[OptionsT]):
     needs: str = ""
 
     def narrow(self, options: SinkOptions) -> OptionsT:
-        """Return the options as this type's. Raises TypeError when they are another type's."""
+        """Return the options as this type's, with plain texts, which every encoder knows.
+
+        Raises TypeError when they are another type's.
+        """
         if not isinstance(options, self.options):
             raise TypeError(f"{type(options)} are not the options of a sink of type {self.name}")
-        return options
+        values = {name: getattr(options, name) for name in options.__struct_fields__}
+        made = {name: plain_value(value) for name, value in values.items()}
+        is_plain = all(made[name] is value for name, value in values.items())
+        return options if is_plain else msgspec.convert(made, self.options)
 
     def is_installed(self) -> bool:
         """Return whether what the sink needs can be imported, without importing it."""

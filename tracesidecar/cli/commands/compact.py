@@ -18,6 +18,7 @@ from tracesidecar.exit_codes import ExitCode
 from tracesidecar.extras import install_command
 from tracesidecar.journal import hold_lock, prepare_state_directory
 from tracesidecar.lake import MIN_MEMORY_BYTES, CannotRewrite, Compacted, Compactor, RewriteLimits
+from tracesidecar.masking import Mask
 from tracesidecar.sinks import SinkOptions, open_stored_objects
 from tracesidecar.units import Size, format_bytes
 
@@ -63,7 +64,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if sink is None or not _is_possible(arguments):
         return ExitCode.USAGE
     try:
-        done = _compact(configuration, sink, arguments)
+        with Mask.of(sink).in_force():
+            done = _compact(configuration, sink, arguments)
     except SinkError as error:
         complain(f"tracesidecar compact: {error}; the next run resumes it")
         return ExitCode.LEFT_BEHIND

@@ -14,6 +14,7 @@ from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
 from tracesidecar.logs import printable
+from tracesidecar.masking import Mask
 from tracesidecar.sinks import SinkOptions, open_stored_objects
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def execute(arguments: argparse.Namespace) -> int:
             return ExitCode.USAGE
         recoverer = Recoverer(configuration, sink, key=journal.key, host=arguments.host)
         try:
-            recovery = _recover(recoverer, sink)
+            with Mask.of(sink).in_force():
+                recovery = _recover(recoverer, sink)
         except SinkError as error:
             complain(f"tracesidecar recover: {error}")
             return ExitCode.LEFT_BEHIND

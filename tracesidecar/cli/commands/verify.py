@@ -15,7 +15,8 @@ from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import load_deliveries
 from tracesidecar.lake import Proof, size_of, verify
 from tracesidecar.logs import printable
-from tracesidecar.sinks import SinkOptions, destination_of, open_stored_objects
+from tracesidecar.masking import Mask
+from tracesidecar.sinks import SinkOptions, destination_of, is_key_of, open_stored_objects
 from tracesidecar.units import format_bytes
 
 
@@ -34,7 +35,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if sink is None:
         return ExitCode.USAGE
     try:
-        proof = _proof(configuration, sink)
+        with Mask.of(sink).in_force():
+            proof = _proof(configuration, sink)
     except SinkError as error:
         complain(f"tracesidecar verify: {error}")
         return ExitCode.LEFT_BEHIND
@@ -56,14 +58,13 @@ def _proof(configuration: Configuration, sink: SinkOptions) -> Proof:
             begins_anywhere=sink.start == "now",
             on_read=report_read,
         )
-    destination = destination_of(sink)
-    delivered = load_deliveries(configuration.state_directory).sinks
-    if delivered.get(sink.name) == destination and all(
+    delivered = load_deliveries(configuration.state_directory).sinks.get(sink.name)
+    if is_key_of(delivered, sink) and all(
         coverage.key.sink != sink.name for coverage in proof.coverages
     ):
         proof.add_problem(
             "missing",
-            destination,
+            destination_of(sink),
             f"it has no manifest of sink {sink.name}, which has delivered there from this machine",
         )
     return proof
