@@ -15,13 +15,12 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from tracesidecar.errors import ConfigurationError, SinkError
-from tracesidecar.units import Interpolated, Origin, Secret
+from tracesidecar.units import Interpolated, Origin
 
 SHORTEST_ANYWHERE = 8
 """A shorter value is masked only where it stands alone: `dev` is also a part of `/dev/null`."""
 
 _SHORTEST = 2
-_STARS = "***"
 
 
 class Mask:
@@ -85,8 +84,6 @@ def _masked(value: object, mask: Mask) -> object:
 def _origins(options: object) -> Iterator[Origin]:
     if isinstance(options, Interpolated):
         yield from options.origins
-        if isinstance(options, Secret) and len(options) >= SHORTEST_ANYWHERE:
-            yield Origin(_STARS, str.__str__(options))
     elif isinstance(options, msgspec.Struct):
         for name in options.__struct_fields__:
             yield from _origins(getattr(options, name))

@@ -64,13 +64,13 @@ def destinations(tree: SourceTree) -> set[str]:
 def foreign_destinations(tree: SourceTree) -> list[str]:
     """Return the imports inside `sinks` that go beyond what a destination may know.
 
-    A destination may import the contract (`sinks.sink`, `sinks.options`), `sinks.transport`, its
-    own folder, and the modules right in the folder above it where that is not `sinks` itself (the
-    three stores share `sinks.object_store`). What destinations share imports no destination.
+    A destination may import the contract (`sinks.sink`, `options`, `exposure`), `sinks.transport`,
+    its own folder, and the modules right in the folder above it where that is not `sinks` itself
+    (the three stores share `sinks.object_store`). What destinations share imports no destination.
     """
     sinks = f"{tree.package}.sinks"
     known = destinations(tree)
-    shared = {f"{sinks}.sink", f"{sinks}.options"}
+    shared = {f"{sinks}.sink", f"{sinks}.options", f"{sinks}.exposure"}
 
     def home(module: str) -> str:
         return next((at for at in known if is_in(module, at)), "")

@@ -14,6 +14,7 @@ from tracesidecar.config.build import ConfigurationBuilder
 from tracesidecar.config.cross_checks import absent_directories, contradictions
 from tracesidecar.config.decode import OptionsDecoder
 from tracesidecar.config.defaults import make_embedded_default
+from tracesidecar.config.exposures import exposures
 from tracesidecar.config.interpolate import interpolate
 from tracesidecar.config.line_numbers import locate
 from tracesidecar.config.paths import absolute, default_state_directory
@@ -150,8 +151,11 @@ def _checked(
     origins: Mapping[KeyPath, tuple[Origin, ...]],
 ) -> ConfigurationReport:
     file = path or EMBEDDED
-    problems = _masked(contradictions(configuration), origins)
-    warnings = _masked(absent_directories(configuration), origins) if path else []
+    found = list(exposures(configuration))
+    rejected = [each for each in found if each.is_rejected]
+    accepted = [each for each in found if not each.is_rejected]
+    problems = _masked([*contradictions(configuration), *rejected], origins)
+    warnings = _masked([*absent_directories(configuration), *accepted], origins) if path else []
     return ConfigurationReport(
         path,
         configuration,

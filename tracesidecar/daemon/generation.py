@@ -18,6 +18,7 @@ from tracesidecar.config import Configuration
 from tracesidecar.daemon.banner import banner, summarize_start
 from tracesidecar.daemon.child_process import ChildProcess
 from tracesidecar.daemon.continuity import watch_journal
+from tracesidecar.daemon.exposure_warnings import warn_of_exposures
 from tracesidecar.daemon.progress import ProgressLine, show_progress
 from tracesidecar.daemon.redaction_check import check_redaction_hourly, warn_of_disabled_rules
 from tracesidecar.daemon.status import Health, HealthMonitor
@@ -98,6 +99,7 @@ class Generation:
         self._has_changes = asyncio.Event()  # before the watcher, whose thread sets it
         self._watcher = self._watch()
         warn_of_disabled_rules(configuration.redaction)
+        warn_of_exposures(configuration)
         try:
             self._wiring = Wiring(
                 configuration,
@@ -154,6 +156,7 @@ class Generation:
     ) -> None:
         """Replace single sinks while the others go on."""
         self._configuration = configuration
+        warn_of_exposures(configuration, only=added)
         await self.service.replace_sinks(
             removed, lambda context: self._wiring.make_sinks(context, configuration, added)
         )

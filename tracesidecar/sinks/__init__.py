@@ -6,6 +6,7 @@ Each destination has a package of its own; the registry imports it when a config
 sink makes one attempt to send a batch. Retries, bisection and the circuit breaker are in `deliver`.
 """
 
+from tracesidecar.sinks.exposure import ClearText, Reach, reach_of, read_address
 from tracesidecar.sinks.options import BatchLimits, SinkOptions, deciding_sinks
 from tracesidecar.sinks.registry import (
     SINK_PACKAGES,
@@ -28,7 +29,9 @@ from tracesidecar.sinks.sink import DeliveryUnit, Receipt, RecordKeeper, Sink, S
 __all__ = [
     "SINK_PACKAGES",
     "BatchLimits",
+    "ClearText",
     "DeliveryUnit",
+    "Reach",
     "Receipt",
     "RecordKeeper",
     "Sink",
@@ -46,6 +49,8 @@ __all__ = [
     "lake_location_of",
     "open_stored_objects",
     "promise_of",
+    "reach_of",
+    "read_address",
     "record_limit_of",
     "shown_destination",
     "sink_type",

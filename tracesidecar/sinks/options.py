@@ -9,6 +9,7 @@ import msgspec
 
 from tracesidecar.encode import Content, Format
 from tracesidecar.model import Compression
+from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.units import Interpolated, Seconds, Secret, Size
 
 
@@ -30,6 +31,7 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     A destination's `Options` adds its own keys, changes defaults, and narrows `format` and
     `compression` to what the destination takes. `content` is None where the block does not say:
     then the sink's type and format decide (`registry.content_of`). An empty `sources` means all.
+    With `insecure`, credentials may go to another machine without encryption.
     """
 
     name: str
@@ -41,10 +43,20 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     required: bool = True
     sources: tuple[str, ...] = ()
     start: Literal["beginning", "now"] | None = None
+    insecure: bool = False
 
     def takes(self, source: str) -> bool:
         """Return whether the sink ships this source: all of them, unless it names some."""
         return not self.sources or source in self.sources
+
+    @property
+    def trusts_any_server(self) -> bool:
+        """Whether TLS is used, and the server's certificate is not verified."""
+        return False
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return what the sink sends without encryption: credentials, and events over syslog."""
+        return ()
 
 
 def deciding_sinks(sinks: Iterable[SinkOptions], source: str) -> list[SinkOptions]:

@@ -36,3 +36,8 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.auth is not None:
             raise ValueError("auth is not for Datadog: give api_key or api_key_file")
         require_one_source("api_key", self.api_key, self.api_key_file)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether requests have credentials: they always do."""
+        return True

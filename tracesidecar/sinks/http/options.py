@@ -11,7 +11,11 @@ from tracesidecar.encode import RecordFormat
 from tracesidecar.model import Compression
 from tracesidecar.sinks.http.responses import Expectation, Verdict
 from tracesidecar.sinks.transport import Header, Signature
-from tracesidecar.sinks.transport.http_endpoint import EndpointOptions, content_headers
+from tracesidecar.sinks.transport.http_endpoint import (
+    EndpointOptions,
+    carries_credentials,
+    content_headers,
+)
 from tracesidecar.units import Secret, Size
 
 NOT_JSON = frozenset({"cef", "leef"})
@@ -61,6 +65,11 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
         _check_headers(self.headers)
         if isinstance(self.auth, Header):
             _check_headers({self.auth.name: self.auth.value or Secret("")})
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether requests have credentials, in a header or in the address."""
+        return super().has_credentials or carries_credentials(self.headers)
 
     def body_headers(self, compression: Compression) -> dict[str, str]:
         """Return the headers that describe a body, together with the configured ones."""

@@ -6,8 +6,14 @@ from typing import Literal
 
 import msgspec
 
+from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import BatchLimits, SinkOptions
-from tracesidecar.sinks.transport import TlsOptions, record_batches, require_one_source
+from tracesidecar.sinks.transport import (
+    TlsOptions,
+    is_unverified,
+    record_batches,
+    require_one_source,
+)
 from tracesidecar.units import Seconds, Secret, Size
 
 OVERHEAD_BYTES = 4096
@@ -60,6 +66,20 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError(
                 f"message_limit is {self.message_limit} bytes; it must be above {OVERHEAD_BYTES}"
             )
+
+    @property
+    def trusts_any_server(self) -> bool:
+        """Whether TLS is used, and the server's certificate is not verified."""
+        return is_unverified(self.tls)
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return the brokers that are sent user and password without TLS."""
+        if self.sasl is None or self.tls is not None:
+            return ()
+        return tuple(
+            ClearText("brokers", broker.rpartition(":")[0], has_credentials=True)
+            for broker in self.brokers
+        )
 
     @property
     def where(self) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
 
+from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.transport import TlsOptions
+from tracesidecar.sinks.transport import TlsOptions, is_unverified
 from tracesidecar.units import Seconds
 
 
@@ -28,6 +31,28 @@ class ObjectStoreOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, k
                 "tls.server_hostname cannot be set for an object store: "
                 "the address has to name the host of the certificate"
             )
+
+    @property
+    def trusts_any_server(self) -> bool:
+        """Whether TLS is used, and the server's certificate is not verified."""
+        return is_unverified(self.tls)
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return the store if it is asked without TLS: every request is made with credentials."""
+        parts = urlsplit(self.store_address or "")
+        if parts.scheme != "http":
+            return ()
+        return (ClearText(self.address_key, parts.hostname or "", has_credentials=True),)
+
+    @property
+    def store_address(self) -> str | None:
+        """The URL of the store; None for the usual one, and for one without credentials."""
+        return None
+
+    @property
+    def address_key(self) -> str:
+        """The option that has the URL of the store."""
+        return "endpoint_url"
 
     @property
     def key_prefix(self) -> str:

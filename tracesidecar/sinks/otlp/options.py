@@ -10,7 +10,7 @@ import msgspec
 from tracesidecar.extras import install_command
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.sinks.transport import record_batches
-from tracesidecar.sinks.transport.http_endpoint import EndpointOptions
+from tracesidecar.sinks.transport.http_endpoint import EndpointOptions, carries_credentials
 from tracesidecar.units import Secret
 
 
@@ -33,3 +33,8 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(
                 f'encoding = "protobuf" needs an extra; run: {install_command("otlp")}'
             )
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether requests have credentials, in a header or in the address."""
+        return super().has_credentials or carries_credentials(self.headers)

@@ -41,3 +41,8 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.auth is not None:
             raise ValueError("auth is not for Splunk: give token or token_file")
         require_one_source("token", self.token, self.token_file)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether requests have credentials: they always do."""
+        return True

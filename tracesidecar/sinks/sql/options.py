@@ -10,8 +10,9 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import msgspec
 
 from tracesidecar.extras import install_command
+from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import BatchLimits, SinkOptions
-from tracesidecar.sinks.transport import TlsOptions
+from tracesidecar.sinks.transport import TlsOptions, is_unverified
 from tracesidecar.units import Seconds, Secret, Size
 
 NEEDS = {"postgresql": "psycopg", "sqlite": "sqlite3", "duckdb": "duckdb"}
@@ -62,6 +63,19 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
             and not self.schema[0].isdigit()
         ):
             raise ValueError("schema must be lower-case letters, digits and underscores")
+
+    @property
+    def trusts_any_server(self) -> bool:
+        """Whether TLS is used, and the server's certificate is not verified."""
+        return is_unverified(self.tls)
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return the server if it is sent a password without TLS."""
+        address = Address.of(self.url)
+        has_password = bool(address.password or self.password or self.password_file)
+        if address.kind != "postgresql" or self.tls or not address.is_plain or not has_password:
+            return ()
+        return (ClearText("url", address.host, has_credentials=True),)
 
 
 @dataclass(frozen=True, slots=True)

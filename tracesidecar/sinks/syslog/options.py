@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from tracesidecar.sinks.transport import SyslogMessageOptions, TlsOptions
+from tracesidecar.sinks.exposure import ClearText
+from tracesidecar.sinks.transport import SyslogMessageOptions, TlsOptions, is_unverified
 from tracesidecar.units import Seconds
 
 DATAGRAM_LIMIT_BYTES = 65_507
@@ -40,3 +41,14 @@ class Options(SyslogMessageOptions, frozen=True, forbid_unknown_fields=True, kw_
     def effective_port(self) -> int:
         """The port that is configured, or the usual one of the transport."""
         return self.port or _DEFAULT_PORTS[self.transport]
+
+    @property
+    def trusts_any_server(self) -> bool:
+        """Whether TLS is used, and the server's certificate is not verified."""
+        return is_unverified(self.tls)
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return the server if it is sent events without TLS."""
+        if self.transport == "tls":
+            return ()
+        return (ClearText("transport", self.host, has_credentials=False),)

@@ -42,6 +42,7 @@ from tracesidecar.sinks.transport.thread import ClientThread
 from tracesidecar.sinks.transport.tls import (
     TlsOptions,
     certificate_files,
+    is_unverified,
     tls_advice,
     tls_failure,
     warn_if_unverified,
@@ -68,6 +69,7 @@ __all__ = [
     "certificate_files",
     "idempotency_key",
     "identification",
+    "is_unverified",
     "make_closed_by_server_error",
     "open_socket",
     "parse_retry_after",

@@ -10,12 +10,17 @@ import msgspec
 from yarl import URL
 
 from tracesidecar.model import Compression
+from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.transport.http_auth import Auth, Credentials, Signature
+from tracesidecar.sinks.transport.http_auth import Auth, Credentials, OAuth2, Signature
 from tracesidecar.sinks.transport.http_client import HttpClient
 from tracesidecar.sinks.transport.http_responses import CREDENTIALS_REJECTED, HttpResponse
-from tracesidecar.sinks.transport.tls import TlsOptions
-from tracesidecar.units import Seconds
+from tracesidecar.sinks.transport.tls import TlsOptions, is_unverified
+from tracesidecar.units import Interpolated, Seconds
+
+_NO_CREDENTIALS = frozenset(
+    {"accept", "accept-language", "content-language", "content-type", "user-agent", "x-scope-orgid"}
+)
 
 TOKEN_RESPONSE_LIMIT_BYTES = 64 << 10
 
@@ -43,6 +48,26 @@ class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("url is not an address of the form https://host[:port]/path")
         if url.user is not None or url.password is not None:
             raise ValueError('url must not hold credentials; use auth = { type = "basic", … }')
+
+    @property
+    def trusts_any_server(self) -> bool:
+        """Whether TLS is used, and the server's certificate is not verified."""
+        return is_unverified(self.tls)
+
+    def list_clear_text(self) -> tuple[ClearText, ...]:
+        """Return what goes to the server, and to the one that gives tokens, without TLS."""
+        found = []
+        if _is_clear(self.url) and self.has_credentials:
+            found.append(ClearText("url", URL(self.url).host or "", has_credentials=True))
+        if isinstance(self.auth, OAuth2) and _is_clear(self.auth.token_url):
+            host = URL(self.auth.token_url).host or ""
+            found.append(ClearText("auth", host, has_credentials=True))
+        return tuple(found)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether requests have credentials, in a header or in the address."""
+        return self.auth is not None or _has_value_in_path(self.url)
 
 
 class Endpoint:
@@ -116,6 +141,27 @@ class Endpoint:
             body_limit_bytes=TOKEN_RESPONSE_LIMIT_BYTES,
             other_server="the token endpoint",
         )
+
+
+def carries_credentials(headers: Mapping[str, str]) -> bool:
+    """Return whether a header of a request may be a credential: all may but a few."""
+    return any(name.lower() not in _NO_CREDENTIALS for name in headers)
+
+
+def _is_clear(url: str) -> bool:
+    return URL(url).scheme == "http"
+
+
+def _has_value_in_path(url: str) -> bool:
+    """Return whether a value from the environment or a file stands in path or query.
+
+    It is the token of a webhook, say. An address that is such a value as a whole is not judged.
+    """
+    if not isinstance(url, Interpolated):
+        return False
+    _, _, rest = url.partition("://")
+    path = rest.partition("/")[2]
+    return any(value and value in path for _, value in url.origins)
 
 
 def without_query(url: str) -> str:

@@ -51,6 +51,11 @@ class TlsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError("key_file is given without cert_file")
 
 
+def is_unverified(options: TlsOptions | None) -> bool:
+    """Return whether there is TLS with a server whose certificate is not verified."""
+    return options is not None and not options.verify
+
+
 class ClientContext:
     """The SSL context of a client, rebuilt when one of its files changes.
 
@@ -86,7 +91,7 @@ class ClientContext:
 
 def warn_if_unverified(options: TlsOptions | None, where: str) -> None:
     """Log a warning if the server's certificate is not verified."""
-    if options is not None and not options.verify:
+    if is_unverified(options):
         log.warning(
             "sink.tls_unverified",
             destination=where,

@@ -71,6 +71,16 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
         return (self.account_url or "").rstrip("/")
 
     @property
+    def store_address(self) -> str | None:
+        """The account's URL."""
+        return self.address
+
+    @property
+    def address_key(self) -> str:
+        """The option that has the account's URL."""
+        return "account_url" if self.connection_string is None else "connection_string"
+
+    @property
     def where(self) -> str:
         """The container, as errors and logs name it."""
         return f"container {self.container} at {self.address}"

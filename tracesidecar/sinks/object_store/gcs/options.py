@@ -46,6 +46,11 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError("part_size must be a multiple of 256KiB")
 
     @property
+    def store_address(self) -> str | None:
+        """The URL of the store; None for Google's, and for an emulator without credentials."""
+        return self.endpoint_url if self.credentials_file else None
+
+    @property
     def where(self) -> str:
         """The bucket, as errors and logs name it."""
         return f"bucket {self.bucket} at {self.endpoint_url or 'Google Cloud'}"

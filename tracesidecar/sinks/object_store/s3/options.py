@@ -113,6 +113,11 @@ class Options(ObjectStoreOptions, frozen=True, forbid_unknown_fields=True, kw_on
             )
 
     @property
+    def store_address(self) -> str | None:
+        """The URL of the store; None for Amazon's."""
+        return self.endpoint_url
+
+    @property
     def where(self) -> str:
         """The bucket, as errors and logs name it."""
         return f"bucket {self.bucket} at {self.endpoint_url or 'AWS'}"

@@ -1,0 +1,169 @@
+"""What a configuration exposes is rejected, or a warning of `check-config` and of each start."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.config.conftest import Folder
+from tests.daemon.sidecar import LAKE
+from tracesidecar.errors import ConfigurationError
+from tracesidecar.sinks import Reach, reach_of
+
+SOURCE = '[[source]]\nname = "agent"\ninclude = ["traces/*.jsonl"]\n'
+SINK = '[[sink]]\nname = "it"\nrequired = true\n'
+
+CREDENTIALS = {
+    "http with a token": 'type = "http"\nurl = "http://HOST:80/in"\n'
+    'auth = { type = "bearer", token = "t" }\n',
+    "http with a header": 'type = "http"\nurl = "http://HOST/"\nheaders = { X-Api-Key = "k" }\n',
+    "http with a token in its path": 'type = "http"\nurl = "http://HOST/${env:HOOK}"\n',
+    "http with a token in its query": 'type = "http"\nurl = "http://HOST/in?t=${env:HOOK}"\n',
+    "a token endpoint": 'type = "http"\nurl = "https://h.example/"\nauth = { type = "oauth2", '
+    'token_url = "http://HOST/token", client_id = "i", client_secret = "s" }\n',
+    "otlp": 'type = "otlp"\nurl = "http://HOST:4318/v1/logs"\nheaders = { api-key = "k" }\n',
+    "loki": 'type = "loki"\nurl = "http://HOST/push"\nauth = { type = "basic", username = "u", '
+    'password = "p" }\n',
+    "elasticsearch": 'type = "elasticsearch"\nurl = "http://HOST:9200"\n'
+    'auth = { type = "bearer", token = "t", scheme = "ApiKey" }\n',
+    "splunk": 'type = "splunk"\nurl = "http://HOST:8088"\ntoken = "t"\n',
+    "datadog": 'type = "datadog"\nurl = "http://HOST/api"\napi_key = "k"\n',
+    "kafka": 'type = "kafka"\nbrokers = ["127.0.0.1:9092", "HOST:9092"]\ntopic = "t"\n'
+    'sasl = { username = "u", password = "p" }\n',
+    "postgresql": 'type = "sql"\nurl = "postgresql://u:p@HOST/db?sslmode=disable"\n',
+    "s3": 'type = "s3"\nbucket = "traces"\nendpoint_url = "http://HOST:9000"\n',
+    "azure": 'type = "azure"\ncontainer = "traces"\naccount_url = "http://HOST:10000/devstore"\n'
+    'account_key = "aw=="\n',
+    "azure by a connection string": 'type = "azure"\ncontainer = "traces"\nconnection_string = '
+    '"BlobEndpoint=http://HOST:10000/devstore;AccountKey=aw=="\n',
+    "gcs": 'type = "gcs"\nbucket = "traces"\nendpoint_url = "http://HOST"\n'
+    'credentials_file = "key.json"\n',
+}
+HARMLESS = {
+    "http without credentials": 'type = "http"\nurl = "http://HOST/${env:NOTHING:-}"\n'
+    'headers = { Content-Type = "text/plain" }\n',
+    "https": 'type = "http"\nurl = "https://HOST/"\nauth = { type = "bearer", token = "t" }\n',
+    "an address that is a value as a whole": 'type = "http"\nurl = "${env:URL}"\n',
+    "kafka with TLS": 'type = "kafka"\nbrokers = ["HOST:9093"]\ntopic = "t"\n'
+    'sasl = { username = "u", password = "p" }\ntls = {}\n',
+    "kafka without a user": 'type = "kafka"\nbrokers = ["HOST:9092"]\ntopic = "t"\n',
+    "postgresql with TLS": 'type = "sql"\nurl = "postgresql://u:p@HOST/db"\n',
+    "an emulator": 'type = "gcs"\nbucket = "traces"\nendpoint_url = "http://HOST:4443"\n',
+    "amazon": 'type = "s3"\nbucket = "traces"\n',
+    "syslog with TLS": 'type = "syslog"\nhost = "HOST"\n',
+}
+
+
+@pytest.fixture(autouse=True)
+def values(folder: Folder) -> None:
+    """What the configurations refer to."""
+    folder.environ |= {"HOOK": "T0123ABCD", "URL": "http://collector.example/v1/logs"}
+    (folder.path / "key.json").write_text("{}")
+
+
+def found(folder: Folder, sink: str, host: str, more: str = "") -> tuple[list[str], list[str]]:
+    """The sentences of problems and warnings, without those about missing directories."""
+    report = folder.inspect(SOURCE + SINK + sink.replace("HOST", host) + more)
+    return (
+        [each.message for each in report.problems],
+        [each.message for each in report.warnings if "does not exist" not in each.message],
+    )
+
+
+@pytest.mark.parametrize("sink", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_credentials_over_clear_text_are_judged_by_how_far_they_go(
+    folder: Folder, sink: str
+) -> None:
+    ((problem,), warnings) = found(folder, sink, "collector.example")
+    assert "credentials go to collector.example in clear text, and that is a public" in problem
+    assert "insecure = true" in problem
+    assert warnings == []
+    problems, (warning,) = found(folder, sink, "collector.example", "insecure = true\n")
+    assert "over public networks" in warning
+    assert problems == []
+    problems, (warning,) = found(folder, sink, "collector.agents.svc")
+    assert "the next release rejects this" in warning
+    assert problems == []
+    assert found(folder, sink, "collector.agents.svc", "insecure = true\n") == ([], [])
+    assert found(folder, sink, "127.0.0.1") == ([], [])
+
+
+@pytest.mark.parametrize("sink", HARMLESS.values(), ids=HARMLESS)
+def test_what_needs_no_warning_has_none(folder: Folder, sink: str) -> None:
+    assert found(folder, sink, "collector.example") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("host", "reach"),
+    [
+        ("127.0.0.1", Reach.THIS_MACHINE),
+        ("127.9.9.9", Reach.THIS_MACHINE),
+        ("127.1", Reach.THIS_MACHINE),
+        ("2130706433", Reach.THIS_MACHINE),
+        ("::1", Reach.THIS_MACHINE),
+        ("[::1]", Reach.THIS_MACHINE),
+        ("::ffff:127.0.0.1", Reach.THIS_MACHINE),
+        ("0.0.0.0", Reach.THIS_MACHINE),
+        ("LOCALHOST", Reach.THIS_MACHINE),
+        ("localhost.", Reach.THIS_MACHINE),
+        ("collector.localhost", Reach.THIS_MACHINE),
+        (socket.gethostname(), Reach.THIS_MACHINE),
+        ("/run/postgresql", Reach.THIS_MACHINE),
+        ("", Reach.THIS_MACHINE),
+        ("10.1.2.3", Reach.PRIVATE),
+        ("172.16.0.1", Reach.PRIVATE),
+        ("192.168.1.1", Reach.PRIVATE),
+        ("100.64.0.1", Reach.PRIVATE),
+        ("169.254.169.254", Reach.PRIVATE),
+        ("fd00::1", Reach.PRIVATE),
+        ("fe80::1%eth0", Reach.PRIVATE),
+        ("collector", Reach.PRIVATE),
+        ("collector.agents.svc", Reach.PRIVATE),
+        ("collector.agents.svc.cluster.local", Reach.PRIVATE),
+        ("printer.local.", Reach.PRIVATE),
+        ("vault.internal", Reach.PRIVATE),
+        ("8.8.8.8", Reach.PUBLIC),
+        ("134744072", Reach.PUBLIC),
+        ("0x8.0x8.8.8", Reach.PUBLIC),
+        ("::ffff:8.8.8.8", Reach.PUBLIC),
+        ("2001:4860:4860::8888", Reach.PUBLIC),
+        ("collector.example", Reach.PUBLIC),
+        ("localhost.collector.example", Reach.PUBLIC),
+        ("127.0.0.1.collector.example", Reach.PUBLIC),
+        ("svc.example", Reach.PUBLIC),
+    ],
+)
+def test_a_host_is_as_far_away_as_its_name_or_address_says(host: str, reach: Reach) -> None:
+    assert reach_of(host) is reach
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        (SINK + 'type = "syslog"\ntransport = "tcp"\nhost = "127.0.0.1"\n', "in clear text"),
+        (SINK + 'type = "syslog"\ntransport = "udp"\nhost = "siem.example"\n', "in clear text"),
+        (SINK + 'type = "relp"\nport = 2514\nhost = "siem.example"\n', "in clear text"),
+        (SINK + 'type = "syslog"\nhost = "siem.example"\ntls = { verify = false }\n', "verify ="),
+        (SINK + 'type = "http"\nurl = "https://h.example/"\ntls = { verify = false }\n', "verify"),
+        (SINK + 'type = "s3"\nbucket = "traces"\ntls = { verify = false }\n', "verify = false"),
+        (SINK + 'type = "kafka"\nbrokers = ["h:1"]\ntopic = "t"\ntls = { verify = false }\n', "v"),
+        ('[daemon]\nlisten = "0.0.0.0:9464"\n' + LAKE.format(lake="lake"), "on all addresses"),
+        ('[daemon]\nlisten = "[::]:9464"\n' + LAKE.format(lake="lake"), "on all addresses"),
+        ('[daemon]\nlisten = "0:9464"\n' + LAKE.format(lake="lake"), "on all addresses"),
+    ],
+)
+def test_what_others_may_read_or_forge_is_a_warning(folder: Folder, more: str, part: str) -> None:
+    report = folder.inspect(SOURCE + more)
+    (warning,) = (each for each in report.warnings if "does not exist" not in each.message)
+    assert part in warning.message
+    assert warning.line > len(SOURCE.splitlines())
+    assert not report.problems
+
+
+def test_a_host_that_is_a_value_is_judged_and_not_shown(folder: Folder) -> None:
+    folder.environ["WHERE"] = "collector-8c7d6e5f.example"
+    ((problem,), _) = found(folder, CREDENTIALS["splunk"], "${env:WHERE}")
+    assert "credentials go to ${env:WHERE} in clear text" in problem
+    with pytest.raises(ConfigurationError, match="public address"):
+        folder.load(SOURCE + SINK + CREDENTIALS["splunk"].replace("HOST", "${env:WHERE}"))
