@@ -10,20 +10,17 @@ import msgspec
 from tracesidecar.encode import RecordFormat
 from tracesidecar.model import Compression
 from tracesidecar.sinks.http.responses import Expectation, Verdict
-from tracesidecar.sinks.transport import Header, Signature
+from tracesidecar.sinks.transport import Signature
 from tracesidecar.sinks.transport.http_endpoint import (
     EndpointOptions,
     carries_credentials,
+    check_headers,
     content_headers,
 )
 from tracesidecar.units import Secret, Size
 
 NOT_JSON = frozenset({"cef", "leef"})
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_OWN_HEADERS = frozenset(
-    {"content-encoding", "content-length", "transfer-encoding", "idempotency-key"}
-)
 _STATUS = re.compile(r"[2-5][0-9]{2}")
 _SMALLEST_LIMIT_BYTES = 1024
 
@@ -62,9 +59,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(
                 f"status has {', '.join(unknown)}: expected numbers from 200 to 599, such as 409"
             )
-        _check_headers(self.headers)
-        if isinstance(self.auth, Header):
-            _check_headers({self.auth.name: self.auth.value or Secret("")})
+        check_headers(self.headers)
 
     @property
     def has_credentials(self) -> bool:
@@ -84,15 +79,3 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.body == "array":
             return "application/json"
         return "text/plain; charset=utf-8" if self.format in NOT_JSON else "application/x-ndjson"
-
-
-def _check_headers(headers: dict[str, Secret]) -> None:
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError("headers has a name that no header can have")
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"headers has {name}, which the sink sets itself")
-        if not value.isprintable():
-            raise ValueError(f"headers has a value for {name} that is not one line of text")
-    if len({name.lower() for name in headers}) < len(headers):
-        raise ValueError("headers has one name twice: upper and lower case are the same there")

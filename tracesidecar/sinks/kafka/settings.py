@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.sinks.kafka.options import Options, Sasl
-from tracesidecar.sinks.transport import TlsOptions, read_secret_file
+from tracesidecar.sinks.transport import TlsOptions, read_secret_file, require_one_line
 
 _QUEUE_KIBIBYTES = 16 << 10
 _COMMIT_SECONDS = 10.0
@@ -28,7 +28,7 @@ def connection_settings(options: Options) -> dict[str, Setting]:
     if options.sasl:
         settings |= {
             "sasl.mechanism": options.sasl.mechanism,
-            "sasl.username": options.sasl.username,
+            "sasl.username": require_one_line("sasl.username", options.sasl.username),
             "sasl.password": _password(options.sasl),
         }
     return settings | (_tls_settings(options.tls) if options.tls else {})
@@ -74,7 +74,7 @@ def _tls_settings(options: TlsOptions) -> dict[str, Setting]:
 
 def _password(sasl: Sasl) -> str:
     if sasl.password_file is None:
-        return str(sasl.password)
+        return require_one_line("sasl.password", str(sasl.password))
     return read_secret_file("password", sasl.password_file)
 
 

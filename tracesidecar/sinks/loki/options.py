@@ -36,6 +36,8 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.tenant.isprintable():
+            raise ValueError("tenant is not one line of text")
         if unfit := [name for name in self.labels if not _LABEL.fullmatch(name)]:
             raise ValueError(
                 f"labels: {unfit[0]} is not the name of a label, which has letters, digits and _"

@@ -10,7 +10,11 @@ import msgspec
 from tracesidecar.extras import install_command
 from tracesidecar.sinks.options import BatchLimits
 from tracesidecar.sinks.transport import record_batches
-from tracesidecar.sinks.transport.http_endpoint import EndpointOptions, carries_credentials
+from tracesidecar.sinks.transport.http_endpoint import (
+    EndpointOptions,
+    carries_credentials,
+    check_headers,
+)
 from tracesidecar.units import Secret
 
 
@@ -29,6 +33,7 @@ class Options(EndpointOptions, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_headers(self.headers)
         if self.encoding == "protobuf" and importlib.util.find_spec("opentelemetry") is None:
             raise ValueError(
                 f'encoding = "protobuf" needs an extra; run: {install_command("otlp")}'

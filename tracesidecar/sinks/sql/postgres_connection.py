@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.sinks.sql.options import Address, Options
-from tracesidecar.sinks.transport import read_secret_file
+from tracesidecar.sinks.transport import read_secret_file, require_one_line
 
 
 def connection_string(options: Options, address: Address) -> str:
@@ -29,7 +29,8 @@ def connection_string(options: Options, address: Address) -> str:
 
 def _password(options: Options, address: Address) -> str:
     if options.password_file is None:
-        return options.password or address.password
+        password = options.password or address.password
+        return require_one_line("password", str(password)) if password else ""
     return read_secret_file("password", options.password_file)
 
 

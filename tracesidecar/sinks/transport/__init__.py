@@ -26,7 +26,11 @@ from tracesidecar.sinks.transport.request_splitter import (
     identification,
     record_batches,
 )
-from tracesidecar.sinks.transport.secret_files import read_secret_file, require_one_source
+from tracesidecar.sinks.transport.secret_files import (
+    read_secret_file,
+    require_one_line,
+    require_one_source,
+)
 from tracesidecar.sinks.transport.syslog_message import (
     DEFAULT_MESSAGE_LIMIT,
     SyslogFormatter,
@@ -77,6 +81,7 @@ __all__ = [
     "raise_for_status",
     "read_secret_file",
     "record_batches",
+    "require_one_line",
     "require_one_source",
     "tls_advice",
     "tls_failure",

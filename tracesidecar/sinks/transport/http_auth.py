@@ -19,7 +19,11 @@ import msgspec
 
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.transport.http_responses import NOT_JSON, HttpResponse
-from tracesidecar.sinks.transport.secret_files import read_secret_file, require_one_source
+from tracesidecar.sinks.transport.secret_files import (
+    read_secret_file,
+    require_one_line,
+    require_one_source,
+)
 from tracesidecar.units import Secret
 
 RENEW_BEFORE_SECONDS = 60.0
@@ -211,15 +215,8 @@ def _parse_token(response: HttpResponse) -> _Token:
 
 async def _load_secret(key: str, value: Secret | None, file: str | None) -> str:
     if file is None:
-        secret, where = str(value or ""), key
-    else:
-        secret, where = await asyncio.to_thread(read_secret_file, key, file), f"{key}_file {file}"
-    if not secret or not secret.isprintable():
-        problem = "not one line of text" if secret else "empty"
-        raise RetryLater(
-            "credentials", f"{where} is {problem}; it must hold the credential and nothing else"
-        )
-    return secret
+        return require_one_line(key, str(value or ""))
+    return await asyncio.to_thread(read_secret_file, key, file)
 
 
 def _basic(name: str, password: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,13 @@ from yarl import URL
 from tracesidecar.model import Compression
 from tracesidecar.sinks.exposure import ClearText
 from tracesidecar.sinks.options import SinkOptions
-from tracesidecar.sinks.transport.http_auth import Auth, Credentials, OAuth2, Signature
+from tracesidecar.sinks.transport.http_auth import (
+    Auth,
+    Credentials,
+    Header,
+    OAuth2,
+    Signature,
+)
 from tracesidecar.sinks.transport.http_client import HttpClient
 from tracesidecar.sinks.transport.http_responses import CREDENTIALS_REJECTED, HttpResponse
 from tracesidecar.sinks.transport.tls import TlsOptions, is_unverified
@@ -20,6 +27,11 @@ from tracesidecar.units import Interpolated, Seconds
 
 _NO_CREDENTIALS = frozenset(
     {"accept", "accept-language", "content-language", "content-type", "user-agent", "x-scope-orgid"}
+)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_OWN_HEADERS = frozenset(
+    {"content-encoding", "content-length", "transfer-encoding", "idempotency-key"}
 )
 
 TOKEN_RESPONSE_LIMIT_BYTES = 64 << 10
@@ -48,6 +60,8 @@ class EndpointOptions(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("url is not an address of the form https://host[:port]/path")
         if url.user is not None or url.password is not None:
             raise ValueError('url must not hold credentials; use auth = { type = "basic", … }')
+        if isinstance(self.auth, Header):
+            check_headers({self.auth.name: self.auth.value or ""})
 
     @property
     def trusts_any_server(self) -> bool:
@@ -146,6 +160,19 @@ class Endpoint:
 def carries_credentials(headers: Mapping[str, str]) -> bool:
     """Return whether a header of a request may be a credential: all may but a few."""
     return any(name.lower() not in _NO_CREDENTIALS for name in headers)
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ValueError for headers that no request can have, or that the sink sets itself."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError("headers has a name that no header can have")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"headers has {name}, which the sink sets itself")
+        if not value.isprintable():
+            raise ValueError(f"headers has a value for {name} that is not one line of text")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("headers has one name twice: upper and lower case are the same there")
 
 
 def _is_clear(url: str) -> bool:

@@ -215,6 +215,8 @@ def _credential(options: Options) -> Credential:
         text = _read(options.credentials_file)
     if text is not None:
         key, signature = _key_or_signature(text)
+    if not all(each.isprintable() for each in (key, signature) if each):
+        raise StoreError("UnusableCredentials")
     if key is not None:
         return AzureNamedKeyCredential(account_of(options.address), str(key))
     if signature is not None:

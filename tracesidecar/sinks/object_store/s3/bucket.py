@@ -323,6 +323,8 @@ def _make_client(options: Options) -> BaseClient:
         if found is None:
             raise NoCredentialsError
         keys = (found.access_key, found.secret_key, found.token)
+    if not all(key.isprintable() for key in keys if key):
+        raise StoreError("UnusableCredentials")
     session = boto3.session.Session()
     return session.client(
         "s3",

@@ -12,7 +12,7 @@ ERRORS = ErrorTable.of(
         "ExpiredToken ExpiredTokenException TokenRefreshRequired InvalidToken InvalidAccessKeyId "
         "SignatureDoesNotMatch InvalidClientTokenId XAdminUserNotFound NoCredentialsError "
         "PartialCredentialsError CredentialRetrievalError ProfileNotFound TokenRetrievalError "
-        "UnauthorizedSSOTokenError SSOTokenLoadError MetadataRetrievalError",
+        "UnauthorizedSSOTokenError SSOTokenLoadError MetadataRetrievalError UnusableCredentials",
     ),
     ErrorRow(
         "clock",
