@@ -8,14 +8,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import select
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Protocol, TextIO, cast
 
 import structlog
@@ -173,27 +171,3 @@ def frames(error: BaseException) -> list[str]:
         f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-
-
-_TOKEN_IN_NAME = re.compile(
-    r"(?:sk-|[sr]k_(?:live|test)_|gh[pousr]_|github_pat_|gl(?:pat|rt|dt|ptt)-|xox[a-e]-|xox[oprs]-|A[KS]IA|AIza|ya29\.|hf_|npm_|pypi-|do[opr]_v1_|eyJ"
-    r"|gsk_|hv[sb]\.|shp(?:at|ss|ca|pa)_|SG\.|whsec_|AGE-SECRET-KEY-)[A-Za-z0-9_.+=-]{12,}"
-    r"|(?i:(?<=password=)|(?<=passwd=)|(?<=secret=)|(?<=token=)|(?<=api_key=)|(?<=apikey=))[^/\s&]{4,}|(?<=://)[^/@\s]{1,256}(?=@)"
-)
-
-
-@lru_cache(maxsize=1024)  # a list of rejected lines shows the same few paths very often
-def printable(path: str) -> str:
-    """Return a path as text that may be shown.
-
-    Bytes that are not UTF-8 and control characters are escaped; anything that begins like a
-    well-known token is redacted.
-    """
-    text = _TOKEN_IN_NAME.sub(
-        "[REDACTED:name]", os.fsencode(path).decode("utf-8", "backslashreplace")
-    )
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )

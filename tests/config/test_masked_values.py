@@ -112,3 +112,12 @@ def test_errors_and_logs_of_a_sink_are_masked_while_its_mask_is_in_force() -> No
     assert (raised.value.detail, str(raised.value)) == ("X is away", "network: X is away")
     assert "5e4d3c2b" not in written.getvalue()
     assert '"where": "X"' in written.getvalue()
+
+
+def test_a_webhook_in_clear_is_shown_redacted(folder: Folder) -> None:
+    hook = "https://hooks.slack.com/services/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"
+    (sink,) = folder.load(
+        CONFIGURED.replace("https://hooks.example/${env:HOOK}", hook)
+    ).configuration.sink
+    assert destination_of(sink) == "http:https://[REDACTED:chat-webhook-url]"
+    assert "zYxWvUtSrQpOnMlK" not in destination_key_of(sink)

@@ -12,7 +12,7 @@ from tracesidecar.config import Configuration
 from tracesidecar.ddl import Lake, LakeFormat
 from tracesidecar.errors import StateError
 from tracesidecar.journal import Journal
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, lake_location_of, sink_type
 
 ANYWHERE = Lake("s3://BUCKET/PREFIX")

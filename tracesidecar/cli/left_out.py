@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from tracesidecar.cli.output import print_line
 from tracesidecar.config import Configuration
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 from tracesidecar.tail import LeftOut, find_left_out
 
 _MOST_SHOWN = 10

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tracesidecar import __version__
 from tracesidecar.config import Configuration
 from tracesidecar.encode import EXTENSIONS, lake_root, partition_folder
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, destination_of
 from tracesidecar.tail import SegmentView
 from tracesidecar.units import Interpolated

@@ -156,7 +156,7 @@ class HealthServer:
                         with suppress(BlockingIOError):
                             self._woken.recv(RECEIVE_BYTES)
                     elif (connection := self._connections.get(key.fd)) is not None:
-                        self._proceed(connection)
+                        self._proceed_safely(connection)
                 self._answer_waiting()
                 self._drop_overdue()
         finally:
@@ -205,6 +205,13 @@ class HealthServer:
         if (slowest := next(slow, None)) is not None:
             self._drop(slowest)
         return slowest is not None
+
+    def _proceed_safely(self, connection: _Connection) -> None:
+        try:
+            self._proceed(connection)
+        except Exception as error:  # noqa: BLE001 - a bug that one client meets must not end the pages
+            log.error("health.failed", kind=type(error).__name__, where=frames(error))
+            self._drop(connection)
 
     def _proceed(self, connection: _Connection) -> None:
         try:

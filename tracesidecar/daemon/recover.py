@@ -29,7 +29,7 @@ from tracesidecar.journal import (
 )
 from tracesidecar.lake import manifests
 from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, CleanChunk, Compression, Segment
-from tracesidecar.sanitize import complete_chunk
+from tracesidecar.sanitize import complete_chunk, redact_path
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sinks import SinkOptions, StoredObjects, destination_key_of
 from tracesidecar.tail import (
@@ -275,9 +275,7 @@ class Recoverer:
         if clean.segment.source not in self._interpreters:
             return b""
         path = clean.segment.origin or clean.segment.path
-        label = self._sanitizer.redact_text(
-            path.encode("utf-8", "backslashreplace").decode("utf-8")
-        )
+        label = redact_path(path, self._sanitizer.redact_text)
         interpret = self._interpreters[clean.segment.source]
         _, after = interpret(label, clean, state if clean.start else None)
         return after

@@ -24,9 +24,9 @@ from tracesidecar.introspect.lag import (
 )
 from tracesidecar.introspect.status import Figures, StatusReport, build_report
 from tracesidecar.journal import Journal
-from tracesidecar.logs import printable
 from tracesidecar.metrics import CounterKey, Metrics
 from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
+from tracesidecar.sanitize import printable
 from tracesidecar.tail import (
     READABLE_STATES,
     Scan,

@@ -14,8 +14,7 @@ from typing import Literal
 
 from tracesidecar.config import Configuration
 from tracesidecar.journal import Journal, QuarantineEntry, vault_path
-from tracesidecar.logs import printable
-from tracesidecar.sanitize import RejectionReason
+from tracesidecar.sanitize import RejectionReason, printable
 from tracesidecar.tail import READABLE_STATES, SegmentRecord, SegmentState, find_links, link_folders
 
 BytesLocation = Literal["source", "sealed", "gone"]

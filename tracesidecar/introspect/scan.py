@@ -17,7 +17,6 @@ import zstandard
 from tracesidecar.config import rules_cache
 from tracesidecar.introspect.chunks import NumberedChunk, read_chunks, read_document_chunks
 from tracesidecar.introspect.usage_totals import UsageSum, UsageTally
-from tracesidecar.logs import printable
 from tracesidecar.model import CleanChunk
 from tracesidecar.redaction_marker import MARKER_START_PATTERN
 from tracesidecar.sanitize import (
@@ -26,6 +25,7 @@ from tracesidecar.sanitize import (
     key_paths,
     line_positions,
     load_catalogue,
+    printable,
 )
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.tail import open_regular

@@ -12,12 +12,12 @@ import structlog
 
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal, QuarantinedLine
-from tracesidecar.logs import printable
 from tracesidecar.pipeline.scan_loop import ScanLoop, Settling
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.sink_state import SinkPhase
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
+from tracesidecar.sanitize import printable
 
 log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 import structlog
 
 from tracesidecar.journal import Journal, LostBytes
-from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.sanitize import printable
 from tracesidecar.tail import UNCOUNTED_REASONS, Loss
 from tracesidecar.tail.tailer import Tailer
 

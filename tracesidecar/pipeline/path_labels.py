@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracesidecar.sanitize import redact_path
 from tracesidecar.sanitize.sanitizer import Sanitizer
 
 KEPT_LABELS = 4096
@@ -21,7 +22,5 @@ class PathLabels:
         if key not in self._labels:
             if len(self._labels) > KEPT_LABELS:
                 self._labels.clear()
-            self._labels[key] = self._sanitizer.redact_text(
-                path.encode("utf-8", "backslashreplace").decode("utf-8")
-            )
+            self._labels[key] = redact_path(path, self._sanitizer.redact_text)
         return self._labels[key]

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 import structlog
 
 from tracesidecar.journal import Journal
-from tracesidecar.logs import printable
 from tracesidecar.metrics import Metrics
 from tracesidecar.pipeline.sink_cursors import SinkCursors
+from tracesidecar.sanitize import printable
 from tracesidecar.tail import Rewrite
 
 log = structlog.get_logger()

@@ -10,10 +10,10 @@ import structlog
 
 from tracesidecar.errors import StateUnavailable
 from tracesidecar.journal import Journal
-from tracesidecar.logs import printable
 from tracesidecar.pipeline.side_by_side import SideBySide
 from tracesidecar.pipeline.worker_context import WorkerContext
 from tracesidecar.pipeline.worker_thread import WorkerThread
+from tracesidecar.sanitize import printable
 from tracesidecar.tail import Scan
 
 log = structlog.get_logger()

@@ -17,6 +17,7 @@ from tracesidecar.sanitize.clean_chunk import (
 )
 from tracesidecar.sanitize.json_path import key_paths
 from tracesidecar.sanitize.options import RedactionOptions, RedactionTest
+from tracesidecar.sanitize.path_names import escape_unprintable, printable, redact_path
 from tracesidecar.sanitize.rejections import RejectionReason
 from tracesidecar.sanitize.rules import (
     AllowedPaths,
@@ -39,10 +40,13 @@ __all__ = [
     "active_rules",
     "complete_chunk",
     "contains_any",
+    "escape_unprintable",
     "key_paths",
     "line_positions",
     "list_disabled_secret_rules",
     "load_catalogue",
+    "printable",
+    "redact_path",
     "redact_short_text",
     "reject_fragment",
     "reject_unread_line",

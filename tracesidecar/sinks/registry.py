@@ -10,6 +10,7 @@ import importlib
 
 from tracesidecar.encode import Content
 from tracesidecar.masking import Mask
+from tracesidecar.sanitize import redact_path
 from tracesidecar.sinks.options import SinkOptions
 from tracesidecar.sinks.sink import Promise, Sink, SinkType, StoredObjects
 
@@ -54,8 +55,11 @@ def build_sink(options: SinkOptions) -> Sink:
 
 
 def destination_of(options: SinkOptions) -> str:
-    """Name where the sink delivers, without credentials and without values from elsewhere."""
-    return Mask.of(options).apply(_real_destination(options))
+    """Name where the sink delivers, without values from elsewhere and without secrets.
+
+    The path of a webhook is one, also where the configuration has it in clear.
+    """
+    return redact_path(Mask.of(options).apply(_real_destination(options)))
 
 
 def destination_key_of(options: SinkOptions) -> str:

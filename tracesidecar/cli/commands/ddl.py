@@ -30,7 +30,7 @@ from tracesidecar.ddl import (
     templates,
 )
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 
 ENGINES: dict[str, Callable[[Lake, date], tuple[Statement, ...]]] = {
     "athena": lambda lake, _: athena.statements(lake),

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from tracesidecar.cli.output import complain
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 
 LINES_PER_CONVERSATION = 12
 

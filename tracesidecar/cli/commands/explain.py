@@ -14,7 +14,7 @@ from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.byte_ranges import ByteRange, cover_segment
 from tracesidecar.introspect.status import measure_content
 from tracesidecar.journal import Journal
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 from tracesidecar.tail import Exclusions, SegmentRecord, SegmentState
 
 

@@ -13,7 +13,7 @@ from tracesidecar.cli.left_out import print_left_out
 from tracesidecar.cli.output import complain, print_line
 from tracesidecar.config import default_lake, default_state_directory, find_agents, inspect
 from tracesidecar.exit_codes import ExitCode
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 
 _HEAD = """\
 # The configuration of tracesidecar, written by "tracesidecar init" for this machine.

@@ -14,7 +14,7 @@ from tracesidecar.errors import ConfigurationError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.rejected_lines import RejectedLineReport, report_rejected_lines
 from tracesidecar.journal import Journal, discard_sealed, is_locked, unseal
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import escape_unprintable, printable
 from tracesidecar.units import format_bytes
 
 
@@ -126,7 +126,7 @@ def _open(configuration: Configuration, found: RejectedLineReport, identity: str
         configuration.state_directory, line.sealed, line.sealed_at, line.end - line.start, keys
     )
     if sys.stdout.isatty():
-        content = printable(os.fsdecode(content)).encode()
+        content = escape_unprintable(os.fsdecode(content)).encode()
     print_bytes(content + b"\n")
     return ExitCode.DONE
 

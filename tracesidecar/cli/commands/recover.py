@@ -13,8 +13,8 @@ from tracesidecar.config import load_to_read
 from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import Journal, hold_lock, prepare_state_directory
-from tracesidecar.logs import printable
 from tracesidecar.masking import Mask
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, open_stored_objects
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tracesidecar.config import load_to_read
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.introspect.scan import FileFindings, FileScanner, RuleMatch, trace_files
 from tracesidecar.introspect.usage_totals import UsageSum
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 from tracesidecar.units import format_bytes
 
 REJECTED_LINES_SHOWN = 20

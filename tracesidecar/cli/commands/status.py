@@ -24,7 +24,7 @@ from tracesidecar.introspect.status import (
 )
 from tracesidecar.introspect.status_socket import request_status
 from tracesidecar.journal import Journal
-from tracesidecar.logs import printable
+from tracesidecar.sanitize import printable
 from tracesidecar.units import format_bytes, format_duration
 
 RUNNING = {True: "running", False: "not running", None: "not known whether running"}

@@ -14,8 +14,8 @@ from tracesidecar.errors import SinkError
 from tracesidecar.exit_codes import ExitCode
 from tracesidecar.journal import load_deliveries
 from tracesidecar.lake import Proof, size_of, verify
-from tracesidecar.logs import printable
 from tracesidecar.masking import Mask
+from tracesidecar.sanitize import printable
 from tracesidecar.sinks import SinkOptions, destination_of, is_key_of, open_stored_objects
 from tracesidecar.units import format_bytes
 
