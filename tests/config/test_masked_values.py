@@ -48,6 +48,12 @@ def test_another_value_is_another_destination_and_an_earlier_version_wrote_the_s
     assert HOOK not in str(raised.value)
 
 
+def test_a_default_is_not_shown_in_its_reference(folder: Folder) -> None:
+    text = CONFIGURED.replace("${env:HOOK}", "${env:UNSET:-5e4d3c2b1a}")
+    (sink,) = folder.load(text).configuration.sink
+    assert destination_of(sink) == "http:https://hooks.example/${env:UNSET}"
+
+
 WEB = '[[sink]]\nname = "a"\ntype = "http"\nurl = "https://h.example/"\n'
 LAKE = '[[sink]]\nname = "a"\ntype = "directory"\npath = "x"\n'
 

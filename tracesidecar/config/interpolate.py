@@ -40,6 +40,12 @@ def interpolate(
     return result
 
 
+def _without_default(match: re.Match[str]) -> str:
+    """Return a reference as it is shown: its default may be the value."""
+    variable = _ENV.fullmatch(match.group(1))
+    return f"${{env:{variable.group(1)}}}" if variable else match.group()
+
+
 class _Unresolved(Exception):
     """A reference without a value; the message says why."""
 
@@ -65,7 +71,7 @@ class _Resolver:
         def substitute(match: re.Match[str]) -> str:
             replaced = self.replace(match)
             if not match.group().startswith("$$"):
-                origins.append(Origin(match.group(), replaced))
+                origins.append(Origin(_without_default(match), replaced))
             return replaced
 
         try:

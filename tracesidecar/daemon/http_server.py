@@ -124,9 +124,9 @@ class HealthServer:
         self._ask_deadline = 0.0
         self._accepts_from = 0.0
         self._is_closing = False
+        self._listener = _listen(listen)
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = socket.socketpair()
-        self._listener = _listen(listen)
         for each in (self._woken, self._waker, self._listener):
             each.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
