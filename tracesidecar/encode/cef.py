@@ -99,12 +99,11 @@ def extension_value(text: str) -> str:
 
     It has escapes for line breaks, but none for a tab, which becomes a blank.
     """
+    text = text.replace("\\", "\\\\").replace("=", "\\=")
+    if text.isprintable():  # as nearly all are: nothing else has to be looked for
+        return text
     return replace_control_characters(
-        text.replace("\\", "\\\\")
-        .replace("=", "\\=")
-        .replace("\n", "\\n")
-        .replace("\r", "\\r")
-        .replace("\t", " ")
+        text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", " ")
     )
 
 

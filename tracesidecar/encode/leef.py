@@ -57,8 +57,11 @@ def attribute_value(text: str) -> str:
     IBM defines no escapes; `\t`, `\n`, `\r` and `\\` are the ones that parsers undo. A value may
     contain `=`.
     """
+    text = text.replace("\\", "\\\\")
+    if text.isprintable():  # as nearly all are: nothing else has to be looked for
+        return text
     return replace_control_characters(
-        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+        text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
     )
 
 
