@@ -87,6 +87,17 @@ def test_everything_that_the_project_asks_for_is_locked_in_a_version_that_it_all
         )
 
 
+def test_nothing_is_locked_that_the_project_no_longer_asks_for() -> None:
+    asked = {canonicalize_name(requirement.name) for requirement in requirements()}
+    locked = {
+        package.name
+        for name in NAMES
+        for package in read_lock(name)
+        if "tracesidecar" in package.needed_by
+    }
+    assert locked == asked, "run `make lock`"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "test"])
 def test_all_locks_have_the_versions_that_are_tested(name: str) -> None:
     tested = by_name("test")
