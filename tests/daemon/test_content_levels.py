@@ -16,9 +16,9 @@ from tests.daemon.sidecar import Sidecar, append
 from tests.daemon.test_events import put_fixtures
 from tests.daemon.test_recover import lose_state
 from tests.dialects.golden import fixtures
+from tests.encode.levels import LEVELS_BELOW_FULL
 from tests.encode.test_content import FORMATS, forbidden
 from tracesidecar.batch.manifest import decode_manifest
-from tracesidecar.encode.content import LEVELS_BELOW_FULL
 from tracesidecar.encode.jsonl import compression_of, decode_lines
 
 SINK = """

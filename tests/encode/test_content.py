@@ -15,12 +15,12 @@ import pytest
 
 from tests.dialects.golden import FIXTURES, events_of, fixtures
 from tests.encode.events import DIALECT, EVENTS, KEY, event, tool_call
+from tests.encode.levels import LEVELS_BELOW_FULL
 from tests.encode.test_golden import full_of_marks
 from tracesidecar.dialects import Event
 from tracesidecar.encode import Format, Narrowing, ParquetEncoder, encoder_for
 from tracesidecar.encode.content import (
     CONTENT_FORMS,
-    LEVELS_BELOW_FULL,
     SENT,
     WITHHELD,
     Forms,

@@ -16,13 +16,13 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from tests.dialects.golden import clean_chunk
 from tests.dialects.mapping import SAMPLES, sample
 from tests.encode.events import encoder_at
+from tests.encode.levels import LEVELS_BELOW_FULL
 from tests.encode.test_cef_leef import read_cef, read_leef, shown_in_cef, shown_in_leef
 from tests.encode.test_content import FORMATS, Level, phrases_kept, written
 from tests.encode.test_ecs import NOT_IN_ECS, PUBLISHED, fits, leaves
 from tests.encode.test_ocsf import validator
 from tests.encode.test_otlp import in_base64
 from tracesidecar.dialects import Event, Interpreter
-from tracesidecar.encode.content import LEVELS_BELOW_FULL
 from tracesidecar.encode.formats import encoder_for
 from tracesidecar.encode.limit import encode_within
 

@@ -53,8 +53,6 @@ CONTENT_FORMS: Mapping[Form, str] = {
 WITHHELD = "_OTHER"
 """What stands for a value of the wrong form: OpenTelemetry's word for an error of no known type."""
 
-LEVELS_BELOW_FULL: tuple[Literal["actions", "metadata"], ...] = ("actions", "metadata")
-
 
 class Forms(NamedTuple):
     """How a column is sent at each level below `full`."""
