@@ -30,6 +30,7 @@ from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.sink import Sink
 from tracesidecar.sinks.sql import sink as sql
+from tracesidecar.sinks.sql.schema import VERSION
 from tracesidecar.sinks.transport.tls import TlsOptions
 from tracesidecar.units import Seconds, Secret
 
@@ -170,7 +171,7 @@ async def test_two_daemons_that_start_at_once_create_the_tables_once(
     sinks = [sql.build(schema.options()) for _ in range(4)]
     await asyncio.gather(*(sink.__aenter__() for sink in sinks))
     await asyncio.gather(*(sink.__aexit__(None, None, None) for sink in sinks))
-    assert schema.ask("SELECT version FROM tracesidecar_schema") == [(1,)]
+    assert schema.ask("SELECT version FROM tracesidecar_schema") == [(VERSION,)]
 
 
 async def test_tables_that_are_dropped_while_it_runs_are_created_again(

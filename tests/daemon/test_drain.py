@@ -121,6 +121,7 @@ def test_a_sink_that_cannot_connect_is_waited_for_if_it_lacks_something(sidecar:
     assert sidecar.stop() == 75
 
 
+@pytest.mark.long
 def test_the_deadline_is_absolute_while_another_process_locks_the_journal(
     sidecar: Sidecar,
 ) -> None:

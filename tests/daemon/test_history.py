@@ -89,6 +89,7 @@ def test_what_is_gone_for_good_leaves_the_journal(sidecar: Sidecar) -> None:
     assert Counter(sidecar.lines()) == Counter([*numbered(0, 50), *numbered(1000, 1)])
 
 
+@pytest.mark.long
 def test_runs_that_are_shorter_than_copy_grace_forget_what_is_gone(sidecar: Sidecar) -> None:
     """Each notes what it misses; a file that is back is not missed any more."""
     sidecar.config.write_text(sidecar.config.read_text().replace('"500ms"\n[[sink', '"1h"\n[[sink'))

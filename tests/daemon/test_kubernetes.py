@@ -217,6 +217,7 @@ def test_what_the_agent_deletes_in_a_restart_arrives_because_its_group_may_write
     assert pod.delivered() == ['{"n":1}', '{"n":2}']
 
 
+@pytest.mark.long
 def test_what_the_agent_deletes_in_a_restart_is_a_recorded_loss_if_its_group_may_only_read(
     folder: Path,
 ) -> None:

@@ -223,6 +223,7 @@ def away_for_an_hour(folder: Path, dead: Destination, others: Sequence[Destinati
     }
 
 
+@pytest.mark.long
 def test_a_destination_away_for_an_hour_costs_two_others_nothing_and_catches_up_exactly(
     tmp_path: Path, store: Destination, siem: Destination, web: Destination
 ) -> None:

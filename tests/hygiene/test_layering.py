@@ -150,6 +150,7 @@ def test_every_module_that_is_imported_can_be_read_from_the_source() -> None:
     assert not import_rules.dynamic_imports(tracesidecar(), DYNAMIC_IMPORTS)
 
 
+@pytest.mark.long
 def test_every_exception_is_still_needed() -> None:
     tree = tracesidecar()
     dynamic = {found.partition(":")[0] for found in import_rules.dynamic_imports(tree, ())}

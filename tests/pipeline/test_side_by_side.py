@@ -117,6 +117,7 @@ def interpret_all(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in (folder / "traces").iterdir())
 
 
+@pytest.mark.long
 def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
     tmp_path: Path, seen: Counter[tuple[str, int]]
 ) -> None:
@@ -125,6 +126,7 @@ def test_three_sinks_with_a_format_each_have_every_line_interpreted_about_once(
     assert seen.total() <= 1.05 * len(seen)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("late")
 def test_a_sink_that_connects_late_has_no_line_interpreted_again_for_it(
     tmp_path: Path, seen: Counter[tuple[str, int]]

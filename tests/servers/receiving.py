@@ -83,7 +83,8 @@ class ReceivingServer:
         """Read what arrived, in order."""
         if not self._store.exists():
             return []
-        records = [json.loads(line) for line in self._store.read_bytes().splitlines()]
+        whole, _, _ = self._store.read_bytes().rpartition(b"\n")  # it may be writing a line now
+        records = [json.loads(line) for line in whole.splitlines()]
         return [
             Request(**{**record, "body": base64.b64decode(record["body"])})
             for record in records
