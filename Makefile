@@ -14,6 +14,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1580601600)
 ARGS ?=
 # Many tests wait for servers and processes: three workers keep two cores busy.
+# The tests of the structure run in `make check`, which comes first.
 WORKERS ?= 3
 STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
@@ -25,11 +26,11 @@ run: $(RUNTIME)
 	@exec $(VENV)/bin/tracesidecar $(or $(ARGS),run)
 
 test: $(TESTING) servers check
-	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(addprefix --ignore=,$(STRUCTURE)) $(ARGS)
 
 test-all: $(TESTING) servers check
 	@$(LOCKED) --no-binary pyspark --no-build-isolation -r locks/test-long.txt
-	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(STRUCTURE)) $(ARGS)
 
 kills: $(TESTING) servers
 	@$(PY) -m tests.faults.kills $(ARGS)
