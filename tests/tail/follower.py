@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -238,10 +239,11 @@ class Writer:
             file.write(self.make(count, width))
 
 
-def descriptors() -> list[str]:
-    """Return what this process has open."""
+def descriptors(below: pathlib.Path) -> list[str]:
+    """Return what this process has open below a directory."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         path = f"/proc/self/fd/{name}"
-        found += [os.readlink(path)] if os.path.lexists(path) else []
-    return found
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(path))
+    return [each for each in found if each.startswith(f"{below}/")]

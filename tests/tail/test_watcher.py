@@ -239,7 +239,7 @@ def test_where_no_link_is_made_an_arrival_is_kept_open(
     follower.turns(3)
     path = follower.traces / "a.jsonl"
     writer.append(path)
-    until(lambda: any(each.endswith("/a.jsonl") for each in descriptors()), "the file is open")
+    until(lambda: descriptors(follower.traces) == [str(path)], "the file is open")
     path.unlink()
     follow_until(follower, lambda: len(follower.lines) == 1, "the line arrives")
     assert arrivals(follower) == []
