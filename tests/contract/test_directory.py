@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.batches import batch_of, lines_of
-from tracesidecar.errors import SinkStopped
+from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.sinks.directory import atomic_files as durable
 from tracesidecar.sinks.directory import sink as directory
+from tracesidecar.sinks.directory.objects import DirectoryObjects
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +141,55 @@ def test_a_file_system_without_hard_links_gets_a_rename_that_does_not_replace(
         durable.rename_to_free_name(str(source), str(target))
     durable.rename_to_free_name(str(source), str(tmp_path / "free"))
     assert (target.read_bytes(), (tmp_path / "free").read_bytes()) == (b"there", b"new")
+
+
+async def test_no_link_below_the_lake_is_followed(
+    lake: Path, tmp_path: Path, sink: directory.DirectorySink
+) -> None:
+    """A lake may belong to somebody who is to get no files made anywhere else by us."""
+    batch = batch_of(lines_of(10))
+    folder = os.path.dirname(batch.objects[0].name)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / f".left{durable.LEFTOVER_SUFFIX}").write_bytes(b"not ours")
+    (elsewhere / "a.jsonl.gz").write_bytes(b"not ours")
+    (lake / folder).parent.mkdir(parents=True)
+    (lake / folder).symlink_to(elsewhere)
+    objects = DirectoryObjects(directory.Options(name="lake", type="directory", path=str(lake)))
+    with pytest.raises(RetryLater, match="a symbolic link below it is not followed"):
+        await sink.send(batch)
+    with pytest.raises(RetryLater):
+        objects.put(batch.objects[0].name, str(elsewhere / "a.jsonl.gz"))
+    with pytest.raises(RetryLater):
+        objects.remove(f"{folder}/a.jsonl.gz")
+    with pytest.raises(FileNotFoundError):
+        list(objects.read(f"{folder}/a.jsonl.gz"))
+    await sink.__aenter__()  # removes leftovers
+    assert list(objects.list("")) == []
+    assert len(list(elsewhere.iterdir())) == 2
+    (lake / folder).unlink()
+    await sink.send(batch)
+    assert [name for name, _ in objects.list("")] == [batch.objects[0].name]
+    (lake / batch.objects[0].name).unlink()
+    (lake / batch.objects[0].name).symlink_to(elsewhere / "a.jsonl.gz")
+    with pytest.raises(RetryLater):
+        await sink.send(batch)
+    os.unlink(lake / batch.objects[0].name)
+    os.mkfifo(lake / batch.objects[0].name)
+    with pytest.raises(RetryLater):
+        await sink.send(batch)
+
+
+async def test_the_lake_itself_may_be_a_link(lake: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    lake.parent.mkdir()
+    lake.symlink_to(tmp_path / "disk")
+    batch = batch_of(lines_of(10))
+    async with directory.build(
+        directory.Options(name="lake", type="directory", path=str(lake))
+    ) as sink:
+        await sink.send(batch)
+    assert len(files(tmp_path / "disk")) == 1
 
 
 FULL_DISK = """

@@ -66,7 +66,6 @@ HOMES = {
     },
     "prometheus_client": {"tracesidecar.metrics"},
     "aiohttp": {"tracesidecar.sinks.transport.http_client"},
-    "aiofiles": {"tracesidecar.sinks.directory.sink", "tracesidecar.sinks.directory.atomic_files"},
     "opentelemetry": {"tracesidecar.encode.otlp_request"},
     "google": {
         "tracesidecar.encode.otlp_request",

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from tracesidecar.errors import RetryAdvice, RetryLater
 
 _RIGHTS = "give the user that tracesidecar runs as the right to write there"
-_NOT_A_FOLDER = "a file is where a folder should be: correct path"
+_NOT_A_FOLDER = (
+    "a file is where a folder should be: correct path (a symbolic link below it is not followed)"
+)
 
 _ADVICE: Mapping[int, RetryAdvice] = {
     errno.ENOSPC: ("no_space", "make room on its file system"),

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import aiofiles
-import aiofiles.os
 import structlog
 
 from tracesidecar.errors import SinkStopped
 from tracesidecar.model import Batch, Payload
 from tracesidecar.sinks.directory import atomic_files
 from tracesidecar.sinks.directory.errors import retry_later
+from tracesidecar.sinks.directory.folders import LakeFolders
 from tracesidecar.sinks.directory.objects import DirectoryObjects
 from tracesidecar.sinks.directory.options import Options
 from tracesidecar.sinks.sink import LAKE_ROW_BYTES, SinkType
@@ -83,19 +82,26 @@ class DirectorySink:
     async def exists(self, name: str) -> bool:
         """Return whether there is a file of that name."""
         try:
-            await aiofiles.os.stat(os.path.join(self._path, name))
+            await asyncio.to_thread(self._look_for, name)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise retry_later(error, self._attempt) from error
         return True
 
+    def _open(self) -> LakeFolders:
+        return LakeFolders(self._path, self._directory_mode)
+
+    def _look_for(self, name: str) -> None:
+        with self._open() as folders:
+            folders.stat(name)
+
     def _prepare(self) -> int:
-        atomic_files.make_folders(self._path, self._directory_mode)
-        probe = atomic_files.temporary_path(self._path)
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        os.unlink(probe)
-        return atomic_files.remove_leftovers(self._path)
+        atomic_files.make_folder(self._path, self._directory_mode)
+        with self._open() as folders:
+            with atomic_files.begin_file(folders.find(""), 0o600):
+                pass  # it can be written
+            return atomic_files.remove_leftovers(folders)
 
     def _store_batch(self, batch: Batch) -> None:
         """Store everything in one step of a thread.
@@ -108,20 +114,19 @@ class DirectorySink:
             self._store((batch.manifest,))
 
     def _store(self, payloads: Sequence[Payload]) -> None:
-        folders: set[str] = set()
-        for payload in payloads:
-            target = os.path.join(self._path, payload.name)
-            folders.update(atomic_files.folders_between(self._path, os.path.dirname(target)))
-            try:
-                atomic_files.write_new(
-                    target, payload.content, self._file_mode, self._directory_mode
-                )
-            except FileExistsError:
-                self._accept_equal(target, payload)
-        atomic_files.sync_folders(folders)
+        with self._open() as folders:
+            for payload in payloads:
+                folder, name = os.path.split(payload.name)
+                descriptor = folders.make(folder)
+                try:
+                    atomic_files.write_new(descriptor, name, payload.content, self._file_mode)
+                except FileExistsError:
+                    self._accept_equal(folders, payload)
+            folders.sync()
 
-    def _accept_equal(self, target: str, payload: Payload) -> None:
-        digest = _digest(target)
+    def _accept_equal(self, folders: LakeFolders, payload: Payload) -> None:
+        target = os.path.join(self._path, payload.name)
+        digest = _digest(folders, payload.name)
         if digest == payload.sha256:
             return
         if digest not in payload.planned:
@@ -133,8 +138,8 @@ class DirectorySink:
         log.warning("sink.earlier_plan_accepted", path=target)
 
 
-def _digest(path: str) -> bytes:
-    with open(path, "rb") as file:
+def _digest(folders: LakeFolders, name: str) -> bytes:
+    with open(folders.open_file(name), "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
