@@ -19,7 +19,7 @@ WORKERS ?= 3
 STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
 
-.PHONY: run test test-all kills damages check bench figures servers lock wheel sbom clean
+.PHONY: run test test-all kills race damages check bench figures servers lock wheel sbom clean
 .DEFAULT_GOAL := run
 
 run: $(RUNTIME)
@@ -34,6 +34,9 @@ test-all: $(TESTING) servers check
 
 kills: $(TESTING) servers
 	@$(PY) -m tests.faults.kills $(ARGS)
+
+race: $(TESTING)
+	@$(PY) -m tests.faults.race $(ARGS)
 
 damages: $(TESTING)
 	@$(PY) -m tests.journal.every_damage $(ARGS)

@@ -127,6 +127,13 @@ class Metrics:
         self.unreadable = self._gauge(
             "unreadable", "Directories and files that exist and cannot be read now.", "source"
         )
+        self.skipped = self._gauge(
+            "skipped",
+            "What a pattern matches and is not read, by reason: link (a symbolic link that is not "
+            "followed), owner (a second hard link, and a strange owner), own (our own output).",
+            "source",
+            "reason",
+        )
         self.memory_used = self._gauge("memory_used_bytes", "Bytes held in batches and caches.")
         Gauge(
             PREFIX + "build_info", "The program's version.", ("version",), registry=self.registry
@@ -184,7 +191,9 @@ class Metrics:
         self.circuit_open.labels(name)
         self.last_delivery_timestamp_seconds.labels(name)
 
-    def declare_source(self, name: str, rejection_reasons: Iterable[str]) -> None:
+    def declare_source(
+        self, name: str, rejection_reasons: Iterable[str], skip_reasons: Iterable[str]
+    ) -> None:
         """Let the counters of a source exist at 0."""
         for counter in (
             self.read_bytes,
@@ -198,6 +207,8 @@ class Metrics:
         for reason in rejection_reasons:
             self.quarantined_lines.labels(name, reason)
         self.unreadable.labels(name)
+        for reason in skip_reasons:
+            self.skipped.labels(name, reason)
 
     def declare(self, *, rules: Iterable[str], loss_reasons: Iterable[str]) -> None:
         """Let the counters of the redaction and of losses exist at 0."""

@@ -78,6 +78,14 @@ MISTAKES = {
         BOTH + 'compression = "lz4"\n',
         '8: sink.compression: expected one of "none", "gzip", "zstd", found "lz4"',
     ),
+    "a link rule that there is not": (
+        '[[source]]\nname = "a"\ninclude = ["x/*"]\nsymlinks = "no"\n' + SINK,
+        '4: source.symlinks: expected one of "never", "same_owner", "follow", found "no"',
+    ),
+    "an owner that there is not": (
+        '[[source]]\nname = "a"\ninclude = ["x/*"]\nowners = ["0", "no such user"]\n' + SINK,
+        '4: source.owners: there is no user "no such user"; give a name or a number',
+    ),
     "unknown key at the top": (
         'state_directry = "x"\n' + BOTH,
         (
@@ -90,7 +98,7 @@ MISTAKES = {
         (
             '4: source.exlude: unknown key; did you mean "exclude"? allowed are '
             "name, include, exclude, dialect, labels, max_line, repair, documents, copy_grace, "
-            "hold_directory, rotated, protect, id"
+            "hold_directory, rotated, protect, id, symlinks, owners"
         ),
     ),
     "unknown key in an inline table": (

@@ -56,15 +56,36 @@ static int fails_open(const char *call, int descriptor) {
     return fails(call, path);
 }
 
+/* The path that a name in an open directory has, or the file behind an entry in /proc. */
+static const char *whole(int folder, const char *name, char *path) {
+    char link[64];
+    int is_entry = !strncmp(name, "/proc/self/fd/", 14);
+    if (!is_entry && (folder == AT_FDCWD || name[0] == '/')) return name;
+    if (is_entry) snprintf(link, sizeof link, "%.60s", name);
+    else snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    ssize_t length = readlink(link, path, PATH_MAX - 1);
+    length = length > 0 ? length : 0;
+    path[length] = 0;
+    if (!is_entry) snprintf(path + length, PATH_MAX - length, "/%s", name);
+    return path;
+}
+
+/* O_PATH only looks up a name, and a directory is opened through /proc to list it. */
+static int fails_opening(int folder, const char *name, int flags) {
+    char path[PATH_MAX];
+    if (flags & O_PATH || (flags & O_DIRECTORY && !strncmp(name, "/proc/self/fd/", 14))) return 0;
+    return fails("open", whole(folder, name, path));
+}
+
 #define OPEN(name) int name(const char *path, int flags, ...) { \
     NEXT(name); va_list more; va_start(more, flags); int mode = va_arg(more, int); va_end(more); \
-    return fails("open", path) ? -1 : next(path, flags, mode); }
+    return fails_opening(AT_FDCWD, path, flags) ? -1 : next(path, flags, mode); }
 OPEN(open)
 OPEN(open64)
 
 #define OPENAT(name) int name(int folder, const char *path, int flags, ...) { \
     NEXT(name); va_list more; va_start(more, flags); int mode = va_arg(more, int); va_end(more); \
-    return fails("open", path) ? -1 : next(folder, path, flags, mode); }
+    return fails_opening(folder, path, flags) ? -1 : next(folder, path, flags, mode); }
 OPENAT(openat)
 OPENAT(openat64)
 
@@ -95,7 +116,9 @@ int link(const char *from, const char *to) {
 }
 
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
-    NEXT(linkat); return fails("link", from) ? -1 : next(from_folder, from, to_folder, to, flags);
+    NEXT(linkat); char path[PATH_MAX];
+    if (fails("link", whole(from_folder, from, path))) return -1;
+    return next(from_folder, from, to_folder, to, flags);
 }
 
 DIR *opendir(const char *path) {

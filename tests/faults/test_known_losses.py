@@ -116,7 +116,7 @@ def opened(sidecar: Sidecar, folder: Path) -> int:
     count = 0
     for entry in Path(f"/proc/{sidecar.daemon.pid}/fd").iterdir():
         with suppress(OSError):
-            count += entry.readlink().is_relative_to(folder)
+            count += entry.readlink().parent == folder
     return count
 
 
@@ -242,9 +242,12 @@ def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
     driver = (
         "import os, sys\n"
         "real = os.open\n"
-        "def refuse(path, *more, **kw):\n"
-        "    if str(path).endswith('locked.jsonl'): raise OSError(5, 'Input/output error')\n"
-        "    return real(path, *more, **kw)\n"
+        "def refuse(path, flags, *more, **kw):\n"
+        "    is_entry = str(path).startswith('/proc/self/fd/')\n"
+        "    name = os.readlink(path) if is_entry else str(path)\n"
+        "    if name.endswith('locked.jsonl') and not flags & os.O_PATH:\n"
+        "        raise OSError(5, 'Input/output error')\n"
+        "    return real(path, flags, *more, **kw)\n"
         "os.open = refuse\n"
         "from tracesidecar import daemon\n"
         "from tracesidecar.config.load import load\n"

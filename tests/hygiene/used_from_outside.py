@@ -16,6 +16,13 @@ used = _Used()
 # watchdog calls it for each event, and stops what it reads here.
 used.dispatch
 used._inotify_fd
+used._inotify
+used.on_thread_start
+used.build_and_queue_event
+
+# watchdog calls these where it would list directories by their paths.
+used._add_all_callbacks
+used._recursive_simulate
 
 # urllib asks it before it follows a redirect.
 used.redirect_request

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -215,6 +217,24 @@ class Follower:
     def counted(self) -> Counter[bytes]:
         """Count the lines that arrived."""
         return Counter(self.lines)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        threading.Event().wait(0.02)
+
+
+def follow_until(follower: Follower, condition: Callable[[], bool], what: str) -> None:
+    """Scan and read until the condition holds."""
+
+    def holds() -> bool:
+        follower.turn(0.01)
+        return condition()
+
+    until(holds, what)
 
 
 class Writer:

@@ -111,9 +111,11 @@ def test_a_hundred_files_with_the_same_beginning_are_all_read(
     assert not Counter(writer.written) - follower.counted()
 
 
+@pytest.mark.parametrize("symlinks", ["same_owner", "follow"])
 def test_a_symlink_is_followed_once_and_its_new_target_too(
-    follower: Follower, writer: Writer
+    follow: Callable[..., Follower], writer: Writer, symlinks: str
 ) -> None:
+    follower = follow(symlinks=symlinks)
     outside = follower.root / "outside"
     outside.mkdir()
     link = follower.traces / "current.jsonl"
@@ -131,9 +133,11 @@ def test_a_symlink_is_followed_once_and_its_new_target_too(
     assert follower.counted() == Counter(writer.written)
 
 
+@pytest.mark.parametrize("symlinks", ["never", "same_owner", "follow"])
 def test_symlink_loops_are_not_followed_and_linked_directories_are_read_once(
-    follower: Follower, writer: Writer
+    follow: Callable[..., Follower], writer: Writer, symlinks: str
 ) -> None:
+    follower = follow(symlinks=symlinks)
     below = follower.traces / "below"
     below.mkdir()
     (below / "up").symlink_to(follower.traces)
@@ -150,8 +154,9 @@ def test_symlink_loops_are_not_followed_and_linked_directories_are_read_once(
 
 
 def test_fifos_sockets_devices_and_directories_are_reported_once_and_not_read(
-    follower: Follower, writer: Writer
+    follow: Callable[..., Follower], writer: Writer
 ) -> None:
+    follower = follow(symlinks="follow")
     os.mkfifo(follower.traces / "fifo.jsonl")
     (follower.traces / "directory.jsonl").mkdir()
     (follower.traces / "device.jsonl").symlink_to("/dev/null")

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from watchdog.observers.inotify import InotifyObserver
 
-from tests.tail.follower import Follower, Writer, descriptors
+from tests.tail.follower import Follower, Writer, descriptors, follow_until, until
 from tracesidecar.tail.discovery.poll_schedule import DISTRUST_SECONDS, FULL_CYCLE_SECONDS
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.file_table import File
@@ -33,23 +33,6 @@ def watching(follow: Callable[..., Follower], woken: threading.Event) -> Iterato
     follower.turns(3)
     yield follower
     follower.watcher.close()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        threading.Event().wait(0.02)
-
-
-def follow_until(follower: Follower, condition: Callable[[], bool], what: str) -> None:
-    """Scan and read until the condition holds."""
-
-    def holds() -> bool:
-        follower.turn(0.01)
-        return condition()
-
-    until(holds, what)
 
 
 def test_a_change_wakes_the_caller_and_is_read(
@@ -321,11 +304,11 @@ def test_our_own_links_are_no_arrivals_although_a_glob_matches_them(
     follower = follow()
     follower.stop()
     held = follower.traces / "held"
-    (follower.root / "alias").symlink_to(held)
+    (follower.root / "alias").symlink_to(follower.traces)
     source = msgspec.structs.replace(
-        follower.sources[0], hold_directory=str(follower.root / "alias")
+        follower.sources[0], hold_directory=str(follower.root / "alias" / "held")
     )
-    held.mkdir()
+    held.mkdir(mode=0o700)
     follower.sources = [source]
     follower.watcher = Watcher([str(follower.traces)])
     follower.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tracesidecar.cli.output import print_line
-from tracesidecar.config import Configuration
+from tracesidecar.config import Configuration, list_own_paths
 from tracesidecar.sanitize import printable
 from tracesidecar.tail import LeftOut, find_left_out
 
@@ -32,12 +32,5 @@ def print_left_out(configuration: Configuration) -> None:
 
 
 def _find(configuration: Configuration) -> list[LeftOut]:
-    folders = (getattr(sink, "path", None) for sink in configuration.sink)
-    return find_left_out(
-        configuration.source,
-        hidden=[
-            configuration.state_directory,
-            *(source.hold_directory for source in configuration.source if source.hold_directory),
-            *(folder for folder in folders if isinstance(folder, str)),
-        ],
-    )
+    held = (source.hold_directory for source in configuration.source if source.hold_directory)
+    return find_left_out(configuration.source, own=[*list_own_paths(configuration), *held])

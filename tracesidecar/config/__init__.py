@@ -12,6 +12,7 @@ from tracesidecar.config.load import (
     load,
     load_to_read,
 )
+from tracesidecar.config.own_paths import list_own_paths
 from tracesidecar.config.paths import default_lake, default_state_directory, rules_cache
 from tracesidecar.config.problems import join_key_path
 from tracesidecar.config.schema import Configuration, DaemonOptions
@@ -30,6 +31,7 @@ __all__ = [
     "guess_state_directory",
     "inspect",
     "join_key_path",
+    "list_own_paths",
     "load",
     "load_to_read",
     "rules_cache",

@@ -24,7 +24,7 @@ from tracesidecar.sanitize import (
     active_rules,
     load_catalogue,
 )
-from tracesidecar.tail import Exclusions
+from tracesidecar.tail import Exclusions, find_user
 
 
 def contradictions(configuration: Configuration) -> Iterator[Problem]:
@@ -42,6 +42,7 @@ def contradictions(configuration: Configuration) -> Iterator[Problem]:
                 ("source", index, "include"),
                 "the list is empty; it takes at least one path or pattern",
             )
+    yield from _owners(configuration)
     yield from _dialects(configuration)
     yield from _formats(configuration)
     yield from _own_output(configuration)
@@ -98,6 +99,14 @@ def _source_ids(configuration: Configuration) -> Iterator[Problem]:
                 "give each its own id"
             )
             yield Problem(("source", index, "id"), message)
+
+
+def _owners(configuration: Configuration) -> Iterator[Problem]:
+    for index, source in enumerate(configuration.source):
+        for position, owner in enumerate(source.owners):
+            if find_user(owner) is None:
+                message = f'there is no user "{owner}"; give a name or a number'
+                yield Problem(("source", index, "owners", position), message)
 
 
 def _unknown_sources(configuration: Configuration) -> Iterator[Problem]:

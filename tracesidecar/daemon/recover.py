@@ -13,6 +13,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import BinaryIO, Literal, cast
 
 import zstandard
@@ -39,7 +40,7 @@ from tracesidecar.tail import (
     SegmentRecord,
     SegmentState,
     SourceOptions,
-    open_regular,
+    Tree,
 )
 
 Why = Literal["no file", "other content", "shorter", "unknown source"]
@@ -141,6 +142,7 @@ class Recoverer:
         ConfigurationError if the rules cannot be used.
         """
         self._configuration = configuration
+        self._tree = Tree(configuration.source)
         self._sink = sink
         self.host = host or host_name()
         self._fingerprinter = Fingerprinter(key)
@@ -232,7 +234,7 @@ class Recoverer:
         last_line = ""
         rejected: list[QuarantinedLine] = []
         try:
-            with _opened(file) as content:
+            with _opened(file, self._tree.open_file(file.path)) as content:
                 for chunk in reading.chunks(content, source):
                     clean = self._clean(chunk, source)
                     state = self._interpret(clean, state)
@@ -313,11 +315,12 @@ class Recoverer:
         folders = {os.path.dirname(segment.path) for segment in segments}
         seen: set[tuple[int, int]] = set()
         for root in (*sorted(roots), *sorted(folders)):
-            for folder, _, names in os.walk(root) if root in roots else _listed(root):
-                for name in names:
-                    path = os.path.join(folder, name)
+            listed = self._tree.walk(root)
+            for folder, entries in listed if root in roots else islice(listed, 1):
+                for entry in entries:
+                    path = os.path.join(folder, entry.name)
                     try:
-                        status = os.lstat(path)
+                        status = self._tree.stat(path)
                     except OSError:
                         continue
                     identity = (status.st_dev, status.st_ino)
@@ -451,15 +454,8 @@ def _stem(path: str) -> str:
     return os.path.basename(path).partition(".")[0]
 
 
-def _listed(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    try:
-        yield folder, [], os.listdir(folder)
-    except OSError:
-        return
-
-
-def _opened(file: FoundFile) -> BinaryIO:
-    content = os.fdopen(open_regular(file.path), "rb")
+def _opened(file: FoundFile, descriptor: int) -> BinaryIO:
+    content = os.fdopen(descriptor, "rb")
     if file.compression == "gzip":
         return cast("BinaryIO", gzip.open(content))
     if file.compression == "zstd":

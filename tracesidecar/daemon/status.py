@@ -31,6 +31,7 @@ from tracesidecar.tail import (
     READABLE_STATES,
     Scan,
     SegmentState,
+    SkipReason,
     SourceSummary,
     UnreadablePlace,
     is_protected,
@@ -107,6 +108,7 @@ class _Stock:
     files: Mapping[tuple[str, SegmentState], int]
     cached_bytes: int
     unreadable: Sequence[UnreadablePlace]
+    skipped: Mapping[tuple[str, SkipReason], int]
 
 
 class _RetryCounts:
@@ -158,6 +160,7 @@ class HealthMonitor:
         self._sinks: set[str] = set()
         self._counted: set[tuple[str, SegmentState]] = set()
         self._troubled: set[str] = set()
+        self._skipping: set[tuple[str, SkipReason]] = set()
 
     async def check_health(self) -> Health:
         """Return how the service is now; the cost grows with the backlog, not with the files."""
@@ -182,7 +185,9 @@ class HealthMonitor:
             return asking.result()
         if self._stock is None:  # the first scan of a large tree is under way
             options = [sink.options for sink in self._service.sinks.values()]
-            return _Stock(measure_lag((), options, time.time()), {}, None, self._clock(), {}, 0, ())
+            return _Stock(
+                measure_lag((), options, time.time()), {}, None, self._clock(), {}, 0, (), {}
+            )
         return self._stock
 
     async def report(self, configuration: Configuration) -> StatusReport:
@@ -288,6 +293,9 @@ class HealthMonitor:
         for source in {source for source, _ in self._counted} | self._troubled | unreadable.keys():
             metrics.unreadable.labels(source).set(unreadable[source])
         self._troubled |= unreadable.keys()
+        self._skipping |= stock.skipped.keys()
+        for source, reason in self._skipping:
+            metrics.skipped.labels(source, reason).set(stock.skipped.get((source, reason), 0))
         metrics.ready.set(health.is_ready)
         metrics.held_bytes.set(health.held_bytes)
         metrics.at_risk_bytes.set(health.at_risk_bytes)
@@ -333,6 +341,7 @@ def _take_stock(context: WorkerContext, *, clock: Callable[[], float]) -> _Stock
         context.tailer.counts(),
         context.cached_bytes,
         context.tailer.list_unreadable(),
+        context.tailer.count_skipped(),
     )
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from tracesidecar import __version__
 from tracesidecar.batch import BatchSpec, Encoding
-from tracesidecar.config import Configuration
+from tracesidecar.config import Configuration, list_own_paths
 from tracesidecar.daemon.continuity import announce_move, reject_repetition
 from tracesidecar.daemon.redaction_check import warn_of_cache
 from tracesidecar.daemon.succession import take_over_sources
@@ -50,7 +50,7 @@ from tracesidecar.sinks import (
     record_limit_of,
     sink_type,
 )
-from tracesidecar.tail import LossReason, link_folder
+from tracesidecar.tail import LossReason, SkipReason, link_folder
 from tracesidecar.tail.tailer import Tailer
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class Wiring:
         wanted = [options for options in configuration.sink if options.name in names]
         for options in wanted:
             reject_repetition(options, self._journal, configuration)
+        context.tailer.note_own_paths(list_own_paths(configuration))
         return [self._make_sink(context, configuration, options) for options in wanted]
 
     # ---------------------------------------------------------------- in the worker thread
@@ -151,7 +152,7 @@ class Wiring:
             reject_repetition(options, journal, configuration)
         self._metrics.declare(rules=sanitizer.marks, loss_reasons=get_args(LossReason))
         for source in configuration.source:
-            self._metrics.declare_source(source.name, RejectionReason)
+            self._metrics.declare_source(source.name, RejectionReason, get_args(SkipReason))
         configured = {source.name for source in configuration.source}
         left = set(journal.sources.load().values()) - configured
         journal.segments.let_rest(self._list_takers(), left)
@@ -160,6 +161,7 @@ class Wiring:
             journal.segments,
             key=journal.key,
             link_directory=link_folder(state),
+            own_paths=list_own_paths(configuration),
             held_limit=daemon.held_limit,
             poll_interval=daemon.poll_interval,
             watcher=watcher,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -28,12 +29,14 @@ from tracesidecar.tail import (
     SegmentRecord,
     SegmentState,
     SourceSummary,
+    Tree,
     find_end_of_documents,
     find_links,
     is_protected,
     link_folders,
     measure_links,
     observe_protection,
+    open_regular,
     set_aside_folders,
 )
 
@@ -324,6 +327,7 @@ class _JournalBacklogs:
             source.name: source.max_line for source in configuration.source if source.documents
         }
         self._links = find_links(link_folders(configuration.state_directory, configuration.source))
+        self._tree = Tree(configuration.source)
 
     def backlog(self, segment: SegmentRecord) -> Backlog | None:
         """Return what some sink has still to get of a segment; None if all have everything."""
@@ -396,9 +400,12 @@ class _JournalBacklogs:
         """
         if segment.compression != "none":
             return end
-        for path in filter(None, (segment.path, self._links.get(segment.id))):
+        ways = [partial(self._tree.open_file, segment.path)]
+        if (link := self._links.get(segment.id)) is not None:
+            ways.append(partial(open_regular, link))
+        for way in ways:
             try:
-                with open(path, "rb", buffering=0) as file:
+                with open(way(), "rb", buffering=0) as file:
                     status = os.fstat(file.fileno())
                     if (status.st_dev, status.st_ino) != (segment.device, segment.inode):
                         continue

@@ -10,6 +10,13 @@ here: only what follows files needs them, and every command that reads a configu
 
 from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
+from tracesidecar.tail.discovery.owners import find_user
+from tracesidecar.tail.discovery.tree import (
+    Tree,
+    open_below,
+    open_regular,
+    open_trusted_directory,
+)
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.holding.hard_links import (
@@ -20,7 +27,6 @@ from tracesidecar.tail.holding.hard_links import (
     set_aside_folders,
 )
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.reading.document_chunker import DocumentChunker, find_end_of_documents
 from tracesidecar.tail.segments import (
     READABLE_STATES,
@@ -36,6 +42,7 @@ from tracesidecar.tail.segments import (
     SegmentRecord,
     SegmentState,
     SegmentView,
+    SkipReason,
     SourceSummary,
     UnreadablePlace,
     is_protected,
@@ -63,18 +70,23 @@ __all__ = [
     "SegmentRecord",
     "SegmentState",
     "SegmentView",
+    "SkipReason",
     "SourceOptions",
     "SourceSummary",
+    "Tree",
     "UnreadablePlace",
     "find_end_of_documents",
     "find_left_out",
     "find_links",
     "find_moved",
+    "find_user",
     "is_protected",
     "link_folder",
     "link_folders",
     "measure_links",
     "observe_protection",
+    "open_below",
     "open_regular",
+    "open_trusted_directory",
     "set_aside_folders",
 ]

@@ -16,10 +16,14 @@ _MAGIC = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class GlobPattern:
-    """One include glob: its fixed directory, and the components after that (None for `**`)."""
+    """One include glob: its fixed directory, and the components after that (None for `**`).
+
+    One that `is_literal` has no wildcard: it is the path of one file.
+    """
 
     root: str
     components: tuple[re.Pattern[str] | None, ...]
+    is_literal: bool = False
 
     @classmethod
     def parse(cls, glob: str) -> GlobPattern:
@@ -31,7 +35,8 @@ class GlobPattern:
         components = tuple(
             None if name == "**" else re.compile(fnmatch.translate(name)) for name in names[fixed:]
         )
-        return cls("/" + "/".join(names[:fixed]), components)
+        is_literal = not any(map(_MAGIC.search, names))
+        return cls("/" + "/".join(names[:fixed]), components, is_literal)
 
     def start(self) -> Positions:
         """Return the positions at the root."""

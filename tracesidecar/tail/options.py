@@ -8,6 +8,9 @@ import msgspec
 
 from tracesidecar.units import Seconds, Size
 
+Symlinks = Literal["never", "same_owner", "follow"]
+"""Which symbolic links below a root are followed."""
+
 
 class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which files are followed, and how.
@@ -20,7 +23,10 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     another mount than the state directory. With `rotated = "family"`, the rotated files beside a
     file that matches (`x.jsonl.1`, `x.jsonl.2.gz`) are taken with it, unless they are excluded.
     `id` is what the source's offsets hang on, by default its name: with it, the source can be
-    renamed.
+    renamed. `symlinks` says which symbolic links are followed below the part of an include before
+    its first wildcard: `same_owner` are those that belong to the owner of what they lead to.
+    `owners` are users, by name or number, whose files are read by root also where they have a
+    second hard link; the owner of the directory always counts.
     """
 
     name: str
@@ -36,6 +42,8 @@ class SourceOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     rotated: Literal["family", "glob"] = "family"
     protect: Literal["always", "behind", "never"] = "always"
     id: str | None = None
+    symlinks: Symlinks = "never"
+    owners: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:

@@ -123,8 +123,7 @@ class PollCycle:
             file = self._files.find(status.st_dev, status.st_ino)
             if file is None:
                 location = self._discovery.locate(arrival.path, arrival.source)
-                if not os.path.islink(location.path):
-                    self._identification.identify(location)  # the file itself, or its successor
+                self._identification.identify(location)  # the file itself, or its successor
                 if self._files.find(status.st_dev, status.st_ino) is None:
                     self._new_files.register_arrival(location, status)
             elif file.state is not SegmentState.NEW:
@@ -181,5 +180,17 @@ class PollCycle:
         for location in sorted(findings.unknown, key=lambda location: location.source or 0):
             self._scan.progress.step()
             self._identification.identify(location)
+        for path in findings.own:
+            self._scan.warn(
+                "own_output",
+                path,
+                "what is here is written by this program itself: it is not read",
+            )
+        for path, problem in findings.skipped:
+            self._scan.warn(
+                "skipped_link",
+                path,
+                f"this symbolic link is not followed: {problem}",
+            )
         for path in findings.not_regular:
             self._scan.warn("refused", path, "this is not a regular file: it is not read")

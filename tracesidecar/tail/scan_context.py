@@ -14,8 +14,9 @@ class ScanContext:
 
     Readers add to it between two polls: the segments whose files they found `broken` (the next poll
     verifies those), and what they could not read. `unreadable` has the segments whose files cannot
-    be read now, and why. If saving fails at the end of a poll, its findings stay for the next one.
-    Every piece of work is noted in `progress`.
+    be read now, and why; `withheld` those that must not be, and why. If saving fails
+    at the end of a poll, its findings stay for the next one. Every piece of work is noted in
+    `progress`.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -27,6 +28,7 @@ class ScanContext:
     rewrites: list[Rewrite] = field(default_factory=list)
     broken: dict[int, LossReason] = field(default_factory=dict)
     unreadable: dict[int, str] = field(default_factory=dict)
+    withheld: dict[int, WarningKind] = field(default_factory=dict)
     remarks: dict[tuple[WarningKind, str], Remark] = field(default_factory=dict)
     announcements: list[Remark] = field(default_factory=list)
 

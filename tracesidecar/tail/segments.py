@@ -71,8 +71,22 @@ def is_protected(protection: Protection | None) -> bool:
 
 
 WarningKind = Literal[
-    "unreadable", "refused", "held_limit", "notices", "link", "adopted", "set_aside"
+    "unreadable",
+    "refused",
+    "skipped_link",
+    "withheld",
+    "own_output",
+    "held_limit",
+    "notices",
+    "link",
+    "adopted",
+    "set_aside",
 ]
+
+SkipReason = Literal["link", "owner", "own"]
+"""Why a name that a pattern matches is not read. link: a symbolic link that is not followed. owner:
+a file with a second hard link and a strange owner. own: it is written by this program itself.
+"""
 
 
 class Place(NamedTuple):

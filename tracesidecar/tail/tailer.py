@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracesidecar.json_documents import Ending
 from tracesidecar.model import BEGINNING, Checkpoint, Chunk
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.holding.link_folder import private_folder
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.poll_cycle import PollCycle
+from tracesidecar.tail.reading.descriptors import descriptor_limit
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.reading.reader import SegmentReader
 from tracesidecar.tail.scan_context import ScanContext
@@ -33,6 +38,7 @@ from tracesidecar.tail.segments import (
     SegmentState,
     SegmentStore,
     SegmentView,
+    SkipReason,
     SourceSummary,
     UndecidedFile,
     UnreadablePlace,
@@ -73,6 +79,7 @@ class Tailer:
         key: bytes,
         link_directory: str,
         held_limit: int,
+        own_paths: Sequence[str] = (),
         poll_interval: float = 1.0,
         watcher: Watcher | None = None,
         progress: Progress | None = None,
@@ -81,9 +88,10 @@ class Tailer:
         """Load the known segments from the store.
 
         `key` keys all digests. `link_directory` is where hard links are made, unless a source has a
-        directory of its own. More than `held_limit` bytes of deleted files cause a warning. `at` is
-        called before something irreversible is saved. Each piece of work is noted in `progress`,
-        which may end a scan with Interrupted.
+        directory of its own. `own_paths` are directories and files that this program writes:
+        nothing in them is read as traces. More than `held_limit` bytes of deleted files cause a
+        warning. `at` is called before something irreversible is saved. Each piece of work is noted
+        in `progress`, which may end a scan with Interrupted.
 
         Call `acknowledge` for each known segment next: until then, no sink counts as having any of
         it.
@@ -96,24 +104,36 @@ class Tailer:
         self._scan = ScanContext(progress or Progress())
         self._files = files = FileTable(sources)
         globs = SourceGlobs(sources)
+        self._tree = tree = Tree(sources, most_kept=descriptor_limit() // 8)
         # first: it gives the links that are no arrivals any more the name of the others
-        self._arrivals = arrivals = Arrivals(globs, sources, link_directory)
+        hold_folders = map(private_folder, own_directories)
+        self._own = own = OwnPlaces([*own_paths, link_directory, *own_directories, *hold_folders])
+        self._arrivals = arrivals = Arrivals(globs, sources, link_directory, own=own)
         hard_links = HardLinks(link_directory, own_directories)
-        self._open_files = OpenFiles(files, hard_links, arrivals)
+        self._open_files = OpenFiles(
+            files, hard_links, arrivals, tree=tree, owners=Owners(sources), own=own
+        )
         self._held_files = HeldFiles(
-            files, self._open_files, hard_links, arrivals, self._scan, limit_bytes=held_limit
+            files,
+            self._open_files,
+            hard_links,
+            arrivals,
+            self._scan,
+            tree=tree,
+            limit_bytes=held_limit,
         )
         self._log = SegmentLog(store, files, self._held_files)
-        self._places = Places(globs)
+        self._places = Places(globs, tree)
         self._discovery = Discovery(
+            tree,
             globs,
-            RotatedNames(globs),
+            RotatedNames(globs, tree),
             files,
             self._places,
-            hidden=[link_directory, *own_directories],
+            own=self._own,
             progress=self._scan.progress,
         )
-        schedule = PollSchedule(files, self._discovery)
+        schedule = PollSchedule(files, self._discovery, tree)
         self._continuations = Continuations(files, self._open_files, fingerprinter, schedule)
         self._lifecycle = Lifecycle(
             files=files,
@@ -125,18 +145,27 @@ class Tailer:
             scan=self._scan,
             at=at,
         )
-        opener = CandidateOpener(self._open_files, arrivals, fingerprinter, self._log, self._scan)
+        opener = CandidateOpener(
+            self._open_files,
+            arrivals,
+            fingerprinter,
+            tree=tree,
+            log=self._log,
+            scan=self._scan,
+        )
         self._new_files = NewFiles(
             files,
             self._discovery,
             opener,
             self._continuations,
             self._lifecycle,
+            tree=tree,
             progress=self._scan.progress,
         )
         self._landmarks = LandmarkKeeper(self._open_files, fingerprinter, store)
         verification = Verification(self._open_files, fingerprinter, self._landmarks)
         self._changes = Changes(
+            tree=tree,
             files=files,
             discovery=self._discovery,
             places=self._places,
@@ -158,7 +187,9 @@ class Tailer:
             self._discovery,
             schedule,
             self._changes,
-            Identification(files, verification, self._changes, self._lifecycle, self._new_files),
+            Identification(
+                files, verification, self._changes, self._lifecycle, self._new_files, tree=tree
+            ),
             self._scan,
             new_files=self._new_files,
             arrivals=arrivals,
@@ -174,6 +205,7 @@ class Tailer:
         self._not_regular = 0
         self._is_first = True
         adoption = Adoption(
+            tree=tree,
             sources=sources,
             globs=globs,
             files=files,
@@ -185,6 +217,7 @@ class Tailer:
             directory=self._discovery.directory,
         )
         self._resting = RestingSegments(
+            tree=tree,
             store=store,
             log=self._log,
             sources=sources,
@@ -213,6 +246,14 @@ class Tailer:
         `full` looks at everything, whatever change notices say (the last scan before a drain). If
         saving fails, the error is raised, and the next scan returns these findings too.
         """
+        self._tree.begin_scan()
+        self._own.refresh()
+        try:
+            return self._scan_files(now, full=full)
+        finally:
+            self._tree.end_scan()
+
+    def _scan_files(self, now: float, *, full: bool) -> Scan:
         self._scan.now = now
         self._places.begin_scan(now)
         self._continuations.begin_scan(now)
@@ -359,6 +400,21 @@ class Tailer:
         If it raises an error, they stay at rest, and the scan fails.
         """
         self._resting.announce_by(announce)
+
+    def note_own_paths(self, paths: Iterable[str]) -> None:
+        """Note further directories and files that this program writes."""
+        self._own.add(paths)
+
+    def count_skipped(self) -> Mapping[tuple[str, SkipReason], int]:
+        """Return how much each source does not read that its patterns match, by reason."""
+        names = [source.name for source in self._sources]
+        counts = Counter[tuple[str, SkipReason]]()
+        for source, links in self._discovery.count_skipped_links().items():
+            counts[names[source], "link"] += links
+        for segment, kind in self._scan.withheld.items():
+            if (file := self._files.get(segment)) is not None:
+                counts[names[file.source], "own" if kind == "own_output" else "owner"] += 1
+        return counts
 
     def segments(self) -> Mapping[int, SegmentView]:
         """Return a view of every segment, made when it is looked up."""

@@ -11,16 +11,21 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from watchdog.events import DirCreatedEvent, DirMovedEvent, FileCreatedEvent, FileMovedEvent
 from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
+from watchdog.observers.inotify import InotifyEmitter, InotifyObserver, InotifyWatchGroup
 from watchdog.observers.inotify_c import (
     CallbackId,
+    InotifyConstants,
     InotifyEvent,
     InotifyFD,
     Mask,
     WatchCallback,
     WatchDescriptor,
 )
+from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
+
+from tracesidecar.tail.discovery.tree import Tree
 
 _LIMITS = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
 """What inotify_add_watch(2) fails with where it is not for the directory itself.
@@ -73,9 +78,11 @@ class ReportingInotify(InotifyFD):
         fail: Callable[[Exception], None],
         miss: Callable[[], None],
         first: Callable[[], FirstNotices | None],
+        tree: Tree,
     ) -> None:
         """Raise OSError if there is no instance left. `first` returns who hears of them at once."""
         super().__init__()
+        self.tree = tree
         self._fail = fail
         self._miss = miss
         self._first = first
@@ -85,9 +92,12 @@ class ReportingInotify(InotifyFD):
     def add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
     ) -> WatchDescriptor:
-        """Watch a path; report a limit that is reached."""
+        """Watch a directory, and none that a link leads to; report a limit that is reached."""
+        followed = Mask(mask & ~InotifyConstants.IN_DONT_FOLLOW)  # the entry in /proc is a link
         try:
-            watch = super().add_callback(path, mask, callback, id_)
+            with self.tree.directory(os.fsdecode(path)) as directory:
+                entry = b"/proc/self/fd/%d" % directory
+                watch = super().add_callback(entry, followed, callback, id_)
         except OSError as error:
             if error.errno in _LIMITS:
                 self._fail(error)
@@ -150,6 +160,74 @@ def _announce(event: InotifyEvent, path: str, first: FirstNotices) -> None:
         first.note_entered(path, event.cookie)
 
 
+class _WatchGroup(InotifyWatchGroup):
+    """Finds the directories below a watched one without following a link that was swapped in.
+
+    watchdog asks first whether a name is a link, and lists it then.
+    """
+
+    def _add_all_callbacks(self, path: bytes) -> None:
+        self._add_callback(path)
+        if not isinstance(self._inotify_fd, ReportingInotify) or not self.is_recursive:
+            return
+        for folder, entries in self._inotify_fd.tree.walk(os.fsdecode(path)):
+            for entry in entries:
+                if entry.is_directory:
+                    self._add_callback(os.fsencode(os.path.join(folder, entry.name)))
+
+    def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
+        events: list[InotifyEvent] = []
+        if not isinstance(self._inotify_fd, ReportingInotify):
+            return events
+        for folder, entries in self._inotify_fd.tree.walk(os.fsdecode(src_path)):
+            watch = self._active_callbacks_by_path.get(os.fsencode(folder))
+            if watch is None:
+                continue  # what is in it is announced once it is watched
+            for entry in entries:
+                kind = InotifyConstants.IN_ISDIR if entry.is_directory else 0
+                mask = Mask(InotifyConstants.IN_CREATE | kind)
+                events.append(InotifyEvent(watch, mask, 0, os.fsencode(entry.name)))
+        return events
+
+
+class _Emitter(InotifyEmitter):
+    def on_thread_start(self) -> None:
+        self._inotify = _WatchGroup(
+            self._inotify_fd,
+            os.fsencode(self.watch.path),
+            is_recursive=self.watch.is_recursive,
+            event_mask=self.get_event_mask_from_filter(),
+            follow_symlink=self.watch.follow_symlink,
+        )
+
+    def build_and_queue_event(
+        self, event: GroupedInotifyEvent, *, full_events: bool = False
+    ) -> None:
+        """Announce what is in a directory that was moved, by a walk that follows no link."""
+        if isinstance(event, PathedInotifyEvent):
+            moved_from, moved_to = None, event
+        else:
+            moved_from, moved_to = event
+        if not (moved_to.ev.is_moved_to and moved_to.ev.is_directory):
+            super().build_and_queue_event(event, full_events=full_events)
+            return
+        target = os.fsdecode(moved_to.path)
+        former = "" if moved_from is None else os.fsdecode(moved_from.path)
+        self.queue_event(DirMovedEvent(former, target) if former else DirCreatedEvent(target))
+        if not isinstance(self._inotify_fd, ReportingInotify):
+            return
+        for folder, entries in self._inotify_fd.tree.walk(target):
+            for entry in entries:
+                path = os.path.join(folder, entry.name)
+                if not former:
+                    kind = DirCreatedEvent if entry.is_directory else FileCreatedEvent
+                    self.queue_event(kind(path, is_synthetic=True))
+                    continue
+                before = former + path[len(target) :]
+                moved = DirMovedEvent if entry.is_directory else FileMovedEvent
+                self.queue_event(moved(before, path, is_synthetic=True))
+
+
 class NoticingObserver(InotifyObserver):
     """Calls `fail` for what cannot be watched, and `miss` after dropped notices, in any thread."""
 
@@ -159,9 +237,12 @@ class NoticingObserver(InotifyObserver):
         fail: Callable[[Exception], None],
         miss: Callable[[], None],
         first: Callable[[], FirstNotices | None],
+        tree: Tree,
     ) -> None:
         """Raise OSError if there is no inotify instance left."""
         # not that of InotifyObserver, which would make an instance of its own
-        self.inotify = self._inotify_fd = ReportingInotify(fail=fail, miss=miss, first=first)
+        self.inotify = self._inotify_fd = ReportingInotify(
+            fail=fail, miss=miss, first=first, tree=tree
+        )
         self.inotify.start()
-        BaseObserver.__init__(self, InotifyEmitter, inotify_fd=self.inotify)
+        BaseObserver.__init__(self, _Emitter, inotify_fd=self.inotify)

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.rotated_names import rotations
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Directory
 from tracesidecar.tail.options import SourceOptions
 
@@ -31,9 +33,10 @@ class LeftOut:
 
     `rotated`: they belong to the family of `beside`, a file that `source` follows, but the source
     has `rotated = "glob"`. `unmatched`: they have a trace's name, as `beside`, and no glob matches.
+    `link`: they are symbolic links, as `beside`, that `source` does not follow.
     """
 
-    kind: Literal["rotated", "unmatched"]
+    kind: Literal["rotated", "unmatched", "link"]
     directory: str
     beside: str
     source: str = ""
@@ -43,6 +46,12 @@ class LeftOut:
     def describe(self) -> str:
         """Return a sentence for people; the caller makes paths printable."""
         files, are, look = ("file", "is", "looks") if self.files == 1 else ("files", "are", "look")
+        if self.kind == "link":
+            links, are = ("link", "is") if self.files == 1 else ("links", "are")
+            return (
+                f"{self.files} symbolic {links} in {self.directory}, such as {self.beside}, "
+                f'{are} not followed: source "{self.source}" has symlinks = "never"'
+            )
         if self.kind == "rotated":
             return (
                 f"{self.files} rotated {files} beside {os.path.join(self.directory, self.beside)} "
@@ -54,23 +63,30 @@ class LeftOut:
         )
 
 
-def find_left_out(sources: Sequence[SourceOptions], *, hidden: Sequence[str] = ()) -> list[LeftOut]:
+def find_left_out(sources: Sequence[SourceOptions], *, own: Sequence[str] = ()) -> list[LeftOut]:
     """Search the directories that the sources follow, and one level below; blocks.
 
-    What an exclude pattern names is left out on purpose, and is not found. `hidden` are directories
+    What an exclude pattern names is left out on purpose, and is not found. `own` are directories
     that hold no traces: the state directory, a lake. What cannot be listed is passed over.
     """
     globs = SourceGlobs(sources)
     found: dict[tuple[str, str, str], LeftOut] = {}
-    for directory, entry in _files(globs, frozenset(map(os.path.realpath, hidden))):
-        left_out = _judge(globs, sources, directory, entry.name)
+    tree = Tree(sources)
+    for directory, entry in _entries(globs, tree, OwnPlaces(own)):
+        left_out = (
+            _judge_link(globs, sources, directory, entry.name)
+            if entry.is_link
+            else _judge(globs, sources, directory.path, entry.name)
+        )
         if left_out is None:
             continue
         key = left_out.kind, left_out.directory, left_out.source and left_out.beside
+        if left_out.kind == "link":
+            key = left_out.kind, left_out.directory, left_out.source
         known = found.setdefault(key, left_out)
         known.files += 1
         try:
-            known.bytes += entry.stat(follow_symlinks=False).st_size
+            known.bytes += tree.stat(os.path.join(directory.path, entry.name)).st_size
         except OSError:
             continue  # it has just been rotated
     return [found[key] for key in sorted(found)]
@@ -96,27 +112,38 @@ def _judge(
     return LeftOut("unmatched", directory, name) if looks_like_trace else None
 
 
-def _files(globs: SourceGlobs, hidden: frozenset[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield the regular files of the directories that the globs follow, each once."""
+def _judge_link(
+    globs: SourceGlobs, sources: Sequence[SourceOptions], directory: Directory, name: str
+) -> LeftOut | None:
+    skipped = globs.claims_on_link(directory, name).get("never")
+    if not skipped:
+        return None
+    source = min(key[0] for key in skipped)
+    return LeftOut("link", directory.path, name, sources[source].name)
+
+
+def _entries(globs: SourceGlobs, tree: Tree, own: OwnPlaces) -> Iterator[tuple[Directory, Entry]]:
+    """Yield the regular files and links of the directories that the globs follow, each once."""
     pending = [Directory(root, 0, 0, globs.claims_at(root), linked=False) for root in globs.roots]
-    seen: set[str] = set()
+    seen: set[tuple[int, int]] = set()
     left = _MOST_ENTRIES
     while pending and left > 0:
         directory = pending.pop()
-        real = os.path.realpath(directory.path)
-        if real in hidden or real in seen:
-            continue
         try:
-            with os.scandir(directory.path) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
+            with tree.directory(directory.path) as descriptor:
+                is_own = own.contains(descriptor)
+            status, found = tree.list_entries(directory.path)
         except OSError:
             continue
-        seen.add(real)
-        left -= len(entries)
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False):
-                yield directory.path, entry
-            elif entry.is_dir(follow_symlinks=False) and directory.claims:
+        inode = status.st_dev, status.st_ino
+        if is_own or inode in seen:
+            continue
+        seen.add(inode)
+        left -= len(found)
+        for entry in sorted(found):
+            if entry.is_file or entry.is_link:
+                yield directory, entry
+            elif entry.is_directory and directory.claims:
                 path = os.path.join(directory.path, entry.name)
                 claims = globs.claims_below(directory, entry.name) | globs.claims_at(path)
                 pending.append(Directory(path, 0, 0, claims, linked=False))

@@ -7,10 +7,11 @@ along, and none of them was deleted.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
+from tracesidecar.tail.discovery.mounts import Mounts
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.segments import Place
 
@@ -22,9 +23,6 @@ for a while.
 """
 
 _FILESYSTEM_MASK = (1 << 64) - 1
-_ESCAPE = re.compile(r"\\([0-7]{3})")
-"""How mountinfo writes a space in a name: \\040."""
-
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
@@ -39,10 +37,11 @@ class _Ground:
 class Places:
     """Reads the places of directories, and judges absences by them. For the tailer's thread."""
 
-    def __init__(self, globs: SourceGlobs) -> None:
+    def __init__(self, globs: SourceGlobs, tree: Tree) -> None:
         self._globs = globs
+        self._tree = tree
         self._now = 0.0
-        self._mounts: dict[str, tuple[str, str]] | None = None
+        self._mounts = Mounts()
         self._grounds: dict[str, _Ground | None] = {}
         self._empty: dict[str, bool] = {}
         self._empty_since: dict[str, float] = {}
@@ -51,16 +50,20 @@ class Places:
     def begin_scan(self, now: float) -> None:
         """Note the time of a scan; what was read in the last one is read again."""
         self._now = now
-        self._mounts = None
+        self._mounts.forget()
         self._grounds = {}
         self._empty = {}
 
     def read(self, path: str) -> Place | None:
         """Return the place of a directory, None if it cannot be looked at."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with self._tree.directory(path) as descriptor:
+                return self.read_open(descriptor)
         except OSError:
             return None
+
+    def read_open(self, descriptor: int) -> Place | None:
+        """Return the place of an open directory, None if it cannot be looked at."""
         try:
             return Place(
                 os.fstat(descriptor).st_dev,
@@ -69,8 +72,6 @@ class Places:
             )
         except OSError:
             return None
-        finally:
-            os.close(descriptor)
 
     def note(self, file: File) -> None:
         """Note where a file is, if its name still leads to it.
@@ -78,7 +79,7 @@ class Places:
         A file that is only open may be anywhere: another mount may cover it.
         """
         try:
-            status = os.stat(file.path)
+            status = self._tree.stat(file.path)
         except OSError:
             return
         place = file.directory.place or self.read(file.directory.path)
@@ -131,8 +132,7 @@ class Places:
         path = directory
         while True:
             try:
-                with os.scandir(path) as entries:
-                    next(entries, None)
+                self._tree.is_empty(path)
             except _ABSENT:
                 if path in (root, "/"):
                     return None
@@ -154,8 +154,7 @@ class Places:
     def _is_empty(self, root: str) -> bool:
         if root not in self._empty:
             try:
-                with os.scandir(root) as entries:
-                    is_empty = next(entries, None) is None
+                is_empty = self._tree.is_empty(root)
             except OSError:
                 is_empty = True
             if is_empty:
@@ -167,39 +166,12 @@ class Places:
         return self._empty[root]
 
     def _find_base(self, descriptor: int) -> str:
-        """Return the base of an open directory's place; elsewhere than on Linux there is none.
-
-        The mount's id leads to its line in mountinfo, proc_pid_mountinfo(5): the part of the file
-        system that is shown, and where. Two bind mounts of one file system differ in nothing else.
-        """
-        try:
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
-            with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
-                mount = next((line[7:].strip() for line in info if line.startswith("mnt_id:")), "")
-        except OSError:
+        """Return the base of an open directory's place; elsewhere than on Linux there is none."""
+        spot = self._mounts.locate(descriptor)
+        if spot is None:
             return ""
-        if self._mounts is None:
-            self._mounts = _read_mounts()
-        if mount not in self._mounts:
-            return ""
-        shown, point = self._mounts[mount]
-        below = path.removeprefix(point.rstrip("/"))
-        outside, inside = path.split("/"), f"{shown.rstrip('/')}{below}".rstrip("/").split("/")
+        outside, inside = spot.outside.split("/"), spot.inside.split("/")
         while outside and inside and outside[-1] == inside[-1]:
             outside.pop()
             inside.pop()
         return f"{'/'.join(outside)}={'/'.join(inside)}" if outside or inside else ""
-
-
-def _read_mounts() -> dict[str, tuple[str, str]]:
-    """Return, by the mount's id, which part of its file system it shows, and where."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-            fields = [line.split(" ", 5) for line in lines]
-    except OSError:
-        return {}
-    return {line[0]: (_unescape(line[3]), _unescape(line[4])) for line in fields if len(line) > 5}
-
-
-def _unescape(name: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match.group(1), 8)), name)

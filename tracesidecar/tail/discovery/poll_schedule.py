@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.segments import SegmentState
@@ -28,9 +29,10 @@ _LATE_NS = 3_000_000_000
 class PollSchedule:
     """Chooses the files to look at, and judges whether change notices can be relied on."""
 
-    def __init__(self, files: FileTable, discovery: Discovery) -> None:
+    def __init__(self, files: FileTable, discovery: Discovery, tree: Tree) -> None:
         self._files = files
         self._discovery = discovery
+        self._tree = tree
         self._recheck: dict[int, File] = {}
         self._round: list[File] = []
         self._share = 0.0
@@ -91,18 +93,14 @@ class PollSchedule:
         for file in self._files:
             together[file.directory].append(file)
         for directory, files in together.items():
-            yield from _changed(directory, files)
+            yield from self._changed(directory, files)
 
-
-def _changed(directory: Directory, files: list[File]) -> list[File]:
-    try:
-        descriptor = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return [file for file in files if file.state is not SegmentState.AWAY]
-    try:
-        return [file for file in files if not _is_quiet(file, descriptor)]
-    finally:
-        os.close(descriptor)
+    def _changed(self, directory: Directory, files: list[File]) -> list[File]:
+        try:
+            with self._tree.directory(directory.path) as descriptor:
+                return [file for file in files if not _is_quiet(file, descriptor)]
+        except OSError:
+            return [file for file in files if file.state is not SegmentState.AWAY]
 
 
 def _is_quiet(file: File, directory: int) -> bool:
@@ -111,7 +109,7 @@ def _is_quiet(file: File, directory: int) -> bool:
     The kernel then walks the path to it once for all its files, which saves a quarter of the time.
     """
     try:
-        status = os.stat(file.name, dir_fd=directory)
+        status = os.stat(file.name, dir_fd=directory, follow_symlinks=False)
     except OSError:
         return False
     return (

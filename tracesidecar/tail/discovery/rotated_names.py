@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import Directory, File
 from tracesidecar.tail.segments import SegmentState
 
@@ -84,8 +85,9 @@ def _age(number: str) -> tuple[int, int]:
 class RotatedNames:
     """Remembers from which followed names files were rotated away."""
 
-    def __init__(self, globs: SourceGlobs) -> None:
+    def __init__(self, globs: SourceGlobs, tree: Tree) -> None:
         self._globs = globs
+        self._tree = tree
 
     def find_family(self, directory: Directory, name: str) -> int | None:
         """Return the source that takes a file of a walked directory with its family."""
@@ -128,7 +130,7 @@ class RotatedNames:
             if since is None:
                 continue
             try:
-                status = os.stat(os.path.join(directory.path, name), follow_symlinks=False)
+                status = self._tree.stat(os.path.join(directory.path, name))
             except OSError:
                 return None
             if status.st_mtime_ns < since or not stat.S_ISREG(status.st_mode):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 from tracesidecar.tail.file_table import Claims, Directory
 from tracesidecar.tail.glob import Exclusions, GlobPattern, Positions
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.options import SourceOptions, Symlinks
+
+Root = Literal["root"]
 
 
 class SourceGlobs:
@@ -20,6 +23,7 @@ class SourceGlobs:
             for p, glob in enumerate(source.include)
         }
         self._exclusions = [Exclusions(source.exclude) for source in sources]
+        self._symlinks: list[Symlinks] = [source.symlinks for source in sources]
         self._with_family = [source.rotated == "family" for source in sources]
 
     @property
@@ -42,21 +46,43 @@ class SourceGlobs:
             key: pattern.start() for key, pattern in self._patterns.items() if pattern.root == path
         }
 
-    def claims_below(self, directory: Directory, name: str) -> Claims:
-        """Return the claims of a directory's patterns on one of its sub-directories."""
+    def claims_below(self, directory: Directory, name: str, of: Claims | None = None) -> Claims:
+        """Return the claims of a directory's patterns on one of its sub-directories.
+
+        `of` are the directory's claims that count, by default all.
+        """
         claims: dict[tuple[int, int], Positions] = {}
         path = os.path.join(directory.path, name)
-        for key, positions in directory.claims.items():
+        for key, positions in (directory.claims if of is None else of).items():
             below = self._patterns[key].descend(positions, name)
             if below and not self._exclusions[key[0]].cover(path):
                 claims[key] = below
         return claims
 
-    def source_in(self, directory: Directory, name: str) -> int | None:
-        """Return the first source that wants a file of that name in a walked directory."""
+    def claims_on_link(self, directory: Directory, name: str) -> dict[Symlinks | Root, Claims]:
+        """Return the claims of a directory's patterns that a symbolic link in it may serve.
+
+        They are grouped by the links that their sources follow; "root" are the patterns without a
+        wildcard, for which the link belongs to the root.
+        """
+        groups: dict[Symlinks | Root, Claims] = {}
+        path = os.path.join(directory.path, name)
+        for key, positions in directory.claims.items():
+            pattern, excluded = self._patterns[key], self._exclusions[key[0]]
+            is_wanted = pattern.accepts(positions, name) and path not in excluded
+            if is_wanted or (pattern.descend(positions, name) and not excluded.cover(path)):
+                symlinks = "root" if pattern.is_literal else self._symlinks[key[0]]
+                groups.setdefault(symlinks, {})[key] = positions
+        return groups
+
+    def source_in(self, directory: Directory, name: str, of: Claims | None = None) -> int | None:
+        """Return the first source that wants a file of that name in a walked directory.
+
+        `of` are the directory's claims that count, by default all.
+        """
         wanted = sorted(
             key[0]
-            for key, positions in directory.claims.items()
+            for key, positions in (directory.claims if of is None else of).items()
             if self._patterns[key].accepts(positions, name)
         )
         path = os.path.join(directory.path, name) if wanted else ""

@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Entry, Handle, LinkNotFollowed, Tree, UntrustedLink
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
-from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.segments import Place, SegmentState
 
 _RELIST_NS = 3_000_000_000
 """A directory that changed this recently is listed once more: file systems keep time by the tick,
 or by the second.
 """
+
+_MOST_REPORTED = 100
+"""How many skipped links of a source are reported one by one: an agent may make very many."""
 
 
 @dataclass(slots=True)
@@ -28,43 +34,53 @@ class WalkFindings:
 
     `unknown` are names whose inode is not known, `renamed` known inodes under another name,
     `nameless` files whose name is gone or should be checked, `not_regular` matching names of
-    sockets, devices and the like.
+    sockets, devices and the like. `skipped` are symbolic links that are not followed, and why.
+    `own` are directories of ours under other paths than ours.
     """
 
     unknown: list[FileLocation] = field(default_factory=list)
     renamed: list[tuple[File, FileLocation]] = field(default_factory=list)
     nameless: list[File] = field(default_factory=list)
     not_regular: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
 
 
 class Discovery:
     """Keeps the tree of walked directories.
 
     `unreadable` are directories that exist and cannot be listed: path → first source, and why.
-    Symlinks are followed once: for each pattern, a directory is walked under one path only.
+    Links that may be followed are followed once: for each pattern, a directory is walked under one
+    path only.
     """
 
     def __init__(
         self,
+        tree: Tree,
         globs: SourceGlobs,
         rotated_names: RotatedNames,
         files: FileTable,
         places: Places,
         *,
-        hidden: Iterable[str],
+        own: OwnPlaces,
         progress: Progress,
     ) -> None:
-        """`hidden` are directories that are never entered: those with our hard links."""
+        """Enter nothing that is `own`."""
+        self._tree = tree
         self._globs = globs
         self._rotated_names = rotated_names
         self._files = files
         self._places = places
         self._progress = progress
         self.unreadable: dict[str, tuple[int, str]] = {}
-        self._hidden = {os.path.realpath(path) for path in hidden}
+        self._own = own
+        self._own_elsewhere: list[str] = []
         self._directories: dict[str, Directory] = {}
         self._elsewhere: dict[str, Directory] = {}
         self._claimed: dict[tuple[int, int], dict[str, Claims]] = {}
+        self._skipped: dict[str, Counter[int]] = {}
+        self._reported: Counter[int] = Counter()
+        self._reported_links: set[str] = set()
 
     def directory(self, path: str) -> Directory:
         """Return the directory of that path; one that is not walked has nothing but the path."""
@@ -76,6 +92,13 @@ class Discovery:
     def is_watched(self, directory: Directory) -> bool:
         """Return whether change notices cover a directory: walked, and not through a symlink."""
         return not directory.linked and self._directories.get(directory.path) is directory
+
+    def count_skipped_links(self) -> Mapping[int, int]:
+        """Return how many symbolic links each source does not follow."""
+        total = Counter[int]()
+        for counts in self._skipped.values():
+            total.update(counts)
+        return total
 
     def walk(self, *, full: bool = False) -> WalkFindings:
         """List the directories that have changed, with what is new below them.
@@ -108,11 +131,10 @@ class Discovery:
     def siblings(self, directory: Directory) -> list[FileLocation]:
         """Return every regular file of a directory, also those that no glob matches."""
         try:
-            with os.scandir(directory.path) as entries:
-                names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+            _, entries = self._tree.list_entries(directory.path)
         except OSError:
             return []
-        return [self._location(directory, name) for name in names]
+        return [self._location(directory, entry.name) for entry in entries if entry.is_file]
 
     def has_matched(self, file: File) -> bool:
         """Return whether a glob matches the name that the file has, or had."""
@@ -168,7 +190,7 @@ class Discovery:
         parent = self._directories.get(os.path.dirname(path))
         location = self._location(parent, os.path.basename(path)) if parent is not None else None
         try:
-            status = os.stat(path, follow_symlinks=False)
+            status = self._tree.stat(path)
         except OSError:
             if location is not None:
                 findings.nameless += [
@@ -205,6 +227,8 @@ class Discovery:
             (links if directory.linked and pending else pending).extend(
                 self._list(directory, findings)
             )
+        findings.own += self._own_elsewhere
+        self._own_elsewhere.clear()
 
     def _missing_roots(self) -> Iterable[Directory]:
         for root in self._globs.roots:
@@ -226,7 +250,7 @@ class Discovery:
         self, directory: Directory, findings: WalkFindings, *, full: bool
     ) -> list[Directory]:
         try:
-            status = os.stat(directory.path)
+            status = self._tree.stat_directory(directory.path)
         except OSError as error:
             self._leave(directory, findings)
             self._note_unreachable(directory.path, directory.claims, error)
@@ -249,12 +273,14 @@ class Discovery:
         """Take a directory into the tree, unless no pattern needs it under this path."""
         claims = inherited | self._globs.claims_at(path)
         try:
-            status = os.stat(path)
+            with self._tree.directory(path) as descriptor:
+                status, place = os.fstat(descriptor), self._places.read_open(descriptor)
+                is_own = self._is_own(path, descriptor, status, place, linked=linked)
         except OSError as error:  # its parent may be listed, but not entered (mode 0444), say
             self._note_unreachable(path, claims, error)
             return None
         self.unreadable.pop(path, None)
-        if not stat.S_ISDIR(status.st_mode) or path in self._hidden:
+        if is_own:
             return None
         claimed = self._claimed.setdefault((status.st_dev, status.st_ino), {})
         others = [other for where, other in claimed.items() if where != path]
@@ -266,7 +292,6 @@ class Discovery:
         if not claims:
             return None
         claimed[path] = claims
-        place = self._places.read(path)
         directory = Directory(
             path, status.st_dev, status.st_ino, claims, linked=linked, place=place
         )
@@ -277,12 +302,36 @@ class Discovery:
         self._directories[path] = directory
         return directory
 
+    def _is_own(
+        self,
+        path: str,
+        descriptor: int,
+        status: os.stat_result,
+        place: Place | None,
+        *,
+        linked: bool,
+    ) -> bool:
+        """Return whether a directory is ours; it can only be below one of ours by link or mount."""
+        parent = self._directories.get(os.path.dirname(path))
+        is_apart = linked or parent is None or parent.place != place
+        if not (self._own.contains(descriptor) if is_apart else self._own.has(status)):
+            return False
+        if not self._own.is_configured(path):
+            self._own_elsewhere.append(path)
+        return True
+
     def _leave(self, directory: Directory, findings: WalkFindings) -> None:
         """Drop a directory that is gone, or replaced by another, with all below it."""
-        for child in list(directory.children.values()):
-            self._leave(child, findings)
+        gone = [directory]
+        for each in gone:
+            gone += each.children.values()
+        for each in reversed(gone):
+            self._drop(each, findings)
+
+    def _drop(self, directory: Directory, findings: WalkFindings) -> None:
         self._directories.pop(directory.path, None)
         self.unreadable.pop(directory.path, None)
+        self._skipped.pop(directory.path, None)
         self._claimed.get((directory.device, directory.inode), {}).pop(directory.path, None)
         parent = self._directories.get(os.path.dirname(directory.path))
         if parent is not None:
@@ -296,9 +345,7 @@ class Discovery:
         """List a directory; return the sub-directories that are new."""
         self._progress.step()
         try:
-            changed_ns = os.stat(directory.path).st_ctime_ns
-            with os.scandir(directory.path) as scanned:
-                entries = list(scanned)
+            status, entries = self._tree.list_entries(directory.path)
         except OSError as error:
             directory.changed_ns = -1
             self._note_unreachable(directory.path, directory.claims, error)
@@ -307,16 +354,22 @@ class Discovery:
             self._forget_unreadable(directory, {entry.name for entry in entries})
         fresh: list[Directory] = []
         seen: set[int] = set()
+        skipped = Counter[int]()
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_directory:
                 fresh += self._enter_child(directory, entry.name, linked=directory.linked)
-            elif entry.is_symlink():
-                fresh += self._follow_symlink(directory, entry, findings)
-            elif entry.is_file(follow_symlinks=False):
+            elif entry.is_link:
+                fresh += self._meet_link(directory, entry.name, findings, skipped)
+            elif entry.is_file:
                 seen.add(self._sort_file(directory, entry, findings))
             elif self._globs.source_in(directory, entry.name) is not None:
-                findings.not_regular.append(entry.path)
+                findings.not_regular.append(os.path.join(directory.path, entry.name))
+        if skipped:
+            self._skipped[directory.path] = skipped
+        else:
+            self._skipped.pop(directory.path, None)
         findings.nameless += [file for file in directory.files if id(file) not in seen]
+        changed_ns = status.st_ctime_ns
         directory.changed_ns = -1 if time.time_ns() - changed_ns < _RELIST_NS else changed_ns
         return fresh
 
@@ -328,11 +381,16 @@ class Discovery:
             if folder == directory.path and name not in names:
                 del self.unreadable[path]
 
-    def _enter_child(self, directory: Directory, name: str, *, linked: bool) -> list[Directory]:
-        """Enter a sub-directory; return it if it is new, or if a further pattern needs it."""
+    def _enter_child(
+        self, directory: Directory, name: str, *, linked: bool, claims: Claims | None = None
+    ) -> list[Directory]:
+        """Enter a sub-directory; return it if it is new, or if a further pattern needs it.
+
+        `claims` are those of the directory that count, by default all.
+        """
         if name in directory.children:
             return []
-        claims = self._globs.claims_below(directory, name)
+        claims = self._globs.claims_below(directory, name, claims)
         path = os.path.join(directory.path, name)
         known = self._directories.get(path)
         child = known or self._enter(path, claims, linked=linked)
@@ -344,32 +402,72 @@ class Discovery:
         child.claims |= claims
         return [child]
 
-    def _follow_symlink(
-        self, directory: Directory, entry: os.DirEntry[str], findings: WalkFindings
+    def _meet_link(
+        self, directory: Directory, name: str, findings: WalkFindings, skipped: Counter[int]
     ) -> list[Directory]:
-        try:
-            status = os.stat(entry.path)
-        except OSError:
-            return []  # dangling, or a loop of links
-        if stat.S_ISDIR(status.st_mode):
-            return self._enter_child(directory, entry.name, linked=True)
-        source = self._globs.source_in(directory, entry.name)
-        if source is None or self._files.find(status.st_dev, status.st_ino) is not None:
-            return []
-        if not stat.S_ISREG(status.st_mode):
-            findings.not_regular.append(entry.path)
-            return []
-        real = os.path.realpath(entry.path)
+        """Follow a symbolic link for the sources that allow it; return the directory if it is new.
+
+        For the others it is skipped, without a look at what it leads to.
+        """
+        path = os.path.join(directory.path, name)
+        fresh: list[Directory] = []
+        for symlinks, claims in self._globs.claims_on_link(directory, name).items():
+            source = min(key[0] for key in claims)
+            problem = "" if symlinks != "never" else 'the source has symlinks = "never"'
+            if not problem:
+                try:
+                    with self._tree.follow(path, None if symlinks == "root" else symlinks) as found:
+                        real, target = found
+                except (LinkNotFollowed, UntrustedLink) as error:
+                    problem = error.strerror or "it is not followed"
+                except OSError:
+                    continue  # dangling, or a loop of links
+            if problem:
+                skipped[source] += 1
+                if self._reported[source] < _MOST_REPORTED:
+                    self._reported[source] += path not in self._reported_links
+                    self._reported_links.add(path)
+                    findings.skipped.append((path, problem))
+            elif stat.S_ISDIR(target.status.st_mode):
+                fresh += self._enter_child(directory, name, linked=True, claims=claims)
+            else:
+                source_of_file = self._globs.source_in(directory, name, claims)
+                link = FileLocation(directory, name, source_of_file)
+                self._meet_linked_file(link, real, target, findings)
+        return fresh
+
+    def _meet_linked_file(
+        self,
+        link: FileLocation,
+        real: str,
+        target: Handle,
+        findings: WalkFindings,
+    ) -> None:
+        source, path = link.source, link.path
+        if source is not None and self._is_own_file(real, target):
+            findings.own.append(path)
+            return
+        if source is None or self._files.find(*target.inode) is not None:
+            return
+        if not target.is_regular:
+            findings.not_regular.append(path)
+            return
         findings.unknown.append(
             FileLocation(self.directory(os.path.dirname(real)), os.path.basename(real), source)
         )
-        return []
 
-    def _sort_file(
-        self, directory: Directory, entry: os.DirEntry[str], findings: WalkFindings
-    ) -> int:
+    def _is_own_file(self, path: str, target: Handle) -> bool:
+        if self._own.has(target.status):
+            return True
+        try:
+            with self._tree.directory(os.path.dirname(path)) as descriptor:
+                return self._own.contains(descriptor)
+        except OSError:
+            return False
+
+    def _sort_file(self, directory: Directory, entry: Entry, findings: WalkFindings) -> int:
         """Sort a regular file in; return the id() of the known file that still has this name."""
-        for file in self._files.with_inode(entry.inode()):
+        for file in self._files.with_inode(entry.inode):
             if file.device == directory.device or file.directory is directory:
                 if file.directory is not directory or file.name != entry.name:
                     findings.renamed.append((file, self._location(directory, entry.name)))

@@ -29,6 +29,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from tracesidecar.tail.discovery.tree import Tree
+
 if sys.platform == "linux":
     from tracesidecar.tail.discovery.inotify import FirstNotices, NoticingObserver
 
@@ -190,7 +192,12 @@ class Watcher(FileSystemEventHandler):
 
     def _make_observer(self) -> BaseObserver:
         if sys.platform == "linux":
-            return NoticingObserver(fail=self._fail, miss=self._miss, first=lambda: self._first)
+            return NoticingObserver(
+                fail=self._fail,
+                miss=self._miss,
+                first=lambda: self._first,
+                tree=Tree.below(self._directories),
+            )
         return Observer()
 
     def _watch_all(self) -> None:

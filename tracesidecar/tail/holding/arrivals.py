@@ -7,17 +7,23 @@ finds out what the file is; until then it is an arrival.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Handle, Tree
 from tracesidecar.tail.file_table import File
+from tracesidecar.tail.holding.link_folder import LinkFolder, private_folder
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import LossReason
@@ -37,22 +43,65 @@ _MOST_UNKEPT = 10_000
 _UNRESOLVED_SECONDS = 5.0
 """How long a file that could not be kept may be on its way before its absence counts."""
 
-_NO_FILE = 0, 0
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What a file cannot be opened for that is not its own fault, and passes."""
 
-_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
+_RESERVE = 6
+"""How many descriptors a link needs, with the directories on the way to the file and to the link.
+"""
+
+_NO_FILE = 0, 0
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A file, under the path and of the source by which it is followed.
 
-    `way` leads to it: our link, or the entry of our descriptor in /proc.
+    Our link leads to it, or else our descriptor.
     """
 
     path: str
     source: int
-    way: str
+    folder: LinkFolder
+    link: str = ""
     descriptor: int | None = None
+
+    def stat(self) -> os.stat_result:
+        """Return the file's stat; raise OSError if somebody has removed the link."""
+        if self.descriptor is not None:
+            return os.fstat(self.descriptor)
+        return self.folder.stat(self.link)
+
+    def open(self) -> int:
+        """Open the file for reading; raise OSError if somebody has removed the link."""
+        with self.find() as found:
+            return found.open()
+
+    @contextmanager
+    def find(self) -> Iterator[Handle]:
+        """Open the file without touching it; raise OSError if somebody has removed the link."""
+        if self.descriptor is not None:
+            status = os.fstat(self.descriptor)
+            yield Handle(self.descriptor, status, -1)
+        else:
+            with self.folder.find(self.link) as found:
+                yield found
+
+    def identify(self) -> tuple[int, int]:
+        """Return device and inode number; `_NO_FILE` if it is no regular file, or gone."""
+        try:
+            status = self.stat()
+        except OSError:
+            return _NO_FILE
+        return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else _NO_FILE
+
+    def let_go(self) -> None:
+        """Remove the link, or close the descriptor."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        else:
+            with suppress(OSError):
+                self.folder.remove(self.link)
 
 
 @dataclass(slots=True)
@@ -74,7 +123,12 @@ class Arrivals:
     """
 
     def __init__(
-        self, globs: SourceGlobs, sources: Sequence[SourceOptions], link_directory: str
+        self,
+        globs: SourceGlobs,
+        sources: Sequence[SourceOptions],
+        link_directory: str,
+        *,
+        own: OwnPlaces | None = None,
     ) -> None:
         """Take over the arrivals of an earlier run.
 
@@ -82,8 +136,17 @@ class Arrivals:
         """
         self._globs = globs
         self._sources = sources
-        self._folders = [source.hold_directory or link_directory for source in sources]
-        self._own_folders = {os.path.realpath(each) for each in (link_directory, *self._folders)}
+        self._tree = Tree(sources)
+        self._owners = Owners(sources)
+        paths = [
+            private_folder(source.hold_directory) if source.hold_directory else link_directory
+            for source in sources
+        ]
+        folders = {path: LinkFolder(path) for path in paths}
+        self._folders = [folders[path] for path in paths]
+        self._own_folders = {os.path.realpath(each) for each in (link_directory, *paths)}
+        self._own = own or OwnPlaces([link_directory, *paths])
+        self._known_folders: dict[str, bool] = {}
         self._lock = threading.Lock()
         self._fresh: dict[tuple[int, int], Arrival] = {}
         self._unkept: dict[str, _Unkept] = {}  # by where each is now
@@ -92,7 +155,14 @@ class Arrivals:
         self._kept: dict[tuple[int, int], Arrival] = {}
         self._unreadable: set[tuple[int, int]] = set()
         self._is_closed = False
-        for folder in dict.fromkeys(self._folders):
+        self._reserve: list[int] = []
+        weakref.finalize(self, _close_all, self._reserve)
+        self._take_reserve()
+        for source, folder in zip(sources, self._folders, strict=True):
+            if source.hold_directory not in {None, folder.path}:
+                with suppress(OSError):  # no links are possible there
+                    folder.take_over(source.hold_directory)
+        for folder in folders.values():
             self._recall(folder)
 
     # ---- in the observer's thread
@@ -165,9 +235,19 @@ class Arrivals:
 
         All of a folder is looked at before the first is yielded: what takes longer comes after.
         """
-        for folder, _, names in os.walk(path):
-            paths = [] if self._is_ours(folder) else [os.path.join(folder, name) for name in names]
-            yield from zip(paths, [_look(each) for each in paths], strict=True)
+        for folder, entries in self._tree.walk(path):
+            if self._is_ours(folder):
+                continue
+            names = [entry.name for entry in entries if not entry.is_directory]
+            paths = [os.path.join(folder, name) for name in names]
+            yield from zip(paths, self._look(folder, names), strict=True)
+
+    def _look(self, folder: str, names: Sequence[str]) -> list[os.stat_result | None]:
+        try:
+            with self._tree.directory(folder) as descriptor:
+                return [_stat(descriptor, name) for name in names]
+        except OSError:
+            return [None] * len(names)
 
     def _source_of(self, path: str) -> int | None:
         """Return the source that follows a path; None for a link of ours, below the traces."""
@@ -175,8 +255,22 @@ class Arrivals:
         return None if source is None or self._is_ours(os.path.dirname(path)) else source
 
     def _is_ours(self, folder: str) -> bool:
+        is_ours = self._known_folders.get(folder)
+        if is_ours is None:
+            if len(self._known_folders) >= _MOST_WALKED:
+                self._known_folders.clear()
+            is_ours = self._known_folders[folder] = self._find_out_whether_ours(folder)
+        return is_ours
+
+    def _find_out_whether_ours(self, folder: str) -> bool:
         real = os.path.realpath(folder)
-        return any(real == own or real.startswith(f"{own}/") for own in self._own_folders)
+        if any(real == own or real.startswith(f"{own}/") for own in self._own_folders):
+            return True
+        try:
+            with self._tree.directory(folder) as descriptor:
+                return self._own.contains(descriptor)
+        except OSError:
+            return False
 
     def _keep(
         self,
@@ -191,82 +285,125 @@ class Arrivals:
         with self._lock:  # a link is never counted as a name that the file has elsewhere
             if self._is_closed:
                 return
-            way, descriptor = self._link(path, followed, source), None
-            if way is None:
-                descriptor = self._open(path)
-                way = None if descriptor is None else f"/proc/self/fd/{descriptor}"
-            if way is None:
-                if len(self._unkept) < _MOST_UNKEPT:
-                    has_moved = path != followed
-                    now = time.monotonic()
-                    self._unkept[path] = _Unkept(
-                        source, followed, is_written, has_moved, now, inode
-                    )
-                return
-            arrival = Arrival(followed, source, way, descriptor)
-            inode = _identify(arrival)
-            if inode == _NO_FILE or inode in self._fresh:
-                _let_go(arrival)
-            else:
+            arrival = None
+            with suppress(OSError), self._find(path) as found:
+                inode = found.inode
+                if not found.is_regular or inode in self._fresh:
+                    return
+                own_links = self._count_links(inode)
+                is_withheld = self._owners.withholds(source, found, own_links=own_links)
+                if is_withheld or self._own.has(found.status):
+                    return  # the scan says so
+                arrival = self._link(found, followed, source) or self._open(found, followed, source)
+            if arrival is not None:
                 self._fresh[inode] = arrival
+            elif len(self._unkept) < _MOST_UNKEPT:
+                has_moved = path != followed
+                now = time.monotonic()
+                self._unkept[path] = _Unkept(source, followed, is_written, has_moved, now, inode)
 
-    def _link(self, path: str, followed: str, source: int) -> str | None:
-        options = self._sources[source]
+    @contextmanager
+    def _find(self, path: str) -> Iterator[Handle]:
+        """Open what is at a path; if no descriptor is left, the reserve is there to be used."""
+        with ExitStack() as stack:
+            try:
+                found = stack.enter_context(self._tree.find(path))
+            except OSError as error:
+                if error.errno not in SHORTAGES:
+                    raise
+                _close_all(self._reserve)
+                stack.callback(self._take_reserve)
+                found = stack.enter_context(self._tree.find(path))
+            yield found
+
+    def _link(self, found: Handle, followed: str, source: int) -> Arrival | None:
+        options, folder = self._sources[source], self._folders[source]
         if options.protect == "never":
             return None
-        name = LinkName(secrets.randbits(53), options.name, followed).encode()
-        way = os.path.join(self._folders[source], name.replace("segment-", _PREFIX, 1))
+        link = self._new_name(followed, source)
         try:
-            os.link(path, way)
+            folder.link(found, link)
         except OSError:
             return None
-        return way
+        return Arrival(followed, source, folder, link)
 
-    def _open(self, path: str) -> int | None:
+    def _new_name(self, followed: str, source: int) -> str:
+        name = LinkName(secrets.randbits(53), self._sources[source].name, followed).encode()
+        return name.replace("segment-", _PREFIX, 1)
+
+    def _open(self, found: Handle, followed: str, source: int) -> Arrival | None:
         opened = sum(each.descriptor is not None for each in self._fresh.values())
         if opened >= _MOST_OPEN:
             return None
         try:
-            return os.open(path, _OPEN_FLAGS)
+            descriptor = found.open()
         except OSError:
             return None
+        return Arrival(followed, source, self._folders[source], descriptor=descriptor)
 
     # ---- in the tailer's thread
 
     def collect(self) -> None:
         """Take over what has arrived since the last scan."""
+        self._known_folders = {}  # something may have been mounted
         with self._lock:
             fresh, self._fresh = self._fresh, {}
         for inode, arrival in fresh.items():
             if inode in self._kept:
-                _let_go(arrival)
+                arrival.let_go()
             else:
                 self._kept[inode] = arrival
 
     def keep(self, file: File) -> None:
-        """Keep a new file that cannot be opened now."""
-        if self.find(file) is None:
-            way = self._link(file.path, file.path, file.source)
-            arrival = None if way is None else Arrival(file.path, file.source, way)
-            if arrival is not None and _identify(arrival) == (file.device, file.inode):
-                self._kept[file.device, file.inode] = arrival
-            elif arrival is not None:
-                _let_go(arrival)
+        """Keep a new file that cannot be opened now, because no descriptor is left."""
+        if self.find(file) is not None or self._sources[file.source].protect == "never":
+            return
+        with self._lock, suppress(OSError):
+            _close_all(self._reserve)
+            try:
+                self._link_unopened(file)
+            finally:
+                self._take_reserve()
+
+    def _link_unopened(self, file: File) -> None:
+        """Link a file by its name; what has been linked is looked at afterwards."""
+        inode, source = (file.device, file.inode), file.source
+        folder, name = self._folders[source], self._new_name(file.path, source)
+        with self._tree.directory(os.path.dirname(file.path)) as directory:
+            status = os.stat(file.name, dir_fd=directory, follow_symlinks=False)
+            handle = Handle(directory, status, directory)
+            if (
+                handle.inode != inode
+                or not handle.is_regular
+                or self._owners.withholds(source, handle, own_links=self._count_links(inode))
+            ):
+                return
+            folder.link_unopened(directory, file.name, name)
+        arrival = Arrival(file.path, source, folder, name)
+        if arrival.identify() == inode:
+            self._kept[inode] = arrival
+        else:
+            arrival.let_go()
+
+    def _take_reserve(self) -> None:
+        """Keep some descriptors for the time when there are no others."""
+        with suppress(OSError):
+            while len(self._reserve) < _RESERVE:
+                self._reserve.append(os.open("/", os.O_PATH | os.O_CLOEXEC))
 
     def __iter__(self) -> Iterator[tuple[Arrival, os.stat_result]]:
         """Return each arrival that is kept, with its stat."""
         for inode, arrival in list(self._kept.items()):
             try:
-                yield arrival, os.stat(arrival.way)
+                yield arrival, arrival.stat()
             except OSError:  # somebody has removed the link
                 del self._kept[inode]
 
-    def find(self, file: File) -> str | None:
-        """Return a path that leads to a file that is kept as an arrival."""
+    def find(self, file: File) -> Arrival | None:
+        """Return the arrival as which a file is kept."""
         inode = file.device, file.inode
         with self._lock:
-            arrival = self._kept.get(inode) or self._fresh.get(inode)
-        return None if arrival is None else arrival.way
+            return self._kept.get(inode) or self._fresh.get(inode)
 
     def note_unreadable(self, file: File) -> None:
         """Note that a file cannot be opened, and that no shortage is the reason."""
@@ -280,9 +417,11 @@ class Arrivals:
 
     def count_links(self, file: File) -> int:
         """Return how many links of ours a file has as an arrival."""
-        inode = file.device, file.inode
         with self._lock:
-            found = self._fresh.get(inode), self._kept.get(inode)
+            return self._count_links((file.device, file.inode))
+
+    def _count_links(self, inode: tuple[int, int]) -> int:
+        found = self._fresh.get(inode), self._kept.get(inode)
         return sum(each is not None and each.descriptor is None for each in found)
 
     def release(self, file: File) -> None:
@@ -293,7 +432,7 @@ class Arrivals:
             found = self._fresh.pop(inode, None), self._kept.pop(inode, None)
         for arrival in found:
             if arrival is not None:
-                _let_go(arrival)
+                arrival.let_go()
 
     def take_lost(
         self, is_known: Callable[[str, int, tuple[int, int]], bool]
@@ -324,13 +463,14 @@ class Arrivals:
         """Let go of the links of files that were deleted before anything was in them."""
         for inode, arrival in list(self._kept.items()):
             with suppress(OSError):
-                status = os.stat(arrival.way)
+                status = arrival.stat()
                 if arrival.descriptor is None and not status.st_size and status.st_nlink == 1:
                     del self._kept[inode]
-                    _let_go(arrival)
+                    arrival.let_go()
 
     def close(self) -> None:
         """Keep nothing more; links stay for the next run."""
+        _close_all(self._reserve)
         with self._lock:
             self._is_closed = True
             kept = [*self._fresh.values(), *self._kept.values()]
@@ -339,13 +479,12 @@ class Arrivals:
             if arrival.descriptor is not None:
                 os.close(arrival.descriptor)
 
-    def _recall(self, folder: str) -> None:
+    def _recall(self, folder: LinkFolder) -> None:
         try:
-            names = [name for name in os.listdir(folder) if name.startswith(_PREFIX)]
+            names = [name for name in folder.list_names() if name.startswith(_PREFIX)]
         except OSError:
             return
         for name in names:
-            way = os.path.join(folder, name)
             named = name.replace(_PREFIX, "segment-", 1)
             link = LinkName.parse(named)
             sources = [
@@ -353,42 +492,28 @@ class Arrivals:
                 for number, source in enumerate(self._sources)
                 if link is not None
                 and source.name == link.source
-                and self._folders[number] == folder
+                and self._folders[number] is folder
                 and self._globs.source_of(link.path) == number
             ]
             if link is None or not sources:
                 with suppress(OSError):  # adopted, or set aside, like every link of unknown origin
-                    os.rename(way, os.path.join(folder, named))
+                    folder.move(name, folder, named)
                 continue
-            arrival = Arrival(link.path, sources[0], way)
-            inode = _identify(arrival)
+            arrival = Arrival(link.path, sources[0], folder, name)
+            inode = arrival.identify()
             if inode == _NO_FILE or inode in self._kept:
-                _let_go(arrival)
+                arrival.let_go()
             else:
                 self._kept[inode] = arrival
 
 
-def _look(path: str) -> os.stat_result | None:
+def _close_all(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _stat(folder: int, name: str) -> os.stat_result | None:
     try:
-        return os.lstat(path)
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
-
-
-def _identify(arrival: Arrival) -> tuple[int, int]:
-    """Return device and inode number; `_NO_FILE` if it is no regular file, or gone."""
-    try:
-        status = (
-            os.lstat(arrival.way) if arrival.descriptor is None else os.fstat(arrival.descriptor)
-        )
-    except OSError:
-        return _NO_FILE
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else _NO_FILE
-
-
-def _let_go(arrival: Arrival) -> None:
-    if arrival.descriptor is not None:
-        os.close(arrival.descriptor)
-    else:
-        with suppress(OSError):
-            os.unlink(arrival.way)

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tracesidecar.errors import StateUnavailable
+from tracesidecar.tail.discovery.tree import Handle, UntrustedLink
+from tracesidecar.tail.holding.link_folder import (
+    UNKNOWN,
+    ForeignFolder,
+    LinkFolder,
+    find_private_folders,
+    private_folder,
+)
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.options import SourceOptions
-
-UNKNOWN = "unknown"
-"""The folder, inside a folder of links, of those that nobody knows what to do with."""
 
 _NEVER_HERE = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP}
 """A link to that file is not possible in that folder: another mount, a file of another owner
@@ -31,7 +36,8 @@ def link_folder(state_directory: str) -> str:
 def link_folders(state_directory: str, sources: Iterable[SourceOptions]) -> tuple[str, ...]:
     """Return every folder that may have hard links: those that sources name, and our own."""
     named = dict.fromkeys(source.hold_directory for source in sources if source.hold_directory)
-    return (*named, link_folder(state_directory))
+    private = [folder for given in named for folder in find_private_folders(given)]
+    return (*named, *private, link_folder(state_directory))
 
 
 def find_links(folders: Iterable[str]) -> dict[int, str]:
@@ -96,7 +102,9 @@ class HardLinks:
         Those that were set aside are among them: what was unknown then may be known now. Raise
         StateUnavailable or OSError if a directory is there and cannot be used now.
         """
-        self.folders = tuple(dict.fromkeys((directory, *others)))
+        self._chosen = {given: private_folder(given) for given in others}
+        self.folders = tuple(dict.fromkeys((directory, *self._chosen.values())))
+        self._opened = {path: LinkFolder(path) for path in self.folders}
         self._paths: dict[int, str] = {}
         self._doomed: dict[int, str] = {}
         self._unsynced: set[str] = set()
@@ -104,9 +112,9 @@ class HardLinks:
         for folder in self.folders:
             with suppress(OSError):  # no links are possible there: `link` will find out
                 self._make_folder(folder)
-            for name, link in _list_all_links(folder):
+            for name, link in self._list_all_links(folder):
                 self._paths[link.segment] = os.path.join(folder, name)
-            for name, link in _list_all_links(os.path.join(folder, UNKNOWN)):
+            for name, link in self._list_all_links(os.path.join(folder, UNKNOWN)):
                 if link.segment not in self._paths:
                     self._paths[link.segment] = os.path.join(folder, UNKNOWN, name)
                     self._move(link.segment, folder)
@@ -127,48 +135,52 @@ class HardLinks:
     def status(self, segment: int) -> os.stat_result | None:
         """Return the stat of the segment's link; None if there is none, or it cannot be seen."""
         path = self._paths.get(segment)
+        if path is None:
+            return None
+        folder, name = os.path.split(path)
         try:
-            return None if path is None else os.lstat(path)
+            return self._folder(folder).stat(name)
         except OSError:
             return None
 
-    def link(
-        self, link: LinkName, path: str, folder: str | None, inode: tuple[int, int]
-    ) -> LinkOutcome:
-        """Link the file of that inode (device, number), found under `path`, unless it is linked.
+    def open(self, segment: int) -> int:
+        """Open the segment's link for reading; raise OSError if that fails."""
+        folder, name = os.path.split(self._paths[segment])
+        return self._folder(folder).open(name)
 
-        `folder` is where, None for the state directory's.
-        """
+    def folder_of(self, options: SourceOptions) -> str:
+        """Return where the links of a source are."""
+        given = options.hold_directory
+        return self.folders[0] if given is None else self._chosen[given]
+
+    def link(self, link: LinkName, found: Handle, options: SourceOptions) -> LinkOutcome:
+        """Link a file of a source, unless its segment is linked."""
         if link.segment in self._paths:
             return LinkOutcome.MADE
-        folder = folder or self.folders[0]
+        folder = self.folder_of(options)
         try:
-            target = self._link(path, folder, link)
+            target = self._link(found, folder, link)
         except OSError as error:
             if error.errno in _NEVER_HERE:
                 return LinkOutcome.IMPOSSIBLE
-            if error.errno == errno.ENOENT and os.path.isdir(folder):
+            if error.errno == errno.ENOENT and self._folder(folder).exists:
                 return LinkOutcome.MISSED
-            self._troubles[folder] = os.strerror(error.errno or 0)
+            self._troubles[folder] = error.strerror or os.strerror(error.errno or 0)
             return LinkOutcome.FAILED
         self._troubles.pop(folder, None)
         self._paths[link.segment] = target
         self._unsynced.add(folder)
-        linked = os.lstat(target)
-        if (linked.st_dev, linked.st_ino) != inode:
-            self.remove(link.segment)  # another file took the name meanwhile, or it is a symlink
-            return LinkOutcome.MISSED
         return LinkOutcome.MADE
 
     def relabel(self, segment: int, link: LinkName) -> None:
         """Give a segment's link to another segment, which has none."""
-        path = self._paths[segment]
-        target = os.path.join(os.path.dirname(path), link.encode())
+        folder, name = os.path.split(self._paths[segment])
+        target = link.encode()
         with suppress(OSError):
-            os.rename(path, target)
+            self._folder(folder).move(name, self._folder(folder), target)
             del self._paths[segment]
-            self._paths[link.segment] = target
-            self._unsynced.add(os.path.dirname(path))
+            self._paths[link.segment] = os.path.join(folder, target)
+            self._unsynced.add(folder)
 
     def remove(self, segment: int) -> bool:
         """Remove the segment's link; return False if there was none.
@@ -208,53 +220,76 @@ class HardLinks:
         self._remove_doomed()
         for folder in list(self._unsynced):
             try:
-                _sync(folder)
+                with suppress(FileNotFoundError):  # removed by somebody, with all that was in it
+                    self._folder(folder).sync()
             except OSError as error:
                 self._troubles[folder] = os.strerror(error.errno or 0)
             else:
                 self._unsynced.discard(folder)
 
-    def _link(self, path: str, folder: str, link: LinkName) -> str:
-        target = os.path.join(folder, link.encode())
+    def _folder(self, path: str) -> LinkFolder:
+        return self._opened.setdefault(path, LinkFolder(path))
+
+    def _link(self, found: Handle, path: str, link: LinkName) -> str:
+        folder, name = self._folder(path), link.encode()
         try:
-            os.link(path, target)
+            folder.link(found, name)
         except FileNotFoundError:
-            if os.path.isdir(folder):
+            if folder.exists:
                 raise
-            self._make_folder(folder)  # somebody has removed it
-            os.link(path, target)
+            self._make_folder(path)  # somebody has removed it
+            folder.link(found, name)
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            target = os.path.join(folder, LinkName(link.segment).encode())
-            os.link(path, target)
-        return target
+            name = LinkName(link.segment).encode()
+            folder.link(found, name)
+        return os.path.join(path, name)
 
-    def _make_folder(self, folder: str) -> None:
-        if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            self._unsynced.add(os.path.dirname(folder))
+    def _make_folder(self, path: str) -> None:
+        if self._folder(path).make():
+            self._unsynced.add(os.path.dirname(path))
 
     def _move(self, segment: int, folder: str) -> None:
-        path = self._paths[segment]
-        target = os.path.join(folder, os.path.basename(path))
-        if os.path.lexists(target):
-            return  # a rename would replace it
-        with suppress(OSError):
-            os.rename(path, target)
-            self._paths[segment] = target
-            self._unsynced |= {folder, os.path.dirname(path)}
+        former, name = os.path.split(self._paths[segment])
+        with suppress(OSError):  # FileExistsError, if a link of that name is there
+            self._folder(former).move(name, self._folder(folder), name)
+            self._paths[segment] = os.path.join(folder, name)
+            self._unsynced |= {folder, former}
 
     def _remove_doomed(self) -> None:
         for segment, path in list(self._doomed.items()):
+            folder, name = os.path.split(path)
             try:
                 with suppress(FileNotFoundError):  # somebody else has removed it
-                    os.unlink(path)
+                    self._folder(folder).remove(name)
             except OSError as error:
-                self._troubles[os.path.dirname(path)] = os.strerror(error.errno or 0)
+                self._troubles[folder] = error.strerror or os.strerror(error.errno or 0)
                 continue
             del self._doomed[segment]
-            self._unsynced.add(os.path.dirname(path))
+            self._unsynced.add(folder)
+
+    def _list_all_links(self, path: str) -> list[tuple[str, LinkName]]:
+        """Return the links in a folder, none if it is not there, or not ours.
+
+        Raise StateUnavailable or OSError for anything else: a broken disk, a server that is away or
+        other permissions hide the last copies of what was deleted, and they must not count as gone.
+        """
+        try:
+            names = self._folder(path).list_names()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except (ForeignFolder, UntrustedLink) as error:
+            if path in self.folders:
+                self._troubles[path] = error.strerror or "it is not ours"
+            return []
+        except PermissionError as error:
+            raise StateUnavailable(
+                f"cannot list the folder of hard links {path} ({error.strerror}): let this "
+                "user list and search it; its files may be the last copies of what was deleted, "
+                "and it is tried again until then"
+            ) from error
+        return list(_parse_links(names))
 
 
 def _list_links(folder: str) -> Iterator[tuple[str, LinkName]]:
@@ -265,41 +300,7 @@ def _list_links(folder: str) -> Iterator[tuple[str, LinkName]]:
     yield from _parse_links(names)
 
 
-def _list_all_links(folder: str) -> list[tuple[str, LinkName]]:
-    """Return the links in a folder, none if it is not there.
-
-    Raise StateUnavailable or OSError for anything else: a broken disk, a server that is away or
-    other permissions hide the last copies of what was deleted, and they must not count as gone.
-    """
-    try:
-        names = os.listdir(folder)
-        os.stat(os.path.join(folder, os.curdir))  # whether the names lead to anything
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except PermissionError as error:
-        raise StateUnavailable(
-            f"cannot list the folder of hard links {folder} ({error.strerror}): let this "
-            "user list and search it; its files may be the last copies of what was deleted, and it "
-            "is tried again until then"
-        ) from error
-    return list(_parse_links(names))
-
-
 def _parse_links(names: Iterable[str]) -> Iterator[tuple[str, LinkName]]:
     for name in names:
         if link := LinkName.parse(name):
             yield name, link
-
-
-def _sync(folder: str) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # removed by somebody, with all that was in it
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that has no such call for directories
-            raise
-    finally:
-        os.close(descriptor)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import (
@@ -42,9 +42,11 @@ class HeldFiles:
         arrivals: Arrivals,
         scan: ScanContext,
         *,
+        tree: Tree,
         limit_bytes: int,
     ) -> None:
         """`limit_bytes`: so much of delivered files is kept linked, less what is held anyway."""
+        self._tree = tree
         self._files = files
         self._open_files = open_files
         self._hard_links = hard_links
@@ -260,9 +262,16 @@ class HeldFiles:
         if options.protect == "never":
             return LinkOutcome.IMPOSSIBLE
         name = LinkName(file.id, options.name, file.path)
-        inode = (file.device, file.inode)
-        path = self._arrivals.find(file) or file.path
-        outcome = self._hard_links.link(name, path, options.hold_directory, inode)
+        arrival = self._arrivals.find(file)
+        try:
+            with arrival.find() if arrival else self._tree.find(file.path) as found:
+                if found.inode != (file.device, file.inode):
+                    return LinkOutcome.MISSED  # another file has the name
+                outcome = self._hard_links.link(name, found, options)
+        except (FileNotFoundError, NotADirectoryError):
+            return LinkOutcome.MISSED
+        except OSError:
+            return LinkOutcome.FAILED
         if outcome is LinkOutcome.MADE:
             self._arrivals.release(file)
             self._accept_ctime(file)
@@ -271,7 +280,7 @@ class HeldFiles:
     def _accept_ctime(self, file: File) -> None:
         """Accept the ctime that our own link or unlink gave a file, if nothing else changed."""
         try:
-            status = os.stat(file.path)
+            status = self._tree.stat(file.path)
         except OSError:
             return
         is_unchanged = (status.st_ino, status.st_size, status.st_mtime_ns) == (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import stat
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -19,18 +18,6 @@ def descriptor_limit() -> int:
     """Return how many files may be kept open under this process's RLIMIT_NOFILE."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(8, min(_MOST, (soft - _OTHERS) // 2))
-
-
-def open_regular(path: str) -> int:
-    """Open a regular file for reading; raise OSError for anything else.
-
-    A FIFO is never waited for.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file")
 
 
 class Descriptors:
@@ -62,14 +49,14 @@ class Descriptors:
             self._open.move_to_end(segment)
         return descriptor
 
-    def open(self, path: str) -> int:
-        """Open a file, for the caller to `keep` or close.
+    def open(self, opens: Callable[[], int]) -> int:
+        """Open a file by this, for the caller to `keep` or close.
 
         If the process has no descriptor left, another file is closed.
         """
         while True:
             try:
-                return open_regular(path)
+                return opens()
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._close_one():
                     raise

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
+from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.owners import Owners
+from tracesidecar.tail.discovery.tree import Handle, Tree
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.reading.compressed import ArchiveFile, compression_of
 from tracesidecar.tail.reading.descriptors import Descriptors, descriptor_limit
-from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.segments import SegmentState, WarningKind
 
 _WINDOW_BYTES = 4 * CHUNK_BYTES
 _MOVED_SECONDS = 24 * 3600.0
@@ -52,10 +57,32 @@ class PlainFile:
 OpenedFile = PlainFile | ArchiveFile
 
 
+class WithheldFile(OSError):
+    """A file can be read, and must not be. `changed_ns` is its ctime."""
+
+    def __init__(self, kind: WarningKind, problem: str, status: os.stat_result) -> None:
+        super().__init__(errno.EPERM, problem)
+        self.kind: WarningKind = kind
+        self.problem = problem
+        self.changed_ns = status.st_ctime_ns
+
+
 class OpenFiles:
     """Opens the files of segments, and keeps as many open as the process may have."""
 
-    def __init__(self, files: FileTable, hard_links: HardLinks, arrivals: Arrivals) -> None:
+    def __init__(
+        self,
+        files: FileTable,
+        hard_links: HardLinks,
+        arrivals: Arrivals,
+        *,
+        tree: Tree,
+        owners: Owners,
+        own: OwnPlaces,
+    ) -> None:
+        self._own = own
+        self._tree = tree
+        self._owners = owners
         self._files = files
         self._hard_links = hard_links
         self._arrivals = arrivals
@@ -86,11 +113,11 @@ class OpenFiles:
         """Open a new file by its link or its name, and note its stat and its compression.
 
         Return None if the name is gone, or is another file's by now, or if the file has too few
-        bytes to tell whether it is an archive. Raise OSError if it cannot be opened.
+        bytes to tell whether it is an archive. Raise WithheldFile if it must not be read, OSError
+        if it cannot be opened.
         """
         try:
-            path = self._hard_links.path(file.id) or self._arrivals.find(file) or file.path
-            descriptor = self._descriptors.open(path)
+            descriptor = self._descriptors.open(partial(self._open_first, file))
         except FileNotFoundError:
             return None
         status = os.fstat(descriptor)
@@ -110,7 +137,7 @@ class OpenFiles:
 
         Raise OSError if it cannot be opened.
         """
-        descriptor = self._descriptors.open(path)
+        descriptor = self._descriptors.open(partial(self._tree.open_file, path))
         try:
             opened: OpenedFile = (
                 PlainFile(descriptor)
@@ -130,9 +157,15 @@ class OpenFiles:
         if kept is not None or file.state is SegmentState.AWAY:
             return kept
         # Once a file is deleted and closed, its inode may be another file's under the same name.
-        name = None if file.state is SegmentState.DELETED else file.path
-        for path in (name, self._hard_links.path(file.id), self._arrivals.find(file)):
-            descriptor = self._open_same(file, path) if path else None
+        ways: list[Callable[[], int]] = []
+        if file.state is not SegmentState.DELETED:
+            ways.append(partial(self._tree.open_file, file.path))
+        if self._hard_links.path(file.id) is not None:
+            ways.append(partial(self._hard_links.open, file.id))
+        if (arrival := self._arrivals.find(file)) is not None:
+            ways.append(arrival.open)
+        for way in ways:
+            descriptor = self._open_same(file, way)
             if descriptor is not None:
                 self._keep(file, descriptor)
                 return descriptor
@@ -171,7 +204,7 @@ class OpenFiles:
             return None
         try:
             path = os.readlink(f"/proc/self/fd/{descriptor}")
-            status = os.stat(path, follow_symlinks=False)
+            status = self._tree.stat(path)
         except OSError:
             return None
         is_same = (status.st_dev, status.st_ino) == (file.device, file.inode)
@@ -198,11 +231,11 @@ class OpenFiles:
 
         Its writer may have moved it while it was empty, or deleted it and still have it open.
         """
-        path = self._arrivals.find(file)
-        if path is None or self._arrivals.is_unreadable(file):
+        arrival = self._arrivals.find(file)
+        if arrival is None or self._arrivals.is_unreadable(file):
             return False
         try:
-            status = os.stat(path)
+            status = arrival.stat()
         except OSError:
             return False
         patience = _MOVED_SECONDS if status.st_nlink > 1 else _DELETED_SECONDS
@@ -221,9 +254,32 @@ class OpenFiles:
         self._descriptors.keep(file.id, descriptor)
         self._changed.add(file.id)
 
-    def _open_same(self, file: File, path: str) -> int | None:
+    def _open_first(self, file: File) -> int:
+        """Open a new file by its link, or else by its name if it may be read."""
+        if self._hard_links.path(file.id) is not None:
+            return self._hard_links.open(file.id)
+        if (arrival := self._arrivals.find(file)) is not None:
+            return arrival.open()
+        with self._tree.find(file.path) as found:
+            if found.inode == (file.device, file.inode):
+                self._admit(file, found)
+            return found.open()
+
+    def _admit(self, file: File, found: Handle) -> None:
+        if self._own.has(found.status):
+            raise WithheldFile("own_output", "it is written by this program itself", found.status)
+        links = self._arrivals.count_links(file)
+        if self._owners.withholds(file.source, found, own_links=links):
+            raise WithheldFile(
+                "withheld",
+                f"it has a second hard link, and belongs to user {found.status.st_uid}, not to the "
+                "owner of its directory: it is read only if `owners` of the source names that user",
+                found.status,
+            )
+
+    def _open_same(self, file: File, way: Callable[[], int]) -> int | None:
         try:
-            descriptor = self._descriptors.open(path)
+            descriptor = self._descriptors.open(way)
         except OSError:
             return None
         status = os.fstat(descriptor)
@@ -255,7 +311,7 @@ class OpenFiles:
         if file is None or self._hard_links.path(segment) is not None:
             return True
         try:
-            status = os.stat(file.path)
+            status = self._tree.stat(file.path)
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == (file.device, file.inode)

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.link_names import CUT, LinkName
@@ -32,6 +33,7 @@ class Adoption:
     def __init__(
         self,
         *,
+        tree: Tree,
         sources: Sequence[SourceOptions],
         globs: SourceGlobs,
         files: FileTable,
@@ -42,6 +44,7 @@ class Adoption:
         scan: ScanContext,
         directory: Callable[[str], Directory],
     ) -> None:
+        self._tree = tree
         self._sources = sources
         self._globs = globs
         self._files = files
@@ -73,12 +76,12 @@ class Adoption:
             source = None if link is None else self._choose_source(link, folder)
             if link is None or source is None or not stat.S_ISREG(status.st_mode):
                 set_aside[self._hard_links.set_aside(segment) or folder] += 1
-            elif segment in unloaded and _is_at(unloaded[segment].path, status):
+            elif segment in unloaded and self._is_at(unloaded[segment].path, status):
                 self._hard_links.remove(segment)  # its source starts over, and finds it there
             elif segment in unloaded:
                 self._continue(unloaded[segment], source, status, frontier.get(segment))
                 continued[folder] += 1
-            elif link.path and _is_at(link.path, status):
+            elif link.path and self._is_at(link.path, status):
                 # It was linked before it was decided about. The scan finds it, and sees whether it
                 # is a copy of another: only what has no name any more is taken unseen.
                 self._hard_links.remove(segment)
@@ -137,7 +140,7 @@ class Adoption:
         allowed = [
             number
             for number, source in enumerate(self._sources)
-            if is_ours or source.hold_directory == folder
+            if is_ours or self._hard_links.folder_of(source) == folder
         ]
         named = [number for number in allowed if self._sources[number].name == link.source]
         wanted = self._globs.source_of(link.path) if link.path else None
@@ -183,6 +186,13 @@ class Adoption:
         self._files.add(file)
         self._log.save(file)
 
+    def _is_at(self, path: str, linked: os.stat_result) -> bool:
+        try:
+            status = self._tree.stat(path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == (linked.st_dev, linked.st_ino)
+
     def _announce(
         self, adopted: Counter[str], continued: Counter[str], set_aside: Counter[str]
     ) -> None:
@@ -209,14 +219,6 @@ class Adoption:
                 "configuration accounts for. To deliver them, configure their source again and "
                 "restart, or move them into a watched directory; to free the space, delete them",
             )
-
-
-def _is_at(path: str, linked: os.stat_result) -> bool:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return False
-    return (status.st_dev, status.st_ino) == (linked.st_dev, linked.st_ino)
 
 
 def _files(count: int) -> str:

@@ -10,6 +10,7 @@ from tracesidecar.model import Checkpoint
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import is_rotated_name
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.reading.open_files import OpenFiles
@@ -26,6 +27,7 @@ class Changes:
     def __init__(
         self,
         *,
+        tree: Tree,
         files: FileTable,
         discovery: Discovery,
         places: Places,
@@ -35,6 +37,7 @@ class Changes:
         new_files: NewFiles,
         scan: ScanContext,
     ) -> None:
+        self._tree = tree
         self._files = files
         self._discovery = discovery
         self._places = places
@@ -50,7 +53,7 @@ class Changes:
         Return the ctime of the write that was found, None if there was none.
         """
         try:
-            status = os.stat(f"{file.directory.path}/{file.name}")
+            status = self._tree.stat(f"{file.directory.path}/{file.name}")
         except (FileNotFoundError, NotADirectoryError):
             self._lose_name(file)
             return None
@@ -99,8 +102,9 @@ class Changes:
         """
         verdict = self._verification.verify(file, self._scan.broken.get(file.id))
         if verdict is None:
-            if is_at(file, file.path):
-                file.note_unread(os.stat(file.path).st_size)
+            status = self._stat(file.path)
+            if status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode):
+                file.note_unread(status.st_size)
                 self._warn_unreadable(file, "opened")
             else:
                 self._lose_name(file)
@@ -128,9 +132,9 @@ class Changes:
         A file that still has its old name has only got a hard link, and stays where it is. Return
         False if another file is met there: inode numbers are those of one file system.
         """
-        if not is_at(file, location.path) or not self._is_on_its_file_system(file, location):
+        if not self.is_at(file, location.path) or not self._is_on_its_file_system(file, location):
             return False
-        if is_at(file, file.path):
+        if self.is_at(file, file.path):
             return True
         if self._is_another(file, location.path):
             self._lifecycle.lose_inode(file)
@@ -151,6 +155,17 @@ class Changes:
         self.compare(file)
         self._new_files.search_rotated(old, file.modified_ns)
         return True
+
+    def is_at(self, file: File, path: str) -> bool:
+        """Return whether a path leads to this very file."""
+        status = self._stat(path)
+        return status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode)
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        try:
+            return self._tree.stat(path)
+        except OSError:
+            return None
 
     def _look_closer(self, file: File, status: os.stat_result) -> None:
         is_elsewhere = status.st_dev != file.device or self._places.has_changed(file)
@@ -282,12 +297,3 @@ def _is_written(file: File, status: os.stat_result) -> bool:
         file.modified_ns,
         file.size,
     )
-
-
-def is_at(file: File, path: str) -> bool:
-    """Return whether a path leads to this very file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return (status.st_dev, status.st_ino) == (file.device, file.inode)

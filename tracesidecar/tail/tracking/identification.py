@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from tracesidecar.tail.discovery.location import FileLocation
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.segments import SegmentState
-from tracesidecar.tail.tracking.changes import Changes, is_at
+from tracesidecar.tail.tracking.changes import Changes
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.verification import Verification
@@ -23,7 +25,10 @@ class Identification:
         changes: Changes,
         lifecycle: Lifecycle,
         new_files: NewFiles,
+        *,
+        tree: Tree,
     ) -> None:
+        self._tree = tree
         self._files = files
         self._lifecycle = lifecycle
         self._verification = verification
@@ -33,9 +38,11 @@ class Identification:
     def identify(self, location: FileLocation) -> None:
         """Follow a known file to this location, or register a new one."""
         try:
-            status = os.stat(location.path)
+            status = self._tree.stat(location.path)
         except OSError:
             return
+        if not stat.S_ISREG(status.st_mode):
+            return  # put there since it was listed
         known = self._files.find(status.st_dev, status.st_ino)
         if known is not None and (
             known.state is not SegmentState.MISSING or self._changes.rename(known, location)
@@ -55,7 +62,9 @@ class Identification:
         """
         if file.state not in (SegmentState.LIVE, SegmentState.MISSING, SegmentState.AWAY):
             return False
-        if is_at(file, file.path) or not self._verification.is_same_at(file, location.path):
+        if self._changes.is_at(file, file.path) or not self._verification.is_same_at(
+            file, location.path
+        ):
             return False
         self._lifecycle.move(file, location.directory, location.name)
         self._lifecycle.relocate(file, status.st_dev)

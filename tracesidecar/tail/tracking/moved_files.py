@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 from tracesidecar.model import BEGINNING, CHUNK_BYTES, Checkpoint
 from tracesidecar.progress import Progress
+from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile
-from tracesidecar.tail.reading.descriptors import open_regular
 from tracesidecar.tail.reading.open_files import OpenedFile, PlainFile
 from tracesidecar.tail.segments import SegmentRecord
 
@@ -60,28 +61,35 @@ def find_moved(
             if frontier.get(record.id, BEGINNING).offset:
                 by_name[os.path.basename(record.path)].append(record)
     moved: dict[int, SourceOptions] = {}
-    for file in _list(sources, hidden):
+    tree = Tree(sources)
+    for file in _list(sources, tree, hidden):
         candidates = list(by_inode.get(file.inode, ()))
         if file.source.name in new:
             candidates += by_name.get(os.path.basename(file.path), ())
         for record in candidates:
             if record.id not in moved and _is_same(
-                record, file.path, frontier.get(record.id, BEGINNING), fingerprinter
+                record, file, tree, frontier.get(record.id, BEGINNING), fingerprinter
             ):
                 moved[record.id] = file.source
                 break
     return moved
 
 
-def _list(sources: Sequence[SourceOptions], hidden: Iterable[str]) -> Iterator[_Found]:
+def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -> Iterator[_Found]:
     globs = SourceGlobs(sources)
     files = FileTable(sources)
     discovery = Discovery(
-        globs, RotatedNames(globs), files, Places(globs), hidden=hidden, progress=Progress()
+        tree,
+        globs,
+        RotatedNames(globs, tree),
+        files,
+        Places(globs, tree),
+        own=OwnPlaces(hidden),
+        progress=Progress(),
     )
     for location in discovery.walk(full=True).unknown:
         try:
-            status = os.lstat(location.path)
+            status = tree.stat(location.path)
         except OSError:
             continue
         if location.source is not None:
@@ -89,10 +97,14 @@ def _list(sources: Sequence[SourceOptions], hidden: Iterable[str]) -> Iterator[_
 
 
 def _is_same(
-    record: SegmentRecord, path: str, reach: Checkpoint, fingerprinter: Fingerprinter
+    record: SegmentRecord,
+    file: _Found,
+    tree: Tree,
+    reach: Checkpoint,
+    fingerprinter: Fingerprinter,
 ) -> bool:
     try:
-        descriptor = open_regular(path)
+        descriptor = tree.open_file(file.path)
     except OSError:
         return False
     try:

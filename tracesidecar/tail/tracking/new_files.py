@@ -6,7 +6,6 @@ segment of its own.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Collection
@@ -17,20 +16,18 @@ from tracesidecar.model import TAIL_BYTES, Checkpoint
 from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.rotated_names import rank_in_family
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter, Prefix
-from tracesidecar.tail.holding.arrivals import Arrivals
+from tracesidecar.tail.holding.arrivals import SHORTAGES, Arrivals
 from tracesidecar.tail.reading.compressed import ArchiveError, ArchiveFile
-from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles
+from tracesidecar.tail.reading.open_files import OpenedFile, OpenFiles, WithheldFile
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.segment_log import SegmentLog
-
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What a file cannot be opened for that is not its own fault, and passes."""
 
 _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
 """Those of a file that is read, or about to be."""
@@ -66,9 +63,12 @@ class CandidateOpener:
         open_files: OpenFiles,
         arrivals: Arrivals,
         fingerprinter: Fingerprinter,
+        *,
+        tree: Tree,
         log: SegmentLog,
         scan: ScanContext,
     ) -> None:
+        self._tree = tree
         self._open_files = open_files
         self._arrivals = arrivals
         self._fingerprinter = fingerprinter
@@ -82,19 +82,26 @@ class CandidateOpener:
         """
         try:
             found = self._open_files.open_new(file)
+        except WithheldFile as error:
+            self._scan.withheld[file.id] = error.kind
+            self._scan.warn(error.kind, file.path, f"the file is not read: {error.problem}")
+            # not recorded: after a restart `owners` may be another
+            file.accept_change(error.changed_ns)
+            return None
         except OSError as error:
             self._scan.unreadable[file.id] = error.strerror or "it cannot be opened"
             self._scan.warn(
                 "unreadable", file.path, "the file cannot be opened: it is read once it can be"
             )
-            _note_unread(file, self._arrivals.find(file) or file.path)
-            if error.errno in _SHORTAGES:
+            self._note_unread(file)
+            if error.errno in SHORTAGES:
                 self._arrivals.keep(file)  # a link needs no descriptor
             else:
                 self._arrivals.note_unreadable(file)
             self._log.save_lazily(file)
             return None
         self._scan.unreadable.pop(file.id, None)
+        self._scan.withheld.pop(file.id, None)
         if found is None:
             return None
         opened, status = found
@@ -118,10 +125,20 @@ class CandidateOpener:
         if self._arrivals.find(file) is None:
             return False
         try:
-            status = os.lstat(file.path)
+            status = self._tree.stat(file.path)
         except OSError:
             return False
         return (status.st_dev, status.st_ino) != (file.device, file.inode)
+
+    def _note_unread(self, file: File) -> None:
+        arrival = self._arrivals.find(file)
+        try:
+            status = arrival.stat() if arrival is not None else self._tree.stat(file.path)
+        except OSError:
+            file.accept_change(-1)
+        else:
+            file.accept_change(status.st_ctime_ns)
+            file.note_unread(status.st_size)
 
 
 class NewFiles:
@@ -135,9 +152,11 @@ class NewFiles:
         continuations: Continuations,
         lifecycle: Lifecycle,
         *,
+        tree: Tree,
         progress: Progress,
     ) -> None:
         self._progress = progress
+        self._tree = tree
         self._files = files
         self._discovery = discovery
         self._opener = opener
@@ -155,7 +174,7 @@ class NewFiles:
     def register_moved(self, old: FileLocation, new: FileLocation) -> None:
         """Make a file known that a change notice saw leave a followed name before it was read."""
         try:
-            status = os.stat(new.path, follow_symlinks=False)
+            status = self._tree.stat(new.path)
         except OSError:
             return  # if it was not kept when it arrived, that says that it is lost
         if not stat.S_ISREG(status.st_mode) or self._files.find(status.st_dev, status.st_ino):
@@ -167,12 +186,19 @@ class NewFiles:
     def register_arrival(self, location: FileLocation, status: os.stat_result) -> None:
         """Make a file known that was kept when it arrived, and has no followed name any more."""
         file = self._lifecycle.create(location, status, location.source or 0)
-        if self._files.options(file).documents and os.path.lexists(location.path):
+        if self._files.options(file).documents and self._has_name(location):
             # A document that is replaced again and again is read as it is when we look.
             self._lifecycle.forget(file)
             return
         self._lifecycle.stay_nameless(file)
         self.reconsider(file)
+
+    def _has_name(self, location: FileLocation) -> bool:
+        try:
+            self._tree.stat(location.path)
+        except OSError:
+            return False
+        return True
 
     def register_generation(
         self,
@@ -214,8 +240,10 @@ class NewFiles:
         """After a file was rotated away from its name, register what came and went there unseen."""
         for location in self._discovery.search_rotated(old, modified_ns):
             try:
-                status = os.stat(location.path)
+                status = self._tree.stat(location.path)
             except OSError:
+                continue
+            if not stat.S_ISREG(status.st_mode):
                 continue
             if self._files.find(status.st_dev, status.st_ino) is None:
                 self.register(location, status)
@@ -413,8 +441,10 @@ class NewFiles:
         """
         orphans = self._continuations.orphans
         try:
-            status = os.stat(sibling.path, follow_symlinks=False)
+            status = self._tree.stat(sibling.path)
         except OSError:
+            return
+        if not stat.S_ISREG(status.st_mode):
             return
         is_young = any(
             status.st_mtime_ns + _CLOCK_SLACK_NS >= orphan.modified_ns for orphan in orphans
@@ -459,13 +489,3 @@ def _rotation(file: File) -> tuple[int, str, tuple[str, tuple[int, int]]]:
     """Return what a file and the archive that is made of it have in common."""
     source, directory, (family, age, _), _ = _order(file)
     return source, directory, (family, age)
-
-
-def _note_unread(file: File, path: str) -> None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        file.accept_change(-1)
-    else:
-        file.accept_change(status.st_ctime_ns)
-        file.note_unread(status.st_size)

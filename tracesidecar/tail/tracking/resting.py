@@ -14,6 +14,7 @@ from tracesidecar.model import BEGINNING
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.poll_schedule import PollSchedule
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
@@ -38,6 +39,7 @@ class RestingSegments:
     def __init__(
         self,
         *,
+        tree: Tree,
         store: SegmentStore,
         log: SegmentLog,
         sources: Sequence[SourceOptions],
@@ -52,6 +54,7 @@ class RestingSegments:
         directory: Callable[[str], Directory],
     ) -> None:
         """`linked` are the segments that have a hard link."""
+        self._tree = tree
         self._store = store
         self._log = log
         self._sources = {source.name: number for number, source in enumerate(sources)}
@@ -109,7 +112,9 @@ class RestingSegments:
         """Return whether a file that is not in a folder is gone, and not its file system."""
         root = self._globs.root_of(folder.path)
         return (
-            root is not None and self._places.has_ground(_stand_in(folder)) and not _is_empty(root)
+            root is not None
+            and self._places.has_ground(_stand_in(folder))
+            and not self._is_empty(root)
         )
 
     def _list(self, folder: str) -> list[str] | None:
@@ -118,18 +123,18 @@ class RestingSegments:
         Its lines may go on in a neighbour that nobody follows.
         """
         try:
-            with os.scandir(folder) as entries:
-                found = list(entries)
+            _, found = self._tree.list_entries(folder)
+            paths = [os.path.join(folder, entry.name) for entry in found]
             if any(
-                entry.is_file(follow_symlinks=False) and self._globs.source_of(entry.path) is None
-                for entry in found
+                entry.is_file and self._globs.source_of(path) is None
+                for entry, path in zip(found, paths, strict=True)
             ):
                 return None
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError:
             return None
-        return [entry.path for entry in found]
+        return paths
 
     # ---- in scans
 
@@ -218,18 +223,16 @@ class RestingSegments:
             files.append(file)
         return files
 
+    def _is_empty(self, root: str) -> bool:
+        try:
+            return self._tree.is_empty(root)
+        except OSError:
+            return True
+
     def _revive(self, record: SegmentRecord, folder: Directory) -> File:
         file = File.revive(record, self._sources[record.source], folder, None)
         file.acknowledge(file.length)
         return file
-
-
-def _is_empty(root: str) -> bool:
-    try:
-        with os.scandir(root) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return True
 
 
 def _stand_in(folder: Folder) -> File:

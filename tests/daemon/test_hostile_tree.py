@@ -1,0 +1,129 @@
+"""An agent that puts links, FIFOs and other people's files into its tree, and a daemon of root."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.servers.processes import eventually
+
+AGENT, OTHER = 12345, 12346
+SECRET = {"text": "of another user"}
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can make files of several users"
+)
+
+
+def give(path: Path, owner: int) -> None:
+    os.chown(path, owner, owner, follow_symlinks=False)
+
+
+def plant(sidecar: Sidecar) -> list[Path]:
+    """Make a hostile tree; return its symbolic links."""
+    give(sidecar.traces, AGENT)
+    secret = sidecar.folder / "secret.json"
+    secret.write_text(json.dumps(SECRET) + "\n")
+    secret.chmod(0o600)
+    (sidecar.traces / "deep").mkdir()
+    links = [
+        sidecar.traces / "secret.jsonl",
+        sidecar.traces / "machine",
+        sidecar.traces / "lake",
+        sidecar.traces / "deep" / "state",
+    ]
+    targets = (secret, Path("/"), sidecar.lake, sidecar.state)
+    for link, target in zip(links, targets, strict=True):
+        link.symlink_to(target)
+        give(link, AGENT)
+    os.mkfifo(sidecar.traces / "fifo.jsonl")
+    foreign = sidecar.folder / "foreign.json"
+    foreign.write_text(json.dumps(SECRET) + "\n")
+    give(foreign, OTHER)
+    os.link(foreign, sidecar.traces / "foreign.jsonl")
+    return links
+
+
+def skipped(sidecar: Sidecar, reason: str) -> int:
+    """What the metric says."""
+    page = sidecar.get("/metrics")[1].decode()
+    (found,) = re.findall(
+        rf'^tracesidecar_skipped{{reason="{reason}",source="agent"}} ([0-9.]+)$', page, re.MULTILINE
+    )
+    return int(float(found))
+
+
+def test_a_daemon_of_root_ships_the_agents_lines_and_says_what_it_skips(sidecar: Sidecar) -> None:
+    links = plant(sidecar)
+    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    sidecar.start()
+    sidecar.arrives(5)
+    append(sidecar.traces / "deep" / "own.jsonl", numbered(5, 5))
+    sidecar.arrives(10)
+    eventually(lambda: skipped(sidecar, "link") == len(links))
+    assert (skipped(sidecar, "owner"), skipped(sidecar, "own")) == (1, 0)
+    status = sidecar.call("status").stdout.decode()
+    assert f"3 symbolic links in {sidecar.traces}, such as lake, are not followed" in status
+    (source,) = {
+        each["source"]
+        for each in json.loads(sidecar.call("status", "--json").stdout)["left_out"]
+        if each["kind"] == "link"
+    }
+    assert source == "agent"
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 10))
+    warnings = [
+        (event["kind"], event["path"])
+        for event in sidecar.events()
+        if event["event"] == "collect.warning"
+    ]
+    assert Counter(warnings) == Counter(
+        [
+            *(("skipped_link", str(link)) for link in links),
+            ("refused", str(sidecar.traces / "fifo.jsonl")),
+            ("withheld", str(sidecar.traces / "foreign.jsonl")),
+        ]
+    )
+    assert "of another user" not in sidecar.log.read_text()
+    written = sidecar.call("init", "--force").stdout.decode()
+    assert f"3 symbolic links in {sidecar.traces}, such as lake, are not followed" in written
+
+
+def test_a_link_to_the_lake_does_not_feed_it_to_itself(sidecar: Sidecar) -> None:
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source='symlinks = "follow"')
+    sidecar.lake.mkdir()
+    (sidecar.traces / "lake").symlink_to(sidecar.lake)
+    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    for number in range(3):
+        assert sidecar.ship().returncode == 0
+        append(sidecar.traces / "own.jsonl", numbered(5 + number, 1))
+    assert sidecar.ship().returncode == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 8))
+
+
+def test_a_bind_mount_of_a_folder_of_the_lake_is_known_as_ours(sidecar: Sidecar) -> None:
+    """It has another path and no link; only its place in the file system is the lake's."""
+    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    assert sidecar.ship().returncode == 0
+    (folder,) = sidecar.lake.glob("**/raw/v1") or sidecar.lake.glob("**/v1")
+    shown = sidecar.traces / "shown"
+    shown.mkdir()
+    script = sidecar.folder / "mounted.sh"
+    script.write_text(f'mount --bind "{folder}" "{shown}" && exec "$@"\n')
+    sidecar.prefix = ("unshare", "-m", "sh", str(script))
+    append(folder / "planted.jsonl", numbered(100, 1))
+    append(sidecar.traces / "own.jsonl", numbered(5, 1))
+    sidecar.start()
+    sidecar.arrives(6)
+    sidecar.wait_for_event("collect.warning")
+    (warning,) = (event for event in sidecar.events() if event["event"] == "collect.warning")
+    assert (warning["kind"], warning["path"]) == ("own_output", str(shown))
+    assert sidecar.stop() == 0
+    (folder / "planted.jsonl").unlink()
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 6))

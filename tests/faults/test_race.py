@@ -1,0 +1,22 @@
+"""A few seconds of `make race`, which swaps names in a watched tree for a minute."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.race import race
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the agent must be another user than the daemon")
+@pytest.mark.parametrize(
+    ("symlinks", "seconds"), [("never", 2), pytest.param("same_owner", 20, marks=pytest.mark.long)]
+)
+def test_no_swap_of_names_leads_out_of_the_tree(
+    tmp_path: Path, symlinks: str, seconds: float
+) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    assert race(tmp_path, seconds, 1, symlinks) == []

@@ -1,0 +1,64 @@
+"""Whose files are read by a process that may read everybody's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from tracesidecar.tail.discovery.tree import Handle
+from tracesidecar.tail.options import SourceOptions
+
+_DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+"""Numbers of capabilities, capabilities(7): each of them opens everybody's files."""
+
+
+def find_user(owner: str) -> int | None:
+    """Return the number of a user that is given by name or by number, None if there is none."""
+    if owner.isascii() and owner.isdigit():
+        return int(owner)
+    with suppress(KeyError, ValueError):
+        return pwd.getpwnam(owner).pw_uid
+    return None
+
+
+class Owners:
+    """Withholds a file that somebody may have linked into a tree without being able to read it.
+
+    A hard link gives a file another name and leaves its owner and mode as they are. Where the
+    kernel lets people link what they may not read (fs.protected_hardlinks = 0), anybody may put
+    /etc/shadow into a watched directory.
+    """
+
+    def __init__(self, sources: Sequence[SourceOptions]) -> None:
+        self._may_read_all = _may_read_all()
+        self._owners = [_find_users(source.owners) for source in sources]
+
+    def withholds(self, source: int, found: Handle, *, own_links: int) -> bool:
+        """Return whether a file has a second name that is not ours, and a strange owner.
+
+        `own_links` is how many of its names are ours.
+        """
+        return (
+            found.status.st_nlink - own_links > 1
+            and self._may_read_all
+            and found.status.st_uid != found.folder_owner
+            and found.status.st_uid not in self._owners[source]
+        )
+
+
+def _find_users(owners: Iterable[str]) -> frozenset[int]:
+    return frozenset(user for owner in owners if (user := find_user(owner)) is not None)
+
+
+def _may_read_all() -> bool:
+    if os.geteuid() == 0:
+        return True
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+            effective = next(line for line in lines if line.startswith("CapEff:"))
+    except (OSError, StopIteration):
+        return False
+    capabilities = int(effective.split()[1], 16)
+    return bool(capabilities >> _DAC_OVERRIDE & 1 or capabilities >> _DAC_READ_SEARCH & 1)
