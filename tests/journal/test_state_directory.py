@@ -227,6 +227,52 @@ def test_root_looks_at_the_state_of_the_user_but_does_not_run_in_it(volume: Path
 
 
 @needs_root
+def test_root_has_its_state_in_no_directory_of_another_user(volume: Path) -> None:
+    """Its owner could put links there, for files that root makes."""
+    given = shared(volume, 0o755, owner=USER)
+    directory = find_state_directory(str(given))
+    prepare_state_directory(directory)
+    assert (directory, mode_of(directory)) == (str(given / OWN), 0o700)
+
+
+@needs_root
+def test_root_does_not_run_with_a_journal_that_another_user_may_have_planted(volume: Path) -> None:
+    given = shared(volume, 0o755, owner=USER)
+    journal_in(given, owner=USER)
+    with pytest.raises(StateError, match=f"belongs to user {USER}"):
+        prepare_state_directory(find_state_directory(str(given)))
+
+
+@needs_root
+def test_roots_journal_in_a_directory_of_another_user_stays_where_it_is(volume: Path) -> None:
+    given = shared(volume, 0o755, owner=USER)
+    journal_in(given, owner=0)
+    prepare_state_directory(find_state_directory(str(given)))
+    assert find_state_directory(str(given)) == str(given)
+
+
+@needs_root
+@pytest.mark.parametrize("owner", [0, USER])
+@pytest.mark.parametrize("place", ["", "deep/state"])
+def test_a_link_in_the_path_of_the_state_is_followed_only_if_root_made_it(
+    volume: Path, owner: int, place: str
+) -> None:
+    """As /var/lib/private, which systemd links to, or as an agent would like it."""
+    real = volume / "real"
+    real.mkdir(mode=0o700)
+    (volume / "alias").symlink_to(real)
+    os.chown(volume / "alias", owner, owner, follow_symlinks=False)
+    given = str(volume / "alias" / place).rstrip("/")
+    if owner == 0:
+        prepare_state_directory(find_state_directory(given))
+        assert mode_of(real / place) == 0o700
+    else:
+        with pytest.raises(StateError, match="symbolic link in its path belongs to another user"):
+            prepare_state_directory(find_state_directory(given))
+        assert list(real.iterdir()) == []
+
+
+@needs_root
 def test_a_journal_in_a_directory_of_the_group_stays_where_earlier_versions_put_it(
     volume: Path,
 ) -> None:

@@ -18,11 +18,11 @@ from tracesidecar.errors import StateError
 from tracesidecar.journal import deliveries
 from tracesidecar.journal.database import FILE_NAME
 from tracesidecar.journal.trouble import explain_os, passes
+from tracesidecar.tail import open_below, open_trusted_directory
 
 log = structlog.get_logger(__name__)
 
 PRIVATE = 0o700
-_PARENT = 0o755
 _OTHERS = 0o077
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OWN_NAMES = frozenset(
@@ -35,9 +35,6 @@ _OWN_NAMES = frozenset(
 )
 _REMAINS = ("lock", "held", "quarantine", "cache")
 """What every run makes beside the journal, or may make."""
-
-_PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY)
-"""Opens a directory that may be searched but not listed, such as another user's home (0711)."""
 
 
 def find_state_directory(given: str) -> str:
@@ -61,8 +58,6 @@ def find_state_directory(given: str) -> str:
         return others[0] if len(others) == 1 else given
     if status.st_uid == user:
         return own if _is_shared(given, status) else given
-    if user == 0 and not status.st_mode & _OTHERS_WRITE:
-        return given  # another user's own, which root looks at
     may_write = os.access(given, os.W_OK | os.X_OK, effective_ids=True)
     return own if may_write or os.path.isdir(own) else given
 
@@ -108,41 +103,23 @@ def find_remains(directory: str) -> list[str]:
 def _opened(directory: str) -> Iterator[int]:
     """Open the state directory, which is created if it is missing.
 
-    Where somebody else may have chosen what has the name, a symbolic link is not followed.
+    Its path may have links of root and of this user, and of nobody else. Where somebody else may
+    have chosen what has the name, a symbolic link is not followed at all.
     """
     parent, name = os.path.split(directory)
-    _make_parents(parent)
-    folder = os.open(parent, _PATH_ONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = open_trusted_directory(parent, makes_missing=True)
     try:
         is_planted = name == _name_for(os.geteuid()) or _is_open_to_all(os.fstat(folder))
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (os.O_NOFOLLOW if is_planted else 0)
-        try:
-            descriptor = os.open(name or ".", flags, dir_fd=folder)
-        except FileNotFoundError:
-            os.mkdir(name, PRIVATE, dir_fd=folder)
-            descriptor = os.open(name, flags, dir_fd=folder)
+        # systemd makes /var/lib/NAME a link of root's, with DynamicUser=
+        descriptor = open_below(
+            folder, name, mode=PRIVATE, follows_trusted=not is_planted, reads=True
+        )
     finally:
         os.close(folder)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _make_parents(folder: str) -> None:
-    """Create a directory that others may enter: a lake for a group may be in it, too."""
-    missing = []
-    while not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    for each in reversed(missing):
-        try:
-            os.mkdir(each, _PARENT)
-        except FileExistsError:
-            if os.path.isdir(each):
-                continue
-            raise
-        os.chmod(each, _PARENT | os.stat(each).st_mode & stat.S_ISGID)  # whatever the umask
 
 
 def _tighten(directory: str, descriptor: int, status: os.stat_result) -> None:
@@ -183,14 +160,14 @@ def _check_owners(directory: str, descriptor: int) -> None:
 def _is_usable(directory: str, status: os.stat_result) -> bool:
     """Return whether the state may be in a directory of another user.
 
-    Root may use any that only its owner can write to. Anybody may go on where their journal has
-    been all along.
+    Anybody may go on where their own journal has been all along, if nobody else can make files
+    there; root, whose rights the directory's owner would borrow, only if the journal is root's.
     """
     name, user = os.path.basename(directory), os.geteuid()
     if name in {_name_for(user), _name_for(status.st_uid)}:
         return False  # it says whose it is; root would follow links that its owner makes in it
-    if user == 0 and not status.st_mode & _OTHERS_WRITE:
-        return True
+    if user == 0:
+        return not status.st_mode & _OTHERS_WRITE and _has_own_journal(directory)
     return not _is_open_to_all(status) and _has_state(directory, user)
 
 
@@ -214,6 +191,14 @@ def _has_state(directory: str, user: int) -> bool:
         if stat.S_ISREG(status.st_mode) and user in {0, status.st_uid}:
             return True
     return False
+
+
+def _has_own_journal(directory: str) -> bool:
+    try:
+        status = os.lstat(os.path.join(directory, FILE_NAME))
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _with_state_of_others(given: str) -> list[str]:

@@ -33,8 +33,8 @@ _MOST_LINKS = 40
 _LONGEST = 4096
 """PATH_MAX: a tree that is deeper cannot be reached by the paths that we show to people."""
 
-_USUAL_MODE = 0o777
-"""Less what the umask takes away."""
+_PARENT_MODE = 0o755
+"""That of directories on the way: others may enter them, a lake for a group may be in them, too."""
 
 _ROOT = -1
 """Stands for the root directory, in place of a descriptor."""
@@ -373,9 +373,9 @@ def find_in_folder(folder: int, name: str) -> Iterator[Handle]:
 def open_trusted_directory(path: str, *, makes_missing: bool = False) -> int:
     """Open a directory as `dir_fd`, by way of no link but those of root and of this user.
 
-    Directories that are missing can be made, with the usual mode.
+    Directories that are missing can be made; others may enter them.
     """
-    mode = _USUAL_MODE if makes_missing else None
+    mode = _PARENT_MODE if makes_missing else None
     return _descend(_ROOT, path, _DIRECTORY, _Way(_Rule.TRUSTED, mode))
 
 
@@ -451,9 +451,13 @@ def _open_directory(folder: int, name: str, flags: int, way: _Way) -> int:
     except FileNotFoundError:
         if way.mode is None:
             raise
-    with suppress(FileExistsError):
+    try:
         os.mkdir(name, way.mode, dir_fd=folder)
-    return os.open(name, flags, dir_fd=folder)
+    except FileExistsError:
+        return os.open(name, flags, dir_fd=folder)
+    made = os.open(name, flags, dir_fd=folder)
+    os.chmod(_entry(made), way.mode | os.fstat(made).st_mode & stat.S_ISGID)  # whatever the umask
+    return made
 
 
 def _follow(folder: int, target: str, owner: int, flags: int, way: _Way) -> int:
