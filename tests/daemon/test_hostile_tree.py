@@ -127,3 +127,23 @@ def test_a_bind_mount_of_a_folder_of_the_lake_is_known_as_ours(sidecar: Sidecar)
     assert sidecar.stop() == 0
     (folder / "planted.jsonl").unlink()
     assert Counter(sidecar.lines()) == Counter(numbered(0, 6))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_database_of_ours_is_not_read_whatever_leads_to_it(sidecar: Sidecar, kind: str) -> None:
+    database = sidecar.folder / "events.db"
+    sidecar.configure(
+        f'[[sink]]\nname = "sql"\ntype = "sql"\nurl = "{kind}://{database}"\n'
+        + LAKE.format(lake=sidecar.lake),
+        source='symlinks = "follow"',
+    )
+    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    assert sidecar.ship().returncode == 0
+    (sidecar.traces / "linked.jsonl").symlink_to(database)
+    os.link(database, sidecar.traces / "hard.jsonl")
+    os.link(sidecar.state / "journal.sqlite", sidecar.traces / "journal.jsonl")
+    append(sidecar.traces / "own.jsonl", numbered(5, 1))
+    shipped = sidecar.ship()
+    assert shipped.returncode == 0, shipped.stderr
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 6))
+    assert not sidecar.quarantined()

@@ -27,6 +27,7 @@ from tracesidecar.journal.sealing import (
     vault_path,
 )
 from tracesidecar.journal.state_directory import (
+    STATE_NAMES,
     find_remains,
     find_state_directory,
     prepare_state_directory,
@@ -34,6 +35,7 @@ from tracesidecar.journal.state_directory import (
 from tracesidecar.journal.trouble import explain_os
 
 __all__ = [
+    "STATE_NAMES",
     "Commit",
     "Journal",
     "LostBytes",

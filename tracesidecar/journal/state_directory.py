@@ -25,14 +25,18 @@ log = structlog.get_logger(__name__)
 PRIVATE = 0o700
 _OTHERS = 0o077
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_OWN_NAMES = frozenset(
+STATE_NAMES = frozenset(
     {
         *(FILE_NAME + ending for ending in ("", "-wal", "-shm", "-journal")),
         *(deliveries.FILE_NAME, f"{deliveries.FILE_NAME}.new"),
         *("lock", "compact.lock", "status.sock", "held", "quarantine", "cache"),
-        "lost+found",  # of every ext4 file system
     }
 )
+"""What is in a state directory."""
+
+_UNSHARED_NAMES = STATE_NAMES | {"lost+found"}
+"""A directory with nothing else is not shared; every ext4 file system has the last."""
+
 _REMAINS = ("lock", "held", "quarantine", "cache")
 """What every run makes beside the journal, or may make."""
 
@@ -150,7 +154,7 @@ def _check_owners(directory: str, descriptor: int) -> None:
     with os.scandir(descriptor) as entries:
         for entry in entries:
             owner = entry.stat(follow_symlinks=False).st_uid
-            if owner not in {0, os.geteuid()} and entry.name in _OWN_NAMES:
+            if owner not in {0, os.geteuid()} and entry.name in STATE_NAMES:
                 raise StateError(
                     f"the state directory {directory} was writable by others, and user {owner} "
                     f"has put {entry.name} there: look at it, and remove it"
@@ -176,7 +180,7 @@ def _is_shared(given: str, status: os.stat_result) -> bool:
     if not status.st_mode & _OTHERS:
         return False
     try:
-        return _is_sticky(status) or not _OWN_NAMES.issuperset(os.listdir(given))
+        return _is_sticky(status) or not _UNSHARED_NAMES.issuperset(os.listdir(given))
     except OSError:
         return False
 

@@ -58,6 +58,10 @@ class SinkOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Return what the sink sends without encryption: credentials, and events over syslog."""
         return ()
 
+    def list_written(self) -> tuple[str, ...]:
+        """Return the files and directories that the sink writes on this machine, there or not."""
+        return ()
+
 
 def deciding_sinks(sinks: Iterable[SinkOptions], source: str) -> list[SinkOptions]:
     """Return the sinks that must have the files of a source before these may be released.

@@ -22,3 +22,7 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
         for key, mode in (("directory_mode", self.directory_mode), ("file_mode", self.file_mode)):
             if _MODE.fullmatch(mode) is None:
                 raise ValueError(f'{key} is not an octal mode such as "0640"')
+
+    def list_written(self) -> tuple[str, ...]:
+        """Return the folder."""
+        return (self.path,)

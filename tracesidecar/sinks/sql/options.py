@@ -18,6 +18,9 @@ from tracesidecar.units import Seconds, Secret, Size
 NEEDS = {"postgresql": "psycopg", "sqlite": "sqlite3", "duckdb": "duckdb"}
 """The import that each scheme of a URL needs."""
 
+_ENDINGS = {"sqlite": ("", "-wal", "-shm", "-journal"), "duckdb": ("", ".wal", ".tmp")}
+"""Of the names of a database that is a file, and of what is kept beside it."""
+
 FORM = "postgresql://user@host:5432/database, sqlite:///path or duckdb:///path"
 
 
@@ -76,6 +79,11 @@ class Options(SinkOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
         if address.kind != "postgresql" or self.tls or not address.is_plain or not has_password:
             return ()
         return (ClearText("url", address.host, has_credentials=True),)
+
+    def list_written(self) -> tuple[str, ...]:
+        """Return the database, and what SQLite or DuckDB keeps beside it."""
+        address = Address.of(self.url)
+        return tuple(address.path + ending for ending in _ENDINGS.get(address.kind, ()))
 
 
 @dataclass(frozen=True, slots=True)
