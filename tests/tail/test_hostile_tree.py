@@ -482,6 +482,30 @@ def test_links_that_an_earlier_version_made_in_a_hold_directory_of_somebody_else
     assert follower.counted() == Counter(writer.written)
 
 
+@needs_root
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_owner_of_a_hold_directory_replaces_no_link_of_ours(
+    follow: Follow, tmp_path: pathlib.Path, writer: Writer, *, cut: bool
+) -> None:
+    """Ours may be the last name of what was deleted; the names of ours can be guessed."""
+    hold = tmp_path / "hold"
+    hold.mkdir()
+    follower = follow(hold_directory=str(give(hold, AGENT)))
+    a = give_new(give(follower.traces, AGENT) / "a.jsonl")
+    writer.append(a, 3)
+    follower.scan()
+    a.unlink()
+    (ours,) = (hold / "tracesidecar-0").iterdir()
+    number = ours.name.removeprefix("segment-")
+    names = {ours.name.partition(":")[0] if cut else ours.name, f"arrival-{number}"}
+    for name in (*names, f"segment-{1 << 70}:agent:+x"):
+        give_new(hold / name).write_bytes(b'{"forged": 1}\n')
+    follower.restart()
+    follower.turns(5)
+    assert follower.counted() == Counter(writer.written)
+    assert not follower.losses
+
+
 @pytest.mark.parametrize("way", ["link", "file", "folder"])
 def test_our_own_output_is_not_read_whatever_leads_to_it(
     follow: Follow, tmp_path: pathlib.Path, writer: Writer, way: str

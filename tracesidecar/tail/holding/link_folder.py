@@ -18,6 +18,7 @@ from tracesidecar.tail.discovery.tree import (
     find_in_folder,
     open_own_directory,
 )
+from tracesidecar.tail.holding.link_names import LinkName
 
 UNKNOWN = "unknown"
 """The folder, inside a folder of links, of those that nobody knows what to do with."""
@@ -145,19 +146,21 @@ class LinkFolder:
     def take_over(self, given: str) -> None:
         """Move the links here that earlier versions made in a directory of somebody else.
 
-        Its owner may have put others among them: files with other names are left there.
+        Its owner may have put others among them, at any moment. Files with other names are left
+        there, and so is a second link of a segment that has one here: this one is ours.
         """
         self.make()
         source = open_own_directory(given)
         try:
             owner = os.fstat(source).st_uid
             with self._opened() as target:
+                taken = {_number(name) for name in _list_names(target)}
                 for name in _list_names(source):
-                    status = os.stat(name, dir_fd=source, follow_symlinks=False)
-                    is_link = name.startswith(("segment-", "arrival-"))
-                    is_plausible = status.st_nlink == 1 or status.st_uid == owner
-                    if is_link and is_plausible and stat.S_ISREG(status.st_mode):
-                        os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+                    number = _number(name)
+                    if number is not None and number not in taken:
+                        taken.add(number)
+                        with suppress(OSError):  # gone by now, or no link is possible any more
+                            _move_plausible(source, name, target, owner)
         finally:
             os.close(source)
 
@@ -211,6 +214,20 @@ def _make_private(folder: int) -> tuple[int, int]:
     if not _is_private(status):
         os.chmod(f"/proc/self/fd/{folder}", _PRIVATE)
     return status.st_dev, status.st_ino
+
+
+def _number(name: str) -> int | None:
+    """Return the number of a link: an arrival can become the segment of that number."""
+    link = LinkName.parse(name.replace("arrival-", "segment-", 1))
+    return None if link is None else link.segment
+
+
+def _move_plausible(source: int, name: str, target: int, owner: int) -> None:
+    """Move a regular file that the owner of its directory could read anyway."""
+    with find_in_folder(source, name) as found:
+        if found.is_regular and (found.status.st_nlink == 1 or found.status.st_uid == owner):
+            found.link(target, name)
+            os.unlink(name, dir_fd=source)
 
 
 def _list_names(folder: int) -> list[str]:

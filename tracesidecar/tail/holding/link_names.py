@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-_LINK = re.compile(r"segment-([0-9]+)(?::([^:/]*):([^:/]*))?")
+_LINK = re.compile(r"segment-([0-9]{1,18})(?::([^:/]*):([^:/]*))?")
 CUT = "…"
 """Stands for the folders that had no room in a name."""
 
