@@ -152,6 +152,45 @@ def test_a_link_in_the_root_is_followed_if_root_owns_it(
 
 
 @needs_root
+def test_with_follow_an_include_without_a_wildcard_may_be_a_link_of_the_agents(
+    agents: Follow, tmp_path: pathlib.Path, writer: Writer
+) -> None:
+    """An agent often has one for its latest session."""
+    follower = agents(include=(f"{tmp_path}/traces/latest.jsonl",), symlinks="follow")
+    writer.append(give_new(tmp_path / "session.txt"), 3)
+    link(follower, "latest.jsonl", tmp_path / "session.txt")
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written)
+    assert not follower.warnings
+
+
+@needs_root
+@pytest.mark.parametrize("symlinks", ["same_owner", "follow"])
+def test_a_link_to_a_file_may_be_switched_to_another(
+    agents: Follow, tmp_path: pathlib.Path, writer: Writer, symlinks: Symlinks
+) -> None:
+    """The old file is drained, the new one read, and each goes on if it is written to."""
+    follower = agents(symlinks=symlinks)
+    one, two = (give_new(tmp_path / name) for name in ("one.txt", "two.txt"))
+    writer.append(one, 2)
+    path = link(follower, "a.jsonl", one)
+    follower.turns(3)
+    writer.append(one, 2)
+    path.unlink()
+    writer.append(two, 2)
+    link(follower, "a.jsonl", two)
+    follower.turns(3)
+    writer.append(one)
+    writer.append(two)
+    follower.turns(3)
+    follower.restart()
+    writer.append(two)
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written)
+    assert not follower.losses
+
+
+@needs_root
 @pytest.mark.parametrize("owner", [0, AGENT])
 def test_an_include_without_a_wildcard_may_be_a_link_of_roots(
     follow: Follow, tmp_path: pathlib.Path, writer: Writer, owner: int
@@ -306,6 +345,40 @@ def test_a_file_with_a_second_hard_link_is_read_only_if_its_owner_may_be_read(
     follower.turns(2)
     assert follower.lines.count(SECRET.rstrip()) == 1
     assert follower.tailer.count_skipped() == {}
+
+
+@needs_root
+@pytest.mark.parametrize("is_protected", [False, True])
+def test_a_withheld_file_stays_so_if_its_other_name_goes_and_anybody_may_make_links(
+    agents: Follow, tmp_path: pathlib.Path, hard_links: Callable[..., None], *, is_protected: bool
+) -> None:
+    """Each change of a password gives /etc/shadow a new file: the old one keeps the agent's name.
+
+    Where people can only link what they may write to, the second name was the writer's own: it
+    makes a file under one name, and gives it another when it is whole.
+    """
+    hard_links(are_protected=is_protected)
+    follower = agents()
+    foreign = tmp_path / "foreign.json"
+    foreign.write_bytes(SECRET)
+    os.link(give(foreign, OTHER), follower.traces / "a.jsonl")
+    follower.turns(2)
+    foreign.unlink()
+    follower.turns(4)
+    assert bool(follower.lines) is is_protected
+    assert follower.tailer.count_skipped()["agent", "owner"] == (not is_protected)
+
+
+@pytest.fixture
+def hard_links(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Callable[..., None]:
+    """Return what says whom the kernel lets make hard links; the machine keeps its own setting."""
+
+    def set_protection(*, are_protected: bool) -> None:
+        setting = tmp_path / "protected_hardlinks"
+        setting.write_text(f"{are_protected:d}\n")
+        monkeypatch.setattr("tracesidecar.tail.discovery.owners._PROTECTION", str(setting))
+
+    return set_protection
 
 
 @needs_root

@@ -108,11 +108,10 @@ class Tailer:
         # first: it gives the links that are no arrivals any more the name of the others
         hold_folders = map(private_folder, own_directories)
         self._own = own = OwnPlaces([*own_paths, link_directory, *own_directories, *hold_folders])
-        self._arrivals = arrivals = Arrivals(globs, sources, link_directory, own=own)
+        owners = Owners(sources)
+        self._arrivals = arrivals = Arrivals(globs, sources, link_directory, owners=owners, own=own)
         hard_links = HardLinks(link_directory, own_directories)
-        self._open_files = OpenFiles(
-            files, hard_links, arrivals, tree=tree, owners=Owners(sources), own=own
-        )
+        self._open_files = OpenFiles(files, hard_links, arrivals, tree=tree, owners=owners, own=own)
         self._held_files = HeldFiles(
             files,
             self._open_files,

@@ -63,7 +63,7 @@ class SourceGlobs:
         """Return the claims of a directory's patterns that a symbolic link in it may serve.
 
         They are grouped by the links that their sources follow; "root" are the patterns without a
-        wildcard, for which the link belongs to the root.
+        wildcard, for which the link belongs to the root, unless the source follows all links.
         """
         groups: dict[Symlinks | Root, Claims] = {}
         path = os.path.join(directory.path, name)
@@ -71,8 +71,9 @@ class SourceGlobs:
             pattern, excluded = self._patterns[key], self._exclusions[key[0]]
             is_wanted = pattern.accepts(positions, name) and path not in excluded
             if is_wanted or (pattern.descend(positions, name) and not excluded.cover(path)):
-                symlinks = "root" if pattern.is_literal else self._symlinks[key[0]]
-                groups.setdefault(symlinks, {})[key] = positions
+                symlinks = self._symlinks[key[0]]
+                is_root = pattern.is_literal and symlinks != "follow"
+                groups.setdefault("root" if is_root else symlinks, {})[key] = positions
         return groups
 
     def source_in(self, directory: Directory, name: str, of: Claims | None = None) -> int | None:

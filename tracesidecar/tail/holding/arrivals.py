@@ -128,6 +128,7 @@ class Arrivals:
         sources: Sequence[SourceOptions],
         link_directory: str,
         *,
+        owners: Owners | None = None,
         own: OwnPlaces | None = None,
     ) -> None:
         """Take over the arrivals of an earlier run.
@@ -137,7 +138,7 @@ class Arrivals:
         self._globs = globs
         self._sources = sources
         self._tree = Tree(sources)
-        self._owners = Owners(sources)
+        self._owners = owners or Owners(sources)
         paths = [
             private_folder(source.hold_directory) if source.hold_directory else link_directory
             for source in sources
