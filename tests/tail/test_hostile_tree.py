@@ -13,11 +13,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from tests.tail.follower import Follower, Writer, follow_until
+from tracesidecar.directories import LinkNotFollowed, UntrustedLink
+from tracesidecar.tail.discovery.left_out import find_left_out
 from tracesidecar.tail.discovery.own_places import OwnPlaces
-from tracesidecar.tail.discovery.tree import LinkNotFollowed, Tree, UntrustedLink
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions, Symlinks
 
@@ -96,6 +99,47 @@ def test_a_link_to_another_users_file_or_directory_is_not_followed_and_reported_
         path.unlink()
     follower.turns(5)
     assert follower.tailer.count_skipped()["agent", "link"] == 0
+
+
+@needs_root
+def test_each_setting_says_which_links_it_leaves_out(
+    agents: Follow, tmp_path: pathlib.Path, outside: pathlib.Path
+) -> None:
+    follower = agents()
+    give_new(tmp_path / "own.txt")
+    link(follower, "a.jsonl", tmp_path / "own.txt")
+    link(follower, "b.jsonl", outside / "a.jsonl")
+    link(follower, "dangling.jsonl", tmp_path / "nothing")
+    literal = SourceOptions(name="one", include=(f"{follower.traces}/b.jsonl",))
+
+    def describe(symlinks: Symlinks, source: SourceOptions) -> list[str]:
+        return [
+            left_out.describe().replace(str(follower.traces), "DIR")
+            for left_out in find_left_out([msgspec.structs.replace(source, symlinks=symlinks)])
+            if left_out.kind == "link"
+        ]
+
+    (source,) = follower.sources
+    assert describe("never", source) == [
+        (
+            "3 symbolic links in DIR, such as a.jsonl, are not followed: "
+            'source "agent" has symlinks = "never"'
+        )
+    ]
+    assert describe("same_owner", source) == [
+        (
+            "1 symbolic link in DIR, such as b.jsonl, is not followed: "
+            'source "agent" has symlinks = "same_owner", and what is linked has another owner'
+        )
+    ]
+    assert describe("same_owner", literal) == [
+        (
+            "1 symbolic link in DIR, such as b.jsonl, is not followed: "
+            'source "one" follows only links of root and of the daemon\'s user there'
+        )
+    ]
+    assert not describe("follow", source)
+    assert not describe("follow", literal)
 
 
 @needs_root
@@ -202,6 +246,12 @@ def test_an_include_without_a_wildcard_may_be_a_link_of_roots(
     follower = follow(include=(f"{tmp_path}/current.jsonl",))
     follower.turns(3)
     assert follower.counted() == (Counter(writer.written) if owner == 0 else Counter())
+
+
+def test_the_root_directory_may_be_that_of_an_include() -> None:
+    tree = Tree.below(["/"])
+    assert "proc" in {entry.name for entry in tree.list_entries("/")[1]}
+    assert not tree.is_empty("/")
 
 
 @needs_root

@@ -9,12 +9,14 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
 import zstandard
 
 from tracesidecar.config import rules_cache
+from tracesidecar.directories import open_regular
 from tracesidecar.introspect.chunks import NumberedChunk, read_chunks, read_document_chunks
 from tracesidecar.introspect.usage_totals import UsageSum, UsageTally
 from tracesidecar.model import CleanChunk
@@ -28,7 +30,7 @@ from tracesidecar.sanitize import (
     printable,
 )
 from tracesidecar.sanitize.sanitizer import Sanitizer
-from tracesidecar.tail import open_regular
+from tracesidecar.tail import Tree
 from tracesidecar.units import Size
 
 MAX_LINE = Size.parse("64MiB")
@@ -81,20 +83,38 @@ class FileFindings:
         return not (self.invalid or self.secrets or self.pii or self.trouble)
 
 
-def trace_files(paths: Iterable[str]) -> Iterator[str]:
+class TraceFile(NamedTuple):
+    """A file by the path that a person gave, or that leads to it from there."""
+
+    path: str
+    open: Callable[[], int]
+    """Opens it for reading; raises OSError if it is not a regular file."""
+
+
+def trace_files(paths: Iterable[str]) -> Iterator[TraceFile]:
     """Yield the files that are given, and the trace files in the directories that are given.
 
-    Not every .json file in a directory is a trace.
+    Not every .json file in a directory is a trace. In a directory, which an agent may write in,
+    only links of root and of this user are followed, and none to a directory.
     """
     for path in paths:
         if not os.path.isdir(path):
-            yield path
+            yield TraceFile(path, partial(open_regular, path))
             continue
-        for folder, subfolders, names in os.walk(path):
-            subfolders.sort()
-            yield from (
-                os.path.join(folder, name) for name in sorted(names) if name.endswith(SUFFIXES)
-            )
+        root = os.path.realpath(path)
+        tree = Tree.below([root])
+        for folder, entries in sorted(tree.walk(root), key=lambda found: found[0].split("/")):
+            for name in sorted(entry.name for entry in entries if not entry.is_directory):
+                if name.endswith(SUFFIXES):
+                    real = os.path.join(folder, name)
+                    yield TraceFile(
+                        os.path.join(path, os.path.relpath(real, root)), partial(_open, tree, real)
+                    )
+
+
+def _open(tree: Tree, path: str) -> int:
+    with tree.follow(path, None) as (_, found):
+        return found.open()
 
 
 class FileScanner:
@@ -118,17 +138,17 @@ class FileScanner:
         self.cache_trouble = self._sanitize.cache_trouble
 
     def scan(
-        self, paths: Iterable[str], advance: Callable[[int], object]
+        self, files: Iterable[TraceFile], advance: Callable[[int], object]
     ) -> Iterator[FileFindings]:
         """Scan one file after the other.
 
         `advance` is called with the number of bytes done on disk: bit by bit in a plain file, once
         at the end of an archive.
         """
-        for path in paths:
+        for path, opens in files:
             findings = FileFindings(self.name(path))
             try:
-                with _opened(path) as file:
+                with _opened(path, opens()) as file:
                     self._read(path, file, findings, _nothing if _is_archive(path) else advance)
             except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
                 findings.trouble = (
@@ -214,8 +234,8 @@ def _nothing(_count: int) -> None:
     """Ignore the bytes of an archive, which are not those on disk."""
 
 
-def _opened(path: str) -> BinaryIO:
-    file = os.fdopen(open_regular(path), "rb")
+def _opened(path: str, descriptor: int) -> BinaryIO:
+    file = os.fdopen(descriptor, "rb")
     if path.endswith(".gz"):
         return cast("BinaryIO", gzip.open(file))
     if path.endswith(".zst"):

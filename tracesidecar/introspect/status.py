@@ -36,7 +36,6 @@ from tracesidecar.tail import (
     link_folders,
     measure_links,
     observe_protection,
-    open_regular,
     set_aside_folders,
 )
 
@@ -402,7 +401,7 @@ class _JournalBacklogs:
             return end
         ways = [partial(self._tree.open_file, segment.path)]
         if (link := self._links.get(segment.id)) is not None:
-            ways.append(partial(open_regular, link))
+            ways.append(partial(self._tree.open_file, link))
         for way in ways:
             try:
                 with open(way(), "rb", buffering=0) as file:

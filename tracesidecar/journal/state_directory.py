@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 import structlog
 
+from tracesidecar.directories import LISTED, LinkRule, open_name, open_trusted_directory
 from tracesidecar.errors import StateError
 from tracesidecar.journal import deliveries
 from tracesidecar.journal.database import FILE_NAME
 from tracesidecar.journal.trouble import explain_os, passes
-from tracesidecar.tail import open_below, open_trusted_directory
 
 log = structlog.get_logger(__name__)
 
@@ -115,9 +115,8 @@ def _opened(directory: str) -> Iterator[int]:
     try:
         is_planted = name == _name_for(os.geteuid()) or _is_open_to_all(os.fstat(folder))
         # systemd makes /var/lib/NAME a link of root's, with DynamicUser=
-        descriptor = open_below(
-            folder, name, mode=PRIVATE, follows_trusted=not is_planted, reads=True
-        )
+        rule = LinkRule.NEVER if is_planted else LinkRule.TRUSTED
+        descriptor = open_name(folder, name or ".", LISTED, rule, mode=PRIVATE)
     finally:
         os.close(folder)
     try:

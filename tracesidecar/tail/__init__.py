@@ -11,12 +11,7 @@ here: only what follows files needs them, and every command that reads a configu
 from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.discovery.owners import find_user
-from tracesidecar.tail.discovery.tree import (
-    Tree,
-    open_below,
-    open_regular,
-    open_trusted_directory,
-)
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
 from tracesidecar.tail.holding.hard_links import (
@@ -85,8 +80,5 @@ __all__ = [
     "link_folders",
     "measure_links",
     "observe_protection",
-    "open_below",
-    "open_regular",
-    "open_trusted_directory",
     "set_aside_folders",
 ]

@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if missing:
         return ExitCode.USAGE
     files = list(trace_files(arguments.path))
-    with progress(sum(map(_size, files))) as advance:
+    with progress(sum(_size(file.path) for file in files)) as advance:
         scanner = FileScanner(redaction)
         if scanner.cache_trouble:
             complain(f"tracesidecar scan: {scanner.cache_trouble}: the rules are compiled anew")

@@ -115,8 +115,10 @@ def remove_leftovers(folders: LakeFolders) -> int:
 def _remove_if_abandoned(folders: LakeFolders, name: str) -> bool:
     try:
         descriptor = folders.open_file(name)
-    except FileNotFoundError:
-        return False  # its writer has just finished
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.EINVAL}:
+            return False  # its writer has just finished, or somebody has put a link there
+        raise
     try:
         if not mark_in_use(descriptor):
             return False

@@ -1,11 +1,13 @@
 """The folders of a lake, opened name by name from its own.
 
 The lake may belong to somebody else, who could put a link in the place of a folder: what is written
-through it would be anywhere. Below the lake's own folder no link is ever followed.
+through it would be anywhere. Below the lake's own folder no link is ever followed, and on the way
+to it only those of root and of this user.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -13,8 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+from tracesidecar.directories import LISTED, LinkRule, find_in_folder, open_name, open_path
 
 
 class LakeFolders:
@@ -27,7 +28,7 @@ class LakeFolders:
     def __init__(self, path: str, mode: int = 0o750) -> None:
         """Open the lake's own folder. Folders that are made get this mode."""
         self._mode = mode
-        self._open = {"": os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)}
+        self._open = {"": open_path(path, LISTED, LinkRule.TRUSTED)}
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,7 @@ class LakeFolders:
             folder = os.path.dirname(folder)
         descriptor = self._open[folder]
         for below in reversed(missing):
-            descriptor = os.open(os.path.basename(below), _FOLDER, dir_fd=descriptor)
+            descriptor = open_name(descriptor, os.path.basename(below), LISTED, LinkRule.NEVER)
             self._open[below] = descriptor
         return descriptor
 
@@ -76,11 +77,10 @@ class LakeFolders:
     def open_file(self, name: str) -> int:
         """Open a regular file for reading; a link is none."""
         folder, base = os.path.split(name)
-        descriptor = os.open(base, _FILE, dir_fd=self.find(folder))
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-        raise FileNotFoundError(name)
+        with find_in_folder(self.find(folder), base) as found:
+            if not found.is_regular:
+                raise OSError(errno.EINVAL, f"{name} is not a regular file")
+            return found.open()
 
     def stat(self, name: str) -> os.stat_result:
         """Return the stat of a file; of a link that has its name, not of what that leads to."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tracesidecar.directories import LinkNotFollowed, UntrustedLink
 from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.rotated_names import rotations
-from tracesidecar.tail.discovery.source_globs import SourceGlobs
+from tracesidecar.tail.discovery.source_globs import Root, SourceGlobs
 from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Directory
-from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.options import SourceOptions, Symlinks
 
 _TRACE = re.compile(
     r".+\.(?:jsonl|ndjson)(?!\.(?:tmp|temp|part|lock|sw.)$)(?:\.[\w.~-]+)?", re.DOTALL
@@ -27,13 +28,21 @@ _MOST_ENTRIES = 200_000
 """After so many names the search ends: what is left out of a tree is mostly left out early."""
 
 
+_REASONS: Mapping[Symlinks | Root | None, str] = {
+    "never": 'has symlinks = "never"',
+    "same_owner": 'has symlinks = "same_owner", and what is linked has another owner',
+    "root": "follows only links of root and of the daemon's user there",
+}
+
+
 @dataclass(slots=True)
 class LeftOut:
     """Files of one directory that are not taken.
 
     `rotated`: they belong to the family of `beside`, a file that `source` follows, but the source
     has `rotated = "glob"`. `unmatched`: they have a trace's name, as `beside`, and no glob matches.
-    `link`: they are symbolic links, as `beside`, that `source` does not follow.
+    `link`: they are symbolic links, as `beside`, that `source` does not follow, as its `symlinks`
+    says; "root" stands for a pattern without a wildcard.
     """
 
     kind: Literal["rotated", "unmatched", "link"]
@@ -42,6 +51,7 @@ class LeftOut:
     source: str = ""
     files: int = 0
     bytes: int = 0
+    symlinks: Symlinks | Root | None = None
 
     def describe(self) -> str:
         """Return a sentence for people; the caller makes paths printable."""
@@ -50,7 +60,7 @@ class LeftOut:
             links, are = ("link", "is") if self.files == 1 else ("links", "are")
             return (
                 f"{self.files} symbolic {links} in {self.directory}, such as {self.beside}, "
-                f'{are} not followed: source "{self.source}" has symlinks = "never"'
+                f'{are} not followed: source "{self.source}" {_REASONS[self.symlinks]}'
             )
         if self.kind == "rotated":
             return (
@@ -74,7 +84,7 @@ def find_left_out(sources: Sequence[SourceOptions], *, own: Sequence[str] = ()) 
     tree = Tree(sources)
     for directory, entry in _entries(globs, tree, OwnPlaces(own)):
         left_out = (
-            _judge_link(globs, sources, directory, entry.name)
+            _judge_link(globs, sources, tree, directory, entry.name)
             if entry.is_link
             else _judge(globs, sources, directory.path, entry.name)
         )
@@ -113,13 +123,29 @@ def _judge(
 
 
 def _judge_link(
-    globs: SourceGlobs, sources: Sequence[SourceOptions], directory: Directory, name: str
+    globs: SourceGlobs,
+    sources: Sequence[SourceOptions],
+    tree: Tree,
+    directory: Directory,
+    name: str,
 ) -> LeftOut | None:
-    skipped = globs.claims_on_link(directory, name).get("never")
-    if not skipped:
-        return None
-    source = min(key[0] for key in skipped)
-    return LeftOut("link", directory.path, name, sources[source].name)
+    for symlinks, claims in globs.claims_on_link(directory, name).items():
+        if not _is_followed(tree, os.path.join(directory.path, name), symlinks):
+            source = min(key[0] for key in claims)
+            return LeftOut("link", directory.path, name, sources[source].name, symlinks=symlinks)
+    return None
+
+
+def _is_followed(tree: Tree, path: str, symlinks: Symlinks | Root) -> bool:
+    if symlinks == "never":
+        return False
+    try:
+        with tree.follow(path, None if symlinks == "root" else symlinks):
+            return True
+    except (LinkNotFollowed, UntrustedLink):
+        return False
+    except OSError:
+        return True  # dangling, or a loop of links
 
 
 def _entries(globs: SourceGlobs, tree: Tree, own: OwnPlaces) -> Iterator[tuple[Directory, Entry]]:

@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from tracesidecar.tail.discovery.tree import Handle
+from tracesidecar.directories import Handle
 from tracesidecar.tail.options import SourceOptions
 
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2

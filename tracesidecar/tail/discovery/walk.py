@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tracesidecar.directories import Handle, LinkNotFollowed, UntrustedLink
 from tracesidecar.progress import Progress
 from tracesidecar.tail.discovery.location import FileLocation
 from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.places import Places
 from tracesidecar.tail.discovery.rotated_names import RotatedNames
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
-from tracesidecar.tail.discovery.tree import Entry, Handle, LinkNotFollowed, Tree, UntrustedLink
+from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Claims, Directory, File, FileTable
 from tracesidecar.tail.segments import Place, SegmentState
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+from tracesidecar.directories import Handle
 from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
-from tracesidecar.tail.discovery.tree import Handle, Tree
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File
 from tracesidecar.tail.holding.link_folder import LinkFolder, private_folder
 from tracesidecar.tail.holding.link_names import LinkName

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from tracesidecar.directories import Handle, UntrustedLink
 from tracesidecar.errors import StateUnavailable
-from tracesidecar.tail.discovery.tree import Handle, UntrustedLink
 from tracesidecar.tail.holding.link_folder import (
     UNKNOWN,
     ForeignFolder,

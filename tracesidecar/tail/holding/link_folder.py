@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tracesidecar.tail.discovery.tree import (
+from tracesidecar.directories import (
     Handle,
     find_in_folder,
     open_own_directory,

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from tracesidecar.directories import Handle
 from tracesidecar.model import CHUNK_BYTES, TAIL_BYTES
 from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.discovery.owners import Owners
-from tracesidecar.tail.discovery.tree import Handle, Tree
+from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
