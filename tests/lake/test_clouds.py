@@ -73,7 +73,6 @@ def test_a_file_is_put_listed_read_replaced_and_removed(
         store.remove("parquet/v1/large")
     with pytest.raises(FileNotFoundError):
         list(store.read("parquet/v1/large"))
-    assert store.local("parquet/v1/large") is None
     store.close()
 
 

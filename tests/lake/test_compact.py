@@ -48,9 +48,6 @@ class Failing:
     def read(self, name: str) -> Iterator[bytes]:
         return self._store.read(name)
 
-    def local(self, name: str) -> str | None:
-        return self._store.local(name)
-
     def put(self, name: str, source: str) -> None:
         self._count()
         self._store.put(name, source)

@@ -48,7 +48,7 @@ class Compactor:
     """
 
     def __init__(self, store: StoredObjects, scratch: str, limits: RewriteLimits) -> None:
-        """`scratch` is a folder on this machine with room for a decompressed partition."""
+        """`scratch` is a folder with room for a partition, as it is and decompressed."""
         self._store = store
         self._scratch = scratch
         self._limits = limits
@@ -133,16 +133,14 @@ class Compactor:
         self._store.put(compaction.name, path)
 
     def _fetch(self, each: ManifestObject, folder: str, number: int) -> str:
-        """Return the object's path on this machine; download it if necessary.
+        """Copy an object; return the path of the copy.
 
         It is compared with its manifest: a rewrite must not make an altered object look correct.
+        Who may write in the lake could replace it after that, by a link to another file.
         """
-        local = self._store.local(each.name)
-        path = local or os.path.join(folder, f"{number:06d}-{os.path.basename(each.name)}")
+        path = os.path.join(folder, f"{number:06d}-{os.path.basename(each.name)}")
         try:
-            found = examine(
-                each.name, self._store.read(each.name) if local else self._copy(each.name, path)
-            )
+            found = examine(each.name, self._copy(each.name, path))
         except FileNotFoundError:
             raise CannotRewrite(f"{each.name} is missing: run verify") from None
         if (found.sha256, found.rows) != (each.sha256, each.rows):

@@ -122,10 +122,6 @@ class StoredObjects(Protocol):
         """Yield the content in blocks. Raises FileNotFoundError when there is no such object."""
         ...
 
-    def local(self, name: str) -> str | None:
-        """Return the object's path on this machine, None when it has to be downloaded."""
-        ...
-
     def put(self, name: str, source: str) -> None:
         """Store a file's content durably under a name, replacing what is there."""
         ...

@@ -48,10 +48,6 @@ class DirectoryObjects:
         except OSError as error:
             raise self._retry_later("read", error) from error
 
-    def local(self, name: str) -> str | None:
-        """Return the object's path on this machine."""
-        return os.path.join(self._path, name)
-
     def put(self, name: str, source: str) -> None:
         """Store a file's content durably under a name, replacing what is there."""
         folder, target = os.path.split(name)

@@ -44,10 +44,6 @@ class RemoteObjects:
         for start in range(0, found.size_bytes, BLOCK_BYTES):
             yield self._retry(partial(self._client.read, self._prefix + name, start, BLOCK_BYTES))
 
-    def local(self, _name: str) -> str | None:
-        """Return None: no object is on this machine."""
-        return None
-
     def put(self, name: str, source: str) -> None:
         """Store a file's content under a name, replacing what is there."""
         with open(source, "rb") as file:
