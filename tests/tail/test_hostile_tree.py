@@ -606,6 +606,23 @@ def test_links_that_an_earlier_version_made_in_a_hold_directory_of_somebody_else
 
 
 @needs_root
+@pytest.mark.parametrize("mode", [0o2777, 0o700])
+def test_traces_below_a_hold_directory_are_traces(
+    follow: Follow, tmp_path: pathlib.Path, writer: Writer, mode: int
+) -> None:
+    """A Pod has one volume for both."""
+    tmp_path.chmod(mode)
+    follower = follow(hold_directory=str(tmp_path))
+    (follower.traces / "deep").mkdir()
+    writer.append(follower.traces / "deep" / "a.jsonl", 3)
+    follower.turns(3)
+    (follower.traces / "deep" / "a.jsonl").unlink()
+    follower.turns(3)
+    assert follower.counted() == Counter(writer.written)
+    assert not follower.warnings
+
+
+@needs_root
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_owner_of_a_hold_directory_replaces_no_link_of_ours(
     follow: Follow, tmp_path: pathlib.Path, writer: Writer, *, cut: bool

@@ -32,5 +32,4 @@ def print_left_out(configuration: Configuration) -> None:
 
 
 def _find(configuration: Configuration) -> list[LeftOut]:
-    held = (source.hold_directory for source in configuration.source if source.hold_directory)
-    return find_left_out(configuration.source, own=[*list_own_paths(configuration), *held])
+    return find_left_out(configuration.source, own=list_own_paths(configuration))

@@ -22,7 +22,7 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.holding.arrivals import Arrivals
 from tracesidecar.tail.holding.hard_links import HardLinks
 from tracesidecar.tail.holding.held_files import HeldFiles
-from tracesidecar.tail.holding.link_folder import private_folder
+from tracesidecar.tail.holding.link_folder import list_own_folders
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.poll_cycle import PollCycle
 from tracesidecar.tail.reading.descriptors import descriptor_limit
@@ -106,8 +106,9 @@ class Tailer:
         globs = SourceGlobs(sources)
         self._tree = tree = Tree(sources, most_kept=descriptor_limit() // 8)
         # first: it gives the links that are no arrivals any more the name of the others
-        hold_folders = map(private_folder, own_directories)
-        self._own = own = OwnPlaces([*own_paths, link_directory, *own_directories, *hold_folders])
+        self._own = own = OwnPlaces(
+            [*own_paths, link_directory], folders=list_own_folders(own_directories)
+        )
         owners = Owners(sources)
         self._arrivals = arrivals = Arrivals(globs, sources, link_directory, owners=owners, own=own)
         hard_links = HardLinks(link_directory, own_directories)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from tracesidecar.tail.discovery.rotated_names import rotations
 from tracesidecar.tail.discovery.source_globs import Root, SourceGlobs
 from tracesidecar.tail.discovery.tree import Entry, Tree
 from tracesidecar.tail.file_table import Directory
+from tracesidecar.tail.holding.link_folder import list_own_folders
 from tracesidecar.tail.options import SourceOptions, Symlinks
 
 _TRACE = re.compile(
@@ -73,16 +74,18 @@ class LeftOut:
         )
 
 
-def find_left_out(sources: Sequence[SourceOptions], *, own: Sequence[str] = ()) -> list[LeftOut]:
+def find_left_out(sources: Sequence[SourceOptions], *, own: Iterable[str] = ()) -> list[LeftOut]:
     """Search the directories that the sources follow, and one level below; blocks.
 
     What an exclude pattern names is left out on purpose, and is not found. `own` are directories
-    that hold no traces: the state directory, a lake. What cannot be listed is passed over.
+    that hold no traces, beside those of hard links: the state directory, a lake. What cannot be
+    listed is passed over.
     """
+    held = list_own_folders(each.hold_directory for each in sources if each.hold_directory)
     globs = SourceGlobs(sources)
     found: dict[tuple[str, str, str], LeftOut] = {}
     tree = Tree(sources)
-    for directory, entry in _entries(globs, tree, OwnPlaces(own)):
+    for directory, entry in _entries(globs, tree, OwnPlaces(own, folders=held)):
         left_out = (
             _judge_link(globs, sources, tree, directory, entry.name)
             if entry.is_link

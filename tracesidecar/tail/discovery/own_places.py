@@ -23,9 +23,12 @@ class OwnPlaces:
     but `refresh` is for one.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        """`paths` are directories and files that may not be there yet; `refresh` looks at them."""
-        self._paths = dict.fromkeys(paths)
+    def __init__(self, paths: Iterable[str], *, folders: Iterable[str] = ()) -> None:
+        """`paths` are directories and files that may not be there yet; `refresh` looks at them.
+
+        `folders` are those of hard links: they are ours, and what is below them need not be.
+        """
+        self._is_whole = dict.fromkeys(folders, False) | dict.fromkeys(paths, True)
         self._directories: dict[_Inode, str] = {}
         self._files: frozenset[_Inode] = frozenset()
         self._spots: tuple[tuple[int, str], ...] = ()
@@ -34,7 +37,7 @@ class OwnPlaces:
 
     def add(self, paths: Iterable[str]) -> None:
         """Recognise more from the next `refresh` on."""
-        self._paths = self._paths | dict.fromkeys(paths)
+        self._is_whole = self._is_whole | dict.fromkeys(paths, True)
 
     def refresh(self) -> None:
         """Look at what is there now: a directory may have been made or mounted."""
@@ -42,7 +45,7 @@ class OwnPlaces:
         directories: dict[_Inode, str] = {}
         spots: list[tuple[int, str]] = []
         files: set[_Inode] = set()
-        for path in self._paths:
+        for path, is_whole in self._is_whole.items():
             with suppress(OSError):
                 descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
                 try:
@@ -51,7 +54,7 @@ class OwnPlaces:
                         files.add((status.st_dev, status.st_ino))
                         continue
                     directories[status.st_dev, status.st_ino] = path
-                    if (spot := self._mounts.locate(descriptor)) is not None:
+                    if is_whole and (spot := self._mounts.locate(descriptor)) is not None:
                         spots.append((status.st_dev, spot.inside))
                 finally:
                     os.close(descriptor)
@@ -70,7 +73,7 @@ class OwnPlaces:
 
     def is_configured(self, path: str) -> bool:
         """Return whether a path is one by which we know what is ours."""
-        return path in self._paths
+        return path in self._is_whole
 
     def contains(self, directory: int) -> bool:
         """Return whether an open directory is one of ours, or is below one."""

@@ -24,7 +24,7 @@ from tracesidecar.tail.discovery.owners import Owners
 from tracesidecar.tail.discovery.source_globs import SourceGlobs
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import File
-from tracesidecar.tail.holding.link_folder import LinkFolder, private_folder
+from tracesidecar.tail.holding.link_folder import LinkFolder, list_own_folders, private_folder
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import LossReason
@@ -146,8 +146,10 @@ class Arrivals:
         ]
         folders = {path: LinkFolder(path) for path in paths}
         self._folders = [folders[path] for path in paths]
-        self._own_folders = {os.path.realpath(each) for each in (link_directory, *paths)}
-        self._own = own or OwnPlaces([link_directory, *paths])
+        held = (link_directory, *(each.hold_directory for each in sources if each.hold_directory))
+        own_folders = list_own_folders(held)
+        self._own_folders = {os.path.realpath(folder) for folder in own_folders}
+        self._own = own or OwnPlaces((), folders=own_folders)
         self._known_folders: dict[str, bool] = {}
         self._lock = threading.Lock()
         self._fresh: dict[tuple[int, int], Arrival] = {}
@@ -265,8 +267,7 @@ class Arrivals:
         return is_ours
 
     def _find_out_whether_ours(self, folder: str) -> bool:
-        real = os.path.realpath(folder)
-        if any(real == own or real.startswith(f"{own}/") for own in self._own_folders):
+        if os.path.realpath(folder) in self._own_folders:
             return True
         try:
             with self._tree.directory(folder) as descriptor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from tracesidecar.directories import (
@@ -45,6 +45,15 @@ def private_folder(given: str) -> str:
     if not stat.S_ISDIR(status.st_mode) or _is_private(status):
         return given
     return os.path.join(given, f"{_NAME}{os.geteuid()}")
+
+
+def list_own_folders(hold_directories: Iterable[str]) -> list[str]:
+    """Return where this user's links are if these are configured as `hold_directory`.
+
+    What else is below such a directory may be anything, such as the traces.
+    """
+    private = [private_folder(given) for given in hold_directories]
+    return [*private, *(os.path.join(folder, UNKNOWN) for folder in private)]
 
 
 def find_private_folders(given: str) -> list[str]:

@@ -84,7 +84,7 @@ def _list(sources: Sequence[SourceOptions], tree: Tree, hidden: Iterable[str]) -
         RotatedNames(globs, tree),
         files,
         Places(globs, tree),
-        own=OwnPlaces(hidden),
+        own=OwnPlaces((), folders=hidden),
         progress=Progress(),
     )
     for location in discovery.walk(full=True).unknown:
