@@ -101,7 +101,7 @@ def test_a_record_longer_than_a_message_is_truncated_with_a_marker(
 
 
 def test_syslog_and_relp_load_no_heavy_client() -> None:
-    heavy = {"aiohttp", "aiofiles", "boto3", "duckdb", "google", "psycopg", "pyarrow", "yarl"}
+    heavy = {"aiohttp", "boto3", "duckdb", "google", "psycopg", "pyarrow", "yarl"}
     code = (
         "import sys; from tracesidecar.sinks import record_limit_of, relp, syslog\n"
         "record_limit_of(relp.Options(name='a', type='relp', host='h', port=2514))\n"
