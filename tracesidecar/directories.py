@@ -244,7 +244,10 @@ def _follow(folder: int, target: str, owner: int, flags: int, way: _Way) -> int:
     """Open what a link of an owner leads to, if that is allowed."""
     is_trusted = owner in {0, os.geteuid()}
     if way.rule is LinkRule.TRUSTED and not is_trusted:
-        raise UntrustedLink(errno.ELOOP, "a symbolic link in its path belongs to another user")
+        raise UntrustedLink(
+            errno.ELOOP,
+            "a symbolic link in its path belongs to another user: give the path that it leads to",
+        )
     way.links.follow()
     # on the way that a link names there may be links of the system's, such as /var/run
     rule = LinkRule.ON_THE_WAY if way.rule is LinkRule.SAME_OWNER else way.rule

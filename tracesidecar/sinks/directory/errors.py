@@ -21,7 +21,7 @@ _ADVICE: Mapping[int, RetryAdvice] = {
     errno.EIO: ("io", "check the disk"),
     errno.ENOTDIR: ("not_found", _NOT_A_FOLDER),
     errno.EEXIST: ("not_found", _NOT_A_FOLDER),
-    errno.ELOOP: ("not_found", "correct path: give the place that the link leads to"),
+    errno.ELOOP: ("not_found", "correct path"),
     errno.EINVAL: ("not_found", "find out who put it there, then move it away"),
 }
 

@@ -316,6 +316,8 @@ class Lifecycle:
         """Drop a segment that is over."""
         self._held_files.release(file)
         self._files.remove(file)
+        self._scan.unreadable.pop(file.id, None)
+        self._scan.withheld.pop(file.id, None)
         self._unseen_ends.discard(file.id)
         self._continuations.forget(file)
         self._schedule.forget(file)
