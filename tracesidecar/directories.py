@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Self
+
+from tracesidecar.openat2 import open_without_links
 
 _PATH = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK)
 """Opens what has a name without touching it: a FIFO has no reader, a device is not started."""
@@ -57,16 +59,27 @@ class LinkRule(Enum):
     """Those of root and of this user: who else could change them?"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handle:
     """Something that has a name, opened without being touched, and its directory.
 
-    Valid as long as the context that made it.
+    Leaving its context closes it, and calls `leave`; it is valid until then.
     """
 
     descriptor: int
     status: os.stat_result
     folder: int
+    leave: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        """Return the handle."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the handle."""
+        os.close(self.descriptor)
+        if self.leave is not None:
+            self.leave()
 
     @property
     def folder_owner(self) -> int:
@@ -85,9 +98,7 @@ class Handle:
 
     def open(self) -> int:
         """Open this very file for reading; raise OSError if it is no regular file."""
-        if not self.is_regular:
-            raise OSError(errno.EINVAL, "not a regular file")
-        return os.open(_entry(self.descriptor), _READ)
+        return _open_to_read(self.descriptor, self.status)
 
     def link(self, folder: int, name: str) -> None:
         """Give this very file a hard link: a name in an open directory."""
@@ -125,19 +136,28 @@ def open_regular(path: str) -> int:
     """
     descriptor = os.open(path, _PATH | os.O_CLOEXEC)
     try:
-        return Handle(descriptor, os.fstat(descriptor), -1).open()
+        return open_untouched(descriptor)
     finally:
         os.close(descriptor)
 
 
-@contextmanager
-def find_in_folder(folder: int, name: str) -> Iterator[Handle]:
-    """Open what has a name in an open directory, without touching it."""
-    descriptor = os.open(name or ".", UNTOUCHED, dir_fd=folder)
+def open_untouched(descriptor: int) -> int:
+    """Open what was opened without being touched; raise OSError if it is no regular file."""
+    return _open_to_read(descriptor, os.fstat(descriptor))
+
+
+def find_in_folder(folder: int, name: str, leave: Callable[[], None] | None = None) -> Handle:
+    """Open what has a name in an open directory, without touching it.
+
+    `leave` is called when the handle is closed, or here if it cannot be opened.
+    """
     try:
-        yield Handle(descriptor, os.fstat(descriptor), folder)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(name or ".", UNTOUCHED, dir_fd=folder)
+    except OSError:
+        if leave is not None:
+            leave()
+        raise
+    return Handle(descriptor, os.fstat(descriptor), folder, leave)
 
 
 def open_path(path: str, flags: int, rule: LinkRule, *, mode: int | None = None) -> int:
@@ -146,7 +166,9 @@ def open_path(path: str, flags: int, rule: LinkRule, *, mode: int | None = None)
     With a mode, directories that are missing are made. Raise LinkNotFollowed, UntrustedLink or
     another OSError.
     """
-    return _descend(None, path, flags, _Way(rule, mode))
+    is_simple = mode is None and flags & os.O_DIRECTORY
+    found = open_without_links(path, flags) if is_simple else None
+    return _descend(None, path, flags, _Way(rule, mode)) if found is None else found
 
 
 def open_name(
@@ -267,6 +289,12 @@ def _follow(folder: int, target: str, owner: int, flags: int, way: _Way) -> int:
         return os.open(_entry(found), flags & ~os.O_NOFOLLOW)
     finally:
         os.close(found)
+
+
+def _open_to_read(descriptor: int, status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.open(_entry(descriptor), _READ)
 
 
 def _entry(descriptor: int) -> str:

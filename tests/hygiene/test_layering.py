@@ -27,6 +27,7 @@ LAYERS = (
         "progress",
         "collector",
         "directories",
+        "openat2",
         "isolation",
         "redaction_marker",
         "json_documents",

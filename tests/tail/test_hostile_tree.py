@@ -34,6 +34,13 @@ needs_root = pytest.mark.skipif(
 Follow = Callable[..., Follower]
 
 
+@pytest.fixture(params=["at once", "name by name"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open paths by openat2, and as where the kernel or the container has none."""
+    if request.param == "name by name":
+        monkeypatch.setattr("tracesidecar.openat2._syscall", None)
+
+
 def give(path: pathlib.Path, owner: int) -> pathlib.Path:
     """Let a file, directory or link belong to somebody."""
     os.chown(path, owner, owner, follow_symlinks=False)

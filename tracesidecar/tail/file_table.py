@@ -43,6 +43,10 @@ class Directory:
     files: list[File] = field(default_factory=list)
     rotated: dict[str, int] = field(default_factory=dict)
 
+    def locate(self, name: str) -> str:
+        """Return the path of a name in it."""
+        return f"{self.path}/{name}" if self.path != "/" else f"/{name}"
+
 
 @dataclass(slots=True, eq=False)
 class File:
@@ -91,7 +95,7 @@ class File:
     @property
     def path(self) -> str:
         """Return where the file was last seen."""
-        return os.path.join(self.directory.path, self.name)
+        return self.directory.locate(self.name)
 
     @property
     def prefix(self) -> Prefix:

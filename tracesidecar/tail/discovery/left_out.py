@@ -99,7 +99,7 @@ def find_left_out(sources: Sequence[SourceOptions], *, own: Iterable[str] = ()) 
         known = found.setdefault(key, left_out)
         known.files += 1
         try:
-            known.bytes += tree.stat(os.path.join(directory.path, entry.name)).st_size
+            known.bytes += tree.stat(directory.locate(entry.name)).st_size
         except OSError:
             continue  # it has just been rotated
     return [found[key] for key in sorted(found)]
@@ -133,7 +133,7 @@ def _judge_link(
     name: str,
 ) -> LeftOut | None:
     for symlinks, claims in globs.claims_on_link(directory, name).items():
-        if not _is_followed(tree, os.path.join(directory.path, name), symlinks):
+        if not _is_followed(tree, directory.locate(name), symlinks):
             source = min(key[0] for key in claims)
             return LeftOut("link", directory.path, name, sources[source].name, symlinks=symlinks)
     return None
@@ -173,6 +173,6 @@ def _entries(globs: SourceGlobs, tree: Tree, own: OwnPlaces) -> Iterator[tuple[D
             if entry.is_file or entry.is_link:
                 yield directory, entry
             elif entry.is_directory and directory.claims:
-                path = os.path.join(directory.path, entry.name)
+                path = directory.locate(entry.name)
                 claims = globs.claims_below(directory, entry.name) | globs.claims_at(path)
                 pending.append(Directory(path, 0, 0, claims, linked=False))

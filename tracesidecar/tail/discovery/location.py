@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from tracesidecar.tail.file_table import Directory
@@ -19,4 +18,4 @@ class FileLocation:
     @property
     def path(self) -> str:
         """Return the whole path."""
-        return os.path.join(self.directory.path, self.name)
+        return self.directory.locate(self.name)

@@ -7,7 +7,6 @@ then has lines that were never seen under the name `a.jsonl`.
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -93,9 +92,7 @@ class RotatedNames:
         """Return the source that takes a file of a walked directory with its family."""
         for rotated in rotations(name):
             source = self._globs.source_in(directory, rotated.original)
-            if source is not None and self._globs.takes_family(
-                source, os.path.join(directory.path, name)
-            ):
+            if source is not None and self._globs.takes_family(source, directory.locate(name)):
                 return source
         return None
 
@@ -130,7 +127,7 @@ class RotatedNames:
             if since is None:
                 continue
             try:
-                status = self._tree.stat(os.path.join(directory.path, name))
+                status = self._tree.stat(directory.locate(name))
             except OSError:
                 return None
             if status.st_mtime_ns < since or not stat.S_ISREG(status.st_mode):

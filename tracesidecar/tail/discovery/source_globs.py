@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Literal
 
@@ -52,7 +51,7 @@ class SourceGlobs:
         `of` are the directory's claims that count, by default all.
         """
         claims: dict[tuple[int, int], Positions] = {}
-        path = os.path.join(directory.path, name)
+        path = directory.locate(name)
         for key, positions in (directory.claims if of is None else of).items():
             below = self._patterns[key].descend(positions, name)
             if below and not self._exclusions[key[0]].cover(path):
@@ -66,7 +65,7 @@ class SourceGlobs:
         wildcard, for which the link belongs to the root, unless the source follows all links.
         """
         groups: dict[Symlinks | Root, Claims] = {}
-        path = os.path.join(directory.path, name)
+        path = directory.locate(name)
         for key, positions in directory.claims.items():
             pattern, excluded = self._patterns[key], self._exclusions[key[0]]
             is_wanted = pattern.accepts(positions, name) and path not in excluded
@@ -86,7 +85,7 @@ class SourceGlobs:
             for key, positions in (directory.claims if of is None else of).items()
             if self._patterns[key].accepts(positions, name)
         )
-        path = os.path.join(directory.path, name) if wanted else ""
+        path = directory.locate(name) if wanted else ""
         return next((source for source in wanted if path not in self._exclusions[source]), None)
 
     def takes_family(self, source: int, path: str) -> bool:

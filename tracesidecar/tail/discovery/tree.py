@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple, Self
 
 from tracesidecar.directories import (
@@ -17,8 +18,10 @@ from tracesidecar.directories import (
     find_in_folder,
     open_name,
     open_path,
+    open_untouched,
     real_path,
 )
+from tracesidecar.openat2 import open_without_links
 from tracesidecar.tail.glob import GlobPattern
 from tracesidecar.tail.options import SourceOptions, Symlinks
 
@@ -111,17 +114,25 @@ class Tree:
         with self.directory(path) as descriptor:
             return os.fstat(descriptor)
 
-    @contextmanager
-    def find(self, path: str) -> Iterator[Handle]:
+    def find(self, path: str) -> Handle:
         """Open what has a name, without touching it."""
         folder, _, name = path.rpartition("/")
-        with self.directory(folder or "/") as directory, find_in_folder(directory, name) as found:
-            yield found
+        directory, is_kept = self._directory(folder or "/")
+        if not is_kept:
+            return find_in_folder(directory, name, partial(os.close, directory))
+        self._in_use += 1
+        return find_in_folder(directory, name, self._leave)
 
     def open_file(self, path: str) -> int:
         """Open a regular file for reading; raise OSError for anything else, which is not opened."""
-        with self.find(path) as found:
-            return found.open()
+        descriptor = open_without_links(path, UNTOUCHED)
+        if descriptor is None:
+            with self.find(path) as found:
+                return found.open()
+        try:
+            return open_untouched(descriptor)
+        finally:
+            os.close(descriptor)
 
     def list_entries(self, path: str) -> tuple[os.stat_result, list[Entry]]:
         """Return the stat of a directory, taken before it was listed, and what is in it.
@@ -179,6 +190,9 @@ class Tree:
 
     # ---- step by step
 
+    def _leave(self) -> None:
+        self._in_use -= 1
+
     def _directory(self, path: str) -> tuple[int, bool]:
         """Return the descriptor of a directory, and whether it stays open."""
         if self._kept is not None and path in self._kept:
@@ -201,6 +215,9 @@ class Tree:
     def _open(self, path: str, flags: int) -> int:
         if len(path) >= _LONGEST:  # as the kernel says of a path that is given as a whole
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        found = None if self._is_kept(path) else open_without_links(path, flags)
+        if found is not None:
+            return found
         root = self._root_of(path)
         if root is None or path == root:
             return open_path(path, flags, LinkRule.TRUSTED)
@@ -224,6 +241,10 @@ class Tree:
             descriptor, folder = found, os.path.join(folder, name)
             is_kept = bool(names) and self._keep(folder, descriptor)
         return descriptor
+
+    def _is_kept(self, path: str) -> bool:
+        """Return whether the directory of a path is open: then it takes one name only."""
+        return self._kept is not None and (path.rpartition("/")[0] or "/") in self._kept
 
     def _root_of(self, path: str) -> str | None:
         """Return the deepest root that a path is, or is below."""

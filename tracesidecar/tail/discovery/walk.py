@@ -364,7 +364,7 @@ class Discovery:
             elif entry.is_file:
                 seen.add(self._sort_file(directory, entry, findings))
             elif self._globs.source_in(directory, entry.name) is not None:
-                findings.not_regular.append(os.path.join(directory.path, entry.name))
+                findings.not_regular.append(directory.locate(entry.name))
         if skipped:
             self._skipped[directory.path] = skipped
         else:
@@ -392,7 +392,7 @@ class Discovery:
         if name in directory.children:
             return []
         claims = self._globs.claims_below(directory, name, claims)
-        path = os.path.join(directory.path, name)
+        path = directory.locate(name)
         known = self._directories.get(path)
         child = known or self._enter(path, claims, linked=linked)
         if child is None:
@@ -410,7 +410,7 @@ class Discovery:
 
         For the others it is skipped, without a look at what it leads to.
         """
-        path = os.path.join(directory.path, name)
+        path = directory.locate(name)
         fresh: list[Directory] = []
         for symlinks, claims in self._globs.claims_on_link(directory, name).items():
             source = min(key[0] for key in claims)

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from tracesidecar.directories import (
     Handle,
@@ -123,16 +124,18 @@ class LinkFolder:
         with self.find(name) as found:
             return found.open()
 
-    @contextmanager
-    def find(self, name: str) -> Iterator[Handle]:
+    def find(self, name: str) -> Handle:
         """Open a linked file without touching it."""
-        with self._opened() as folder, find_in_folder(folder, name) as found:
-            yield found
+        folder = self._open(makes_missing=False)
+        return find_in_folder(folder, name, partial(os.close, folder))
 
     def link(self, found: Handle, name: str) -> None:
         """Give a file a link here."""
-        with self._opened() as folder:
+        folder = self._open(makes_missing=False)
+        try:
             found.link(folder, name)
+        finally:
+            os.close(folder)
 
     def link_unopened(self, directory: int, source: str, name: str) -> None:
         """Give what has a name in an open directory a link here, whatever it is."""

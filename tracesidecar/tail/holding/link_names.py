@@ -38,10 +38,12 @@ class LinkName:
         source = _quote(self.source)
         start = f"segment-{self.segment}:{source if len(source) <= _LONGEST // 2 else ''}:"
         room = _LONGEST - len(start)
-        folders = self.path.split("/")
-        shortened = (f"{CUT}/{'/'.join(folders[n:])}" for n in range(1, len(folders)))
-        paths = map(_quote, (self.path, *shortened))
-        return start + next((path for path in paths if len(path) <= room), "")
+        path = _quote(self.path)
+        if len(path) > room:
+            folders = self.path.split("/")
+            shortened = (f"{CUT}/{'/'.join(folders[n:])}" for n in range(1, len(folders)))
+            path = next((each for each in map(_quote, shortened) if len(each) <= room), "")
+        return start + path
 
     @classmethod
     def parse(cls, name: str) -> LinkName | None:

@@ -53,7 +53,7 @@ class Changes:
         Return the ctime of the write that was found, None if there was none.
         """
         try:
-            status = self._tree.stat(f"{file.directory.path}/{file.name}")
+            status = self._tree.stat(file.path)
         except (FileNotFoundError, NotADirectoryError):
             self._lose_name(file)
             return None

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tracesidecar.model import TAIL_BYTES, Checkpoint
 from tracesidecar.progress import Progress
@@ -276,20 +277,23 @@ class NewFiles:
         candidates = {file.id: file for file in self._continuations.waiting} | self._candidates
         # generations last: only then it is known whether their former segments go on elsewhere;
         # and after them what may be made of them
-        in_order = sorted(candidates.values(), key=_order)
+        ranks = {file.id: _rank(file) for file in candidates.values()}
+        in_order = sorted(candidates.values(), key=lambda file: (ranks[file.id], file.name))
         self._put_originals_first(in_order)
-        last = {_rotation(file) for file in in_order if file.id in self._generations}
+        last = {ranks[file.id].rotation for file in in_order if file.id in self._generations}
         families: dict[tuple[int, str, str], list[File]] = {}
         for file in in_order:
-            families.setdefault(_family(file), []).append(file)
+            families.setdefault(ranks[file.id].family, []).append(file)
         copies: list[File] = []  # after what they may be made of
-        for file in sorted(in_order, key=lambda file: _rotation(file) in last):
+        for file in sorted(in_order, key=lambda file: ranks[file.id].rotation in last):
             if file.state is SegmentState.NEW and file.id in self._files:
                 self._progress.step()
                 generation = self._generations.get(file.id)
                 if generation is not None and self._replace_former(file, generation):
                     continue
-                if generation is None and self._may_be_copy_of_new(file, families[_family(file)]):
+                if generation is None and self._may_be_copy_of_new(
+                    file, families[ranks[file.id].family]
+                ):
                     copies.append(file)
                 else:
                     self._decide(file)
@@ -474,18 +478,22 @@ class NewFiles:
             self._lifecycle.spend(file)
 
 
-def _order(file: File) -> tuple[int, str, tuple[str, tuple[int, int], bool], str]:
-    """Sort by source and directory, and each family of rotated files oldest first."""
-    return file.source, file.directory.path, rank_in_family(file.name), file.name
+class _Rank(NamedTuple):
+    """What sorts new files by source and directory, and each family of rotated ones oldest first.
+
+    `family` has what the files have in common that rotation makes of one.
+    """
+
+    family: tuple[int, str, str]
+    age: tuple[int, int]
+    is_archive: bool
+
+    @property
+    def rotation(self) -> tuple[tuple[int, str, str], tuple[int, int]]:
+        """Return what a file and the archive that is made of it have in common."""
+        return self.family, self.age
 
 
-def _family(file: File) -> tuple[int, str, str]:
-    """Return what the files have in common that rotation makes of one."""
-    source, directory, (family, _, _), _ = _order(file)
-    return source, directory, family
-
-
-def _rotation(file: File) -> tuple[int, str, tuple[str, tuple[int, int]]]:
-    """Return what a file and the archive that is made of it have in common."""
-    source, directory, (family, age, _), _ = _order(file)
-    return source, directory, (family, age)
+def _rank(file: File) -> _Rank:
+    original, age, is_archive = rank_in_family(file.name)
+    return _Rank((file.source, file.directory.path, original), age, is_archive)
