@@ -32,7 +32,7 @@ def event(number: int, **given: object) -> Event:
         }
     )
     columns: dict[str, object] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "event_id": hashlib.sha256(f"event {number}".encode()).hexdigest(),
         "conversation_id": "conversation-1",
         "event_time": f"2026-09-01T10:{number % 60:02}:00.000001Z",
@@ -49,6 +49,8 @@ def event(number: int, **given: object) -> Event:
         "redaction_kinds": "",
         "truncated": False,
         "raw": raw,
+        "generation": 0,
+        "processed_by": "1.0.0+00000000",
     }
     return msgspec.structs.replace(Event(event_kind="state"), **(columns | given))
 

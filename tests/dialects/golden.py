@@ -46,7 +46,9 @@ def events_of(path: Path) -> list[DialectEvent]:
     """Return the events of a fixture, read under its path below the folder of its dialect."""
     dialect = path.relative_to(FIXTURES).parts[0]
     label = "/home/agent/" + path.relative_to(FIXTURES / dialect).as_posix()
-    return Interpreter(host="host-1")(label, clean_chunk(path.read_bytes()), None)[0]
+    return Interpreter(host="host-1", processed_by="1.0.0+00000000")(
+        label, clean_chunk(path.read_bytes()), None
+    )[0]
 
 
 def golden(events: list[DialectEvent]) -> bytes:

@@ -54,8 +54,9 @@ def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None
     whole = golden(events_of(fixture))
     label = "/home/agent/" + fixture.relative_to(FIXTURES / named(fixture).split("/")[0]).as_posix()
     state, found, offset = None, [], 0
+    interpreter = Interpreter(host="host-1", processed_by="1.0.0+00000000")
     for row in fixture.read_bytes().splitlines(keepends=True):
-        events, state = Interpreter(host="host-1")(label, clean_chunk(row, start=offset), state)
+        events, state = interpreter(label, clean_chunk(row, start=offset), state)
         found += events
         offset += len(row)
     assert golden(found) == whole

@@ -23,7 +23,7 @@ def event(kind: str, **columns: object) -> Event:
     """Return an event of that kind with its required columns."""
     name = f"{kind} {sorted(columns.items(), key=lambda item: item[0])}"
     required: dict[str, object] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "event_id": hashlib.sha256(name.encode()).hexdigest()[:32],
         "conversation_id": "conv-7f3a",
         "event_time": "2026-09-01T10:00:00.123456Z",
@@ -42,6 +42,8 @@ def event(kind: str, **columns: object) -> Event:
         "redaction_kinds": "",
         "truncated": False,
         "labels": '{"agent":"builder","team.name":"orchard"}',
+        "generation": 0,
+        "processed_by": "1.0.0+0a1b2c3d",
     }
     usual = Event(event_kind="state")
     return msgspec.structs.replace(usual, **(required | columns), event_kind=kind)

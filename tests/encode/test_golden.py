@@ -76,6 +76,7 @@ NUMBERS = {
     "line_bytes": 781,
     "redaction_count": 782,
     "exit_code": 783,
+    "generation": 784,
     "truncated": True,
     "supersedes": True,
     "outcome": "failure",

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from tests.ddl.lakes import CALLS, rows
 from tests.servers.postgres import PostgresServer
 from tests.sql.engines import PostgresSchema, Stored
@@ -18,7 +20,7 @@ from tracesidecar.dialects import Event
 from tracesidecar.sinks.sql import sink as sql
 from tracesidecar.sinks.sql.schema import VERSION
 
-LAYOUTS = {1: "4c1f16ee10d84c56", 2: "abb52d873f73f33b"}
+LAYOUTS = {1: "4c1f16ee10d84c56", 2: "abb52d873f73f33b", 3: "03e729e1b732434a"}
 """A digest of the columns of each version: where it is another, VERSION goes up and what was
 published stays as it was.
 """
@@ -59,24 +61,38 @@ async def test_a_column_that_is_new_is_added_and_rows_stay(stored: Stored) -> No
     assert stored.ask("SELECT count(*), count(trace_id) FROM agent_traces") == [(3, 0)]
 
 
-async def test_tables_of_version_1_get_the_exit_code(stored: Stored) -> None:
+@pytest.mark.parametrize(
+    ("version", "columns"),
+    [(1, ("exit_code", "generation", "processed_by")), (2, ("generation", "processed_by"))],
+)
+async def test_tables_of_an_earlier_version_get_its_later_columns(
+    stored: Stored, version: int, columns: tuple[str, ...]
+) -> None:
     async with sql.build(stored.options()) as sink:
         await sink.send(batch(conversation()))
     for view in ("model_calls", "session_totals"):
         stored.ask(f"DROP VIEW {view}")
-    stored.ask("ALTER TABLE events DROP COLUMN exit_code")
+    for column in columns:
+        stored.ask(f"ALTER TABLE events DROP COLUMN {column}")
     for statement in total_views("", create="CREATE VIEW"):
         stored.ask(statement.text)
         if isinstance(stored, PostgresSchema):
             stored.ask(f"ALTER VIEW {statement.name} OWNER TO {stored.schema}")
-    stored.ask("UPDATE tracesidecar_schema SET version = 1")
-    failed = Event(event_kind="tool_result", event_id="f" * 32, exit_code=3)
+    stored.ask(f"UPDATE tracesidecar_schema SET version = {version}")
+    failed = Event(
+        event_kind="tool_result",
+        event_id="f" * 32,
+        exit_code=3,
+        generation=1,
+        processed_by="2.0.0+00000000",
+    )
     failed.event_time = failed.ingest_time = "2026-09-01T10:00:00.000000Z"
     async with sql.build(stored.options()) as sink:
         await sink.send(batch([failed]))
-    assert stored.ask("SELECT count(*), count(exit_code), max(exit_code) FROM events") == [
-        (len(conversation()) + 1, 1, 3)
-    ]
+    found = f"SELECT {', '.join(columns)} FROM events WHERE event_id = '{'f' * 32}'"
+    assert stored.ask(found) == [tuple(getattr(failed, column) for column in columns)]
+    empty = f"SELECT count(*) FROM events WHERE {columns[0]} IS NULL"
+    assert stored.ask(empty) == [(len(conversation()),)]
     assert stored.ask("SELECT max(version) FROM tracesidecar_schema") == [(VERSION,)]
 
 

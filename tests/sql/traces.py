@@ -18,7 +18,7 @@ def event(
     """Make an event this many seconds after ten o'clock."""
     minutes, rest = divmod(seconds, 60)
     columns: dict[str, object] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "event_id": hashlib.sha256(f"event {number}".encode()).hexdigest()[:32],
         "conversation_id": "conversation-1",
         "event_time": f"{day}T10:{int(minutes):02}:{rest:09.6f}Z",
@@ -28,6 +28,8 @@ def event(
         "source_file": "/traces/one.jsonl",
         "source_offset": number * 100,
         "agent_name": "invented",
+        "generation": 0,
+        "processed_by": "1.0.0+00000000",
     }
     return msgspec.structs.replace(Event(event_kind="state"), **(columns | given))
 

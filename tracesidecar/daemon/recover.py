@@ -151,7 +151,7 @@ class Recoverer:
             configuration.redaction, cache_directory=cache, cache_key=key, digest_key=key
         )
         self._interpreters = (
-            make_interpreters(configuration, lambda _dialect, _type: None)
+            make_interpreters(configuration, self._sanitizer.version, lambda _dialect, _type: None)
             if encoding_of(sink).interprets
             else {}
         )

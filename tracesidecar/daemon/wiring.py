@@ -285,7 +285,9 @@ class Wiring:
         """Return one interpreter for each source."""
         metric = self._metrics.unknown_types
         return make_interpreters(
-            self._configuration, lambda dialect, line_type: metric.labels(dialect, line_type).inc()
+            self._configuration,
+            self._rules,
+            lambda dialect, line_type: metric.labels(dialect, line_type).inc(),
         )
 
     def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
@@ -328,21 +330,37 @@ def encoding_of(options: SinkOptions) -> Encoding:
 
 
 def make_interpreters(
-    configuration: Configuration, observe: Callable[[str, str], None]
+    configuration: Configuration, rules: str, observe: Callable[[str, str], None]
 ) -> dict[str, Interpreter]:
     """Return one interpreter for each source; `observe` is called with what is unknown to them.
 
-    Its arguments are the dialect and the type of the line.
+    Its arguments are the dialect and the type of the line. `rules` is the version of the sanitizer.
     """
+    processed_by = describe_processing(configuration, rules)
     return {
         source.name: Interpreter(
             select_dialect(source.dialect),
             labels=source.labels,
             host=host_name(),
+            processed_by=processed_by,
             observe=observe,
         )
         for source in configuration.source
     }
+
+
+def describe_processing(configuration: Configuration, rules: str) -> str:
+    """Return the program's version and a digest of what it redacts and interprets lines by.
+
+    It is the same for all sinks, and on all hosts with this configuration: two events with the same
+    id and the same description have the same line, or one of them is not what it says.
+    """
+    sources = [
+        (source.identity, source.repair, source.documents, source.dialect)
+        for source in configuration.source
+    ]
+    what = (rules, sources, SCHEMA_VERSION, cost_source())
+    return f"{__version__}+{hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:8]}"
 
 
 def interpreting_sinks(configuration: Configuration) -> int:

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: ids without the source, without `generation` and `processed_by`."""
 
 EventKind = Literal[
     "session_start",
@@ -557,5 +558,23 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
             otel="process.exit.code",
             ecs="process.exit_code",
             ocsf="unmapped.exit_code",
+        ),
+    ] = None
+    generation: Annotated[
+        int | None,
+        _column(
+            "Which of the files that had this name and the same first line, from 0",
+            ecs="tracesidecar.generation",
+            ocsf="unmapped.generation",
+            required=True,
+        ),
+    ] = None
+    processed_by: Annotated[
+        str | None,
+        _column(
+            "Version of the program, and digest of the rules by which it redacted and interpreted",
+            ecs="tracesidecar.processed_by",
+            ocsf="unmapped.processed_by",
+            required=True,
         ),
     ] = None

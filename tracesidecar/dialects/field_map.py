@@ -50,6 +50,8 @@ _NOT_IN_LINE = frozenset(
         "supersedes",
         "raw",
         "labels",
+        "generation",
+        "processed_by",
     )
 )
 """Columns that do not come from the line's content."""

@@ -55,18 +55,21 @@ class Interpreter:
         *,
         labels: Mapping[str, str] | None = None,
         host: str | None = None,
+        processed_by: str = "",
         observe: Callable[[str, str], None] = lambda _dialect, _type: None,
     ) -> None:
         """Interpret all files as `dialect`, or recognise each by its first lines if it is None.
 
+        `labels`, `host` and `processed_by` are columns of every event.
         `observe(dialect, type)` is called for each line of an unknown type, and for each call
         without a known price (UNPRICED).
         """
         self._configured = dialect
-        self._labels = (
-            msgspec.json.encode(dict(labels), order="sorted").decode() if labels else None
+        self._shared = _Shared(
+            msgspec.json.encode(dict(labels), order="sorted").decode() if labels else None,
+            host,
+            processed_by,
         )
-        self._host = host
         self._observe = observe
 
     def __call__(
@@ -105,7 +108,7 @@ class Interpreter:
             )
         except msgspec.DecodeError as error:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
-        return _FileMapper(dialect, state, file, self._labels, self._host, self._observe)
+        return _FileMapper(dialect, state, file, self._shared, self._observe)
 
     def _dialect(self, name: str) -> Dialect[msgspec.Struct]:
         if self._configured is not None and self._configured.name == name:
@@ -133,6 +136,14 @@ class Interpreter:
         return mapper
 
 
+class _Shared(NamedTuple):
+    """What all events of a source share."""
+
+    labels: str | None
+    host: str | None
+    processed_by: str
+
+
 @dataclass(slots=True)
 class _FileMapper:
     """Map the lines of one file: its dialect with its state, and what all its events share."""
@@ -140,14 +151,14 @@ class _FileMapper:
     dialect: Dialect[msgspec.Struct]
     state: msgspec.Struct
     file: FileState
-    labels: str | None
-    host: str | None
+    shared: _Shared
     observe: Callable[[str, str], None]
 
     def events(
         self, line: bytes, position: LinePosition, *, is_repaired: bool
     ) -> list[DialectEvent]:
         """Return the complete events of one line."""
+        shared = self.shared
         digest = hashlib.sha256(line).hexdigest()
         events = self._map(line)
         truncated = [truncate_columns(event) for event in events]
@@ -167,7 +178,8 @@ class _FileMapper:
             event.truncated = (
                 is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
             )
-            event.labels, event.host_name = self.labels, event.host_name or self.host
+            event.labels, event.host_name = shared.labels, event.host_name or shared.host
+            event.generation, event.processed_by = 0, shared.processed_by
             if event.usage_scope == "call" and event.cost_usd is None:
                 self._price(event)
         if all(event.raw is None for event in events):

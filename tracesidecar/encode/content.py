@@ -117,6 +117,8 @@ SENT: Mapping[str, Forms] = {
     "truncated": _ALWAYS,
     "supersedes": _ALWAYS,
     "labels": _ALWAYS,
+    "generation": _ALWAYS,
+    "processed_by": _ALWAYS,
 }
 """Column → its forms. A column that is not here is sent at `full` only."""
 
