@@ -24,7 +24,13 @@ OUTCOMES = ("ok", "retry", "rejected")
 """How an attempt to send can end."""
 
 
-_BY_TOTAL = ("batches_total", "retries_total", "sink_restarts_total", "unknown_types_total")
+_BY_TOTAL = (
+    "batches_total",
+    "retries_total",
+    "sink_restarts_total",
+    "unknown_types_total",
+    "id_conflicts_total",
+)
 
 
 class Metrics:
@@ -86,6 +92,11 @@ class Metrics:
         )
         self.sink_restarts = self._counter(
             "sink_restarts_total", "Restarts of a sink after a bug in it.", "sink"
+        )
+        self.id_conflicts = self._counter(
+            "id_conflicts_total",
+            "Events whose id another line had: they are stored under a derived id.",
+            "sink",
         )
         self.held_bytes = self._gauge(
             "held_bytes", "Bytes of deleted files kept for sinks that are behind."
@@ -181,6 +192,7 @@ class Metrics:
             self.delivered_lines,
             self.delivered_bytes,
             self.sink_restarts,
+            self.id_conflicts,
         ):
             counter.labels(name)
         for outcome in OUTCOMES:

@@ -187,6 +187,7 @@ class Record(NamedTuple):
     """One encoded record without a newline, for destinations that take records one by one.
 
     `id` is the event's id, the same on every replay; `time` is RFC 3339 in UTC with microseconds.
+    `line_sha256` and `processed_by` are the event's, empty where nobody needs them.
     """
 
     body: bytes
@@ -199,6 +200,8 @@ class Record(NamedTuple):
     trace_id: str | None
     span_id: str | None
     severity: Severity = "informational"
+    line_sha256: str = ""
+    processed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

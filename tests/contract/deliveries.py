@@ -4,7 +4,8 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tracesidecar.deliver.delivery import Delivery
@@ -24,6 +25,7 @@ class World:
     errors: list[RetryLater] = field(default_factory=list)
     retries: int = 0
     trouble: str = ""
+    conflicts: Counter[str] = field(default_factory=Counter)
 
     def record_attempt(self, seconds: float, outcome: str) -> None:
         """Ignore the outcome, which these tests do not check."""
@@ -37,6 +39,10 @@ class World:
 
     def record_circuit(self, *, is_open: bool) -> None:
         """Ignore the circuit, which these tests do not check."""
+
+    def record_conflicts(self, counts: Mapping[str, int]) -> None:
+        """Note how many records are stored under derived ids."""
+        self.conflicts += Counter(counts)
 
 
 def delivery(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -66,6 +67,9 @@ class Recorder:
 
     def record_circuit(self, *, is_open: bool) -> None:
         self.circuits.append(is_open)
+
+    def record_conflicts(self, counts: Mapping[str, int]) -> None:
+        raise AssertionError(f"no sink of these tests compares ids: {dict(counts)}")
 
 
 def batch_of(lines: list[bytes]) -> Batch:

@@ -117,9 +117,11 @@ def record(each: Event, dialect: str = "claude_code") -> Record:
         each.event_id or "",
         dialect,
         each.conversation_id or "",
-        "/traces/one.jsonl",
+        each.source_file or "",
         each.event_time or "",
         each.event_kind,
         None,
         None,
+        line_sha256=each.line_sha256 or "",
+        processed_by=each.processed_by or "",
     )

@@ -25,7 +25,7 @@ from tracesidecar.encode import (
 )
 from tracesidecar.model import CleanChunk, Record
 
-RECORD_OVERHEAD_BYTES = 400
+RECORD_OVERHEAD_BYTES = 500
 """What a single record takes in memory beside its bytes."""
 
 
@@ -312,6 +312,8 @@ class SingleRecords:
                     event.trace_id,
                     event.native_id if event.trace_id else None,
                     severity_of(event),
+                    event.line_sha256 or "",
+                    event.processed_by or "",
                 )
             )
         self.records = len(self._records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -14,7 +14,7 @@ from tracesidecar.deliver.retry import Circuit, RetryPolicy
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.masking import Mask
 from tracesidecar.model import Batch
-from tracesidecar.sinks import Sink
+from tracesidecar.sinks import ConflictKeeper, Sink
 
 T = TypeVar("T")
 
@@ -45,6 +45,10 @@ class DeliveryEvents(Protocol):
 
     def record_circuit(self, *, is_open: bool) -> None:
         """Record that the destination is considered down, or up again."""
+        ...
+
+    def record_conflicts(self, counts: Mapping[str, int]) -> None:
+        """Record how many records of a batch are stored under derived ids, by path of the file."""
         ...
 
 
@@ -91,17 +95,11 @@ class Delivery:
 
         The rejected records are returned. Raises SinkStopped.
         """
-        while True:
-            try:
-                await self._retry_until_answered(lambda: self.sink.send(batch))
-                self.attempts.succeeded_at = time.monotonic()
-            except Rejected as error:
-                try:
-                    return await self._bisect(batch, error)
-                except RetryLater as unanimous:
-                    await self._wait(unanimous)
-            else:
-                return ()
+        try:
+            return await self._send(batch)
+        finally:
+            if isinstance(self.sink, ConflictKeeper) and (found := self.sink.take_conflicts()):
+                self.events.record_conflicts(found)
 
     async def ask(self, question: Callable[[str], Awaitable[T]], name: str) -> T | None:
         """Ask the sink what it has under a name, however long it is down.
@@ -124,6 +122,19 @@ class Delivery:
                 return None
 
         return await self._retry_until_answered(attempt)
+
+    async def _send(self, batch: Batch) -> tuple[RejectedRecord, ...]:
+        while True:
+            try:
+                await self._retry_until_answered(lambda: self.sink.send(batch))
+                self.attempts.succeeded_at = time.monotonic()
+            except Rejected as error:
+                try:
+                    return await self._bisect(batch, error)
+                except RetryLater as unanimous:
+                    await self._wait(unanimous)
+            else:
+                return ()
 
     async def _retry_until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
         while True:

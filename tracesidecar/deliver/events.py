@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from tracesidecar.errors import RetryLater
@@ -56,3 +58,17 @@ class SinkEvents:
             )
         else:
             log.info("sink.circuit_closed", sink=self._sink)
+
+    def record_conflicts(self, counts: Mapping[str, int]) -> None:
+        """Log and count them; the ids are the agent's words, so they are not shown."""
+        count = sum(counts.values())
+        self._metrics.id_conflicts.labels(self._sink).inc(count)
+        log.warning(
+            "sink.id_conflicts",
+            sink=self._sink,
+            count=count,
+            path=max(counts, key=lambda path: counts[path]),
+            files=len(counts),
+            problem="another line has their id: they are stored under derived ids; see who wrote "
+            "the same ids",
+        )

@@ -5,6 +5,7 @@ A dialect's own module is imported when the first file needs it.
 """
 
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
+from tracesidecar.dialects.conflict import LineOrigin, derive_id
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
 from tracesidecar.dialects.interpreter import DialectEvent, Interpreter
 from tracesidecar.dialects.prices import cost_source
@@ -23,9 +24,11 @@ __all__ = [
     "DialectEvent",
     "Event",
     "Interpreter",
+    "LineOrigin",
     "UnreadableState",
     "cost_source",
     "decode_state",
+    "derive_id",
     "load_dialects",
     "select_dialect",
     "truncate_text",

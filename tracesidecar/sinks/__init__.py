@@ -24,12 +24,21 @@ from tracesidecar.sinks.registry import (
     shown_destination,
     sink_type,
 )
-from tracesidecar.sinks.sink import DeliveryUnit, Receipt, RecordKeeper, Sink, Store, StoredObjects
+from tracesidecar.sinks.sink import (
+    ConflictKeeper,
+    DeliveryUnit,
+    Receipt,
+    RecordKeeper,
+    Sink,
+    Store,
+    StoredObjects,
+)
 
 __all__ = [
     "SINK_PACKAGES",
     "BatchLimits",
     "ClearText",
+    "ConflictKeeper",
     "DeliveryUnit",
     "Reach",
     "Receipt",

@@ -104,6 +104,18 @@ class RecordKeeper(Sink, Protocol):
         ...
 
 
+@runtime_checkable
+class ConflictKeeper(Sink, Protocol):
+    """A sink that keeps a record under a derived id if another line has its id already."""
+
+    def take_conflicts(self) -> Mapping[str, int]:
+        """Return how many records were stored so since the last call, by the path of their file.
+
+        One that is found there again is a repeat, and does not count.
+        """
+        ...
+
+
 class StoredObjects(Protocol):
     """Everything that a sink keeps, by names relative to its prefix: for `verify` and `compact`.
 

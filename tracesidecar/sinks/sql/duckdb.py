@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from tracesidecar.ddl import ROW, column_names, duckdb_file, wrap_list
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
-from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, find_events
+from tracesidecar.sinks.sql.conflicts import Conflicts, find_conflicts
+from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, StoredRows, find_events
 from tracesidecar.sinks.sql.errors import duckdb_error
 from tracesidecar.sinks.sql.schema import migrate
 
@@ -33,7 +34,7 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 STREAMED_ROWS = 2000
 
 _SHAPE = json.dumps({column.name: "VARCHAR" for column in ROW})
-_LINES = f"""CREATE TEMPORARY TABLE lines AS
+_LINES = f"""CREATE OR REPLACE TEMPORARY TABLE lines AS
 SELECT unnest(row) FROM (
   SELECT from_json(line, '{_SHAPE}') AS row FROM (SELECT unnest($1) AS line)
 )"""
@@ -66,14 +67,9 @@ class Duckdb:
         """Create or migrate the tables."""
         self._transact(lambda _: None)
 
-    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
+    def store(self, records: Sequence[Record]) -> StoredRows:
         """Store all records; none is left out."""
-        self._transact(
-            lambda connection: self._insert(
-                connection, [record.body.decode() for record in records]
-            )
-        )
-        return ()
+        return self._transact(lambda connection: self._store(connection, records))
 
     def find(self, ids: Sequence[str]) -> frozenset[str]:
         """Return which events of these ids are stored."""
@@ -115,13 +111,27 @@ class Duckdb:
         with suppress(FileNotFoundError):
             os.chmod(f"{self._path}.wal", stat.S_IMODE(os.stat(self._path).st_mode))
 
-    def _insert(self, connection: duckdb.DuckDBPyConnection, lines: list[str]) -> None:
+    def _store(
+        self, connection: duckdb.DuckDBPyConnection, records: Sequence[Record]
+    ) -> StoredRows:
         transaction = _DuckdbTransaction(connection)
-        connection.execute(_LINES, [lines])
-        transaction.execute(_INSERT)
+        inserted = _insert(connection, records)
         make_touched(transaction, self._syntax)
         transaction.execute(touch("lines"))
+        conflicts = Conflicts()
+        if inserted < len(records):
+            conflicts = find_conflicts(transaction, self._syntax, records)
+        if conflicts.records:  # their threads are touched already
+            _insert(connection, conflicts.records)
         refresh(transaction, self._syntax)
+        return StoredRows(conflicts=conflicts.count_by_path())
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, records: Sequence[Record]) -> int:
+    """Put the records into `lines`, and those whose id is free into `events`; return how many."""
+    connection.execute(_LINES, [[record.body.decode() for record in records]])
+    [(inserted,)] = connection.execute(_INSERT).fetchall()
+    return int(inserted)
 
 
 class _DuckdbTransaction:

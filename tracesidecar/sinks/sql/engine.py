@@ -5,8 +5,8 @@ A database that stores records, and the few places in which the SQL of engines d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tracesidecar.ddl import Statement, Types
@@ -14,6 +14,18 @@ from tracesidecar.model import Record
 
 FILE_MODE = 0o640
 """The mode of a database that is a file, when it is created."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """What became of the records of a transaction.
+
+    `left_out` are the indexes of those that the engine cannot represent. `conflicts` counts those
+    that are stored under a derived id now, by the path of their file.
+    """
+
+    left_out: tuple[int, ...] = ()
+    conflicts: Mapping[str, int] = field(default_factory=dict)
 
 
 class SqlDatabase(Protocol):
@@ -26,10 +38,11 @@ class SqlDatabase(Protocol):
         """Connect, and create or migrate the tables."""
         ...
 
-    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
-        """Store the records in one transaction; return the indexes of those that were left out.
+    def store(self, records: Sequence[Record]) -> StoredRows:
+        """Store the records in one transaction.
 
-        Left out is what the engine cannot represent. An event that is already there stays as it is.
+        An event that is already there stays as it is. If another line has its id, the record is
+        stored under a derived one.
         """
         ...
 
@@ -84,12 +97,22 @@ class SqlSyntax:
     day: str
 
 
-def find_events(transaction: Transaction, syntax: SqlSyntax, ids: Sequence[str]) -> frozenset[str]:
-    """Return which events of these ids are in the table."""
-    found: set[str] = set()
+def select_by_id(
+    transaction: Transaction, syntax: SqlSyntax, columns: str, ids: Sequence[str]
+) -> Iterator[tuple[object, ...]]:
+    """Yield these columns of the events of these ids, as far as they are in the table."""
     for first in range(0, len(ids), IDS_AT_ONCE):
         some = ids[first : first + IDS_AT_ONCE]
         marks = ", ".join([syntax.parameter] * len(some))
-        query = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
-        found.update(str(event_id) for (event_id,) in transaction.execute(query, some))
-    return frozenset(found)
+        query = f"SELECT {columns} FROM events WHERE event_id IN ({marks})"
+        yield from transaction.execute(query, some)
+
+
+def find_events(transaction: Transaction, syntax: SqlSyntax, ids: Sequence[str]) -> frozenset[str]:
+    """Return which events of these ids are in the table.
+
+    One that is there under a derived id counts: another line has its own.
+    """
+    return frozenset(
+        str(event_id) for (event_id,) in select_by_id(transaction, syntax, "event_id", ids)
+    )

@@ -10,14 +10,15 @@ import re
 import socket
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from tracesidecar.ddl import ROW, Lake, Statement, column_names, postgres
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
-from tracesidecar.sinks.sql.engine import SqlSyntax, find_events
+from tracesidecar.sinks.sql.conflicts import Conflicts, find_conflicts
+from tracesidecar.sinks.sql.engine import SqlSyntax, StoredRows, find_events
 from tracesidecar.sinks.sql.errors import GRANTS, postgres_error
 from tracesidecar.sinks.sql.options import Address, Options
 from tracesidecar.sinks.sql.postgres_connection import connection_string
@@ -66,8 +67,15 @@ _INSERT = f"""WITH new AS (
   FROM lines, jsonb_populate_record(NULL::events, line::jsonb) AS r
   ON CONFLICT (event_id) DO NOTHING
   RETURNING dialect, conversation_id, agent_id, trace_id, event_time
+), touching AS (
+{touch("new")}
 )
-{touch("new")}"""
+SELECT count(*) FROM new"""
+
+_MERGE_TOUCHED = """WITH each AS (DELETE FROM touched RETURNING *)
+INSERT INTO touched (dialect, conversation_id, thread, trace_id, since)
+SELECT dialect, conversation_id, thread, trace_id, MIN(since) FROM each
+GROUP BY dialect, conversation_id, thread, trace_id"""
 
 
 class Postgres:
@@ -85,25 +93,25 @@ class Postgres:
         """Connect, and create or migrate the tables."""
         self._transact(lambda _: None)
 
-    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
+    def store(self, records: Sequence[Record]) -> StoredRows:
         """Store the records; leave out those with U+0000 in their text, unless it is replaced."""
-        bodies = [record.body for record in records]
         if self._options.nul == "replace":
-            bodies = [
-                NUL.sub(rb"\1\\ufffd", body) if b"\\u0000" in body else body for body in bodies
+            records = [
+                record._replace(body=NUL.sub(rb"\1\\ufffd", record.body))
+                if b"\\u0000" in record.body
+                else record
+                for record in records
             ]
         left_out = {
-            index for index, body in enumerate(bodies) if b"\\u0000" in body and NUL.search(body)
+            index
+            for index, record in enumerate(records)
+            if b"\\u0000" in record.body and NUL.search(record.body)
         }
-        taken = [index for index in range(len(bodies)) if index not in left_out]
+        taken = [record for index, record in enumerate(records) if index not in left_out]
+        conflicts = Conflicts()
         if taken:
-            buckets = {_bucket(records[index]) for index in taken}
-            self._transact(
-                lambda connection: self._insert(
-                    connection, [bodies[index] for index in taken], buckets
-                )
-            )
-        return tuple(sorted(left_out))
+            conflicts = self._transact(lambda connection: self._store(connection, taken))
+        return StoredRows(tuple(sorted(left_out)), conflicts.count_by_path())
 
     def find(self, ids: Sequence[str]) -> frozenset[str]:
         """Return which events of these ids are stored."""
@@ -181,25 +189,36 @@ class Postgres:
                 "denied", f"the user of {self._address} may not write to the tables: {GRANTS}"
             )
 
-    def _insert(
-        self, connection: psycopg.Connection, bodies: Sequence[bytes], buckets: Iterable[int]
-    ) -> None:
+    def _store(self, connection: psycopg.Connection, records: Sequence[Record]) -> Conflicts:
         """Insert the events and update their turns.
 
         The locks make writers of one conversation wait for each other, so that each computes its
-        turns from what the other has committed.
+        turns, and compares its lines, from what the other has committed.
         """
         transaction = _PostgresTransaction(connection)
-        for bucket in sorted(buckets):
+        for bucket in sorted({_bucket(record) for record in records}):
             transaction.execute(f"SELECT pg_advisory_xact_lock({LOCKS}, {bucket})")
         transaction.execute(
             "CREATE TEMPORARY TABLE IF NOT EXISTS lines (line text) ON COMMIT DELETE ROWS"
         )
-        with connection.cursor().copy(postgres.COPY.encode()) as copy:
-            copy.write(b"\n".join(bodies) + b"\n")
         make_touched(transaction, self._syntax)
-        transaction.execute(_INSERT)
+        conflicts = Conflicts()
+        if _insert(connection, records) < len(records):
+            conflicts = find_conflicts(transaction, self._syntax, records)
+        if conflicts.records:
+            transaction.execute("DELETE FROM lines")
+            _insert(connection, conflicts.records)
+            transaction.execute(_MERGE_TOUCHED)
         refresh(transaction, self._syntax)
+        return conflicts
+
+
+def _insert(connection: psycopg.Connection, records: Sequence[Record]) -> int:
+    """Copy the records, insert those whose id is free, touch their threads; return how many."""
+    with connection.cursor().copy(postgres.COPY.encode()) as copy:
+        copy.write(b"\n".join([record.body for record in records]) + b"\n")
+    [(inserted,)] = connection.execute(_INSERT.encode()).fetchall()
+    return int(inserted)
 
 
 class _PostgresTransaction:

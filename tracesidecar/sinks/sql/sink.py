@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -31,13 +32,17 @@ def destination(options: Options) -> str:
 
 
 class SqlSink:
-    """Delivers exactly once: a batch is one transaction, and the event id is the primary key."""
+    """Delivers exactly once: a batch is one transaction, and the event id is the primary key.
+
+    Of two lines with one id, the second one has a derived id.
+    """
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._address = Address.of(options.url)
         self._database = _database(options, self._address)
         self._worker: ClientThread | None = None
+        self._conflicts: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         warn_if_unverified(self._options.tls, str(self._address))
@@ -58,14 +63,20 @@ class SqlSink:
 
     async def send(self, batch: Batch) -> None:
         """Run one transaction; reject the records that the engine cannot represent."""
-        left_out = await self._run(lambda: self._database.store(batch.records))
-        if left_out:
+        stored = await self._run(lambda: self._database.store(batch.records))
+        self._conflicts.update(stored.conflicts)
+        if stored.left_out:
             raise Rejected(
                 "nul",
                 f'{self._address} cannot store U+0000 in text; nul = "replace" replaces it',
-                records=left_out,
+                records=stored.left_out,
                 stored=True,
             )
+
+    def take_conflicts(self) -> Mapping[str, int]:
+        """Return how many records were stored under a derived id since the last call."""
+        taken, self._conflicts = self._conflicts, Counter()
+        return taken
 
     async def find_stored(self, _batch_id: str, ids: Sequence[str], /) -> Receipt:
         """Look the events up by their primary key."""

@@ -14,7 +14,8 @@ from tracesidecar.dialects import ColumnType
 from tracesidecar.errors import Rejected
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh
-from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, find_events
+from tracesidecar.sinks.sql.conflicts import Conflicts, find_conflicts
+from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, StoredRows, find_events
 from tracesidecar.sinks.sql.errors import sqlite_error
 from tracesidecar.sinks.sql.schema import migrate
 
@@ -46,14 +47,10 @@ class Sqlite:
         """Open the file, and create or migrate the tables."""
         self._transact(lambda _: None)
 
-    def store(self, records: Sequence[Record]) -> tuple[int, ...]:
+    def store(self, records: Sequence[Record]) -> StoredRows:
         """Store all records; none is left out."""
-        try:
-            rows = [msgspec.structs.asdict(_decode(record.body)) for record in records]
-        except msgspec.MsgspecError:  # not chained: its message quotes the record
-            raise Rejected("data", "a record does not fit the columns of events") from None
-        self._transact(lambda connection: self._insert(connection, rows))
-        return ()
+        rows = _rows(records)
+        return self._transact(lambda connection: self._insert(connection, records, rows))
 
     def find(self, ids: Sequence[str]) -> frozenset[str]:
         """Return which events of these ids are stored."""
@@ -100,9 +97,17 @@ class Sqlite:
                 migrate(_SqliteTransaction(connection), self._syntax)
         return self._connection
 
-    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        records: Sequence[Record],
+        rows: Sequence[Mapping[str, object]],
+    ) -> StoredRows:
         transaction = _SqliteTransaction(connection)
-        connection.executemany(sqlite.INSERT, rows)
+        conflicts = Conflicts()
+        if connection.executemany(sqlite.INSERT, rows).rowcount < len(rows):
+            conflicts = find_conflicts(transaction, self._syntax, records)
+            connection.executemany(sqlite.INSERT, _rows(conflicts.records))
         make_touched(transaction, self._syntax)
         connection.executemany(
             "INSERT INTO touched (dialect, conversation_id, thread, trace_id, since)"
@@ -110,6 +115,7 @@ class Sqlite:
             _touched(rows),
         )
         refresh(transaction, self._syntax)
+        return StoredRows(conflicts=conflicts.count_by_path())
 
 
 def _create(path: str) -> None:
@@ -132,6 +138,13 @@ class _SqliteTransaction:
 
     def stream(self, query: str) -> Iterator[tuple[object, ...]]:
         return self._connection.execute(query)
+
+
+def _rows(records: Iterable[Record]) -> list[Mapping[str, object]]:
+    try:
+        return [msgspec.structs.asdict(_decode(record.body)) for record in records]
+    except msgspec.MsgspecError:  # not chained: its message quotes the record
+        raise Rejected("data", "a record does not fit the columns of events") from None
 
 
 def _touched(rows: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:
