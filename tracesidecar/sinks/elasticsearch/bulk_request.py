@@ -90,7 +90,11 @@ def _raw_document(record: Record) -> dict[str, object]:
             "module": "tracesidecar",
             "dataset": f"tracesidecar.{record.dialect}",
             "original": record.body.decode(),
+            "hash": record.line_sha256,
         },
         "log": {"file": {"path": record.source}},
-        "tracesidecar": {"conversation_id": record.conversation},
+        "tracesidecar": {
+            "conversation_id": record.conversation,
+            "processed_by": record.processed_by,
+        },
     }

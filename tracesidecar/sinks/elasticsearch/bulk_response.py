@@ -6,6 +6,7 @@ It says of each document whether it is stored, rejected, or to be sent again.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import msgspec
 
@@ -18,8 +19,9 @@ from tracesidecar.sinks.transport import (
     unlike,
 )
 
-_STORED = frozenset({200, 201, 409})
-"""409: a document with that id is there already. The id is the event's, so it is the same event."""
+_STORED = frozenset({200, 201})
+_ID_TAKEN = 409
+"""A document with that id is there already: the same event's, or one of another line."""
 
 _ERROR_TYPE = re.compile(r"[a-z_]{1,80}")
 
@@ -43,11 +45,26 @@ _ALIAS_ERRORS = ("no write index is defined", "pipeline with id")
 """How the reason of an `illegal_argument_exception` begins if it is not about the document."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The document's id is taken in that index; empty if the server does not name it.
+
+    The index is one that holds documents, not an alias or a data stream.
+    """
+
+    index: str
+
+
+Outcome = SinkError | Taken | None
+"""What became of a document: Rejected or RetryLater what they say, None is stored."""
+
+
 class _Error(msgspec.Struct):
     """`reason` may quote the document, and is never repeated."""
 
     type: str = ""
     reason: str = ""
+    index: str = ""
 
     @property
     def label(self) -> str:
@@ -63,12 +80,11 @@ class _BulkResponse(msgspec.Struct):
     items: list[dict[str, _Item]]
 
 
-def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[SinkError | None]:
+def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[Outcome]:
     """Return an outcome for each document, in the order of the request.
 
-    None means stored, Rejected and RetryLater what they say. Raise RetryLater if the body is not a
-    response to a bulk request of so many documents, and Rejected if its status rejects all of them.
-    Blocks for some milliseconds.
+    Raise RetryLater if the body is not a response to a bulk request of so many documents, and
+    Rejected if its status rejects all of them. Blocks for some milliseconds.
     """
     raise_for_page(response, where)
     raise_for_status(response, where)
@@ -87,9 +103,11 @@ def parse_bulk_response(response: HttpResponse, count: int, where: str) -> list[
     return [_outcome(item, where) for item in items]
 
 
-def _outcome(item: _Item, where: str) -> SinkError | None:
+def _outcome(item: _Item, where: str) -> Outcome:
     if item.status in _STORED:
         return None
+    if item.status == _ID_TAKEN:
+        return Taken(item.error.index)
     error = item.error
     answered = f"{where} answered {item.status} {error.label} for a document"
     if retry := _retry_reason(item.status, error):

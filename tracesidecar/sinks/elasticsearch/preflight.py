@@ -34,17 +34,23 @@ NO_PRIVILEGES_API = frozenset({400, 403, 404, 405, 410})
 
 
 class Privileges(msgspec.Struct):
-    """Whether the credentials have all that was asked for."""
+    """Which of the privileges that were asked for the credentials have, by index."""
 
     has_all_requested: bool
+    index: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
+
+    def has(self, privilege: str) -> bool:
+        """Return whether they have one of them for all indices."""
+        granted = [each.get(privilege, False) for each in self.index.values()]
+        return self.has_all_requested or (bool(granted) and all(granted))
 
 
 class _SimulatedIndex(msgspec.Struct):
     template: object = None
 
 
-async def check_access(endpoint: Endpoint, index: IndexName) -> None:
-    """Prove the credentials.
+async def check_access(endpoint: Endpoint, index: IndexName) -> bool:
+    """Prove the credentials, and return whether they may read documents, as far as is known.
 
     Raise RetryLater if the server says that they may not create documents.
 
@@ -52,19 +58,35 @@ async def check_access(endpoint: Endpoint, index: IndexName) -> None:
     credentials.
     """
     name = _example(index)
-    query = {"index": [{"names": [name], "privileges": ["create_doc"]}]}
+    query = {"index": [{"names": [name], "privileges": ["create_doc", "read"]}]}
     url = endpoint.url / "_security" / "user" / "_has_privileges"
     response = await endpoint.request(
         "POST", _JSON, msgspec.json.encode(query), url=url, body_limit_bytes=_BODY_LIMIT_BYTES
     )
     if response.status in NO_PRIVILEGES_API:
-        return
-    if not (await decode_answer(response, Privileges, endpoint)).has_all_requested:
+        return True
+    privileges = await decode_answer(response, Privileges, endpoint)
+    if not privileges.has("create_doc"):
         raise RetryLater(
             "denied",
             f"{endpoint.where} reports that the credentials lack the index privilege create_doc "
             f"on {name}; grant it",
         )
+
+    if not privileges.has("read"):
+        warn_of_taken_ids(endpoint)
+        return False
+    return True
+
+
+def warn_of_taken_ids(endpoint: Endpoint) -> None:
+    """Say what the credentials cannot do without the right to read."""
+    log.warning(
+        "sink.ids_not_compared",
+        destination=endpoint.where,
+        needs="index privilege read",
+        problem="an event whose id the index has counts as stored, even if that is of another line",
+    )
 
 
 async def check_template(endpoint: Endpoint, index: IndexName) -> None:

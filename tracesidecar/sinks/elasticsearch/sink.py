@@ -6,20 +6,32 @@ It makes bulk requests, which create each document under its event's id.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from tracesidecar.dialects import LineOrigin
 from tracesidecar.encode import encode_lines
-from tracesidecar.errors import Rejected
+from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.elasticsearch.bulk_request import BulkRequestBuilder
 from tracesidecar.sinks.elasticsearch.bulk_response import parse_bulk_response
 from tracesidecar.sinks.elasticsearch.options import Options
-from tracesidecar.sinks.elasticsearch.preflight import check_access, check_template
-from tracesidecar.sinks.elasticsearch.progress import BatchProgress
-from tracesidecar.sinks.elasticsearch.stored_documents import find_documents
+from tracesidecar.sinks.elasticsearch.origin import derive_record
+from tracesidecar.sinks.elasticsearch.preflight import (
+    check_access,
+    check_template,
+    warn_of_taken_ids,
+)
+from tracesidecar.sinks.elasticsearch.progress import BatchProgress, TakenId
+from tracesidecar.sinks.elasticsearch.stored_documents import (
+    DocumentName,
+    find_documents,
+    read_origins,
+)
 from tracesidecar.sinks.sink import Promise, Receipt, SinkType
 from tracesidecar.sinks.transport import raise_for_page
 from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers, without_query
@@ -27,7 +39,9 @@ from tracesidecar.sinks.transport.http_endpoint import Endpoint, content_headers
 RECORD_LIMIT_BYTES = 5_000_000
 """Half of a request of 10 MiB, because a raw line may double when it is written as text."""
 
-_QUERY = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason"}
+_QUERY = {
+    "filter_path": "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.index"
+}
 _BODY_LIMIT_BYTES = 1 << 20
 _BODY_LIMIT_BYTES_PER_RECORD = 4 << 10
 
@@ -50,6 +64,8 @@ def promise(options: Options) -> Promise:
 class ElasticsearchSink:
     """Delivers each document once: a repeat has the same id, and the server answers 409 to it.
 
+    It answers so, too, if the document with that id is of another line. Therefore all of these are
+    read and compared, and a document of another line is created under a derived id.
     If an attempt fails, the next one sends only the records that were neither stored nor rejected.
     """
 
@@ -60,12 +76,14 @@ class ElasticsearchSink:
         self._headers = content_headers("application/x-ndjson", options.compression)
         self._builder = BulkRequestBuilder(options.format, options.index_name)
         self._limit_bytes = int(options.request_limit)
-        self._progress = BatchProgress("", 0)
+        self._progress = BatchProgress("", ())
+        self._conflicts: Counter[str] = Counter()
+        self._may_read = True
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._endpoint)
-            await check_access(self._endpoint, self._options.index_name)
+            self._may_read = await check_access(self._endpoint, self._options.index_name)
             if self._options.check_template:
                 await check_template(self._endpoint, self._options.index_name)
             stack.pop_all()
@@ -82,11 +100,11 @@ class ElasticsearchSink:
     async def send(self, batch: Batch) -> None:
         """Send the batch in as many bulk requests as its size needs, one after another."""
         if self._progress.batch_id != batch.id:
-            self._progress = BatchProgress(batch.id, len(batch.records))
+            self._begin(batch)
         progress = self._progress
         while progress.waiting:
-            await self._send_request(batch, progress)
-        self._progress = BatchProgress("", 0)
+            await self._send_request(progress)
+        self._begin()
         if progress.rejected:
             reasons = sorted(set(progress.rejected.values()))
             raise Rejected(
@@ -97,6 +115,16 @@ class ElasticsearchSink:
                 stored=True,
             )
 
+    def take_conflicts(self) -> Mapping[str, int]:
+        """Return how many documents were created under a derived id since the last call."""
+        taken = self._conflicts + self._progress.conflicts
+        self._conflicts, self._progress.conflicts = Counter(), Counter()
+        return taken
+
+    def _begin(self, batch: Batch | None = None) -> None:
+        self._conflicts += self._progress.conflicts
+        self._progress = BatchProgress(batch.id if batch else "", batch.records if batch else ())
+
     async def find_stored(self, _batch_id: str, ids: Sequence[str], /) -> Receipt:
         """Search for the documents, after a refresh."""
         found = await find_documents(
@@ -104,9 +132,9 @@ class ElasticsearchSink:
         )
         return Receipt(frozenset(index for index, each in enumerate(ids) if each in found))
 
-    async def _send_request(self, batch: Batch, progress: BatchProgress) -> None:
+    async def _send_request(self, progress: BatchProgress) -> None:
         request = await asyncio.to_thread(
-            self._builder.build, batch.records, progress.waiting, self._limit_bytes
+            self._builder.build, progress.records, progress.waiting, self._limit_bytes
         )
         content = await asyncio.to_thread(encode_lines, request.body, self._options.compression)
         response = await self._endpoint.request(
@@ -125,11 +153,35 @@ class ElasticsearchSink:
         elif response.status == 413:
             progress.reject_first("too_large")
         else:
-            progress.record(
-                await asyncio.to_thread(
-                    parse_bulk_response, response, request.count, self._endpoint.where
-                )
+            outcomes = await asyncio.to_thread(
+                parse_bulk_response, response, request.count, self._endpoint.where
             )
+            if taken := progress.record(outcomes):
+                await self._settle(taken, progress)
+
+    async def _settle(self, taken: Sequence[TakenId], progress: BatchProgress) -> None:
+        """Decide which documents with the ids of waiting records are of the same lines."""
+        unknown = LineOrigin(None, None)
+        origins = {each.record: unknown for each in taken}
+        asked = {
+            each.record: DocumentName(each.index_name, progress.records[each.record].id)
+            for each in taken
+            if each.index_name and progress.records[each.record].line_sha256
+        }
+        if self._may_read and asked:
+            try:
+                found = await read_origins(
+                    self._endpoint, self._options.format, list(asked.values())
+                )
+                origins |= zip(asked, found, strict=True)
+            except RetryLater as error:
+                if error.reason != "denied":
+                    raise
+                self._may_read = False
+                warn_of_taken_ids(self._endpoint)
+        await asyncio.to_thread(
+            progress.settle, origins, partial(derive_record, form=self._options.format)
+        )
 
 
 SINK_TYPE = SinkType(

@@ -1,18 +1,20 @@
-"""The question which documents an index has, by their ids.
+"""The questions which documents an index has, by their ids, and of which lines they are.
 
 A search finds what a refresh has made visible. It works for an index, an alias and a data stream;
-a multi get, which would need no refresh, works for the first only.
+a multi get, which needs no refresh, works for the first only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from tracesidecar.dialects import LineOrigin
 from tracesidecar.errors import RetryLater
-from tracesidecar.sinks.elasticsearch.bulk_request import IndexName
+from tracesidecar.sinks.elasticsearch.bulk_request import ElasticsearchFormat, IndexName
+from tracesidecar.sinks.elasticsearch.origin import ORIGIN_FIELDS, RawObject, read_origin
 from tracesidecar.sinks.elasticsearch.preflight import (
     NO_PRIVILEGES_API,
     Privileges,
@@ -28,6 +30,9 @@ MOST_HITS = 10_000
 
 An id may be in the indices of two days.
 """
+
+DOCUMENTS_AT_ONCE = 5000
+"""Each takes about 110 bytes of a multi get: nginx in front of the server allows 1 MB."""
 
 _BODY_LIMIT_BYTES = 4 << 20
 _JSON = {"Content-Type": "application/json"}
@@ -77,6 +82,78 @@ async def find_documents(
         _require_all_shards(endpoint, answer.shards, is_late=answer.timed_out)
         found.update(hit.id for hit in answer.hits.hits)
     return frozenset(found)
+
+
+class DocumentName(NamedTuple):
+    """A document of an index (no alias or data stream)."""
+
+    index_name: str
+    id: str
+
+
+class _GetError(msgspec.Struct):
+    type: str = ""
+
+
+class _Got(msgspec.Struct):
+    found: bool = False
+    source: RawObject = msgspec.field(name="_source", default_factory=dict)
+    error: _GetError | None = None
+
+
+class _MultiGot(msgspec.Struct):
+    docs: list[_Got]
+
+
+async def read_origins(
+    endpoint: Endpoint, form: ElasticsearchFormat, documents: Sequence[DocumentName]
+) -> list[LineOrigin]:
+    """Return of which lines these documents are, in order; of one that is gone nothing is known.
+
+    Raises as `find_documents` does.
+    """
+    origins: list[LineOrigin] = []
+    for first in range(0, len(documents), DOCUMENTS_AT_ONCE):
+        origins += await _read_some(endpoint, form, documents[first : first + DOCUMENTS_AT_ONCE])
+    return origins
+
+
+async def _read_some(
+    endpoint: Endpoint, form: ElasticsearchFormat, documents: Sequence[DocumentName]
+) -> list[LineOrigin]:
+    query = {"docs": [{"_index": each.index_name, "_id": each.id} for each in documents]}
+    response = await endpoint.request(
+        "POST",
+        _JSON,
+        msgspec.json.encode(query),
+        url=(endpoint.url / "_mget").update_query(
+            _source_includes=",".join(ORIGIN_FIELDS[form][1:]),
+            filter_path="docs._id,docs.found,docs._source,docs.error.type",
+        ),
+        body_limit_bytes=_BODY_LIMIT_BYTES,
+    )
+    if response.status in _NOT_ALLOWED:
+        raise _deny_reading(response.describe(endpoint.where))
+    got = (await decode_answer(response, _MultiGot, endpoint)).docs
+    if len(got) != len(documents):
+        raise RetryLater(
+            "answer",
+            f"{endpoint.where} answered _mget for {len(got)} of {len(documents)} documents",
+        )
+    for each in got:
+        if each.error is not None and each.error.type == "security_exception":
+            raise _deny_reading(f"{endpoint.where} does not let the credentials read documents")
+        if each.error is not None:
+            raise RetryLater(
+                "unavailable",
+                f"{endpoint.where} could not read the documents that have an event's id; "
+                "see its log if this goes on",
+            )
+    return [read_origin(each.source, form) for each in got]
+
+
+def _deny_reading(problem: str) -> RetryLater:
+    return RetryLater("denied", f"{problem}; grant the index privilege read")
 
 
 async def _require_privileges(endpoint: Endpoint, name: str) -> None:
