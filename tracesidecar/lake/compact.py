@@ -38,6 +38,7 @@ class Compacted:
     before: tuple[ManifestObject, ...]
     after: tuple[ManifestObject, ...] = ()
     duplicates: int = 0
+    conflicts: int = 0
     obstacle: str = ""
 
 
@@ -119,12 +120,21 @@ class Compactor:
         for path, each in zip(rewritten.files, after, strict=True):
             self._store.put(each.name, path)
         self._record(
-            Compaction(1, id_, *partition, __version__, after, objects, rewritten.duplicates),
+            Compaction(
+                1,
+                id_,
+                *partition,
+                __version__,
+                after,
+                objects,
+                rewritten.duplicates,
+                rewritten.conflicts,
+            ),
             folder,
         )
         for each in objects:
             self._store.remove(each.name)
-        return Compacted(partition, objects, after, rewritten.duplicates)
+        return Compacted(partition, objects, after, rewritten.duplicates, rewritten.conflicts)
 
     def _record(self, compaction: Compaction, folder: str) -> None:
         path = os.path.join(folder, "manifest.json")

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tracesidecar.lake.repeats import resolve_repeats
 from tracesidecar.lake.rows import CannotRewrite
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEY_BYTES = 256
+KEY_BYTES = 384
 """The memory that a row takes here, including its sorting."""
 DUPLICATE = -1
-"""The part of a row that another row with the same event id replaces."""
+"""The part of a row of which another one with the same event and line stays."""
 
 _LONG = ("raw", "text", "tool_arguments", "tool_result", "error_message")
 _SHORT_BYTES = 500
 _SLICE_ROWS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Where each row goes.
+
+    `parts` has the part of each row, DUPLICATE for repeats, and `count` is the number of parts.
+    `derived` has the new event ids of rows whose own another line keeps.
+    """
+
+    parts: array[int]
+    count: int
+    derived: dict[int, str] = field(default_factory=dict)
 
 
 class Order:
@@ -29,6 +44,8 @@ class Order:
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
         self._keys: list[pa.Table] = []
+        self._files = _Codes()
+        self._programs = _Codes()
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -37,11 +54,7 @@ class Order:
         import pyarrow.compute as pc
 
         self.rows += batch.num_rows
-        if self.rows > self._max_rows:
-            raise CannotRewrite(
-                f"it has more than {self._max_rows:,} rows, too many for this memory: "
-                "allow more (--memory), or rewrite it with `ddl iceberg` or `ddl spark`"
-            )
+        self._require_memory(self.rows)
         if batch.column("event_id").null_count:
             raise CannotRewrite("it has rows without an event_id")
         size = pa.scalar(_SHORT_BYTES, pa.int64())
@@ -53,10 +66,21 @@ class Order:
                 ),
             )
         keys = ("conversation_id", "event_time", "event_id", "ingest_time")
-        self._keys.append(pa.table({**{name: batch.column(name) for name in keys}, "size": size}))
+        self._keys.append(
+            pa.table(
+                {
+                    **{name: batch.column(name) for name in keys},
+                    "line": pc.fill_null(batch.column("line_sha256"), ""),
+                    "program": self._programs.encode(batch.column("processed_by")),
+                    "file": self._files.encode(batch.column("source_file")),
+                    "offset": pc.fill_null(batch.column("source_offset"), -1),
+                    "size": size,
+                }
+            )
+        )
 
-    def parts(self, part_bytes: int) -> tuple[array[int], int]:
-        """Return the part of each row, DUPLICATE for repeats, and the number of parts.
+    def divide(self, part_bytes: int) -> Division:
+        """Return where each row goes.
 
         A part has about `part_bytes`; by conversation and time all of it comes before the next.
         """
@@ -65,10 +89,18 @@ class Order:
 
         found = array("i", [DUPLICATE]) * self.rows
         if not self.rows:
-            return found, 0
+            return Division(found, 0)
         keys = pa.concat_tables(self._keys)
         self._keys.clear()
-        kept = _last_of_each(keys.select(["event_id", "ingest_time"]))
+        keys = keys.set_column(
+            keys.schema.get_field_index("file"), "file", self._files.rank(keys.column("file"))
+        )
+        kept, derived = resolve_repeats(
+            keys,
+            self._programs.code_of(""),
+            # a conflict is also in some lists and sets, which take as much as three rows
+            lambda conflicts: self._require_memory(self.rows + 3 * conflicts),
+        )
         keys = keys.select(["conversation_id", "event_time", "size"]).take(kept)
         order = pc.sort_indices(
             keys, sort_keys=[("conversation_id", "ascending"), ("event_time", "ascending")]
@@ -83,25 +115,38 @@ class Order:
                 strict=True,
             ):
                 found[row] = part
-        return found, int(parts[-1].as_py()) + 1
+        return Division(found, int(parts[-1].as_py()) + 1, derived)
+
+    def _require_memory(self, rows: int) -> None:
+        if rows > self._max_rows:
+            raise CannotRewrite(
+                f"it has more than {self._max_rows:,} rows, too many for this memory: "
+                "allow more (--memory), or rewrite it with `ddl iceberg` or `ddl spark`"
+            )
 
 
-def _last_of_each(keys: pa.Table) -> pa.Array:
-    """Return the rows to keep, in their order.
+class _Codes:
+    """Numbers in place of texts that come again and again; no text is the empty one."""
 
-    For each event id the one with the latest `ingest_time`, the first of several.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {"": 0}
 
-    if pc.count_distinct(keys.column("event_id")).as_py() == keys.num_rows:
-        return pa.array(range(keys.num_rows), pa.int64())
-    order = pc.sort_indices(
-        keys, sort_keys=[("event_id", "ascending"), ("ingest_time", "descending")]
-    )
-    ids = keys.column("event_id").take(order).combine_chunks()
-    is_first = pa.concat_arrays(
-        [pa.array([True]), pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))]
-    )
-    kept = order.filter(is_first)
-    return kept.take(pc.sort_indices(kept)).cast(pa.int64())
+    def encode(self, column: pa.Array) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        encoded = pc.fill_null(column, "").dictionary_encode()
+        codes = [self.code_of(text) for text in encoded.dictionary.to_pylist()]
+        return pa.array(codes, pa.int32()).take(encoded.indices)
+
+    def code_of(self, text: str) -> int:
+        return self._codes.setdefault(text, len(self._codes))
+
+    def rank(self, codes: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return numbers that are ordered as the texts are."""
+        import pyarrow as pa
+
+        ranks = array("i", [0]) * len(self._codes)
+        for rank, text in enumerate(sorted(self._codes)):
+            ranks[self._codes[text]] = rank
+        return pa.chunked_array([pa.array(ranks, pa.int32()).take(codes.combine_chunks())])

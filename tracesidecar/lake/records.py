@@ -15,7 +15,8 @@ from tracesidecar.sinks import StoredObjects
 class Compaction(msgspec.Struct, frozen=True):
     """One finished compaction: the objects of a partition, and those that they replace.
 
-    `duplicates` counts the rows that were dropped because their event has another row.
+    `duplicates` counts the rows that were dropped because their event has another row, `conflicts`
+    those that got a derived id because another line has their event's.
     """
 
     version: int
@@ -26,6 +27,7 @@ class Compaction(msgspec.Struct, frozen=True):
     objects: tuple[ManifestObject, ...]
     replaces: tuple[ManifestObject, ...]
     duplicates: int
+    conflicts: int = 0
 
     @property
     def name(self) -> str:

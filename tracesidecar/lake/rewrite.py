@@ -6,7 +6,6 @@ It keeps a memory limit: what does not fit waits on disk.
 from __future__ import annotations
 
 import os
-from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracesidecar.encode import open_parquet_writer, parquet_schema, write_sorted
-from tracesidecar.lake.order import DUPLICATE, KEY_BYTES, Order
+from tracesidecar.lake.order import DUPLICATE, KEY_BYTES, Division, Order
 from tracesidecar.lake.rows import batches
 
 if TYPE_CHECKING:
@@ -41,18 +40,22 @@ class RewriteLimits:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """Paths in the order of their rows, the number of rows read, and how many were duplicates."""
+    """Paths in the order of their rows, the number of rows read, and how many were duplicates.
+
+    `conflicts` counts those that got a derived id, because another line has theirs.
+    """
 
     files: tuple[str, ...]
     rows: int
     duplicates: int
+    conflicts: int
 
 
 def rewrite(paths: Sequence[str], scratch: str, limits: RewriteLimits) -> Rewritten:
     """Write the events of all files into the folder `scratch`, sorted by conversation and time.
 
-    Of several rows of an event the latest is kept. The folder needs room for the partition twice,
-    lightly compressed. The same input gives the same files. Raises CannotRewrite.
+    `repeats.py` says which rows of an event are kept. The folder needs room for the partition
+    twice, lightly compressed. The same input gives the same files. Raises CannotRewrite.
     """
     spilled = os.path.join(scratch, "rows.arrow")
     order = Order(limits.memory_bytes // KEY_BYTES)
@@ -61,11 +64,14 @@ def rewrite(paths: Sequence[str], scratch: str, limits: RewriteLimits) -> Rewrit
             for batch in batches(path):
                 order.add(batch)
                 rows.write_batch(batch)
-    parts, count = order.parts(limits.memory_bytes // _PART_SHARE)
-    _divide(spilled, parts, scratch)
+    division = order.divide(limits.memory_bytes // _PART_SHARE)
+    _divide(spilled, division, scratch)
     os.unlink(spilled)
     return Rewritten(
-        tuple(_files(scratch, count, limits.file_bytes)), order.rows, parts.count(DUPLICATE)
+        tuple(_files(scratch, division.count, limits.file_bytes)),
+        order.rows,
+        division.parts.count(DUPLICATE),
+        len(division.derived),
     )
 
 
@@ -89,7 +95,7 @@ def _part(scratch: str, part: int) -> str:
     return os.path.join(scratch, f"part-{part:06d}.arrow")
 
 
-def _divide(spilled: str, parts: array[int], scratch: str) -> None:
+def _divide(spilled: str, division: Division, scratch: str) -> None:
     """Write each row to the file of its part, in the order in which it was read."""
     import pyarrow as pa
 
@@ -98,14 +104,29 @@ def _divide(spilled: str, parts: array[int], scratch: str) -> None:
         first = 0
         for batch in _read(spilled):
             rows: dict[int, list[int]] = defaultdict(list)
-            for row, part in enumerate(parts[first : first + batch.num_rows]):
+            for row, part in enumerate(division.parts[first : first + batch.num_rows]):
                 rows[part].append(row)
             rows.pop(DUPLICATE, None)
+            named = _rename(batch, first, division.derived)
             for part, chosen in rows.items():
                 if part not in files:
                     files[part] = opened.enter_context(_spill(_part(scratch, part)))
-                files[part].write_batch(batch.take(pa.array(chosen)))
+                files[part].write_batch(named.take(pa.array(chosen)))
             first += batch.num_rows
+
+
+def _rename(batch: pa.RecordBatch, first: int, derived: dict[int, str]) -> pa.RecordBatch:
+    """Return a batch whose first row is row `first`, with the derived event ids."""
+    import pyarrow as pa
+
+    new = {row: derived[first + row] for row in range(batch.num_rows) if first + row in derived}
+    if not new:
+        return batch
+    at = batch.schema.get_field_index("event_id")
+    ids = [new.get(row, id_) for row, id_ in enumerate(batch.column(at).to_pylist())]
+    arrays = batch.columns
+    arrays[at] = pa.array(ids, batch.schema.field(at).type)
+    return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
 
 def _files(scratch: str, parts: int, file_bytes: int) -> Iterator[str]:

@@ -72,6 +72,11 @@ def execute(arguments: argparse.Namespace) -> int:
     except CannotRewrite as error:
         complain(f"tracesidecar compact: {error}")
         return ExitCode.QUARANTINED
+    if conflicts := sum(each.conflicts for each in done):
+        complain(
+            f"tracesidecar compact: {conflicts} events have an id that another line has; they are "
+            "kept under derived ids, see who wrote the same ids (docs/security.md)"
+        )
     if arguments.json:
         print_json(
             {
@@ -130,6 +135,7 @@ def _document(done: Compacted) -> dict[str, object]:
         "before": _sums(done.before),
         "after": _sums(done.after),
         "duplicates": done.duplicates,
+        "conflicts": done.conflicts,
         "refused": done.obstacle or None,
     }
 
@@ -151,6 +157,7 @@ def _print(done: Iterable[Compacted]) -> None:
             "→",
             *_short(each.after),
             each.duplicates,
+            each.conflicts,
             each.obstacle or "",
         )
         for each in done
@@ -160,7 +167,10 @@ def _print(done: Iterable[Compacted]) -> None:
         return
     print_table(
         "Partitions",
-        ("day", "dialect", "objects", "size", "", "objects", "size", "duplicates", "left as it is"),
+        (
+            *("day", "dialect", "objects", "size", "", "objects", "size", "duplicates"),
+            *("id conflicts", "left as it is"),
+        ),
         rows,
     )
 
