@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ddl.lakes import CALLS, SESSIONS, as_row, rows, write
+from tests.ddl.test_conflicts import GIVEN, KEPT
 from tracesidecar.ddl import spark as ddl
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import Statement
@@ -106,3 +107,16 @@ def test_a_day_is_rewritten_with_each_event_once(spark: SparkSession, tmp_path: 
     assert sorted(
         row[0] for row in spark.sql("SELECT event_id FROM events_rewritten_20260901").collect()
     ) == sorted(of_the_day)
+
+
+def test_two_lines_with_one_id_are_both_in_the_totals_and_in_the_rewrite(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write(tmp_path, GIVEN, "json")
+    statements = begin(spark, Lake(str(tmp_path), formats=("json",)))
+    [(calls, tokens)] = spark.sql("SELECT count(*), sum(input_tokens) FROM model_calls").collect()
+    assert (calls, tokens) == (2, 210)
+    spark.sql("DROP TABLE IF EXISTS events_rewritten_20260901")
+    spark.sql(statements["rewrite"].text)
+    found = spark.sql("SELECT event_id, text FROM events_rewritten_20260901 ORDER BY text")
+    assert [tuple(row) for row in found.collect()] == KEPT

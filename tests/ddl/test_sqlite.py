@@ -11,7 +11,7 @@ from tracesidecar.ddl.sqlite import statements
 
 def test_events_go_in_once_and_totals_are_right() -> None:
     with closing(sqlite3.connect(":memory:")) as database:
-        *defined, insert = statements()
+        *defined, insert, _ = statements()
         for _ in range(2):
             for statement in defined:
                 database.execute(statement.text)

@@ -33,8 +33,14 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
         Statement("database", "holds the tables", f"CREATE DATABASE IF NOT EXISTS {lake.database}"),
         *(_table(lake, lake_format) for lake_format in lake.formats),
         Statement("events", "all events, of all formats", _events(lake)),
-        *total_views(f"{lake.database}."),
+        *total_views(f"{lake.database}.", derive_id=derive_id),
     )
+
+
+def derive_id(table: str) -> str:
+    """Return the derived id of a row, see `distinct.py`."""
+    text = f"{table}.event_id || chr(0) || {table}.line_sha256"
+    return f"substr(lower(to_hex(sha256(to_utf8({text})))), 1, 32)"
 
 
 def _table(lake: Lake, lake_format: LakeFormat) -> Statement:

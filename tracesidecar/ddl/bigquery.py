@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
+from tracesidecar.ddl.distinct import merge
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
-from tracesidecar.ddl.statement import ROW, Statement, Types, column_names
+from tracesidecar.ddl.statement import ROW, Statement, Types
 from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import COLUMNS
 
@@ -31,7 +32,7 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
             f"CREATE SCHEMA IF NOT EXISTS `{dataset}`",
         ),
         Statement("events", "the table to query: what is loaded, each event once", _table(dataset)),
-        *total_views(f"{_quote(dataset)}."),
+        *total_views(f"{_quote(dataset)}.", derive_id=derive_id),
         Statement(
             "load",
             f"the objects of {day} into a staging table, which is replaced each time",
@@ -54,6 +55,12 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
             else ()
         ),
     )
+
+
+def derive_id(table: str) -> str:
+    """Return the derived id of a row, see `distinct.py`."""
+    text = f"CONCAT({table}.event_id, CODE_POINTS_TO_STRING([0]), {table}.line_sha256)"
+    return f"SUBSTR(TO_HEX(SHA256({text})), 1, 32)"
 
 
 def _quote(dataset: str) -> str:
@@ -94,20 +101,13 @@ WITH PARTITION COLUMNS (dt DATE, dialect STRING)"""
 
 
 def _merge(dataset: str, day: date) -> str:
-    latest = "PARTITION BY event_id ORDER BY ingest_time DESC, source_file, source_offset"
-    return f"""MERGE INTO `{dataset}.events` AS t
-USING (
-  SELECT *
-  FROM `{dataset}.events_stage`
-  WHERE dt = DATE '{day}'
-  QUALIFY ROW_NUMBER() OVER ({latest}) = 1
-) AS s
-ON t.event_id = s.event_id AND t.dt = s.dt AND t.dt = DATE '{day}'
-WHEN NOT MATCHED THEN INSERT (
-{column_names(ROW)}
-) VALUES (
-{column_names(ROW, prefix="s.")}
-)"""
+    return merge(
+        f"`{dataset}.events`",
+        f"`{dataset}.events_stage`",
+        derive_id,
+        f"e.dt = DATE '{day}'",
+        same_partition=f"t.dt = s.dt AND t.dt = DATE '{day}'",
+    )
 
 
 def _external(lake: Lake, dataset: str) -> str:

@@ -28,8 +28,13 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
             for lake_format in lake.formats
         ),
         Statement("events", "all events, of all formats", _events(lake)),
-        *total_views(""),
+        *total_views("", derive_id=derive_id),
     )
+
+
+def derive_id(table: str) -> str:
+    """Return the derived id of a row, see `distinct.py`."""
+    return f"substr(sha256({table}.event_id || chr(0) || {table}.line_sha256), 1, 32)"
 
 
 def _view(lake: Lake, lake_format: LakeFormat) -> str:

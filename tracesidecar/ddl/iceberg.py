@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from tracesidecar.ddl.athena import PARQUET_TYPES
+from tracesidecar.ddl.athena import PARQUET_TYPES, derive_id
+from tracesidecar.ddl.distinct import merge
 from tracesidecar.ddl.lake_location import Lake
-from tracesidecar.ddl.statement import ROW, Statement, column_names
+from tracesidecar.ddl.statement import ROW, Statement
 from tracesidecar.ddl.views import total_views
 from tracesidecar.dialects import PARTITIONS
 
@@ -42,7 +43,9 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
             f"VACUUM {lake.database}.{TABLE}",
             "maintain",
         ),
-        *total_views(f"{lake.database}.", events=TABLE, view_prefix="iceberg_"),
+        *total_views(
+            f"{lake.database}.", events=TABLE, view_prefix="iceberg_", derive_id=derive_id
+        ),
     )
 
 
@@ -62,20 +65,10 @@ TBLPROPERTIES (
 
 
 def _merge(lake: Lake, day: date) -> str:
-    latest = "PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset"
-    return f"""MERGE INTO {lake.database}.{TABLE} AS t
-USING (
-  SELECT *
-  FROM (
-    SELECT e.*, ROW_NUMBER() OVER ({latest}) AS place
-    FROM {lake.database}.events AS e
-    WHERE e.dt = '{day}'
-  ) AS numbered
-  WHERE place = 1
-) AS s
-ON t.dt = s.dt AND t.dialect = s.dialect AND t.event_id = s.event_id AND t.dt = '{day}'
-WHEN NOT MATCHED THEN INSERT (
-{column_names(ROW)}
-) VALUES (
-{column_names(ROW, prefix="s.")}
-)"""
+    return merge(
+        f"{lake.database}.{TABLE}",
+        f"{lake.database}.events",
+        derive_id,
+        f"e.dt = '{day}'",
+        same_partition=f"t.dt = s.dt AND t.dialect = s.dialect AND t.dt = '{day}'",
+    )

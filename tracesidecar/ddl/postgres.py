@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracesidecar.ddl.lake_location import Lake
-from tracesidecar.ddl.statement import ROW, Statement, Types, column_names
+from tracesidecar.ddl.statement import ROW, Statement, Types, column_names, wrap_list
 from tracesidecar.ddl.views import total_views
 
 TYPES = Types(
@@ -53,6 +53,12 @@ def statements(lake: Lake) -> tuple[Statement, ...]:
             _insert(schema),
             "load",
         ),
+        Statement(
+            "insert_conflicts",
+            "then the rows whose id another line has, under derived ids; set the partition, too",
+            _insert_conflicts(schema),
+            "load",
+        ),
     )
 
 
@@ -69,16 +75,39 @@ def _index(schema: str, name: str, columns: str) -> str:
     return f"CREATE INDEX IF NOT EXISTS {name} ON {schema}.events ({columns})"
 
 
-def _insert(schema: str) -> str:
+def _rows(schema: str) -> str:
+    """Return the rows `r` that the lines are."""
     partitions = "jsonb_build_object('dt', 'YYYY-MM-DD', 'dialect', 'DIALECT')"
+    return f"""FROM lines,
+  jsonb_populate_record(
+    NULL::{schema}.events,
+    regexp_replace(line, {NUL})::jsonb || {partitions}
+  ) AS r"""
+
+
+def _insert_conflicts(schema: str) -> str:
+    """Return the insert of lines that have the id of another one, by the same rules."""
+    text = r"convert_to(r.event_id, 'UTF8') || '\x00'::bytea || convert_to(r.line_sha256, 'UTF8')"
+    columns = wrap_list(
+        f"left(encode(sha256({text}), 'hex'), 32)" if c.name == "event_id" else f"r.{c.name}"
+        for c in ROW
+    )
+    return f"""INSERT INTO {schema}.events (
+{column_names(ROW)}
+)
+SELECT
+{columns}
+{_rows(schema)}
+  JOIN {schema}.events AS e ON e.event_id = r.event_id
+    AND e.line_sha256 <> r.line_sha256 AND e.processed_by = r.processed_by
+ON CONFLICT (event_id) DO NOTHING"""
+
+
+def _insert(schema: str) -> str:
     return f"""INSERT INTO {schema}.events (
 {column_names(ROW)}
 )
 SELECT
 {column_names(ROW, prefix="r.")}
-FROM lines,
-  jsonb_populate_record(
-    NULL::{schema}.events,
-    regexp_replace(line, {NUL})::jsonb || {partitions}
-  ) AS r
+{_rows(schema)}
 ON CONFLICT (event_id) DO NOTHING"""

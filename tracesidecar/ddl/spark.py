@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from tracesidecar.ddl.distinct import KEPT_ID, indent, select_distinct
 from tracesidecar.ddl.lake_location import Lake, LakeFormat
 from tracesidecar.ddl.statement import ROW, Statement, Types, wrap_list
 from tracesidecar.ddl.views import total_views
@@ -29,7 +30,7 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
     return (
         *(_view(lake, lake_format) for lake_format in lake.formats),
         Statement("events", "all events, of all formats", _events(lake)),
-        *total_views("", create="CREATE OR REPLACE TEMPORARY VIEW"),
+        *total_views("", create="CREATE OR REPLACE TEMPORARY VIEW", derive_id=derive_id),
         Statement(
             "rewrite",
             f"{day} in few files, each event once, beside the lake and not in its manifests",
@@ -37,6 +38,12 @@ def statements(lake: Lake, day: date) -> tuple[Statement, ...]:
             "maintain",
         ),
     )
+
+
+def derive_id(table: str) -> str:
+    """Return the derived id of a row, see `distinct.py`."""
+    text = f"concat({table}.event_id, char(0), {table}.line_sha256)"
+    return f"substring(sha2({text}, 256), 1, 32)"
 
 
 def _view(lake: Lake, lake_format: LakeFormat) -> Statement:
@@ -67,18 +74,19 @@ def _events(lake: Lake) -> str:
 
 
 def _rewrite(lake: Lake, day: date) -> str:
-    latest = "PARTITION BY e.event_id ORDER BY e.ingest_time DESC, e.source_file, e.source_offset"
+    columns = wrap_list(
+        f"{KEPT_ID} AS event_id" if column.name == "event_id" else column.name
+        for column in ROW
+        if column.name != "dt"
+    )
     return f"""CREATE TABLE events_rewritten_{day:%Y%m%d}
 USING parquet
 OPTIONS (compression 'zstd')
 PARTITIONED BY (dialect)
 LOCATION '{lake.location.rstrip("/")}/rewritten/v1/dt={day}'
 AS SELECT /*+ REPARTITION(dialect) */
-{wrap_list(column.name for column in ROW if column.name != "dt")}
+{columns}
 FROM (
-  SELECT e.*, ROW_NUMBER() OVER ({latest}) AS place
-  FROM events AS e
-  WHERE e.dt = '{day}'
-) AS numbered
-WHERE place = 1
+{indent(select_distinct("events", derive_id, f"e.dt = '{day}'"), 2)}
+) AS rewritten
 SORT BY dialect, conversation_id, event_time"""

@@ -11,6 +11,16 @@ INSERT = (
     "ON CONFLICT (event_id) DO NOTHING"
 )
 
+INSERT_CONFLICT = (
+    f"INSERT INTO events (\n{column_names(ROW)}\n)\n"
+    f"SELECT {_VALUES.replace(':event_id', ':derived_id')}\n"
+    "WHERE EXISTS (\n"
+    "  SELECT 1 FROM events WHERE event_id = :event_id\n"
+    "    AND line_sha256 <> :line_sha256 AND processed_by = :processed_by\n"
+    ")\n"
+    "ON CONFLICT (event_id) DO NOTHING"
+)
+
 TYPES = Types(
     {"string": "TEXT", "bigint": "INTEGER", "double": "REAL", "boolean": "INTEGER"}, time="TEXT"
 )
@@ -26,6 +36,13 @@ def statements() -> tuple[Statement, ...]:
         Statement("by_conversation", "for one conversation in order", index),
         *total_views("", create="CREATE VIEW IF NOT EXISTS"),
         Statement("insert", "insert one row", INSERT, "load"),
+        Statement(
+            "insert_conflict",
+            "then this, if another line has the row's id: derived_id is the first 32 hexadecimal "
+            "digits of the SHA-256 of event_id, a NUL byte and line_sha256",
+            INSERT_CONFLICT,
+            "load",
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracesidecar.ddl.distinct import KEPT_ID, DeriveId, indent, select_identified
 from tracesidecar.ddl.statement import Statement
 
 _DESCRIPTION = (
@@ -22,11 +23,12 @@ def total_views(
     events: str = "events",
     view_prefix: str = "",
     create: str = "CREATE OR REPLACE VIEW",
+    derive_id: DeriveId | None = None,
 ) -> tuple[Statement, ...]:
     """Return both views over a table or view of events.
 
     `qualifier` is put before each name (`agent_traces.`), and `view_prefix` begins the names of
-    the views.
+    the views. `derive_id` is None if the event id is the table's key.
     """
     source = f"{qualifier}{events}"
     calls, sessions = f"{view_prefix}model_calls", f"{view_prefix}session_totals"
@@ -34,48 +36,57 @@ def total_views(
         Statement(
             calls,
             "one row for each model call: sum tokens and cost over this",
-            f"{create} {qualifier}{calls} AS\n{_model_calls(source)}",
+            f"{create} {qualifier}{calls} AS\n{_model_calls(source, derive_id)}",
         ),
         Statement(
             sessions,
             f"conversations with totals only; they have no row in {calls}, so both may be added up",
-            f"{create} {qualifier}{sessions} AS\n{_session_totals(source)}",
+            f"{create} {qualifier}{sessions} AS\n{_session_totals(source, derive_id)}",
         ),
     )
 
 
-def _model_calls(events: str) -> str:
+def _rows(events: str, scope: str, derive_id: DeriveId | None) -> tuple[str, str]:
+    """Return the rows of a scope, as the end of a query for `e`, and the column with their ids."""
+    condition = f"e.usage_scope = '{scope}'"
+    if derive_id is None:
+        return f"FROM {events} AS e\n  WHERE {condition}", "e.event_id"
+    query = indent(select_identified(events, derive_id, condition), 4)
+    return f"FROM (\n{query}\n  ) AS e\n  WHERE {condition}", f"e.{KEPT_ID}"
+
+
+def _model_calls(events: str, derive_id: DeriveId | None) -> str:
     """Return the calls, each once.
 
     A call may have several rows, in one file or in a fork's. The row with the most output wins:
     earlier ones are written while it streams.
     """
+    rows, event_id = _rows(events, "call", derive_id)
     return f"""SELECT {_DESCRIPTION}, call_key AS api_call_id,
   {_MEASURES}
 FROM (
-  SELECT e.*, COALESCE(e.api_call_id, e.event_id) AS call_key,
+  SELECT e.*, COALESCE(e.api_call_id, {event_id}) AS call_key,
     ROW_NUMBER() OVER (
-      PARTITION BY e.dialect, COALESCE(e.api_call_id, e.event_id)
-      ORDER BY e.output_tokens DESC NULLS LAST, e.event_time DESC, e.event_id
+      PARTITION BY e.dialect, COALESCE(e.api_call_id, {event_id})
+      ORDER BY e.output_tokens DESC NULLS LAST, e.event_time DESC, {event_id}
     ) AS place
-  FROM {events} AS e
-  WHERE e.usage_scope = 'call'
+  {rows}
 ) AS calls
 WHERE place = 1"""
 
 
-def _session_totals(events: str) -> str:
+def _session_totals(events: str, derive_id: DeriveId | None) -> str:
+    rows, event_id = _rows(events, "session_total", derive_id)
     is_same = "c.dialect = e.dialect AND c.conversation_id = e.conversation_id"
     return f"""SELECT {_DESCRIPTION},
   {_MEASURES}
 FROM (
   SELECT e.*,
     ROW_NUMBER() OVER (
-      PARTITION BY e.dialect, e.conversation_id, COALESCE(e.api_call_id, e.event_id), e.model
-      ORDER BY e.output_tokens DESC NULLS LAST, e.event_time DESC, e.event_id
+      PARTITION BY e.dialect, e.conversation_id, COALESCE(e.api_call_id, {event_id}), e.model
+      ORDER BY e.output_tokens DESC NULLS LAST, e.event_time DESC, {event_id}
     ) AS place
-  FROM {events} AS e
-  WHERE e.usage_scope = 'session_total'
+  {rows}
     AND NOT EXISTS (
       SELECT 1 FROM {events} AS c
       WHERE c.usage_scope = 'call' AND {is_same}
