@@ -108,6 +108,9 @@ async def test_both_lines_of_one_id_are_there_and_a_repeat_of_either_counts_noth
     given = [[both[0]], [both[1]], both, both[::-1]]
     assert await deliver(elasticsearch_place, form, *given) == {YOURS: 1}
     assert texts(elasticsearch_place, form) == {f"{1:032x}": "mine", derived("yours"): "yours"}
+    async with elasticsearch.build(elasticsearch_place.options(format=form)) as sink:
+        receipt = await sink.find_stored("b1", [both[1].event_id or "", "0" * 32])
+    assert receipt.stored == {0}, "what is there under a derived id counts as arrived"
 
 
 async def test_lines_with_one_id_in_one_batch_are_all_kept(

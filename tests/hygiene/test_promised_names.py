@@ -24,6 +24,7 @@ METRICS = {
     "batches_total": {"sink", "outcome"},
     "send_seconds": {"sink"},
     "retries_total": {"sink", "reason"},
+    "id_conflicts_total": {"sink"},
     "circuit_open": {"sink"},
     "lag_bytes": {"sink"},
     "lag_seconds": {"sink"},

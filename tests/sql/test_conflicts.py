@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 import pytest
 
 from tests.contract.deliveries import World, delivery
-from tests.sql.engines import Stored
+from tests.servers.postgres import PostgresServer
+from tests.sql.engines import PostgresSchema, Stored
 from tests.sql.traces import batch, event
 from tracesidecar.dialects import Event
 from tracesidecar.sinks.sql import sink as sql
@@ -132,3 +135,24 @@ async def test_tokens_of_calls_with_one_id_are_all_in_the_sums(stored: Stored) -
     await deliver(stored, *([each] for each in calls))
     assert stored.ask("SELECT CAST(sum(input_tokens) AS integer) FROM model_calls") == [(12,)]
     assert stored.ask("SELECT CAST(sum(prompt_tokens) AS integer) FROM agent_traces") == [(12,)]
+
+
+async def test_two_daemons_that_write_one_id_at_once_both_keep_their_lines(
+    postgres_server: PostgresServer,
+) -> None:
+    mine = [line(f"mine {number}", number=number) for number in range(300)]
+    yours = [line(f"yours {number}", YOURS, number) for number in range(300)]
+    with PostgresSchema.on(postgres_server) as schema:
+        async with sql.build(schema.options()) as one, sql.build(schema.options()) as other:
+            worlds = World(), World()
+            for first in range(0, 300, 50):
+                await asyncio.gather(
+                    *(
+                        delivery(sink, world).send(batch(events[first : first + 50]))
+                        for sink, world, events in zip(
+                            (one, other), worlds, (mine, yours), strict=True
+                        )
+                    )
+                )
+        assert sorted(rows(schema).values()) == sorted(str(each.text) for each in mine + yours)
+        assert sum((world.conflicts for world in worlds), Counter()).total() == 300

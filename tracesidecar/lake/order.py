@@ -54,7 +54,7 @@ class Order:
         import pyarrow.compute as pc
 
         self.rows += batch.num_rows
-        self._require_memory(self.rows)
+        self._require_memory(self.rows + len(self._files))
         if batch.column("event_id").null_count:
             raise CannotRewrite("it has rows without an event_id")
         size = pa.scalar(_SHORT_BYTES, pa.int64())
@@ -130,6 +130,9 @@ class _Codes:
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {"": 0}
+
+    def __len__(self) -> int:
+        return len(self._codes)
 
     def encode(self, column: pa.Array) -> pa.Array:
         import pyarrow as pa

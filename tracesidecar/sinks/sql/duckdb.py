@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tracesidecar.ddl import ROW, column_names, duckdb_file, wrap_list
 from tracesidecar.model import Record
 from tracesidecar.sinks.sql.agent_traces import make_touched, refresh, touch
-from tracesidecar.sinks.sql.conflicts import Conflicts, find_conflicts
+from tracesidecar.sinks.sql.conflicts import find_conflicts
 from tracesidecar.sinks.sql.engine import FILE_MODE, SqlSyntax, StoredRows, find_events
 from tracesidecar.sinks.sql.errors import duckdb_error
 from tracesidecar.sinks.sql.schema import migrate
@@ -49,7 +50,8 @@ _INSERT = f"""INSERT INTO events (
 SELECT
 {wrap_list(f"CAST({column.name} AS {duckdb_file.TYPES.type_of(column)})" for column in ROW)}
 FROM lines
-ON CONFLICT (event_id) DO NOTHING"""
+ON CONFLICT (event_id) DO NOTHING
+RETURNING event_id"""
 
 
 class Duckdb:
@@ -118,20 +120,23 @@ class Duckdb:
         inserted = _insert(connection, records)
         make_touched(transaction, self._syntax)
         transaction.execute(touch("lines"))
-        conflicts = Conflicts()
-        if inserted < len(records):
-            conflicts = find_conflicts(transaction, self._syntax, records)
+        # Only what may have met another row is looked up: DuckDB uses its index for a few ids, and
+        # reads the whole column for many.
+        times = Counter(record.id for record in records)
+        doubtful = [
+            record for record in records if record.id not in inserted or times[record.id] > 1
+        ]
+        conflicts = find_conflicts(transaction, self._syntax, doubtful)
         if conflicts.records:  # their threads are touched already
             _insert(connection, conflicts.records)
         refresh(transaction, self._syntax)
         return StoredRows(conflicts=conflicts.count_by_path())
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, records: Sequence[Record]) -> int:
-    """Put the records into `lines`, and those whose id is free into `events`; return how many."""
+def _insert(connection: duckdb.DuckDBPyConnection, records: Sequence[Record]) -> frozenset[str]:
+    """Put the records into `lines`, and those whose id is free into `events`; return their ids."""
     connection.execute(_LINES, [[record.body.decode() for record in records]])
-    [(inserted,)] = connection.execute(_INSERT).fetchall()
-    return int(inserted)
+    return frozenset(str(id_) for (id_,) in connection.execute(_INSERT).fetchall())
 
 
 class _DuckdbTransaction:
