@@ -69,6 +69,16 @@ def test_the_totals_of_a_lake_have_the_tokens_of_both_lines(
     assert database.execute(SUMS.format("")).fetchall() == [(2, 210)]
 
 
+def test_a_line_in_conflict_counts_when_only_the_other_one_came_again_by_other_rules(
+    tmp_path: Path,
+) -> None:
+    yours = line("second", 2, 200, source_file="/traces/b.jsonl")
+    again = line("first, by new rules", 5, 10, processed_by="1.1.0+00000000")
+    write(tmp_path, [GIVEN[0], yours, again], "json")
+    database = opened(Lake(str(tmp_path), formats=("json",)))
+    assert database.execute(SUMS.format("")).fetchall() == [(2, 210)]
+
+
 def test_a_lake_that_is_partly_compacted_has_each_line_once(tmp_path: Path) -> None:
     """Also while the old objects remain: the derived id is the one that `compact` gives."""
     write(tmp_path, GIVEN, "json")

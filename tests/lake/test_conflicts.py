@@ -119,6 +119,27 @@ def test_rows_of_other_rules_are_repeats_and_the_newest_rules_stay(tmp_path: Pat
     assert done.conflicts == 2
 
 
+def test_a_line_in_conflict_stays_when_only_the_other_one_came_again_by_other_rules(
+    tmp_path: Path,
+) -> None:
+    """Whether it was compacted in between or not."""
+    yours = {"source_file": "/traces/b.jsonl"}
+    again = line("first, by new rules", 5, processed_by="1.1.0+00000000")
+    for between in (False, True):
+        root = tmp_path / str(between) / "lake"
+        shipped = ship(root, [[line("first", 1)], [line("second", 2, **yours)]])
+        if between:
+            compact(root)
+        shipped.batch([("codex", again)])
+        [done] = compact(root)
+        kept = {ID: "first, by new rules", derived("second"): "second"}
+        assert rows(root, done) == kept
+        newer = line("second, by new rules", 6, processed_by="1.1.0+00000000", **yours)
+        shipped.batch([("codex", newer)])
+        [done] = compact(root)
+        assert set(kept.values()) <= set(rows(root, done).values())
+
+
 @pytest.mark.parametrize("columns", [{"processed_by": None}, {"line_sha256": None}])
 def test_rows_that_do_not_say_of_which_line_they_are_are_repeats(
     tmp_path: Path, columns: dict[str, object]

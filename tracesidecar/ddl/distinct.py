@@ -1,8 +1,8 @@
 """The events of a lake, each once, by the rules of `compact`, in the SQL that all engines share.
 
-A lake may have an event several times, and two lines with one event id. Only rows by the rules of
-the newest one count. Of several lines the one that came first keeps the id; the others get the id
-under which `compact` and databases keep them, too.
+A lake may have an event several times, and two lines with one event id. Rows by the rules of the
+newest one count, and those that `lake/repeats.py` calls left behind. Of several lines the one that
+came first keeps the id; the others get the id under which `compact` and databases keep them, too.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def select_identified(source: str, derive_id: DeriveId, condition: str) -> str:
     An event may have several rows. `condition` is about the table `e`.
     """
     latest = _LATEST.format("e")
+    by_rules = "PARTITION BY e.dialect, e.event_id, e.processed_by"
     return f"""SELECT r.*,
   CASE
     WHEN r.processed_by IS NULL OR r.line_sha256 IS NULL OR r.line_sha256 = r.first_line
@@ -41,17 +42,24 @@ FROM (
   SELECT n.*,
     FIRST_VALUE(n.line_sha256) OVER (
       PARTITION BY n.dialect, n.event_id
-      ORDER BY n.ingest_time, n.source_file, n.source_offset
+      ORDER BY CASE WHEN COALESCE(n.processed_by, '') = n.newest_rules THEN 0 ELSE 1 END,
+        n.ingest_time, n.source_file, n.source_offset
     ) AS first_line
   FROM (
     SELECT e.*,
       FIRST_VALUE(COALESCE(e.processed_by, '')) OVER (
         PARTITION BY e.dialect, e.event_id ORDER BY {latest}
-      ) AS newest_rules
+      ) AS newest_rules,
+      FIRST_VALUE(e.processed_by) OVER (
+        PARTITION BY e.dialect, e.event_id, e.source_file, e.source_offset
+        ORDER BY e.ingest_time DESC
+      ) AS newest_rules_there,
+      MIN(e.line_sha256) OVER ({by_rules}) <> MAX(e.line_sha256) OVER ({by_rules}) AS has_conflict
     FROM {source} AS e
     WHERE {condition}
   ) AS n
   WHERE COALESCE(n.processed_by, '') = n.newest_rules
+    OR (n.has_conflict AND n.processed_by = n.newest_rules_there)
 ) AS r"""
 
 

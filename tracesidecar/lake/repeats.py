@@ -1,10 +1,12 @@
 """Which rows with the same event id are repeats, and which are of two lines that both stay.
 
-Only rows by the rules and the program of the newest one stay: the others are of the same line,
-redacted or interpreted otherwise. Of one line the newest row stays. If there are several lines, the
-one that came first (by `ingest_time`, then file and offset) keeps the id, with its oldest row, and
-the others get derived ids, as in a database. So it does not matter in which objects the rows are or
-how often they are compacted.
+The rows by the rules and the program of the newest one stay. A row by others is the same line,
+redacted or interpreted otherwise; unless these made two lines with the id, and newer ones made
+nothing of its place in its file: then nobody has it again.
+
+Of one line the newest row stays. If there are several, the line by the newest rules that came first
+(by `ingest_time`, then file and offset) keeps the id, with its oldest row, and the others get
+derived ids, as in a database. So it does not matter in which objects the rows are.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracesidecar.dialects import derive_id
@@ -32,6 +34,13 @@ class _Row(NamedTuple):
     ingest_time: int
     line: str
     program: int
+    file: int
+    offset: int
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the line stood."""
+        return self.file, self.offset
 
 
 def resolve_repeats(
@@ -57,7 +66,7 @@ def resolve_repeats(
     conflicts: list[list[_Row]] = []
     count = 0
     for _, group in groupby(_rows(keys, order.filter(is_shared)), key=itemgetter(1)):
-        rows = _by_newest_rules(list(group), unknown_program)
+        rows = _one_of_each_line(list(group), unknown_program)
         if len(rows) == 1:
             stays.append(rows[0].row)
             continue
@@ -76,7 +85,7 @@ def _rows(keys: pa.Table, order: pa.Array) -> Iterator[_Row]:
     """Yield rows in this order."""
     import pyarrow as pa
 
-    columns = keys.select(["event_id", "ingest_time", "line", "program"])
+    columns = keys.select(["event_id", "ingest_time", "line", "program", "file", "offset"])
     times = columns.column("ingest_time").cast(pa.int64()).fill_null(0)
     columns = columns.set_column(1, "ingest_time", times)
     for start in range(0, len(order), _SLICE_ROWS):
@@ -85,20 +94,27 @@ def _rows(keys: pa.Table, order: pa.Array) -> Iterator[_Row]:
         yield from map(_Row._make, zip(some.to_pylist(), *values, strict=True))
 
 
-def _by_newest_rules(rows: list[_Row], unknown_program: int) -> list[_Row]:
-    """Return one row of each line that the newest rules made, in the order in which they came.
+def _one_of_each_line(rows: list[_Row], unknown_program: int) -> list[_Row]:
+    """Return one row of each line that stays; the first of them keeps the id.
 
-    `rows` have one event id and are in that order.
+    `rows` have one event id and are in the order in which they came.
     """
-    newest = max(rows, key=lambda row: row.ingest_time)
-    if newest.program == unknown_program:
-        return [newest]
-    first: dict[str, _Row] = {}
+    newest = max(rows, key=attrgetter("ingest_time"))
+    lines: dict[int, set[str]] = {}
+    last_program_at: dict[tuple[int, int], int] = {}
     for row in rows:
-        if row.program == newest.program:
+        last_program_at[row.place] = row.program
+        lines.setdefault(row.program, set()).add(row.line)
+    says_line = bool(newest.line) and newest.program != unknown_program
+    first: dict[str, _Row] = {} if says_line else {"": newest}
+    for row in sorted(rows, key=lambda row: row.program != newest.program):
+        is_by_newest = says_line and row.program == newest.program
+        is_left_behind = (
+            len(lines[row.program] - {""}) > 1 and last_program_at[row.place] == row.program
+        )
+        if row.line and row.program != unknown_program and (is_by_newest or is_left_behind):
             first.setdefault(row.line, row)
-    lines = [row for line, row in first.items() if line]
-    return lines if len(lines) > 1 else [newest]
+    return list(first.values()) if len(first) > 1 else [newest]
 
 
 def _resolve_conflicts(
