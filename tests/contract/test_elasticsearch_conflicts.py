@@ -16,6 +16,7 @@ from tests.contract.deliveries import World, delivery
 from tests.contract.elasticsearch_place import SearchPlace
 from tests.encode.events import event
 from tests.servers.stores import SECRET
+from tracesidecar.ddl.elasticsearch import ecs_mapping
 from tracesidecar.dialects import Event
 from tracesidecar.encode.formats import encoder_for
 from tracesidecar.model import Batch, Record
@@ -227,3 +228,17 @@ async def test_a_document_that_is_not_ours_says_nothing_and_holds_nothing_up(
     with capture_logs() as logs:
         assert await deliver(elasticsearch_place, "ecs", [line("mine")], **changes) == {}
     assert logs == []
+
+
+async def test_raw_lines_go_into_an_index_that_an_earlier_version_made(
+    elasticsearch_place: SearchPlace,
+) -> None:
+    """Its mapping is strict, and has no column of a later version."""
+    mapping = json.loads(json.dumps(ecs_mapping("flat_object")))
+    for later in ("generation", "processed_by"):
+        del mapping["properties"]["tracesidecar"]["properties"][later]
+    first, second = line("mine"), line("yours", YOURS)
+    day = (first.event_time or "")[:10]
+    elasticsearch_place.search.call("PUT", f"/tracesidecar-raw-{day}", {"mappings": mapping})
+    assert await deliver(elasticsearch_place, "raw", [first], [second]) == {YOURS: 1}
+    assert set(texts(elasticsearch_place, "raw").values()) == {"mine", "yours"}

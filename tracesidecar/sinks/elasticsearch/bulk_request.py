@@ -93,8 +93,7 @@ def _raw_document(record: Record) -> dict[str, object]:
             "hash": record.line_sha256,
         },
         "log": {"file": {"path": record.source}},
-        "tracesidecar": {
-            "conversation_id": record.conversation,
-            "processed_by": record.processed_by,
-        },
+        "tracesidecar": {"conversation_id": record.conversation},
+        # below `labels` a strict mapping takes new keys, also in an index that is there already
+        "labels": {"processed_by": record.processed_by},
     }

@@ -26,7 +26,7 @@ ORIGIN_FIELDS: Mapping[ElasticsearchFormat, OriginFields] = {
     "ecs": OriginFields("event.id", "event.hash", "tracesidecar.processed_by"),
     "event": OriginFields("event_id", "line_sha256", "processed_by"),
     "ocsf": OriginFields("metadata.uid", "raw_data_hash.value", "unmapped.processed_by"),
-    "raw": OriginFields("event.id", "event.hash", "tracesidecar.processed_by"),
+    "raw": OriginFields("event.id", "event.hash", "labels.processed_by"),
 }
 
 
