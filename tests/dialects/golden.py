@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 
 import msgspec
 
-from tracesidecar.dialects.interpreter import DialectEvent, Interpreter
+from tracesidecar.dialects.interpreter import DialectEvent, Identify, Interpreter
+from tracesidecar.dialects.state import FileIdentity
 from tracesidecar.model import Checkpoint, CleanChunk, LinePosition, Segment
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -44,11 +46,26 @@ def clean_chunk(data: bytes, *, start: int = 0) -> CleanChunk:
 
 def events_of(path: Path) -> list[DialectEvent]:
     """Return the events of a fixture, read under its path below the folder of its dialect."""
-    dialect = path.relative_to(FIXTURES).parts[0]
-    label = "/home/agent/" + path.relative_to(FIXTURES / dialect).as_posix()
-    return Interpreter(host="host-1", processed_by="1.0.0+00000000")(
-        label, clean_chunk(path.read_bytes()), None
+    return interpreter()(
+        label_of(path), clean_chunk(path.read_bytes()), None, identify_below_home(path)
     )[0]
+
+
+def interpreter() -> Interpreter:
+    """Return the interpreter of the source that the fixtures belong to."""
+    return Interpreter(source="agent", host="host-1", processed_by="1.0.0+00000000")
+
+
+def label_of(fixture: Path) -> str:
+    """Return the path of a fixture below the home directory of its agent."""
+    dialect = fixture.relative_to(FIXTURES).parts[0]
+    return "/home/agent/" + fixture.relative_to(FIXTURES / dialect).as_posix()
+
+
+def identify_below_home(fixture: Path) -> Identify:
+    """Return what identifies a fixture whose source has the home directory as its root."""
+    folder = posixpath.dirname(label_of(fixture).removeprefix("/home/agent/"))
+    return lambda first: FileIdentity(folder, first, 0)
 
 
 def golden(events: list[DialectEvent]) -> bytes:

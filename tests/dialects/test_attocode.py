@@ -14,6 +14,7 @@ from tests.dialects.golden import FIXTURES
 from tests.dialects.mapping import events_of, sample
 from tracesidecar.dialects.attocode.dialect import DIALECT
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.file_name import FileName
 
 FILE = "/home/agent/work/.attocode/traces/trace-1780000000.jsonl"
 
@@ -211,7 +212,7 @@ def test_no_sample_line_is_unknown() -> None:
 
 def test_what_is_remembered_of_a_file_is_bounded() -> None:
     atto = DIALECT
-    state = atto.begin(FILE)
+    state = atto.begin(FileName(FILE))
     for number in range(1_100):
         atto.map_line(
             b'{"_type":"llm.request","_ts":"2026-01-01T00:00:00Z","requestId":"r%d","model":"m"}'

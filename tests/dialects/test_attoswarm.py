@@ -22,7 +22,7 @@ def test_the_files_of_a_run_are_one_conversation() -> None:
         for path in sorted(folder.rglob("*.jsonl"))
         for event in events_of(f"{RUN}/{path.relative_to(folder)}", path.read_bytes().splitlines())
     ]
-    assert {event.conversation_id for event in events} == {RUN}
+    assert {event.conversation_id for event in events} == {"hybrid-swarm"}
     assert {event.agent_name for event in events} == {"attoswarm"}
 
 

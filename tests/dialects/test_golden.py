@@ -7,9 +7,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.dialects.golden import FIXTURES, clean_chunk, events_of, fixtures, golden
+from tests.dialects.golden import (
+    FIXTURES,
+    clean_chunk,
+    events_of,
+    fixtures,
+    golden,
+    identify_below_home,
+    interpreter,
+    label_of,
+)
 from tracesidecar.dialects.columns import COLUMNS
-from tracesidecar.dialects.interpreter import Interpreter
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
 
 ENCODERS = {"event_time", "event_time_source", "ingest_time"}
@@ -52,11 +61,11 @@ def test_every_event_has_what_is_required_and_an_id_of_its_own(fixture: Path) ->
 @pytest.mark.parametrize("fixture", fixtures(), ids=named)
 def test_a_restart_between_any_two_lines_changes_no_event(fixture: Path) -> None:
     whole = golden(events_of(fixture))
-    label = "/home/agent/" + fixture.relative_to(FIXTURES / named(fixture).split("/")[0]).as_posix()
+    label, identify = label_of(fixture), identify_below_home(fixture)
     state, found, offset = None, [], 0
-    interpreter = Interpreter(host="host-1", processed_by="1.0.0+00000000")
+    interpret = interpreter()
     for row in fixture.read_bytes().splitlines(keepends=True):
-        events, state = interpreter(label, clean_chunk(row, start=offset), state)
+        events, state = interpret(label, clean_chunk(row, start=offset), state, identify)
         found += events
         offset += len(row)
     assert golden(found) == whole
@@ -68,5 +77,5 @@ def test_every_dialect_has_a_fixture() -> None:
 
 def test_states_are_small_and_names_agree() -> None:
     for dialect in load_dialects():
-        assert len(msgspec.msgpack.encode(dialect.begin("/x/y.jsonl"))) < 500
+        assert len(msgspec.msgpack.encode(dialect.begin(FileName("/x/y.jsonl")))) < 500
         assert dialect.name in DIALECT_NAMES

@@ -10,6 +10,7 @@ import pytest
 
 from tests.dialects.golden import FIXTURES, fixtures
 from tracesidecar.dialects.dialect import UnknownType
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.registry import load_dialect
 
 ODD: tuple[object, ...] = (
@@ -44,7 +45,7 @@ def test_an_odd_value_anywhere_fails_no_mapper(fixture: Path) -> None:
     mapper = load_dialect(fixture.relative_to(FIXTURES).parts[0])
     for line in fixture.read_bytes().splitlines():
         for odd in variants(msgspec.json.decode(line)):
-            state = mapper.begin(fixture.as_posix())
+            state = mapper.begin(FileName(fixture.as_posix()))
             try:
                 mapper.map_line(msgspec.json.encode(odd), state)
             except (UnknownType, msgspec.ValidationError):

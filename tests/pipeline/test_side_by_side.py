@@ -13,7 +13,7 @@ from bench import generate
 from tracesidecar.config.schema import Configuration
 from tracesidecar.daemon.wiring import Wiring
 from tracesidecar.deliver import Delivery
-from tracesidecar.dialects import DialectEvent, Interpreter
+from tracesidecar.dialects import DialectEvent, Identify, Interpreter
 from tracesidecar.encode import Format
 from tracesidecar.journal import Journal
 from tracesidecar.metrics import Metrics
@@ -35,10 +35,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
     interpret = Interpreter.__call__
 
     def count(
-        self: Interpreter, label: str, clean: CleanChunk, state: bytes | None
+        self: Interpreter,
+        label: str,
+        clean: CleanChunk,
+        state: bytes | None,
+        identify: Identify | None,
     ) -> tuple[list[DialectEvent], bytes]:
         counter.update((label, position.offset) for position in clean.positions)
-        return interpret(self, label, clean, state)
+        return interpret(self, label, clean, state, identify)
 
     monkeypatch.setattr(Interpreter, "__call__", count)
     return counter

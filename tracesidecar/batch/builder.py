@@ -25,7 +25,7 @@ from tracesidecar.batch.manifest import (
     digest_last_line,
     encode_manifest,
 )
-from tracesidecar.dialects import DialectEvent
+from tracesidecar.dialects import SCHEMA_VERSION, DialectEvent
 from tracesidecar.journal import (
     ObjectPart,
     Plan,
@@ -188,7 +188,8 @@ class BatchBuilder:
                 segment.device,
                 segment.inode,
                 digest_last_line(clean.data) if self._spec.content == "full" else "",
-                begin=segment.begin,
+                segment.begin,
+                *self._name_source(events),
             )
         )
         for rejection in clean.rejected:
@@ -199,6 +200,16 @@ class BatchBuilder:
         self._lines += clean.lines
         self._size_bytes, self._held_bytes = contents.size_bytes, contents.held_bytes
         return too_large
+
+    def _name_source(self, events: Sequence[DialectEvent]) -> tuple[str, int]:
+        """Return how the events of a chunk name their file."""
+        if not events:
+            return "", 0
+        event = events[0].event
+        path = event.source_file or ""
+        if self._narrowing is not None:
+            path = self._narrowing.path(path)
+        return path, event.generation or 0
 
     def quarantine(self, lines: Sequence[QuarantinedLine]) -> None:
         """Note lines that have a rejected record."""
@@ -241,6 +252,7 @@ class BatchBuilder:
             self._parts([partition for partition, _, _ in bodies]),
             self._planned_records(single),
             self._planned_rejections(),
+            replayed.schema if replayed else SCHEMA_VERSION,
         )
         batch = None
         if records or manifest:
@@ -312,8 +324,14 @@ class BatchBuilder:
                 name: getattr(last, name) + getattr(new, name)
                 for name in ("lines", "refused", "records")
             }
+            named = last if last.source_file else new
             self._described[-1] = msgspec.structs.replace(
-                last, end=new.end, last=new.last or last.last, **sums
+                last,
+                end=new.end,
+                last=new.last or last.last,
+                source_file=named.source_file,
+                source_generation=named.source_generation,
+                **sums,
             )
         else:
             self._described.append(new)

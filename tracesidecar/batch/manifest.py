@@ -24,6 +24,10 @@ class ManifestRange(msgspec.Struct, frozen=True):
 
     The bytes before `begin` were delivered as another segment, of the same file before it was
     shortened or rewritten.
+
+    `source_file` and `source_generation` are what the range's events have in `source_file` and
+    `generation`; `path`, `device` and `inode` say which file that is. They are empty and 0 if the
+    range has no events.
     """
 
     segment: int
@@ -39,6 +43,8 @@ class ManifestRange(msgspec.Struct, frozen=True):
     inode: int = 0
     last: str = ""
     begin: int = 0
+    source_file: str = ""
+    source_generation: int = 0
 
 
 class ManifestObject(msgspec.Struct, frozen=True):

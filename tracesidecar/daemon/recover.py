@@ -10,7 +10,7 @@ import gzip
 import os
 import stat
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +21,7 @@ import zstandard
 from tracesidecar.batch import Manifest, ManifestRange, digest_last_line
 from tracesidecar.config import Configuration
 from tracesidecar.daemon.wiring import encoding_of, host_name, make_interpreters
+from tracesidecar.dialects import FileIdentity, decode_state
 from tracesidecar.introspect.chunks import read_chunks, read_document_chunks
 from tracesidecar.journal import (
     Commit,
@@ -30,6 +31,7 @@ from tracesidecar.journal import (
 )
 from tracesidecar.lake import manifests
 from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, CleanChunk, Compression, Segment
+from tracesidecar.pipeline import FileNames
 from tracesidecar.sanitize import complete_chunk, redact_path
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sinks import SinkOptions, StoredObjects, destination_key_of
@@ -64,6 +66,7 @@ class StoredSegment:
     device: int = 0
     inode: int = 0
     rules: str = ""
+    source_generation: int | None = None
     redriven: set[int] = field(default_factory=set)
     ranges: list[ManifestRange] = field(default_factory=list)
 
@@ -96,11 +99,17 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class RecoveredSegment:
-    """A segment whose file was found: what the journal will have of it."""
+    """A segment whose file was found: what the journal will have of it.
+
+    `identity` is that of its events, and `name` what files have in common with it that begin alike;
+    None and empty if the sink takes no events.
+    """
 
     record: SegmentRecord
     reached: Checkpoint
     quarantined: tuple[QuarantinedLine, ...]
+    identity: FileIdentity | None = None
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,9 @@ class Recoverer:
             else {}
         )
         self._sources = {source.name: source for source in configuration.source}
+        self._generations = Counter[bytes]()
+        self._identities: dict[int, FileIdentity] = {}
+        self._names = FileNames(self._sources, self._sanitizer.redact_text)
         self._followed = FollowedPaths(configuration.source)
 
     def run(self, store: StoredObjects) -> Recovery:
@@ -229,6 +241,7 @@ class Recoverer:
             segment.generation,
             origin,
         )
+        self._identities.pop(segment.id, None)  # of another file that was tried for it
         reading = _Reading(identity, last.end)
         state = b""
         last_line = ""
@@ -237,7 +250,7 @@ class Recoverer:
             with _opened(file, self._tree.open_file(file.path)) as content:
                 for chunk in reading.chunks(content, source):
                     clean = self._clean(chunk, source)
-                    state = self._interpret(clean, state)
+                    state = self._interpret(clean, state, segment.source_generation)
                     last_line = digest_last_line(clean.data) or last_line
                     rejected += [
                         make_quarantined_line(identity, each)
@@ -252,7 +265,14 @@ class Recoverer:
         if not self._is_proven(segment, last, last_line, is_same_inode=is_same_inode):
             return None
         reached = Checkpoint(last.end, self._fingerprinter.digest(reading.tail), state)
-        return RecoveredSegment(self._record(identity, file, reading), reached, tuple(rejected))
+        found = decode_state(state) if state else None
+        return RecoveredSegment(
+            self._record(identity, file, reading),
+            reached,
+            tuple(rejected),
+            None if found is None else FileIdentity(found.folder, found.first, found.generation),
+            b"" if found is None else self._names.digest(identity, found.first),
+        )
 
     def _is_proven(
         self, segment: StoredSegment, last: ManifestRange, last_line: str, *, is_same_inode: bool
@@ -272,15 +292,34 @@ class Recoverer:
             clean, chunk, digest=b"", rejected=clean.rejected, with_positions=True
         )
 
-    def _interpret(self, clean: CleanChunk, state: bytes) -> bytes:
+    def _interpret(self, clean: CleanChunk, state: bytes, generation: int | None) -> bytes:
         """Return the interpreter's state after a chunk, empty if the sink takes no events."""
         if clean.segment.source not in self._interpreters:
             return b""
         path = clean.segment.origin or clean.segment.path
         label = redact_path(path, self._sanitizer.redact_text)
         interpret = self._interpreters[clean.segment.source]
-        _, after = interpret(label, clean, state if clean.start else None)
+        _, after = interpret(
+            label,
+            clean,
+            state if clean.start else None,
+            lambda first: self._identify(clean.segment, first, generation),
+        )
         return after
+
+    def _identify(self, segment: Segment, first: bytes, generation: int | None) -> FileIdentity:
+        """Return the identity that a segment's events have.
+
+        Manifests of earlier versions have no generation: there, each file of a name is another.
+        """
+        if segment.id not in self._identities:
+            name = self._names.name(segment)
+            if generation is None:
+                digest = self._names.digest(segment, first)
+                generation = self._generations[digest]
+                self._generations[digest] += 1
+            self._identities[segment.id] = FileIdentity(name.folder, first, generation)
+        return self._identities[segment.id]
 
     def _record(self, segment: Segment, file: FoundFile, reading: _Reading) -> SegmentRecord:
         """Return the record of a file whose content is verified at the next start."""
@@ -414,15 +453,19 @@ def save(journal: Journal, sink: SinkOptions, recovery: Recovery) -> tuple[Recov
     fresh: list[SegmentRecord] = []
     reached: dict[int, Checkpoint] = {}
     quarantined: list[QuarantinedLine] = []
+    identities: list[tuple[int, bytes, FileIdentity]] = []
     for each in recovery.found:
         record = known.get((each.record.device, each.record.inode), each.record)
         if record is each.record and record.id not in ids:
             fresh.append(record)
+        if each.identity is not None and journal.identities.find(record.id) is None:
+            identities.append((record.id, each.name, each.identity))
         reached[record.id] = each.reached
         if record.id == each.record.id:
             quarantined += each.quarantined
         saved.append(each)
     journal.segments.save(fresh)
+    journal.identities.restore(identities)
     journal.sinks.begin(sink.name, destination_key_of(sink), {})
     journal.commit(Commit(sink.name, None, reached, tuple(quarantined)), lambda _point: None)
     return tuple(saved)
@@ -442,6 +485,8 @@ def _add(segments: dict[int, StoredSegment], manifest: Manifest) -> None:
             segment.path, segment.generation = each.path, each.generation
             segment.device, segment.inode = each.device, each.inode
             segment.rules = manifest.rules
+        if each.source_file:
+            segment.source_generation = each.source_generation
         segment.ranges.append(each)
 
 

@@ -146,6 +146,7 @@ class Wiring:
         sanitizer = make_sanitizer()
         self._engine, self._rules = sanitizer.engine, sanitizer.version
         warn_of_cache(sanitizer.cache_trouble)
+        journal.identities.forget_old_names()
         announce_move(state, journal)
         take_over_sources(configuration.source, journal, state)
         for options in configuration.sink:  # before anything is loaded: that may be very much
@@ -340,6 +341,7 @@ def make_interpreters(
     return {
         source.name: Interpreter(
             select_dialect(source.dialect),
+            source=source.identity,
             labels=source.labels,
             host=host_name(),
             processed_by=processed_by,

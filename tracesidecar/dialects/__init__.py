@@ -7,22 +7,27 @@ A dialect's own module is imported when the first file needs it.
 from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnType
 from tracesidecar.dialects.conflict import LineOrigin, derive_id
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
-from tracesidecar.dialects.interpreter import DialectEvent, Interpreter
+from tracesidecar.dialects.file_name import OTHER_ROOT, FileName, strip_rotation
+from tracesidecar.dialects.interpreter import DialectEvent, Identify, Interpreter
 from tracesidecar.dialects.prices import cost_source
 from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
 from tracesidecar.dialects.selection import select_dialect
-from tracesidecar.dialects.state import UnreadableState, decode_state
+from tracesidecar.dialects.state import FileIdentity, UnreadableState, decode_state
 from tracesidecar.dialects.truncate import truncate_text
 
 __all__ = [
     "COLUMNS",
     "DIALECT_NAMES",
+    "OTHER_ROOT",
     "PARTITIONS",
     "SCHEMA_VERSION",
     "Column",
     "ColumnType",
     "DialectEvent",
     "Event",
+    "FileIdentity",
+    "FileName",
+    "Identify",
     "Interpreter",
     "LineOrigin",
     "UnreadableState",
@@ -31,5 +36,6 @@ __all__ = [
     "derive_id",
     "load_dialects",
     "select_dialect",
+    "strip_rotation",
     "truncate_text",
 ]

@@ -12,11 +12,11 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect
 from tracesidecar.dialects.event import Event, Outcome
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject, as_json, milliseconds_between, real, text, utc
-from tracesidecar.dialects.state import stem
 
 _KEYS = frozenset(("name", "context", "finished_at", "outcome", "logs"))
-_FILE = re.compile(r"((.{1,200})_\d{8}_\d{6})")
+_FILE = re.compile(r"(.{1,200})_\d{8}_\d{6}")
 """`{agent}_{session_id}.jsonl`; the name of the agent may have underscores too."""
 _OUTCOMES: dict[str, Outcome] = {"ok": "success", "error": "failure"}
 _STEPS = 64
@@ -47,10 +47,10 @@ class Line(msgspec.Struct):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take agent and session from the name of the file."""
-    named = _FILE.fullmatch(stem(path))
-    return State(named[1], named[2]) if named else State()
+    named = _FILE.fullmatch(file.stem)
+    return State(file.conversation, named[1]) if named else State()
 
 
 def recognise(_path: str, line: JsonObject) -> bool:
@@ -107,5 +107,10 @@ def _is_repeated(identity: str | None, state: State) -> bool:
 
 
 DIALECT: Dialect[State] = Dialect(
-    name="ai_trace", recognise=recognise, state=State, begin=begin, map_line=map_line
+    name="ai_trace",
+    recognise=recognise,
+    state=State,
+    begin=begin,
+    map_line=map_line,
+    is_revised=True,
 )

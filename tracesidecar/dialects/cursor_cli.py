@@ -8,6 +8,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -19,7 +20,6 @@ from tracesidecar.dialects.parsing import (
     text,
     tool_type,
 )
-from tracesidecar.dialects.state import stem
 
 _KINDS: dict[str, EventKind] = {
     "user": "user_message",
@@ -57,15 +57,19 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the conversation from the path.
 
     `agent-transcripts/<conversation>[/<conversation>].jsonl`, and
     `<conversation>/subagents/<agent>.jsonl`.
     """
-    folders = path.replace("\\", "/").split("/")
-    parent = folders[-3] if len(folders) >= 3 and folders[-2] == "subagents" else None
-    return State(conversation=stem(path), parent=parent)
+    folders = file.path.replace("\\", "/").split("/")
+    is_subagent = len(folders) >= 3 and folders[-2] == "subagents"
+    has_folder = len(folders) >= 2 and folders[-2] == file.stem
+    return State(
+        conversation=file.name_conversation(file.stem, levels=1 if has_folder else 0),
+        parent=file.name_conversation(folders[-3], levels=2) if is_subagent else None,
+    )
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

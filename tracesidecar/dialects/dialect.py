@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -43,7 +44,8 @@ class Dialect(Generic[S]):
     `recognise(path, line)` is called for the first lines of a file, one by one, until a dialect
     returns True. The first dialect in the order of the registry that does gets the file.
 
-    `begin(path)` returns the state at the beginning of a file. The state is passed from line to
+    `begin(file)` returns the state at the beginning of a file. What it takes from the path as the
+    conversation comes from `file.name_conversation`. The state is passed from line to
     line, and the journal keeps it between two runs, encoded as `state`: keep it small and
     bounded, and give a renamed field its old name (`msgspec.field(name=…)`).
 
@@ -55,12 +57,14 @@ class Dialect(Generic[S]):
     msgspec.ValidationError for a line of another shape, and nothing else.
 
     `bulky` are paths of keys whose values are not worth their bytes in a row: a stub replaces
-    them if they are big.
+    them if they are big. With `is_revised`, a message may come again under its id with more in it:
+    each line of it is an event of its own.
     """
 
     name: str
     recognise: Callable[[str, JsonObject], bool]
     state: type[S]
-    begin: Callable[[str], S]
+    begin: Callable[[FileName], S]
     map_line: Callable[[bytes, S], Sequence[Event]]
     bulky: tuple[tuple[str, ...], ...] = ()
+    is_revised: bool = False

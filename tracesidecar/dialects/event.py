@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 SCHEMA_VERSION = 2
-"""1: ids without the source, without `generation` and `processed_by`."""
+"""1: ids without source and place of the file, no `generation` and no `processed_by`."""
 
 EventKind = Literal[
     "session_start",
@@ -113,7 +113,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     conversation_id: Annotated[
         str | None,
         _column(
-            "Conversation (session, thread); taken from the path if no line has it",
+            "Conversation (session, thread); from name and place of the file if no line has it",
             otel="gen_ai.conversation.id",
             ecs="tracesidecar.conversation_id",
             ocsf="actor.session.uid",

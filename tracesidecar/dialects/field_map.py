@@ -110,6 +110,7 @@ def field_map_dialect(
         state=State,
         begin=lambda _path: State(),
         map_line=map_line,
+        is_revised=True,
     )
 
 

@@ -182,4 +182,5 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=lambda _path: State(),
     map_line=map_line,
+    is_revised=True,
 )

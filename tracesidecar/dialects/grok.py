@@ -9,6 +9,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, Outcome
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     ToolType,
@@ -51,10 +52,12 @@ _Mapper = Callable[[Event, JsonObject, State], Sequence[Event]]
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take directory and session from `…/sessions/<directory, percent-encoded>/<session>/`."""
-    parts = path.replace("\\", "/").split("/")
-    return State(parts[-2], unquote(parts[-3])) if "sessions" in parts[:-3] else State()
+    parts = file.path.replace("\\", "/").split("/")
+    if "sessions" not in parts[:-3]:
+        return State()
+    return State(file.name_conversation(parts[-2], levels=1), unquote(parts[-3]))
 
 
 def recognise(path: str, line: JsonObject) -> bool:

@@ -17,10 +17,18 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
+from tracesidecar.dialects.file_name import join_parts, make_id
 from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.prices import price_call
 from tracesidecar.dialects.registry import DIALECT_NAMES, GENERIC, load_dialect, load_dialects
-from tracesidecar.dialects.state import UNDECIDED, FileState, UnreadableState, begin, decode_state
+from tracesidecar.dialects.state import (
+    UNDECIDED,
+    FileIdentity,
+    FileState,
+    UnreadableState,
+    begin,
+    decode_state,
+)
 from tracesidecar.dialects.truncate import raw_column, truncate_columns
 from tracesidecar.model import CleanChunk, LinePosition
 from tracesidecar.redaction_marker import MARKER_PATTERN
@@ -30,9 +38,20 @@ UNPRICED = "unpriced"
 LINES_TO_DECIDE = 20
 """How many first lines of a file are shown to the dialects before it counts as generic."""
 
+REVISED = 64
+"""How many messages that may be written again are remembered of a file: the latest ones."""
+
 _MARKER = re.compile(MARKER_PATTERN.encode())
 _TYPE_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
+
+
+Identify = Callable[[bytes], FileIdentity]
+
+
+def identify_alone(first: bytes) -> FileIdentity:
+    """Return the identity of a file that is read by itself."""
+    return FileIdentity("", first, 0)
 
 
 class DialectEvent(NamedTuple):
@@ -53,6 +72,7 @@ class Interpreter:
         self,
         dialect: Dialect[msgspec.Struct] | None = None,
         *,
+        source: str = "",
         labels: Mapping[str, str] | None = None,
         host: str | None = None,
         processed_by: str = "",
@@ -60,12 +80,14 @@ class Interpreter:
     ) -> None:
         """Interpret all files as `dialect`, or recognise each by its first lines if it is None.
 
-        `labels`, `host` and `processed_by` are columns of every event.
+        `source` is the id of the source, which is part of every event's id. `labels`, `host` and
+        `processed_by` are columns of every event.
         `observe(dialect, type)` is called for each line of an unknown type, and for each call
         without a known price (UNPRICED).
         """
         self._configured = dialect
         self._shared = _Shared(
+            source,
             msgspec.json.encode(dict(labels), order="sorted").decode() if labels else None,
             host,
             processed_by,
@@ -73,18 +95,36 @@ class Interpreter:
         self._observe = observe
 
     def __call__(
-        self, label: str, clean: CleanChunk, state: bytes | None
+        self,
+        label: str,
+        clean: CleanChunk,
+        state: bytes | None,
+        identify: Identify | None = identify_alone,
     ) -> tuple[list[DialectEvent], bytes]:
         """Return the events of a chunk, at least one for each line, and the state after it.
 
         `label` is the redacted path of the file; `clean` has the positions of its lines. `state` is
         what the call for the previous chunk of the file returned, None at its beginning. Raises
-        UnreadableState if it is damaged or comes from another version.
+        UnreadableState if it is damaged or comes from a later version.
+
+        `identify` returns the identity of the file for the digest of its first line: the state may
+        be that of a file that this one goes on after. If it is None, the events get the ids of
+        version 1 of the schema, for a batch that was planned with them.
         """
-        file = decode_state(state) if state else begin(label)
         lines = clean.data.split(b"\n")
-        if not file.first and clean.source_lines:
-            file.first = _first_digest(clean, lines[0])
+        file = decode_state(state) if state else None
+        first = file.first if file is not None else b""
+        if not first and clean.source_lines:
+            first = _first_digest(clean, lines[0])
+        if file is None:
+            if identify is None:
+                file = begin(label, FileIdentity("", first, 0), 1)
+            else:
+                file = begin(label, identify(first), SCHEMA_VERSION)
+        elif identify is not None:
+            file.identify(identify(first), SCHEMA_VERSION)
+        else:
+            file.first = first
         repaired = frozenset(clean.repaired)
         found: list[DialectEvent] = []
         mapper = self._mapper(file)
@@ -104,11 +144,15 @@ class Interpreter:
             state = (
                 msgspec.msgpack.decode(file.mapper, type=dialect.state)
                 if file.mapper
-                else dialect.begin(file.path)
+                else dialect.begin(file.name)
             )
         except msgspec.DecodeError as error:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
-        return _FileMapper(dialect, state, file, self._shared, self._observe)
+        origin = join_parts(self._shared.source, dialect.name)
+        place = origin + join_parts(
+            file.folder, file.name.stem, str(file.generation), file.first.hex()
+        )
+        return _FileMapper(dialect, state, file, self._shared, self._observe, origin, place)
 
     def _dialect(self, name: str) -> Dialect[msgspec.Struct]:
         if self._configured is not None and self._configured.name == name:
@@ -139,6 +183,7 @@ class Interpreter:
 class _Shared(NamedTuple):
     """What all events of a source share."""
 
+    source: str
     labels: str | None
     host: str | None
     processed_by: str
@@ -146,13 +191,18 @@ class _Shared(NamedTuple):
 
 @dataclass(slots=True)
 class _FileMapper:
-    """Map the lines of one file: its dialect with its state, and what all its events share."""
+    """Map the lines of one file: its dialect with its state, and what all its events share.
+
+    An id begins with `origin` if the line has an id of its own, else with `place`.
+    """
 
     dialect: Dialect[msgspec.Struct]
     state: msgspec.Struct
     file: FileState
     shared: _Shared
     observe: Callable[[str, str], None]
+    origin: str
+    place: str
 
     def events(
         self, line: bytes, position: LinePosition, *, is_repaired: bool
@@ -167,19 +217,19 @@ class _FileMapper:
         ordinals: dict[tuple[str | None, str], int] = {}
         for event, is_truncated in zip(events, truncated, strict=True):
             self._set_lineage(event)
+            event.line_sha256 = digest
             event.event_id = self._id(event, ordinals, position.offset, digest)
             event.schema_version = SCHEMA_VERSION
             event.source_file = self.file.path
             event.source_line = self.file.lines + position.number + 1
             event.source_offset, event.line_bytes = position.offset, position.length
-            event.line_sha256 = digest
             event.line_state = "repaired" if is_repaired else "ok"
             event.redaction_count, event.redaction_kinds = count, kinds
             event.truncated = (
                 is_truncated or bool(event.truncated) or (is_raw_truncated and event is events[0])
             )
             event.labels, event.host_name = shared.labels, event.host_name or shared.host
-            event.generation, event.processed_by = 0, shared.processed_by
+            event.generation, event.processed_by = self.file.generation, shared.processed_by
             if event.usage_scope == "call" and event.cost_usd is None:
                 self._price(event)
         if all(event.raw is None for event in events):
@@ -225,8 +275,7 @@ class _FileMapper:
         """Return an id that is the same whenever the line is read again, on any host.
 
         It follows from the line's own id. If there is none, it follows from the line's content and
-        position, and from the first line of its file, which distinguishes copies of a line. A new
-        version of a message has the message's id, so its content counts too (`supersedes`).
+        position, and from what distinguishes its file from others.
         """
         sub = (
             event.tool_call_id
@@ -235,18 +284,32 @@ class _FileMapper:
         )
         same = event.native_id, f"{event.event_kind} {sub}"
         ordinal = ordinals[same] = ordinals.get(same, -1) + 1
-        parts = [
-            self.dialect.name,
-            event.conversation_id or "",
-            event.native_id or "",
-            same[1],
-            str(ordinal),
-        ]
+        file = self.file
+        if file.schema < SCHEMA_VERSION:
+            return _id_of_version_1(
+                self.dialect.name, event, (same[1], str(ordinal)), (file.first.hex(), str(offset))
+            )
+        number = str(ordinal)
         if event.native_id is None:
-            parts += [self.file.first.hex(), str(offset), digest]
-        elif event.supersedes:
-            parts.append(digest)
-        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            return make_id(self.place + join_parts(str(offset), digest, same[1], number))
+        parts = self.origin + join_parts(
+            event.conversation_id or "", event.native_id, same[1], number
+        )
+        found = make_id(parts)
+        revision = self._revision(found, digest, event) if self.dialect.is_revised else 0
+        return make_id(parts + join_parts(str(revision))) if revision else found
+
+    def _revision(self, event_id: str, digest: str, event: Event) -> int:
+        """Return how many other lines a message had before this one."""
+        revisions = self.file.revisions
+        key, content = bytes.fromhex(event_id[:16]), bytes.fromhex(digest[:16])
+        before, revision = revisions.pop(key, (b"", 1 if event.supersedes else 0))
+        if before not in (b"", content):
+            revision += 1
+        elif len(revisions) >= REVISED:
+            del revisions[next(iter(revisions))]
+        revisions[key] = content, revision
+        return revision
 
     def _price(self, event: Event) -> None:
         found = price_call(event)
@@ -254,6 +317,21 @@ class _FileMapper:
             event.cost_usd, event.cost_source = found
         elif event.model is not None:
             self.observe(self.dialect.name, UNPRICED)
+
+
+def _id_of_version_1(
+    dialect: str, event: Event, part: tuple[str, str], place: tuple[str, str]
+) -> str:
+    """Return the id that version 1 of the schema gave to an event.
+
+    `part` is which of the line's events it is, `place` the file's first line and the offset.
+    """
+    parts = [dialect, event.conversation_id or "", event.native_id or "", *part]
+    if event.native_id is None:
+        parts += [*place, event.line_sha256 or ""]
+    elif event.supersedes:
+        parts.append(event.line_sha256 or "")
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: JsonObject) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -19,7 +20,6 @@ from tracesidecar.dialects.parsing import (
     tool_type,
     utc,
 )
-from tracesidecar.dialects.state import stem
 
 _KEYS = frozenset(("action", "connector", "operation", "output_summary", "duration_ms"))
 _CUT = "...[truncated]"
@@ -65,10 +65,10 @@ _decode = msgspec.json.Decoder(Line).decode
 _decode_result = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the conversation from the name of the file, if it has the documented form."""
-    named = _CONVERSATION_FILE.fullmatch(stem(path))
-    return State(named[1] if named else None)
+    named = _CONVERSATION_FILE.fullmatch(file.stem)
+    return State(file.name_conversation(named[1]) if named else None)
 
 
 def recognise(_path: str, line: JsonObject) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -80,16 +81,15 @@ def recognise(_path: str, line: JsonObject) -> bool:
     return isinstance(kind, str) and kind in _KINDS and {"id", "timestamp", "source"} <= line.keys()
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the conversation from the path.
 
     `conversations/<conversation>/events/event-00000-<id>.json`; elsewhere the file is the
     conversation.
     """
-    folders = path.replace("\\", "/").split("/")
-    return State(
-        conversation=folders[-3] if len(folders) >= 3 and folders[-2] == "events" else None
-    )
+    folders = file.path.replace("\\", "/").split("/")
+    is_named = len(folders) >= 3 and folders[-2] == "events"
+    return State(file.name_conversation(folders[-3], levels=2) if is_named else None)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

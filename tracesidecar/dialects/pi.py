@@ -13,6 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -29,7 +30,6 @@ from tracesidecar.dialects.parsing import (
     total,
     utc,
 )
-from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.(pi|omp)/agent/sessions/|/\.(openclaw)/agents/[^/]+/sessions/")
 _FAILED = frozenset(("error", "aborted"))
@@ -126,16 +126,16 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take program and session from the path."""
-    place = _PATH.search(path.replace("\\", "/"))
+    place = _PATH.search(file.path.replace("\\", "/"))
     agent = (place[1] or place[2]) if place else "pi"
-    return State(agent=agent, conversation=_session_of(path))
+    return State(agent=agent, conversation=file.name_conversation(_session_of(file.path)))
 
 
 def _session_of(path: str) -> str:
     """Return the session of a file: `<time>_<session>.jsonl`, or `<session>.jsonl` of OpenClaw."""
-    return stem(path).rpartition("_")[2]
+    return FileName(path).stem.rpartition("_")[2]
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

@@ -5,10 +5,11 @@ The journal keeps it with the offset, so that a restart continues in the middle 
 
 from __future__ import annotations
 
-import posixpath
-import re
+from typing import NamedTuple
 
 import msgspec
+
+from tracesidecar.dialects.file_name import FileName, strip_rotation
 
 UNDECIDED = ""
 """The dialect of a file that none has recognised yet."""
@@ -18,20 +19,34 @@ class UnreadableState(Exception):
     """A state that cannot be decoded: it is damaged, or from another version."""
 
 
-_EXTENSIONS = (".gz", ".zst", ".zstd", ".jsonl", ".ndjson", ".json", ".log")
-
-_ROTATED = re.compile(r"(\.(?:jsonl|ndjson|json|log))[.-]\d[\d.T:_-]{0,30}(?:\.(?:gz|zst))?\Z")
-
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class FileIdentity(NamedTuple):
+    """What distinguishes a file from all others of its source, wherever it is read.
+
+    `folder` is where it is below the root of its source, redacted. `first` is a digest of its first
+    line as redacted, or of why that was rejected. `generation` counts the files of this name that
+    begin with this line, from 0.
+    """
+
+    folder: str
+    first: bytes
+    generation: int
 
 
 class FileState(msgspec.Struct, array_like=True):
     """The state of one file.
 
-    `path` and `conversation` are the redacted path and its stem when the file was first seen,
-    without what a rotation adds. `first` is a digest of the first line as redacted, or of why
-    it was rejected. `lines` is how many lines there were so far, `time` the last time that a
-    line had, and `mapper` the dialect's own state (msgpack).
+    `path` is the redacted path when the file was first seen, without what a rotation adds, and
+    `conversation` is what an event belongs to that no line assigns to another. `lines` is how many
+    lines there were so far, `time` the last time that a line had, and `mapper` the dialect's own
+    state (msgpack). `first`, `folder` and `generation` are those of the FileIdentity. `revisions`
+    are the latest messages that may be written again: the beginning of their id → that of the
+    digest of their last line, and how many lines they had before it.
+
+    `schema` is the version of the events' schema that ids are made by. Version 1 of it had nothing
+    from `folder` on.
     """
 
     path: str
@@ -41,6 +56,20 @@ class FileState(msgspec.Struct, array_like=True):
     lines: int = 0
     time: str | None = None
     mapper: bytes = b""
+    folder: str = ""
+    generation: int = 0
+    schema: int = 1
+    revisions: dict[bytes, tuple[bytes, int]] = {}
+
+    @property
+    def name(self) -> FileName:
+        """What the file's name and place say."""
+        return FileName(self.path, self.folder)
+
+    def identify(self, identity: FileIdentity, schema: int) -> None:
+        """Go on as this file; the conversation stays what it was."""
+        self.folder, self.generation, self.schema = identity.folder, identity.generation, schema
+        self.first = identity.first
 
     def encode(self) -> bytes:
         """Encode the state for the journal."""
@@ -61,25 +90,14 @@ def decode_state(body: bytes) -> FileState:
         raise UnreadableState("the state of a file cannot be read") from error
 
 
-def begin(label: str) -> FileState:
+def begin(label: str, identity: FileIdentity, schema: int) -> FileState:
     """Return the state at the beginning of a file; `label` is its redacted path."""
-    path = strip_rotation(label)
-    return FileState(path, stem(path))
-
-
-def strip_rotation(label: str) -> str:
-    """Return the path that a file had before it was rotated, as far as its name shows it.
-
-    `a.jsonl.1` and `a.jsonl-20261121.gz` were `a.jsonl`.
-    """
-    return _ROTATED.sub(r"\1", label)
-
-
-def stem(label: str) -> str:
-    """Return the file's name without the extensions that say how it is encoded."""
-    name = posixpath.basename(label.replace("\\", "/"))
-    while True:
-        extension = next((each for each in _EXTENSIONS if name.endswith(each)), "")
-        if extension in ("", name):
-            return name
-        name = name.removesuffix(extension)
+    file = FileName(strip_rotation(label), identity.folder)
+    return FileState(
+        file.path,
+        file.conversation,
+        first=identity.first,
+        folder=identity.folder,
+        generation=identity.generation,
+        schema=schema,
+    )

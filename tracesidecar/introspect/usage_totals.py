@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracesidecar.dialects import Event, Interpreter
+from tracesidecar.dialects import Event, FileIdentity, FileName, Interpreter, strip_rotation
 from tracesidecar.model import Chunk, CleanChunk
 from tracesidecar.sanitize import complete_chunk
 
@@ -41,19 +42,23 @@ class UsageTally:
         self._interpreter = Interpreter()
         self._calls: dict[tuple[str, str], ModelCall] = {}
         self._lines: dict[str, Counter[str]] = {}
+        self._generations = Counter[tuple[str, str, bytes]]()
         self._state: bytes | None = None
+        self._identity: FileIdentity | None = None
 
     def begin(self, path: str) -> None:
         """Begin a file: the next chunks are its own."""
         self._lines[path] = Counter()
-        self._state = None
+        self._state = self._identity = None
 
     def take(self, path: str, chunk: Chunk, clean: CleanChunk) -> None:
         """Count the calls of the next chunk of the file that was begun."""
         clean = complete_chunk(
             clean, chunk, digest=b"", rejected=clean.rejected, with_positions=True
         )
-        events, self._state = self._interpreter(path, clean, self._state)
+        events, self._state = self._interpreter(
+            path, clean, self._state, lambda first: self._identify(path, first)
+        )
         for dialect, event in events:
             self._lines[path][dialect] += 1
             if event.usage_scope == "call":
@@ -79,6 +84,16 @@ class UsageTally:
                 before.unpriced + (call.cost_usd is None),
             )
         return sums
+
+    def _identify(self, path: str, first: bytes) -> FileIdentity:
+        """Return the identity of the file that was begun: no two files have the same."""
+        if self._identity is not None:
+            return self._identity
+        name = FileName(strip_rotation(path), os.path.dirname(path))
+        key = name.folder, name.stem, first
+        self._generations[key] += 1
+        self._identity = FileIdentity(name.folder, first, self._generations[key] - 1)
+        return self._identity
 
     def _count(self, path: str, dialect: str, event: Event) -> None:
         key = dialect, event.api_call_id or event.event_id or ""

@@ -5,6 +5,7 @@ it stand the lock of the state directory and the sealed bytes of rejected lines.
 """
 
 from tracesidecar.journal.deliveries import load_deliveries
+from tracesidecar.journal.identities import IdentityTable
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.lock import hold_lock, is_locked
 from tracesidecar.journal.losses import LostBytes
@@ -37,6 +38,7 @@ from tracesidecar.journal.trouble import explain_os
 __all__ = [
     "STATE_NAMES",
     "Commit",
+    "IdentityTable",
     "Journal",
     "LostBytes",
     "Notice",

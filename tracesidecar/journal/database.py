@@ -14,7 +14,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TypeVar
@@ -54,6 +54,7 @@ class JournalDatabase:
         self._path = path
         self._turn = threading.Lock()
         self._seen_version = 0
+        self._companions: list[Callable[[sqlite3.Connection], Callable[[], None] | None]] = []
         self._ended: StateError | None = None
         self._waits_until = math.inf
 
@@ -164,11 +165,22 @@ class JournalDatabase:
             self._execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                written = [write(self._db) for write in self._companions]
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            for note_written in written:
+                if note_written is not None:
+                    note_written()
+
+    def accompany(self, write: Callable[[sqlite3.Connection], Callable[[], None] | None]) -> None:
+        """Have `write` called at the end of each transaction; what it returns, once it is durable.
+
+        It is for what must not be missing beside anything that is written later.
+        """
+        self._companions.append(write)
 
     def read(self, shape: type[Row], query: str, *values: object) -> list[Row]:
         """Return the rows of a query, each converted to `shape` (a tuple type).

@@ -20,6 +20,7 @@ from tracesidecar.journal.counters import CounterTable
 from tracesidecar.journal.database import JournalDatabase
 from tracesidecar.journal.deliveries import load_deliveries, save_deliveries
 from tracesidecar.journal.file import JournalFile
+from tracesidecar.journal.identities import IdentityTable
 from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.notices import Notices, RewriteCounts
 from tracesidecar.journal.plan import PlanTable
@@ -75,7 +76,8 @@ class Journal:
         self._noted: set[str] = set()
         self._noting = threading.Lock()
         self.losses = LossTable(database)
-        self.segments = SegmentTable(database, self.losses)
+        self.identities = IdentityTable(database)
+        self.segments = SegmentTable(database, self.losses, self.identities)
         self.sinks = SinkTable(database)
         self.plans = PlanTable(database)
         self.quarantine = QuarantineTable(database)

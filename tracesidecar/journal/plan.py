@@ -117,6 +117,8 @@ class Plan:
     if the batch cannot be made again, it still shows what has arrived. `parts` say which lines are
     in which object, if there are several objects; `records` has the batch's records, if the
     destination can be asked for them. `rejected` are the lines that go to quarantine with it.
+    `schema` is the version of the events' schema that it was made with: its events have the ids of
+    that version whenever it is made again.
     """
 
     id: str
@@ -132,6 +134,7 @@ class Plan:
     parts: tuple[ObjectPart, ...] = ()
     records: PlannedRecords = PlannedRecords()
     rejected: tuple[PlannedRejection, ...] = ()
+    schema: int = 1
 
 
 class PlanTable:

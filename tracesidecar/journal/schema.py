@@ -7,7 +7,7 @@ import sqlite3
 
 from tracesidecar.journal.segment_keys import fill_keys
 
-SCHEMA_VERSION = b"9"
+SCHEMA_VERSION = b"10"
 UPGRADES = {
     b"1": "upgrade_2.sql",
     b"2": "upgrade_3.sql",
@@ -17,6 +17,7 @@ UPGRADES = {
     b"6": "upgrade_7.sql",
     b"7": "upgrade_8.sql",
     b"8": "upgrade_9.sql",
+    b"9": "upgrade_10.sql",
 }
 """From which schema to the next."""
 

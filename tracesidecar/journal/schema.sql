@@ -52,6 +52,22 @@ CREATE TABLE segment_by_prefix (
 -- is unchanged. The body is the tailer's own.
 CREATE TABLE landmark (segment INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
+-- What an event's id has of each file that was interpreted: its folder below the root of its source,
+-- a digest of its first line, both as redacted, and which of those files it is that have the same
+-- name and first line. These are counted in file_name, also when the files are long gone; day is when
+-- the last one came, in days since the epoch.
+CREATE TABLE file_identity (
+    segment INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    folder TEXT NOT NULL,
+    first BLOB NOT NULL
+);
+CREATE TABLE file_name (
+    digest BLOB PRIMARY KEY,
+    generations INTEGER NOT NULL,
+    day INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE sink (
     name TEXT PRIMARY KEY,
     destination TEXT NOT NULL,

@@ -10,6 +10,7 @@ import msgspec
 
 from tracesidecar.errors import StateError
 from tracesidecar.journal.database import JournalDatabase, list_in_parts
+from tracesidecar.journal.identities import IdentityTable
 from tracesidecar.journal.losses import LossTable, LostBytes
 from tracesidecar.journal.plan import Plan, decode_plan
 from tracesidecar.journal.records import decode_record, encode_record
@@ -28,8 +29,11 @@ MOST_MISSED = 10_000
 class SegmentTable:
     """What is known of each segment: the tailer's `SegmentStore`."""
 
-    def __init__(self, database: JournalDatabase, losses: LossTable) -> None:
+    def __init__(
+        self, database: JournalDatabase, losses: LossTable, identities: IdentityTable
+    ) -> None:
         self._database = database
+        self._identities = identities
         self._losses = losses
         self._served: Callable[[], Mapping[str, Callable[[str], bool]]] = dict
         self._report: Callable[[Sequence[LostBytes]], None] | None = None
@@ -174,6 +178,7 @@ class SegmentTable:
             db.executemany("DELETE FROM segment WHERE id = ?", rows)
             db.executemany("DELETE FROM offset WHERE segment = ?", rows)
             db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
+            self._identities.forget(db, [id_ for (id_,) in rows])
         if missed and self._report is not None:
             self._report(missed)
 

@@ -6,6 +6,7 @@ is the `WorkerContext`, and `WorkerThread` is the only door to it.
 
 from tracesidecar.pipeline.build import build_context
 from tracesidecar.pipeline.drain import DrainEnd, DrainResult, UndeliveredRange
+from tracesidecar.pipeline.file_identities import FileNames
 from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.losses import report_losses
 from tracesidecar.pipeline.service import Service, ignore
@@ -17,6 +18,7 @@ from tracesidecar.pipeline.worker_thread import WorkerThread
 __all__ = [
     "DrainEnd",
     "DrainResult",
+    "FileNames",
     "LineMetrics",
     "Service",
     "SinkCursors",

@@ -13,6 +13,7 @@ from tracesidecar.pipeline.chunk_cleaner import ChunkCleaner
 from tracesidecar.pipeline.chunk_reader import ChunkReader
 from tracesidecar.pipeline.dear_chunks import DearChunks
 from tracesidecar.pipeline.event_cache import EventCache
+from tracesidecar.pipeline.file_identities import FileIdentities, FileNames
 from tracesidecar.pipeline.intake import Intake
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.line_metrics import LineMetrics
@@ -72,7 +73,10 @@ def build_context(
         dear_chunks=DearChunks(make_cleaner, progress),
         progress=progress,
     )
-    events = EventCache(tailer, chunks, labels, interpreters, cache_bytes=event_cache_bytes)
+    identities = FileIdentities(FileNames(sources, sanitizer.redact_text), journal.identities)
+    events = EventCache(
+        tailer, chunks, labels, identities, interpreters, cache_bytes=event_cache_bytes
+    )
     intake = Intake(
         tailer,
         chunks,

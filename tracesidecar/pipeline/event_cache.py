@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from tracesidecar.dialects import (
+    SCHEMA_VERSION,
     DialectEvent,
     Interpreter,
     UnreadableState,
@@ -16,6 +18,7 @@ from tracesidecar.dialects import (
 )
 from tracesidecar.model import CHUNK_BYTES, CleanChunk
 from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.file_identities import FileIdentities
 from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.tail.tailer import Tailer
 
@@ -28,11 +31,16 @@ Interpretation = tuple[list[DialectEvent], bytes]
 """The events of a chunk, and the interpreter's state after it."""
 
 
+_Key = tuple[int, int, int, int, bytes]
+"""Segment, start, end, version of the schema, and state."""
+
+
 class _LineCount(NamedTuple):
     """The state at an offset up to which the lines of a segment were counted last."""
 
     segment: int
     offset: int
+    schema: int
     state: bytes
 
 
@@ -44,6 +52,7 @@ class EventCache:
         tailer: Tailer,
         chunks: ChunkReader,
         labels: PathLabels,
+        identities: FileIdentities,
         interpreters: Mapping[str, Interpreter],
         *,
         cache_bytes: int,
@@ -52,11 +61,12 @@ class EventCache:
         self._tailer = tailer
         self._chunks = chunks
         self._labels = labels
+        self._identities = identities
         self._interpreters = interpreters
         self._limit = cache_bytes // EVENTS_PER_BYTE
-        self._cache: OrderedDict[tuple[int, int, int, bytes], Interpretation] = OrderedDict()
+        self._cache: OrderedDict[_Key, Interpretation] = OrderedDict()
         self._held = 0
-        self._line_count = _LineCount(0, 0, b"")
+        self._line_count = _LineCount(0, 0, 0, b"")
         self._has_warned = False
 
     @property
@@ -64,63 +74,75 @@ class EventCache:
         """About how much memory the cache takes."""
         return self._held * EVENTS_PER_BYTE
 
-    def interpret(self, clean: CleanChunk, state: bytes) -> Interpretation:
+    def interpret(
+        self, clean: CleanChunk, state: bytes, *, schema: int = SCHEMA_VERSION
+    ) -> Interpretation:
         """Return the events of a chunk; `state` is what the checkpoint before it has.
 
-        The events are shared by all callers and must not be changed.
+        The events are shared by all callers and must not be changed. `schema` is the version whose
+        ids they get: an earlier one for a batch that was planned with it.
         """
-        key = clean.segment.id, clean.start, clean.end, state
+        key = clean.segment.id, clean.start, clean.end, schema, state
         found = self._cache.get(key)
         if found is None:
-            found = self._interpret(clean, state)
+            found = self._interpret(clean, state, schema)
             self._remember(key, found)
         return found
 
-    def state_at(self, segment: int, offset: int) -> bytes:
+    def state_at(self, segment: int, offset: int, schema: int = SCHEMA_VERSION) -> bytes:
         """Return the state for a reader that begins in the middle of a file.
 
         It has what the file's first lines say, and the number of lines before the offset.
         """
         known = self._line_count
-        if known.segment != segment or not CHUNK_BYTES <= known.offset <= offset:
+        if (known.segment, known.schema) != (segment, schema) or not (
+            CHUNK_BYTES <= known.offset <= offset
+        ):
             first = self._chunks.peek(segment, offset)
             if first is None:
                 return b""
-            interpret = self._interpreters[first.segment.source]
-            _, state = interpret(self._label(first), first, None)
-            known = _LineCount(segment, first.end, state)
+            _, state = self._run(first, None, schema)
+            known = _LineCount(segment, first.end, schema, state)
         file = decode_state(known.state)
         file.lines += sum(
             part.count(b"\n") + (not part)
             for part in self._tailer.read_range(segment, known.offset, offset) or ()
         )
-        self._line_count = _LineCount(segment, offset, file.encode())
+        self._line_count = _LineCount(segment, offset, schema, file.encode())
         return self._line_count.state
 
-    def _interpret(self, clean: CleanChunk, state: bytes) -> Interpretation:
-        interpret, label = self._interpreters[clean.segment.source], self._label(clean)
+    def _interpret(self, clean: CleanChunk, state: bytes, schema: int) -> Interpretation:
         if not clean.start:
-            return interpret(label, clean, None)
+            return self._run(clean, None, schema)
         try:
-            known = state or self.state_at(clean.segment.id, clean.start)
-            return interpret(label, clean, known or None)
+            known = state or self.state_at(clean.segment.id, clean.start, schema)
+            return self._run(clean, known or None, schema)
         except UnreadableState as error:
             if not self._has_warned:
                 self._has_warned = True
                 log.warning(
                     "state.unreadable",
-                    path=label,
+                    path=self._label(clean),
                     problem=str(error),
                     remedy="none needed: files go on by what their first lines say",
                 )
-            known = self.state_at(clean.segment.id, clean.start)
-            return interpret(label, clean, known or None)
+            known = self.state_at(clean.segment.id, clean.start, schema)
+            return self._run(clean, known or None, schema)
+
+    def _run(self, clean: CleanChunk, state: bytes | None, schema: int) -> Interpretation:
+        interpret = self._interpreters[clean.segment.source]
+        identify = (
+            functools.partial(self._identities.identify, clean.segment)
+            if schema >= SCHEMA_VERSION
+            else None
+        )
+        return interpret(self._label(clean), clean, state, identify)
 
     def _label(self, clean: CleanChunk) -> str:
         segment = clean.segment
         return self._labels.label(segment.id, segment.origin or segment.path)
 
-    def _remember(self, key: tuple[int, int, int, bytes], found: Interpretation) -> None:
+    def _remember(self, key: _Key, found: Interpretation) -> None:
         size = key[2] - key[1]
         if size > self._limit:
             return

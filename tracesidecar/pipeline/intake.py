@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.sinks import deciding_sinks
-from tracesidecar.tail import Scan, SegmentView
+from tracesidecar.tail import Scan, SegmentView, rank_in_family
 from tracesidecar.tail.tailer import Tailer
 
 FEW_SEGMENTS = 1000
@@ -106,11 +107,23 @@ class Intake:
         self._losses.take(self._tailer.find_losses(), self.sinks.values())
 
     def _offer_backlog(self, sink: SinkCursors) -> None:
-        """Offer a sink every segment that is known to hold more than the sink has."""
+        """Offer a sink every segment that is known to hold more than the sink has.
+
+        The rotated files of one name come oldest first: files that begin alike are counted in the
+        order in which they are read.
+        """
         now = self._clock()
-        for segment, view in self._tailer.segments().items():
-            if sink.takes(view.segment.source) and sink.cursor(segment).offset < view.size:
-                sink.offer(segment, now)
+        backlog = [
+            (
+                os.path.dirname(view.segment.path),
+                rank_in_family(os.path.basename(view.segment.path)),
+                segment,
+            )
+            for segment, view in self._tailer.segments().items()
+            if sink.takes(view.segment.source) and sink.cursor(segment).offset < view.size
+        ]
+        for _, _, segment in sorted(backlog):
+            sink.offer(segment, now)
 
     def begin_drain(self) -> int:
         """Let no sink read beyond what is there now, nor wait for the end of an open message.

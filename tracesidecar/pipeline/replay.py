@@ -80,7 +80,9 @@ def replay_chunks(
             yield planned, None
             continue
         events, state = (
-            context.events.interpret(clean, at.state) if encoding.interprets else ([], b"")
+            context.events.interpret(clean, at.state, schema=plan.schema)
+            if encoding.interprets
+            else ([], b"")
         )
         cursors[segment] = Checkpoint(planned.end, planned.tail, state)
         yield planned, ReplayedChunk(clean, events, state)

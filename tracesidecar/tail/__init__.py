@@ -11,6 +11,7 @@ here: only what follows files needs them, and every command that reads a configu
 from tracesidecar.tail.discovery.followed import FollowedPaths
 from tracesidecar.tail.discovery.left_out import LeftOut, find_left_out
 from tracesidecar.tail.discovery.owners import find_user
+from tracesidecar.tail.discovery.rotated_names import rank_in_family
 from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.glob import Exclusions, GlobPattern
@@ -43,6 +44,7 @@ from tracesidecar.tail.segments import (
     is_protected,
     observe_protection,
 )
+from tracesidecar.tail.source_roots import SourceRoots
 from tracesidecar.tail.tracking.moved_files import find_moved
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "SegmentView",
     "SkipReason",
     "SourceOptions",
+    "SourceRoots",
     "SourceSummary",
     "Tree",
     "UnreadablePlace",
@@ -80,5 +83,6 @@ __all__ = [
     "link_folders",
     "measure_links",
     "observe_protection",
+    "rank_in_family",
     "set_aside_folders",
 ]

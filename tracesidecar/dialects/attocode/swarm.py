@@ -13,6 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject, as_json, fields, real, text, tool_type, utc
 
 _FILES = re.compile(r"(?:swarm\.events|control|agent-.{1,200}\.trace)\.jsonl")
@@ -35,7 +36,7 @@ _ENTRIES: dict[str, EventKind] = {
 
 
 class State(msgspec.Struct):
-    """The directory of the run: all its files are one conversation, and no line names it."""
+    """The run, named by its directory: all its files are one conversation, and no line names it."""
 
     run: str | None = None
 
@@ -60,12 +61,12 @@ class Line(msgspec.Struct):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the directory of the run from the path."""
-    folder = posixpath.dirname(path.replace("\\", "/"))
-    return State(
-        posixpath.dirname(folder) if posixpath.basename(folder) == "agents" else folder or None
-    )
+    folders = file.path.replace("\\", "/").split("/")[:-1]
+    levels = 2 if folders and folders[-1] == "agents" else 1
+    run = folders[-levels] if len(folders) >= levels else ""
+    return State(file.name_conversation(run, levels=levels) if run else None)
 
 
 def recognise(path: str, line: JsonObject) -> bool:

@@ -14,8 +14,8 @@ from tracesidecar.dialects.claude_code import messages
 from tracesidecar.dialects.claude_code.line import Line, State
 from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject, as_json, at, fields, real, text, utc
-from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/projects/[^/]+/.*\.jsonl(?:\.gz|\.zst)?\Z")
 _HOMES = ("/.claude/", "/.config/claude/", "/Claude/local-agent-mode-sessions/")
@@ -84,18 +84,25 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
-    """Take session, agent and program from the path; lines may know better."""
-    place = path.replace("\\", "/")
+def begin(file: FileName) -> State:
+    """Take session, agent and program from the path; lines may know better.
+
+    A session is in `<session>.jsonl`, beside the folder `<session>` of its subagents.
+    """
+    place = file.path.replace("\\", "/")
     program = next(
         (name for folder, name in _PROGRAMS.items() if f"/{folder}/" in place), "claude-code"
     )
     subagent = _SUBAGENT.search(place)
     if subagent is None:
-        return State(conversation=stem(path), program=program)
+        return State(conversation=file.conversation, program=program)
+    parent = None
+    if subagent[1]:
+        levels = place.count("/", subagent.start(1))
+        parent = file.name_conversation(subagent[1], levels=levels)
     return State(
-        conversation=subagent[1] or stem(path),
-        parent=subagent[1],
+        conversation=parent or file.conversation,
+        parent=parent,
         agent=subagent[2],
         program=program,
     )

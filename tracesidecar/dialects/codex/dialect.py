@@ -17,8 +17,8 @@ from tracesidecar.dialects.codex.response_items import map_item
 from tracesidecar.dialects.codex.usage import map_usage_record
 from tracesidecar.dialects.dialect import Dialect, EventFactory, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import JsonObject, at, count, fields, text, utc
-from tracesidecar.dialects.state import stem
 
 _ROLLOUT = re.compile(
     r"/(?:archived_)?sessions/(?:.{1,400}/)?rollout-[^/]{1,200}\.jsonl(?:\.zst)?\Z"
@@ -55,10 +55,10 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the thread from the name of the file."""
-    thread = _THREAD.search(path.replace("\\", "/"))
-    return State(thread[1] if thread else stem(path))
+    thread = _THREAD.search(file.path.replace("\\", "/"))
+    return State(file.name_conversation(thread[1]) if thread else file.conversation)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

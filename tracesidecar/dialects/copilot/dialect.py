@@ -17,6 +17,7 @@ from tracesidecar.dialects.copilot.bookkeeping import BOOKKEEPING
 from tracesidecar.dialects.copilot.line import Line, State, make_event, set_error
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, UsageScope
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -31,7 +32,6 @@ from tracesidecar.dialects.parsing import (
     text,
     utc,
 )
-from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.copilot/(?:history-)?session-state/.*\.jsonl$")
 
@@ -50,13 +50,13 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the session from the folder of `events.jsonl`."""
-    folders, _, name = path.replace("\\", "/").rpartition("/")
+    folders, _, name = file.path.replace("\\", "/").rpartition("/")
     return State(
-        conversation=folders.rpartition("/")[2]
+        conversation=file.name_conversation(folders.rpartition("/")[2], levels=1)
         if name.startswith("events.jsonl") and folders
-        else stem(path)
+        else file.conversation
     )
 
 
@@ -249,6 +249,7 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=begin,
     map_line=map_line,
+    is_revised=True,
     bulky=(
         ("data", "encryptedContent"),
         ("data", "reasoningOpaque"),

@@ -12,6 +12,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.otel import SpanStatus, identify, log_event, span_event
 from tracesidecar.dialects.parsing import (
     JsonObject,
@@ -78,7 +79,7 @@ def recognise(path: str, line: JsonObject) -> bool:
     return is_flat and any(name.startswith(_OWN) for name in attributes)
 
 
-def begin(_path: str) -> State:
+def begin(_file: FileName) -> State:
     """Return an empty state."""
     return State()
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -29,7 +30,6 @@ from tracesidecar.dialects.parsing import (
     total,
     utc,
 )
-from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.gemini/tmp/[^/]+/chats/(?:([^/]+)/)?[^/]+$")
 _TYPES = frozenset(("user", "gemini", "info", "warning", "error"))
@@ -102,10 +102,11 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take session and parent from the path."""
-    place = _PATH.search(path.replace("\\", "/"))
-    return State(conversation=stem(path), parent=place[1] if place else None)
+    place = _PATH.search(file.path.replace("\\", "/"))
+    parent = file.name_conversation(place[1], levels=1) if place and place[1] else None
+    return State(conversation=file.conversation, parent=parent)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:
@@ -317,4 +318,5 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=begin,
     map_line=map_line,
+    is_revised=True,
 )

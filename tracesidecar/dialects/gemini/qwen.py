@@ -13,6 +13,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import Event, EventKind, UsageScope
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.gemini.dialect import function_response
 from tracesidecar.dialects.parsing import (
     JsonObject,
@@ -30,7 +31,6 @@ from tracesidecar.dialects.parsing import (
     total,
     utc,
 )
-from tracesidecar.dialects.state import stem
 
 _PATH = re.compile(r"/\.qwen/(?:projects|tmp)/[^/]+/chats/")
 _TYPES = frozenset(("user", "assistant", "tool_result", "system"))
@@ -112,9 +112,9 @@ def recognise(path: str, line: JsonObject) -> bool:
     )
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the session from the name of the file."""
-    return State(conversation=stem(path))
+    return State(conversation=file.conversation)
 
 
 def map_line(data: bytes, state: State) -> Sequence[Event]:

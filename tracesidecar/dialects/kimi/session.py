@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tracesidecar.dialects.event import Event, EventKind, UsageScope
+from tracesidecar.dialects.file_name import FileName
 from tracesidecar.dialects.parsing import (
     JsonObject,
     as_json,
@@ -38,22 +39,23 @@ class State(msgspec.Struct):
     tools: dict[str, str] = {}
 
 
-def begin(path: str) -> State:
+def begin(file: FileName) -> State:
     """Take the session from the path, the only place that has it.
 
     Kimi CLI: `sessions/<group>/<session>/wire.jsonl`, and `subagents/<agent>/` in it. Kimi
     Code: `sessions/<group>/<session>/agents/<agent>/wire.jsonl`.
     """
-    folders = path.replace("\\", "/").split("/")[:-1]
+    folders = file.path.replace("\\", "/").split("/")[:-1]
     agent = "kimi-code" if ".kimi-code" in folders or "agents" in folders[-2:-1] else "kimi-cli"
     if len(folders) > 2 and folders[-2] in ("agents", "subagents"):
         return State(
             agent=agent,
-            conversation=folders[-3],
+            conversation=file.name_conversation(folders[-3], levels=3),
             agent_id=folders[-1],
             is_subagent=folders[-1] != "main",
         )
-    return State(agent=agent, conversation=folders[-1] if folders else "")
+    session = file.name_conversation(folders[-1], levels=1) if folders else ""
+    return State(agent=agent, conversation=session)
 
 
 def make_event(kind: EventKind, time: object, state: State) -> Event:

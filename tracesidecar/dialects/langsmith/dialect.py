@@ -168,5 +168,6 @@ DIALECT: Dialect[State] = Dialect(
     state=State,
     begin=lambda _path: State(),
     map_line=map_line,
+    is_revised=True,
     bulky=(("serialized",), ("manifest",)),
 )
