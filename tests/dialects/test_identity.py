@@ -47,8 +47,7 @@ def read(
         ("/t/a.jsonl", "/t/a.jsonl"),
         ("/t/a.jsonl.1", "/t/a.jsonl"),
         ("/t/a.jsonl.12.gz", "/t/a.jsonl"),
-        ("/t/a.1.jsonl", "/t/a.jsonl"),
-        ("/t/a.2.jsonl.zst", "/t/a.jsonl"),
+        ("/t/a.1.jsonl", "/t/a.1.jsonl"),
         ("/t/a.jsonl-20261121", "/t/a.jsonl"),
         ("/t/a.jsonl-20261121.gz", "/t/a.jsonl"),
         ("/t/a.jsonl.2026-11-21_10", "/t/a.jsonl"),
@@ -100,6 +99,7 @@ SAME: dict[str, Callable[[], list[Event]]] = {
         [{"n": 1}], "/u/elsewhere/a/x.jsonl", identify=place("a")
     ),
     "rotated": lambda: read([{"n": 1}], "/t/a/x.jsonl.3", identify=place("a")),
+    "rotated before its extension": lambda: read([{"n": 1}], "/t/a/x.2.jsonl", identify=place("a")),
     "compressed": lambda: read([{"n": 1}], "/t/a/x.jsonl.2.gz", identify=place("a")),
 }
 OTHER: dict[str, Callable[[], list[Event]]] = {
@@ -121,6 +121,12 @@ def test_a_line_without_an_id_keeps_its_event_id(what: str) -> None:
 def test_a_line_without_an_id_has_another_event_id(what: str) -> None:
     [event] = read([{"n": 1}], identify=place("a"))
     assert [each.event_id for each in OTHER[what]()] != [event.event_id]
+
+
+def test_numbered_files_are_conversations_of_their_own() -> None:
+    made = [read([{"n": 1}], f"/t/run.{number}.jsonl")[0] for number in (1, 2)]
+    assert [event.conversation_id for event in made] == ["run.1", "run.2"]
+    assert FileName("/t/.5.jsonl").family == ".5"
 
 
 def test_a_native_id_belongs_to_its_source_and_conversation() -> None:

@@ -14,11 +14,13 @@ root follows.
 
 _EXTENSIONS = (".gz", ".zst", ".zstd", ".jsonl", ".ndjson", ".json", ".log")
 _ROTATED = re.compile(
-    r"(\.[0-9]{1,5})?(\.(?:jsonl|ndjson|json|log))([.\-_][0-9][0-9.:T_-]{0,30})?(?:\.(?:gz|zst))?\Z"
+    r"(\.(?:jsonl|ndjson|json|log))[.\-_][0-9][0-9.:T_-]{0,30}(?:\.(?:gz|zst))?\Z"
 )
-"""`a.jsonl.1`, `a.jsonl-20261121` and `a.1.jsonl`, each perhaps compressed. `a-20261121.jsonl` is
-also what agents call the file of a day, or of a session.
+"""`a.jsonl.1` and `a.jsonl-20261121`, each perhaps compressed. `a-20261121.jsonl` may also be the
+name that an agent gives to the file of a day, or of a session.
 """
+_NUMBERED = re.compile(r"(?<=.)\.[0-9]{1,5}\Z")
+"""`a.1.jsonl` is rotated by logrotate's `extension`, or a session that an agent numbers."""
 _UNIQUE_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26}", re.IGNORECASE
 )
@@ -47,6 +49,14 @@ class FileName:
             name = name.removesuffix(extension)
 
     @property
+    def family(self) -> str:
+        """Return the stem without the number that a rotation may have put there, for ids.
+
+        Whether it did does not matter there: files that begin alike are told apart.
+        """
+        return _NUMBERED.sub("", self.stem)
+
+    @property
     def conversation(self) -> str:
         """Return the conversation of a file whose lines name none."""
         return self.name_conversation(self.stem)
@@ -66,7 +76,7 @@ class FileName:
 
     def digest(self, source: str, first: bytes) -> bytes:
         """Return what the files of this name have in common that begin with the same line."""
-        return bytes.fromhex(make_id(join_parts(source, self.folder, self.stem, first.hex())))
+        return bytes.fromhex(make_id(join_parts(source, self.folder, self.family, first.hex())))
 
     def _folder_above(self, levels: int) -> str:
         root, folder = "", self.folder
@@ -80,12 +90,9 @@ class FileName:
 def strip_rotation(label: str) -> str:
     """Return the path that a file had before it was rotated, as far as its name shows it.
 
-    `a.jsonl.1`, `a.1.jsonl` and `a.jsonl-20261121.gz` were `a.jsonl`.
+    `a.jsonl.1` and `a.jsonl-20261121.gz` were `a.jsonl`.
     """
-    found = _ROTATED.search(label)
-    if found is None or not (found[1] or found[3]):
-        return label
-    return label[: found.start()] + found[2]
+    return _ROTATED.sub(r"\1", label)
 
 
 def join_parts(*parts: str) -> str:

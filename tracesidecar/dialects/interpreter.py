@@ -150,7 +150,7 @@ class Interpreter:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
         origin = join_parts(self._shared.source, dialect.name)
         place = origin + join_parts(
-            file.folder, file.name.stem, str(file.generation), file.first.hex()
+            file.folder, file.name.family, str(file.generation), file.first.hex()
         )
         return _FileMapper(dialect, state, file, self._shared, self._observe, origin, place)
 

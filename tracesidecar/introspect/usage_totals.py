@@ -90,7 +90,7 @@ class UsageTally:
         if self._identity is not None:
             return self._identity
         name = FileName(strip_rotation(path), os.path.dirname(path))
-        key = name.folder, name.stem, first
+        key = name.folder, name.family, first
         self._generations[key] += 1
         self._identity = FileIdentity(name.folder, first, self._generations[key] - 1)
         return self._identity
