@@ -302,3 +302,11 @@ def test_a_file_that_goes_on_after_another_one_has_its_own_number() -> None:
     assert (same.generation, rewritten.generation) == (0, 1)
     assert same.event_id != rewritten.event_id
     assert same.conversation_id == rewritten.conversation_id
+
+
+def test_a_line_that_its_mapper_cannot_read_is_in_the_conversation_of_the_others() -> None:
+    path = f"/t/.codex/sessions/rollout-2026-09-02T10-00-00-{UUID}.jsonl"
+    odd = {"timestamp": "2026-09-02T10:00:00Z", "type": "event_msg", "payload": {"type": 7}}
+    lines = [odd, {**odd, "payload": [1]}, {**odd, "payload": "x"}]
+    found = read(lines, path, dialect="codex", identify=place(".codex/sessions"))
+    assert {event.conversation_id for event in found} == {UUID}

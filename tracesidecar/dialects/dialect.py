@@ -47,7 +47,8 @@ class Dialect(Generic[S]):
     `begin(file)` returns the state at the beginning of a file. What it takes from the path as the
     conversation comes from `file.name_conversation`. The state is passed from line to
     line, and the journal keeps it between two runs, encoded as `state`: keep it small and
-    bounded, and give a renamed field its old name (`msgspec.field(name=…)`).
+    bounded, and give a renamed field its old name (`msgspec.field(name=…)`). Its `conversation`,
+    if it has one, is that of every event that names none.
 
     `map_line(data, state)` returns the events of a line, none or more, always in the same
     order. It sets only the columns that this line or an earlier one determines. The interpreter

@@ -262,7 +262,8 @@ class _FileMapper:
         """
         file = self.file
         if event.conversation_id is None:
-            event.conversation_id = file.conversation
+            known = None if file.schema < SCHEMA_VERSION else _conversation_of(self.state)
+            event.conversation_id = known or file.conversation
         if event.event_time is not None:
             file.time = event.event_time
             event.event_time_source = event.event_time_source or "line"
@@ -317,6 +318,15 @@ class _FileMapper:
             event.cost_usd, event.cost_source = found
         elif event.model is not None:
             self.observe(self.dialect.name, UNPRICED)
+
+
+def _conversation_of(state: msgspec.Struct) -> str | None:
+    """Return the conversation that a mapper knows the file by, None if it keeps none.
+
+    A line that the mapper could not read belongs there, too.
+    """
+    known: object = getattr(state, "conversation", None)
+    return known if isinstance(known, str) and known else None
 
 
 def _id_of_version_1(
