@@ -24,7 +24,9 @@ from tests.dialects.golden import clean_chunk
 from tests.servers.processes import eventually
 from tracesidecar import __version__
 from tracesidecar.batch.manifest import ManifestRange, decode_manifest
+from tracesidecar.daemon.wiring import describe_processing
 from tracesidecar.dialects.interpreter import Interpreter
+from tracesidecar.tail import SourceOptions
 
 Row = dict[str, object]
 
@@ -69,7 +71,9 @@ def ids(sidecar: Sidecar) -> list[str]:
     return sorted(str(row["event_id"]) for row in rows(sidecar))
 
 
-def test_a_row_says_by_which_program_and_rules_it_was_made(sidecar: Sidecar) -> None:
+def test_a_row_says_by_which_program_and_rules_it_was_made_the_same_for_all_sinks(
+    sidecar: Sidecar,
+) -> None:
     sinks = "".join(
         f'[[sink]]\nname = "{name}"\ntype = "directory"\npath = "{sidecar.folder / name}"\n'
         f'format = "event"\n{more}'
@@ -83,11 +87,22 @@ def test_a_row_says_by_which_program_and_rules_it_was_made(sidecar: Sidecar) -> 
     assert {row["processed_by"] for row in rows(sidecar)} == made
     [processed_by] = made
     assert str(processed_by).startswith(f"{__version__}+")
-    append(sidecar.traces / "a.jsonl", numbered(2, 1))
-    sidecar.lake = sidecar.folder / "lake"
-    sidecar.configure(sinks, more='[redaction]\ndisable = ["twilio-key"]\n')
-    ship(sidecar)
-    assert len({row["processed_by"] for row in rows(sidecar)}) == 2
+
+
+def test_other_rules_or_another_dialect_are_another_processing() -> None:
+    source = SourceOptions(name="agent", include=("/t/*.jsonl",))
+    made = describe_processing(source, "rules")
+    # whatever else a host has: the root, the labels, other sources
+    elsewhere = msgspec.structs.replace(source, include=("/u/*.jsonl",), labels={"a": "b"})
+    assert describe_processing(elsewhere, "rules") == made
+    repaired = msgspec.structs.replace(source, repair=True)
+    mapped = msgspec.structs.replace(source, dialect={"text": "a"})
+    others = [
+        describe_processing(source, "other rules"),
+        describe_processing(repaired, "rules"),
+        describe_processing(mapped, "rules"),
+    ]
+    assert len({made, *others}) == 4
 
 
 TIME = "2026-09-01T10:00:00Z"

@@ -50,7 +50,7 @@ from tracesidecar.sinks import (
     record_limit_of,
     sink_type,
 )
-from tracesidecar.tail import LossReason, SkipReason, link_folder
+from tracesidecar.tail import LossReason, SkipReason, SourceOptions, link_folder
 from tracesidecar.tail.tailer import Tailer
 
 if TYPE_CHECKING:
@@ -337,31 +337,27 @@ def make_interpreters(
 
     Its arguments are the dialect and the type of the line. `rules` is the version of the sanitizer.
     """
-    processed_by = describe_processing(configuration, rules)
     return {
         source.name: Interpreter(
             select_dialect(source.dialect),
             source=source.identity,
             labels=source.labels,
             host=host_name(),
-            processed_by=processed_by,
+            processed_by=describe_processing(source, rules),
             observe=observe,
         )
         for source in configuration.source
     }
 
 
-def describe_processing(configuration: Configuration, rules: str) -> str:
-    """Return the program's version and a digest of what it redacts and interprets lines by.
+def describe_processing(source: SourceOptions, rules: str) -> str:
+    """Return the program's version and a digest of what it redacts and interprets a source by.
 
-    It is the same for all sinks, and on all hosts with this configuration: two events with the same
-    id and the same description have the same line, or one of them is not what it says.
+    It is the same for all sinks, and on all hosts that have the source with these rules: two events
+    with the same id and the same description have the same line, or one of them is not what it
+    says.
     """
-    sources = [
-        (source.identity, source.repair, source.documents, source.dialect)
-        for source in configuration.source
-    ]
-    what = (rules, sources, SCHEMA_VERSION, cost_source())
+    what = (rules, source.repair, source.documents, source.dialect, SCHEMA_VERSION, cost_source())
     return f"{__version__}+{hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:8]}"
 
 
