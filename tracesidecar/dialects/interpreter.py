@@ -38,7 +38,7 @@ UNPRICED = "unpriced"
 LINES_TO_DECIDE = 20
 """How many first lines of a file are shown to the dialects before it counts as generic."""
 
-REVISED = 64
+REVISED = 32
 """How many messages that may be written again are remembered of a file: the latest ones."""
 
 _MARKER = re.compile(MARKER_PATTERN.encode())
