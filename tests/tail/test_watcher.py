@@ -270,6 +270,33 @@ def test_a_file_that_is_replaced_while_scans_look_arrives_once(
 
 
 @pytest.mark.parametrize("protect", ["always", "never"])
+def test_a_version_that_is_replaced_while_its_segment_goes_on_in_it_is_read(
+    follow: Callable[..., Follower], writer: Writer, protect: str
+) -> None:
+    """It was opened before, and had to be opened again by a name that was another file's."""
+    follower = follow(protect=protect)
+    path, written = follower.traces / "a.jsonl", follower.traces / "a.new"
+
+    def replace_at(point: str) -> None:
+        if point == "rotating" and len(writer.written) == 5:
+            writer.append(written, 2)
+            written.rename(path)
+
+    follower.stop()
+    follower.at = replace_at
+    follower.start()
+    writer.append(path, 3)
+    follower.turns(2)
+    writer.make(2)
+    written.write_bytes(b"".join(line + b"\n" for line in writer.written))
+    written.rename(path)
+    follower.turns(4)
+    assert len(writer.written) == 7
+    assert follower.counted() == Counter(writer.written)
+    assert not follower.losses
+
+
+@pytest.mark.parametrize("protect", ["always", "never"])
 def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
     watching: Follower, writer: Writer, monkeypatch: pytest.MonkeyPatch, protect: str
 ) -> None:

@@ -117,6 +117,10 @@ class HeldFiles:
         """Close a file; it is opened again by its name, or through its link."""
         self._open_files.close_file(file)
 
+    def hand_over(self, file: File, successor: File) -> None:
+        """Let a segment that goes on in this very inode have what keeps it."""
+        self._open_files.hand_over(file, successor)
+
     def close_finished(self, is_finished: Callable[[File], bool]) -> None:
         """Close the files of which nothing is left to read.
 

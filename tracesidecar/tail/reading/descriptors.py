@@ -68,6 +68,13 @@ class Descriptors:
             pass
         self._open[segment] = descriptor
 
+    def hand_over(self, segment: int, successor: int) -> None:
+        """Let another segment have the descriptor of this one, if it is open."""
+        descriptor = self._open.pop(segment, None)
+        if descriptor is not None:
+            self._closed(segment)
+            self.keep(successor, descriptor)
+
     def close(self, segment: int) -> None:
         """Close the segment's descriptor if it is open."""
         descriptor = self._open.pop(segment, None)

@@ -215,6 +215,11 @@ class OpenFiles:
         """Close a file; it is opened again by its name, or through its link."""
         self._descriptors.close(file.id)
 
+    def hand_over(self, file: File, successor: File) -> None:
+        """Let a segment that goes on in this very inode have its descriptor."""
+        self._descriptors.hand_over(file.id, successor.id)
+        self._changed.add(successor.id)
+
     def close_segment(self, segment: int) -> None:
         """Close the file of a segment that is no longer known."""
         self._descriptors.close(segment)

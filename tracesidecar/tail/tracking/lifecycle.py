@@ -119,7 +119,6 @@ class Lifecycle:
     def continue_in(self, orphan: File, file: File, status: os.stat_result) -> None:
         """Let an orphaned segment go on in a new file, which is no segment of its own then."""
         self._at("rotating")
-        self._held_files.close_file(file)  # what keeps its inode is the orphan's from now on
         self._files.remove(file)
         self._log.forget(file)  # it may have been saved while it was empty
         self._schedule.forget(file)
@@ -133,6 +132,7 @@ class Lifecycle:
             self._files.readmit(orphan)
             self._files.detach(orphan)
         orphan.continue_as(file, status)
+        self._held_files.hand_over(file, orphan)  # its name may be another file's by now
         self._places.note(orphan)
         self._files.attach(orphan)
         self._log.save(orphan)

@@ -117,19 +117,23 @@ class CandidateOpener:
         return Candidate(file, opened, head, status)
 
     def has_lost_its_name(self, file: File) -> bool:
-        """Return whether a file that was kept when it arrived is no longer under its name."""
-        is_deleted = self._arrivals.find(file) is not None and not os.path.lexists(file.path)
+        """Return whether a file that is kept is no longer under its name."""
+        is_deleted = self._is_kept(file) and not os.path.lexists(file.path)
         return is_deleted or self.is_replaced(file)
 
     def is_replaced(self, file: File) -> bool:
-        """Return whether another file has the name of one that was kept when it arrived."""
-        if self._arrivals.find(file) is None:
+        """Return whether another file has the name of one that is kept."""
+        if not self._is_kept(file):
             return False
         try:
             status = self._tree.stat(file.path)
         except OSError:
             return False
         return (status.st_dev, status.st_ino) != (file.device, file.inode)
+
+    def _is_kept(self, file: File) -> bool:
+        """Return whether a file can be read by itself: since it arrived, or while it waits."""
+        return self._open_files.is_open(file) or self._arrivals.find(file) is not None
 
     def _note_unread(self, file: File) -> None:
         arrival = self._arrivals.find(file)
