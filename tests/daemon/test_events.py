@@ -87,7 +87,13 @@ def _lines(path: Path) -> list[bytes]:
     return gzip.decompress(path.read_bytes()).splitlines()
 
 
-@pytest.mark.parametrize("dialect", ["codex", "copilot", "gemini", "claude_code"])
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        "codex",
+        *(pytest.param(d, marks=pytest.mark.long) for d in ("copilot", "gemini", "claude_code")),
+    ],
+)
 def test_a_restart_in_mid_file_makes_the_same_events(
     sidecar: Sidecar, tmp_path: Path, dialect: str
 ) -> None:

@@ -75,7 +75,9 @@ def test_who_writes_the_ids_of_another_first_is_reported_and_the_line_is_there(
     assert sidecar.stop() == 0
 
 
-@pytest.mark.parametrize("point", ["planned", "sent", "committing"])
+@pytest.mark.parametrize(
+    "point", ["sent", *(pytest.param(p, marks=pytest.mark.long) for p in ("planned", "committing"))]
+)
 def test_a_kill_between_the_insert_and_the_commit_makes_no_third_row(
     sidecar: Sidecar, base: Path, point: str
 ) -> None:

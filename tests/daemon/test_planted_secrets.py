@@ -216,7 +216,16 @@ def test_no_secret_is_written_or_logged_while_sinks_accept_reject_or_are_down(
     sweep(field.written())
 
 
-@pytest.mark.parametrize("point", ["read", "planned", "sending", "sent", "committing"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "sending",
+        *(
+            pytest.param(p, marks=pytest.mark.long)
+            for p in ("read", "planned", "sent", "committing")
+        ),
+    ],
+)
 def test_no_secret_is_left_by_a_kill(field: Field, point: str) -> None:
     with field.sidecar.log.open("ab") as log:
         ended = subprocess.run(

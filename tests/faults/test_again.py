@@ -249,7 +249,9 @@ def empty_journal(sidecar: Sidecar) -> None:
     (sidecar.state / "journal.sqlite").touch()
 
 
-@pytest.mark.parametrize("harm", [remove_journal, empty_journal])
+@pytest.mark.parametrize(
+    "harm", [remove_journal, pytest.param(empty_journal, marks=pytest.mark.long)]
+)
 def test_a_journal_that_vanished_is_not_taken_for_a_first_start(
     sidecar: Sidecar, harm: Callable[[Sidecar], None]
 ) -> None:
@@ -268,7 +270,13 @@ def test_a_journal_that_vanished_is_not_taken_for_a_first_start(
     assert Counter(sidecar.lines()) == Counter(lines * 2)
 
 
-@pytest.mark.parametrize("kept", ["lock", "cache", "held", "lock cache held"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "held",
+        *(pytest.param(k, marks=pytest.mark.long) for k in ("lock", "cache", "lock cache held")),
+    ],
+)
 def test_a_journal_that_vanished_with_what_it_has_delivered_is_announced(
     sidecar: Sidecar, kept: str
 ) -> None:
