@@ -16,6 +16,8 @@ ARGS ?=
 # Many tests wait for servers and processes: three workers keep two cores busy.
 # The tests of the structure run in `make check`, which comes first.
 WORKERS ?= 3
+# Every process that a test starts would compile the program again.
+unexport PYTHONDONTWRITEBYTECODE
 STRUCTURE := $(addprefix tests/hygiene/test_,layering.py import_rules.py faces.py names.py dead_code.py) \
   tests/docs/test_promises.py tests/docs/test_architecture.py
 

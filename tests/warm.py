@@ -38,6 +38,12 @@ def compiled() -> Path:
     return folder
 
 
+@cache
+def shared_cache() -> Path:
+    """Return one cache for all tests: the commands that read compile the rules once."""
+    return compiled().parent / f"{compiled().name}-cache"
+
+
 def warm(state: Path) -> None:
     """Put the compiled rules into a state directory, as a second start finds them.
 

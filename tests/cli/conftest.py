@@ -6,21 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.warm import compiled
+from tests.warm import shared_cache
 
 PROGRAM = Path(sys.executable).with_name("tracesidecar")
-
-
-@cache
-def shared_cache() -> Path:
-    """One for all desks: the commands that read compile the rules once."""
-    return compiled().parent / f"{compiled().name}-cache"
 
 
 class Desk:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tests.servers.processes import eventually, free_port
-from tests.warm import warm
+from tests.warm import shared_cache, warm
 from tracesidecar.encode.jsonl import decode_lines
 
 PROGRAM = Path(sys.executable).with_name("tracesidecar")
@@ -62,7 +62,13 @@ class Sidecar:
             for name, value in os.environ.items()
             if not name.startswith(("XDG_", "TRACESIDECAR_", "LOG_"))
         }
-        return {**kept, "HOME": str(self.folder), "LOG_FORMAT": "json", **more}
+        return {
+            **kept,
+            "HOME": str(self.folder),
+            "XDG_CACHE_HOME": str(shared_cache()),
+            "LOG_FORMAT": "json",
+            **more,
+        }
 
     def call(
         self, *words: str, stdin: bytes = b"", **environment: str

@@ -23,6 +23,7 @@ from tests.daemon.sidecar import LAKE, Sidecar, append, numbered
 from tests.faults import driver
 from tests.servers.processes import eventually
 from tests.servers.receiving import ReceivingServer
+from tests.warm import sign_compiled
 
 BODY_LENGTH = 36
 PARTS = (slice(0, 12), slice(12, 24), slice(24, 36))
@@ -89,6 +90,11 @@ class Field:
     def trace(self) -> Path:
         return self.sidecar.traces / f"run-{SECRETS['file name']}.jsonl"
 
+    @property
+    def cache(self) -> Path:
+        """Where what the commands cache is searched, too."""
+        return self.sidecar.folder / "cache"
+
     def plant(self) -> None:
         lines = [make(SECRETS[name]) for name, make in (*ACCEPTED.items(), *REJECTED.items())]
         append(self.trace, [*numbered(0, 3), *lines, *numbered(3, 3)])
@@ -132,11 +138,13 @@ class Field:
             ("check-config", "--json"),
             ("config-schema",),
         ):
-            ended = self.sidecar.call(*words, LOG_LEVEL="debug")
+            ended = self.sidecar.call(*words, LOG_LEVEL="debug", XDG_CACHE_HOME=str(self.cache))
             assert ended.returncode in {0, 78}, (words, ended.stderr)
             yield " ".join(words[:2]), ended.stdout + ended.stderr
         ended = self.sidecar.call(
-            "redact", stdin=f'{{"t":"{SECRETS["stdin"]}"}}\nbroken {SECRETS["stdin"]}\n'.encode()
+            "redact",
+            stdin=f'{{"t":"{SECRETS["stdin"]}"}}\nbroken {SECRETS["stdin"]}\n'.encode(),
+            XDG_CACHE_HOME=str(self.cache),
         )
         yield "redact", ended.stdout + ended.stderr
 
@@ -180,6 +188,7 @@ def field(sidecar: Sidecar, receiver: ReceivingServer) -> Field:
     field = Field(sidecar, receiver)
     field.configure()
     field.plant()
+    sign_compiled(field.cache / "tracesidecar" / "rules")
     return field
 
 

@@ -46,7 +46,7 @@ class Size:
         return self.random_kills + self.rounds_of_points * len(POINTS)
 
 
-SHORT = Size(valid=2000, rejected=90, random_kills=8, rounds_of_points=1)
+SHORT = Size(valid=1500, rejected=90, random_kills=4, rounds_of_points=1)
 LONG = Size(valid=REAL_LINES, rejected=400, random_kills=110, rounds_of_points=3)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import shared_cache
 from tests.daemon.sidecar import LAKE, PROGRAM, Sidecar, append, numbered
 from tracesidecar.cli import COMMANDS
 
@@ -175,7 +174,7 @@ def test_a_reader_that_has_gone_ends_every_command_quietly(
                 input=b'{"n":1}\n',
                 stdout=write,
                 stderr=subprocess.PIPE,
-                env=sidecar.environment(XDG_CACHE_HOME=str(shared_cache())),
+                env=sidecar.environment(),
                 cwd=sidecar.folder,
                 check=False,
             )

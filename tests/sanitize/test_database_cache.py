@@ -8,6 +8,7 @@ import pathlib
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.resources import files
 
 import pytest
@@ -41,21 +42,37 @@ def test_a_second_start_reads_what_the_first_compiled(tmp_path: pathlib.Path) ->
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in directory.iterdir())
 
 
-def test_damaged_files_are_compiled_again(tmp_path: pathlib.Path) -> None:
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def emptied(content: bytes) -> bytes:
+    return b""
+
+
+def overwritten(content: bytes) -> bytes:
+    return content[:100] + b"\0\0\0" + content[103:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(cut_in_half, marks=pytest.mark.long),
+        pytest.param(emptied, marks=pytest.mark.long),
+        overwritten,
+    ],
+)
+def test_damaged_files_are_compiled_again(
+    tmp_path: pathlib.Path, damage: Callable[[bytes], bytes]
+) -> None:
     Sanitizer(RedactionOptions(), cache_directory=str(tmp_path))
     whole = stored(tmp_path)
-    for damage in (
-        lambda content: content[: len(content) // 2],
-        lambda content: b"",
-        lambda content: content[:100] + b"\0\0\0" + content[103:],
-    ):
-        for path in tmp_path.iterdir():
-            path.write_bytes(damage(path.read_bytes()))
-        assert (
-            Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE)
-            == REDACTED
-        )
-        assert stored(tmp_path).keys() == whole.keys()
+    for path in tmp_path.iterdir():
+        path.write_bytes(damage(path.read_bytes()))
+    assert (
+        Sanitizer(RedactionOptions(), cache_directory=str(tmp_path)).redact_line(LINE) == REDACTED
+    )
+    assert stored(tmp_path).keys() == whole.keys()
 
 
 def test_a_database_of_another_build_is_compiled_again(tmp_path: pathlib.Path) -> None:

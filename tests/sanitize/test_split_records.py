@@ -96,7 +96,7 @@ def test_a_piece_of_a_broken_record_is_no_record(line: bytes) -> None:
     assert split_records(line) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(RECORDS, RECORDS, st.data())
 def test_wherever_a_record_is_torn_what_is_taken_is_the_next_one_or_nothing(
     first: bytes, second: bytes, data: st.DataObject
