@@ -28,6 +28,7 @@ NOT_IN_THE_FACE: dict[str, str] = {
     "tracesidecar.introspect.status_socket": "the daemon answers with it, without the commands",
     "tracesidecar.introspect.usage_totals": "for `scan` alone; it loads the dialects",
     "tracesidecar.sanitize.sanitizer": "it loads the detectors, which light commands do without",
+    "tracesidecar.tail.build": "for the daemon alone; it loads all that follows files",
     "tracesidecar.tail.discovery.watcher": "it loads watchdog, which light commands do without",
     "tracesidecar.tail.tailer": "it loads all that follows files; light commands do without",
     "tracesidecar.sinks.directory": "the embedded default makes its options, typed; the face loads "

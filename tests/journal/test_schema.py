@@ -14,7 +14,7 @@ from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.plan import Plan, PlannedObject, decode_plan
 from tracesidecar.model import Checkpoint, Range
 from tracesidecar.tail import SegmentRecord, SegmentState, SourceOptions
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail.build import build_tailer
 
 FIRST = (Path(__file__).parent / "schema-1.sql").read_text("utf-8")
 THIRD = (Path(__file__).parent / "schema-3.sql").read_text("utf-8")
@@ -112,7 +112,7 @@ def test_the_tailer_records_protection_in_a_journal_of_commit_220f27f(third: Pat
     (traces / "new.jsonl").write_bytes(b'{"n": 1}\n')
     journal = Journal.open(str(third))
     source = SourceOptions(name="agent", include=(f"{traces}/*.jsonl",))
-    tailer = Tailer(
+    tailer = build_tailer(
         [source],
         journal.segments,
         key=journal.key,

@@ -13,10 +13,10 @@ from contextlib import suppress
 import msgspec
 
 from tracesidecar.model import BEGINNING, Checkpoint, Rejection
+from tracesidecar.tail.build import build_tailer, ignore
 from tracesidecar.tail.discovery.watcher import Watcher
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import Folder, Loss, Remark, Rest, Scan, SegmentRecord
-from tracesidecar.tail.tailer import Tailer, ignore
 from tracesidecar.units import Seconds
 
 KEY = b"k" * 32
@@ -137,7 +137,7 @@ class Follower:
 
     def start(self) -> None:
         """Start a tailer over the store, with what the sink has."""
-        self.tailer = Tailer(
+        self.tailer = build_tailer(
             self.sources,
             self.store,
             key=KEY,

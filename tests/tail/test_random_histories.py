@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tail.follower import Follower, Writer
-from tracesidecar.tail.tailer import ignore
+from tracesidecar.tail.build import ignore
 
 SAFE = [
     "append",

@@ -996,7 +996,7 @@ def test_a_file_that_is_truncated_after_a_scan_has_looked_at_it_goes_on_in_its_c
     if is_read:
         follower.turns(3)
     shutil.copyfile(path, copy)
-    decide = follower.tailer._new_files.decide
+    decide = follower.tailer._scan_sequence._new_files.decide
 
     def truncate_first() -> None:
         if path.exists() and copy.stat().st_size == path.stat().st_size:
@@ -1004,6 +1004,6 @@ def test_a_file_that_is_truncated_after_a_scan_has_looked_at_it_goes_on_in_its_c
             writer.append(path, 3)
         decide()
 
-    monkeypatch.setattr(follower.tailer._new_files, "decide", truncate_first)
+    monkeypatch.setattr(follower.tailer._scan_sequence._new_files, "decide", truncate_first)
     follower.turns()
     exactly(follower, writer)

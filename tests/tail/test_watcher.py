@@ -100,7 +100,7 @@ def test_a_change_that_was_not_announced_is_found_and_notices_are_distrusted(
     follower.watcher = Deaf([str(follower.traces)])
     follower.start()
     follower.turns(3)
-    schedule = follower.tailer._poll_cycle._schedule
+    schedule = follower.tailer._scan_sequence._poll_cycle._schedule
     schedule._recheck.clear()
     writer.append(follower.traces / "a.jsonl")
     old = time.time() - 10
@@ -157,16 +157,16 @@ def test_with_notices_a_scan_looks_at_a_thirtieth_of_the_quiet_files(
         writer.append(watching.traces / f"{number}.jsonl")
     watching.turn()
     watching.scan(full=True)
-    schedule = watching.tailer._poll_cycle._schedule
+    schedule = watching.tailer._scan_sequence._poll_cycle._schedule
     follow_until(watching, lambda: not schedule.files_to_recheck(), "all is quiet")
     compared: list[int] = []
-    compare = watching.tailer._changes.compare
+    compare = watching.tailer._scan_sequence._changes.compare
 
     def record(file: File) -> int | None:
         compared.append(file.id)
         return compare(file)
 
-    monkeypatch.setattr(watching.tailer._changes, "compare", record)
+    monkeypatch.setattr(watching.tailer._scan_sequence._changes, "compare", record)
     watching.turns(10)
     assert len(compared) <= 10 * (300 / FULL_CYCLE_SECONDS + 2)
     watching.turns(int(FULL_CYCLE_SECONDS) + 1)
@@ -309,7 +309,7 @@ def test_a_quiet_file_that_is_replaced_by_a_longer_one_arrives_once(
     for path in paths:
         writer.append(path, 20)
     follow_until(watching, lambda: len(watching.lines) == 60, "the lines arrive")
-    schedule = watching.tailer._poll_cycle._schedule
+    schedule = watching.tailer._scan_sequence._poll_cycle._schedule
     follow_until(watching, lambda: not schedule.files_to_recheck(), "the files are quiet")
     for path in paths:
         folder = watching.root if path.stem == "outside" else watching.traces

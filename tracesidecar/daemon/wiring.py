@@ -51,7 +51,7 @@ from tracesidecar.sinks import (
     sink_type,
 )
 from tracesidecar.tail import LossReason, SkipReason, SourceOptions, link_folder
-from tracesidecar.tail.tailer import Tailer
+from tracesidecar.tail.build import build_tailer
 
 if TYPE_CHECKING:
     from tracesidecar.tail.discovery.watcher import Watcher
@@ -157,7 +157,7 @@ class Wiring:
         configured = {source.name for source in configuration.source}
         left = set(journal.sources.load().values()) - configured
         journal.segments.let_rest(self._list_takers(), left)
-        tailer = Tailer(
+        tailer = build_tailer(
             configuration.source,
             journal.segments,
             key=journal.key,

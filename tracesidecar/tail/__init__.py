@@ -4,8 +4,9 @@
 what becomes of them (`tracking`). Its sources are described by `SourceOptions`, its answers are
 the values of `segments`.
 
-`Tailer` (`tracesidecar.tail.tailer`) and `tracesidecar.tail.discovery.watcher` are not exported
-here: only what follows files needs them, and every command that reads a configuration imports this.
+`Tailer` (`tracesidecar.tail.tailer`), `build_tailer` (`tracesidecar.tail.build`) and
+`tracesidecar.tail.discovery.watcher` are not exported here: only what follows files needs them, and
+every command that reads a configuration imports this.
 """
 
 from tracesidecar.tail.discovery.followed import FollowedPaths

@@ -162,12 +162,16 @@ class Arrivals:
         self._reserve: list[int] = []
         weakref.finalize(self, _close_all, self._reserve)
         self._take_reserve()
-        for source, folder in zip(sources, self._folders, strict=True):
+        self._take_over_folders()
+        for folder in folders.values():
+            self._recall(folder)
+
+    def _take_over_folders(self) -> None:
+        """Move the links that an earlier version made in a source's own directory."""
+        for source, folder in zip(self._sources, self._folders, strict=True):
             if source.hold_directory not in {None, folder.path}:
                 with suppress(OSError):  # no links are possible there
                     folder.take_over(source.hold_directory)
-        for folder in folders.values():
-            self._recall(folder)
 
     # ---- in the observer's thread
 

@@ -1,0 +1,142 @@
+"""What is known of all files at present: their states, protection, and what is not read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import (
+    READABLE_STATES,
+    Protection,
+    SegmentState,
+    SegmentView,
+    SkipReason,
+    SourceSummary,
+    UndecidedFile,
+    UnreadablePlace,
+    observe_protection,
+)
+from tracesidecar.tail.tracking.continuation import Continuations
+
+
+class Inventory:
+    """Answers questions about all files, and changes nothing."""
+
+    def __init__(
+        self,
+        sources: Sequence[SourceOptions],
+        files: FileTable,
+        discovery: Discovery,
+        held_files: HeldFiles,
+        continuations: Continuations,
+        *,
+        scan: ScanContext,
+    ) -> None:
+        self._source_names = [source.name for source in sources]
+        self._files = files
+        self._discovery = discovery
+        self._held_files = held_files
+        self._continuations = continuations
+        self._scan = scan
+
+    def segments(self) -> Mapping[int, SegmentView]:
+        """Return a view of every segment, made when it is looked up."""
+        return _SegmentViews(self._files, self._held_files)
+
+    def list_undecided(self) -> list[UndecidedFile]:
+        """Return the files that wait because they may be copies in progress.
+
+        What is in them is undelivered as long as nobody knows better.
+        """
+        waiting = self._continuations.waiting
+        return [
+            UndecidedFile(
+                self._files.segment(file),
+                file.length or file.size,
+                self._continuations.waits_since(file),
+            )
+            for file in waiting
+        ]
+
+    def counts(self) -> Mapping[tuple[str, SegmentState], int]:
+        """Return how many files each source has in each state."""
+        return Counter((self._files.options(file).name, file.state) for file in self._files)
+
+    def summarize(self) -> dict[str, SourceSummary]:
+        """Return what each source has on disk, and how its files are protected."""
+        files, sizes = Counter[str](), Counter[str]()
+        protections: dict[str, Counter[Protection]] = {}
+        for file in self._files:
+            source = self._files.options(file).name
+            files[source] += file.state is SegmentState.LIVE
+            sizes[source] += file.size
+            kind = observe_protection(
+                self._held_files.protection(file),
+                can_link=file.can_link,
+                is_finished=file.is_acknowledged,
+            )
+            counted = protections.setdefault(source, Counter())
+            if kind is not None and file.state in READABLE_STATES:
+                counted[kind] += 1
+        return {
+            source: SourceSummary(files[source], sizes[source], counted)
+            for source, counted in protections.items()
+        }
+
+    def count_skipped(self) -> Mapping[tuple[str, SkipReason], int]:
+        """Return how much each source does not read that its patterns match, by reason."""
+        names = self._source_names
+        counts = Counter[tuple[str, SkipReason]]()
+        for source, links in self._discovery.count_skipped_links().items():
+            counts[names[source], "link"] += links
+        for segment, kind in self._scan.withheld.items():
+            if (file := self._files.get(segment)) is not None:
+                counts[names[file.source], "own" if kind == "own_output" else "owner"] += 1
+        return counts
+
+    def list_unreadable(self) -> list[UnreadablePlace]:
+        """Return what exists and cannot be read now: directories first, then files."""
+        names = self._source_names
+        directories = [
+            UnreadablePlace(names[source], path, problem, is_directory=True)
+            for path, (source, problem) in self._discovery.unreadable.items()
+        ]
+        files = [
+            UnreadablePlace(names[file.source], file.path, problem, is_directory=False)
+            for segment, problem in self._scan.unreadable.items()
+            if (file := self._files.get(segment)) is not None
+        ]
+        return directories + files
+
+
+class _SegmentViews(Mapping[int, SegmentView]):
+    def __init__(self, files: FileTable, held_files: HeldFiles) -> None:
+        self._files = files
+        self._held_files = held_files
+
+    def __getitem__(self, segment: int) -> SegmentView:
+        file = self._files.get(segment)
+        if file is None or file.state is SegmentState.NEW:
+            raise KeyError(segment)
+        return self._view(file)
+
+    def __iter__(self) -> Iterator[int]:
+        return (file.id for file in self._files if file.state is not SegmentState.NEW)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _view(self, file: File) -> SegmentView:
+        return SegmentView(
+            self._files.segment(file),
+            file.state,
+            file.length,
+            is_writer_gone=file.is_writer_gone,
+            protection=self._held_files.protection(file),
+            compression=file.compression,
+        )

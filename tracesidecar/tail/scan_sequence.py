@@ -1,0 +1,113 @@
+"""One scan: the polls, comparisons and decisions that it takes, in their order."""
+
+from __future__ import annotations
+
+from tracesidecar.tail.discovery.own_places import OwnPlaces
+from tracesidecar.tail.discovery.places import Places
+from tracesidecar.tail.discovery.tree import Tree
+from tracesidecar.tail.discovery.walk import Discovery
+from tracesidecar.tail.file_table import FileTable
+from tracesidecar.tail.findings import Findings
+from tracesidecar.tail.holding.held_files import HeldFiles
+from tracesidecar.tail.poll_cycle import PollCycle
+from tracesidecar.tail.scan_context import ScanContext
+from tracesidecar.tail.segments import Loss, Scan, SegmentState
+from tracesidecar.tail.tracking.changes import Changes
+from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.new_files import NewFiles
+from tracesidecar.tail.tracking.resting import RestingSegments
+from tracesidecar.tail.tracking.segment_log import SegmentLog
+
+
+class ScanSequence:
+    """Takes the steps of a scan. What they find is collected in the ScanContext that they share."""
+
+    def __init__(
+        self,
+        *,
+        tree: Tree,
+        own: OwnPlaces,
+        places: Places,
+        discovery: Discovery,
+        poll_cycle: PollCycle,
+        changes: Changes,
+        new_files: NewFiles,
+        continuations: Continuations,
+        lifecycle: Lifecycle,
+        resting: RestingSegments,
+        held_files: HeldFiles,
+        log: SegmentLog,
+        landmarks: LandmarkKeeper,
+        files: FileTable,
+        scan: ScanContext,
+        findings: Findings,
+    ) -> None:
+        self._tree = tree
+        self._own = own
+        self._places = places
+        self._discovery = discovery
+        self._poll_cycle = poll_cycle
+        self._changes = changes
+        self._new_files = new_files
+        self._continuations = continuations
+        self._lifecycle = lifecycle
+        self._resting = resting
+        self._held_files = held_files
+        self._log = log
+        self._landmarks = landmarks
+        self._files = files
+        self._scan = scan
+        self._findings = findings
+        self._is_first = True
+
+    def scan(self, now: float, *, full: bool = False) -> Scan:
+        """Scan, as `Tailer.scan`."""
+        self._tree.begin_scan()
+        self._own.refresh()
+        try:
+            return self._scan_files(now, full=full)
+        finally:
+            self._tree.end_scan()
+
+    def _scan_files(self, now: float, *, full: bool) -> Scan:
+        self._scan.now = now
+        self._places.begin_scan(now)
+        self._continuations.begin_scan(now)
+        if self._is_first:
+            self._lifecycle.resume()
+            self._discovery.recall_rotations()
+        self._lifecycle.recall_suspended()
+        searched = self._poll_cycle.visit(now, full=full or self._lifecycle.must_search())
+        self._verify_suspects(is_scan=True)
+        while self._new_files.take_expects_copies():
+            self._poll_cycle.search()
+        self._new_files.search_continuations()
+        while self._changes.compare_namesakes(self._new_files.undecided):
+            self._new_files.search_continuations()
+        self._new_files.decide()
+        self._lifecycle.expire(searched=searched)
+        self._resting.expire()
+        self._held_files.close_finished(self._lifecycle.is_finished)
+        self._held_files.maintain(now)
+        self._lifecycle.end_first_scan()
+        self._is_first = False
+        self._log.flush(now)
+        self._landmarks.flush()
+        return self._findings.hand_over()
+
+    def find_losses(self) -> tuple[Loss, ...]:
+        """Verify what readers found broken, as `Tailer.find_losses`."""
+        self._verify_suspects(is_scan=False)
+        self._log.flush(self._scan.now)
+        return self._findings.hand_over_losses()
+
+    def _verify_suspects(self, *, is_scan: bool) -> None:
+        """Verify what readers found broken, and see whether deleted files have grown."""
+        broken = [self._files.get(segment) for segment in self._scan.broken]
+        suspects = {file.id: file for file in [*broken, *self._continuations.deleted] if file}
+        for file in suspects.values():
+            if file.state in (SegmentState.LIVE, SegmentState.DELETED):
+                self._changes.verify(file, is_scan=is_scan)
+        self._scan.broken.clear()
