@@ -43,7 +43,7 @@ CLAIMS = {"are", "can", "did", "has", "have", "is", "may", "must", "was", "were"
 """The first words of a claim that is true or false: `is_closed`, `may_come_back`."""
 
 ALLOWED: dict[str, str] = {
-    "ship_once": "the command is `run --once`",
+    "ship_once": "the command is `ship --once`",
     "retry_later": "it makes a RetryLater, a word of the sinks' contract",
 }
 """Names that end in an adverb, with the reason."""
