@@ -84,20 +84,20 @@ class _Succession:
         """Give the files of sources that are gone to those that follow them now."""
         files = self._journal.sources.load_files(self._gone) if self._gone else []
         followed = FollowedPaths(self._sources)
-        heirs = {file.id: followed.find_source(file.path) for file in files}
-        lost = [file for file in files if heirs[file.id] is None and file.state not in _OVER]
+        successors = {file.id: followed.find_source(file.path) for file in files}
+        lost = [file for file in files if successors[file.id] is None and file.state not in _OVER]
         if lost:
-            heirs |= self._find_moved(lost, state_directory)
+            successors |= self._find_moved(lost, state_directory)
         moves: dict[int, str] = {}
         for file in files:
-            heir = heirs[file.id]
-            if heir is None:
+            successor = successors[file.id]
+            if successor is None:
                 self._left[file.source] += 1
-            elif heir.name not in self._begins_anew:
-                self._adopted[file.source, heir.name] += 1
-                moves[file.id] = heir.name
+            elif successor.name not in self._begins_anew:
+                self._adopted[file.source, successor.name] += 1
+                moves[file.id] = successor.name
             elif not _is_deleted(file):
-                self._repeated[file.source, heir.name] += 1
+                self._repeated[file.source, successor.name] += 1
         self._journal.sources.reassign(moves)
 
     def _find_moved(
@@ -108,7 +108,7 @@ class _Succession:
         If all that is found of a source is followed by one other, that is the same source: it also
         gets what is deleted, and perhaps kept in a hard link.
         """
-        heirs = find_moved(
+        successors = find_moved(
             self._sources,
             files,
             self._journal.segments.load_frontier([file.id for file in files]),
@@ -118,13 +118,17 @@ class _Succession:
         )
         for name in {file.source for file in files}:
             own = [file for file in files if file.source == name]
-            found = {source.name: source for id_ in map(_id, own) if (source := heirs.get(id_))}
+            found = {
+                source.name: source for id_ in map(_id, own) if (source := successors.get(id_))
+            }
             if len(found) == 1:
-                [heir] = found.values()
-                heirs |= {
-                    file.id: heir for file in own if file.id not in heirs and _is_deleted(file)
+                [successor] = found.values()
+                successors |= {
+                    file.id: successor
+                    for file in own
+                    if file.id not in successors and _is_deleted(file)
                 }
-        return heirs
+        return successors
 
     def announce(self) -> None:
         """Say what goes on, what begins again, and how to choose otherwise."""
