@@ -62,7 +62,7 @@ class StateLocked(StateError):
 
 
 class StateUnavailable(StateError):
-    """The state directory cannot be used now, and time may mend that: wait and try again."""
+    """The state directory cannot be used now, which may pass: wait and try again."""
 
 
 class SinkError(TraceSidecarError):

@@ -1,4 +1,6 @@
-"""What time mends in the state directory is waited for, at both ends of a run as in between."""
+"""The daemon waits until a temporary error of the state directory has passed, at both ends of a run
+as in between.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The process.
 
 Signals, the agent of `exec`, reloads, health pages and the status socket, around one generation of
-the service after another. What time mends in the state directory is waited for.
+the service after another. The daemon waits until a temporary error of the state directory has
+passed.
 """
 
 from __future__ import annotations

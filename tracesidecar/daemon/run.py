@@ -125,7 +125,7 @@ async def _run_until_drained(loaded: LoadedConfiguration, mode: Mode) -> Ended:
 
 
 def _first_leaf(group: ExceptionGroup[StateError]) -> StateError:
-    """Return an error of the group, if possible one that time does not mend."""
+    """Return an error of the group, if possible one that is not temporary."""
     leaves = [
         _first_leaf(each) if isinstance(each, ExceptionGroup) else each for each in group.exceptions
     ]

@@ -1,8 +1,8 @@
 """The journal's file: opened by its one writer or beside it, and changed one transaction at a time.
 
 Opening it for writing creates the schema, or upgrades that of an earlier version, and repairs
-damaged indexes. No method lets an error of SQLite out: each raises StateUnavailable for what time
-mends, and StateError for damage.
+damaged indexes. No method lets an error of SQLite out: each raises StateUnavailable for what is
+temporary, and StateError for damage.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class JournalDatabase:
             self._shrink_wholly()
 
     def _shrink_wholly(self) -> None:
-        """Write a file of an earlier version anew, once: from then on it can give back pages."""
+        """Rewrite a file of an earlier version once: from then on it can give back pages."""
         try:
             self._db.execute("VACUUM")
         except sqlite3.Error as error:  # no room for a copy: it stays as large as it is

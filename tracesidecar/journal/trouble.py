@@ -1,4 +1,4 @@
-"""What an error of the state directory means: something that time mends, or damage.
+"""What an error of the state directory means: something temporary, or damage.
 
 What passes (a full disk, a lock, no descriptor left) is waited for; only a person can repair the
 rest.
@@ -61,14 +61,14 @@ def explain_sqlite(path: str, error: sqlite3.Error, *, is_open: bool) -> StateEr
 
 
 def passes(error: OSError) -> bool:
-    """Return whether an error of the operating system is one that time mends."""
+    """Return whether an error of the operating system is temporary."""
     return error.errno in _PASSING
 
 
 def explain_os(what: str, path: str, error: OSError, remedy: str) -> StateError:
     """Return the error to raise for one of the operating system: `what` was tried on `path`.
 
-    `remedy` is what a person can do if time does not mend it.
+    `remedy` is what a person can do if it does not pass.
     """
     found = error.strerror or type(error).__name__
     if error.errno is not None and passes(error):
