@@ -1,4 +1,4 @@
-"""Keep values that came from the environment or a file out of what people and logs are told.
+"""Keep values that came from the environment or a file out of messages, reports and logs.
 
 What a person keeps out of the configuration is taken for a credential, whatever its place: the path
 of a webhook, the name of a bucket. In its place people see the reference, `${env:HOOK}`.

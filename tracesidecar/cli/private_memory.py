@@ -16,7 +16,7 @@ def make_memory_private() -> str:
     """Forbid core dumps of this process, and reading its memory and environment, to its own user.
 
     Root still may. The children of `exec` are not affected: a program that is started gets its own
-    setting. Return what is wrong if the kernel refuses, else an empty text. Elsewhere than on
+    setting. Return what is wrong if the kernel rejects it, else an empty text. Elsewhere than on
     Linux, where there is no such call, nothing is done.
     """
     if sys.platform != "linux":

@@ -42,7 +42,7 @@ def warn_of_cache(trouble: str) -> None:
         log.warning(
             "redaction.cache_not_used",
             problem=trouble,
-            meaning="the rules are compiled anew at each start; remove it, or make it this user's",
+            meaning="the rules are compiled again at each start; remove it, or make it this user's",
         )
 
 

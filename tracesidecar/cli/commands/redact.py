@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
         cache_directory=rules_cache(os.environ),
     )
     if sanitize.cache_trouble:
-        complain(f"tracesidecar redact: {sanitize.cache_trouble}: the rules are compiled anew")
+        complain(f"tracesidecar redact: {sanitize.cache_trouble}: the rules are compiled again")
     # without a buffer, so that a line is written as soon as it is read
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
         for numbered in read_chunks("stdin", lambda length: stdin.read(length) or b"", MAX_LINE):

@@ -50,7 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with progress(sum(_size(file.path) for file in files)) as advance:
         scanner = FileScanner(redaction)
         if scanner.cache_trouble:
-            complain(f"tracesidecar scan: {scanner.cache_trouble}: the rules are compiled anew")
+            complain(f"tracesidecar scan: {scanner.cache_trouble}: the rules are compiled again")
         findings = scanner.with_totals(scanner.scan(files, advance))
     if arguments.json:
         print_json(_document(findings))
