@@ -1,4 +1,4 @@
-"""An acknowledgement is judged by its content: a page for people is no yes, and no message repeats
+"""An acknowledgement is judged by its content: a page for people is none, and no message repeats
 what was sent.
 """
 
@@ -170,7 +170,7 @@ def sink_for(name: str, port: int, **changes: object) -> Sink:
 async def error_of(
     receiver: ReceivingServer, name: str, answer: dict[str, Any], **changes: object
 ) -> RetryLater | None:
-    """Send a batch to a server that answers so; return the RetryLater, None if it is a yes."""
+    """Send a batch to a server that answers so; return the RetryLater, None if it acknowledges."""
     receiver.order(answers=[*PROBES[name], answer])
     async with sink_for(name, receiver.port, **changes) as sink:
         try:

@@ -1,4 +1,4 @@
-"""What stores answer that is no yes: pages for people, and 400 to our checksums and conditions."""
+"""Answers of stores that acknowledge nothing: pages, and 400 to our checksums and conditions."""
 
 from __future__ import annotations
 

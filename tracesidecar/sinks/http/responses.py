@@ -75,7 +75,7 @@ def raise_for_response(
         raise_for_status(response, where)
         raise unlike(response, where, "expect.status does not have this status")
     if verdict == "accept" and not response.is_success:
-        return  # the page of an error, which such a status usually has, was declared to be a yes
+        return  # the configuration accepts it, with the error page that such a status usually has
     if verdict in {None, "accept"}:
         _check_acknowledgement(response, where, expected)
         return
