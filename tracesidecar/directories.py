@@ -1,6 +1,6 @@
 """Open what a path leads to name by name, and through no link that must not be followed.
 
-Who may write in a directory may put a link in the place of any name in it, at any moment. So each
+Anyone who may write in a directory can replace any name in it by a link, at any moment. So each
 name is opened in the directory that was opened before it, and what is opened is looked at before
 anything is read.
 """

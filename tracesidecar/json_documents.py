@@ -130,8 +130,8 @@ def next_document(
 ) -> Document | None:
     """Return the next document from `start` on.
 
-    None if there is none, or if where it ends depends on bytes that may follow. Who asks for one
-    document after the other passes the same `effort`.
+    None if there is none, or if where it ends depends on bytes that may follow. To get one
+    document after the other, pass the same `effort`.
     """
     start = skip_between(data, start)
     if start == len(data):

@@ -1,6 +1,6 @@
 """Go on where the last run ended, and deliver nothing again without a word.
 
-Offsets hang on the names of sinks, and on the journal. Whoever renames, removes or copies one of
+Offsets depend on the names of sinks, and on the journal. Whoever renames, removes or copies one of
 these would find everything in the destination twice: here that is noticed, and either set right and
 announced, or rejected with the choice that the person has. For sources, see `succession`.
 """

@@ -1,6 +1,6 @@
 """Which source goes on with the files of one that has another name now, or is gone.
 
-Offsets hang on the names of sources. Whoever renames one, or moves its folder, would find
+Offsets depend on the names of sources. Whoever renames one, or moves its folder, would find
 everything in the destination twice.
 """
 
