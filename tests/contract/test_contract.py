@@ -26,7 +26,7 @@ from tracesidecar.sinks.sink import Sink
 CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "real-agent-lines.jsonl.gz"
 
 
-ABANDONED_WITHIN_SECONDS = 30.0
+ABANDONED_WITHIN_SECONDS = 240.0
 """Ten times the time-out of an impatient sink, and half that of a patient one."""
 
 
