@@ -24,7 +24,7 @@ from tests.dialects.golden import clean_chunk
 from tests.servers.processes import eventually
 from tracesidecar import __version__
 from tracesidecar.batch.manifest import ManifestRange, decode_manifest
-from tracesidecar.daemon.wiring import describe_processing
+from tracesidecar.daemon.processing import describe_processing
 from tracesidecar.dialects.interpreter import Interpreter
 from tracesidecar.tail import SourceOptions
 

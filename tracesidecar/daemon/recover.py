@@ -20,7 +20,7 @@ import zstandard
 
 from tracesidecar.batch import Manifest, ManifestRange, digest_last_line
 from tracesidecar.config import Configuration
-from tracesidecar.daemon.wiring import encoding_of, host_name, make_interpreters
+from tracesidecar.daemon.processing import encoding_of, host_name, make_interpreters
 from tracesidecar.dialects import FileIdentity, decode_state
 from tracesidecar.introspect.chunks import read_chunks, read_document_chunks
 from tracesidecar.journal import (

@@ -13,7 +13,7 @@ import structlog
 
 from tracesidecar.config import Configuration, load
 from tracesidecar.daemon.continuity import reject_repetition
-from tracesidecar.daemon.wiring import interpreting_sinks
+from tracesidecar.daemon.processing import interpreting_sinks
 from tracesidecar.errors import ConfigurationError
 from tracesidecar.introspect.status import RejectedReload
 from tracesidecar.journal import Journal

@@ -401,7 +401,7 @@ def _stall(state: SinkState, sink: SinkHealth, now: float) -> str:
         return f"sink {sink.name} cannot connect{trouble}"
     if state.is_attempting:
         return ""
-    idle = now - state.progressed_at
+    idle = now - state.progress.moved_at
     if sink.lag_bytes and idle > patience and sink.lag_seconds > patience:
         return (
             f"sink {sink.name} has delivered nothing for {idle:.0f} s "

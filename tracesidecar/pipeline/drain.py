@@ -280,7 +280,7 @@ class Drain:
             self._began,
             self._worker.progress.moved_at,
             *busy,
-            *(now if sink.is_attempting else sink.progressed_at for sink in sinks),
+            *(now if sink.is_attempting else sink.progress.moved_at for sink in sinks),
         )
 
     def _recheck_seconds(self) -> float:

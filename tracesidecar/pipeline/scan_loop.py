@@ -119,7 +119,7 @@ class ScanLoop:
         if has_news:
             await self._worker.run(lambda context: context.intake.retain_rejected())
         for sink in self._group.sinks.values():
-            if has_news or (sink.are_redrives_waiting and (scan.changed or scan.losses)):
+            if has_news or (sink.redrives.are_waiting and (scan.changed or scan.losses)):
                 sink.request_redrives()
 
     async def _wait_for_changes(self) -> None:

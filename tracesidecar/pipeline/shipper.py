@@ -263,7 +263,7 @@ class Shipper:
         Nothing is read or sent for the sink meanwhile.
         """
         while True:
-            sink.begin_writing()
+            sink.progress.begin_writing()
             try:
                 await _run_to_the_end(write, *args, **kwargs)
             except StateUnavailable as error:
@@ -278,7 +278,7 @@ class Shipper:
                 sink.enter(SinkPhase.RUNNING)
                 return
             finally:
-                sink.end_writing()
+                sink.progress.end_writing()
             await asyncio.sleep(PAUSE_SECONDS)
 
 

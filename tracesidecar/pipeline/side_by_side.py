@@ -34,7 +34,8 @@ class SideBySide:
         slower = {
             other.name: lead
             for other in self.sinks.values()
-            if other is not sink and (lead := sink.find_allowed_lead(other)) is not None
+            if other is not sink
+            and (lead := other.lead.find_allowed_bytes(sink.lead.patience_seconds)) is not None
         }
         return self._step, slower
 

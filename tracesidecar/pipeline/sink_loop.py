@@ -78,7 +78,7 @@ class SinkLoop:
             except Exception as error:  # noqa: BLE001 - a bug in one sink stays in it: it is logged, and the sink starts again
                 _stay_cancelled(error)
                 sink.enter(SinkPhase.RESTARTING)
-                if sink.progressed_at > began:
+                if sink.progress.moved_at > began:
                     pause = FIRST_SECONDS_BEFORE_RESTART
                 self._metrics.sink_restarts.labels(sink.name).inc()
                 log.error(
@@ -115,24 +115,24 @@ class SinkLoop:
     async def _ship_next(self) -> bool:
         """Fill one batch and ship it; return False if a drain has nothing left for this sink."""
         sink = self._sink
-        if sink.has_redrives and not sink.is_finishing:
+        if sink.redrives.is_due and not sink.is_finishing:
             await self._redrive()
         last = await self._fill()
         if last.is_empty:
             return not sink.is_finishing and (
-                not sink.is_draining or sink.has_redrives or last.has_more
+                not sink.is_draining or sink.redrives.is_due or last.has_more
             )
         prepared = await self._worker.run(WorkerContext.close_batch, sink.name)
         await self._acknowledge(await self._shipper.ship(sink, prepared))
-        sink.end_sending()
+        sink.lead.end_sending()
         return True
 
     async def _fill(self) -> Step:
-        self._sink.begin_filling()
+        self._sink.lead.begin_filling()
         try:
             return await self._fill_until_due()
         finally:
-            self._sink.end_filling()
+            self._sink.lead.end_filling()
             self._group.end_step()
 
     async def _fill_until_due(self) -> Step:
@@ -148,11 +148,11 @@ class SinkLoop:
                 await self._group.wait(next_step)
                 continue
             self._group.end_step()
-            sink.note_read(step.read_bytes)
+            sink.progress.note_read(step.read_bytes)
             now = self._clock()
             if step.taken_bytes:
                 started, newest = (now if was_empty else started), now
-            elif was_empty and sink.has_redrives:
+            elif was_empty and sink.redrives.is_due:
                 return step
             elif step.is_waiting and was_empty:
                 await sink.wait_for_news(DEAR_CHUNK_SECONDS)
@@ -161,10 +161,10 @@ class SinkLoop:
             elif was_empty:
                 await sink.wait_for_news()
             elif not await sink.wait_for_news(
-                min(sink.find_latest(started), newest + sink.idle_seconds) - now
+                min(sink.deadline.find_latest(started), newest + sink.deadline.idle_seconds) - now
             ):
                 return step
-            if step.is_full or (not step.is_empty and now >= sink.find_latest(started)):
+            if step.is_full or (not step.is_empty and now >= sink.deadline.find_latest(started)):
                 return step
             if sink.is_finishing:
                 return step
@@ -173,12 +173,12 @@ class SinkLoop:
     async def _redrive(self) -> None:
         """Deliver the rejected lines that a person asked for, as far as they pass today."""
         sink = self._sink
-        sink.begin_redrives()
+        sink.redrives.begin()
         requested = await asyncio.to_thread(self._journal.quarantine.load_requested, sink.name)
         if not requested:
             return
         found = await self._worker.run(gather, requested, sink.name)
-        sink.defer_redrives(are_waiting=found.is_waiting)
+        sink.redrives.defer(are_waiting=found.is_waiting)
         if found.rejected or found.gone:
             await asyncio.to_thread(
                 self._journal.redrive_requests.reject, sink.name, found.rejected, found.gone
@@ -203,7 +203,7 @@ class SinkLoop:
         """Release what the journal has as delivered, but keep the files of rejected lines."""
         unsealed = frozenset(line.segment for line in committed.quarantined if not line.sealed)
         await self._worker.run(WorkerContext.commit, self._sink.name, committed.reached, unsealed)
-        self._sink.progress()
+        self._sink.note_commit()
 
 
 def _stay_cancelled(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""One sink as the event loop sees it: what it does, and when it last made progress."""
+"""One sink as the event loop sees it: its phase, its news, and when its bytes move."""
 
 from __future__ import annotations
 
@@ -34,10 +34,172 @@ class SinkPhase(Enum):
     WAITING_FOR_JOURNAL = "waiting for the journal"
 
 
+class SinkProgress:
+    """When bytes of one sink last moved, and what is under way that may move some.
+
+    They move when they are read for a batch (not when they are read once more, after a failure),
+    when an attempt to send has succeeded, and when a batch is committed.
+    """
+
+    def __init__(self, delivery: Delivery, clock: Callable[[], float]) -> None:
+        self._attempts = delivery.attempts
+        self._clock = clock
+        self._moved_at = clock()
+        self._read_bytes = 0
+        self._writing_since: float | None = None
+
+    @property
+    def moved_at(self) -> float:
+        """When bytes last moved, by the clock; at first, when the sink was made."""
+        return max(self._moved_at, self._attempts.succeeded_at)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether an attempt to send is under way.
+
+        It ends by the time-out of its destination, but in no case may it take for ever.
+        """
+        return self._attempts.are_under_way and _is_recent(self._attempts.began_at)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a write to the journal is under way, and not for ever."""
+        return self._writing_since is not None and _is_recent(self._writing_since)
+
+    def note_read(self, read_bytes: int) -> None:
+        """Note how many bytes were read in all; those that are read once more do not count."""
+        if read_bytes > self._read_bytes:
+            self._read_bytes = read_bytes
+            self._moved_at = self._clock()
+
+    def begin_writing(self) -> None:
+        """Note that a write to the journal is under way."""
+        self._writing_since = time.monotonic()
+
+    def end_writing(self) -> None:
+        """Note that it is over."""
+        self._writing_since = None
+
+    def note_commit(self) -> None:
+        """Note that the journal has more of this sink than before."""
+        self._moved_at = self._clock()
+
+
+class BatchDeadline:
+    """When a batch that might still grow is sent: by its age, or early enough before a deadline."""
+
+    def __init__(self, options: SinkOptions, clock: Callable[[], float]) -> None:
+        self._batch = options.batch
+        self._clock = clock
+        self._at: float | None = None
+
+    def set(self, seconds: float) -> None:
+        """Send everything early enough to commit it within so many seconds from now."""
+        self._at = self._clock() + seconds
+
+    def find_latest(self, began: float) -> float:
+        """Return when a batch that began then is to be sent.
+
+        Before a deadline a batch fills for a third of the time that is left, so that the rest is
+        enough to send and commit it, also where this takes longer than to fill it.
+        """
+        age = float(self._batch.age)
+        if self._at is not None:
+            age = min(age, max(self._at - began, 0.0) / 3)
+        return began + age
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long a batch waits for more while nothing comes: not at all before a deadline."""
+        return self._batch.idle if self._at is None else 0.0
+
+
+class SinkLead:
+    """How far others may be ahead of one sink before they wait for it.
+
+    It reads what they have read a moment ago, or is about to: to wait for it costs less than to
+    clean everything twice.
+    """
+
+    def __init__(self, delivery: Delivery, clock: Callable[[], float]) -> None:
+        self._circuit = delivery.circuit
+        self._clock = clock
+        self._is_filling = False
+        self._filled_at = -SENDING_SECONDS
+        self._sending_seconds = 0.0
+
+    def expect_reading(self) -> None:
+        """Note that the sink is about to read, as one that has just filled a batch."""
+        self._filled_at = self._clock()
+
+    def begin_filling(self) -> None:
+        """Note that a batch begins to fill."""
+        self._is_filling = True
+
+    def end_filling(self) -> None:
+        """Note that the batch is full or complete; what follows is sending."""
+        self._is_filling, self._filled_at = False, self._clock()
+
+    def end_sending(self) -> None:
+        """Note that the batch is committed."""
+        self._sending_seconds = self._clock() - self._filled_at
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long this sink waits for another one that is sending."""
+        return max(SENDING_SECONDS, self._sending_seconds)
+
+    def find_allowed_bytes(self, patience_seconds: float) -> int | None:
+        """Return by how many bytes another one of this patience may be ahead of this sink.
+
+        None: it need not wait for it.
+        """
+        if self._is_filling:
+            return 0
+        is_sending = (
+            not self._circuit.failures and self._clock() - self._filled_at < patience_seconds
+        )
+        return LEAD_BYTES if is_sending else None
+
+
+class RedriveSchedule:
+    """Whether to look for requests to redrive one sink's rejected lines."""
+
+    def __init__(self) -> None:
+        self._is_due = True
+        self._are_waiting = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the journal may have requests."""
+        return self._is_due
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether it is too early for some of the requests."""
+        return self._are_waiting
+
+    def request(self) -> None:
+        """Look for requests in the journal soon."""
+        self._is_due = True
+
+    def begin(self) -> None:
+        """Note that all requests that are in the journal now are being handled."""
+        self._is_due = False
+
+    def defer(self, *, are_waiting: bool) -> None:
+        """Note whether some requests must wait, until the sink or their file is further."""
+        self._are_waiting = are_waiting
+
+    def note_commit(self) -> None:
+        """Look again for those that waited: the sink is further."""
+        self._is_due = self._is_due or self._are_waiting
+
+
 class SinkState:
     """What the event loop knows of one sink; its place in the files is in `SinkCursors`.
 
-    Only methods change it.
+    It has the phase, the news, and how the sink is to end. Only methods change it.
     """
 
     def __init__(
@@ -53,20 +215,14 @@ class SinkState:
         self.options = options
         self.spec = spec
         self.delivery = delivery
-        self._clock = clock
+        self.progress = SinkProgress(delivery, clock)
+        self.deadline = BatchDeadline(options, clock)
+        self.lead = SinkLead(delivery, clock)
+        self.redrives = RedriveSchedule()
         self._phase = SinkPhase.CONNECTING
         self._news = asyncio.Event()
         self._is_draining = False
-        self._is_filling = False
-        self._filled_at = -SENDING_SECONDS
-        self._sending_seconds = 0.0
-        self._progressed_at = clock()
-        self._read_bytes = 0
-        self._deadline: float | None = None
         self._is_finishing = False
-        self._writing_since: float | None = None
-        self._has_redrives = True
-        self._are_redrives_waiting = False
 
     # ---------------------------------------------------------------- phases
 
@@ -75,26 +231,14 @@ class SinkState:
         """What the sink is doing."""
         return self._phase
 
-    @property
-    def progressed_at(self) -> float:
-        """When bytes last moved, by the clock; at first, when the sink was made.
+    def enter(self, phase: SinkPhase) -> None:
+        """Note what the sink does from now on.
 
-        They move when they are read for a batch (not when they are read once more, after a
-        failure), when an attempt to send has succeeded, and when a batch is committed.
+        One that connects, or has connected, is about to read.
         """
-        return max(self._progressed_at, self.delivery.attempts.succeeded_at)
-
-    @property
-    def is_attempting(self) -> bool:
-        """Whether an attempt to send is under way, or a write to the journal, and none has failed.
-
-        An attempt ends by the time-out of its destination, but in no case may it take for ever.
-        """
-        attempts, now = self.delivery.attempts, time.monotonic()
-        sending = attempts.are_under_way and not self.is_failing
-        since = [attempts.began_at] if sending else []
-        since += [] if self._writing_since is None else [self._writing_since]
-        return any(now - began < MOST_ATTEMPT_SECONDS for began in since)
+        self._phase = phase
+        if phase in {SinkPhase.CONNECTING, SinkPhase.RUNNING}:
+            self.lead.expect_reading()
 
     @property
     def is_failing(self) -> bool:
@@ -103,35 +247,27 @@ class SinkState:
             self._phase is SinkPhase.WAITING_FOR_JOURNAL
         )
 
-    def begin_writing(self) -> None:
-        """Note that a write to the journal is under way."""
-        self._writing_since = time.monotonic()
+    @property
+    def is_attempting(self) -> bool:
+        """Whether an attempt to send is under way, or a write to the journal, and none failed."""
+        return self.progress.is_writing or (self.progress.is_sending and not self.is_failing)
 
-    def end_writing(self) -> None:
-        """Note that it is over."""
-        self._writing_since = None
+    def note_commit(self) -> None:
+        """Note that the journal has more of this sink than before."""
+        self.progress.note_commit()
+        self.redrives.note_commit()
+
+    # ---------------------------------------------------------------- the end
 
     @property
     def is_draining(self) -> bool:
         """Whether the sink ends once it has delivered what was there when the drain began."""
         return self._is_draining
 
-    def enter(self, phase: SinkPhase) -> None:
-        """Note what the sink does from now on.
-
-        One that connects, or has connected, is about to read: others wait for it as for one that
-        has just filled a batch.
-        """
-        self._phase = phase
-        if phase in {SinkPhase.CONNECTING, SinkPhase.RUNNING}:
-            self._filled_at = self._clock()
-
     def begin_drain(self) -> None:
         """End once everything is delivered."""
         self._is_draining = True
         self._news.set()
-
-    # ---------------------------------------------------------------- the end
 
     @property
     def is_finishing(self) -> bool:
@@ -145,68 +281,18 @@ class SinkState:
 
     def limit_time(self, seconds: float) -> None:
         """Send everything early enough to commit it within so many seconds from now."""
-        self._deadline = self._clock() + seconds
+        self.deadline.set(seconds)
         self._news.set()
-
-    def find_latest(self, began: float) -> float:
-        """Return when a batch that began then is to be sent, although it might still grow.
-
-        Before a deadline a batch fills for a third of the time that is left, so that the rest is
-        enough to send and commit it, also where this takes longer than to fill it.
-        """
-        age = float(self.options.batch.age)
-        if self._deadline is not None:
-            age = min(age, max(self._deadline - began, 0.0) / 3)
-        return began + age
-
-    @property
-    def idle_seconds(self) -> float:
-        """How long a batch waits for more while nothing comes: not at all before a deadline."""
-        return self.options.batch.idle if self._deadline is None else 0.0
-
-    # ---------------------------------------------------------------- filling and sending
-
-    def begin_filling(self) -> None:
-        """Note that a batch begins to fill."""
-        self._is_filling = True
-
-    def note_read(self, read_bytes: int) -> None:
-        """Note how many bytes were read in all; those that are read once more do not count."""
-        if read_bytes > self._read_bytes:
-            self._read_bytes = read_bytes
-            self._progressed_at = self._clock()
-
-    def end_filling(self) -> None:
-        """Note that the batch is full or complete; what follows is sending."""
-        self._is_filling, self._filled_at = False, self._clock()
-
-    def end_sending(self) -> None:
-        """Note that the batch is committed."""
-        self._sending_seconds = self._clock() - self._filled_at
-
-    def progress(self) -> None:
-        """Note that the journal has more of this sink than before."""
-        self._progressed_at = self._clock()
-        self._has_redrives = self._has_redrives or self._are_redrives_waiting
-
-    def find_allowed_lead(self, other: SinkState) -> int | None:
-        """Return how many bytes this sink may be ahead of another that is not far behind.
-
-        The other one reads what this one has read a moment ago, or is about to: to wait for it
-        costs less than to clean everything twice. None: do not wait for it.
-        """
-        if other._is_filling:
-            return 0
-        patience = max(SENDING_SECONDS, self._sending_seconds)
-        is_sending = (
-            not other.delivery.circuit.failures and self._clock() - other._filled_at < patience
-        )
-        return LEAD_BYTES if is_sending else None
 
     # ---------------------------------------------------------------- news
 
     def wake(self) -> None:
         """Wake the sink: there may be something to read."""
+        self._news.set()
+
+    def request_redrives(self) -> None:
+        """Look for requests to redrive soon."""
+        self.redrives.request()
         self._news.set()
 
     def begin_step(self) -> bool:
@@ -220,30 +306,10 @@ class SinkState:
             return await self._news.wait()
         return await happens(self._news, seconds)
 
-    # ---------------------------------------------------------------- redriving
 
-    @property
-    def has_redrives(self) -> bool:
-        """Whether the journal may have requests to redrive rejected lines."""
-        return self._has_redrives
-
-    @property
-    def are_redrives_waiting(self) -> bool:
-        """Whether it is too early for some of the requests."""
-        return self._are_redrives_waiting
-
-    def request_redrives(self) -> None:
-        """Look for requests in the journal soon."""
-        self._has_redrives = True
-        self._news.set()
-
-    def begin_redrives(self) -> None:
-        """Note that all requests that are in the journal now are being handled."""
-        self._has_redrives = False
-
-    def defer_redrives(self, *, are_waiting: bool) -> None:
-        """Note whether some requests must wait, until the sink or their file is further."""
-        self._are_redrives_waiting = are_waiting
+def _is_recent(began_at: float) -> bool:
+    """Return whether what began then, by time.monotonic, may still be under way."""
+    return time.monotonic() - began_at < MOST_ATTEMPT_SECONDS
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:

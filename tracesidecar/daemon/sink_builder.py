@@ -1,0 +1,98 @@
+"""Build one sink: its state for the event loop, and its cursors for the worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+from tracesidecar.batch import BatchSpec
+from tracesidecar.config import Configuration
+from tracesidecar.daemon.processing import encoding_of, fingerprint, host_name
+from tracesidecar.deliver import Delivery, SinkEvents
+from tracesidecar.errors import RetryReason
+from tracesidecar.journal import Journal
+from tracesidecar.masking import Mask
+from tracesidecar.metrics import Metrics
+from tracesidecar.model import BEGINNING, Checkpoint
+from tracesidecar.pipeline import SinkCursors, SinkState, WorkerContext
+from tracesidecar.sinks import SinkOptions, build_sink, destination_key_of, keeps_records
+
+
+class SinkBuilder:
+    """Builds the sinks of configurations that have the same rules."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        metrics: Metrics,
+        *,
+        rules: str,
+        cache_bytes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        """`rules` is their fingerprint. `cache_bytes` are used by all sinks together."""
+        self._journal = journal
+        self._metrics = metrics
+        self._rules = rules
+        self._cache_bytes = cache_bytes
+        self._clock = clock
+
+    def build(
+        self, context: WorkerContext, configuration: Configuration, options: SinkOptions
+    ) -> tuple[SinkState, SinkCursors]:
+        """Build a sink in the worker thread, and let it begin where it is to begin."""
+        self._begin(context, options)
+        self._metrics.declare_sink(options.name, get_args(RetryReason))
+        daemon, encoding = configuration.daemon, encoding_of(options)
+        spec = BatchSpec(
+            encoding.takes,
+            encoding.format,
+            encoding.content,
+            encoding.compression,
+            encoding.record_limit_bytes,
+            encoding.is_text,
+            self._journal.key,
+            sink=options.name,
+            host=host_name(),
+            fingerprint=fingerprint(configuration, options, self._rules),
+            rules=self._rules,
+            labels={source.name: source.labels for source in configuration.source},
+            keeps_records=keeps_records(options),
+        )
+        events = SinkEvents(options.name, self._metrics)
+        delivery = Delivery(build_sink(options), events, mask=Mask.of(options))
+        share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
+        committed = self._journal.sinks.load_offsets_in(options.name, context.tailer.list_known())
+        plans = self._journal.plans.load(options.name)
+        planned = frozenset(each.segment for plan in plans for each in plan.ranges)
+        return (
+            SinkState(options, spec, delivery, clock=self._clock),
+            SinkCursors(options, spec, committed, buffer_bytes=share, planned=planned),
+        )
+
+    def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
+        """Let a sink that is new, or has a new destination, start where its options say."""
+        destination = destination_key_of(options)
+        if destination == self._journal.sinks.find_destination(options.name):
+            return
+        reached = _current_ends(context, options) if options.start == "now" else {}
+        self._journal.sinks.begin(options.name, destination, reached)
+
+
+def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Checkpoint]:
+    """Return the end of the last whole line of every segment that is there now."""
+    context.intake.scan(full=True)
+    tailer, ends = context.tailer, {}
+    for segment, view in tailer.segments().items():
+        if options.takes(view.segment.source):
+            at = BEGINNING
+            while (chunk := tailer.read(segment, at)) is not None and chunk.end <= view.size:
+                at = chunk.next
+            if encoding_of(options).interprets:
+                at = replace(at, state=context.events.state_at(segment, at.offset))
+            ends[segment] = at
+    for waiting in tailer.list_undecided():
+        if options.takes(waiting.segment.source):
+            ends[waiting.segment.id] = tailer.find_end(waiting.segment.id)
+    return ends
