@@ -100,19 +100,7 @@ class Generation:
         self._watcher = self._watch()
         warn_of_disabled_rules(configuration.redaction)
         warn_of_exposures(configuration)
-        try:
-            self._wiring = Wiring(
-                configuration,
-                journal,
-                metrics,
-                watcher=self._watcher,
-                at=mode.at,
-                line_metrics=line_metrics,
-            )
-        except BaseException:
-            if self._watcher is not None:
-                self._watcher.close()  # the next attempt makes another
-            raise
+        self._wiring = self._wire(line_metrics)
         self.line_metrics = self._wiring.line_metrics
         self.service = Service(
             self._wiring.worker,
@@ -160,6 +148,22 @@ class Generation:
         await self.service.replace_sinks(
             removed, lambda context: self._wiring.make_sinks(context, configuration, added)
         )
+
+    def _wire(self, line_metrics: LineMetrics | None) -> Wiring:
+        """Build the parts; if that fails, nobody needs the watcher any more."""
+        try:
+            return Wiring(
+                self._configuration,
+                self._journal,
+                self._metrics,
+                watcher=self._watcher,
+                at=self._mode.at,
+                line_metrics=line_metrics,
+            )
+        except BaseException:
+            if self._watcher is not None:
+                self._watcher.close()  # the next attempt makes another
+            raise
 
     def _watch(self) -> Watcher | None:
         if self._mode.once or os.environ.get("TRACESIDECAR_NOTICES") == "off":

@@ -21,7 +21,7 @@ from tracesidecar.introspect.lag import (
     estimate_since,
     measure_lag,
 )
-from tracesidecar.journal import Journal, LostBytes, Notice, is_locked
+from tracesidecar.journal import Journal, LostBytes, Notice, SinkRow, is_locked
 from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
@@ -155,13 +155,39 @@ def build_report(
     configuration: Configuration, journal: Journal, figures: Figures, *, running: bool | None
 ) -> StatusReport:
     """Put the figures together with what only the journal counts. Blocks; any thread may call."""
-    rows = {row.name: row for row in journal.sinks.load()}
-    quarantined = journal.quarantine.count()
-    losses = [loss for loss in journal.losses.load() if concerns(loss, configuration.sink)]
-    rewritten = journal.rewrites.load()
+    counts = _JournalCounts.load(journal, configuration.sink)
+    sources = dict.fromkeys([*(source.name for source in configuration.source), *figures.sources])
+    return StatusReport(
+        configuration.state_directory,
+        running,
+        tuple(counts.report_sink(options, figures) for options in configuration.sink),
+        tuple(counts.report_source(name, figures) for name in sources),
+        _report_held(configuration),
+        tuple(journal.notices.load()),
+    )
 
-    def report_sink(options: SinkOptions) -> SinkReport:
-        row = rows.get(options.name)
+
+@dataclass(frozen=True, slots=True)
+class _JournalCounts:
+    """What only the journal counts: deliveries, rejected lines, losses and rewrites."""
+
+    rows: Mapping[str, SinkRow]
+    quarantined: Mapping[tuple[str, str, str], int]
+    losses: Sequence[LostBytes]
+    rewritten: Mapping[str, int]
+
+    @classmethod
+    def load(cls, journal: Journal, sinks: Sequence[SinkOptions]) -> _JournalCounts:
+        """Load the counts that concern these sinks."""
+        return cls(
+            {row.name: row for row in journal.sinks.load()},
+            journal.quarantine.count(),
+            [loss for loss in journal.losses.load() if concerns(loss, sinks)],
+            journal.rewrites.load(),
+        )
+
+    def report_sink(self, options: SinkOptions, figures: Figures) -> SinkReport:
+        row = self.rows.get(options.name)
         lag = figures.lag.sinks.get(options.name, Lag())
         return SinkReport(
             name=options.name,
@@ -175,14 +201,14 @@ def build_report(
             retries=figures.retries.get(options.name, 0),
             quarantined=sum(
                 lines
-                for (source, sink, _), lines in quarantined.items()
+                for (source, sink, _), lines in self.quarantined.items()
                 if sink in ("", options.name) and options.takes(source)
             ),
             lag_bytes=lag.bytes,
             lag_seconds=lag.seconds,
         )
 
-    def report_source(name: str) -> SourceReport:
+    def report_source(self, name: str, figures: Figures) -> SourceReport:
         summary = figures.sources.get(name, SourceSummary())
         return SourceReport(
             name=name,
@@ -190,24 +216,16 @@ def build_report(
             bytes=summary.bytes,
             at_risk_bytes=figures.lag.at_risk_bytes.get(name, 0),
             quarantined=sum(
-                lines for (source, _, _), lines in quarantined.items() if source == name
+                lines for (source, _, _), lines in self.quarantined.items() if source == name
             ),
-            lost_bytes=sum(loss.bytes for loss in losses if loss.source == name),
-            lost_files_uncounted=sum(not loss.is_counted for loss in losses if loss.source == name),
+            lost_bytes=sum(loss.bytes for loss in self.losses if loss.source == name),
+            lost_files_uncounted=sum(
+                not loss.is_counted for loss in self.losses if loss.source == name
+            ),
             protection=weakest(summary.protections),
             protections=dict(summary.protections),
-            rewritten=rewritten.get(name, 0),
+            rewritten=self.rewritten.get(name, 0),
         )
-
-    sources = dict.fromkeys([*(source.name for source in configuration.source), *figures.sources])
-    return StatusReport(
-        configuration.state_directory,
-        running,
-        tuple(map(report_sink, configuration.sink)),
-        tuple(map(report_source, sources)),
-        _report_held(configuration),
-        tuple(journal.notices.load()),
-    )
 
 
 def _report_held(configuration: Configuration) -> HeldReport:

@@ -27,6 +27,7 @@ from tracesidecar.journal.sealing import (
     unseal,
     vault_path,
 )
+from tracesidecar.journal.sinks import SinkRow
 from tracesidecar.journal.state_directory import (
     STATE_NAMES,
     find_remains,
@@ -50,6 +51,7 @@ __all__ = [
     "QuarantineEntry",
     "QuarantinedLine",
     "RangeDigest",
+    "SinkRow",
     "Vault",
     "discard_sealed",
     "explain_os",

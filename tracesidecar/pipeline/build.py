@@ -52,13 +52,6 @@ def build_context(
     are sealed, None if they stay in the source only. `clock` is in seconds and never goes back.
     Each piece of work is noted in `progress`. `at` is called at named points.
     """
-
-    def make_cleaner() -> Callable[[Chunk, bool], CleanChunk]:
-        cleaner = ChunkCleaner(
-            make_sanitizer(), sources, locator, key=journal.key, with_positions=False
-        )
-        return lambda chunk, flush: cleaner.clean(chunk, flush=flush)
-
     locator = LineLocator(tailer, key=journal.key, vault=vault)
     labels = PathLabels(sanitizer)
     cleaner = ChunkCleaner(
@@ -70,7 +63,9 @@ def build_context(
         sources,
         line_metrics,
         cache_bytes=chunk_cache_bytes,
-        dear_chunks=DearChunks(make_cleaner, progress),
+        dear_chunks=_build_dear_chunks(
+            make_sanitizer, sources, locator, key=journal.key, progress=progress
+        ),
         progress=progress,
     )
     identities = FileIdentities(FileNames(sources, sanitizer.redact_text), journal.identities)
@@ -106,3 +101,18 @@ def build_context(
         intake=intake,
         filler=filler,
     )
+
+
+def _build_dear_chunks(
+    make_sanitizer: Callable[[], Sanitizer],
+    sources: Mapping[str, SourceOptions],
+    locator: LineLocator,
+    *,
+    key: bytes,
+    progress: Progress,
+) -> DearChunks:
+    def make_cleaner() -> Callable[[Chunk, bool], CleanChunk]:
+        cleaner = ChunkCleaner(make_sanitizer(), sources, locator, key=key, with_positions=False)
+        return lambda chunk, flush: cleaner.clean(chunk, flush=flush)
+
+    return DearChunks(make_cleaner, progress)
