@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tracesidecar.model import BEGINNING, Checkpoint, Compression, Segment
+from tracesidecar.model import Checkpoint, Compression, Segment
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.glob import Positions
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveFile, Damage
-from tracesidecar.tail.segments import LossReason, Place, Protection, SegmentRecord, SegmentState
+from tracesidecar.tail.segments import LossReason, Place, Protection, SegmentState
 
 Claims = dict[tuple[int, int], Positions]
 """For which patterns (source, pattern) a directory is walked, and how far each has got there."""
@@ -47,10 +47,18 @@ class Directory:
         """Return the path of a name in it."""
         return f"{self.path}/{name}" if self.path != "/" else f"/{name}"
 
+    def require_listing(self) -> None:
+        """Have the directory listed at the next look, even if its ctime does not change."""
+        self.changed_ns = _UNVERIFIED
+
+    def note_listed(self, changed_ns: int) -> None:
+        """Note that the directory was listed with this ctime."""
+        self.changed_ns = changed_ns
+
 
 @dataclass(slots=True, eq=False)
 class File:
-    """A known file, as it was when last looked at; only its own methods and `FileTable` change it.
+    """A known file, as it was when last looked at; only its own methods change it.
 
     `reach` is the furthest place that was read or committed, with the digest of the bytes before
     it. `length` is the decompressed length as far as it is known; of an archive it is the whole
@@ -133,6 +141,19 @@ class File:
     def is_mere_copy(self) -> bool:
         """Return whether nothing is read of the file because another one has all of its bytes."""
         return self.state is SegmentState.SPENT and self.loss is None
+
+    # ---- the name
+
+    def move_to(self, directory: Directory, name: str) -> None:
+        """Note where the file is now. `FileTable.move` calls this: it finds the file there."""
+        before = self.path
+        self.directory, self.name = directory, name
+        if self.path != before:
+            self.origin = self.origin or before
+
+    def note_origin(self, path: str) -> None:
+        """Note under which path the file was seen before it was known."""
+        self.origin = path
 
     # ---- the content
 
@@ -253,71 +274,9 @@ class File:
 
     # ---- the journal
 
-    @classmethod
-    def revive(
-        cls, record: SegmentRecord, source: int, directory: Directory, reach: Checkpoint | None
-    ) -> File:
-        """Return a file as the journal knows it, read up to `reach`."""
-        file = cls(
-            record.id,
-            source,
-            directory,
-            os.path.basename(record.path),
-            record.device,
-            record.inode,
-            record.generation,
-            size=record.size,
-            length=(
-                record.size
-                if record.compression == "none" and record.state is not SegmentState.NEW
-                else record.length
-            ),
-            modified_ns=record.modified_ns,
-            changed_ns=record.changed_ns,
-            prefix_length=record.prefix_length,
-            prefix_digest=record.prefix_digest,
-            state=record.state,
-            compression=record.compression,
-            loss=record.loss,
-            is_whole=record.is_whole,
-            origin=record.origin,
-            begin=record.begin,
-            recorded_protection=record.protection,
-            can_link=record.can_link,
-            place=record.place,
-        )
-        file.advance(reach or BEGINNING)
-        return file
-
-    def record(self, source: str, protection: Protection) -> SegmentRecord:
-        """Return what the journal keeps."""
-        return SegmentRecord(
-            id=self.id,
-            source=source,
-            path=self.path,
-            device=self.device,
-            inode=self.inode,
-            generation=self.generation,
-            compression=self.compression,
-            size=self.size,
-            prefix_length=self.prefix_length,
-            prefix_digest=self.prefix_digest,
-            modified_ns=self.modified_ns,
-            changed_ns=self.changed_ns,
-            state=self.state,
-            loss=self.loss,
-            length=self.length,
-            is_whole=self.is_whole,
-            origin=self.origin,
-            begin=self.begin,
-            protection=protection,
-            can_link=self.can_link,
-            place=self.place,
-        )
-
-    def note_recorded(self, record: SegmentRecord) -> None:
-        """Note that the journal has this record."""
-        self.recorded_protection = record.protection
+    def note_recorded(self, protection: Protection | None) -> None:
+        """Note what the journal says of the protection."""
+        self.recorded_protection = protection
 
 
 class FileTable:
@@ -438,7 +397,6 @@ class FileTable:
 
     def move(self, file: File, directory: Directory, name: str) -> None:
         """Give a file another directory and name."""
-        before = file.path
         is_away = file.state is SegmentState.AWAY
         if is_away:
             self._drop_away(file)
@@ -446,12 +404,9 @@ class FileTable:
             if file in file.directory.files:
                 file.directory.files.remove(file)
             directory.files.append(file)
-            file.directory = directory
-        file.name = name
+        file.move_to(directory, name)
         if is_away:
             self._add_away(file)
-        if file.path != before:
-            file.origin = file.origin or before
 
     def remove(self, file: File) -> None:
         """Forget a file."""

@@ -337,7 +337,7 @@ class Discovery:
         parent = self._directories.get(os.path.dirname(directory.path))
         if parent is not None:
             parent.children.pop(os.path.basename(directory.path), None)
-            parent.changed_ns = -1
+            parent.require_listing()
         findings.nameless += directory.files
         for file in list(directory.files):
             self._files.move(file, self.directory(directory.path), file.name)
@@ -348,7 +348,7 @@ class Discovery:
         try:
             status, entries = self._tree.list_entries(directory.path)
         except OSError as error:
-            directory.changed_ns = -1
+            directory.require_listing()
             self._note_unreachable(directory.path, directory.claims, error)
             return []
         if self.unreadable:
@@ -371,7 +371,10 @@ class Discovery:
             self._skipped.pop(directory.path, None)
         findings.nameless += [file for file in directory.files if id(file) not in seen]
         changed_ns = status.st_ctime_ns
-        directory.changed_ns = -1 if time.time_ns() - changed_ns < _RELIST_NS else changed_ns
+        if time.time_ns() - changed_ns < _RELIST_NS:
+            directory.require_listing()
+        else:
+            directory.note_listed(changed_ns)
         return fresh
 
     def _forget_unreadable(self, directory: Directory, names: set[str]) -> None:

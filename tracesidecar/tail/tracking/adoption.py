@@ -22,6 +22,7 @@ from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.reading.compressed import ArchiveError
 from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import SegmentRecord, SegmentState
+from tracesidecar.tail.tracking.file_records import revive_file
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import CandidateOpener
 from tracesidecar.tail.tracking.segment_log import SegmentLog
@@ -180,7 +181,7 @@ class Adoption:
     ) -> None:
         """Go on with a segment of a source that has another name now, from where each sink was."""
         directory = self._directory(os.path.dirname(record.path))
-        file = File.revive(record, source, directory, reach)
+        file = revive_file(record, source, directory, reach)
         if file.inode == status.st_ino:
             file.renumber(status.st_dev)
         self._files.add(file)

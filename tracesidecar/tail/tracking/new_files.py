@@ -185,7 +185,7 @@ class NewFiles:
         if not stat.S_ISREG(status.st_mode) or self._files.find(status.st_dev, status.st_ino):
             return
         file = self._lifecycle.create(new, status, old.source or 0)
-        file.origin = old.path
+        file.note_origin(old.path)
         self.reconsider(file)
 
     def register_arrival(self, location: FileLocation, status: os.stat_result) -> None:

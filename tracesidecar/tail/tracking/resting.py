@@ -20,6 +20,7 @@ from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
 from tracesidecar.tail.segments import Folder, Rest, SegmentRecord, SegmentState, SegmentStore
 from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.file_records import revive_file
 from tracesidecar.tail.tracking.lifecycle import IN_USE_NS, Lifecycle
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
@@ -230,7 +231,7 @@ class RestingSegments:
             return True
 
     def _revive(self, record: SegmentRecord, folder: Directory) -> File:
-        file = File.revive(record, self._sources[record.source], folder, None)
+        file = revive_file(record, self._sources[record.source], folder, None)
         file.acknowledge(file.length)
         return file
 

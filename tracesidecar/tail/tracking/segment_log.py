@@ -19,6 +19,7 @@ from tracesidecar.tail.segments import (
     SegmentState,
     SegmentStore,
 )
+from tracesidecar.tail.tracking.file_records import record_file, revive_file
 
 _LAZY_SECONDS = 30.0
 """How long a mere change of size or time may wait to be saved: it spares a verification at the next
@@ -57,14 +58,15 @@ class SegmentLog:
         names = [source.name for source in sources]
         records = self._store.load(rest)
         frontier = self._store.load_frontier([record.id for record in records])
-        places: dict[Place | None, Place | None] = {}
+        places: dict[Place, Place] = {}
         unloaded: dict[int, SegmentRecord] = {}
         for record in records:
             if record.source in names:
                 parent = directory(os.path.dirname(record.path))
                 source = names.index(record.source)
-                file = File.revive(record, source, parent, frontier.get(record.id))
-                file.place = places.setdefault(file.place, file.place)  # very many are equal
+                file = revive_file(record, source, parent, frontier.get(record.id))
+                if file.place is not None:  # very many are equal
+                    file.note_place(places.setdefault(file.place, file.place))
                 self._files.add(file)
             else:
                 unloaded[record.id] = record
@@ -150,10 +152,10 @@ class SegmentLog:
         if not self._urgent:
             return
         records = [
-            file.record(self._files.options(file).name, self._held_files.protection(file))
+            record_file(file, self._files.options(file).name, self._held_files.protection(file))
             for file in self._urgent.values()
         ]
         self._store.save(records)
         for file, record in zip(self._urgent.values(), records, strict=True):
-            file.note_recorded(record)
+            file.note_recorded(record.protection)
         self._urgent = {}
