@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from dataclasses import replace
@@ -146,6 +147,32 @@ def load_beside(sidecar: Sidecar) -> list[SegmentRecord]:
         return journal.segments.load()
     finally:
         journal.close()
+
+
+def test_commands_read_nothing_of_what_is_over(sidecar: Sidecar) -> None:
+    """Its record is made unreadable, so that whoever reads it fails."""
+    other = sidecar.traces / "other.jsonl"
+    append(other, [b"not JSON"])
+    deliver_old(sidecar).unlink()
+    with sqlite3.connect(sidecar.state / "journal.sqlite") as db:
+        changed = db.execute(
+            "UPDATE segment SET record = x'ff' WHERE id IN "
+            "(SELECT segment FROM segment_key WHERE modified_ns < ?)",
+            (int((time.time() - 24 * 3600) * 1e9),),
+        ).rowcount
+    db.close()
+    assert changed == 1
+    append(other, numbered(1001, 1))
+    status = json.loads(sidecar.call("status", "--json").stdout)
+    size = other.stat().st_size
+    assert [(each["files"], each["bytes"]) for each in status["sources"]] == [(1, size)]
+    assert [each["lag_bytes"] for each in status["sinks"]] == [len(*numbered(1001, 1)) + 1]
+    explained = json.loads(sidecar.call("explain", str(other), "--json").stdout)
+    pieces = explained["ranges"][0]["pieces"]
+    assert [each["state"] for each in pieces] == ["quarantined", "delivered", "unread"]
+    listed = json.loads(sidecar.call("quarantine", "list", "--json").stdout)
+    assert [each["bytes"] for each in listed["quarantine"]] == ["in the file"]
+    assert sidecar.call("check-config").returncode == 0
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ from tracesidecar.config import Configuration
 from tracesidecar.daemon.continuity import announce_move, reject_repetition
 from tracesidecar.daemon.succession import take_over_sources
 from tracesidecar.encode import format_of
+from tracesidecar.introspect.resting import let_finished_rest
 from tracesidecar.journal import Journal, sweep_sealed
 
 log = structlog.get_logger()
@@ -23,9 +24,7 @@ def prepare_journal(configuration: Configuration, journal: Journal) -> None:
     take_over_sources(configuration.source, journal, configuration.state_directory)
     for options in configuration.sink:  # before anything is loaded: that may be very much
         reject_repetition(options, journal, configuration)
-    configured = {source.name for source in configuration.source}
-    left = set(journal.sources.load().values()) - configured
-    journal.segments.let_rest(_list_takers(configuration, journal), left)
+    let_finished_rest(configuration, journal)
 
 
 def set_aside_unknown_seals(configuration: Configuration, journal: Journal) -> None:
@@ -48,18 +47,3 @@ def has_planned_events(configuration: Configuration, journal: Journal) -> bool:
     """Return whether a plan with events is unfinished: the sink may take raw lines by now."""
     plans = (plan for options in configuration.sink for plan in journal.plans.load(options.name))
     return any(format_of(each.name) != "raw" for plan in plans for each in plan.objects)
-
-
-def _list_takers(configuration: Configuration, journal: Journal) -> dict[str, list[str]]:
-    """Return for each source the sinks that take it, and have begun before.
-
-    One that begins now misses nothing of a file that is gone already. A source that only such
-    sinks take is left out.
-    """
-    sinks, find = configuration.sink, journal.sinks.find_destination
-    known = [sink for sink in sinks if find(sink.name) is not None]
-    takers = {
-        source.name: [sink.name for sink in known if sink.takes(source.name)]
-        for source in configuration.source
-    }
-    return {source: names for source, names in takers.items() if names}

@@ -447,8 +447,10 @@ def save(journal: Journal, sink: SinkOptions, recovery: Recovery) -> tuple[Recov
 
     A file that the journal knows already, from another sink, keeps its segment there.
     """
-    known = {(record.device, record.inode): record for record in journal.segments.load()}
-    ids = {record.id for record in known.values()}
+    found = [each.record for each in recovery.found]
+    same = journal.segments.load_files((), {record.inode for record in found})
+    known = {(record.device, record.inode): record for record in same}
+    ids = {record.id for record in journal.segments.recall({record.id for record in found})}
     saved: list[RecoveredSegment] = []
     fresh: list[SegmentRecord] = []
     reached: dict[int, Checkpoint] = {}

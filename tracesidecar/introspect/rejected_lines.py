@@ -91,7 +91,8 @@ def report_rejected_lines(
 ) -> list[RejectedLineReport]:
     """Return all rejected lines, or the one with that id; where the bytes are is looked up now."""
     entries = journal.quarantine.load(entry_id)
-    segments = {segment.id: segment for segment in journal.segments.load()} if entries else {}
+    found = journal.segments.recall({entry.line.segment for entry in entries})
+    segments = {segment.id: segment for segment in found}
     redrives = journal.redrive_requests.load()
     find = _BytesFinder(configuration, segments)
     return [find.report(entry, redrives.get(entry.id, ())) for entry in entries]

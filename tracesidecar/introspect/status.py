@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ from tracesidecar.introspect.lag import (
     estimate_since,
     measure_lag,
 )
+from tracesidecar.introspect.resting import let_finished_rest
 from tracesidecar.journal import Journal, LostBytes, Notice, SinkRow, is_locked
 from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
@@ -32,6 +33,7 @@ from tracesidecar.tail import (
     Tree,
     find_end_of_documents,
     find_links,
+    find_rest,
     is_protected,
     link_folders,
     measure_links,
@@ -282,8 +284,7 @@ def summarize_sources(configuration: Configuration) -> dict[str, SourceSummary]:
     """
     with closing(Journal.open_to_read(configuration.state_directory)) as journal:
         running = is_locked(configuration.state_directory)
-        backlogs = _JournalBacklogs(configuration, journal, running=running)
-        return backlogs.summaries(journal.segments.read_each())
+        return _JournalFigures(configuration, journal, running=running).summarize()
 
 
 def report_from_journal(configuration: Configuration, journal: Journal, now: float) -> StatusReport:
@@ -293,16 +294,12 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
     """
     running = is_locked(configuration.state_directory)
     rows = journal.sinks.load()
-    backlogs = _JournalBacklogs(configuration, journal, running=running)
+    measured = _JournalFigures(configuration, journal, running=running)
     figures = Figures(
-        measure_lag(
-            filter(None, map(backlogs.backlog, journal.segments.read_each())),
-            configuration.sink,
-            now,
-        ),
+        measure_lag(measured.find_backlogs(), configuration.sink, now),
         states={row.name: "stopped" if running is False else row.state for row in rows},
         retries={row.name: row.retries for row in rows},
-        sources=backlogs.summaries(journal.segments.read_each()),
+        sources=measured.summarize(),
     )
     report = build_report(configuration, journal, figures, running=running)
     if running is False:
@@ -328,16 +325,25 @@ def measure_segment(segment: SegmentRecord) -> int:
     return status.st_size
 
 
-class _JournalBacklogs:
-    """Works out from the journal what the daemon knows while it runs."""
+class _Known(NamedTuple):
+    """A segment, and how far each sink has it; a sink that has not begun it is left out."""
+
+    segment: SegmentRecord
+    reached: Mapping[str, int]
+
+
+class _JournalFigures:
+    """Works out from the journal what the daemon knows while it runs.
+
+    As at a start of the daemon, what every sink has of files that are gone is not read: there may
+    be years of it.
+    """
 
     def __init__(
         self, configuration: Configuration, journal: Journal, *, running: bool | None
     ) -> None:
         self._sinks = configuration.sink
-        self._offsets = {
-            sink.name: journal.sinks.load_positions(sink.name) for sink in configuration.sink
-        }
+        self._journal = journal
         self._committed = {row.name: row.committed_at for row in journal.sinks.load()}
         self._is_daemon_running = running is not False
         self._longest_documents = {
@@ -345,14 +351,32 @@ class _JournalBacklogs:
         }
         self._links = find_links(link_folders(configuration.state_directory, configuration.source))
         self._tree = Tree(configuration.source)
+        let_finished_rest(configuration, journal)
+        folders = journal.segments.resting.list_folders()
+        self._rest = find_rest(configuration.source, folders, frozenset(self._links))
 
-    def backlog(self, segment: SegmentRecord) -> Backlog | None:
-        """Return what some sink has still to get of a segment; None if all have everything."""
+    def _read(self) -> Iterator[_Known]:
+        positions = self._journal.sinks.load_positions
+        for segments in self._journal.segments.read_some(self._rest):
+            ids = [segment.id for segment in segments]
+            reached = {sink.name: positions(sink.name, ids) for sink in self._sinks}
+            for each in segments:
+                of_sinks = {name: at[each.id] for name, at in reached.items() if each.id in at}
+                yield _Known(each, of_sinks)
+
+    def find_backlogs(self) -> Iterator[Backlog]:
+        """Find what some sink has still to get."""
+        for known in self._read():
+            if (backlog := self._find_backlog(known)) is not None:
+                yield backlog
+
+    def _find_backlog(self, known: _Known) -> Backlog | None:
+        segment = known.segment
         if segment.state not in READABLE_STATES and not segment.is_undecided:
             return None
         length = measure_content(segment)
         reached = {
-            sink.name: self._offset(sink, segment)
+            sink.name: known.reached.get(sink.name, 0)
             for sink in self._sinks
             if sink.takes(segment.source)
         }
@@ -371,24 +395,26 @@ class _JournalBacklogs:
         protection = segment.find_current_protection(is_daemon_running=self._is_daemon_running)
         return Backlog(segment.source, is_protected(protection), behind)
 
-    def summaries(self, segments: Iterable[SegmentRecord]) -> dict[str, SourceSummary]:
+    def summarize(self) -> dict[str, SourceSummary]:
         """Return what each source has on disk, and how its files are protected."""
         files, sizes = Counter[str](), Counter[str]()
         protections: dict[str, Counter[Protection]] = {}
-        for segment in segments:
+        for known in self._read():
+            segment = known.segment
             files[segment.source] += segment.state is SegmentState.LIVE
             sizes[segment.source] += measure_segment(segment)
             counted = protections.setdefault(segment.source, Counter())
-            if segment.state in READABLE_STATES and (kind := self._protection(segment)):
+            if segment.state in READABLE_STATES and (kind := self._find_protection(known)):
                 counted[kind] += 1
         return {
             source: SourceSummary(files[source], sizes[source], counted)
             for source, counted in protections.items()
         }
 
-    def _protection(self, segment: SegmentRecord) -> Protection | None:
+    def _find_protection(self, known: _Known) -> Protection | None:
+        segment = known.segment
         offsets = (
-            self._offset(sink, segment) for sink in deciding_sinks(self._sinks, segment.source)
+            known.reached.get(sink.name, 0) for sink in deciding_sinks(self._sinks, segment.source)
         )
         length = measure_content(segment)
         return observe_protection(
@@ -396,9 +422,6 @@ class _JournalBacklogs:
             can_link=segment.can_link,
             is_finished=min(offsets, default=length) >= length,
         )
-
-    def _offset(self, sink: SinkOptions, segment: SegmentRecord) -> int:
-        return self._offsets[sink.name].get(segment.id, 0)
 
     def _modified(self, segment: SegmentRecord, offset: int) -> float:
         """Return when the bytes from an offset on were on disk already, in seconds since the epoch.

@@ -104,6 +104,10 @@ class QuarantineTable:
             return self._load("ORDER BY q.id")
         return self._load("WHERE q.id = ?", entry_id)
 
+    def load_of_segment(self, segment: int) -> list[QuarantineEntry]:
+        """Return the rejected lines of a segment, oldest first."""
+        return self._load("WHERE q.segment = ? ORDER BY q.id", segment)
+
     def load_requested(self, sink: str) -> list[QuarantineEntry]:
         """Return the lines that are to be redriven to a sink, oldest first."""
         return self._load(

@@ -74,6 +74,19 @@ class RestingTable:
         found = self._find(query, _list(left), *values)
         return sorted({*found, *needed, *self._find_with_inodes_of([*found, *needed])})
 
+    def find_files(self, paths: Collection[str], inodes: Collection[int]) -> list[int]:
+        """Return the segments that have one of these inodes and, but for chance, these paths."""
+        query = (
+            "SELECT segment FROM segment_key WHERE name IN (SELECT value FROM json_each(?)) "
+            "OR inode IN (SELECT value FROM json_each(?))"
+        )
+        return self._find(query, _list(map(number_name, paths)), _list(map(as_signed, inodes)))
+
+    def list_sources(self) -> list[str]:
+        """Return the names that sources of segments have."""
+        query = "SELECT DISTINCT source FROM segment_key"
+        return [name for (name,) in self._database.read(tuple[str], query)]
+
     def find_of_sources(self, names: Collection[str]) -> list[int]:
         """Return the segments of these sources."""
         query = "SELECT segment FROM segment_key WHERE source IN (SELECT value FROM json_each(?))"

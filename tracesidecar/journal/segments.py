@@ -67,19 +67,32 @@ class SegmentTable:
         """
         if rest is None or not self._takers:
             return self._read("")
-        self.resting.require_keys()
-        needed = self._find_needed() | rest.linked
-        return self.recall(self.resting.find_others(rest, self._takers, self._others, needed))
+        return self.recall(self._find_others(rest))
 
-    def read_each(self) -> Iterator[SegmentRecord]:
-        """Read every known segment, some at a time: there may be very many."""
+    def read_some(self, rest: Rest) -> Iterator[list[SegmentRecord]]:
+        """Read what `load` would return, some at a time: there may be very many."""
+        if self._takers:
+            for some in list_in_parts(self._find_others(rest)):
+                yield self._read(f"WHERE id IN ({some})")
+            return
         query = (
             "SELECT id, record, protection, can_link FROM segment WHERE id > ? ORDER BY id LIMIT ?"
         )
         row, last = tuple[int, bytes, str, int | None], _BEFORE_ALL
         while rows := self._database.read(row, query, last, _READ_AT_ONCE):
             last = rows[-1][0]
-            yield from self._decode((body, kind, can_link) for _, body, kind, can_link in rows)
+            yield self._decode((body, kind, can_link) for _, body, kind, can_link in rows)
+
+    def _find_others(self, rest: Rest) -> list[int]:
+        """Return the segments that do not rest."""
+        self.resting.require_keys()
+        needed = self._find_needed() | rest.linked
+        return self.resting.find_others(rest, self._takers, self._others, needed)
+
+    def load_files(self, paths: Collection[str], inodes: Collection[int]) -> list[SegmentRecord]:
+        """Return the segments that have one of these paths or inodes."""
+        found = self.recall(self.resting.find_files(paths, inodes))
+        return [each for each in found if each.path in paths or each.inode in inodes]
 
     def load_of_sources(self, names: Collection[str]) -> list[SegmentRecord]:
         """Return the segments of these sources."""

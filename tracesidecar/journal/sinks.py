@@ -53,10 +53,17 @@ class SinkTable:
         """Return where a sink is in each segment that it has begun."""
         return self._load_offsets("", name)
 
-    def load_positions(self, name: str) -> dict[int, int]:
-        """Return how far a sink is in each segment that it has begun."""
-        query = "SELECT segment, offset FROM offset WHERE sink = ?"
-        reached = dict(self._database.read(tuple[int, int], query, name))
+    def has_begun(self, name: str) -> bool:
+        """Return whether a sink is anywhere in some segment."""
+        query = "SELECT 1 FROM offset WHERE sink = ? LIMIT 1"
+        return bool(self._database.read(tuple[int], query, name))
+
+    def load_positions(self, name: str, segments: Iterable[int]) -> dict[int, int]:
+        """Return how far a sink is in each of these segments that it has begun."""
+        reached: dict[int, int] = {}
+        for some in list_in_parts(segments):
+            query = f"SELECT segment, offset FROM offset WHERE sink = ? AND segment IN ({some})"  # noqa: S608 - a list of our own numbers
+            reached |= dict(self._database.read(tuple[int, int], query, name))
         if any(offset < 0 for offset in reached.values()):
             raise self._database.explain_damage("an offset is negative")
         return reached

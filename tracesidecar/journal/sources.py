@@ -29,7 +29,7 @@ class SourceNames:
                 return msgspec.json.decode(content, type=dict[str, str])
             except msgspec.DecodeError as error:
                 raise self._database.explain_damage("the names of the sources are odd") from error
-        return {record.source: record.source for record in self._segments.load()}
+        return {name: name for name in self._segments.resting.list_sources()}
 
     def save(self, names: Mapping[str, str]) -> None:
         """Record the name of each source id."""

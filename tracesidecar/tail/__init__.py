@@ -47,6 +47,7 @@ from tracesidecar.tail.segments import (
 )
 from tracesidecar.tail.source_roots import SourceRoots
 from tracesidecar.tail.tracking.moved_files import find_moved
+from tracesidecar.tail.tracking.rest_choice import find_rest
 
 __all__ = [
     "READABLE_STATES",
@@ -78,6 +79,7 @@ __all__ = [
     "find_left_out",
     "find_links",
     "find_moved",
+    "find_rest",
     "find_user",
     "is_protected",
     "link_folder",

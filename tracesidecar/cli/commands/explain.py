@@ -38,9 +38,9 @@ def execute(arguments: argparse.Namespace) -> int:
     configuration = load_to_read(arguments.config, os.environ)
     path = os.path.abspath(arguments.file)
     with closing(Journal.open_to_read(configuration.state_directory)) as journal:
-        known = journal.segments.load()
-        segments = [segment for segment in known if _is_file(segment, path)]
-        segments += _forgotten(journal, path, {segment.id for segment in known})
+        names = {path, os.path.realpath(path)}
+        segments = _find_segments(journal, path, names)
+        segments += _find_forgotten(journal, names)
         explanations = [
             _explain(journal, segment, sink.name)
             for segment in segments
@@ -65,21 +65,27 @@ def execute(arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _is_file(segment: SegmentRecord, path: str) -> bool:
-    if segment.path in (path, os.path.realpath(path)):
-        return True
+def _find_segments(journal: Journal, path: str, names: Collection[str]) -> list[SegmentRecord]:
+    """Return the segments that have one of these names, or are the file of that path."""
     try:
         status = os.stat(path)
     except OSError:
-        return False
-    return (status.st_dev, status.st_ino) == (segment.device, segment.inode)
+        return journal.segments.load_files(names, ())
+    return [
+        segment
+        for segment in journal.segments.load_files(names, (status.st_ino,))
+        if segment.path in names
+        or (status.st_dev, status.st_ino) == (segment.device, segment.inode)
+    ]
 
 
-def _forgotten(journal: Journal, path: str, known: Collection[int]) -> list[SegmentRecord]:
+def _find_forgotten(journal: Journal, names: Collection[str]) -> list[SegmentRecord]:
     """Return the segments of a file of which nothing is left but the record of a loss."""
+    losses = [loss for loss in journal.losses.load() if loss.path in names]
+    known = {each.id for each in journal.segments.recall({loss.segment for loss in losses})}
     found: dict[int, SegmentRecord] = {}
-    for loss in journal.losses.load():
-        if loss.segment not in known and loss.path in (path, os.path.realpath(path)):
+    for loss in losses:
+        if loss.segment not in known:
             size = max(
                 loss.start + loss.bytes, found[loss.segment].size if loss.segment in found else 0
             )
@@ -102,7 +108,7 @@ def _forgotten(journal: Journal, path: str, known: Collection[int]) -> list[Segm
 
 
 def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation:
-    checkpoint = journal.sinks.load_offsets(sink).get(segment.id)
+    delivered = journal.sinks.load_positions(sink, [segment.id]).get(segment.id, 0)
     planned = [
         (r.start, r.end)
         for plan in journal.plans.load(sink)
@@ -111,15 +117,14 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
     ]
     rejected = [
         ByteRange(entry.line.start, entry.line.end, "quarantined", entry.line.reason)
-        for entry in journal.quarantine.load()
-        if entry.line.segment == segment.id and entry.line.sink in ("", sink)
+        for entry in journal.quarantine.load_of_segment(segment.id)
+        if entry.line.sink in ("", sink)
     ]
     losses = [
         loss
         for loss in journal.losses.load()
         if loss.segment == segment.id and loss.sink in ("", sink)
     ]
-    delivered = checkpoint.offset if checkpoint else 0
     lost = [
         ByteRange(
             # an earlier version recorded for all sinks what one of them lacked

@@ -51,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
     directory = configuration.state_directory
     prepare_state_directory(directory)
     with hold_lock(directory), closing(Journal.open(directory)) as journal:
-        if journal.sinks.load_offsets(sink.name) and not arguments.force:
+        if journal.sinks.has_begun(sink.name) and not arguments.force:
             complain(
                 f"tracesidecar recover: the journal in {printable(directory)} knows already what "
                 f"sink {sink.name} has: give --force to replace that by what the store says"

@@ -18,7 +18,7 @@ from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Prefix
 from tracesidecar.tail.holding.held_files import HeldFiles
 from tracesidecar.tail.scan_context import ScanContext
-from tracesidecar.tail.segments import Loss, LossReason, Rewrite, SegmentState
+from tracesidecar.tail.segments import IN_USE_NS, Loss, LossReason, Rewrite, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
@@ -26,9 +26,6 @@ _FRESH_NS = 3_000_000_000
 """A file that changed this recently is verified again in the next poll: within one tick of its
 clock a file system shows no second change.
 """
-
-IN_USE_NS = 24 * 3600 * 1_000_000_000
-"""How long after its last change a file counts as in use: as long as it is linked at a stop."""
 
 _UNSEEN_REASONS: frozenset[LossReason | None] = frozenset({"deleted", "gone", "moved"})
 """Why a file is lost that is found nowhere: a link of it shows that it is not."""

@@ -18,10 +18,11 @@ from tracesidecar.tail.discovery.tree import Tree
 from tracesidecar.tail.file_table import Directory, File, FileTable
 from tracesidecar.tail.fingerprint import Fingerprinter
 from tracesidecar.tail.options import SourceOptions
-from tracesidecar.tail.segments import Folder, Rest, SegmentRecord, SegmentState, SegmentStore
+from tracesidecar.tail.segments import Rest, SegmentRecord, SegmentStore
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.file_records import revive_file
-from tracesidecar.tail.tracking.lifecycle import IN_USE_NS, Lifecycle
+from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.rest_choice import choose_rest
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
 _LOOKED_AT_ONCE = 10_000
@@ -80,20 +81,8 @@ class RestingSegments:
 
     def choose(self) -> Rest:
         """Return which segments can be left in the journal, as far as their folders show."""
-        folders: list[int] = []
-        present: list[str] = []
-        listed: dict[str, bool] = {}
-        for folder in self._store.resting.list_folders():
-            if not self._is_in_place(folder):
-                continue
-            if folder.path not in listed:
-                found = self._list(folder.path)
-                listed[folder.path] = found is not None
-                present += found or ()
-            if listed[folder.path]:
-                folders.append(folder.id)
-        old_ns = time.time_ns() - IN_USE_NS
-        return Rest(folders, present, old_ns, self._linked)
+        folders = self._store.resting.list_folders()
+        return choose_rest(folders, self._linked, self._tree, self._globs, self._places)
 
     def begin(self) -> None:
         """Be ready to be met: every segment was loaded, or rests."""
@@ -108,34 +97,6 @@ class RestingSegments:
     def announce_by(self, announce: Callable[[Collection[int]], object]) -> None:
         """Call this with the segments that are about to be known again."""
         self._announce = announce
-
-    def _is_in_place(self, folder: Folder) -> bool:
-        """Return whether a file that is not in a folder is gone, and not its file system."""
-        root = self._globs.root_of(folder.path)
-        return (
-            root is not None
-            and self._places.has_ground(_stand_in(folder))
-            and not self._is_empty(root)
-        )
-
-    def _list(self, folder: str) -> list[str] | None:
-        """Return the paths in a folder; None if a file that is not there may yet be something.
-
-        Its lines may go on in a neighbour that nobody follows.
-        """
-        try:
-            _, found = self._tree.list_entries(folder)
-            paths = [os.path.join(folder, entry.name) for entry in found]
-            if any(
-                entry.is_file and self._globs.source_of(path) is None
-                for entry, path in zip(found, paths, strict=True)
-            ):
-                return None
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError:
-            return None
-        return paths
 
     # ---- in scans
 
@@ -224,28 +185,7 @@ class RestingSegments:
             files.append(file)
         return files
 
-    def _is_empty(self, root: str) -> bool:
-        try:
-            return self._tree.is_empty(root)
-        except OSError:
-            return True
-
     def _revive(self, record: SegmentRecord, folder: Directory) -> File:
         file = revive_file(record, self._sources[record.source], folder, None)
         file.acknowledge(file.length)
         return file
-
-
-def _stand_in(folder: Folder) -> File:
-    """Return a file that stands for one of a folder where only its place counts."""
-    return File(
-        folder.id,
-        0,
-        Directory(folder.path, 0, 0, {}, linked=False),
-        "",
-        folder.device,
-        0,
-        0,
-        state=SegmentState.MISSING,
-        place=folder.place,
-    )
