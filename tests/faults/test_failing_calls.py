@@ -167,3 +167,41 @@ def test_held_data_that_cannot_be_seen_at_the_start_is_not_given_up(
     assert Counter(sidecar.lines()) == Counter(lines)
     (source,) = json.loads(sidecar.call("status", "--json").stdout)["sources"]
     assert source["lost_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "call"),
+    [
+        (errno.EMFILE, "open"),
+        pytest.param(errno.EACCES, "open", marks=pytest.mark.long),
+        (errno.EIO, "read"),
+    ],
+)
+def test_a_sink_that_starts_now_skips_what_could_not_be_read_at_its_start(
+    number: int, call: str, sidecar: Sidecar, calls: FailingCalls
+) -> None:
+    """Lines that were there before are not taken, lines that are appended while it lasts are."""
+    sidecar.configure(
+        LAKE.format(lake=sidecar.lake) + 'start = "now"\n', daemon='drain_deadline = "1s"'
+    )
+    trace = sidecar.traces / "a.jsonl"
+    append(trace, numbered(0, 10))
+    with trace.open("ab") as file:
+        file.write(b'{"n": 10, ')
+    before = calls.begin(number, trace, call)
+    sidecar.start(**calls.environment)
+    calls.wait_for_more(before)
+    sidecar.wait_for_event("service.ready")
+    with trace.open("ab") as file:
+        file.write(b'"text": "line 10"}\n')
+    append(trace, numbered(11, 5))
+    assert sidecar.stop() in (0, 75)
+    calls.end()
+    sidecar.start()  # what was there at the first start is known after a restart
+    sidecar.arrives(6)
+    append(trace, numbered(16, 2))
+    sidecar.arrives(8)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(10, 8))
+    assert sidecar.quarantined() == []
+    assert sidecar.call("verify", "lake").returncode == 0

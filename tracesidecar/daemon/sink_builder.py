@@ -81,7 +81,10 @@ class SinkBuilder:
 
 
 def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Checkpoint]:
-    """Return the end of the last whole line of every segment that is there now."""
+    """Return the end of the last whole line of every segment that is there now.
+
+    Of a file that cannot be read it is the size, without a digest (`LateBeginnings`).
+    """
     context.intake.scan(full=True)
     tailer, ends = context.tailer, {}
     for segment, view in tailer.segments().items():
@@ -89,10 +92,16 @@ def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Che
             at = BEGINNING
             while (chunk := tailer.read(segment, at)) is not None and chunk.end <= view.size:
                 at = chunk.next
+            if chunk is None and tailer.is_unreadable(segment):
+                ends[segment] = Checkpoint(view.size, b"")
+                continue
             if encoding_of(options).interprets:
                 at = replace(at, state=context.events.state_at(segment, at.offset))
             ends[segment] = at
     for waiting in tailer.list_undecided():
         if options.takes(waiting.segment.source):
             ends[waiting.segment.id] = tailer.find_end(waiting.segment.id)
+    for unread in tailer.list_unread():
+        if options.takes(unread.source):
+            ends[unread.id] = tailer.find_end(unread.id)
     return ends

@@ -80,7 +80,8 @@ CREATE TABLE sink (
 ) WITHOUT ROWID;
 
 -- The end of what a sink has durably: a contiguous prefix of the segment, with proof (a keyed digest
--- of the 4 KiB before it) and the interpreter's state at that point.
+-- of the 4 KiB before it) and the interpreter's state at that point. Without a digest the offset is
+-- the size of a file that could not be read when a sink began that starts "now".
 CREATE TABLE offset (
     sink TEXT NOT NULL,
     segment INTEGER NOT NULL,

@@ -117,11 +117,14 @@ class SegmentTable:
     def load_frontier(self, ids: Collection[int] | None = None) -> dict[int, Checkpoint]:
         """Return the furthest checkpoint of each segment that any sink has committed or planned.
 
-        `ids`: of these segments only.
+        `ids`: of these segments only. A place without a digest was never read (`SinkTable.settle`).
         """
         reached: dict[int, Checkpoint] = {}
+        read = "WHERE (digest <> x'' OR offset = 0)"
         conditions = (
-            [""] if ids is None else [f"WHERE segment IN ({some})" for some in list_in_parts(ids)]
+            [read]
+            if ids is None
+            else [f"{read} AND segment IN ({some})" for some in list_in_parts(ids)]
         )
         for condition in conditions:
             # SQLite takes the other columns from the row that has the maximum.

@@ -96,6 +96,18 @@ class SinkTable:
             )
             self.advance(db, name, reached)
 
+    def settle(self, name: str, segment: int, at: Checkpoint) -> None:
+        """Record where a sink begins in a segment that could not be read when the sink began.
+
+        Until then its offset is the size that the file had, without a digest.
+        """
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE offset SET offset = ?, digest = ?, state = ? "
+                "WHERE sink = ? AND segment = ? AND digest = x''",
+                (at.offset, at.digest, at.state, name, segment),
+            )
+
     def rename_destination(self, name: str, destination: str) -> None:
         """Write the destination of a sink in another way: it is the same place."""
         with self._database.transaction() as db:

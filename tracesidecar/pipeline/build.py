@@ -15,6 +15,7 @@ from tracesidecar.pipeline.dear_chunks import DearChunks
 from tracesidecar.pipeline.event_cache import EventCache
 from tracesidecar.pipeline.file_identities import FileIdentities, FileNames
 from tracesidecar.pipeline.intake import Intake
+from tracesidecar.pipeline.late_beginnings import LateBeginnings
 from tracesidecar.pipeline.line_locator import LineLocator
 from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.losses import Losses
@@ -78,6 +79,7 @@ def build_context(
         journal,
         Losses(tailer, journal, metrics),
         Rewrites(journal, metrics),
+        beginnings=LateBeginnings(tailer, journal, events.state_at),
         clock=clock,
     )
     filler = BatchFiller(

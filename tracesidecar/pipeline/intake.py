@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tracesidecar.journal import Journal
 from tracesidecar.model import Checkpoint
 from tracesidecar.pipeline.chunk_reader import ChunkReader
+from tracesidecar.pipeline.late_beginnings import LateBeginnings
 from tracesidecar.pipeline.losses import Losses
 from tracesidecar.pipeline.rewrites import Rewrites
 from tracesidecar.pipeline.sink_cursors import SinkCursors
@@ -43,6 +44,7 @@ class Intake:
         losses: Losses,
         rewrites: Rewrites,
         *,
+        beginnings: LateBeginnings,
         clock: Callable[[], float],
     ) -> None:
         self._tailer = tailer
@@ -50,6 +52,7 @@ class Intake:
         self._journal = journal
         self._losses = losses
         self._rewrites = rewrites
+        self._beginnings = beginnings
         self._clock = clock
         self._retained: frozenset[int] = frozenset()
         self.sinks: Mapping[str, SinkCursors] = {}
@@ -93,7 +96,8 @@ class Intake:
                 continue
             takers = [sink for sink in sinks if sink.takes(view.segment.source)]
             for sink in takers:
-                sink.offer(segment, now)
+                if self._beginnings.settle(sink, view):
+                    sink.offer(segment, now)
             if not takers:
                 self._tailer.acknowledge(segment, view.size)
         self._last_scan, self._scanned_at = scan, now
@@ -120,7 +124,9 @@ class Intake:
                 segment,
             )
             for segment, view in self._tailer.segments().items()
-            if sink.takes(view.segment.source) and sink.cursor(segment).offset < view.size
+            if sink.takes(view.segment.source)
+            and sink.cursor(segment).offset < view.size
+            and self._beginnings.settle(sink, view)
         ]
         for _, _, segment in sorted(backlog):
             sink.offer(segment, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from tracesidecar.model import Segment
 from tracesidecar.tail.discovery.walk import Discovery
 from tracesidecar.tail.file_table import File, FileTable
 from tracesidecar.tail.holding.held_files import HeldFiles
@@ -62,6 +63,19 @@ class Inventory:
             )
             for file in waiting
         ]
+
+    def list_unread(self) -> list[Segment]:
+        """Return the files of which nothing is known, because they cannot be read now."""
+        found = (self._files.get(segment) for segment in self._scan.unreadable)
+        return [
+            self._files.segment(file)
+            for file in found
+            if file is not None and file.state is SegmentState.NEW and not file.is_undecided
+        ]
+
+    def is_unreadable(self, segment: int) -> bool:
+        """Return whether a file could not be read when that was last tried."""
+        return segment in self._scan.unreadable
 
     def counts(self) -> Mapping[tuple[str, SegmentState], int]:
         """Return how many files each source has in each state."""

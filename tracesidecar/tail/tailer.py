@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from tracesidecar.json_documents import Ending
-from tracesidecar.model import BEGINNING, Checkpoint, Chunk
+from tracesidecar.model import BEGINNING, Checkpoint, Chunk, Segment
 from tracesidecar.tail.discovery.own_places import OwnPlaces
 from tracesidecar.tail.file_table import FileTable
 from tracesidecar.tail.holding.arrivals import Arrivals
@@ -136,17 +136,18 @@ class Tailer:
         found = None if file is None else self._reader.find_checkpoint(file, offset)
         return found or Checkpoint(offset, b"")
 
-    def find_end(self, segment: int) -> Checkpoint:
-        """Return the end of the last whole line of a file that waits because it may be a copy.
+    def find_end(self, segment: int, limit: int | None = None) -> Checkpoint:
+        """Return the end of the last whole line of a file in any state, before `limit` if given.
 
         The file is recorded at once, so that it is the same segment after a restart. Documents end
-        where the file does. If the file cannot be read, the checkpoint proves nothing.
+        where the file does. If the file cannot be read, the checkpoint proves nothing: its digest
+        is empty.
         """
         file = self._files.get(segment)
         if file is None:
             return BEGINNING
         self._log.save_undecided(file)
-        return self._reader.find_end(file)
+        return self._reader.find_end(file, limit)
 
     def list_known(self) -> list[int]:
         """Return the ids of all files, also of those that are no segments yet."""
@@ -192,6 +193,14 @@ class Tailer:
         What is in them is undelivered as long as nobody knows better.
         """
         return self._inventory.list_undecided()
+
+    def list_unread(self) -> list[Segment]:
+        """Return the files of which nothing is known, because they cannot be read now."""
+        return self._inventory.list_unread()
+
+    def is_unreadable(self, segment: int) -> bool:
+        """Return whether a file could not be read when that was last tried."""
+        return self._inventory.is_unreadable(segment)
 
     def counts(self) -> Mapping[tuple[str, SegmentState], int]:
         """Return how many files each source has in each state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 from tracesidecar.json_documents import Ending
@@ -83,20 +84,25 @@ class SegmentReader:
         except (ArchiveError, OSError):
             return None
 
-    def find_end(self, file: File) -> Checkpoint:
-        """Return the end of the last whole line of a file in any state."""
+    def find_end(self, file: File, limit: int | None = None) -> Checkpoint:
+        """Return the end of the last whole line of a file in any state, before `limit` if given.
+
+        If the file cannot be read, that is its size, without a digest, and it is tried again.
+        """
         try:
             opened = self._open_files.open(file)
-            end = file.length if opened is None else self._find_end(opened, file)
+            end = file.length if opened is None else self._find_end(opened, file, limit)
             if opened is not None:
                 return self._fingerprinter.checkpoint(opened, end)
         except (ArchiveError, OSError):
             end = file.length
+        self._scan.changed[file.id] = None
         return Checkpoint(end, b"") if end else BEGINNING
 
-    def _find_end(self, opened: OpenedFile, file: File) -> int:
+    def _find_end(self, opened: OpenedFile, file: File, limit: int | None) -> int:
         at = end = 0
-        while part := opened.pread(CHUNK_BYTES, at):
+        last = sys.maxsize if limit is None else limit
+        while part := opened.pread(min(CHUNK_BYTES, last - at), at):
             if (newline := part.rfind(b"\n")) >= 0:
                 end = at + newline + 1
             at += len(part)
