@@ -269,3 +269,63 @@ def test_an_unfinished_copy_that_is_first_met_with_its_original_arrives_once(
     eventually(lambda: lags_by(sidecar, 0))
     assert sidecar.stop() == 0
     assert Counter(sidecar.lines()) == Counter(lines)
+
+
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("directive", "begun"),
+    [
+        ("copytruncate", "before us"),
+        pytest.param("copytruncate", "while we run", marks=LONG),
+        pytest.param("copytruncate", "while we are down", marks=LONG),
+        pytest.param("copy", "before us", marks=LONG),
+        pytest.param("copy", "while we run", marks=LONG),
+        ("copy", "while we are down"),
+    ],
+)
+def test_a_copy_that_is_finished_after_a_kill_arrives_once(
+    sidecar: Sidecar, directive: str, begun: str
+) -> None:
+    graceful(sidecar, "2s")
+    path, copy = sidecar.traces / "a.jsonl", sidecar.traces / "a.jsonl.1"
+    lines = numbered(0, 40)
+    append(path, lines)
+    if begun == "before us":
+        copy.write_bytes(body(lines)[:700])
+    sidecar.start()
+    sidecar.arrives(40)
+    if begun == "while we run":
+        copy.write_bytes(body(lines)[:700])
+    if begun != "while we are down":
+        eventually(lambda: lags_by(sidecar, 700))
+    sidecar.kill()
+    append(path, numbered(40, 5))
+    copy.write_bytes(path.read_bytes())
+    if directive == "copytruncate":
+        os.truncate(path, 0)
+    append(path, numbered(100, 5))
+    sidecar.start()
+    sidecar.arrives(50)
+    eventually(lambda: lags_by(sidecar, 0))
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter([*numbered(0, 45), *numbered(100, 5)])
+    status = json.loads(sidecar.call("status", "--json").stdout)
+    assert status["sources"][0]["lost_bytes"] == 0
+
+
+def test_a_rotated_file_that_was_there_first_arrives_also_after_a_kill(sidecar: Sidecar) -> None:
+    """It equals the file that is written now, and is no copy: both were there when we looked."""
+    graceful(sidecar, "2s")
+    lines = numbered(0, 5)
+    for name in ("a.jsonl", "a.jsonl.1"):
+        append(sidecar.traces / name, lines)
+    sidecar.start()
+    sidecar.arrives(5)
+    eventually(lambda: lags_by(sidecar, len(body(lines))))
+    sidecar.kill()
+    sidecar.start()
+    sidecar.arrives(10)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(lines * 2)

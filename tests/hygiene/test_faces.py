@@ -23,6 +23,7 @@ NOT_IN_THE_FACE: dict[str, str] = {
     "tracesidecar.introspect.lag": "the daemon and `status` share it, without each other's modules",
     "tracesidecar.introspect.redaction_tests": "for `check-config` alone; it loads the redaction",
     "tracesidecar.introspect.rejected_lines": "for `quarantine` alone",
+    "tracesidecar.introspect.resting": "the daemon and `status` share it, without `status` itself",
     "tracesidecar.introspect.scan": "for `scan` alone; it loads the redaction and the dialects",
     "tracesidecar.introspect.status": "for the daemon and `status`; it reads the journal",
     "tracesidecar.introspect.status_socket": "the daemon answers with it, without the commands",

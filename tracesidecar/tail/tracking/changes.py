@@ -173,7 +173,7 @@ class Changes:
             if is_elsewhere:
                 self._replace(file, status)
             else:
-                self._new_files.reconsider(file)
+                self._new_files.reconsider_known(file, status.st_size)
         elif file.state is SegmentState.AWAY or (
             is_elsewhere and file.state in (SegmentState.LIVE, SegmentState.MISSING)
         ):

@@ -102,9 +102,15 @@ class Lifecycle:
         self._scan.added.append(file.id)
         self._begin_reading(file)
 
-    def wait(self, file: File) -> None:
-        """Leave a possible copy undecided, and let the journal know that it has something."""
-        self._log.save_lazily(file)
+    def wait(self, file: File, *, at_start: bool) -> None:
+        """Leave a possible copy undecided, and let the journal know that it has something.
+
+        At the start it is recorded with its original: the next run must know that it was there.
+        """
+        if at_start:
+            self._log.save_new(file)
+        else:
+            self._log.save_lazily(file)
 
     def spend(self, file: File) -> None:
         """Read nothing of a file, now and later."""

@@ -171,6 +171,7 @@ class NewFiles:
         self._generations: dict[int, FormerContent] = {}
         self._expects_copies = False
         self._is_first = True
+        self._has_grown: dict[int, bool] = {}
 
     def register(self, location: FileLocation, status: os.stat_result) -> None:
         """Make a file known whose inode was not."""
@@ -230,6 +231,11 @@ class NewFiles:
     def reconsider(self, file: File) -> None:
         """Decide, at the end of this scan, about a new file that has changed."""
         self._candidates[file.id] = file
+
+    def reconsider_known(self, file: File, size: int) -> None:
+        """Decide about a new file that was known before this scan, and has `size` bytes now."""
+        self._has_grown[file.id] = size > file.size
+        self.reconsider(file)
 
     def take_linked(self, file: File) -> None:
         """Take a new file that has a hard link, although its name is gone.
@@ -303,7 +309,7 @@ class NewFiles:
                     self._decide(file)
         for file in copies:
             self._decide(file)
-        self._candidates, self._generations = {}, {}
+        self._candidates, self._generations, self._has_grown = {}, {}, {}
         self._is_first = False
 
     def _put_originals_first(self, new: list[File]) -> None:
@@ -368,18 +374,36 @@ class NewFiles:
         if truncated is not None and self._continuations.wait(
             file, None, size, at_start=self._is_first
         ):
-            self._lifecycle.wait(file)
+            self._lifecycle.wait(file, at_start=self._is_first)
             self._lifecycle.postpone_verification(truncated)
             return
         original = self._continuations.original_of(file, candidate.opened, candidate.head)
         if original is not None and self._continuations.wait(
-            file, original, size, at_start=self._is_first
+            file, original, size, at_start=self._was_there_before_us(file, original)
         ):
-            self._lifecycle.wait(file)
+            self._lifecycle.wait(file, at_start=self._is_first)
         elif original is not None and self._is_mere_copy(file, original):
             self._lifecycle.spend(file)
         else:
             self._lifecycle.take(file)
+
+    def _was_there_before_us(self, file: File, original: File) -> bool:
+        """Return whether a possible copy was there when we first looked at its original.
+
+        If an earlier run knew the original, it knew all that was there then: what has grown since,
+        or is new in the family of a file that still has its name, was copied while we were stopped.
+        A rotation would have moved the original's inode.
+        """
+        if not self._is_first or original.id in self._candidates:
+            return self._is_first
+        if file.id in self._has_grown:
+            return not self._has_grown[file.id]
+        family, _, _ = rank_in_family(file.name)
+        return not (
+            original.directory is file.directory
+            and original.name == family
+            and self._discovery.is_matched(original)
+        )
 
     def _may_be_copy_of_new(self, file: File, family: Collection[File]) -> bool:
         """Return whether a file is what a longer one of its family, also new, begins with.

@@ -99,6 +99,10 @@ class SegmentLog:
         """
         self._lazy[file.id] = file
 
+    def save_new(self, file: File) -> None:
+        """Have the record of a file that is not taken yet saved at the end of this scan."""
+        self._urgent[file.id] = file
+
     def save_undecided(self, file: File) -> None:
         """Save the record of a file that is not taken yet, now."""
         self._urgent[file.id] = file
