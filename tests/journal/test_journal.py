@@ -15,6 +15,7 @@ import pytest
 
 from tracesidecar.errors import StateError, StateLocked
 from tracesidecar.journal import load_deliveries, lock
+from tracesidecar.journal.database import WAL_LIMIT_BYTES
 from tracesidecar.journal.journal import Commit, Journal
 from tracesidecar.journal.losses import LostBytes
 from tracesidecar.journal.plan import Plan, PlannedObject
@@ -251,3 +252,14 @@ def test_sinks_that_commit_side_by_side_are_all_noted_as_delivered(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda sink: journal.note_deliveries(dict([sink])), sinks.items()))
     assert load_deliveries(str(tmp_path)).sinks == sinks
+
+
+def test_the_write_ahead_log_is_cut_back_after_a_large_transaction(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.segments.save_landmarks(dict.fromkeys(range(24), b"x" * (1 << 20)))
+    log = tmp_path / "journal.sqlite-wal"
+    assert log.stat().st_size > WAL_LIMIT_BYTES
+    for number in range(2):
+        journal.segments.save_landmarks({number: b"y"})
+    assert log.stat().st_size <= WAL_LIMIT_BYTES
