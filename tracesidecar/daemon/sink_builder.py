@@ -63,7 +63,7 @@ class SinkBuilder:
         events = SinkEvents(options.name, self._metrics)
         delivery = Delivery(build_sink(options), events, mask=Mask.of(options))
         share = (daemon.memory_limit - self._cache_bytes) // len(configuration.sink)
-        committed = self._journal.sinks.load_offsets_in(options.name, context.tailer.list_known())
+        committed = self._journal.sinks.load_offsets(options.name, context.tailer.list_known())
         plans = self._journal.plans.load(options.name)
         planned = frozenset(each.segment for plan in plans for each in plan.ranges)
         return (

@@ -203,7 +203,7 @@ class Wiring:
     def _recall(self, context: WorkerContext, segments: Collection[int]) -> None:
         """Note where the journal has segments that were at rest until now."""
         for name, cursors in context.intake.sinks.items():
-            cursors.recall(self._journal.sinks.load_offsets_in(name, segments))
+            cursors.recall(self._journal.sinks.load_offsets(name, segments))
         self.line_metrics.recall(self._journal.segments.load_frontier(segments))
 
     def _interpreters(self) -> dict[str, Interpreter]:

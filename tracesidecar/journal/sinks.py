@@ -49,10 +49,6 @@ class SinkTable:
         rows = self._database.read(tuple[str], query, name)
         return rows[0][0] if rows else None
 
-    def load_offsets(self, name: str) -> dict[int, Checkpoint]:
-        """Return where a sink is in each segment that it has begun."""
-        return self._load_offsets("", name)
-
     def has_begun(self, name: str) -> bool:
         """Return whether a sink is anywhere in some segment."""
         query = "SELECT 1 FROM offset WHERE sink = ? LIMIT 1"
@@ -68,8 +64,12 @@ class SinkTable:
             raise self._database.explain_damage("an offset is negative")
         return reached
 
-    def load_offsets_in(self, name: str, segments: Iterable[int]) -> dict[int, Checkpoint]:
-        """Return where a sink is in each of these segments that it has begun."""
+    def load_offsets(
+        self, name: str, segments: Iterable[int] | None = None
+    ) -> dict[int, Checkpoint]:
+        """Return where a sink is in each segment that it has begun; only in these, if given."""
+        if segments is None:
+            return self._load_offsets("", name)
         reached: dict[int, Checkpoint] = {}
         for some in list_in_parts(segments):
             reached |= self._load_offsets(f"AND segment IN ({some})", name)
