@@ -19,6 +19,7 @@ from tests.contract.batches import batch_of, lines_of
 from tracesidecar.errors import RetryLater, SinkStopped
 from tracesidecar.sinks.directory import atomic_files as durable
 from tracesidecar.sinks.directory import sink as directory
+from tracesidecar.sinks.directory.folders import LakeFolders
 from tracesidecar.sinks.directory.objects import DirectoryObjects
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +183,30 @@ async def test_no_link_below_the_lake_is_followed(
         await sink.send(batch)
 
 
+def test_what_takes_the_place_of_an_open_lake_or_folder_is_not_written_to(
+    lake: Path, tmp_path: Path
+) -> None:
+    day, moved, other = lake / "v1" / "dt=2026-11-21", tmp_path / "moved", tmp_path / "other"
+    day.mkdir(parents=True)
+    other.mkdir()
+    with LakeFolders(str(lake)) as folders:
+        durable.write_new(folders.make("v1/dt=2026-11-21"), "first", b"1", 0o640)
+        day.rename(lake / "v1" / "aside")
+        day.symlink_to(other)
+        durable.write_new(folders.make("v1/dt=2026-11-21"), "second", b"2", 0o640)
+        folders.sync()
+        lake.rename(moved)
+        lake.symlink_to(other)
+        durable.write_new(folders.make("_manifest/v1"), "third", b"3", 0o640)
+        folders.sync()
+    assert [str(path.relative_to(moved)) for path in files(moved)] == [
+        "_manifest/v1/third",
+        "v1/aside/first",
+        "v1/aside/second",
+    ]
+    assert list(other.iterdir()) == []
+
+
 async def test_the_lake_itself_may_be_a_link(lake: Path, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     lake.parent.mkdir()
@@ -278,7 +303,7 @@ from tracesidecar.errors import RetryLater
 from tracesidecar.sinks.directory import sink as directory
 
 async def main(path):
-    batch = batch_of(lines_of(10))
+    batch = batch_of(lines_of(10), with_manifest=len(sys.argv) > 2)
     async with directory.build(directory.Options(name="lake", type="directory", path=path)) as sink:
         for _ in range(20):
             try:
@@ -294,7 +319,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
+def traced(lake: Path, *how: str, with_manifest: bool = False) -> tuple[list[str], list[str]]:
     """Send a batch under strace; return the output and the system calls, with paths."""
     if (
         shutil.which("strace") is None
@@ -316,6 +341,7 @@ def traced(lake: Path, *how: str) -> tuple[list[str], list[str]]:
         "-c",
         SEND,
         str(lake),
+        *(["manifest"] if with_manifest else []),
     ]
     done = subprocess.run(
         command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=600
@@ -344,6 +370,24 @@ def test_the_bytes_are_durable_before_the_name_and_the_name_before_success(tmp_p
         if call.startswith("fsync")
     ]
     assert synced == [str(folder) for folder in folders]
+
+
+def test_the_name_of_a_manifest_is_as_durable_as_those_of_its_objects(tmp_path: Path) -> None:
+    printed, calls = traced(
+        tmp_path / "lake", "-e", "trace=?link,?linkat,fsync", with_manifest=True
+    )
+    assert printed == ["True 2"]
+    first, second = (index for index, call in enumerate(calls) if call.startswith("link"))
+    day = tmp_path / "lake" / "_manifest" / "v1" / "dt=2026-09-21"
+    object_day = tmp_path / "lake" / "raw" / "v1" / "dt=2026-09-21"
+    synced = [call.partition("<")[2].partition(">")[0] for call in calls]
+    assert str(object_day) in synced[first:second]
+    assert synced[second + 1 :] == [
+        str(day),
+        str(day.parent),
+        str(day.parent.parent),
+        str(tmp_path / "lake"),
+    ]
 
 
 def test_where_hard_links_are_rejected_the_name_comes_by_a_rename(tmp_path: Path) -> None:

@@ -15,20 +15,22 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tracesidecar.directories import LISTED, LinkRule, find_in_folder, open_name, open_path
+from tracesidecar.directories import LISTED, LinkRule, find_in_folder, open_path
 
 
 class LakeFolders:
     """Opens the folders of one lake, each once, until they are closed together.
 
-    Names are relative to the lake; its own folder is "". Raise OSError for what cannot be opened:
-    NotADirectoryError where a link or a file has the name of a folder.
+    Names are relative to the lake; its own folder is "". Each is opened in the one above it, which
+    was opened before: nothing that somebody puts in its place later is entered. Raise OSError for
+    what cannot be opened: NotADirectoryError where a link or a file has the name of a folder.
     """
 
     def __init__(self, path: str, mode: int = 0o750) -> None:
         """Open the lake's own folder. Folders that are made get this mode."""
         self._mode = mode
         self._open = {"": open_path(path, LISTED, LinkRule.TRUSTED)}
+        self._unsynced = {""}
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +53,8 @@ class LakeFolders:
             folder = os.path.dirname(folder)
         descriptor = self._open[folder]
         for below in reversed(missing):
-            descriptor = open_name(descriptor, os.path.basename(below), LISTED, LinkRule.NEVER)
+            # LISTED has O_NOFOLLOW and O_DIRECTORY: a link is ENOTDIR
+            descriptor = os.open(os.path.basename(below), LISTED, dir_fd=descriptor)
             self._open[below] = descriptor
         return descriptor
 
@@ -60,7 +63,8 @@ class LakeFolders:
 
         An inherited set-group-id bit stays set.
         """
-        if folder in self._open:
+        self._unsynced.add(folder)
+        if not folder:
             return self._open[folder]
         above, name = os.path.split(folder)
         parent = self.make(above)
@@ -121,6 +125,10 @@ class LakeFolders:
                 os.close(self._open.pop(each))
 
     def sync(self) -> None:
-        """Make the names in all folders that are open durable, the deepest first."""
-        for folder in sorted(self._open, key=len, reverse=True):
+        """Make durable what is in the folders of `make` since the last call, the deepest first.
+
+        Those above them are synced, too: the maker of a folder that was there may have crashed.
+        """
+        for folder in sorted(self._unsynced, key=len, reverse=True):
             os.fsync(self._open[folder])
+        self._unsynced.clear()

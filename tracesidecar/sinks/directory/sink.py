@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -75,7 +74,7 @@ class DirectorySink:
     async def send(self, batch: Batch) -> None:
         """Write all objects and make their names durable, then do the same for the manifest."""
         try:
-            await asyncio.to_thread(self._store_batch, batch)
+            await asyncio.to_thread(self._store, batch)
         except OSError as error:
             raise retry_later(error, self._attempt) from error
 
@@ -103,26 +102,24 @@ class DirectorySink:
                 pass  # it can be written
             return atomic_files.remove_leftovers(folders)
 
-    def _store_batch(self, batch: Batch) -> None:
+    def _store(self, batch: Batch) -> None:
         """Store everything in one step of a thread.
 
         A batch may have a hundred small objects, and each change of threads costs as much as
-        writing one.
+        writing one. The lake is opened once: the manifest is where its objects are, whatever
+        becomes of the lake's path meanwhile.
         """
-        self._store(batch.objects)
-        if batch.manifest is not None:
-            self._store((batch.manifest,))
-
-    def _store(self, payloads: Sequence[Payload]) -> None:
+        manifest = () if batch.manifest is None else (batch.manifest,)
         with self._open() as folders:
-            for payload in payloads:
-                folder, name = os.path.split(payload.name)
-                descriptor = folders.make(folder)
-                try:
-                    atomic_files.write_new(descriptor, name, payload.content, self._file_mode)
-                except FileExistsError:
-                    self._accept_equal(folders, payload)
-            folders.sync()
+            for payloads in (batch.objects, manifest):
+                for payload in payloads:
+                    folder, name = os.path.split(payload.name)
+                    descriptor = folders.make(folder)
+                    try:
+                        atomic_files.write_new(descriptor, name, payload.content, self._file_mode)
+                    except FileExistsError:
+                        self._accept_equal(folders, payload)
+                folders.sync()
 
     def _accept_equal(self, folders: LakeFolders, payload: Payload) -> None:
         target = os.path.join(self._path, payload.name)
