@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracesidecar import __version__
-from tracesidecar.batch.contents import Contents, begin_contents
+from tracesidecar.batch.contents import ChunkPart, Contents, begin_contents
 from tracesidecar.batch.encoding import BatchSpec
 from tracesidecar.batch.layout import manifest_name, object_file_name
 from tracesidecar.batch.manifest import (
@@ -225,6 +225,8 @@ class BatchBuilder:
         is_store = spec.is_store
         file_name = object_file_name(host, at, batch_id, spec.extension) if is_store else ""
         bodies = contents.bodies() if contents else []
+        single = contents.single_records() if contents else ()
+        parts = contents.parts() if contents else ()
         payloads = tuple(
             self._payload(f"{partition}/{file_name}" if is_store else "", content, count, replayed)
             for partition, content, count in bodies
@@ -234,7 +236,6 @@ class BatchBuilder:
             content = encode_manifest(self._manifest(batch_id, host, at, payloads))
             manifest = _json_payload(manifest_name(at, batch_id), content, replayed)
         records = contents.records if contents else 0
-        single = contents.single_records() if contents else ()
         plan = Plan(
             batch_id,
             spec.sink,
@@ -249,7 +250,7 @@ class BatchBuilder:
             ),
             self._redriven,
             manifest.content if manifest else b"",
-            self._parts([partition for partition, _, _ in bodies]),
+            _object_parts(parts, [partition for partition, _, _ in bodies]),
             self._planned_records(single),
             self._planned_rejections(),
             replayed.schema if replayed else SCHEMA_VERSION,
@@ -268,18 +269,6 @@ class BatchBuilder:
             )
         reached = {} if self._redriven else self._reached
         return PreparedBatch(plan, batch, reached, tuple(self._quarantined), self._lines)
-
-    def _parts(self, partitions: Sequence[str]) -> tuple[ObjectPart, ...]:
-        """Return which lines are in which object, unless that is a longer list than is worth it."""
-        parts = self._contents.parts() if self._contents else ()
-        if len(partitions) < 2 or len(parts) > MOST_PARTS:
-            return ()
-        objects = {partition: index for index, partition in enumerate(partitions)}
-        return tuple(
-            ObjectPart(objects[partition], *rest)
-            for partition, *rest in parts
-            if partition in objects
-        )
 
     def _planned_records(self, records: Sequence[Record]) -> PlannedRecords:
         """Return the records for the plan, if the destination can be asked for them."""
@@ -377,6 +366,16 @@ class BatchBuilder:
             redriven=bool(self._redriven),
             format=spec.format,
         )
+
+
+def _object_parts(parts: Sequence[ChunkPart], partitions: Sequence[str]) -> tuple[ObjectPart, ...]:
+    """Return which lines are in which object, unless that is a longer list than is worth it."""
+    if len(partitions) < 2 or len(parts) > MOST_PARTS:
+        return ()
+    objects = {partition: index for index, partition in enumerate(partitions)}
+    return tuple(
+        ObjectPart(objects[partition], *rest) for partition, *rest in parts if partition in objects
+    )
 
 
 def _json_payload(name: str, content: bytes, replayed: Plan | None) -> Payload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol
@@ -164,21 +165,26 @@ class EncodedEvents:
 
     def add(self, clean: CleanChunk, events: Sequence[DialectEvent]) -> tuple[int, ...]:
         """Take the events of a chunk, each into the body of its partition."""
-        too_large: list[Event] = []
-        run: list[Event] = []
         runs: list[_Run] = []
-        key = ("", "")
+        run: list[Event] = []
+        key = None
         for dialect, event in self._clock.date(events):
             new_key = ((event.event_time or "")[:10] if self._is_store else "", dialect)
-            if new_key != key and run:
-                runs.append(_Run(key, line_offset(run[0]), self._add_run(key, run, too_large)))
-                run = []
-            key = new_key
+            if new_key != key:
+                key, run = new_key, []
+                runs.append(_Run(key, run))
             run.append(event)
-        if run:
-            runs.append(_Run(key, line_offset(run[0]), self._add_run(key, run, too_large)))
+        too_large: list[Event] = []
+        joined = self._join_runs(runs)
+        self._begin_bodies({partition for partition, _, _ in joined})
+        for partition, dialect, together in joined:
+            body = self._bodies[partition]
+            records, held_bytes = body.records, body.held_bytes
+            too_large += body.add(together, dialect)
+            self.records += body.records - records
+            self.held_bytes += body.held_bytes - held_bytes
         if self._is_store and runs:
-            self._note_parts(clean, runs)
+            self._note_parts(clean, runs, {id(event) for event in too_large})
         self._chunks += 1
         self.size_bytes += len(clean.data)
         return tuple(sorted({line_offset(event) for event in too_large}))
@@ -205,33 +211,42 @@ class EncodedEvents:
         """Return nothing: the events are in bodies."""
         return ()
 
-    def _add_run(self, key: tuple[str, str], events: list[Event], too_large: list[Event]) -> int:
-        """Add consecutive events of one day and dialect; return how many records they became.
+    def _join_runs(
+        self, runs: Sequence[_Run]
+    ) -> list[tuple[tuple[str, str], str, Sequence[Event]]]:
+        """Return what each body takes of a chunk: its partition, the dialect and the events.
 
-        Those over the limit are added to `too_large`.
+        A body of one day and dialect takes them at once, the one body of all in their order.
         """
-        partition = key if self._is_store else ("", "")
-        body = self._bodies.get(partition)
-        if body is None:
-            body = self._bodies[partition] = self._begin_body()
-            self._partitions[partition] = (
-                partition_folder(self._root, *key) if self._is_store else ""
-            )
-        records, held_bytes = body.records, body.held_bytes
-        too_large += body.add(events, key[1])
-        self.records += body.records - records
-        self.held_bytes += body.held_bytes - held_bytes
-        return body.records - records
+        if not self._is_store:
+            return [(("", ""), run.key[1], run.events) for run in runs]
+        joined: dict[tuple[str, str], list[Event]] = {}
+        for run in runs:
+            joined.setdefault(run.key, []).extend(run.events)
+        return [(key, key[1], events) for key, events in joined.items()]
 
-    def _note_parts(self, clean: CleanChunk, runs: Sequence[_Run]) -> None:
-        """Note which lines of a chunk went where; a chunk of rejected lines is in no object."""
+    def _begin_bodies(self, keys: Iterable[tuple[str, str]]) -> None:
+        new = [key for key in keys if key not in self._bodies]
+        self._partitions |= {
+            key: partition_folder(self._root, *key) if self._is_store else "" for key in new
+        }
+        self._bodies |= {key: self._begin_body() for key in new}
+
+    def _note_parts(
+        self, clean: CleanChunk, runs: Sequence[_Run], too_large: AbstractSet[int]
+    ) -> None:
+        """Note which lines of a chunk went where; a chunk of rejected lines is in no object.
+
+        `too_large` has the identities of the events that became no record.
+        """
         offsets = [line.offset for line in clean.positions] if len(runs) > 1 else []
         rejected = [rejection.start for rejection in clean.rejected]
         start = clean.start
-        for run, following in zip(runs, [*runs[1:], None], strict=True):
-            end = clean.end if following is None else max(following.offset, start)
-            if following is not None and end == run.offset:  # that line goes on in the next run
-                at = bisect_right(offsets, run.offset)
+        begins = [line_offset(run.events[0]) for run in runs]
+        for run, begin, following in zip(runs, begins, [*begins[1:], None], strict=True):
+            end = clean.end if following is None else max(following, start)
+            if following is not None and end == begin:  # that line goes on in the next run
+                at = bisect_right(offsets, begin)
                 end = offsets[at] if at < len(offsets) else clean.end
             end = min(max(end, start), clean.end)
             is_whole = len(runs) == 1
@@ -243,18 +258,19 @@ class EncodedEvents:
                     end,
                     clean.lines if is_whole else _count(offsets, start, end),
                     len(rejected) if is_whole else _count(rejected, start, end),
-                    run.records,
+                    sum(id(event) not in too_large for event in run.events)
+                    if too_large
+                    else len(run.events),
                 )
             )
             start = end
 
 
 class _Run(NamedTuple):
-    """Consecutive events of one day and dialect: where the first one's line begins."""
+    """Consecutive events of one day and dialect."""
 
     key: tuple[str, str]
-    offset: int
-    records: int
+    events: list[Event]
 
 
 def _count(sorted_offsets: list[int], start: int, end: int) -> int:

@@ -1,0 +1,95 @@
+"""What a chunk of several days puts into each object, and which lines are said to be there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+
+from tests.batch.test_content import STORE
+from tests.batch.test_event_time import FIRST, LINE, SEGMENT
+from tracesidecar.batch.builder import BatchBuilder, PreparedBatch
+from tracesidecar.dialects import DialectEvent, Event
+from tracesidecar.journal import ObjectPart
+from tracesidecar.model import Checkpoint, CleanChunk, LinePosition
+
+SPEC = replace(STORE, content="full", record_limit_bytes=1000)
+LENGTH = len(LINE)
+DAYS = ("20", "19", "20", "20", "19")
+TOO_LARGE = 2
+"""The line whose record is over the limit: it is in a run with the one after it."""
+
+
+def event_of(line: int) -> DialectEvent:
+    return DialectEvent(
+        "generic",
+        Event(
+            event_kind="state",
+            event_id=str(line),
+            native_id="x" * 2000 if line == TOO_LARGE else None,
+            source_offset=line * LENGTH,
+            event_time=f"2026-09-{DAYS[line]}T00:00:00.000000Z",
+        ),
+    )
+
+
+def filled(*chunks: range, days: bool = True) -> tuple[PreparedBatch, list[int]]:
+    """Return a batch of chunks of these lines, and the offsets of lines over the limit."""
+    builder = BatchBuilder(
+        SPEC if days else replace(SPEC, takes="body"), clock=lambda: float(FIRST)
+    )
+    too_large: list[int] = []
+    for chunk in chunks:
+        data, start, end = LINE * len(chunk), chunk.start * LENGTH, chunk.stop * LENGTH
+        positions = tuple(
+            LinePosition(index, line * LENGTH, LENGTH) for index, line in enumerate(chunk)
+        )
+        clean = CleanChunk(
+            SEGMENT,
+            start,
+            end,
+            data,
+            Checkpoint(end, b"t"),
+            len(chunk),
+            positions=positions,
+            source_lines=len(chunk),
+        )
+        too_large += builder.add(clean, "label", [event_of(line) for line in chunk])
+    return builder.close(), too_large
+
+
+def ids(prepared: PreparedBatch) -> list[list[str]]:
+    assert prepared.batch is not None
+    return [
+        [json.loads(line)["event_id"] for line in gzip.decompress(each.content).splitlines()]
+        for each in prepared.batch.objects
+    ]
+
+
+def test_days_that_take_turns_in_a_chunk_are_two_objects_whose_lines_are_known() -> None:
+    prepared, too_large = filled(range(5))
+    assert too_large == [TOO_LARGE * LENGTH]
+    assert ids(prepared) == [["1", "4"], ["0", "3"]]
+    assert prepared.plan.parts == (
+        ObjectPart(1, 0, 0, LENGTH, 1, 0, 1),
+        ObjectPart(0, 0, LENGTH, 2 * LENGTH, 1, 0, 1),
+        ObjectPart(1, 0, 2 * LENGTH, 4 * LENGTH, 2, 0, 1),
+        ObjectPart(0, 0, 4 * LENGTH, 5 * LENGTH, 1, 0, 1),
+    )
+
+
+def test_objects_are_the_same_however_their_lines_came_in_chunks() -> None:
+    whole, _ = filled(range(5))
+    split, too_large = filled(range(1), range(1, 3), range(3, 5))
+    assert too_large == [TOO_LARGE * LENGTH]
+    assert whole.batch is not None
+    assert split.batch is not None
+    assert [each.content for each in whole.batch.objects] == [
+        each.content for each in split.batch.objects
+    ]
+
+
+def test_one_body_has_the_lines_of_all_days_in_their_order() -> None:
+    prepared, _ = filled(range(5), days=False)
+    assert ids(prepared) == [["0", "1", "3", "4"]]
+    assert prepared.plan.parts == ()
