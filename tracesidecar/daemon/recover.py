@@ -31,7 +31,7 @@ from tracesidecar.journal import (
 )
 from tracesidecar.lake import manifests
 from tracesidecar.model import TAIL_BYTES, Checkpoint, Chunk, CleanChunk, Compression, Segment
-from tracesidecar.pipeline import FileNames
+from tracesidecar.pipeline import FileNames, PathLabels
 from tracesidecar.sanitize import complete_chunk, redact_path
 from tracesidecar.sanitize.sanitizer import Sanitizer
 from tracesidecar.sinks import SinkOptions, StoredObjects, destination_key_of
@@ -167,7 +167,7 @@ class Recoverer:
         self._sources = {source.name: source for source in configuration.source}
         self._generations = Counter[bytes]()
         self._identities: dict[int, FileIdentity] = {}
-        self._names = FileNames(self._sources, self._sanitizer.redact_text)
+        self._names = FileNames(self._sources, PathLabels(self._sanitizer))
         self._followed = FollowedPaths(configuration.source)
 
     def run(self, store: StoredObjects) -> Recovery:

@@ -8,6 +8,7 @@ from tracesidecar.dialects.columns import COLUMNS, PARTITIONS, Column, ColumnTyp
 from tracesidecar.dialects.conflict import LineOrigin, derive_id
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
 from tracesidecar.dialects.file_name import OTHER_ROOT, FileName, strip_rotation
+from tracesidecar.dialects.ids import digest_file
 from tracesidecar.dialects.interpreter import DialectEvent, Identify, Interpreter
 from tracesidecar.dialects.prices import cost_source
 from tracesidecar.dialects.registry import DIALECT_NAMES, load_dialects
@@ -34,6 +35,7 @@ __all__ = [
     "cost_source",
     "decode_state",
     "derive_id",
+    "digest_file",
     "load_dialects",
     "select_dialect",
     "strip_rotation",

@@ -74,10 +74,6 @@ class FileName:
         digest = hashlib.sha256(folder.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{name}-{digest[:_DIGITS]}"
 
-    def digest(self, source: str, first: bytes) -> bytes:
-        """Return what the files of this name have in common that begin with the same line."""
-        return bytes.fromhex(make_id(join_parts(source, self.folder, self.family, first.hex())))
-
     def _folder_above(self, levels: int) -> str:
         root, folder = "", self.folder
         if folder.startswith(OTHER_ROOT):
@@ -93,13 +89,3 @@ def strip_rotation(label: str) -> str:
     `a.jsonl.1` and `a.jsonl-20261121.gz` were `a.jsonl`.
     """
     return _ROTATED.sub(r"\1", label)
-
-
-def join_parts(*parts: str) -> str:
-    """Return the parts of an id as one text; their lengths keep them apart."""
-    return "".join([f"{len(part)}:{part}" for part in parts])
-
-
-def make_id(parts: str) -> str:
-    """Return the id that follows from parts that were joined."""
-    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]

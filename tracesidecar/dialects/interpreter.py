@@ -17,7 +17,7 @@ import msgspec
 
 from tracesidecar.dialects.dialect import Dialect, UnknownType
 from tracesidecar.dialects.event import SCHEMA_VERSION, Event
-from tracesidecar.dialects.file_name import join_parts, make_id
+from tracesidecar.dialects.ids import EventIds, Ordinals
 from tracesidecar.dialects.parsing import JsonObject
 from tracesidecar.dialects.prices import price_call
 from tracesidecar.dialects.registry import DIALECT_NAMES, GENERIC, load_dialect, load_dialects
@@ -37,9 +37,6 @@ UNPRICED = "unpriced"
 """Passed to `observe` as the type of a call whose model has no row in the price table."""
 LINES_TO_DECIDE = 20
 """How many first lines of a file are shown to the dialects before it counts as generic."""
-
-REVISED = 32
-"""How many messages that may be written again are remembered of a file: the latest ones."""
 
 _MARKER = re.compile(MARKER_PATTERN.encode())
 _TYPE_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
@@ -148,11 +145,8 @@ class Interpreter:
             )
         except msgspec.DecodeError as error:
             raise UnreadableState(f"the state of {dialect.name} cannot be read") from error
-        origin = join_parts(self._shared.source, dialect.name)
-        place = origin + join_parts(
-            file.folder, file.name.family, str(file.generation), file.first.hex()
-        )
-        return _FileMapper(dialect, state, file, self._shared, self._observe, origin, place)
+        ids = EventIds(file, self._shared.source, dialect.name, is_revised=dialect.is_revised)
+        return _FileMapper(dialect, state, file, ids, self._shared, self._observe)
 
     def _dialect(self, name: str) -> Dialect[msgspec.Struct]:
         if self._configured is not None and self._configured.name == name:
@@ -191,18 +185,14 @@ class _Shared(NamedTuple):
 
 @dataclass(slots=True)
 class _FileMapper:
-    """Map the lines of one file: its dialect with its state, and what all its events share.
-
-    An id begins with `origin` if the line has an id of its own, else with `place`.
-    """
+    """Map the lines of one file: its dialect with its state, and what all its events share."""
 
     dialect: Dialect[msgspec.Struct]
     state: msgspec.Struct
     file: FileState
+    ids: EventIds
     shared: _Shared
     observe: Callable[[str, str], None]
-    origin: str
-    place: str
 
     def events(
         self, line: bytes, position: LinePosition, *, is_repaired: bool
@@ -211,14 +201,15 @@ class _FileMapper:
         shared = self.shared
         digest = hashlib.sha256(line).hexdigest()
         events = self._map(line)
+        count, kinds = _redactions(line)
+        for event in events:
+            self._set_lineage(event)
         truncated = [truncate_columns(event) for event in events]
         raw, is_raw_truncated = raw_column(line, self.dialect.bulky)
-        count, kinds = _redactions(line)
-        ordinals: dict[tuple[str | None, str], int] = {}
+        ordinals: Ordinals = {}
         for event, is_truncated in zip(events, truncated, strict=True):
-            self._set_lineage(event)
             event.line_sha256 = digest
-            event.event_id = self._id(event, ordinals, position.offset, digest)
+            event.event_id = self.ids.make(event, ordinals, position.offset, digest)
             event.schema_version = SCHEMA_VERSION
             event.source_file = self.file.path
             event.source_line = self.file.lines + position.number + 1
@@ -231,7 +222,11 @@ class _FileMapper:
             event.labels, event.host_name = shared.labels, event.host_name or shared.host
             event.generation, event.processed_by = self.file.generation, shared.processed_by
             if event.usage_scope == "call" and event.cost_usd is None:
-                self._price(event)
+                found = price_call(event)
+                if found is not None:
+                    event.cost_usd, event.cost_source = found
+                elif event.model is not None:
+                    self.observe(self.dialect.name, UNPRICED)
         if all(event.raw is None for event in events):
             events[0].raw = raw
         return [DialectEvent(self.dialect.name, event) for event in events]
@@ -270,55 +265,6 @@ class _FileMapper:
         elif file.time is not None:
             event.event_time, event.event_time_source = file.time, "carried"
 
-    def _id(
-        self, event: Event, ordinals: dict[tuple[str | None, str], int], offset: int, digest: str
-    ) -> str:
-        """Return an id that is the same whenever the line is read again, on any host.
-
-        It follows from the line's own id. If there is none, it follows from the line's content and
-        position, and from what distinguishes its file from others.
-        """
-        sub = (
-            event.tool_call_id
-            if event.tool_call_id and event.event_kind in ("tool_call", "tool_result")
-            else ""
-        )
-        same = event.native_id, f"{event.event_kind} {sub}"
-        ordinal = ordinals[same] = ordinals.get(same, -1) + 1
-        file = self.file
-        if file.schema < SCHEMA_VERSION:
-            return _id_of_version_1(
-                self.dialect.name, event, (same[1], str(ordinal)), (file.first.hex(), str(offset))
-            )
-        number = str(ordinal)
-        if event.native_id is None:
-            return make_id(self.place + join_parts(str(offset), digest, same[1], number))
-        parts = self.origin + join_parts(
-            event.conversation_id or "", event.native_id, same[1], number
-        )
-        found = make_id(parts)
-        revision = self._revision(found, digest, event) if self.dialect.is_revised else 0
-        return make_id(parts + join_parts(str(revision))) if revision else found
-
-    def _revision(self, event_id: str, digest: str, event: Event) -> int:
-        """Return how many other lines a message had before this one."""
-        revisions = self.file.revisions
-        key, content = bytes.fromhex(event_id[:16]), bytes.fromhex(digest[:16])
-        before, revision = revisions.pop(key, (b"", 1 if event.supersedes else 0))
-        if before not in (b"", content):
-            revision += 1
-        elif len(revisions) >= REVISED:
-            del revisions[next(iter(revisions))]
-        revisions[key] = content, revision
-        return revision
-
-    def _price(self, event: Event) -> None:
-        found = price_call(event)
-        if found is not None:
-            event.cost_usd, event.cost_source = found
-        elif event.model is not None:
-            self.observe(self.dialect.name, UNPRICED)
-
 
 def _conversation_of(state: msgspec.Struct) -> str | None:
     """Return the conversation that a mapper knows the file by, None if it keeps none.
@@ -327,21 +273,6 @@ def _conversation_of(state: msgspec.Struct) -> str | None:
     """
     known: object = getattr(state, "conversation", None)
     return known if isinstance(known, str) and known else None
-
-
-def _id_of_version_1(
-    dialect: str, event: Event, part: tuple[str, str], place: tuple[str, str]
-) -> str:
-    """Return the id that version 1 of the schema gave to an event.
-
-    `part` is which of the line's events it is, `place` the file's first line and the offset.
-    """
-    parts = [dialect, event.conversation_id or "", event.native_id or "", *part]
-    if event.native_id is None:
-        parts += [*place, event.line_sha256 or ""]
-    elif event.supersedes:
-        parts.append(event.line_sha256 or "")
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _recognises(dialect: Dialect[msgspec.Struct], path: str, members: JsonObject) -> bool:

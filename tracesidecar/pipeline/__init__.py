@@ -9,6 +9,7 @@ from tracesidecar.pipeline.drain import DrainEnd, DrainResult, UndeliveredRange
 from tracesidecar.pipeline.file_identities import FileNames
 from tracesidecar.pipeline.line_metrics import LineMetrics
 from tracesidecar.pipeline.losses import report_losses
+from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.pipeline.service import Service, ignore
 from tracesidecar.pipeline.sink_cursors import SinkCursors
 from tracesidecar.pipeline.sink_state import SinkPhase, SinkState
@@ -20,6 +21,7 @@ __all__ = [
     "DrainResult",
     "FileNames",
     "LineMetrics",
+    "PathLabels",
     "Service",
     "SinkCursors",
     "SinkPhase",

@@ -91,22 +91,20 @@ class BatchFiller:
         builder = self._builders.get(name)
         if builder is None:
             builder = self._builders[name] = BatchBuilder(sink.spec, capacity=sink.capacity)
-        if not builder.is_full and any(
+        is_ahead = not builder.is_full and any(
             self._leads(sink, other, lead) for other, lead in slower.items()
-        ):
-            return self._step(sink, builder, 0, is_ahead=True)
-        taken, step_bytes = 0, STEP_BYTES // max(len(self._intake.sinks), 1)
-        sink.resume(self._chunks.is_cleaning)
-        began = time.monotonic()
-        while (
-            sink.has_ready
-            and taken < step_bytes
-            and not builder.is_full
-            and time.monotonic() - began < STEP_SECONDS
-        ):
-            taken += self._fill_from_next(sink, builder)
-        sink.hold(builder.held_bytes)
-        return self._step(sink, builder, taken)
+        )
+        taken = 0 if is_ahead else self._take_step(sink, builder)
+        read, ready, postponed = sink.read_bytes, sink.has_ready, sink.has_postponed
+        return Step(
+            taken,
+            read,
+            builder.is_empty,
+            builder.is_full,
+            ready or postponed,
+            is_waiting=postponed and not ready,
+            is_ahead=is_ahead,
+        )
 
     def close(self, name: str) -> PreparedBatch:
         """Close the sink's batch; the next `fill` begins a new one."""
@@ -124,19 +122,20 @@ class BatchFiller:
             and allowed < sink.read_bytes - slower.read_bytes <= TOGETHER_BYTES
         )
 
-    def _step(
-        self, sink: SinkCursors, builder: BatchBuilder, taken: int, *, is_ahead: bool = False
-    ) -> Step:
-        read, ready, postponed = sink.read_bytes, sink.has_ready, sink.has_postponed
-        return Step(
-            taken,
-            read,
-            builder.is_empty,
-            builder.is_full,
-            ready or postponed,
-            is_waiting=postponed and not ready,
-            is_ahead=is_ahead,
-        )
+    def _take_step(self, sink: SinkCursors, builder: BatchBuilder) -> int:
+        """Take chunks until the step is over; return how many source bytes they have."""
+        taken, step_bytes = 0, STEP_BYTES // max(len(self._intake.sinks), 1)
+        sink.resume(self._chunks.is_cleaning)
+        began = time.monotonic()
+        while (
+            sink.has_ready
+            and taken < step_bytes
+            and not builder.is_full
+            and time.monotonic() - began < STEP_SECONDS
+        ):
+            taken += self._fill_from_next(sink, builder)
+        sink.hold(builder.held_bytes)
+        return taken
 
     def _fill_from_next(self, sink: SinkCursors, builder: BatchBuilder) -> int:
         """Take a chunk of the next ready segment; return how many source bytes it has."""
@@ -166,7 +165,7 @@ class BatchFiller:
         self, sink: SinkCursors, builder: BatchBuilder, clean: CleanChunk, at: Checkpoint
     ) -> None:
         segment = clean.segment
-        label = self._labels.label(segment.id, segment.path)
+        label = self._labels.label(segment.path)
         if sink.interprets:
             events, state = self._events.interpret(clean, at.state)
             too_large = builder.add(clean, label, events, state)

@@ -69,7 +69,7 @@ def build_context(
         ),
         progress=progress,
     )
-    identities = FileIdentities(FileNames(sources, sanitizer.redact_text), journal.identities)
+    identities = FileIdentities(FileNames(sources, labels), journal.identities)
     events = EventCache(
         tailer, chunks, labels, identities, interpreters, cache_bytes=event_cache_bytes
     )

@@ -140,7 +140,7 @@ class EventCache:
 
     def _label(self, clean: CleanChunk) -> str:
         segment = clean.segment
-        return self._labels.label(segment.id, segment.origin or segment.path)
+        return self._labels.label(segment.origin or segment.path)
 
     def _remember(self, key: _Key, found: Interpretation) -> None:
         size = key[2] - key[1]

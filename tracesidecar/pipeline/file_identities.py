@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from tracesidecar.dialects import OTHER_ROOT, FileIdentity, FileName, strip_rotation
+from tracesidecar.dialects import OTHER_ROOT, FileIdentity, FileName, digest_file, strip_rotation
 from tracesidecar.journal import IdentityTable
 from tracesidecar.model import Segment
-from tracesidecar.sanitize import redact_path
+from tracesidecar.pipeline.path_labels import PathLabels
 from tracesidecar.tail import SourceOptions, SourceRoots
 
 
 class FileNames:
     """Names files by their places below the roots of their sources."""
 
-    def __init__(
-        self, sources: Mapping[str, SourceOptions], redact_text: Callable[[str], str]
-    ) -> None:
-        """`redact_text` is that of the sanitizer: a folder is redacted like a path that leaves."""
+    def __init__(self, sources: Mapping[str, SourceOptions], labels: PathLabels) -> None:
+        """`labels` redacts: a name or a folder is part of what leaves."""
         self._roots = {name: SourceRoots(each.include) for name, each in sources.items()}
         self._ids = {name: each.identity for name, each in sources.items()}
-        self._redact_text = redact_text
+        self._labels = labels
 
     def name(self, segment: Segment) -> FileName:
         """Return the name that a segment's file had first."""
         path = segment.origin or segment.path
-        return FileName(strip_rotation(self._redact(path)), self._folder(segment.source, path))
+        folder = self._folder(segment.source, path)
+        return FileName(strip_rotation(self._labels.label(path)), folder)
 
     def digest(self, segment: Segment, first: bytes) -> bytes:
         """Return what the files of one name have in common that begin with the same line."""
-        return self.name(segment).digest(self.source_id(segment), first)
+        return digest_file(self.name(segment), self.source_id(segment), first)
 
     def source_id(self, segment: Segment) -> str:
         """Return the id of a segment's source."""
@@ -45,13 +44,10 @@ class FileNames:
         roots = self._roots.get(source)
         found = roots.locate(path) if roots is not None else None
         if found is None:
-            return self._redact(os.path.dirname(path))
+            return self._labels.label(os.path.dirname(path))
         number, folder = found
-        redacted = self._redact(folder) if folder else ""
+        redacted = self._labels.label(folder) if folder else ""
         return redacted if not number else f"{OTHER_ROOT}{number}/{redacted}"
-
-    def _redact(self, path: str) -> str:
-        return redact_path(path, self._redact_text)
 
 
 class FileIdentities:
@@ -67,5 +63,5 @@ class FileIdentities:
         if found is not None:
             return found
         name = self._names.name(segment)
-        digest = name.digest(self._names.source_id(segment), first)
+        digest = digest_file(name, self._names.source_id(segment), first)
         return self._table.assign(segment.id, digest, folder=name.folder, first=first)

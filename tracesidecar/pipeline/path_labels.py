@@ -10,17 +10,16 @@ KEPT_LABELS = 4096
 
 
 class PathLabels:
-    """Redacted paths, remembered by segment."""
+    """Redacted paths, each remembered: files come again with every chunk, folders with files."""
 
     def __init__(self, sanitizer: Sanitizer) -> None:
         self._sanitizer = sanitizer
-        self._labels: dict[tuple[int, str], str] = {}
+        self._labels: dict[str, str] = {}
 
-    def label(self, segment: int, path: str) -> str:
+    def label(self, path: str) -> str:
         """Return the path as it may leave the machine."""
-        key = (segment, path)
-        if key not in self._labels:
+        if path not in self._labels:
             if len(self._labels) > KEPT_LABELS:
                 self._labels.clear()
-            self._labels[key] = redact_path(path, self._sanitizer.redact_text)
-        return self._labels[key]
+            self._labels[path] = redact_path(path, self._sanitizer.redact_text)
+        return self._labels[path]

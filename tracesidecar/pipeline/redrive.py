@@ -57,7 +57,7 @@ def gather(context: WorkerContext, requested: Sequence[QuarantineEntry], name: s
             if BatchBuilder(sink.spec).add(clean, "", events):
                 rejected.append((entry.id, "too_large"))
             else:
-                label = context.labels.label(entry.line.segment, clean.segment.path)
+                label = context.labels.label(clean.segment.path)
                 builder.add_redriven(entry.id, clean, label, events)
     return RedriveBatch(
         None if builder.is_empty else builder.close(),

@@ -104,7 +104,7 @@ def rebuild(context: WorkerContext, plan: Plan) -> ReplayedBatch:
             if not plan.redriven:
                 context.count(chunk.clean)
             clean, segment = chunk.clean, chunk.clean.segment
-            label = context.labels.label(segment.id, segment.path)
+            label = context.labels.label(segment.path)
             too_large = builder.add(clean, label, chunk.events, chunk.state)
             builder.quarantine(context.locator.quarantine_too_large(clean, too_large, plan.sink))
     readable = tuple(chunk is not None for chunk in chunks)

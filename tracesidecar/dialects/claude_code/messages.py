@@ -39,18 +39,21 @@ _SAID_BY_PROGRAM = (
 def map_assistant(line: Line, state: State, make: EventFactory) -> list[Event]:
     """Map an answer: first the call, whose usage each of its lines repeats, then its blocks."""
     message = fields(line.message)
+    model, finish_reason = text(message.get("model")), text(message.get("stop_reason"))
+    # a resumed or forked session repeats the message's id; that of the request may then be new, or
+    # missing
+    call = text(message.get("id")) or text(line.request_id)
     blocks = _blocks(message.get("content"))
     parts = [part for block in blocks if (part := _part(block, line, state, make)) is not None]
     event = make("model_message")
     event.role, event.text = "assistant", _join_text(blocks)
-    event.finish_reason = text(message.get("stop_reason"))
-    model = text(message.get("model"))
+    event.finish_reason = finish_reason
     if line.is_api_error_message is True:
         event.event_kind, event.outcome = "error", "failure"
         event.error_type, event.error_message = text(line.error) or "api_error", event.text
     elif model != SYNTHETIC:
         event.model, event.provider_name = model, _provider(model)
-        event.api_call_id = _call_id(line, message, event)
+        event.api_call_id = call_key(event.conversation_id, call or event.native_id)
         _usage(event, message.get("usage"), line.cost_usd)
     if event.event_kind == "model_message" and event.text is None and parts:
         return parts
@@ -123,16 +126,6 @@ def _provider(model: str | None) -> str | None:
     return "anthropic" if model is not None and "claude" in model else None
 
 
-def _call_id(line: Line, message: JsonObject, event: Event) -> str | None:
-    """Return the key of the call.
-
-    A resumed or forked session repeats the message's id; the id of the request may then be new,
-    or missing.
-    """
-    native = text(message.get("id")) or text(line.request_id) or event.native_id
-    return call_key(event.conversation_id, native)
-
-
 def _usage(event: Event, usage: object, recorded: object) -> None:
     if not isinstance(usage, dict):
         return
@@ -154,18 +147,21 @@ def _usage(event: Event, usage: object, recorded: object) -> None:
     written_1h = min(count(for_an_hour) or 0, written or 0)
     if (cost := real(recorded)) is not None:
         event.cost_usd, event.cost_source = cost, "recorded"
-    elif event.model is not None and plain is not None and output is not None:
-        _price(event, usage, plain, output, written_1h)
+        return
+    is_fast = usage.get("speed") == "fast"
+    if not (written_1h or is_fast):
+        return  # the columns show everything: the interpreter prices the call
+    if event.model is not None and plain is not None and output is not None:
+        _price(event, event.model, plain, output, written_1h, is_fast=is_fast)
 
 
-def _price(event: Event, usage: JsonObject, plain: int, output: int, written_1h: int) -> None:
+def _price(
+    event: Event, model: str, plain: int, output: int, written_1h: int, *, is_fast: bool
+) -> None:
     """Price what the columns do not show: cache writes for one hour, and the fast mode."""
     written = event.cache_creation_input_tokens or 0
-    is_fast = usage.get("speed") == "fast"
-    if event.model is None or not (written_1h or is_fast):
-        return
     event.cost_usd = prices.call_cost(
-        event.model,
+        model,
         plain,
         output,
         cache_read=event.cache_read_input_tokens or 0,
