@@ -49,9 +49,17 @@ class Fingerprinter:
         data = source.pread(prefix.length, 0)
         return len(data) == prefix.length and self.digest(data) == prefix.digest
 
-    def checkpoint(self, source: ByteSource, offset: int) -> Checkpoint:
-        """Return the checkpoint at an offset of a file as it is now."""
-        return Checkpoint(offset, self._tail(source, offset)) if offset else BEGINNING
+    def checkpoint(self, source: ByteSource, offset: int, before: bytes = b"") -> Checkpoint:
+        """Return the checkpoint at an offset of a file as it is now.
+
+        `before` was just read up to the offset: if it is long enough, it is not read again.
+        """
+        if not offset:
+            return BEGINNING
+        length = min(offset, TAIL_BYTES)
+        if len(before) >= length:
+            return Checkpoint(offset, self.digest(before[-length:]))
+        return Checkpoint(offset, self._tail(source, offset))
 
     def matches(self, source: ByteSource, checkpoint: Checkpoint) -> bool:
         """Return whether the bytes before the checkpoint are still those that were there."""

@@ -50,6 +50,10 @@ class PlainFile:
             have += len(data)
         return b"".join(parts)
 
+    def status(self) -> os.stat_result:
+        """Return the stat of the file as it is now."""
+        return os.fstat(self._descriptor)
+
     def size(self) -> int:
         """Return how long the file is now."""
         return os.fstat(self._descriptor).st_size

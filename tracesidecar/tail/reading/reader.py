@@ -143,7 +143,7 @@ class SegmentReader:
             return None
         if until is not None and at.offset < until < span.end and span.data:
             span = ChunkSpan(until, span.data[: until - at.offset])
-        following = self._fingerprinter.checkpoint(opened, span.end)
+        following = self._fingerprinter.checkpoint(opened, span.end, span.data)
         if (reason := self._verify(file, opened, at, span)) is not None:
             self._break(file, reason)
             return None
@@ -175,8 +175,8 @@ class SegmentReader:
         """After reading, compare the file with the bytes read and with its fingerprints."""
         fingerprinter = self._fingerprinter
         if not isinstance(opened, ArchiveFile):
-            status = self._open_files.status(file)
-            if status is None or status.st_size < span.end:
+            status = opened.status()
+            if status.st_size < span.end:
                 return "truncated"
             last = span.data[-TAIL_BYTES:]
             if last and opened.pread(len(last), span.end - len(last)) != last:
