@@ -28,6 +28,7 @@ class ChunkScanner:
     def __init__(self, candidates: Candidates, custom_rules: CustomRules) -> None:
         self._candidates = candidates
         self._custom_rules = custom_rules
+        self._has_custom_rules = bool(custom_rules)
 
     def scan(self, data: bytes) -> ScannedLines:
         """Scan whole lines, each ended by a newline."""
@@ -36,7 +37,7 @@ class ChunkScanner:
             suspects = _group_by_line(data, self._candidates.find_hits(data, stream_signs))
         except Exception:  # noqa: BLE001 - too many hits or a failed scan: line by line, a failure costs one line
             suspects, stream_signs = self._scan_line_by_line(data)
-        if self._custom_rules:
+        if self._has_custom_rules:
             suspects = self._with_custom_rules(data, suspects)
         return ScannedLines(data, suspects, find_streams(data, stream_signs))
 

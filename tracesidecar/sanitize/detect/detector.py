@@ -78,6 +78,7 @@ class Detector:
         self._assignments = Assignments(engine, keys, budget, custom_words)
         self._budget = budget
         self._custom_rules = custom_rules
+        self._has_custom_rules = bool(custom_rules)
         self._has_custom_words = bool(custom_words)
         self._allowed = allowed
 
@@ -105,7 +106,8 @@ class Detector:
             found += spans
         if self._assignment_rule in first_hits or self._has_custom_words:
             found += self._assignments.find_spans(text)
-        found += self._custom_rules.find_spans(text)
+        if self._has_custom_rules:
+            found += self._custom_rules.find_spans(text)
         if found:
             self._budget.spend(_STEPS_PER_SPAN * len(found))
             found += _echoes(text, found)

@@ -65,7 +65,7 @@ class EditTools(NamedTuple):
     edit_json: Callable[[bytes, int], EditedLine]
     """Redact a JSON text found inside a string, at the given nesting level."""
     clean_texts: CleanTextCache
-    allowed_paths: AllowedPaths
+    allowed_paths: AllowedPaths | None
 
 
 class HitPositions(NamedTuple):
@@ -116,12 +116,9 @@ class LineEditor:
 
     def splice(self) -> EditedLine:
         """Apply the edits, except those at paths that the configuration allows."""
-        if self.tools.allowed_paths and not self._nest:
-            self.edits = [
-                edit
-                for edit in self.edits
-                if not self.tools.allowed_paths.contain(self.raw, edit.start)
-            ]
+        allowed = self.tools.allowed_paths
+        if allowed is not None and not self._nest:
+            self.edits = [edit for edit in self.edits if not allowed.contain(self.raw, edit.start)]
         return splice(self.raw, self.edits)
 
     def is_secret(self, value: str, key_class: KeyClass) -> bool:

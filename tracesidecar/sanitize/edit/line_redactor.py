@@ -70,7 +70,7 @@ class LineRedactor:
             budget,
             self._edit_json,
             CleanTextCache(),
-            AllowedPaths(policy.allowed),
+            AllowedPaths(policy.allowed) or None,
         )
 
     def redact(
