@@ -86,6 +86,14 @@ def test_a_damaged_index_is_repaired(scene: Scene) -> None:
     assert not Counter(scene.lines()) - Counter(scene.sidecar.lines())
 
 
+def test_a_prefix_that_became_text_does_not_hang_the_start(tmp_path: Path) -> None:
+    opened = Journal.open(str(tmp_path))
+    with opened._database.transaction() as db:
+        db.execute("INSERT INTO segment_by_prefix VALUES ('text', 1), (?, 2)", (10 << 50,))
+    assert opened.segments.resting.list_prefix_lengths() == [10, 0]
+    opened.close()
+
+
 def test_damage_that_appears_while_running_ends_with_one_sentence(sidecar: Sidecar) -> None:
     append(sidecar.traces / "a.jsonl", numbered(0, 10))
     sidecar.start()

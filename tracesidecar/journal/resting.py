@@ -118,9 +118,10 @@ class RestingTable:
 
     def list_prefix_lengths(self) -> list[int]:
         """Return of how many first bytes there are digests."""
+        # UNION ends at a length that was there: a damaged prefix, as text, is above every number
         query = (
             "WITH RECURSIVE length (bytes) AS ("
-            "SELECT min(prefix) >> ?1 FROM segment_by_prefix UNION ALL "
+            "SELECT min(prefix) >> ?1 FROM segment_by_prefix UNION "
             "SELECT (SELECT min(prefix) >> ?1 FROM segment_by_prefix "
             "WHERE prefix >= bytes + 1 << ?1) FROM length WHERE bytes IS NOT NULL"
             ") SELECT bytes FROM length WHERE bytes IS NOT NULL"
