@@ -29,6 +29,7 @@ from tracesidecar.pipeline import Service, SinkPhase, SinkState, WorkerContext
 from tracesidecar.sanitize import printable
 from tracesidecar.tail import (
     READABLE_STATES,
+    LinkedFiles,
     Scan,
     SegmentState,
     SkipReason,
@@ -199,6 +200,8 @@ class HealthMonitor:
             states={sink.name: sink.state for sink in health.sinks},
             retries={sink.name: sink.retries for sink in health.sinks},
             sources=sources,
+            deleted_bytes=stock.scan.deleted_bytes if stock.scan else 0,
+            set_aside=stock.scan.set_aside if stock.scan else LinkedFiles(),
         )
         report = await asyncio.to_thread(
             build_report, configuration, self._journal, figures, running=True

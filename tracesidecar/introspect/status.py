@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
@@ -26,6 +26,7 @@ from tracesidecar.journal import Journal, LostBytes, Notice, SinkRow, is_locked
 from tracesidecar.sinks import SinkOptions, deciding_sinks, destination_of, promise_of
 from tracesidecar.tail import (
     READABLE_STATES,
+    LinkedFiles,
     Protection,
     SegmentRecord,
     SegmentState,
@@ -95,8 +96,10 @@ class SourceReport(msgspec.Struct, frozen=True):
 class HeldReport(msgspec.Struct, frozen=True):
     """The hard links that keep files which may be deleted, in `directories`.
 
-    `bytes` are those of files that have no other name any more. What was `set_aside` belongs to no
-    source of the configuration, and stays until a person decides.
+    `bytes` are those of deleted files, also where a descriptor keeps one, or a backup has linked
+    it. What was `set_aside` belongs to no source of the configuration, and stays until a person
+    decides; its bytes are those of files without another name. The sum of both is `held_bytes` of
+    `/status` and of the metrics.
     """
 
     directories: tuple[str, ...]
@@ -116,7 +119,7 @@ class RejectedReload(msgspec.Struct, frozen=True):
 class StatusReport(msgspec.Struct, frozen=True):
     """What `status` shows. `running` is None where that cannot be known.
 
-    `ready` is what /readyz says, and `why_not` its reasons; None if only the daemon could say.
+    `figures_from` says who counted: the running daemon, or whoever read its journal. `ready` is what /readyz says, and `why_not` its reasons; None if only the daemon could say.
     """
 
     state_directory: str
@@ -128,6 +131,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     ready: bool | None = None
     why_not: tuple[str, ...] = ()
     rejected_reload: RejectedReload | None = None
+    figures_from: Literal["daemon", "journal"] = "daemon"
 
     def document(self) -> dict[str, object]:
         """Return the document of `status --json`; scripts rely on its keys."""
@@ -145,12 +149,17 @@ class StatusReport(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the running daemon knows better than the journal. Mappings are by sink or by source."""
+    """What the running daemon knows better than the journal. Mappings are by sink or by source.
+
+    `deleted_bytes` and `set_aside` are those of a `Scan`.
+    """
 
     lag: LagReport
     states: Mapping[str, str]
     retries: Mapping[str, int]
     sources: Mapping[str, SourceSummary]
+    deleted_bytes: int
+    set_aside: LinkedFiles
 
 
 def build_report(
@@ -164,7 +173,7 @@ def build_report(
         running,
         tuple(counts.report_sink(options, figures) for options in configuration.sink),
         tuple(counts.report_source(name, figures) for name in sources),
-        _report_held(configuration),
+        _report_held(configuration, figures),
         tuple(journal.notices.load()),
     )
 
@@ -230,16 +239,16 @@ class _JournalCounts:
         )
 
 
-def _report_held(configuration: Configuration) -> HeldReport:
+def _report_held(configuration: Configuration, figures: Figures) -> HeldReport:
     folders = link_folders(configuration.state_directory, configuration.source)
-    aside = set_aside_folders(folders)
-    held, set_aside = measure_links(folders), measure_links(aside)
     return HeldReport(
-        tuple(folder for folder in (*folders, *aside) if os.path.isdir(folder)),
-        held.files,
-        held.bytes,
-        set_aside.files,
-        set_aside.bytes,
+        tuple(
+            folder for folder in (*folders, *set_aside_folders(folders)) if os.path.isdir(folder)
+        ),
+        len(find_links(folders)),
+        figures.deleted_bytes,
+        figures.set_aside.files,
+        figures.set_aside.bytes,
     )
 
 
@@ -300,8 +309,12 @@ def report_from_journal(configuration: Configuration, journal: Journal, now: flo
         states={row.name: "stopped" if running is False else row.state for row in rows},
         retries={row.name: row.retries for row in rows},
         sources=measured.summarize(),
+        deleted_bytes=measured.measure_deleted(),
+        set_aside=measured.measure_set_aside(),
     )
-    report = build_report(configuration, journal, figures, running=running)
+    report = msgspec.structs.replace(
+        build_report(configuration, journal, figures, running=running), figures_from="journal"
+    )
     if running is False:
         report = msgspec.structs.replace(
             report, ready=False, why_not=("no daemon runs with this state directory",)
@@ -349,7 +362,8 @@ class _JournalFigures:
         self._longest_documents = {
             source.name: source.max_line for source in configuration.source if source.documents
         }
-        self._links = find_links(link_folders(configuration.state_directory, configuration.source))
+        self._folders = link_folders(configuration.state_directory, configuration.source)
+        self._links = find_links(self._folders)
         self._tree = Tree(configuration.source)
         let_finished_rest(configuration, journal)
         folders = journal.segments.resting.list_folders()
@@ -410,6 +424,27 @@ class _JournalFigures:
             source: SourceSummary(files[source], sizes[source], counted)
             for source, counted in protections.items()
         }
+
+    def measure_deleted(self) -> int:
+        """Return the bytes of deleted files that are kept, also if nobody knows yet that one is."""
+        deleted = {
+            segment.id: segment.size
+            for segment, _ in self._read()
+            if segment.state is SegmentState.DELETED
+            and is_protected(
+                segment.find_current_protection(is_daemon_running=self._is_daemon_running)
+            )
+        }
+        for segment_id in self._links.keys() - deleted.keys():
+            with suppress(OSError):  # removed in this moment, or not for this user to see
+                status = os.lstat(self._links[segment_id])
+                if status.st_nlink == 1:
+                    deleted[segment_id] = status.st_size
+        return sum(deleted.values())
+
+    def measure_set_aside(self) -> LinkedFiles:
+        """Return the links that belong to no source."""
+        return measure_links(set_aside_folders(self._folders))
 
     def _find_protection(self, known: _Known) -> Protection | None:
         segment = known.segment

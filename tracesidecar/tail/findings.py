@@ -41,10 +41,9 @@ class Findings:
 
     def hand_over(self) -> Scan:
         """Return what was found, once everything is saved."""
-        held_bytes = self._held_files.set_aside_bytes + sum(
-            file.size for file in self._continuations.deleted
-        )
-        self._warn_of_held(held_bytes)
+        deleted_bytes = sum(file.size for file in self._continuations.deleted)
+        set_aside = self._held_files.set_aside
+        self._warn_of_held(deleted_bytes + set_aside.bytes)
         remarks = self._take_remarks()
         self._not_regular += sum(remark.kind == "refused" for remark in remarks)
         scan = Scan(
@@ -57,7 +56,8 @@ class Findings:
             files=len(self._files),
             waiting=len(self._continuations.waiting) + self._lifecycle.unseen_ends,
             not_regular=self._not_regular,
-            held_bytes=held_bytes,
+            deleted_bytes=deleted_bytes,
+            set_aside=set_aside,
         )
         self._scan.clear()
         return scan

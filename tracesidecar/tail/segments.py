@@ -343,6 +343,14 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkedFiles:
+    """The hard links in some folders: how many, and the bytes of files that have no other name."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """What one poll found.
 
@@ -351,8 +359,9 @@ class Scan:
     progress and are not taken yet, or that went while nobody looked and may be found elsewhere,
     `not_regular` the matching names since the start that are no
     regular file. `recovered` are segments that can be read after all: a loss that was recorded
-    because they were found nowhere is none. `held_bytes` is the size of deleted files that only the
-    tailer keeps on the disk.
+    because they were found nowhere is none. `deleted_bytes` is the size of deleted files that the
+    tailer keeps on the disk, `set_aside` are the links that belong to no source, as they were
+    within the last minute.
     """
 
     changed: tuple[int, ...] = ()
@@ -364,7 +373,13 @@ class Scan:
     files: int = 0
     waiting: int = 0
     not_regular: int = 0
-    held_bytes: int = 0
+    deleted_bytes: int = 0
+    set_aside: LinkedFiles = LinkedFiles()
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept on the disk though it was deleted."""
+        return self.deleted_bytes + self.set_aside.bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,10 @@ def execute(arguments: argparse.Namespace) -> int:
             reason = answer.reason or _silence(running=report.running)
             note = f"{reason}; these figures are from the journal"
     if arguments.json:
-        if note and report.running is not False:
-            complain(f"tracesidecar status: {note}")
         left_out = None if configuration is None else describe_left_out(configuration)
         print_json(report.document() | {"left_out": left_out})
+        if note:
+            complain(f"tracesidecar status: {note}")
         return ExitCode.DONE
     _print(report, note)
     if configuration is not None:
@@ -156,7 +156,7 @@ def _print_held(held: HeldReport) -> None:
     folders = ", ".join(map(printable, held.directories))
     print_line(
         f"{held.files} files have a hard link in {folders}; "
-        f"{format_bytes(held.bytes)} of them have no other name any more"
+        f"those of deleted files keep {format_bytes(held.bytes)} on the disk"
     )
     if held.set_aside_files:
         print_line(

@@ -20,6 +20,7 @@ from tracesidecar.tail.holding.link_folder import (
 )
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.options import SourceOptions
+from tracesidecar.tail.segments import LinkedFiles
 
 _NEVER_HERE = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP}
 """A link to that file is not possible in that folder: another mount, a file of another owner
@@ -49,22 +50,15 @@ def find_links(folders: Iterable[str]) -> dict[int, str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedFiles:
-    """The hard links in some folders: how many, and the bytes of files that have no other name."""
-
-    files: int = 0
-    bytes: int = 0
-
-
 def measure_links(folders: Iterable[str]) -> LinkedFiles:
     """Return what the links in these folders keep on the disk."""
     files = size_bytes = 0
-    for path in find_links(folders).values():
-        with suppress(FileNotFoundError):  # removed in this moment
-            status = os.lstat(path)
-            files += 1
-            size_bytes += status.st_size if status.st_nlink == 1 else 0
+    for folder in folders:
+        for name, _ in _list_links(folder):
+            with suppress(FileNotFoundError):  # removed in this moment
+                status = os.lstat(os.path.join(folder, name))
+                files += 1
+                size_bytes += status.st_size if status.st_nlink == 1 else 0
     return LinkedFiles(files, size_bytes)
 
 

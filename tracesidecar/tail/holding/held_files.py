@@ -17,7 +17,7 @@ from tracesidecar.tail.holding.hard_links import (
 from tracesidecar.tail.holding.link_names import LinkName
 from tracesidecar.tail.reading.open_files import OpenFiles
 from tracesidecar.tail.scan_context import ScanContext
-from tracesidecar.tail.segments import Protection, SegmentState
+from tracesidecar.tail.segments import LinkedFiles, Protection, SegmentState
 
 RECENT_SECONDS = 24 * 3600.0
 """How long after its last change a delivered file keeps its link, with `protect = "always"`: what
@@ -58,7 +58,7 @@ class HeldFiles:
         self._failed: dict[int, File] = {}
         self._troubles: dict[str, str] = {}
         self._swept_at = float("-inf")
-        self._set_aside_bytes = 0
+        self._set_aside = LinkedFiles()
 
     # ---- protecting
 
@@ -102,6 +102,7 @@ class HeldFiles:
             self._hard_links.remove(file.id)
             return
         folder = self._hard_links.set_aside(file.id)
+        self._measure_set_aside()
         self._scan.warn(
             "set_aside",
             file.path,
@@ -181,9 +182,9 @@ class HeldFiles:
         self._hard_links.sync()
 
     @property
-    def set_aside_bytes(self) -> int:
-        """Return what was set aside and has no other name, as of the last minute."""
-        return self._set_aside_bytes
+    def set_aside(self) -> LinkedFiles:
+        """The links that belong to no source, as they were within the last minute."""
+        return self._set_aside
 
     # ---- from time to time
 
@@ -196,9 +197,11 @@ class HeldFiles:
         if now - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = now
             self.sweep()
-            folders = set_aside_folders(self._hard_links.folders)
-            self._set_aside_bytes = measure_links(folders).bytes
+            self._measure_set_aside()
         self._report_troubles()
+
+    def _measure_set_aside(self) -> None:
+        self._set_aside = measure_links(set_aside_folders(self._hard_links.folders))
 
     def sweep(self) -> None:
         """Have a link of each live file that changed in the last day, within the limit."""
