@@ -148,13 +148,14 @@ def _is_loader(node: ast.Attribute) -> bool:
 
 
 def clean_chunks_made_outside_sanitize(
-    tree: SourceTree, other_copies: Collection[str] = ()
+    tree: SourceTree, other_copies: Collection[str] = (), holders: Collection[str] = ()
 ) -> list[str]:
     """Return the places outside `sanitize` where a CleanChunk is, or could be, made.
 
     Its name may stand there only in an import, in `__all__`, in an annotation (but `type[…]`) and
     in `isinstance`. No copy of anything may set a field that a CleanChunk has, unless
-    `other_copies` has `module: value`, and nothing may be made or changed past a constructor.
+    `other_copies` has `module: value`, and nothing may be made or changed past a constructor. A
+    class with a CleanChunk in a field is one of `holders`, and no decoder may make it.
     """
     typed = _fields_with_clean_chunks(tree)
     fields = {
@@ -174,8 +175,55 @@ def clean_chunks_made_outside_sanitize(
             *_copies(tree, module, typed),
             *_changes(tree, module, fields, other_copies),
             *_made_past_the_constructor(tree.nodes[module]),
+            *_decodable(tree, module, holders),
         )
     ]
+
+
+def _decodable(tree: SourceTree, module: str, holders: Collection[str]) -> Iterator[ast.AST]:
+    """Yield the classes that hold a CleanChunk, and are a struct or no known holder.
+
+    A decoder makes a value of every field (of a struct, dataclass, NamedTuple or TypedDict). So
+    too what names a holder in a call, or as a type variable: a decoder can be under any name.
+    """
+    for node in tree.nodes[module]:
+        if isinstance(node, ast.ClassDef):
+            is_holder = any(
+                isinstance(step, ast.AnnAssign)
+                and (_names_clean(step.annotation) or _names(step.annotation, holders))
+                for step in node.body
+            )
+            if is_holder and (node.name not in holders or node.bases or node.keywords):
+                yield node
+        elif isinstance(node, ast.Call):
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if last_name(node.func) != "isinstance" and any(
+                _is_a_type(each, holders) for each in given
+            ):
+                yield node
+
+
+def _is_a_type(node: ast.AST, holders: Collection[str]) -> bool:
+    """Return whether a value is one of these classes, or a generic of one."""
+    if isinstance(node, ast.Subscript):
+        return _is_a_type(node.value, holders) or _is_a_type(node.slice, holders)
+    if isinstance(node, ast.Tuple | ast.List):
+        return any(_is_a_type(each, holders) for each in node.elts)
+    if isinstance(node, ast.BinOp):
+        return _is_a_type(node.left, holders) or _is_a_type(node.right, holders)
+    return last_name(node) in holders
+
+
+def _names(annotation: ast.AST, names: Collection[str]) -> bool:
+    return any(
+        last_name(node) in names
+        or (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and any(name in node.value for name in names)
+        )
+        for node in ast.walk(annotation)
+    )
 
 
 def _mentions(tree: SourceTree, module: str) -> Iterator[ast.AST]:
@@ -204,7 +252,16 @@ def _types(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
             if node.annotation:
                 yield node.annotation
         elif isinstance(node, ast.Call) and last_name(node.func) == "isinstance":
-            yield from node.args[1:]
+            yield from (each for each in node.args[1:] if _is_plain(each))
+
+
+def _is_plain(node: ast.AST) -> bool:
+    """Return whether a type to compare with is a name, or several: nothing is bound or computed."""
+    if isinstance(node, ast.Tuple):
+        return all(map(_is_plain, node.elts))
+    if isinstance(node, ast.BinOp):
+        return _is_plain(node.left) and _is_plain(node.right)
+    return isinstance(node, ast.Name | ast.Attribute)
 
 
 def _inside(annotation: ast.AST) -> Iterator[ast.AST]:

@@ -135,7 +135,7 @@ class SourceTree:
 
         So it does once anyone has imported that module.
         """
-        bound = self._bound_modules(module)
+        bound = self.bound_modules(module)
         inner = {id(n.value) for n in self.nodes[module] if isinstance(n, ast.Attribute)}
         for node in self.nodes[module]:
             if not isinstance(node, ast.Attribute) or id(node) in inner:
@@ -149,7 +149,7 @@ class SourceTree:
                     yield Import(module, target, "", "", node.lineno)
                     break
 
-    def _bound_modules(self, module: str) -> dict[str, str]:
+    def bound_modules(self, module: str) -> dict[str, str]:
         """Return the names in a module that stand for a module of the tree."""
         bound = {}
         for node in self.nodes[module]:

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.hygiene import import_rules
+from tests.hygiene import import_rules, reflection_rules
 from tests.hygiene.source_tree import SourceTree
 
 LAYERS = ({"__init__"}, {"model", "errors"}, {"tail", "sanitize"}, {"sinks"}, {"cli"})
@@ -299,11 +299,22 @@ def test_an_import_with_a_literal_name_is_no_finding(tmp_path: Path) -> None:
         "def f(c): object.__setattr__(c, 'data', b'secret')",
         "put = object.__setattr__",
         "from made.model import CleanChunk\nd = cast(CleanChunk, x)",
+        "class P(msgspec.Struct):\n    clean: CleanChunk\np = msgspec.json.decode(b, type=P)",
+        "@dataclass\nclass P:\n    clean: 'list[CleanChunk]'\np = msgspec.convert(x, P)",
+        "class P(TypedDict):\n    clean: CleanChunk | None",
+        "class P(NamedTuple):\n    clean: CleanChunk",
+        "class Known(msgspec.Struct):\n    clean: CleanChunk",
+        "@dataclass\nclass Known:\n    clean: CleanChunk\nd = msgspec.json.Decoder(Known)",
+        "d = msgspec.json.decode(b, type=dict[str, Known])",
+        "@dataclass\nclass More:\n    known: Known",
+        "if isinstance(x, K := CleanChunk): d = K(b'secret')",
+        "if isinstance(x, (int, [K := CleanChunk][0])): d = K(b'secret')",
+        "isinstance(x, f(CleanChunk))",
     ],
 )
 def test_a_clean_chunk_that_is_made_outside_sanitize_is_found(tmp_path: Path, text: str) -> None:
     tree = made_up(tmp_path, {"model.py": CLASS, "tail/__init__.py": "", "cli/run.py": text})
-    found = import_rules.clean_chunks_made_outside_sanitize(tree)
+    found = import_rules.clean_chunks_made_outside_sanitize(tree, holders={"Known"})
     assert found
     assert all(place.startswith("made.cli.run:") for place in found)
 
@@ -329,11 +340,83 @@ def test_sanitize_makes_clean_chunks_and_others_name_the_type(tmp_path: Path) ->
                     maker = MAKERS[type(plan)]
                     text = first.data.replace(b"a", b"b")
                     return first if isinstance(first, CleanChunk) else None
+                @dataclass
+                class Known:
+                    clean: CleanChunk
+                def more(known: Known) -> bool:
+                    other = Known(known.clean)
+                    return isinstance(other, CleanChunk | Known) or isinstance(x, (int, Known))
             """,
         },
     )
     known = {"made.cli.run: plan.batch"}
-    assert import_rules.clean_chunks_made_outside_sanitize(tree, known) == []
+    assert import_rules.clean_chunks_made_outside_sanitize(tree, known, {"Known"}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pickle\npickle.loads(b)",
+        "from pickle import loads",
+        "import marshal as m",
+        "import ctypes",
+        "import inspect",
+        "import typing\nd = typing.get_type_hints(f)['c'](b'secret')",
+        "from typing import get_type_hints as hints",
+        "d = f.__annotations__['c'](b'secret')",
+        "d = annotationlib.get_annotations(f)",
+        "setattr(c, 'data', b'secret')",
+        "put = setattr",
+        "delattr(c, 'data')",
+        "getattr(m, 'Clean' + 'Chunk')",
+        "getattr(c, name)",
+        "builtins.getattr(c, name)",
+        "getattr(c, '__class__')",
+        "list(map(getattr, all, names))",
+        "from operator import attrgetter\nattrgetter(name)(c)",
+        "from operator import methodcaller\nmethodcaller(name)(c)",
+        "from operator import attrgetter as a",
+        "vars(c)['data'] = b'secret'",
+        "c.__dict__['data'] = b'secret'",
+        "globals()['Clean' + 'Chunk']",
+        "compile(text, '', 'exec')",
+        "import made\nx = getattr(getattr(made, 'sinks'), 'splunk')",
+        "import made.sinks.sink as s\nx = s",
+        "from made import sinks\nf(sinks)",
+        "import made\nf(made.sinks)",
+        "import importlib\nx = importlib.import_module('made.sinks')",
+        "import importlib\nx = importlib.import_module('made').sinks",
+    ],
+)
+def test_what_is_reached_by_a_computed_name_or_made_of_bytes_is_found(
+    tmp_path: Path, text: str
+) -> None:
+    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    found = reflection_rules.reflection(tree)
+    assert found
+    assert all(place.startswith("made.sinks.loki.sink:") for place in found)
+
+
+def test_a_literal_name_and_a_module_before_a_dot_are_no_finding(tmp_path: Path) -> None:
+    text = """
+        import importlib
+        import re
+        from operator import attrgetter
+        from msgspec import inspect
+        import made.sinks.sink
+        from made.sinks import options
+        importlib.import_module("made.sinks.sink")
+        code = getattr(error, "errno", None)
+        pattern = re.compile("x")
+        key = attrgetter("ingest_time")
+        sink = made.sinks.sink.Sink(options.SinkOptions())
+        allowed = getattr(event, name)
+        hints = get_type_hints(Event)
+    """
+    tree = made_up(tmp_path, CONTRACT | {"sinks/loki/sink.py": text})
+    assert len(reflection_rules.reflection(tree)) == 2
+    known = {"made.sinks.loki.sink: event", "made.sinks.loki.sink: get_type_hints(Event)"}
+    assert reflection_rules.reflection(tree, known) == []
 
 
 def test_a_client_that_is_imported_away_from_its_home_is_found(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import ast
 
 import pytest
 
-from tests.hygiene import import_rules
+from tests.hygiene import import_rules, reflection_rules
 from tests.hygiene.source_tree import tracesidecar
 
 LAYERS = (
@@ -121,6 +121,55 @@ OTHER_COPIES = {
 copy. All are structs of msgspec or other classes; none holds a CleanChunk.
 """
 
+HOLDERS = {
+    "ReplayedChunk": "what is delivered again; a plain dataclass that no decoder names",
+    "_Job": "a chunk that is being cleaned in another thread, until the result is there",
+}
+"""Classes with a CleanChunk in a field, outside of `sanitize`."""
+
+COLUMNS = "an Event's columns by name: the format or mapping is a table of them"
+OPTIONS = "the keys of options, by their declaration"
+SYSTEM = "a call of the system that Python has not"
+
+REFLECTION = {
+    "tracesidecar.batch.builder: last": "the counts of a described range, by name",
+    "tracesidecar.batch.builder: new": "the counts of a described range, by name",
+    "tracesidecar.cli.private_memory: import ctypes": SYSTEM,
+    "tracesidecar.collector: import gc": "to collect, and to wait with it",
+    "tracesidecar.config.messages: meta": "the limits of an option, by their names in msgspec",
+    "tracesidecar.daemon.reload: new.daemon": OPTIONS,
+    "tracesidecar.daemon.reload: old.daemon": OPTIONS,
+    "tracesidecar.dialects.field_map: event": COLUMNS,
+    "tracesidecar.dialects.field_map: get_type_hints(Event)": "the types of an Event's columns",
+    "tracesidecar.dialects.otel.genai: event": COLUMNS,
+    "tracesidecar.dialects.otel.otlp_records: event": COLUMNS,
+    "tracesidecar.dialects.truncate: event": COLUMNS,
+    "tracesidecar.encode.cef: event": COLUMNS,
+    "tracesidecar.encode.content: attrgetter": COLUMNS,
+    "tracesidecar.encode.content: event": COLUMNS,
+    "tracesidecar.encode.content: forms": "the form of a column at a content level",
+    "tracesidecar.encode.content: own": COLUMNS,
+    "tracesidecar.encode.ecs: attrgetter": COLUMNS,
+    "tracesidecar.encode.formats: event": "a parameter with the name of the module",
+    "tracesidecar.encode.leef: event": COLUMNS,
+    "tracesidecar.encode.limit: event": COLUMNS,
+    "tracesidecar.encode.ocsf: event": COLUMNS,
+    "tracesidecar.encode.otlp: event": COLUMNS,
+    "tracesidecar.journal.records: packed": "the fields of a record that have no column",
+    "tracesidecar.masking: options": OPTIONS,
+    "tracesidecar.openat2: import ctypes": SYSTEM,
+    "tracesidecar.sanitize.engine.compile_database: tracesidecar": "where a child finds it",
+    "tracesidecar.sinks.directory.atomic_files: import ctypes": SYSTEM,
+    "tracesidecar.sinks.object_store.azure.options: self": OPTIONS,
+    "tracesidecar.sinks.object_store.s3.bucket: self._client()": "an operation of the SDK",
+    "tracesidecar.sinks.sink: options": OPTIONS,
+    "tracesidecar.sinks.sql.turns: call": COLUMNS,
+    "tracesidecar.sinks.transport.syslog_message: self": OPTIONS,
+}
+"""Where a name is computed or something is made past its class, by module and value, with what the
+value is. No value is a module that is imported, or a CleanChunk.
+"""
+
 
 def test_every_part_has_its_layer() -> None:
     tree = tracesidecar()
@@ -144,7 +193,13 @@ def test_a_destination_imports_the_contract_its_own_folder_and_the_transport() -
 
 
 def test_only_sanitize_makes_a_clean_chunk() -> None:
-    assert not import_rules.clean_chunks_made_outside_sanitize(tracesidecar(), OTHER_COPIES)
+    assert not import_rules.clean_chunks_made_outside_sanitize(
+        tracesidecar(), OTHER_COPIES, HOLDERS
+    )
+
+
+def test_names_are_computed_only_where_a_reason_says_of_what() -> None:
+    assert not reflection_rules.reflection(tracesidecar(), REFLECTION)
 
 
 def test_every_module_that_is_imported_can_be_read_from_the_source() -> None:
@@ -158,7 +213,13 @@ def test_every_exception_is_still_needed() -> None:
     assert dynamic == set(DYNAMIC_IMPORTS)
     for known in OTHER_COPIES:
         others = OTHER_COPIES.keys() - {known}
-        assert import_rules.clean_chunks_made_outside_sanitize(tree, others), known
+        assert import_rules.clean_chunks_made_outside_sanitize(tree, others, HOLDERS), known
+    for known in HOLDERS:
+        holders = HOLDERS.keys() - {known}
+        assert import_rules.clean_chunks_made_outside_sanitize(tree, OTHER_COPIES, holders), known
+    for known in REFLECTION:
+        module, others = known.partition(":")[0], REFLECTION.keys() - {known}
+        assert reflection_rules.reflection(tree, others, [module]), known
 
 
 @pytest.mark.parametrize("package", HOMES)
