@@ -14,13 +14,13 @@ import pytest
 from tests.contract.batches import batch_for, lines_of
 from tracesidecar.errors import RetryLater
 from tracesidecar.sinks import relp
+from tracesidecar.sinks.relp.client import WINDOW
 from tracesidecar.sinks.relp.frames import (
     RelpProtocolError,
     ResponseParser,
     frame,
     next_transaction,
 )
-from tracesidecar.sinks.relp.session import WINDOW
 from tracesidecar.sinks.relp.sink import RelpSink
 from tracesidecar.units import Seconds
 

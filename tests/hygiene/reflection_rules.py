@@ -99,7 +99,8 @@ def _makers(tree: SourceTree, module: str, allowed: Collection[str]) -> Iterator
             if names and f"{module}: {ast.unparse(node)}" not in allowed:
                 yield node
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            if (node.module or "").partition(".")[0] in MAKERS:
+            origin = (node.module or "").partition(".")[0]
+            if origin in MAKERS:
                 yield node
 
 

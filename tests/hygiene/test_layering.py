@@ -260,3 +260,14 @@ def test_no_error_is_swallowed_and_every_task_belongs_to_a_group() -> None:
             }:
                 found.append(f"{name}:{node.lineno} {ast.unparse(node.func)}")
     assert not found
+
+
+def test_what_speaks_and_what_reads_answers_has_one_name_in_every_destination() -> None:
+    """These are `client` and `responses`, whatever the protocol calls them."""
+    tree = tracesidecar()
+    assert not [
+        module
+        for module in tree.modules
+        if module.rpartition(".")[0] in import_rules.destinations(tree)
+        and module.rpartition(".")[2].rpartition("_")[2] in {"session", "response", "answers"}
+    ]

@@ -119,7 +119,8 @@ class RejectedReload(msgspec.Struct, frozen=True):
 class StatusReport(msgspec.Struct, frozen=True):
     """What `status` shows. `running` is None where that cannot be known.
 
-    `figures_from` says who counted: the running daemon, or whoever read its journal. `ready` is what /readyz says, and `why_not` its reasons; None if only the daemon could say.
+    `figures_from` says who counted: the running daemon, or whoever read its journal. `ready` is
+    what /readyz says, and `why_not` its reasons; None if only the daemon could say.
     """
 
     state_directory: str

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tracesidecar.dialects import LineOrigin
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Record
-from tracesidecar.sinks.elasticsearch.bulk_response import Outcome, Taken
+from tracesidecar.sinks.elasticsearch.responses import Outcome, Taken
 
 
 class TakenId(NamedTuple):

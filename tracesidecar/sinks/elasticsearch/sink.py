@@ -18,7 +18,6 @@ from tracesidecar.encode import encode_lines
 from tracesidecar.errors import Rejected, RetryLater
 from tracesidecar.model import Batch
 from tracesidecar.sinks.elasticsearch.bulk_request import BulkRequestBuilder
-from tracesidecar.sinks.elasticsearch.bulk_response import parse_bulk_response
 from tracesidecar.sinks.elasticsearch.options import Options
 from tracesidecar.sinks.elasticsearch.origin import derive_record
 from tracesidecar.sinks.elasticsearch.preflight import (
@@ -27,6 +26,7 @@ from tracesidecar.sinks.elasticsearch.preflight import (
     warn_of_taken_ids,
 )
 from tracesidecar.sinks.elasticsearch.progress import BatchProgress, TakenId
+from tracesidecar.sinks.elasticsearch.responses import parse_bulk_response
 from tracesidecar.sinks.elasticsearch.stored_documents import (
     DocumentName,
     find_documents,

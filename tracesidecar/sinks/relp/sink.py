@@ -10,9 +10,9 @@ from typing import Self
 
 from tracesidecar.errors import RetryLater
 from tracesidecar.model import Batch
+from tracesidecar.sinks.relp.client import RelpRejection, RelpSession
 from tracesidecar.sinks.relp.frames import RelpProtocolError
 from tracesidecar.sinks.relp.options import Options
-from tracesidecar.sinks.relp.session import RelpRejection, RelpSession
 from tracesidecar.sinks.sink import SinkType
 from tracesidecar.sinks.transport import DEFAULT_MESSAGE_LIMIT, Dialer, SyslogFormatter
 

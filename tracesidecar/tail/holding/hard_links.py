@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 
 from tracesidecar.directories import Handle, UntrustedLink
