@@ -341,6 +341,52 @@ def test_a_loss_is_that_of_the_sinks_that_were_behind(sidecar: Sidecar) -> None:
     assert b'"sink": "far"' in shipped.stderr or b'"sink":"far"' in shipped.stderr
 
 
+OTHER = '[[source]]\nname = "other"\ninclude = ["{folder}/other/*.jsonl"]\n'
+
+
+def test_what_was_deleted_while_a_sink_did_not_take_the_source_is_its_loss(
+    sidecar: Sidecar,
+) -> None:
+    other = OTHER.format(folder=sidecar.folder)
+    lake = LAKE.format(lake=sidecar.lake)
+    never = LAKE.format(lake=sidecar.lake).replace('"lake"', '"never"', 1) + 'sources = ["other"]\n'
+    never = never.replace(str(sidecar.lake), f"{sidecar.lake}-never")
+
+    def configure(taken: str, untaken: str = "other") -> None:
+        far = FAR + f'sources = ["{taken}"]\n'
+        sinks = lake + far + never.replace('"other"', f'"{untaken}"')
+        sidecar.configure(sinks, "", 'drain_deadline = "1s"', other)
+
+    configure("agent")
+    append(sidecar.traces / "kept.jsonl", numbered(100, 1))
+    path, later = sidecar.traces / "a.jsonl", sidecar.traces / "later.jsonl"
+    append(path, numbered(0, 10))
+    size = path.stat().st_size
+    sidecar.start()
+    sidecar.arrives(11)
+    assert sidecar.stop() == 75
+    configure("other")
+    sidecar.start()
+    append(later, numbered(200, 1))
+    sidecar.arrives(12)
+    path.unlink()
+    later.unlink()
+    eventually(lambda: sum(states(sidecar).values()) == 1, 60)
+    assert reported(sidecar) == [("far", "deleted", str(path), size)], "nobody else ever lacked it"
+    lost = f'tracesidecar_lost_bytes_total{{reason="deleted"}} {float(size)}'
+    assert lost.encode() in sidecar.get("/metrics")[1]
+    assert sidecar.stop() == 0
+    assert source(sidecar)["lost_bytes"] == 0, "nobody asks for it"
+    configure("agent", "agent")
+    assert sidecar.ship().returncode == 75
+    assert source(sidecar)["lost_bytes"] == size
+    assert pieces(sidecar, path) == {
+        "lake": [(0, size, "delivered")],
+        "far": [(0, size, "lost")],
+        "never": [(0, size, "unknown")],
+    }
+
+
 def test_what_only_an_optional_sink_lacked_when_a_file_went_is_its_loss(sidecar: Sidecar) -> None:
     sidecar.configure(LAKE.format(lake=sidecar.lake) + FAR + "required = false\n")
     append(sidecar.traces / "kept.jsonl", numbered(100, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -17,6 +17,7 @@ from tracesidecar.metrics import Metrics
 from tracesidecar.model import BEGINNING, Checkpoint
 from tracesidecar.pipeline import SinkCursors, SinkState, WorkerContext
 from tracesidecar.sinks import SinkOptions, build_sink, destination_key_of, keeps_records
+from tracesidecar.tail import SourceOptions
 
 
 class SinkBuilder:
@@ -42,7 +43,7 @@ class SinkBuilder:
         self, context: WorkerContext, configuration: Configuration, options: SinkOptions
     ) -> tuple[SinkState, SinkCursors]:
         """Build a sink in the worker thread, and let it begin where it is to begin."""
-        self._begin(context, options)
+        self._begin(context, configuration.source, options)
         self._metrics.declare_sink(options.name, get_args(RetryReason))
         daemon, encoding = configuration.daemon, encoding_of(options)
         spec = BatchSpec(
@@ -71,13 +72,16 @@ class SinkBuilder:
             SinkCursors(options, spec, committed, buffer_bytes=share, planned=planned),
         )
 
-    def _begin(self, context: WorkerContext, options: SinkOptions) -> None:
+    def _begin(
+        self, context: WorkerContext, sources: Sequence[SourceOptions], options: SinkOptions
+    ) -> None:
         """Let a sink that is new, or has a new destination, start where its options say."""
-        destination = destination_key_of(options)
-        if destination == self._journal.sinks.find_destination(options.name):
-            return
-        reached = _current_ends(context, options) if options.start == "now" else {}
-        self._journal.sinks.begin(options.name, destination, reached)
+        sinks, destination = self._journal.sinks, destination_key_of(options)
+        if destination != sinks.find_destination(options.name):
+            reached = _current_ends(context, options) if options.start == "now" else {}
+            sinks.begin(options.name, destination, reached)
+        names = (source.name for source in sources)
+        sinks.note_sources(options.name, {name: options.takes(name) for name in names})
 
 
 def _current_ends(context: WorkerContext, options: SinkOptions) -> dict[int, Checkpoint]:

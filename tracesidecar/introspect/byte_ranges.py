@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-RangeState = Literal["delivered", "planned", "quarantined", "lost", "unread"]
+RangeState = Literal["delivered", "planned", "quarantined", "lost", "unread", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
     """The bytes [start, end) of a segment, and what has become of them.
+
+    They are unknown if the file is forgotten, and nothing says that the sink had them.
 
     The field names are keys of `explain --json`.
     """

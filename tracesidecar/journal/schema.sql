@@ -79,6 +79,15 @@ CREATE TABLE sink (
     state TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 
+-- The sources that each sink takes, as of when it last began. If it no longer takes one, it has an
+-- offset for each of the source's segments (0 if it has nothing): what it lacks of them when they go
+-- is its loss.
+CREATE TABLE sink_source (
+    sink TEXT NOT NULL,
+    source TEXT NOT NULL,
+    PRIMARY KEY (sink, source)
+) WITHOUT ROWID;
+
 -- The end of what a sink has durably: a contiguous prefix of the segment, with proof (a keyed digest
 -- of the 4 KiB before it) and the interpreter's state at that point. Without a digest the offset is
 -- the size of a file that could not be read when a sink began that starts "now".

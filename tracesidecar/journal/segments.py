@@ -157,11 +157,11 @@ class SegmentTable:
     def find_progress(self, segment: int) -> int | None:
         """Return how far any sink has committed a segment; None if nothing is known of it."""
         query = (
-            "SELECT max(reached) FROM (SELECT 0 AS reached FROM segment WHERE id = ?1 "
-            "UNION ALL SELECT offset FROM offset WHERE segment = ?1)"
+            "SELECT coalesce((SELECT max(offset) FROM offset WHERE segment = ?1), 0) "
+            "FROM segment WHERE id = ?1"
         )
-        [(reached,)] = self._database.read(tuple[int | None], query, segment)
-        return reached
+        rows = self._database.read(tuple[int], query, segment)
+        return rows[0][0] if rows else None
 
     def save(self, records: Iterable[SegmentRecord]) -> None:
         """Insert or replace records in one transaction."""
@@ -174,17 +174,27 @@ class SegmentTable:
 
     def rename_sources(self, names: Mapping[int, str]) -> None:
         """Give segments to other sources, with their rejected lines and losses."""
-        records = [replace(record, source=names[record.id]) for record in self.recall(list(names))]
+        former = self.recall(list(names))
+        former_names = {(names[record.id], record.source) for record in former}
+        records = [replace(record, source=names[record.id]) for record in former]
         rows = [encode_record(record) for record in records]
         renamed = [(record.source, record.id) for record in records]
         with self._database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
             db.executemany("UPDATE segment_key SET source = ? WHERE segment = ?", renamed)
+            db.executemany(
+                "INSERT OR IGNORE INTO sink_source "
+                "SELECT sink, ? FROM sink_source WHERE source = ?",
+                former_names,
+            )
             db.executemany("UPDATE quarantine SET source = ? WHERE segment = ?", renamed)
             db.executemany("UPDATE loss SET source = ? WHERE segment = ?", renamed)
 
     def forget(self, ids: Iterable[int]) -> None:
-        """Remove segments and their offsets; their quarantined lines stay."""
+        """Remove segments and their offsets; their quarantined lines stay.
+
+        The offsets of what is lost to some sink stay, too: they say what the others have.
+        """
         rows = [(id_,) for id_ in ids]
         if not rows:
             return
@@ -192,7 +202,11 @@ class SegmentTable:
             missed = self._record_missed(db, [id_ for (id_,) in rows])
             remove_keys(db, rows)
             db.executemany("DELETE FROM segment WHERE id = ?", rows)
-            db.executemany("DELETE FROM offset WHERE segment = ?", rows)
+            db.executemany(
+                "DELETE FROM offset WHERE segment = ?1 "
+                "AND NOT EXISTS (SELECT 1 FROM loss WHERE segment = ?1)",
+                rows,
+            )
             db.executemany("DELETE FROM landmark WHERE segment = ?", rows)
             self._identities.forget(db, [id_ for (id_,) in rows])
         if missed and self._report is not None:
@@ -201,8 +215,9 @@ class SegmentTable:
     def _record_missed(self, db: sqlite3.Connection, ids: Iterable[int]) -> list[LostBytes]:
         """Record what sinks lack for which no file is kept.
 
-        Those are the sinks that are not required, and those that were removed from the
-        configuration while they were behind: if such a sink is added again, this is its loss.
+        Those are the sinks that are not required, those that were removed from the configuration
+        while they were behind, and those that no longer take the source since then: if such a sink
+        is added again, or takes the source again, this is its loss.
         """
         if self._report is None:
             return []
@@ -219,23 +234,20 @@ class SegmentTable:
             )
             for name in known:
                 takes = served.get(name)
-                if takes is not None and (
-                    record.state is SegmentState.LOST or not takes(record.source)
-                ):
-                    continue  # a loss of the sinks that run is recorded when it is reported
+                is_serving = takes is not None and takes(record.source)
+                if is_serving and record.state is SegmentState.LOST:
+                    continue  # recorded when it is reported
+                if takes is not None and not is_serving and name not in reached:
+                    continue  # it never took the source
                 if (missing := _find_missing(db, record, name, int(reached.get(name, 0)))) > 0:
-                    reason = "deleted" if takes is None else "released"
+                    reason = "released" if is_serving else "deleted"
                     at = int(reached.get(name, 0))
                     lost.append(
                         LostBytes(id_, record.source, record.path, at, missing, reason, sink=name)
                     )
         self._losses.record_released(db, lost)
         for name in {each.sink for each in lost} - served.keys():
-            db.execute(
-                "DELETE FROM loss WHERE sink = ? AND id NOT IN "
-                "(SELECT id FROM loss WHERE sink = ? ORDER BY id DESC LIMIT ?)",
-                (name, name, MOST_MISSED),
-            )
+            _drop_oldest(db, name)
         return lost
 
     def save_landmarks(self, landmarks: Mapping[int, bytes]) -> None:
@@ -264,6 +276,18 @@ class SegmentTable:
                     "digest": limit.digest,
                 },
             )
+
+
+def _drop_oldest(db: sqlite3.Connection, sink: str) -> None:
+    """Keep only the youngest losses of a sink, and no offsets of what nothing else is known of."""
+    query = "SELECT id, segment FROM loss WHERE sink = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+    old = db.execute(query, (sink, MOST_MISSED)).fetchall()
+    db.executemany("DELETE FROM loss WHERE id = ?", [(id_,) for id_, _ in old])
+    db.executemany(
+        "DELETE FROM offset WHERE segment = ?1 AND NOT EXISTS (SELECT 1 FROM loss WHERE segment "
+        "= ?1) AND NOT EXISTS (SELECT 1 FROM segment WHERE id = ?1)",
+        [(segment,) for _, segment in old],
+    )
 
 
 def _find_missing(db: sqlite3.Connection, record: SegmentRecord, sink: str, at: int) -> int:

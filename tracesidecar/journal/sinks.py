@@ -89,6 +89,7 @@ class SinkTable:
         with self._database.transaction() as db:
             db.execute("DELETE FROM offset WHERE sink = ?", (name,))
             db.execute("DELETE FROM plan WHERE sink = ?", (name,))
+            db.execute("DELETE FROM sink_source WHERE sink = ?", (name,))
             db.execute(
                 "INSERT INTO sink (name, destination) VALUES (?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET destination = excluded.destination",
@@ -107,6 +108,27 @@ class SinkTable:
                 "WHERE sink = ? AND segment = ? AND digest = x''",
                 (at.offset, at.digest, at.state, name, segment),
             )
+
+    def note_sources(self, name: str, takes: Mapping[str, bool]) -> None:
+        """Note for each configured source whether a sink takes it.
+
+        A sink that no longer takes a source keeps an offset for each of its segments, at 0 for
+        those that it has not begun: what it lacks of them is lost to it once they are forgotten.
+        """
+        query = "SELECT source FROM sink_source WHERE sink = ?"
+        before = {source for (source,) in self._database.read(tuple[str], query, name)}
+        begun = [(name, source) for source, is_taken in takes.items() if is_taken]
+        left = [(name, source) for source in before if not takes.get(source, True)]
+        if not left and before.issuperset(source for _, source in begun):
+            return
+        with self._database.transaction() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO offset (sink, segment, offset, digest) "
+                "SELECT ?, segment, 0, x'' FROM segment_key WHERE source = ?",
+                left,
+            )
+            db.executemany("DELETE FROM sink_source WHERE sink = ? AND source = ?", left)
+            db.executemany("INSERT OR IGNORE INTO sink_source VALUES (?, ?)", begun)
 
     def rename_destination(self, name: str, destination: str) -> None:
         """Write the destination of a sink in another way: it is the same place."""

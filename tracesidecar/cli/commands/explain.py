@@ -17,6 +17,8 @@ from tracesidecar.journal import Journal
 from tracesidecar.sanitize import printable
 from tracesidecar.tail import Exclusions, SegmentRecord, SegmentState
 
+_NO_RECORD = "the file is gone, and the journal does not say that this sink had any of it"
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -136,13 +138,18 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         for loss in losses
         if loss.start + loss.bytes > delivered or not loss.is_counted
     ]
-    if segment.state is SegmentState.LOST and not segment.device:  # forgotten, but for the loss
-        delivered = min((loss.start for loss in losses), default=segment.size)
+    unknown: list[ByteRange] = []
+    if segment.state is SegmentState.LOST and not segment.device and checkpoint is None:
+        # forgotten, but for the loss
+        delivered = min((loss.start for loss in losses if loss.sink), default=0)
+        first = min((loss.start for loss in losses), default=segment.size)
+        if delivered < first:
+            unknown = [ByteRange(delivered, first, "unknown", _NO_RECORD)]
     ranges = cover_segment(
         size=measure_content(segment),
         delivered=delivered,
         planned=planned,
-        exceptions=[*rejected, *lost],
+        exceptions=[*rejected, *lost, *unknown],
     )
     return Explanation(segment, sink, ranges)
 
