@@ -116,7 +116,7 @@ class Metrics:
         )
         self.rewritten_files = self._counter(
             "rewritten_files_total",
-            "Files that no longer held what had been read of them: shortened or rewritten.",
+            "Files that no longer held what had been read: shortened, rewritten or replaced.",
             "source",
         )
         self.unknown_types = self._counter(

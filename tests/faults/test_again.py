@@ -421,6 +421,70 @@ def test_a_file_that_lost_its_end_delivers_only_what_is_new_and_says_so(sidecar:
     assert verified(sidecar)
 
 
+def replace(path: Path, lines: list[bytes]) -> None:
+    """Write a file anew under another name, and rename it over the old one."""
+    new = path.with_suffix(".new")
+    new.write_bytes(body(lines))
+    new.rename(path)
+
+
+def replaced(log: bytes) -> list[tuple[str, str, int]]:
+    """Name, reason and bytes of each file of which the log says that it was rewritten."""
+    events = [json.loads(line) for line in log.splitlines() if b"collect.rewritten" in line]
+    return sorted((Path(e["path"]).name, e["reason"], e["read_bytes"]) for e in events)
+
+
+VERSIONS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "changed": lambda lines: [*lines[:5], b'{"line": "new"}', *lines[6:]],
+    "dropped": lambda lines: lines[3:],
+    "grown": lambda lines: [*lines, *numbered(900, 2)],
+    "other": lambda lines: [lines[0], *numbered(910, 3)],  # all begin with the same line
+    "shorter": lambda lines: lines[:5],
+}
+AGAIN = ["changed", "dropped", "shorter"]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_file_that_is_replaced_by_another_version_of_it_is_announced(
+    sidecar: Sidecar, is_running: bool
+) -> None:
+    paths = {name: sidecar.traces / f"{name}.jsonl" for name in VERSIONS}
+    before = {name: numbered(100 * i, 10) for i, name in enumerate(VERSIONS)}
+    for name, path in paths.items():
+        append(path, before[name])
+    sidecar.start()
+    sidecar.arrives(50)
+    if not is_running:
+        assert sidecar.stop() == 0
+    for name, path in paths.items():
+        replace(path, VERSIONS[name](before[name]))
+    if not is_running:
+        sidecar.start()
+    sidecar.arrives(50 + 10 + 7 + 2 + 4 + 5)
+    assert sidecar.stop() == 0
+    assert replaced(sidecar.log.read_bytes()) == [
+        (f"{name}.jsonl", "replaced", len(body(before[name]))) for name in AGAIN
+    ]
+    [source] = json.loads(sidecar.call("status", "--json").stdout)["sources"]
+    assert source["rewritten"] == len(AGAIN)
+    ranges = json.loads(sidecar.call("explain", str(paths["shorter"]), "--json").stdout)["ranges"]
+    assert max(each["generation"] for each in ranges) == 1
+    assert verified(sidecar)
+
+
+def test_an_older_version_of_a_file_whose_link_is_gone_is_announced(sidecar: Sidecar) -> None:
+    paths = [sidecar.traces / f"{name}.jsonl" for name in ("older", "other")]
+    lines = numbered(0, 10)
+    for path in paths:
+        append(path, lines)
+    assert sidecar.ship().returncode == 0  # and lets go of the links
+    replace(paths[0], lines[:3] + numbered(700, 9))
+    replace(paths[1], lines[:1] + numbered(800, 9))
+    done = sidecar.ship()
+    assert done.returncode == 0
+    assert replaced(done.stderr) == [("older.jsonl", "replaced", len(body(lines)))]
+
+
 def test_a_file_that_is_rewritten_while_we_run_is_counted_and_sent_from_its_first_change(
     sidecar: Sidecar,
 ) -> None:

@@ -45,6 +45,7 @@ from tracesidecar.tail.tracking.identification import Identification
 from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import CandidateOpener, NewFiles
+from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.resting import RestingSegments
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 from tracesidecar.tail.tracking.verification import Verification
@@ -218,16 +219,17 @@ def _build_tracking(
     opener = CandidateOpener(
         open_files, holding.arrivals, fingerprinter, tree=shared.tree, log=log, scan=shared.scan
     )
+    landmarks = LandmarkKeeper(open_files, fingerprinter, shared.store)
     new_files = NewFiles(
         files,
         finding.discovery,
         opener,
         continuations,
         lifecycle,
+        replacements=Replacements(files, open_files, continuations, landmarks),
         tree=shared.tree,
         progress=shared.scan.progress,
     )
-    landmarks = LandmarkKeeper(open_files, fingerprinter, shared.store)
     return _Tracking(log, continuations, lifecycle, opener, new_files, landmarks)
 
 

@@ -211,6 +211,10 @@ class File:
         self.length = archive.size() if archive.is_complete else max(self.length, archive.size())
         return self.is_whole and not was_whole
 
+    def succeed(self, generation: int) -> None:
+        """Note that the file is the next version of one of this generation."""
+        self.generation = generation + 1
+
     def renumber(self, device: int) -> None:
         """Note another device number: a reboot may change it."""
         self.device = device

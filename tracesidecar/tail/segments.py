@@ -323,14 +323,15 @@ class Rewrite:
     """A file that no longer holds what was read of it.
 
     It is read as `segment` from now on, from `kept` on: up to there it is unchanged, and the sinks
-    have what they had of `former`. `read` is how far that was read.
+    have what they had of `former`. `read` is how far that was read. If it was replaced, by a rename
+    or on another file system, it is read from the beginning.
     """
 
     segment: Segment
     former: int
     kept: Checkpoint
     read: int
-    reason: LossReason
+    reason: LossReason | Literal["replaced"]
 
 
 @dataclass(frozen=True, slots=True)

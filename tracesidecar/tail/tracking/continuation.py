@@ -142,6 +142,10 @@ class Continuations:
                 found.append(file)
         return max(found, key=lambda file: file.reach_offset, default=None)
 
+    def find_orphans_at(self, path: str) -> list[File]:
+        """Return the orphans that had this path, in the order in which they lost it."""
+        return [file for file in self.orphans if file.path == path]
+
     def find_suspended(self, file: File, candidate: OpenedFile) -> File | None:
         """Return the segment that is away, had this file's path, and goes on in it."""
         found = [

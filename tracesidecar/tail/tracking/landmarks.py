@@ -109,6 +109,20 @@ class LandmarkKeeper:
             BEGINNING,
         )
 
+    def begins_alike(self, file: File, other: ByteSource, size: int) -> bool:
+        """Return whether another file, of `size` bytes, has more of a file's beginning than a line.
+
+        One line does if it is half of the other: rotated files may all begin with the same.
+        """
+        known = self._load(file.id)
+        if file.prefix_length == TAIL_BYTES or known is None:
+            is_enough = file.prefix_length == TAIL_BYTES or size <= 2 * file.prefix_length
+            return is_enough and self._fingerprinter.begins_with(other, file.prefix)
+        if known.zone:
+            return self._fingerprinter.matches(other, Checkpoint(known.zone, known.zone_digest))
+        end = self._find_last_line(known, other)
+        return size <= 2 * end or (bool(known.lengths) and end > known.lengths[0])
+
     def is_unchanged(self, file: File, opened: ByteSource) -> bool:
         """Return whether all landmarks are as they were: sampled, and exact near the end."""
         known = self._load(file.id)

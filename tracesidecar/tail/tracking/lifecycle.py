@@ -259,6 +259,16 @@ class Lifecycle:
             Rewrite(self._files.segment(file), file.id, BEGINNING, file.reach_offset, reason)
         )
 
+    def take_version(self, file: File, former: File) -> None:
+        """Take a file from its beginning that is another version of a former one at its path."""
+        file.succeed(former.generation)
+        self._scan.rewrites.append(
+            Rewrite(
+                self._files.segment(file), former.id, BEGINNING, former.reach_offset, "replaced"
+            )
+        )
+        self.take(file)
+
     def end(self, file: File, reason: LossReason) -> None:
         """End a segment because something else stands in its file now."""
         self._at("rotating")

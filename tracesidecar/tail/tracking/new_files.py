@@ -28,6 +28,7 @@ from tracesidecar.tail.scan_context import ScanContext
 from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.continuation import Continuations
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
+from tracesidecar.tail.tracking.replacement import Replacements
 from tracesidecar.tail.tracking.segment_log import SegmentLog
 
 _VERSION_STATES = (SegmentState.NEW, SegmentState.LIVE, SegmentState.DELETED)
@@ -157,6 +158,7 @@ class NewFiles:
         continuations: Continuations,
         lifecycle: Lifecycle,
         *,
+        replacements: Replacements,
         tree: Tree,
         progress: Progress,
     ) -> None:
@@ -167,6 +169,7 @@ class NewFiles:
         self._opener = opener
         self._continuations = continuations
         self._lifecycle = lifecycle
+        self._replacements = replacements
         self._candidates: dict[int, File] = {}
         self._generations: dict[int, FormerContent] = {}
         self._expects_copies = False
@@ -384,6 +387,8 @@ class NewFiles:
             self._lifecycle.wait(file, at_start=self._is_first)
         elif original is not None and self._is_mere_copy(file, original):
             self._lifecycle.spend(file)
+        elif former := self._replacements.find_former(file, candidate.opened, size):
+            self._lifecycle.take_version(file, former)
         else:
             self._lifecycle.take(file)
 

@@ -1,0 +1,85 @@
+"""Whether a new file is another version of one that had its path, and was delivered.
+
+A program writes a file anew and renames it over the old one, or an older copy is restored. The new
+file is read from its beginning, so what both have in common is delivered again: that is announced.
+A rotated file and the new one under its name have nothing in common but, perhaps, a first line.
+"""
+
+from __future__ import annotations
+
+from tracesidecar.tail.file_table import File, FileTable
+from tracesidecar.tail.fingerprint import ByteSource
+from tracesidecar.tail.reading.open_files import OpenFiles
+from tracesidecar.tail.segments import SegmentState
+from tracesidecar.tail.tracking.continuation import Continuations
+from tracesidecar.tail.tracking.landmarks import LandmarkKeeper
+
+_WINDOW_BYTES = 64 << 10
+"""How much of both ends is compared."""
+
+
+class Replacements:
+    """Compares a new file with those that have lost its path lately, or are away with it."""
+
+    def __init__(
+        self,
+        files: FileTable,
+        open_files: OpenFiles,
+        continuations: Continuations,
+        landmarks: LandmarkKeeper,
+    ) -> None:
+        self._files = files
+        self._open_files = open_files
+        self._continuations = continuations
+        self._landmarks = landmarks
+
+    def find_former(self, file: File, candidate: ByteSource, size: int) -> File | None:
+        """Return the file of which a new one, of `size` bytes, is another version.
+
+        That is, at least half of the lines at its beginning or at its end are lines of the former.
+        If that cannot be read any more, they begin alike.
+        """
+        if file.compression != "none" or self._files.options(file).documents:
+            return None  # each version of a document is one
+        formers = (
+            *self._continuations.find_orphans_at(file.path),
+            *self._files.find_suspended_at(file.path),
+        )
+        return next(
+            (
+                former
+                for former in reversed(formers)
+                if former is not file
+                and former.reach_offset
+                and former.compression == "none"
+                and self._is_version_of(former, candidate, size)
+            ),
+            None,
+        )
+
+    def _is_version_of(self, former: File, candidate: ByteSource, size: int) -> bool:
+        opened = self._open_files.open(former) if former.state is SegmentState.DELETED else None
+        if opened is None:
+            return self._landmarks.begins_alike(former, candidate, size)
+        return _is_mostly_in(_head(candidate), _head(opened)) or _is_mostly_in(
+            _tail(candidate, size), _tail(opened, former.reach_offset)
+        )
+
+
+def _head(source: ByteSource) -> list[bytes]:
+    return _split(source.pread(_WINDOW_BYTES, 0))
+
+
+def _tail(source: ByteSource, end: int) -> list[bytes]:
+    start = max(0, end - _WINDOW_BYTES)
+    return _split(source.pread(end - start, start))
+
+
+def _split(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line.strip()]
+
+
+def _is_mostly_in(lines: list[bytes], others: list[bytes]) -> bool:
+    known = set(others)
+    shared = sum(line in known for line in lines)
+    return 0 < len(lines) <= 2 * shared
