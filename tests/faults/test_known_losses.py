@@ -269,6 +269,38 @@ def test_a_file_that_could_not_be_opened_and_was_deleted_is_a_loss(
     assert explained(sidecar, locked) == [("lost", "unreadable")]
 
 
+@pytest.mark.long
+def test_a_file_that_became_unreadable_and_was_moved_out_waits_until_it_can_be_read(
+    sidecar: Sidecar,
+) -> None:
+    """What had its name no longer leads to it, and its link cannot be opened either."""
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("setpriv is not installed, and root may read everything")
+        sidecar.prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    path, outside = sidecar.traces / "a.jsonl", sidecar.folder / "outside"
+    append(path, numbered(0, 3))
+    sidecar.start()
+    sidecar.arrives(3)
+    eventually(lambda: opened(sidecar, sidecar.traces) == 0)
+    path.chmod(0)
+    path.rename(outside)
+    append(sidecar.traces / "b.jsonl", numbered(3, 3))
+    sidecar.arrives(6)
+    assert sidecar.stop() == 0
+    outside.chmod(0o600)
+    append(outside, numbered(6, 3))
+    outside.chmod(0)
+    sidecar.start()
+    sidecar.wait_for_event("sink.connected", times=2)
+    eventually(lambda: b'unreadable{source="agent"} 1.0' in sidecar.get("/metrics")[1])
+    outside.chmod(0o600)
+    sidecar.arrives(9)
+    assert sidecar.stop() == 0
+    assert Counter(sidecar.lines()) == Counter(numbered(0, 9))
+    assert reported(sidecar) == []
+
+
 @pytest.mark.parametrize("others", [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_file_that_went_while_we_were_stopped_is_a_loss_of_unknown_size(
     sidecar: Sidecar, others: int

@@ -1,7 +1,9 @@
-"""A follower of files and a writer of them."""
+"""A follower of files, a writer of them, and a user who may not read everything."""
 
 from __future__ import annotations
 
+import codecs
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -34,3 +36,18 @@ def follow(tmp_path: pathlib.Path) -> Iterator[Callable[..., Follower]]:
 def follower(follow: Callable[..., Follower]) -> Follower:
     """Return a follower with the usual options."""
     return follow()
+
+
+@pytest.fixture
+def unprivileged(tmp_path: pathlib.Path) -> Iterator[None]:
+    """Become another user: root may read everything, and some tests need files that it may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [tmp_path, *tmp_path.parents[:3]]:
+        path.chmod(0o755)
+    os.chown(tmp_path, 65534, 65534)
+    codecs.lookup("ascii")  # the interpreter's own modules may be root's alone
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -224,20 +224,6 @@ def test_a_file_that_two_sources_match_belongs_to_the_first(
         if view.segment.path.endswith("a.jsonl")
     } == {"second-root"}
     assert follower.counted() == Counter(writer.written)
-
-
-@pytest.fixture
-def unprivileged(tmp_path: pathlib.Path) -> Iterator[None]:
-    """Become another user: root may read everything, and these tests need files that it may not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for path in [tmp_path, *tmp_path.parents[:3]]:
-        path.chmod(0o755)
-    os.chown(tmp_path, 65534, 65534)
-    os.seteuid(65534)
-    yield
-    os.seteuid(0)
 
 
 @pytest.mark.usefixtures("unprivileged")

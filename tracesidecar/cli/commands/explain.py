@@ -110,7 +110,8 @@ def _find_forgotten(journal: Journal, names: Collection[str]) -> list[SegmentRec
 
 
 def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation:
-    delivered = journal.sinks.load_positions(sink, [segment.id]).get(segment.id, 0)
+    position = journal.sinks.load_positions(sink, [segment.id]).get(segment.id)
+    delivered = position or 0
     planned = [
         (r.start, r.end)
         for plan in journal.plans.load(sink)
@@ -139,7 +140,7 @@ def _explain(journal: Journal, segment: SegmentRecord, sink: str) -> Explanation
         if loss.start + loss.bytes > delivered or not loss.is_counted
     ]
     unknown: list[ByteRange] = []
-    if segment.state is SegmentState.LOST and not segment.device and checkpoint is None:
+    if segment.state is SegmentState.LOST and not segment.device and position is None:
         # forgotten, but for the loss
         delivered = min((loss.start for loss in losses if loss.sink), default=0)
         first = min((loss.start for loss in losses), default=segment.size)

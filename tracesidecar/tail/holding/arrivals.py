@@ -399,12 +399,16 @@ class Arrivals:
                 self._reserve.append(os.open("/", os.O_PATH | os.O_CLOEXEC))
 
     def __iter__(self) -> Iterator[tuple[Arrival, os.stat_result]]:
-        """Return each arrival that is kept, with its stat."""
+        """Return each arrival that is kept and can be seen, with its stat."""
         for inode, arrival in list(self._kept.items()):
             try:
-                yield arrival, arrival.stat()
-            except OSError:  # somebody has removed the link
+                status = arrival.stat()
+            except (FileNotFoundError, NotADirectoryError):  # somebody has removed the link
                 del self._kept[inode]
+            except OSError:
+                continue
+            else:
+                yield arrival, status
 
     def find(self, file: File) -> Arrival | None:
         """Return the arrival as which a file is kept."""

@@ -127,14 +127,23 @@ class HardLinks:
 
     def status(self, segment: int) -> os.stat_result | None:
         """Return the stat of the segment's link; None if there is none, or it cannot be seen."""
+        with suppress(OSError):
+            return self.look_up(segment)
+        return None
+
+    def look_up(self, segment: int) -> os.stat_result | None:
+        """Return the stat of the segment's link, None if there is none.
+
+        Raise OSError if it cannot be seen now: no descriptor is left, or its folder is closed.
+        """
         path = self._paths.get(segment)
         if path is None:
             return None
         folder, name = os.path.split(path)
         try:
             return self._folder(folder).stat(name)
-        except OSError:
-            return None
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # somebody has removed it
 
     def open(self, segment: int) -> int:
         """Open the segment's link for reading; raise OSError if that fails."""

@@ -96,19 +96,27 @@ class HeldFiles:
         self._arrivals.release(file)
         self._failed.pop(file.id, None)
         self._changed.add(file.id)
-        linked = self._hard_links.status(file.id)
         is_unneeded = (is_copied or file.is_acknowledged) and not self.has_grown(file)
-        if linked is None or linked.st_nlink > 1 or is_unneeded:
+        if is_unneeded or not self._is_last_copy(file):
             self._hard_links.remove(file.id)
             return
+        linked = self._hard_links.status(file.id)
         folder = self._hard_links.set_aside(file.id)
         self._measure_set_aside()
         self._scan.warn(
             "set_aside",
             file.path,
             f"the file was deleted, and what is in it now cannot be delivered as what it was: its "
-            f"{linked.st_size} bytes are kept in {folder}",
+            f"{file.size if linked is None else linked.st_size} bytes are kept in {folder}",
         )
+
+    def _is_last_copy(self, file: File) -> bool:
+        """Return whether our link may be the only name of a file."""
+        try:
+            linked = self._hard_links.look_up(file.id)
+        except OSError:
+            return True  # it cannot be seen now
+        return linked is not None and linked.st_nlink == 1
 
     def drop(self, file: File) -> None:
         """Let go of what keeps a file since it arrived."""
@@ -148,8 +156,11 @@ class HeldFiles:
         return file.id in self._retained and self._hard_links.path(file.id) is not None
 
     def has_grown(self, file: File) -> bool:
-        """Return whether a deleted file has more than when it was last looked at."""
-        linked = self._hard_links.status(file.id)
+        """Return whether a deleted file has, or may have, more than when it was last looked at."""
+        try:
+            linked = self._hard_links.look_up(file.id)
+        except OSError:
+            return True  # it cannot be seen now
         return linked is not None and linked.st_size != file.size
 
     def has_link(self, file: File) -> bool:

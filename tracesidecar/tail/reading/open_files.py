@@ -190,14 +190,27 @@ class OpenFiles:
         return self._hard_links.path(file.id) is not None
 
     def link_count(self, file: File) -> int | None:
-        """Return how many names a file has beside our own links, None if it cannot be reached."""
-        linked = self._hard_links.status(file.id)
+        """Return how many names a file has beside our own links, None if no way to it is left.
+
+        Raise OSError if its link is the only way, and cannot be seen now.
+        """
+        own = self._arrivals.count_links(file)
+        try:
+            linked = self._hard_links.look_up(file.id)
+        except OSError:
+            descriptor = self.descriptor(file)
+            if descriptor is None:
+                raise
+            return os.fstat(descriptor).st_nlink - 1 - own
         if linked is not None:
-            return linked.st_nlink - 1 - self._arrivals.count_links(file)
+            return linked.st_nlink - 1 - own
         descriptor = self.descriptor(file)
-        if descriptor is None:
-            return None
-        return os.fstat(descriptor).st_nlink - self._arrivals.count_links(file)
+        return None if descriptor is None else os.fstat(descriptor).st_nlink - own
+
+    def find_linked_size(self, file: File) -> int | None:
+        """Return how long a file is now that has a hard link of ours, None if nothing says so."""
+        linked = self._hard_links.status(file.id)
+        return None if linked is None else linked.st_size
 
     def current_path(self, file: File) -> str | None:
         """Return the name by which the kernel (Linux) knows an open file, if it still is its name.
@@ -246,8 +259,10 @@ class OpenFiles:
             return False
         try:
             status = arrival.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # somebody has removed the link
         except OSError:
-            return False
+            return True  # it cannot be seen now
         patience = _MOVED_SECONDS if status.st_nlink > 1 else _DELETED_SECONDS
         return status.st_size > 0 or time.time() - status.st_ctime < patience
 

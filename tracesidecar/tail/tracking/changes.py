@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 
 from tracesidecar.model import Checkpoint
 from tracesidecar.tail.discovery.location import FileLocation
@@ -19,6 +20,8 @@ from tracesidecar.tail.segments import LossReason, SegmentState
 from tracesidecar.tail.tracking.lifecycle import Lifecycle
 from tracesidecar.tail.tracking.new_files import NewFiles
 from tracesidecar.tail.tracking.verification import Verification
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class Changes:
@@ -54,7 +57,7 @@ class Changes:
         """
         try:
             status = self._tree.stat(file.path)
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             self._lose_name(file)
             return None
         except OSError:
@@ -100,15 +103,33 @@ class Changes:
         Outside of a scan, a file that holds something else is left to the next scan: only a scan
         meets the file in which its segment may go on.
         """
-        verdict = self._verification.verify(file, self._scan.broken.get(file.id))
-        if verdict is None:
-            status = self._stat(file.path)
-            if status is not None and (status.st_dev, status.st_ino) == (file.device, file.inode):
+        if self._follow_up(file, is_scan=is_scan):
+            return
+        if file.state is SegmentState.DELETED:
+            self._wait_for_content(file)
+            return
+        try:
+            status = self._tree.stat(file.path)
+        except _ABSENT:
+            self._lose_name(file)
+        except OSError:
+            self._warn_unreadable(file, "reached")
+        else:
+            if (status.st_dev, status.st_ino) == (file.device, file.inode):
                 file.note_unread(status.st_size)
                 self._warn_unreadable(file, "opened")
             else:
                 self._lose_name(file)
-            return
+
+    def _follow_up(self, file: File, *, is_scan: bool = True) -> bool:
+        """Compare a file's content, and follow up the result; return False if it cannot be opened.
+
+        Whoever calls this decides what that means: the file may be gone, or its name may be, or
+        neither.
+        """
+        verdict = self._verification.verify(file, self._scan.broken.get(file.id))
+        if verdict is None:
+            return False
         self._scan.broken.pop(file.id, None)
         self._scan.unreadable.pop(file.id, None)
         if verdict.reason is None:
@@ -125,6 +146,7 @@ class Changes:
         else:
             unchanged = self._verification.find_unchanged(file, verdict)
             self._begin_generation(file, verdict.reason, verdict.status, unchanged)
+        return True
 
     def rename(self, file: File, location: FileLocation) -> bool:
         """Follow a file to the name under which its inode was met.
@@ -266,20 +288,50 @@ class Changes:
         if file.state is not SegmentState.LIVE:
             return
         old = FileLocation(file.directory, file.name, None)
-        names = self._open_files.link_count(file)
+        try:
+            names = self._open_files.link_count(file)
+        except OSError:
+            self._wait_for_content(file)
+            return
         if names is None:
             self._lifecycle.lose_name(file, is_readable=False)
         elif (path := self._open_files.current_path(file)) is not None:
             directory = self._discovery.directory(os.path.dirname(path))
             self._lifecycle.move(file, directory, os.path.basename(path))
-            self.compare(file)
+            self._verify_nameless(file)
         elif names <= 0:
             self._lifecycle.lose_name(file, is_readable=True)
         else:
             # It has a name that cannot be found, and is read through its descriptor or link.
             self._lifecycle.stay_nameless(file)
-            self.verify(file)
+            self._verify_nameless(file)
         self._new_files.search_rotated(old, file.modified_ns)
+
+    def _verify_nameless(self, file: File) -> None:
+        """Verify a file that was found without the help of its name.
+
+        To ask for the name again would find the same, as often as it is asked.
+        """
+        if not self._follow_up(file):
+            self._wait_for_content(file)
+
+    def _wait_for_content(self, file: File) -> None:
+        """Leave a file without a name, which cannot be opened now, to the scans that follow.
+
+        As long as its link is there, nothing in it is lost.
+        """
+        with suppress(OSError):  # there is a link, and it cannot be seen now
+            if self._open_files.link_count(file) is None:
+                self._lifecycle.lose_name(file, is_readable=False)
+                return
+        self._lifecycle.stay_nameless(file)
+        size = self._open_files.find_linked_size(file)
+        if size == file.size and file.is_acknowledged:
+            self._scan.unreadable.pop(file.id, None)  # there is nothing to read
+            return
+        if size is not None:
+            file.note_unread(size)
+        self._warn_unreadable(file, "opened")
 
     def _warn_unreadable(self, file: File, verb: str) -> None:
         self._scan.unreadable[file.id] = f"it cannot be {verb}"
